@@ -1,0 +1,105 @@
+// Command cloud-controller-manager is the real cloud-controller-manager framework (k8s.io/cloud-provider) on a cloud small
+// enough to hold in a folder: an instance exists while the folder holds a file of the node's name, and is shut down while
+// that file's first line is "stopped". Whoever removes the file takes the instance away; everything that then happens to
+// the Node is the framework's own doing.
+//
+// The folder is named by the file given as --cloud-config: {"instances": "/path/of/the/folder"}.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	cloudprovider "k8s.io/cloud-provider"
+	"k8s.io/cloud-provider/app"
+	"k8s.io/cloud-provider/app/config"
+	"k8s.io/cloud-provider/names"
+	"k8s.io/cloud-provider/options"
+	"k8s.io/component-base/cli"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/klog/v2"
+)
+
+const providerName = "folder"
+
+func main() {
+	cloudprovider.RegisterCloudProvider(providerName, newFolderCloud)
+	ccmOptions, err := options.NewCloudControllerManagerOptions()
+	if err != nil {
+		klog.Fatalf("prepare the options: %v", err)
+	}
+	command := app.NewCloudControllerManagerCommand(ccmOptions, initCloud, app.DefaultInitFuncConstructors,
+		names.CCMControllerAliases(), cliflag.NamedFlagSets{}, wait.NeverStop)
+	os.Exit(cli.Run(command))
+}
+
+func initCloud(c *config.CompletedConfig) cloudprovider.Interface {
+	shared := c.ComponentConfig.KubeCloudShared.CloudProvider
+	cloud, err := cloudprovider.InitCloudProvider(shared.Name, shared.CloudConfigFile)
+	if err != nil {
+		klog.Fatalf("start the cloud provider: %v", err)
+	}
+	return cloud
+}
+
+// A folderCloud answers for instances that are files of one folder.
+type folderCloud struct{ instances *os.Root }
+
+func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
+	if file == nil {
+		return nil, errors.New("--cloud-config is missing: name a file that holds {\"instances\": FOLDER}")
+	}
+	var c struct {
+		Instances string `json:"instances"`
+	}
+	if err := json.NewDecoder(file).Decode(&c); err != nil {
+		return nil, fmt.Errorf("read --cloud-config: %w", err)
+	}
+	root, err := os.OpenRoot(c.Instances)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of instances: %w", err)
+	}
+	return &folderCloud{instances: root}, nil
+}
+
+func (c *folderCloud) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
+	_, err := c.instances.Stat(node.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (c *folderCloud) InstanceShutdown(_ context.Context, node *corev1.Node) (bool, error) {
+	state, err := c.instances.ReadFile(node.Name)
+	if err != nil {
+		return false, fmt.Errorf("read instance %q: %w", node.Name, err)
+	}
+	first, _, _ := strings.Cut(string(state), "\n")
+	return first == "stopped", nil
+}
+
+func (c *folderCloud) InstanceMetadata(_ context.Context, node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
+	return &cloudprovider.InstanceMetadata{
+		ProviderID:    providerName + "://" + node.Name,
+		NodeAddresses: node.Status.Addresses,
+	}, nil
+}
+
+func (c *folderCloud) Initialize(cloudprovider.ControllerClientBuilder, <-chan struct{}) {}
+func (c *folderCloud) LoadBalancer() (cloudprovider.LoadBalancer, bool)                  { return nil, false }
+func (c *folderCloud) Instances() (cloudprovider.Instances, bool)                        { return nil, false }
+func (c *folderCloud) InstancesV2() (cloudprovider.InstancesV2, bool)                    { return c, true }
+func (c *folderCloud) Zones() (cloudprovider.Zones, bool)                                { return nil, false }
+func (c *folderCloud) Clusters() (cloudprovider.Clusters, bool)                          { return nil, false }
+func (c *folderCloud) Routes() (cloudprovider.Routes, bool)                              { return nil, false }
+func (c *folderCloud) ProviderName() string                                              { return providerName }
+func (c *folderCloud) HasClusterID() bool                                                { return true }

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// APIVersion and Kind are what a configuration file must say that it is.
+const (
+	APIVersion = "config.epitaph-k8s.io/v1alpha1"
+	Kind       = "ManagerConfiguration"
+)
+
+// A Config is the whole configuration of `epitaph manager`.
+type Config struct {
+	APIVersion string `json:"apiVersion" validate:"eq=config.epitaph-k8s.io/v1alpha1"`
+	Kind       string `json:"kind" validate:"eq=ManagerConfiguration"`
+
+	// Namespace is where Epitaph itself runs; nothing is ever denied there.
+	Namespace string `json:"namespace" validate:"required,hostname_rfc1123"`
+	// Annotations are the keys under which reasons are kept.
+	Annotations reason.KeySet `json:"annotations"`
+	Inference   Inference     `json:"inference"`
+	Webhook     Webhook       `json:"webhook"`
+	GC          GC            `json:"gc"`
+	Netconsole  Netconsole    `json:"netconsole"`
+	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
+	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
+	HealthAddress  string         `json:"healthAddress" validate:"required,hostport"`
+	LeaderElection LeaderElection `json:"leaderElection"`
+	Client         Client         `json:"client"`
+}
+
+// Inference configures how evidence becomes a reason.
+type Inference struct {
+	// Signals are looked at before the default ones; the first that matches wins.
+	Signals []reason.Signal `json:"signals,omitempty" validate:"dive"`
+	// OmitDefaultSignals leaves the default signals out.
+	OmitDefaultSignals bool `json:"omitDefaultSignals,omitempty"`
+	// NamePreemptors lets the name of a preemptor in another namespace appear on its victim, instead of its UID.
+	NamePreemptors bool `json:"namePreemptors,omitempty"`
+}
+
+// Inferrer returns the inference that c configures.
+func (c *Config) Inferrer() reason.Inferrer {
+	signals := c.Inference.Signals
+	if !c.Inference.OmitDefaultSignals {
+		signals = append(signals[:len(signals):len(signals)], reason.DefaultSignals()...)
+	}
+	return reason.Inferrer{Keys: c.Annotations, Signals: signals, NamePreemptors: c.Inference.NamePreemptors}
+}
+
+// GC configures the collection of pods whose node is gone.
+type GC struct {
+	Enabled bool `json:"enabled"`
+	// Quarantine is how long the pods of a node that left without a reason wait for it to come back.
+	Quarantine metav1.Duration `json:"quarantine" validate:"mindur=1s,maxdur=1h"`
+	// Resync is the period of the safety net that looks at every pod again.
+	Resync metav1.Duration `json:"resync" validate:"mindur=10s,maxdur=24h"`
+	// Workers is how many pods are terminated at the same time.
+	Workers int `json:"workers" validate:"min=1,max=256"`
+}
+
+// LeaderElection configures which replica collects garbage.
+type LeaderElection struct {
+	Enabled bool `json:"enabled"`
+}
+
+// Client configures the connection to the API server.
+type Client struct {
+	// QPS and Burst limit the requests of this process; the API server's own priority and fairness limits them as well.
+	QPS   float32 `json:"qps" validate:"min=1,max=10000"`
+	Burst int     `json:"burst" validate:"min=1,max=20000"`
+}
+
+// Default returns the configuration that an empty file stands for.
+func Default() Config {
+	return Config{
+		APIVersion:  APIVersion,
+		Kind:        Kind,
+		Namespace:   "epitaph-system",
+		Annotations: reason.DefaultKeys(),
+		Webhook: Webhook{
+			Enabled:               true,
+			Address:               ":9443",
+			CertDir:               "/var/run/epitaph/tls",
+			Mode:                  Enforce,
+			FailurePolicy:         FailOpen,
+			Timeout:               metav1.Duration{Duration: 5 * time.Second},
+			WriteTimeout:          metav1.Duration{Duration: 2 * time.Second},
+			NeverDeniedNamespaces: []string{"kube-system"},
+			Rules:                 DefaultRules(),
+		},
+		GC: GC{
+			Enabled:    true,
+			Quarantine: metav1.Duration{Duration: 40 * time.Second},
+			Resync:     metav1.Duration{Duration: 5 * time.Minute},
+			Workers:    16,
+		},
+		Netconsole:     defaultNetconsole(),
+		MetricsAddress: ":8080",
+		HealthAddress:  ":8081",
+		LeaderElection: LeaderElection{Enabled: true},
+		Client:         Client{QPS: 1000, Burst: 2000},
+	}
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Netconsole configures the listener for the last lines of dying kernels. A packet that it believes deletes a Node, so its
+// defaults believe little.
+type Netconsole struct {
+	Enabled bool `json:"enabled"`
+	// Address is the "host:port" to listen on for UDP; an empty host listens on IPv4 and IPv6.
+	Address string `json:"address" validate:"required,hostport"`
+	// AcceptPlain also listens to the plain format, which a container without any privilege can forge; a panic heard in it
+	// is then believed only with proof of death.
+	AcceptPlain  bool         `json:"acceptPlain"`
+	ProofOfDeath ProofOfDeath `json:"proofOfDeath"`
+	Brake        Brake        `json:"brake"`
+	// Workers is how many pods of a dead node are terminated at the same time.
+	Workers int `json:"workers" validate:"min=1,max=256"`
+}
+
+// ProofOfDeath configures the probe of a node whose panic was heard: user space that answers vetoes the panic.
+type ProofOfDeath struct {
+	// KubeletPort is where the kubelet of a living node answers with TLS.
+	KubeletPort int `json:"kubeletPort" validate:"min=1,max=65535"`
+	// Attempts is how many probes in a row must stay without an answer.
+	Attempts int `json:"attempts" validate:"min=1,max=20"`
+	// Timeout of one attempt.
+	Timeout metav1.Duration `json:"timeout" validate:"mindur=10ms,maxdur=10s"`
+	// Interval between the starts of two attempts.
+	Interval metav1.Duration `json:"interval" validate:"mindur=10ms,maxdur=10s"`
+	// Window is how long a panic stays pending while user space still answers.
+	Window metav1.Duration `json:"window" validate:"mindur=1s,maxdur=10m"`
+}
+
+// Brake limits how many nodes may be declared dead: a forger, or a bad rollout, must not empty a cluster.
+type Brake struct {
+	// Nodes that may be declared dead within Window; 0 means none, and so switches deletions off.
+	Nodes  int             `json:"nodes" validate:"min=0,max=5000"`
+	Window metav1.Duration `json:"window" validate:"mindur=1s,maxdur=24h"`
+}
+
+func defaultNetconsole() Netconsole {
+	return Netconsole{
+		Enabled: true,
+		Address: ":6666",
+		ProofOfDeath: ProofOfDeath{
+			KubeletPort: 10250,
+			Attempts:    3,
+			Timeout:     metav1.Duration{Duration: 300 * time.Millisecond},
+			Interval:    metav1.Duration{Duration: 200 * time.Millisecond},
+			Window:      metav1.Duration{Duration: 30 * time.Second},
+		},
+		Brake:   Brake{Nodes: 20, Window: metav1.Duration{Duration: 5 * time.Minute}},
+		Workers: 32,
+	}
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-playground/validator/v10"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Validate returns everything that is wrong with c, each with the path of its field and the remedy.
+func (c Config) Validate() []error {
+	var all []error
+	if err := structs.Struct(c); err != nil {
+		for _, field := range err.(validator.ValidationErrors) { //nolint:errorlint // Struct of a struct returns nothing else.
+			all = append(all, fmt.Errorf("%s: %s", pathOf(field), remedy(field)))
+		}
+	}
+	return append(all, c.acrossFields()...)
+}
+
+// acrossFields holds the rules that take more than one field.
+func (c Config) acrossFields() []error {
+	var all []error
+	if c.Webhook.WriteTimeout.Duration >= c.Webhook.Timeout.Duration {
+		all = append(all, fmt.Errorf("webhook.writeTimeout: %s is not shorter than webhook.timeout (%s): the answer would come too late",
+			c.Webhook.WriteTimeout.Duration, c.Webhook.Timeout.Duration))
+	}
+	seen := map[string]int{}
+	for n, r := range c.Webhook.Rules {
+		if first, twice := seen[r.Name]; twice {
+			all = append(all, fmt.Errorf("webhook.rules[%d].name: %q is also the name of webhook.rules[%d]: give each rule a name of its own", n, r.Name, first))
+			continue
+		}
+		seen[r.Name] = n
+	}
+	return all
+}
+
+var structs = newValidator()
+
+func newValidator() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(f reflect.StructField) string {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name
+	})
+	v.RegisterCustomTypeFunc(func(d reflect.Value) any { return d.Interface().(metav1.Duration).Duration }, metav1.Duration{})
+	checks := map[string]validator.Func{
+		"annotationkey": func(f validator.FieldLevel) bool {
+			return len(validation.IsQualifiedName(strings.ToLower(f.Field().String()))) == 0
+		},
+		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
+		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
+		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
+		"maxdur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) <= duration(f.Param()) },
+	}
+	for tag, check := range checks {
+		if err := v.RegisterValidation(tag, check); err != nil {
+			panic(fmt.Sprintf("register the check %s: %v", tag, err)) // a programmer's error, found by any test of this package
+		}
+	}
+	return v
+}
+
+func duration(param string) time.Duration {
+	d, err := time.ParseDuration(param)
+	if err != nil {
+		panic(fmt.Sprintf("parse the bound of a duration: %v", err)) // a programmer's error in a struct tag
+	}
+	return d
+}
+
+func isHostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n <= 65535 && (host == "" || net.ParseIP(host) != nil || len(validation.IsDNS1123Subdomain(host)) == 0)
+}
+
+// pathOf is the path of a field as it is written in the file.
+func pathOf(f validator.FieldError) string {
+	_, path, _ := strings.Cut(f.Namespace(), ".")
+	return path
+}
+
+// remedy says what to write instead of what stands there.
+func remedy(f validator.FieldError) string {
+	is := fmt.Sprintf("%q", fmt.Sprint(f.Value()))
+	switch f.Tag() {
+	case "required":
+		return "is missing: set it"
+	case "eq":
+		return fmt.Sprintf("is %s: write %s", is, f.Param())
+	case "oneof":
+		return fmt.Sprintf("is %s: write one of %s", is, strings.ReplaceAll(f.Param(), " ", ", "))
+	case "min", "mindur":
+		return fmt.Sprintf("is %s: write at least %s", is, f.Param())
+	case "max", "maxdur":
+		return fmt.Sprintf("is %s: write at most %s", is, f.Param())
+	case "hostport":
+		return fmt.Sprintf("is %s: write host:port or :port, for example :8080", is)
+	case "annotationkey":
+		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
+	case "code":
+		return fmt.Sprintf("is %s: write a code of the vocabulary, for example %s", is, reason.HardwareFailure)
+	case "hostname_rfc1123":
+		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)
+	case "nefield":
+		return fmt.Sprintf("is %s, which another field of this group is too: each annotation needs a key of its own", is)
+	case "required_without", "excluded_with":
+		return "exactly one of condition and taint must be set (conditionReason and messageHolds go with condition)"
+	case "required_with":
+		return "is missing: a condition needs the status to look for: True, False or Unknown"
+	default:
+		return fmt.Sprintf("is %s: does not satisfy %s %s", is, f.Tag(), f.Param())
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// A Mode says what becomes of a deletion that policy denies.
+type Mode string
+
+const (
+	// Enforce denies it.
+	Enforce Mode = "Enforce"
+	// Audit allows it with a warning that kubectl shows.
+	Audit Mode = "Audit"
+)
+
+// A FailurePolicy says what becomes of a deletion when Epitaph itself is at fault.
+type FailurePolicy string
+
+const (
+	// FailOpen allows it with a warning; the API server does not wait for a webhook that is away.
+	FailOpen FailurePolicy = "Ignore"
+	// FailClosed fails it.
+	FailClosed FailurePolicy = "Fail"
+)
+
+// Webhook configures the admission webhook.
+type Webhook struct {
+	Enabled bool `json:"enabled"`
+	// Address is the "host:port" to listen on.
+	Address string `json:"address" validate:"required,hostport"`
+	// CertDir holds tls.crt and tls.key; a change is noticed without a restart.
+	CertDir string `json:"certDir" validate:"required"`
+	Mode    Mode   `json:"mode" validate:"oneof=Enforce Audit"`
+	// FailurePolicy is also what the webhook configuration says to the API server.
+	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
+	// Timeout is how long the API server waits for an answer (1 to 30 s).
+	Timeout metav1.Duration `json:"timeout" validate:"mindur=1s,maxdur=30s"`
+	// WriteTimeout bounds the one PATCH that is sent before the answer. It must be shorter than Timeout.
+	WriteTimeout metav1.Duration `json:"writeTimeout" validate:"mindur=50ms,maxdur=29s"`
+	// NeverDeniedNamespaces are filled, whatever the rules say. Epitaph's own namespace is always one of them.
+	NeverDeniedNamespaces []string `json:"neverDeniedNamespaces" validate:"dive,required,hostname_rfc1123"`
+	// Rules are tried in order, the first that matches decides. What none matches is filled.
+	Rules []Rule `json:"rules" validate:"dive"`
+}
+
+// An Action says what is done about a deletion without a reason.
+type Action string
+
+const (
+	// Require denies it unless a reason can be inferred.
+	Require Action = "Require"
+	// Fill writes the inferred reason, else that there is none.
+	Fill Action = "Fill"
+	// Ignore lets it pass unseen.
+	Ignore Action = "Ignore"
+)
+
+// A Rule decides about deletions that match everything it names. A list that is empty matches all.
+type Rule struct {
+	// Name appears in denials, audit annotations and metrics.
+	Name string `json:"name" validate:"required,max=63,hostname_rfc1123"`
+	// Actors is who deletes: Person, ServiceAccount, or System (nodes and control-plane components).
+	Actors []RuleActor `json:"actors,omitempty" validate:"dive,oneof=Person ServiceAccount System"`
+	// Users are user names; a trailing * matches any ending.
+	Users []string `json:"users,omitempty" validate:"dive,required"`
+	// Groups are group names; a trailing * matches any ending.
+	Groups []string `json:"groups,omitempty" validate:"dive,required"`
+	// Namespaces are names of namespaces; a trailing * matches any ending. Nodes are in none.
+	Namespaces []string `json:"namespaces,omitempty" validate:"dive,required"`
+	// Resources are pods, nodes.
+	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes"`
+	Action    Action   `json:"action" validate:"oneof=Require Fill Ignore"`
+}
+
+// A RuleActor is a kind of user.
+type RuleActor string
+
+const (
+	// Person is everybody who is not one of the others.
+	Person RuleActor = "Person"
+	// ServiceAccount is any service account outside of kube-system.
+	ServiceAccount RuleActor = "ServiceAccount"
+	// System is a node, a control-plane component or a service account of kube-system: never denied.
+	System RuleActor = "System"
+)
+
+// DefaultRules require a reason of people and fill in everybody else's.
+func DefaultRules() []Rule {
+	return []Rule{
+		{Name: "people-say-why", Actors: []RuleActor{Person}, Action: Require},
+		{Name: "programs-are-filled-in", Action: Fill},
+	}
+}

@@ -1,0 +1,88 @@
+package reason
+
+// A Code names a cause of termination in one word, for tagging, metrics and queries.
+type Code string
+
+// Disruptions: something other than the program or its owner ended the pod.
+const (
+	Preempted         Code = "Preempted"
+	HardwareFailure   Code = "HardwareFailure"
+	NodeHalted        Code = "NodeHalted"
+	CloudInstanceGone Code = "CloudInstanceGone"
+	KernelPanic       Code = "KernelPanic"
+	NodeDrained       Code = "NodeDrained"
+	Evicted           Code = "Evicted"
+	NodePressure      Code = "NodePressure"
+	NodeShutdown      Code = "NodeShutdown"
+	NodeUnreachable   Code = "NodeUnreachable"
+	OutOfService      Code = "OutOfService"
+	NodeScaledDown    Code = "NodeScaledDown"
+	SpotInterrupted   Code = "SpotInterrupted"
+	NodeDeleted       Code = "NodeDeleted"
+)
+
+// Routine removals: the cluster or a person tidied up, as intended.
+const (
+	ScaledDown         Code = "ScaledDown"
+	OwnerDeleted       Code = "OwnerDeleted"
+	JobFinished        Code = "JobFinished"
+	NamespaceDeleted   Code = "NamespaceDeleted"
+	RolloutReplaced    Code = "RolloutReplaced"
+	TerminatedPodLimit Code = "TerminatedPodLimit"
+	NeverScheduled     Code = "NeverScheduled"
+	UserRequest        Code = "UserRequest"
+)
+
+// Unexplained means that nobody said why and that nothing could be inferred.
+const Unexplained Code = "Unexplained"
+
+// A Class says what a termination means to the owner of the pod.
+type Class uint8
+
+const (
+	_ Class = iota
+	// Disruption was not the program's fault; running it again is what the platform recommends.
+	Disruption
+	// Routine was intended by the owner or the cluster.
+	Routine
+	// NoExplanation is an audit finding.
+	NoExplanation
+)
+
+// String returns the word that metrics and obituaries use.
+func (c Class) String() string {
+	switch c {
+	case Disruption:
+		return "disruption"
+	case Routine:
+		return "routine"
+	case NoExplanation:
+		return "unexplained"
+	default:
+		return "invalid"
+	}
+}
+
+var classes = map[Code]Class{
+	Preempted: Disruption, HardwareFailure: Disruption, NodeHalted: Disruption, CloudInstanceGone: Disruption,
+	KernelPanic: Disruption, NodeDrained: Disruption, Evicted: Disruption, NodePressure: Disruption,
+	NodeShutdown: Disruption, NodeUnreachable: Disruption, OutOfService: Disruption, NodeScaledDown: Disruption,
+	SpotInterrupted: Disruption, NodeDeleted: Disruption,
+
+	ScaledDown: Routine, OwnerDeleted: Routine, JobFinished: Routine, NamespaceDeleted: Routine,
+	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine, UserRequest: Routine,
+
+	Unexplained: NoExplanation,
+}
+
+// Known tells whether c belongs to the vocabulary.
+func (c Code) Known() bool { return classes[c] != 0 }
+
+// Class returns what c means to the owner of the pod; a code that somebody else invented explains nothing to us, so its
+// class is NoExplanation.
+func (c Code) Class() Class {
+	if class, ok := classes[c]; ok {
+		return class
+	}
+	return NoExplanation
+}

@@ -1,0 +1,105 @@
+package reason
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// EvidenceKey is the annotation of a Node that holds evidence: what is known to have happened to the machine, before
+// anybody knows whether the node will really go. Its value is a JSON array of [Evidence].
+const EvidenceKey = "epitaph-k8s.io/evidence"
+
+// What a piece of evidence says.
+const (
+	EvidenceHalt     = "halt"
+	EvidencePoweroff = "poweroff"
+	EvidenceReboot   = "reboot"
+	EvidenceShutdown = "shutdown"
+	EvidenceKexec    = "kexec"
+	EvidencePanic    = "panic"
+	EvidenceHardware = "hardware"
+)
+
+// Evidence is something that happened on a node and may turn out to be what the node died of.
+type Evidence struct {
+	// What happened: one of the words above.
+	What string `json:"what"`
+	// Who did it, where somebody did: a user name.
+	Who string `json:"who,omitempty"`
+	// Detail is the panic line or the failure's type.
+	Detail string `json:"detail,omitempty"`
+	// When it happened, by the clock of the node.
+	When time.Time `json:"when"`
+	// BootID is the boot during which it happened. A node that has booted again has survived it.
+	BootID string `json:"bootID,omitempty"`
+}
+
+const (
+	// maxEvidenceBytes bounds the annotation that is decoded: room for some 60 pieces.
+	maxEvidenceBytes = 16 << 10
+	// readyGrace is how long after a piece of evidence a node may still be reported Ready without having survived it: the
+	// kubelet posts a heartbeat on its way down, and the API server learns of its silence up to 50 s later
+	// (--node-monitor-grace-period).
+	readyGrace = 2 * time.Minute
+)
+
+// EvidenceOn returns the evidence that a Node carries. An annotation that is too large or no JSON is an error: evidence that
+// cannot be read must not pass for none.
+func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
+	value := node.Annotations[EvidenceKey]
+	switch {
+	case value == "":
+		return nil, nil
+	case len(value) > maxEvidenceBytes:
+		return nil, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", EvidenceKey, node.Name, len(value), maxEvidenceBytes)
+	}
+	var all []Evidence
+	if err := json.Unmarshal([]byte(value), &all); err != nil {
+		return nil, fmt.Errorf("read annotation %s of node %s: %w", EvidenceKey, node.Name, err)
+	}
+	return all, nil
+}
+
+// Fresh tells whether e can still be what the node died of: the node has not booted since, and is not Ready again well
+// after it.
+func (e Evidence) Fresh(node *corev1.Node) bool {
+	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
+		return false
+	}
+	ready := nodeCondition(node, corev1.NodeReady)
+	if ready == nil || ready.Status != corev1.ConditionTrue {
+		return true
+	}
+	survived := e.When.Add(readyGrace)
+	return !ready.LastTransitionTime.After(survived) && !ready.LastHeartbeatTime.After(survived)
+}
+
+// reason returns what e makes the node die of, or false where e alone explains nothing.
+func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
+	switch e.What {
+	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec:
+		who := e.Who
+		if who == "" {
+			who = "somebody unknown"
+		}
+		return New(Node, NodeHalted, who+" ran sudo "+e.What, who), true
+	case EvidencePanic:
+		return New(Node, KernelPanic, e.Detail, "kernel of node "+node.Name), true
+	case EvidenceHardware:
+		return New(Node, HardwareFailure, e.Detail, "node "+node.Name), true
+	default:
+		return Reason{}, false
+	}
+}
+
+func nodeCondition(node *corev1.Node, t corev1.NodeConditionType) *corev1.NodeCondition {
+	for i := range node.Status.Conditions {
+		if node.Status.Conditions[i].Type == t {
+			return &node.Status.Conditions[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// facts gathers what is known about the deletion. All reads are served from the cache: admission runs inside the storage's
+// retry loop, and a live LIST there could keep the delete from ever committing.
+func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
+	f := reason.Facts{Now: h.clock.Now(), Remover: reason.RemoverOf(d.user, d.groups)}
+	switch o := d.object.(type) {
+	case *corev1.Node:
+		f.Node = o
+		return f, nil
+	case *corev1.Pod:
+		f.Pod = o
+	}
+	if err := h.nodeFacts(ctx, &f); err != nil {
+		return f, err
+	}
+	return f, h.preemptorFacts(ctx, &f)
+}
+
+// nodeFacts adds the pod's node, or what it died of.
+func (h *Handler) nodeFacts(ctx context.Context, f *reason.Facts) error {
+	name := f.Pod.Spec.NodeName
+	if name == "" {
+		return nil
+	}
+	node := &corev1.Node{}
+	err := h.reader.Get(ctx, types.NamespacedName{Name: name}, node)
+	if err == nil {
+		f.Node = node
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("read node %s: %w", name, err)
+	}
+	f.NodeGone = true
+	f.NodeReason, _, err = h.obituaries.Find(ctx, name, f.Pod.CreationTimestamp.Time)
+	if err != nil {
+		return fmt.Errorf("read the obituary of node %s: %w", name, err)
+	}
+	return nil
+}
+
+// preemptorFacts adds the pods that wait for a node, where the pod was preempted for one of them.
+func (h *Handler) preemptorFacts(ctx context.Context, f *reason.Facts) error {
+	if !preempted(f) {
+		return nil
+	}
+	waiting := &corev1.PodList{}
+	if err := h.reader.List(ctx, waiting, client.MatchingFields{NodeNameField: ""}); err != nil {
+		return fmt.Errorf("list the pods that wait for a node: %w", err)
+	}
+	for n := range waiting.Items {
+		f.Preemptors = append(f.Preemptors, &waiting.Items[n])
+	}
+	return nil
+}
+
+func preempted(f *reason.Facts) bool {
+	if f.Remover.Actor == reason.Scheduler {
+		return true
+	}
+	for _, c := range f.Pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Reason == corev1.PodReasonPreemptionByScheduler {
+			return true
+		}
+	}
+	return false
+}
+
+// NodeNameField is the index of the pod cache that the handler needs: pods by the node they are bound to.
+const NodeNameField = "spec.nodeName"

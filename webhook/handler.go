@@ -1,0 +1,150 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// Obituaries remembers what nodes died of, beyond the Node object and this process.
+type Obituaries interface {
+	// Record writes what the node leaves with. It is called before the Node's deletion is allowed.
+	Record(ctx context.Context, node *corev1.Node, r reason.Reason) error
+	// Find returns the reason with which the node left that a pod, created at the given time, was bound to.
+	Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error)
+}
+
+// A Writer puts a reason onto a living object. It is *termination.Terminator.
+type Writer interface {
+	Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
+}
+
+// A Handler decides about deletions.
+type Handler struct {
+	reader       client.Reader
+	obituaries   Obituaries
+	writer       Writer
+	inferrer     reason.Inferrer
+	policy       policy
+	failure      config.FailurePolicy
+	writeTimeout time.Duration
+	clock        clock.PassiveClock
+	metrics      *metrics
+}
+
+// handle decides about one request and writes the reason that it leads to.
+func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest) outcome {
+	d, err := decodeDeletion(req)
+	if err != nil {
+		return outcome{action: actionFault, err: err}
+	}
+	rule := h.policy.decide(d.deletion)
+	if rule.Action == config.Ignore {
+		return outcome{action: actionIgnored, rule: rule.Name}
+	}
+	o := h.decide(ctx, d, rule)
+	if o.action == actionFilled || o.action == actionKept || o.action == actionWarned {
+		o = h.apply(ctx, d, o)
+	}
+	return o
+}
+
+// decide finds the reason that the object leaves with, or that it must not leave.
+func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outcome {
+	keys := h.inferrer.Keys.Of(d.subject)
+	own, problem := keys.Read(d.object.GetAnnotations())
+	if problem == nil {
+		return outcome{action: actionKept, rule: rule.Name, reason: own}
+	}
+	facts, err := h.facts(ctx, d)
+	if err != nil {
+		return outcome{action: actionFault, rule: rule.Name, err: fmt.Errorf("find out why %s %s goes: %w", d.subject, d.object.GetName(), err)}
+	}
+	if r, ok := h.inferrer.Infer(facts); ok {
+		return outcome{action: actionFilled, rule: rule.Name, reason: r}
+	}
+	if !errors.Is(problem, reason.ErrBlank) && rule.Action == config.Fill {
+		return outcome{action: actionFilled, rule: rule.Name, reason: mended(keys, d)}
+	}
+	if rule.Action == config.Fill {
+		return outcome{action: actionFilled, rule: rule.Name, reason: facts.Unknown()}
+	}
+	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason, rule.Name, problem)
+	if h.policy.mode == config.Audit {
+		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(), message: "epitaph (audit only): " + message}
+	}
+	return outcome{action: actionDenied, rule: rule.Name, message: message}
+}
+
+// mended keeps the words of a program whose reason is not one for its length or its characters.
+func mended(keys reason.Keys, d request) reason.Reason {
+	return reason.New(d.subject, reason.UserRequest, d.object.GetAnnotations()[keys.Reason], d.user)
+}
+
+// apply writes the outcome's reason: for a Node first into its obituary, which must outlive it.
+func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
+	if d.dryRun {
+		o.action = actionDryRun
+		return o
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.writeTimeout)
+	defer cancel()
+	if node, ok := d.object.(*corev1.Node); ok {
+		if err := h.obituaries.Record(ctx, node, o.reason); err != nil {
+			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
+		}
+	}
+	if o.action == actionKept {
+		return o
+	}
+	switch _, err := h.writer.Annotate(ctx, d.object, o.reason); {
+	case errors.Is(err, termination.ErrGone):
+		o.action = actionGone
+	case errors.Is(err, termination.ErrVanishing):
+		o.action = actionVanishing
+	case err != nil:
+		return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
+	}
+	return o
+}
+
+// answer decides, counts, logs and turns the outcome into a response.
+func (h *Handler) answer(ctx context.Context, req *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	start := h.clock.Now()
+	o := h.guard(ctx, req)
+	h.metrics.observe(req.Resource.Resource, o, h.clock.Since(start))
+	log := logr.FromContextOrDiscard(ctx).WithValues("resource", req.Resource.Resource, "namespace", req.Namespace,
+		"rule", o.rule, "action", string(o.action))
+	if o.action == actionFault {
+		log.Error(o.err, "decision failed", "failurePolicy", string(h.failure))
+	} else {
+		log.V(1).Info("deletion decided", "code", string(o.reason.Code))
+	}
+	response, err := respond(o, h.failure)
+	if err != nil {
+		return nil, err
+	}
+	response.UID = req.UID
+	return response, nil
+}
+
+// guard turns a panic of ours into a fault: it must not become the denial of a delete, nor take the process down.
+func (h *Handler) guard(ctx context.Context, req *admissionv1.AdmissionRequest) (o outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o = outcome{action: actionFault, err: fmt.Errorf("decide about a deletion: panic: %v", p)}
+		}
+	}()
+	return h.handle(ctx, req)
+}

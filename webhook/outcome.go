@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"fmt"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// An action is what became of a request: the word that metrics and the audit log use.
+type action string
+
+const (
+	actionIgnored   action = "ignored"   // a rule says so
+	actionKept      action = "kept"      // the object carried a reason already
+	actionFilled    action = "filled"    // a reason was written
+	actionDryRun    action = "dry-run"   // decided, written nowhere
+	actionGone      action = "gone"      // the object went while we looked at it
+	actionVanishing action = "vanishing" // a write would have been its deletion
+	actionWarned    action = "warned"    // would be denied, but the mode is Audit
+	actionDenied    action = "denied"
+	actionFault     action = "fault" // our own trouble; the failure policy decides
+)
+
+// An outcome is the decision about one request.
+type outcome struct {
+	action  action
+	rule    string
+	reason  reason.Reason
+	message string // for people: the text of the denial or the warning
+	err     error  // of a fault
+}
+
+// respond turns an outcome into the answer; it is the only place that does. A fault that must fail the call has no answer: the
+// error becomes an HTTP status.
+func respond(o outcome, policy config.FailurePolicy) (*admissionv1.AdmissionResponse, error) {
+	response := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: auditAnnotations(o)}
+	switch o.action {
+	case actionDenied:
+		response.Allowed = false
+		response.Result = &metav1.Status{
+			Status:  metav1.StatusFailure,
+			Code:    http.StatusForbidden,
+			Reason:  metav1.StatusReasonForbidden,
+			Message: o.message,
+		}
+	case actionFault:
+		if policy == config.FailClosed {
+			return nil, o.err
+		}
+		response.Warnings = []string{"epitaph: the reason could not be written: " + string(reason.Clean(o.err.Error()))}
+	default:
+		if o.message != "" {
+			response.Warnings = []string{o.message}
+		}
+	}
+	return response, nil
+}
+
+// auditAnnotations puts what was decided into the API server's audit log. They do not change between the calls for one
+// request: the first value wins there.
+func auditAnnotations(o outcome) map[string]string {
+	annotations := map[string]string{"rule": o.rule}
+	if o.reason.Code != "" {
+		annotations["code"] = string(o.reason.Code)
+	}
+	return annotations
+}
+
+// denial is the text that a person reads whose delete was denied: what, by which rule, and the two commands that work.
+func denial(s reason.Subject, namespace, name string, key string, rule string, problem error) string {
+	where := ""
+	if namespace != "" {
+		where = " -n " + namespace
+	}
+	return fmt.Sprintf(`%s %s must not leave without a reason (rule %q): %v. Say why, then delete it:
+  kubectl annotate %s %s%s --overwrite %s='WHY IT HAS TO GO'
+  kubectl delete %s %s%s`, s, name, rule, problem, s, name, where, key, s, name, where)
+}

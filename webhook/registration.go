@@ -1,0 +1,93 @@
+package webhook
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Names of the webhook configuration and of the webhooks in it. Pods and nodes have one each, so that the API server's own
+// metrics, which know no resource, tell them apart.
+const (
+	ConfigurationName = "epitaph"
+	PodsWebhook       = "pods.epitaph-k8s.io"
+	SystemPodsWebhook = "system-pods.epitaph-k8s.io"
+	NodesWebhook      = "nodes.epitaph-k8s.io"
+)
+
+// Registration returns the webhook configuration that belongs to c; at says how the API server reaches the webhook.
+//
+// Where the failure policy is Fail, the pods of the namespaces that are never denied have a webhook of their own that fails
+// open: what brings Epitaph back must be deletable while Epitaph is away.
+func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
+	pods := webhookFor(c.Webhook, PodsWebhook, "pods", at)
+	pods.MatchConditions = podConditions(c.Annotations.Pod)
+	nodes := webhookFor(c.Webhook, NodesWebhook, "nodes", at)
+
+	registered := &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes},
+	}
+	if c.Webhook.FailurePolicy == config.FailClosed {
+		exempt := append([]string{c.Namespace}, c.Webhook.NeverDeniedNamespaces...)
+		system := webhookFor(c.Webhook, SystemPodsWebhook, "pods", at)
+		system.MatchConditions = pods.MatchConditions
+		system.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+		system.NamespaceSelector = namespaces(metav1.LabelSelectorOpIn, exempt)
+		registered.Webhooks[0].NamespaceSelector = namespaces(metav1.LabelSelectorOpNotIn, exempt)
+		registered.Webhooks = append(registered.Webhooks, system)
+	}
+	return registered
+}
+
+func webhookFor(c config.Webhook, name, resource string, at admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.MutatingWebhook {
+	return admissionregistrationv1.MutatingWebhook{
+		Name:                    name,
+		ClientConfig:            at,
+		AdmissionReviewVersions: []string{"v1"},
+		SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNoneOnDryRun),
+		FailurePolicy:           ptr.To(admissionregistrationv1.FailurePolicyType(c.FailurePolicy)),
+		MatchPolicy:             ptr.To(admissionregistrationv1.Equivalent),
+		ReinvocationPolicy:      ptr.To(admissionregistrationv1.NeverReinvocationPolicy),
+		TimeoutSeconds:          ptr.To(int32((c.Timeout.Duration + time.Second - 1) / time.Second)),
+		Rules: []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource},
+				Scope: ptr.To(admissionregistrationv1.AllScopes),
+			},
+		}},
+	}
+}
+
+func namespaces(op metav1.LabelSelectorOperator, names []string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: "kubernetes.io/metadata.name", Operator: op, Values: names},
+	}}
+}
+
+// podConditions keep away from us what costs nothing then: pods that carry a valid reason (so the retry after our own PATCH
+// too), and pods in the second step of a delete without grace, on which nothing can be written any more.
+func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
+	text := fmt.Sprintf("oldObject.metadata.?annotations[?%s].orValue('')", strconv.Quote(keys.Reason))
+	return []admissionregistrationv1.MatchCondition{
+		{
+			Name:       "lacks-a-valid-reason",
+			Expression: fmt.Sprintf("%[1]s.trim() == '' || bytes(%[1]s).size() > %[2]d || %[1]s.matches(%[3]s)", text, reason.MaxTextBytes, celRaw(reason.TextPattern)),
+		},
+		{
+			Name:       "can-still-be-written",
+			Expression: "oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0",
+		},
+	}
+}
+
+// celRaw quotes a regular expression as a raw string of CEL.
+func celRaw(pattern string) string { return "r'" + pattern + "'" }

@@ -1,0 +1,112 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Path is where the API server sends its reviews.
+const Path = "/admit"
+
+// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a review holds one.
+const maxBodyBytes = 3 << 20
+
+// Options are what a handler works with.
+type Options struct {
+	Config config.Webhook
+	// OwnNamespace is where Epitaph itself runs.
+	OwnNamespace string
+	Inferrer     reason.Inferrer
+	// Reader reads Pods and Nodes from a cache that has the index [NodeNameField].
+	Reader     client.Reader
+	Obituaries Obituaries
+	Writer     Writer
+	Clock      clock.PassiveClock
+	Registerer prometheus.Registerer
+	Log        logr.Logger
+}
+
+// New returns the handler to serve at [Path].
+func New(o Options) (http.Handler, error) {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		reader:       o.Reader,
+		obituaries:   o.Obituaries,
+		writer:       o.Writer,
+		inferrer:     o.Inferrer,
+		policy:       newPolicy(o.Config, o.OwnNamespace),
+		failure:      o.Config.FailurePolicy,
+		writeTimeout: o.Config.WriteTimeout.Duration,
+		clock:        o.Clock,
+		metrics:      m,
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.serve(w, r.WithContext(logr.NewContext(r.Context(), o.Log)))
+	}), nil
+}
+
+// serve answers one review.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+	review, status, err := readReview(w, r)
+	if err != nil {
+		h.metrics.malformed.Inc()
+		logr.FromContextOrDiscard(r.Context()).Info("review refused", "status", status, "error", reason.Clean(err.Error()))
+		http.Error(w, err.Error(), status)
+		return
+	}
+	response, err := h.answer(r.Context(), review.Request)
+	if err != nil {
+		http.Error(w, string(reason.Clean(err.Error())), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	answer := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response}
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		logr.FromContextOrDiscard(r.Context()).Info("answer not delivered", "error", reason.Clean(err.Error()))
+	}
+}
+
+// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong with it.
+func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, int, error) {
+	if r.Method != http.MethodPost {
+		return nil, http.StatusMethodNotAllowed, fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, errors.New("the content type must be application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has more than %d bytes", tooLarge.Limit)
+	case err != nil:
+		return nil, http.StatusBadRequest, fmt.Errorf("read the review: %w", err)
+	}
+	review := &admissionv1.AdmissionReview{}
+	if err := json.Unmarshal(body, review); err != nil {
+		return nil, http.StatusBadRequest, fmt.Errorf("the body is no AdmissionReview: %w", err)
+	}
+	if review.Kind != "AdmissionReview" || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
+		return nil, http.StatusBadRequest, errors.New("the body must be an AdmissionReview of admission.k8s.io/v1")
+	}
+	if review.Request == nil || review.Request.UID == "" {
+		return nil, http.StatusBadRequest, errors.New("the review has no request with a UID")
+	}
+	return review, http.StatusOK, nil
+}

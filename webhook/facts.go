@@ -15,18 +15,27 @@ import (
 // facts gathers what is known about the deletion. All reads are served from the cache: admission runs inside the storage's
 // retry loop, and a live LIST there could keep the delete from ever committing.
 func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
-	f := reason.Facts{Now: h.clock.Now(), Remover: reason.RemoverOf(d.user, d.groups)}
-	switch o := d.object.(type) {
-	case *corev1.Node:
-		f.Node = o
+	f := d.ownFacts()
+	f.Now = h.clock.Now()
+	if f.Pod == nil {
 		return f, nil
-	case *corev1.Pod:
-		f.Pod = o
 	}
 	if err := h.nodeFacts(ctx, &f); err != nil {
 		return f, err
 	}
 	return f, h.preemptorFacts(ctx, &f)
+}
+
+// ownFacts is what the request itself tells.
+func (d request) ownFacts() reason.Facts {
+	f := reason.Facts{Remover: reason.RemoverOf(d.user, d.groups)}
+	switch o := d.object.(type) {
+	case *corev1.Node:
+		f.Node = o
+	case *corev1.Pod:
+		f.Pod = o
+	}
+	return f
 }
 
 // nodeFacts adds the pod's node, or what it died of.

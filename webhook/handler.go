@@ -63,8 +63,9 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 // decide finds the reason that the object leaves with, or that it must not leave.
 func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outcome {
 	keys := h.inferrer.Keys.Of(d.subject)
-	own, problem := keys.Read(d.object.GetAnnotations())
+	_, problem := keys.Read(d.object.GetAnnotations())
 	if problem == nil {
+		own, _ := h.inferrer.Infer(d.ownFacts())
 		return outcome{action: actionKept, rule: rule.Name, reason: own}
 	}
 	facts, err := h.facts(ctx, d)

@@ -1,0 +1,63 @@
+# Epitaph. `make help` lists the targets; the two that matter first are `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+GO ?= go
+SANDBOX := $(GO) run ./test/cmd/sandbox
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## build a real control plane, let pods and nodes die, print what each died of
+	@$(SANDBOX) demo
+
+.PHONY: up
+up: ## run the control plane and Epitaph in the foreground, to try things with kubectl
+	@$(SANDBOX) up
+
+.PHONY: test
+test: test-unit test-controlplane ## run every test
+	@echo "all tests passed"
+
+.PHONY: test-unit
+test-unit: ## unit tests, with the race detector
+	@$(call timed,unit tests,$(GO) test -short -race -shuffle=on ./...)
+
+.PHONY: test-controlplane
+test-controlplane: controlplane ## tests against the real control plane
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/...)
+
+.PHONY: controlplane
+controlplane: ## build etcd, the Kubernetes components and kwok (once; cached)
+	@$(SANDBOX) build controlplane tools
+
+.PHONY: fmt
+fmt: ## format the sources
+	@gofmt -w $$(git ls-files '*.go')
+
+.PHONY: check
+check: fmt-check vet tidy-check lint ## formatting, vet, module files, lint
+
+.PHONY: fmt-check
+fmt-check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run make fmt: $$unformatted"; exit 1; }
+
+.PHONY: vet
+vet: ## go vet, in all modules
+	@$(GO) vet ./...
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum say what is used
+	@for dir in . test/controlplane test/tools; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+
+.PHONY: lint
+lint: ## golangci-lint, built from its module
+	@$(SANDBOX) build lint
+	@$(call timed,lint,$$($(SANDBOX) path golangci-lint) run ./...)
+
+# timed runs a command and says how long it took, whether it succeeded or not.
+define timed
+start=$$SECONDS; status=0; $(2) || status=$$?; echo "$(1): $$((SECONDS - start)) s"; exit $$status
+endef

@@ -1,0 +1,163 @@
+// Package arch holds the import graph to the design: arrows go downwards only, edges do not know each other, and the pure
+// core stays pure. A failure prints why the arrow is forbidden.
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/epitaph-k8s/epitaph/"
+
+// A rule says what one package of ours, and those below it, may import directly.
+type rule struct {
+	ours   []string // packages of ours
+	others []string // prefixes of packages of others; nil allows everything but the standard library's banned ones
+	std    []string // packages of the standard library that are forbidden
+	why    string
+}
+
+var (
+	noIO = []string{"net", "net/http", "os", "os/exec", "log", "log/slog"}
+)
+
+var rules = map[string]rule{
+	"reason": {
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types"},
+		std:    noIO,
+		why:    "the core is a pure function of values: no client, no clock, no log",
+	},
+	"netconsole/wire": {
+		others: []string{},
+		std:    noIO,
+		why:    "the parser faces the network: bytes and time are its arguments, and nothing of Kubernetes is in reach",
+	},
+	"config": {
+		ours: []string{"reason"},
+		others: []string{
+			"github.com/go-playground/validator/v10", "sigs.k8s.io/yaml", "sigs.k8s.io/json",
+			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/util/validation",
+		},
+		why: "the configuration is a leaf of plain section types: no section knows the edge that reads it",
+	},
+	"api/v1alpha1": {
+		others: []string{"k8s.io/apimachinery/", "sigs.k8s.io/controller-runtime/pkg/scheme"},
+		why:    "API types carry no logic",
+	},
+	"termination": {
+		ours: []string{"reason", "config"},
+		others: []string{
+			"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/client",
+		},
+		why: "the only writer depends on the vocabulary, not on whoever calls it",
+	},
+	"audit":      {ours: []string{"reason", "config", "api/v1alpha1"}, why: "the audit watches; it must not be able to terminate"},
+	"webhook":    {ours: edge(), why: "edges do not know each other"},
+	"gc":         {ours: edge(), why: "edges do not know each other"},
+	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},
+	"agent":      {ours: edge(), why: "edges do not know each other"},
+	"certs":      {ours: []string{"config"}, why: "certificates are no business of the edges"},
+}
+
+func edge() []string { return []string{"reason", "termination", "audit", "config", "api/v1alpha1"} }
+
+// free may import anything of ours: programs wire, tests test.
+func free(pkg string) bool {
+	return strings.HasPrefix(pkg, "cmd/") || strings.HasPrefix(pkg, "test/")
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, args...)...)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestArrowsGoDownwards(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "./...") {
+		pkg := strings.TrimPrefix(p.ImportPath, module)
+		if free(pkg) {
+			continue
+		}
+		r, ok := rules[pkg]
+		if !ok {
+			t.Errorf("package %s has no rule: say in test/arch what it may import, and in README why it exists", pkg)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if !r.allows(imported) {
+				t.Errorf("%s must not import %s: %s", pkg, imported, r.why)
+			}
+		}
+	}
+}
+
+func (r rule) allows(imported string) bool {
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		return slices.Contains(r.ours, ours)
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return !slices.Contains(r.std, imported)
+	}
+	return r.others == nil || slices.ContainsFunc(r.others, func(prefix string) bool {
+		return imported == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(imported, prefix)
+	})
+}
+
+// The direct lists cannot see what a dependency drags in: these must not come in at all.
+func TestPureCoreNeedsNoClient(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "./reason", "./netconsole/wire") {
+		for _, dep := range p.Deps {
+			if strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "sigs.k8s.io/controller-runtime") {
+				t.Errorf("%s depends on %s: the pure core must be usable without a cluster", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+func TestRulesForbid(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ pkg, imported string }{
+		"an edge imports another edge": {"gc", module + "webhook"},
+		"the core reads files":         {"reason", "os"},
+		"the parser knows Kubernetes":  {"netconsole/wire", "k8s.io/api/core/v1"},
+		"the audit can terminate":      {"audit", module + "termination"},
+		"the writer knows an edge":     {"termination", module + "gc"},
+		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if rules[tc.pkg].allows(tc.imported) {
+				t.Errorf("%s may import %s", tc.pkg, tc.imported)
+			}
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package binaries
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Product builds one of this checkout's own commands as it is now, and copies it to the path: the copy stays what it is
+// when the next build replaces the original, under a process that may be restarted from it.
+//
+// It is built with Go's default flags, those of `go test`, so that both share what they compile.
+func Product(ctx context.Context, out io.Writer, command, to string) error {
+	if err := goOnPath(); err != nil {
+		return err
+	}
+	checkout, err := Checkout()
+	if err != nil {
+		return err
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		return err
+	}
+	// One place for each checkout: there, go finds that nothing has changed, and does not link again.
+	name := sha256.Sum256([]byte(checkout))
+	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength], command)
+	unlock, err := lock(ctx, built+".lock", out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	c := compilation{name: command, module: checkout, out: out, packages: []string{"./cmd/" + command}}
+	if err := c.run(ctx, built); err != nil {
+		return err
+	}
+	return copyProgram(built, to)
+}
+
+func copyProgram(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return fmt.Errorf("make the folder of %s: %w", to, err)
+	}
+	program, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("read the built program: %w", err)
+	}
+	if err := os.WriteFile(to, program, 0o755); err != nil {
+		return fmt.Errorf("copy the built program: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// preferredNetconsole is where Linux sends kernel messages unless told another port, if that is free here.
+const preferredNetconsole = "127.0.0.1:6666"
+
+// up runs a sandbox until ctx ends.
+func up(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("up", flag.ContinueOnError)
+	flags.SetOutput(out)
+	nodes := flags.Int("nodes", sandbox.DefaultNodes, "how many nodes")
+	netconsole := flags.String("netconsole", "", "UDP address of netconsole (default "+preferredNetconsole+", or another port if that is taken)")
+	withoutEpitaph := flags.Bool("without-epitaph", false, "start the cluster only")
+	builtInGC := flags.Bool("built-in-gc", false, "leave kube-controller-manager's own pod garbage collector on")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	specs, err := sandbox.NumberedNodes(*nodes)
+	if err != nil {
+		return fmt.Errorf("%w: -nodes: %w", errUsage, err)
+	}
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return err
+	}
+	claim, err := claimFolder(filepath.Join(checkout, ".cache", "sandbox"))
+	if err != nil {
+		return err
+	}
+	defer claim.release()
+	if *netconsole == "" {
+		*netconsole = preferOr(preferredNetconsole, out)
+	}
+	began := time.Now()
+	fmt.Fprintln(out, "starting the sandbox")
+	s, err := sandbox.Start(ctx, sandbox.Options{
+		Dir: claim.dir, Out: out, Nodes: specs, BuiltInPodGC: *builtInGC,
+		Epitaph: sandbox.EpitaphOptions{LeaveOut: *withoutEpitaph, Netconsole: *netconsole},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(out, "\nstopping")
+		s.Stop()
+	}()
+	if err := claim.describe(s); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "up in %.1f s\n\n", time.Since(began).Seconds())
+	tell(out, s)
+	return s.Wait(ctx)
+}
+
+// preferOr returns the address, or nothing, for "any", where it is taken.
+func preferOr(address string, out io.Writer) string {
+	conn, err := net.ListenPacket("udp4", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(out, "%s is taken; netconsole gets another port\n", address)
+		return ""
+	}
+	if err == nil {
+		_ = conn.Close()
+	}
+	return address
+}
+
+func tell(out io.Writer, s *sandbox.Sandbox) {
+	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:$PATH   # kubectl\n\n", s.Kubeconfig, filepath.Dir(s.Programs["kubectl"]))
+	fmt.Fprintf(out, "take a cloud instance away   rm %s\n", filepath.Join(s.Instances, "node-1"))
+	if s.Epitaph != nil {
+		fmt.Fprintf(out, "netconsole                   udp %s\n", s.Epitaph.Config.Netconsole.Address)
+		fmt.Fprintf(out, "metrics                      %s\n", s.Epitaph.MetricsURL)
+	}
+	fmt.Fprintf(out, "logs                         %s\n\n", s.Logs)
+	for _, n := range s.Nodes() {
+		fmt.Fprintf(out, "%-10s %s\n", n.Name, n.Address)
+	}
+	fmt.Fprintln(out, "\nCtrl-C stops everything")
+}

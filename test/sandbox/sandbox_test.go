@@ -1,0 +1,241 @@
+package sandbox_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// eventually is how long a cluster has for what it does in at most 7 s on an idle machine.
+const eventually = 60 * time.Second
+
+func TestSandboxIsACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
+	}
+	t.Parallel()
+	s, err := sandbox.Start(t.Context(), sandbox.Options{
+		Dir: t.TempDir(), Out: t.Output(), Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
+
+	nodes := s.Nodes()
+	if len(nodes) != 6 || nodes[5].Name != "node-6" {
+		t.Fatalf("nodes = %v, want node-1 to node-6", nodes)
+	}
+	pods := aDeployment(t, client, 6)
+
+	node := nodeByName(t, nodes, pods[0].Spec.NodeName)
+	if err := handshake(node.Address); err != nil {
+		t.Errorf("user space of a living node: %v", err)
+	}
+
+	deletePod(t, client, pods[0])
+	if got, want := whoDeletedLast(t, s, pods[0].Name), "system:node:"+node.Name; got != want {
+		t.Errorf("the last DELETE of a pod came from %q, want %q", got, want)
+	}
+
+	if err := s.StopKubelet(t.Context(), node.Name); err != nil {
+		t.Fatal(err)
+	}
+	if handshake(node.Address) == nil {
+		t.Error("user space still answers after StopKubelet")
+	}
+	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isUnknown(ctx, client, node.Name) })
+
+	if err := s.StartKubelet(t.Context(), node.Name); err != nil {
+		t.Fatal(err)
+	}
+	if after := nodeByName(t, s.Nodes(), node.Name); after.BootID == node.BootID {
+		t.Error("the boot ID is the same after a boot")
+	}
+	if err := handshake(node.Address); err != nil {
+		t.Errorf("user space after StartKubelet: %v", err)
+	}
+
+	if err := s.TakeInstanceAway(node.Name); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the cloud to delete the Node", func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
+	if got, want := whoDeletedLast(t, s, node.Name), "system:serviceaccount:kube-system:node-controller"; got != want {
+		t.Errorf("the Node was deleted by %q, want %q", got, want)
+	}
+
+	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Address != node.Address || again.BootID == node.BootID {
+		t.Errorf("re-created node = %+v, want the address of %+v and another boot ID", again, node)
+	}
+
+	processes := s.Processes()
+	s.Stop()
+	for _, p := range processes {
+		if err := syscall.Kill(p.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("%s is still there after Stop: %v", p.Name, err)
+		}
+	}
+	if handshake(again.Address) == nil {
+		t.Error("user space still answers after Stop")
+	}
+}
+
+// aDeployment returns its running pods.
+func aDeployment(t *testing.T, client kubernetes.Interface, replicas int32) []corev1.Pod {
+	t.Helper()
+	labels := map[string]string{"app": "web"}
+	_, err := client.AppsV1().Deployments("default").Create(t.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+			},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running []corev1.Pod
+	waitFor(t, "all pods to run", func(ctx context.Context) error {
+		list, err := client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
+		if err != nil {
+			return err
+		}
+		running = list.Items
+		if len(running) != int(replicas) {
+			return fmt.Errorf("%d of %d run", len(running), replicas)
+		}
+		return nil
+	})
+	return running
+}
+
+func deletePod(t *testing.T, client kubernetes.Interface, pod corev1.Pod) {
+	t.Helper()
+	if err := client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(30))}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the pod to be gone", func(ctx context.Context) error {
+		_, err := client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("it is there: %w", err)
+	})
+}
+
+// whoDeletedLast asks the API server's audit log.
+func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
+	t.Helper()
+	log, err := os.Open(s.AuditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var user string
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		var event struct {
+			Verb             string
+			User             struct{ Username string }
+			ImpersonatedUser *struct{ Username string }
+			ObjectRef        struct{ Name string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			t.Fatal(err)
+		}
+		if event.Verb != "delete" || event.ObjectRef.Name != name {
+			continue
+		}
+		user = event.User.Username
+		if event.ImpersonatedUser != nil {
+			user = event.ImpersonatedUser.Username
+		}
+	}
+	return user
+}
+
+func isUnknown(ctx context.Context, client kubernetes.Interface, name string) error {
+	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown {
+			return nil
+		}
+	}
+	return errors.New("it is not")
+}
+
+func isGone(ctx context.Context, client kubernetes.Interface, name string) error {
+	_, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("it is there: %w", err)
+}
+
+// handshake is what a proof of death asks of a node.
+func handshake(address string) error {
+	dialer := &net.Dialer{Timeout: time.Second}
+	conn, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort(address, "10250"), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func nodeByName(t *testing.T, nodes []sandbox.Node, name string) sandbox.Node {
+	t.Helper()
+	for _, n := range nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	t.Fatalf("there is no node %q in %v", name, nodes)
+	return sandbox.Node{}
+}
+
+func waitFor(t *testing.T, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), eventually)
+	defer cancel()
+	began := time.Now()
+	for {
+		last := check(ctx)
+		if last == nil {
+			t.Logf("waited %s for %s", time.Since(began).Round(10*time.Millisecond), what)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %s for %s: %v", eventually, what, last)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

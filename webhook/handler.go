@@ -65,8 +65,7 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	keys := h.inferrer.Keys.Of(d.subject)
 	_, problem := keys.Read(d.object.GetAnnotations())
 	if problem == nil {
-		own, _ := h.inferrer.Infer(d.ownFacts())
-		return outcome{action: actionKept, rule: rule.Name, reason: own}
+		return h.keep(d, rule)
 	}
 	facts, err := h.facts(ctx, d)
 	if err != nil {
@@ -86,6 +85,17 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(), message: "epitaph (audit only): " + message}
 	}
 	return outcome{action: actionDenied, rule: rule.Name, message: message}
+}
+
+// keep leaves the words that are on the object, and completes them by a missing code and actor.
+func (h *Handler) keep(d request, rule config.Rule) outcome {
+	own, _ := h.inferrer.Infer(d.ownFacts())
+	for key, value := range h.inferrer.Keys.Of(d.subject).Annotations(own) {
+		if d.object.GetAnnotations()[key] != value {
+			return outcome{action: actionFilled, rule: rule.Name, reason: own}
+		}
+	}
+	return outcome{action: actionKept, rule: rule.Name, reason: own}
 }
 
 // mended keeps the words of a program whose reason is not one for its length or its characters.

@@ -111,6 +111,11 @@ func withReason(text string) func(*corev1.Pod) {
 	}
 }
 
+func complete(p *corev1.Pod) {
+	p.Annotations["pod.titus.netflix.com/pod-termination-reason-code"] = "UserRequest"
+	p.Annotations["pod.titus.netflix.com/pod-termination-by-caller"] = "bob"
+}
+
 func aNode() *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u-n1"}}
 }
@@ -222,8 +227,12 @@ func TestHandlerDecides(t *testing.T) {
 			world: world{node: aNode()}, object: aPod(withReason("x\x1b[2J")), user: "system:serviceaccount:ci:runner", wantAllowed: true,
 			wantWritten: []string{`trainer-0: x\x1b[2J`},
 		},
-		"a reason stays": {
+		"a reason stays, and is completed": {
 			world: world{node: aNode()}, object: aPod(withReason("rack is moved")), user: "alice", wantAllowed: true,
+			wantWritten: []string{"trainer-0: rack is moved"},
+		},
+		"a reason that is complete stays": {
+			world: world{node: aNode()}, object: aPod(withReason("rack is moved"), complete), user: "alice", wantAllowed: true,
 		},
 		"audit only: allowed, written, warned": {
 			world: world{node: aNode()}, object: aPod(), user: "alice", wantAllowed: true,
@@ -242,7 +251,7 @@ func TestHandlerDecides(t *testing.T) {
 		},
 		"a node whose reason somebody wrote is recorded": {
 			object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", Annotations: map[string]string{"node.titus.netflix.com/node-termination-reason": "rack is moved"}}},
-			user:   "alice", wantAllowed: true, wantRecord: []string{"n1: UserRequest"},
+			user:   "alice", wantAllowed: true, wantRecord: []string{"n1: UserRequest"}, wantWritten: []string{"n1: rack is moved"},
 		},
 		"a person's delete of a node": {object: aNode(), user: "alice", wantDenial: "node n1 must not leave without a reason"},
 		"gone meanwhile": {

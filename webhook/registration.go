@@ -73,20 +73,26 @@ func namespaces(op metav1.LabelSelectorOperator, names []string) *metav1.LabelSe
 	}}
 }
 
-// podConditions keep away from us what costs nothing then: pods that carry a valid reason (so the retry after our own PATCH
-// too), and pods in the second step of a delete without grace, on which nothing can be written any more.
+// podConditions keep away from us what costs nothing then: pods that carry a valid and complete reason (so the retry after our
+// own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more.
 func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
-	text := fmt.Sprintf("oldObject.metadata.?annotations[?%s].orValue('')", strconv.Quote(keys.Reason))
+	text, code, by := annotation(keys.Reason), annotation(keys.Code), annotation(keys.By)
 	return []admissionregistrationv1.MatchCondition{
 		{
-			Name:       "lacks-a-valid-reason",
-			Expression: fmt.Sprintf("%[1]s.trim() == '' || bytes(%[1]s).size() > %[2]d || %[1]s.matches(%[3]s)", text, reason.MaxTextBytes, celRaw(reason.TextPattern)),
+			Name: "lacks-a-valid-reason",
+			Expression: fmt.Sprintf("%[1]s.trim() == '' || %[2]s == '' || %[3]s == '' || bytes(%[1]s).size() > %[4]d || %[1]s.matches(%[5]s)",
+				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern)),
 		},
 		{
 			Name:       "can-still-be-written",
 			Expression: "oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0",
 		},
 	}
+}
+
+// annotation is the CEL expression for an annotation's value, "" where there is none.
+func annotation(key string) string {
+	return fmt.Sprintf("oldObject.metadata.?annotations[?%s].orValue('')", strconv.Quote(key))
 }
 
 // celRaw quotes a regular expression as a raw string of CEL.

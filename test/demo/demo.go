@@ -1,0 +1,106 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// sceneLimit bounds one scene: the slowest waits for a silent node to be noticed, and for the cloud to be asked.
+const sceneLimit = 90 * time.Second
+
+// A scene is one way to die.
+type scene struct {
+	title string
+	play  func(context.Context, *stage) error
+}
+
+// A stage is what the scenes play on.
+type stage struct {
+	sandbox *sandbox.Sandbox
+	client  *kubernetes.Clientset
+	witness *witness
+	out     io.Writer
+	rows    []row
+}
+
+// Scenes are told in this order.
+var scenes = []scene{
+	{"a person deletes a pod and does not say why", personMustSayWhy},
+	{"the scheduler needs the room for a more important pod", schedulerPreempts},
+	{"a node's disk fails, and the taint manager evicts its pods", diskFails},
+	{"somebody runs sudo halt on a node, and the cloud removes the instance", nodeIsHalted},
+	{"the cloud removes an instance, and nobody knows why", instanceIsGone},
+	{"a kernel panics, and its last lines arrive by UDP", kernelPanics},
+	{"the Job whose pod died of the panic runs again, no failure counted", jobRunsAgain},
+}
+
+// Run starts a sandbox, plays every scene and prints what everything died of.
+func Run(ctx context.Context, out io.Writer) error {
+	began := time.Now()
+	fmt.Fprintln(out, "Starting a Kubernetes control plane, six nodes and Epitaph:")
+	s, err := sandbox.Start(ctx, sandbox.Options{Out: out})
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	ready := time.Now()
+
+	client, err := kubernetes.NewForConfig(s.RESTConfig())
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w, err := newWitness(ctx, client)
+	if err != nil {
+		return err
+	}
+	st := &stage{sandbox: s, client: client, witness: w, out: out}
+	if err := st.set(ctx); err != nil {
+		return fmt.Errorf("set the stage: %w", err)
+	}
+	err = st.playAll(ctx)
+	printTable(out, st.rows)
+	if err != nil {
+		return errors.Join(err, st.explain())
+	}
+	fmt.Fprintf(out, "\n%d scenes came out as they should. Control plane ready after %.1f s, the scenes took %.1f s, %.1f s in all.\n",
+		len(scenes), ready.Sub(began).Seconds(), time.Since(ready).Seconds(), time.Since(began).Seconds())
+	return nil
+}
+
+func (st *stage) playAll(ctx context.Context) error {
+	for n, sc := range scenes {
+		began := time.Now()
+		fmt.Fprintf(st.out, "\n%c. %s\n", 'a'+n, sc.title)
+		ctx, cancel := context.WithTimeout(ctx, sceneLimit)
+		err := sc.play(ctx, st)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("scene %c (%s): %w", 'a'+n, sc.title, err)
+		}
+		st.say("as it should be (%.1f s)", time.Since(began).Seconds())
+	}
+	return nil
+}
+
+func (st *stage) say(format string, args ...any) {
+	fmt.Fprintf(st.out, "   "+format+"\n", args...)
+}
+
+// explain adds the end of Epitaph's log to a failure: the sandbox and its logs are gone when the reader sees it.
+func (st *stage) explain() error {
+	const lastBytes = 4000
+	log, err := st.sandbox.Epitaph.Logs()
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("the end of Epitaph's log:\n%s", log[max(0, len(log)-lastBytes):])
+}

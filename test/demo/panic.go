@@ -1,0 +1,168 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+const (
+	jobName = "simulation"
+	// recording is a Linux 6.1 that panicked, as it was received, word for word.
+	recording = "netconsole/wire/testdata/captures/sysrq-ext-6.1c-panic10.jsonl"
+	// lastWords is what the recorded kernel died of.
+	lastWords = "sysrq triggered crash"
+)
+
+func kernelPanics(ctx context.Context, st *stage) error {
+	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"), podOn(panicNode, "cache-2")}
+	if err := st.runs(ctx, others...); err != nil {
+		return err
+	}
+	victim, err := st.startJob(ctx)
+	if err != nil {
+		return err
+	}
+	node, err := st.nodeNamed(panicNode)
+	if err != nil {
+		return err
+	}
+	if err := st.sandbox.StopKubelet(ctx, panicNode); err != nil {
+		return err
+	}
+	cause := time.Now()
+	datagrams, err := st.send(ctx, node)
+	if err != nil {
+		return err
+	}
+	st.say("%d recorded datagrams sent from %s to the listener", datagrams, node.Address)
+
+	const text = "This pod died unexpectedly because the underlying node kernel panicked! (" + lastWords + ")"
+	for _, name := range []string{"cache-0", "cache-1", "cache-2", victim} {
+		err = errors.Join(err, st.podDied(ctx, name, reason.KernelPanic, text, cause))
+	}
+	last := st.rows[len(st.rows)-1].took
+	for _, r := range st.rows[len(st.rows)-4:] {
+		last = max(last, r.took)
+	}
+	st.say("from the first datagram to the last pod gone: %.2f s", last.Seconds())
+	return errors.Join(err, st.died(ctx, reason.Node, panicNode, reason.KernelPanic,
+		"This node died unexpectedly because its kernel panicked! ("+lastWords+")", cause))
+}
+
+// startJob starts the Job on the node that will panic, and returns its pod's name.
+func (st *stage) startJob(ctx context.Context) (string, error) {
+	jobs := st.client.BatchV1().Jobs(namespace)
+	if _, err := jobs.Create(ctx, aJob(jobName, panicNode), metav1.CreateOptions{}); err != nil {
+		return "", fmt.Errorf("create job %s: %w", jobName, err)
+	}
+	pod, err := st.jobPod(ctx, func(p *corev1.Pod) bool { return p.Spec.NodeName == panicNode })
+	if err != nil {
+		return "", err
+	}
+	return pod.Name, nil
+}
+
+// jobPod waits for a running pod of the Job that suits.
+func (st *stage) jobPod(ctx context.Context, suits func(*corev1.Pod) bool) (found *corev1.Pod, err error) {
+	err = st.until(ctx, "a pod of job "+jobName+" runs", func(ctx context.Context) (bool, error) {
+		pods, err := st.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + jobName})
+		if err != nil {
+			return false, err
+		}
+		for n := range pods.Items {
+			if p := &pods.Items[n]; p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && suits(p) {
+				found = p
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	return found, err
+}
+
+func (st *stage) nodeNamed(name string) (sandbox.Node, error) {
+	for _, n := range st.sandbox.Nodes() {
+		if n.Name == name {
+			return n, nil
+		}
+	}
+	return sandbox.Node{}, fmt.Errorf("the sandbox has no node %s", name)
+}
+
+// send replays the recording from the node's own address and returns how many datagrams it had.
+func (st *stage) send(ctx context.Context, from sandbox.Node) (int, error) {
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return 0, err
+	}
+	payloads, err := readRecording(filepath.Join(checkout, recording))
+	if err != nil {
+		return 0, err
+	}
+	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from.Address)}}
+	conn, err := dialer.DialContext(ctx, "udp", st.sandbox.Epitaph.Config.Netconsole.Address)
+	if err != nil {
+		return 0, fmt.Errorf("send from node %s: %w", from.Name, err)
+	}
+	defer conn.Close()
+	for _, p := range payloads {
+		if _, err := conn.Write(p); err != nil {
+			return 0, fmt.Errorf("send from node %s: %w", from.Name, err)
+		}
+	}
+	return len(payloads), nil
+}
+
+// readRecording reads the payloads of a recording, in the order in which they arrived.
+func readRecording(path string) ([][]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the recording: %w", err)
+	}
+	defer file.Close()
+	var payloads [][]byte
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var datagram struct{ Hex string }
+		if err := json.Unmarshal(lines.Bytes(), &datagram); err != nil {
+			return nil, fmt.Errorf("read the recording: %w", err)
+		}
+		payload, err := hex.DecodeString(datagram.Hex)
+		if err != nil {
+			return nil, fmt.Errorf("read the recording: %w", err)
+		}
+		payloads = append(payloads, payload)
+	}
+	return payloads, nil
+}
+
+func jobRunsAgain(ctx context.Context, st *stage) error {
+	pod, err := st.jobPod(ctx, func(p *corev1.Pod) bool { return p.Spec.NodeName != panicNode })
+	if err != nil {
+		return err
+	}
+	job, err := st.client.BatchV1().Jobs(namespace).Get(ctx, jobName, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read job %s: %w", jobName, err)
+	}
+	if job.Status.Failed != 0 || job.Status.Active != 1 {
+		return fmt.Errorf("job %s: %d failed and %d active, want 0 and 1", jobName, job.Status.Failed, job.Status.Active)
+	}
+	st.say("pod %s runs on %s; the Job counts %d failures with backoffLimit %d", pod.Name, pod.Spec.NodeName, job.Status.Failed, *job.Spec.BackoffLimit)
+	return nil
+}

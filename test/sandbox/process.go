@@ -138,10 +138,10 @@ func (p *Process) signal(sig syscall.Signal) {
 // ready asks again and again until ready says yes, the program ends, or the time is up; then the error holds the program's
 // last words.
 func (p *Process) ready(ctx context.Context, limit time.Duration, probe func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		last := probe(ctx)
+		last := probe(limited)
 		if last == nil {
 			return nil
 		}
@@ -149,6 +149,8 @@ func (p *Process) ready(ctx context.Context, limit time.Duration, probe func(con
 		case <-p.exited:
 			return fmt.Errorf("%s ended before it was ready (%v)\n%s", p.Name, p.err, p.lastWords())
 		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", p.Name, ctx.Err())
+		case <-limited.Done():
 			return fmt.Errorf("%s was not ready within %s: %w\n%s", p.Name, limit, last, p.lastWords())
 		case <-time.After(probeInterval):
 		}

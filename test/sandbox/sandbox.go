@@ -91,7 +91,7 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		began := time.Now()
 		if err := step.do(ctx); err != nil {
 			s.Stop()
-			return nil, fmt.Errorf("sandbox: %s: %w", step.what, err)
+			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
 		fmt.Fprintf(options.Out, "  %-24s %5.1f s\n", step.what, time.Since(began).Seconds())
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,31 +40,66 @@ func TestSandboxIsACluster(t *testing.T) {
 	}
 	t.Cleanup(s.Stop)
 	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
-
 	nodes := s.Nodes()
 	if len(nodes) != 6 || nodes[5].Name != "node-6" {
 		t.Fatalf("nodes = %v, want node-1 to node-6", nodes)
 	}
 	pods := aDeployment(t, client, 6)
-
 	node := nodeByName(t, nodes, pods[0].Spec.NodeName)
+
+	t.Run("a pod goes by its kubelet's hand", func(t *testing.T) { podGoes(t, s, client, pods[0]) })
+	t.Run("a program ends as told", func(t *testing.T) { programEnds(t, client) })
+	t.Run("a kubelet dies and comes back", func(t *testing.T) { kubeletDiesAndReturns(t, s, client, node) })
+	t.Run("an instance goes and comes back", func(t *testing.T) { instanceGoesAndReturns(t, s, client, node) })
+	t.Run("nothing outlives Stop", func(t *testing.T) { nothingOutlivesStop(t, s) })
+}
+
+func podGoes(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, pod corev1.Pod) {
+	deletePod(t, client, pod)
+	if got, want := whoDeletedLast(t, s, pod.Name), "system:node:"+pod.Spec.NodeName; got != want {
+		t.Errorf("the last DELETE came from %q, want %q", got, want)
+	}
+}
+
+func programEnds(t *testing.T, client kubernetes.Interface) {
+	_, err := client.BatchV1().Jobs("default").Create(t.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "batch"},
+		Spec: batchv1.JobSpec{BackoffLimit: ptr.To(int32(0)), Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"sandbox.epitaph/exit-code": "7"}},
+			Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "batch", Image: "batch"}},
+			},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the program to fail as told", func(ctx context.Context) error {
+		list, err := client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "job-name=batch"})
+		if err != nil {
+			return err
+		}
+		if len(list.Items) != 1 || list.Items[0].Status.Phase != corev1.PodFailed {
+			return fmt.Errorf("%d pods, not one that failed", len(list.Items))
+		}
+		if code := list.Items[0].Status.ContainerStatuses[0].State.Terminated.ExitCode; code != 7 {
+			return fmt.Errorf("exit code %d, want 7", code)
+		}
+		return nil
+	})
+}
+
+func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node) {
 	if err := handshake(node.Address); err != nil {
 		t.Errorf("user space of a living node: %v", err)
 	}
-
-	deletePod(t, client, pods[0])
-	if got, want := whoDeletedLast(t, s, pods[0].Name), "system:node:"+node.Name; got != want {
-		t.Errorf("the last DELETE of a pod came from %q, want %q", got, want)
-	}
-
 	if err := s.StopKubelet(t.Context(), node.Name); err != nil {
 		t.Fatal(err)
 	}
 	if handshake(node.Address) == nil {
 		t.Error("user space still answers after StopKubelet")
 	}
-	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isUnknown(ctx, client, node.Name) })
-
+	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionUnknown) })
 	if err := s.StartKubelet(t.Context(), node.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +109,10 @@ func TestSandboxIsACluster(t *testing.T) {
 	if err := handshake(node.Address); err != nil {
 		t.Errorf("user space after StartKubelet: %v", err)
 	}
+	waitFor(t, "the node to be Ready again", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionTrue) })
+}
 
+func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node) {
 	if err := s.TakeInstanceAway(node.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +120,6 @@ func TestSandboxIsACluster(t *testing.T) {
 	if got, want := whoDeletedLast(t, s, node.Name), "system:serviceaccount:kube-system:node-controller"; got != want {
 		t.Errorf("the Node was deleted by %q, want %q", got, want)
 	}
-
 	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"})
 	if err != nil {
 		t.Fatal(err)
@@ -89,16 +127,23 @@ func TestSandboxIsACluster(t *testing.T) {
 	if again.Address != node.Address || again.BootID == node.BootID {
 		t.Errorf("re-created node = %+v, want the address of %+v and another boot ID", again, node)
 	}
+}
 
-	processes := s.Processes()
+func nothingOutlivesStop(t *testing.T, s *sandbox.Sandbox) {
+	processes, nodes := s.Processes(), s.Nodes()
+	if len(processes) != 6 {
+		t.Errorf("%d programs, want 6", len(processes))
+	}
 	s.Stop()
 	for _, p := range processes {
 		if err := syscall.Kill(p.PID(), 0); !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("%s is still there after Stop: %v", p.Name, err)
+			t.Errorf("%s is still there: %v", p.Name, err)
 		}
 	}
-	if handshake(again.Address) == nil {
-		t.Error("user space still answers after Stop")
+	for _, n := range nodes {
+		if handshake(n.Address) == nil {
+			t.Errorf("user space of %s still answers", n.Name)
+		}
 	}
 }
 
@@ -179,17 +224,17 @@ func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
 	return user
 }
 
-func isUnknown(ctx context.Context, client kubernetes.Interface, name string) error {
+func isReady(ctx context.Context, client kubernetes.Interface, name string, want corev1.ConditionStatus) error {
 	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown {
+		if c.Type == corev1.NodeReady && c.Status == want {
 			return nil
 		}
 	}
-	return errors.New("it is not")
+	return fmt.Errorf("Ready is not %s", want)
 }
 
 func isGone(ctx context.Context, client kubernetes.Interface, name string) error {

@@ -55,6 +55,8 @@ func (c *claim) forget() error {
 
 // A description is what .cache/sandbox/sandbox.json tells scripts and tests about the sandbox that is up.
 type description struct {
+	// PID is the process to send SIGTERM to; where it is gone, so is the sandbox, and this file is stale.
+	PID        int            `json:"pid"`
 	Kubeconfig string         `json:"kubeconfig"`
 	Kubectl    string         `json:"kubectl"`
 	Netconsole string         `json:"netconsole,omitempty"`
@@ -71,7 +73,7 @@ type cloud struct {
 
 func (c *claim) describe(s *sandbox.Sandbox) error {
 	d := description{
-		Kubeconfig: s.Kubeconfig, Kubectl: s.Programs["kubectl"], Nodes: s.Nodes(), Logs: s.Logs,
+		PID: os.Getpid(), Kubeconfig: s.Kubeconfig, Kubectl: s.Programs["kubectl"], Nodes: s.Nodes(), Logs: s.Logs,
 		Cloud: cloud{Instances: s.Instances, HowTo: "remove the file of a node's name: its instance is then gone"},
 	}
 	if s.Epitaph != nil {

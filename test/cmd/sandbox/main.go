@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -32,7 +31,10 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Stdout, os.Args[1:])
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+	case err == nil:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "sandbox: interrupted; nothing is left running")
+		os.Exit(130)
 	case errors.Is(err, errUsage):
 		usage(os.Stderr)
 		fmt.Fprintln(os.Stderr, "sandbox:", err)

@@ -21,14 +21,16 @@ const preferredNetconsole = "127.0.0.1:6666"
 // up runs a sandbox until ctx ends.
 func up(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard)
 	nodes := flags.Int("nodes", sandbox.DefaultNodes, "how many nodes")
 	netconsole := flags.String("netconsole", "", "UDP address of netconsole (default "+preferredNetconsole+", or another port if that is taken)")
 	withoutEpitaph := flags.Bool("without-epitaph", false, "start the cluster only")
 	builtInGC := flags.Bool("built-in-gc", false, "leave kube-controller-manager's own pod garbage collector on")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return err
+			flags.SetOutput(out)
+			flags.PrintDefaults()
+			return nil
 		}
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}

@@ -1,0 +1,99 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// ReleaseAnnotation on a NodeObituary, with any value that is not empty, lets the pods of a node that left unexplained go
+// although the brake holds them.
+const ReleaseAnnotation = "epitaph-k8s.io/release-pods"
+
+// A NodeObituary says what a Node died of, after the Node is gone.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=nodeobit,categories=epitaph
+// +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.code`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Code",type=string,JSONPath=`.spec.code`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`
+// +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`
+// +kubebuilder:printcolumn:name="Left",type=date,JSONPath=`.spec.left`
+type NodeObituary struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec NodeObituarySpec `json:"spec"`
+}
+
+// NodeObituarySpec is what is known about the end of one Node.
+type NodeObituarySpec struct {
+	// NodeName is the name the Node had; another Node may have it by now.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName"`
+	// NodeUID tells the Nodes of one name apart. It is empty where nobody saw the Node go.
+	// +optional
+	NodeUID types.UID `json:"nodeUID,omitempty"`
+	// BootID is the boot that ended.
+	// +optional
+	BootID string `json:"bootID,omitempty"`
+	// Addresses are the addresses the Node had.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Addresses []string `json:"addresses,omitempty"`
+	// Left is when the Node left, or was about to.
+	Left metav1.Time `json:"left"`
+
+	// Code names the cause in one word.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Code string `json:"code"`
+	// Class is what the cause means: disruption, routine or unexplained.
+	// +kubebuilder:validation:Enum=disruption;routine;unexplained
+	Class string `json:"class"`
+	// Reason is the sentence the Node left with.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason"`
+	// By is who or what removed the Node.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	By string `json:"by,omitempty"`
+	// Evidence is what had happened on the node before, newest last.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Evidence []Evidence `json:"evidence,omitempty"`
+	// KernelLog is the kernel's last lines, where it could still send them.
+	// +optional
+	// +kubebuilder:validation:MaxItems=256
+	KernelLog []string `json:"kernelLog,omitempty"`
+	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no pod.
+	// +optional
+	SucceededBy types.UID `json:"succeededBy,omitempty"`
+}
+
+// Evidence is something that happened on a node.
+type Evidence struct {
+	// What happened: halt, poweroff, reboot, shutdown, kexec, panic or hardware.
+	What string `json:"what"`
+	// Who did it.
+	// +optional
+	Who string `json:"who,omitempty"`
+	// Detail is the panic line or the type of the failure.
+	// +optional
+	Detail string `json:"detail,omitempty"`
+	// When it happened, by the clock of the node.
+	When metav1.Time `json:"when"`
+}
+
+// NodeObituaryList is a list of obituaries.
+//
+// +kubebuilder:object:root=true
+type NodeObituaryList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []NodeObituary `json:"items"`
+}

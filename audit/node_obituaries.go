@@ -1,0 +1,134 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// NodeObituaries remembers what nodes died of. It is safe for concurrent use by any number of replicas.
+type NodeObituaries struct {
+	// Cache serves the look-ups; it must have the index that [IndexNodeObituaries] adds.
+	Cache client.Reader
+	// Live reads past the cache, and Writer writes NodeObituaries.
+	Live   client.Reader
+	Writer client.Writer
+	Clock  clock.PassiveClock
+}
+
+// NodeNameField is the index of the cached obituaries: by the name their Node had.
+const NodeNameField = "spec.nodeName"
+
+// IndexNodeObituaries adds the index that [NodeObituaries.Find] looks up.
+func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, NodeNameField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.NodeObituary).Spec.NodeName}
+	})
+	if err != nil {
+		return fmt.Errorf("index the obituaries of nodes: %w", err)
+	}
+	return nil
+}
+
+// Record writes what the node leaves with. Recording the same again changes nothing. Where an obituary of this very Node says
+// something else, the later word holds, because the earlier deletion did not come about; but it never falls back to unexplained.
+func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason.Reason) error {
+	wanted, err := compose(node, r, o.Clock.Now())
+	if err != nil {
+		return fmt.Errorf("record the end of node %s: %w", node.Name, err)
+	}
+	err = o.Writer.Create(ctx, wanted)
+	if err == nil || !apierrors.IsAlreadyExists(err) {
+		return wrapNode("write the obituary of node", node.Name, err)
+	}
+	return o.revise(ctx, wanted)
+}
+
+// revise brings the obituary that is there up to date, if it has to be.
+func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary) error {
+	held := &v1alpha1.NodeObituary{}
+	err := o.Live.Get(ctx, client.ObjectKeyFromObject(wanted), held)
+	if err != nil {
+		return wrapNode("read the obituary of node", wanted.Spec.NodeName, err)
+	}
+	if held.Spec.NodeUID != wanted.Spec.NodeUID {
+		return fmt.Errorf("record the end of node %s (%s): obituary %s is about %s", wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
+	}
+	if !supersedes(wanted.Spec, held.Spec) {
+		return nil
+	}
+	before := held.DeepCopy()
+	wanted.Spec.KernelLog = held.Spec.KernelLog
+	held.Spec = wanted.Spec
+	err = o.Writer.Patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
+}
+
+// supersedes tells whether a later word about a Node replaces the one that is held.
+func supersedes(later, held v1alpha1.NodeObituarySpec) bool {
+	if later.Code == held.Code && later.Reason == held.Reason && later.By == held.By {
+		return false
+	}
+	return later.Code != string(reason.Unexplained) || held.Code == string(reason.Unexplained)
+}
+
+// Find returns the reason with which the node left that a pod, created at the given time, was bound to. Of several Nodes that
+// had this name the last one counts: a kubelet that registers anew keeps its pods, so the pod lived on under each of them.
+func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error) {
+	last, err := o.Last(ctx, node)
+	if err != nil || last == nil || !speaksFor(last, podCreated) {
+		return reason.Reason{}, false, err
+	}
+	return ReasonOf(last), true, nil
+}
+
+// Last returns the newest obituary of a Node of this name, or nil.
+func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeObituary, error) {
+	all := &v1alpha1.NodeObituaryList{}
+	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+		return nil, wrapNode("look up the obituary of node", node, err)
+	}
+	var last *v1alpha1.NodeObituary
+	for n := range all.Items {
+		if c := &all.Items[n]; last == nil || LeftAt(c).After(LeftAt(last)) {
+			last = c
+		}
+	}
+	return last, nil
+}
+
+// bindingLag is how long after a Node's end a pod can still have been created for it: the scheduler binds by a cache, the
+// times compared have whole seconds, and they come from the clocks of several API servers.
+const bindingLag = 5 * time.Second
+
+func speaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
+	return o.Spec.SucceededBy == "" && !podCreated.After(LeftAt(o).Add(bindingLag))
+}
+
+// LeftAt is when the Node left. The API server's clock, by which pods are dated too, outweighs ours where ours is behind.
+func LeftAt(o *v1alpha1.NodeObituary) time.Time {
+	if o.CreationTimestamp.After(o.Spec.Left.Time) {
+		return o.CreationTimestamp.Time
+	}
+	return o.Spec.Left.Time
+}
+
+// ReasonOf returns the reason that the obituary holds.
+func ReasonOf(o *v1alpha1.NodeObituary) reason.Reason {
+	return reason.Reason{Code: reason.Code(o.Spec.Code), Text: reason.Clean(o.Spec.Reason), By: o.Spec.By}
+}
+
+func wrapNode(what, name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", what, name, err)
+	}
+	return nil
+}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
+	"github.com/epitaph-k8s/epitaph/test/witness"
 )
 
 // sceneLimit bounds one scene: the slowest waits for a silent node to be noticed, and for the cloud to be asked.
@@ -25,7 +26,7 @@ type scene struct {
 type stage struct {
 	sandbox *sandbox.Sandbox
 	client  *kubernetes.Clientset
-	witness *witness
+	witness *witness.Witness
 	out     io.Writer
 	rows    []row
 }
@@ -58,7 +59,7 @@ func Run(ctx context.Context, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := newWitness(ctx, client)
+	w, err := witness.New(ctx, client)
 	if err != nil {
 		return err
 	}

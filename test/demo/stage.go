@@ -109,16 +109,16 @@ func (st *stage) running(name string) func(context.Context) (bool, error) {
 
 // died waits until something has left, checks the words that it left with, and adds it to the table.
 func (st *stage) died(ctx context.Context, s reason.Subject, name string, code reason.Code, text string, cause time.Time) error {
-	d, err := st.witness.sees(ctx, s, name)
+	d, err := st.witness.Sees(ctx, s, name)
 	if err != nil {
 		return err
 	}
-	took := d.at.Sub(cause)
-	st.rows = append(st.rows, row{death: d, took: took})
-	if d.reason.Code != code || string(d.reason.Text) != text {
-		return fmt.Errorf("%s %s left with %s: %q, not with %s: %q", s, name, d.reason.Code, d.reason.Text, code, text)
+	took := d.At.Sub(cause)
+	st.rows = append(st.rows, row{Death: d, took: took})
+	if d.Reason.Code != code || string(d.Reason.Text) != text {
+		return fmt.Errorf("%s %s left with %s: %q, not with %s: %q", s, name, d.Reason.Code, d.Reason.Text, code, text)
 	}
-	st.say("%s %s left after %.1f s: %s", s, name, took.Seconds(), d.reason.Text)
+	st.say("%s %s left after %.1f s: %s", s, name, took.Seconds(), d.Reason.Text)
 	return nil
 }
 

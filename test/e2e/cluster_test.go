@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+	"github.com/epitaph-k8s/epitaph/test/witness"
+)
+
+const (
+	poll = 50 * time.Millisecond
+	// patience bounds every wait for something that must come about. It is no measure of speed.
+	patience = 60 * time.Second
+)
+
+var keys = reason.DefaultKeys()
+
+// A cluster is a sandbox with a witness and an administrator's client.
+type cluster struct {
+	*sandbox.Sandbox
+	client  *kubernetes.Clientset
+	witness *witness.Witness
+	cancel  context.CancelFunc
+}
+
+func startCluster(ctx context.Context, options sandbox.Options) (*cluster, error) {
+	s, err := sandbox.Start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(s.RESTConfig())
+	if err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w, err := witness.New(ctx, client)
+	if err != nil {
+		cancel()
+		s.Stop()
+		return nil, err
+	}
+	return &cluster{Sandbox: s, client: client, witness: w, cancel: cancel}, nil
+}
+
+// Stop ends the witness and the sandbox.
+func (c *cluster) Stop() {
+	c.cancel()
+	c.Sandbox.Stop()
+}
+
+// ownCluster starts a cluster for one test.
+func ownCluster(t *testing.T, options sandbox.Options) *cluster {
+	t.Helper()
+	c, err := startCluster(context.WithoutCancel(t.Context()), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() && c.Epitaph != nil {
+			c.showLog(t)
+		}
+		c.Stop()
+	})
+	return c
+}
+
+func (c *cluster) showLog(t *testing.T) {
+	t.Helper()
+	const lastBytes = 6000
+	if log, err := c.Epitaph.Logs(); err == nil {
+		t.Logf("the end of Epitaph's log:\n%s", log[max(0, len(log)-lastBytes):])
+	}
+}
+
+var serial atomic.Int64
+
+// unique makes a name that no other test has.
+func unique(prefix string) string { return fmt.Sprintf("%s-%d", prefix, serial.Add(1)) }
+
+// namespace makes a namespace in which pods can be created.
+func (c *cluster) namespace(t *testing.T) string {
+	t.Helper()
+	name := unique(strings.ToLower(strings.NewReplacer("_", "-", "/", "-", " ", "-").Replace(t.Name())))
+	if len(name) > 60 {
+		name = unique(name[:50])
+	}
+	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("create namespace %s: %v", name, err)
+	}
+	c.eventually(t, "namespace "+name+" has its service account", func(ctx context.Context) (bool, error) {
+		_, err := c.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		return err == nil, nil
+	})
+	return name
+}
+
+// node makes a node of its own for a test.
+func (c *cluster) node(t *testing.T) sandbox.Node {
+	t.Helper()
+	n, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// eventually waits for a condition.
+func (c *cluster) eventually(t *testing.T, what string, is func(context.Context) (bool, error)) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, is); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// pod creates a pod that runs on a node, and waits until it does.
+func (c *cluster) pod(t *testing.T, namespace, node, name string, change ...func(*corev1.Pod)) *corev1.Pod {
+	t.Helper()
+	p := podSpec(namespace, node, name, change...)
+	created, err := c.client.CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("create pod %s: %v", name, err)
+	}
+	c.eventually(t, "pod "+name+" runs", func(ctx context.Context) (bool, error) {
+		p, err := c.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			created = p
+		}
+		return err == nil && p.Status.Phase == corev1.PodRunning, nil
+	})
+	return created
+}
+
+func podSpec(namespace, node, name string, change ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec: corev1.PodSpec{
+			NodeSelector:                  map[string]string{corev1.LabelHostname: node},
+			TerminationGracePeriodSeconds: ptr.To(int64(1)),
+			Containers:                    []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
+		},
+	}
+	for _, f := range change {
+		f(p)
+	}
+	return p
+}
+
+// as is a client of somebody else, who may do everything that the administrator may but is a person or a program of that name.
+func (c *cluster) as(t *testing.T, user string, groups ...string) *kubernetes.Clientset {
+	t.Helper()
+	config := c.As(user, append(groups, "system:masters")...)
+	return c.clientFor(t, config)
+}
+
+func (c *cluster) clientFor(t *testing.T, config *rest.Config) *kubernetes.Clientset {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// annotate sets an annotation of a pod as a person would.
+func (c *cluster) annotate(t *testing.T, namespace, name, value string) {
+	t.Helper()
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{keys.Pod.Reason: value}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatalf("annotate pod %s: %v", name, err)
+	}
+}
+
+// leaves waits until something has left and checks what it left with.
+func (c *cluster) leaves(t *testing.T, s reason.Subject, name string, want reason.Reason) witness.Death {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	d, err := c.witness.Sees(ctx, s, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Reason != want {
+		t.Errorf("%s %s left with\n  %+v, want\n  %+v", s, name, d.Reason, want)
+	}
+	return d
+}

@@ -53,17 +53,6 @@ func (c *Config) Inferrer() reason.Inferrer {
 	return reason.Inferrer{Keys: c.Annotations, Signals: signals, NamePreemptors: c.Inference.NamePreemptors}
 }
 
-// GC configures the collection of pods whose node is gone.
-type GC struct {
-	Enabled bool `json:"enabled"`
-	// Quarantine is how long the pods of a node that left without a reason wait for it to come back.
-	Quarantine metav1.Duration `json:"quarantine" validate:"mindur=1s,maxdur=1h"`
-	// Resync is the period of the safety net that looks at every pod again.
-	Resync metav1.Duration `json:"resync" validate:"mindur=10s,maxdur=24h"`
-	// Workers is how many pods are terminated at the same time.
-	Workers int `json:"workers" validate:"min=1,max=256"`
-}
-
 // LeaderElection configures which replica collects garbage.
 type LeaderElection struct {
 	Enabled bool `json:"enabled"`
@@ -94,12 +83,7 @@ func Default() Config {
 			NeverDeniedNamespaces: []string{"kube-system"},
 			Rules:                 DefaultRules(),
 		},
-		GC: GC{
-			Enabled:    true,
-			Quarantine: metav1.Duration{Duration: 40 * time.Second},
-			Resync:     metav1.Duration{Duration: 5 * time.Minute},
-			Workers:    16,
-		},
+		GC:             defaultGC(),
 		Netconsole:     defaultNetconsole(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",

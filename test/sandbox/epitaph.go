@@ -105,7 +105,7 @@ func (e *Epitaph) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: it runs", e.name)
 	}
 	s := e.sandbox
-	p, err := s.adopt(s.nursery.launch(e.name, s.path("epitaph", "epitaph"), s.Logs,
+	p, err := s.adopt(s.nursery.launch(e.name, s.path("bin", "epitaph"), s.Logs,
 		"manager", "--config", e.path("config.yaml"), "--kubeconfig", s.path("kubeconfigs", epitaphAccount)))
 	if err != nil {
 		return err
@@ -212,5 +212,5 @@ func (s *Sandbox) buildEpitaph(ctx context.Context) error {
 	if s.options.Epitaph.LeaveOut {
 		return nil
 	}
-	return binaries.Product(ctx, s.options.Out, "epitaph", s.path("epitaph", "epitaph"))
+	return binaries.Product(ctx, s.options.Out, "epitaph", s.path("bin", "epitaph"))
 }

@@ -81,11 +81,11 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 	}{
 		{"lay out its folder", s.layOut},
 		{"find its programs", s.findPrograms},
+		{"build Epitaph", s.buildEpitaph},
 		{"start the API server", s.startAPIServer},
 		{"write its own objects", s.writeObjects},
 		{"start the controllers", s.startControllers},
 		{"start the nodes", s.startNodes},
-		{"build Epitaph", s.buildEpitaph},
 		{"start Epitaph", s.startEpitaph},
 	} {
 		began := time.Now()
@@ -187,7 +187,7 @@ func (s *Sandbox) layOut(context.Context) error {
 }
 
 // contents are what a sandbox puts into its folder; only these are removed from a folder that is not ours alone.
-var contents = []string{"etcd", "instances", "kubeconfigs", "logs", "pki", "stages", "cloud.json", "audit-policy.yaml", "epitaph"}
+var contents = []string{"bin", "etcd", "instances", "kubeconfigs", "logs", "pki", "stages", "cloud.json", "audit-policy.yaml", "epitaph"}
 
 func (s *Sandbox) makeDir() (string, error) {
 	if s.options.Dir == "" {

@@ -32,7 +32,7 @@ func main() {
 	err := run(ctx, os.Stdout, os.Args[1:])
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "sandbox: interrupted; nothing is left running")
 		os.Exit(130)
 	case errors.Is(err, errUsage):

@@ -18,26 +18,47 @@ import (
 // preferredNetconsole is where Linux sends kernel messages unless told another port, if that is free here.
 const preferredNetconsole = "127.0.0.1:6666"
 
-// up runs a sandbox until ctx ends.
-func up(ctx context.Context, out io.Writer, args []string) error {
+// upOptions are the flags of up.
+type upOptions struct {
+	nodes                     int
+	netconsole                string
+	withoutEpitaph, builtInGC bool
+}
+
+func (o *upOptions) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	nodes := flags.Int("nodes", sandbox.DefaultNodes, "how many nodes")
-	netconsole := flags.String("netconsole", "", "UDP address of netconsole (default "+preferredNetconsole+", or another port if that is taken)")
-	withoutEpitaph := flags.Bool("without-epitaph", false, "start the cluster only")
-	builtInGC := flags.Bool("built-in-gc", false, "leave kube-controller-manager's own pod garbage collector on")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(out)
-			flags.PrintDefaults()
-			return nil
-		}
+	flags.IntVar(&o.nodes, "nodes", sandbox.DefaultNodes, "how many nodes")
+	flags.StringVar(&o.netconsole, "netconsole", "",
+		"UDP address of netconsole (default "+preferredNetconsole+", or another port if that is taken)")
+	flags.BoolVar(&o.withoutEpitaph, "without-epitaph", false, "start the cluster only")
+	flags.BoolVar(&o.builtInGC, "built-in-gc", false, "leave kube-controller-manager's own pod garbage collector on")
+	return flags
+}
+
+// up runs a sandbox until ctx ends.
+func up(ctx context.Context, out io.Writer, args []string) error {
+	var o upOptions
+	flags := o.flags()
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return nil
+	case err != nil:
 		return fmt.Errorf("%w: %w", errUsage, err)
+	case flags.NArg() > 0:
+		return fmt.Errorf("%w: up takes no arguments, and was given %q", errUsage, flags.Arg(0))
 	}
-	specs, err := sandbox.NumberedNodes(*nodes)
+	nodes, err := sandbox.NumberedNodes(o.nodes)
 	if err != nil {
 		return fmt.Errorf("%w: -nodes: %w", errUsage, err)
 	}
+	return o.run(ctx, out, nodes)
+}
+
+func (o upOptions) run(ctx context.Context, out io.Writer, nodes []sandbox.NodeSpec) error {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return err
@@ -47,14 +68,14 @@ func up(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	defer claim.release()
-	if *netconsole == "" {
-		*netconsole = preferOr(preferredNetconsole, out)
+	if o.netconsole == "" {
+		o.netconsole = preferOr(preferredNetconsole, out)
 	}
 	began := time.Now()
 	fmt.Fprintln(out, "starting the sandbox")
 	s, err := sandbox.Start(ctx, sandbox.Options{
-		Dir: claim.dir, Out: out, Nodes: specs, BuiltInPodGC: *builtInGC,
-		Epitaph: sandbox.EpitaphOptions{LeaveOut: *withoutEpitaph, Netconsole: *netconsole},
+		Dir: claim.dir, Out: out, Nodes: nodes, BuiltInPodGC: o.builtInGC,
+		Epitaph: sandbox.EpitaphOptions{LeaveOut: o.withoutEpitaph, Netconsole: o.netconsole},
 	})
 	if err != nil {
 		return err

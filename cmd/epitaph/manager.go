@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+// podNodeField is the index of the cached pods that webhook, gc and netconsole look up: by the node they are bound to.
+const podNodeField = "spec.nodeName"
+
+func runManager(ctx context.Context, args []string, stderr io.Writer) error {
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("config", "", "the configuration `file` (required)")
+	kubeconfig := flags.String("kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
+	verbosity := flags.Int("v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *file == "" || flags.NArg() > 0 {
+		flags.Usage()
+		return errUsage
+	}
+	c, err := config.Load(*file)
+	if err != nil {
+		return err
+	}
+	restConfig, err := clusterOf(*kubeconfig, c.Client)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-*verbosity)})))
+	mgr, err := newManager(restConfig, c)
+	if err != nil {
+		return err
+	}
+	if err := wire(ctx, mgr, c); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// clusterOf returns how to reach the API server.
+func clusterOf(kubeconfig string, c config.Client) (*rest.Config, error) {
+	restConfig, err := rest.InClusterConfig()
+	if kubeconfig != "" {
+		restConfig, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w: name a file with --kubeconfig, or run in a pod", err)
+	}
+	restConfig.QPS, restConfig.Burst = c.QPS, c.Burst
+	restConfig.UserAgent = "epitaph/" + version
+	return restConfig, nil
+}
+
+func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register the API types: %w", err)
+		}
+	}
+	host, port, err := splitAddress(c.Webhook.Address)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                  scheme,
+		Metrics:                 metricsserver.Options{BindAddress: c.MetricsAddress},
+		HealthProbeBindAddress:  c.HealthAddress,
+		LeaderElection:          c.LeaderElection.Enabled,
+		LeaderElectionID:        "epitaph",
+		LeaderElectionNamespace: c.Namespace,
+		// The process ends when the manager does, so the next leader need not wait for the lease to run out.
+		LeaderElectionReleaseOnCancel: true,
+		WebhookServer:                 ctrlwebhook.NewServer(ctrlwebhook.Options{Host: host, Port: port, CertDir: c.Webhook.CertDir}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// splitAddress splits a "host:port" that the configuration has checked.
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("read the address %s: %w", address, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil {
+		return "", 0, fmt.Errorf("read the port of %s: %w", address, err)
+	}
+	return host, port, nil
+}
+
+// index adds what the edges look objects up by.
+func index(ctx context.Context, mgr manager.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podNodeField, func(o client.Object) []string {
+		return []string{o.(*corev1.Pod).Spec.NodeName}
+	})
+	if err != nil {
+		return fmt.Errorf("index the pods by node: %w", err)
+	}
+	return audit.IndexNodeObituaries(ctx, mgr.GetFieldIndexer())
+}
+
+// probes tell the kubelet that the process lives, and the API server's Service when it may be asked: with warm caches, and
+// listening.
+func probes(mgr manager.Manager, c config.Config) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("add the liveness probe: %w", err)
+	}
+	ready := map[string]healthz.Checker{"caches": cachesSynced(mgr)}
+	if c.Webhook.Enabled {
+		ready["webhook"] = mgr.GetWebhookServer().StartedChecker()
+	}
+	for name, check := range ready {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
+			return fmt.Errorf("add the readiness probe %s: %w", name, err)
+		}
+	}
+	return nil
+}

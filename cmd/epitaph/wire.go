@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/webhook"
+)
+
+// wire gives every edge what it works with: a reader, the terminator, and the memory of what nodes died of.
+func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
+	if err := index(ctx, mgr); err != nil {
+		return err
+	}
+	for _, o := range cached() {
+		if _, err := mgr.GetCache().GetInformer(ctx, o); err != nil {
+			return fmt.Errorf("watch %T: %w", o, err)
+		}
+	}
+	p := parts{
+		mgr:        mgr,
+		config:     c,
+		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
+		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
+	}
+	for _, add := range []func() error{p.addWebhook} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	return probes(mgr, c)
+}
+
+// cached are the kinds that the edges read from the cache; an instance is ready when it has seen them all.
+func cached() []client.Object {
+	return []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}}
+}
+
+// syncTimeout bounds how long a readiness probe waits for the caches; the kubelet asks again.
+const syncTimeout = time.Second
+
+func cachesSynced(mgr manager.Manager) healthz.Checker {
+	return func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), syncTimeout)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not synced yet")
+		}
+		return nil
+	}
+}
+
+// parts are what the edges share.
+type parts struct {
+	mgr        manager.Manager
+	config     config.Config
+	terminator *termination.Terminator
+	obituaries *audit.NodeObituaries
+}
+
+func (p parts) addWebhook() error {
+	if !p.config.Webhook.Enabled {
+		return nil
+	}
+	handler, err := webhook.New(webhook.Options{
+		Config:       p.config.Webhook,
+		OwnNamespace: p.config.Namespace,
+		Inferrer:     p.config.Inferrer(),
+		Reader:       p.mgr.GetCache(),
+		Obituaries:   p.obituaries,
+		Writer:       p.terminator,
+		Clock:        clock.RealClock{},
+		Registerer:   metrics.Registry,
+		Log:          p.mgr.GetLogger().WithName("webhook"),
+	})
+	if err != nil {
+		return err
+	}
+	p.mgr.GetWebhookServer().Register(webhook.Path, handler)
+	return nil
+}

@@ -8,14 +8,33 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
 //go:embed manifests/*.yaml
 var manifests embed.FS
+
+// installDefinitions installs the chart's custom resource definitions and waits until the API server serves them.
+func (s *Sandbox) installDefinitions(context.Context) error {
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return err
+	}
+	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join(checkout, "charts", "epitaph", "crds")}, ErrorIfPathMissing: true,
+	})
+	if err != nil {
+		return fmt.Errorf("install the custom resource definitions: %w", err)
+	}
+	return nil
+}
 
 // writeObjects creates what the manifests hold, in the order in which they hold it.
 func (s *Sandbox) writeObjects(ctx context.Context) error {

@@ -84,6 +84,7 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		{"build Epitaph", s.buildEpitaph},
 		{"start the API server", s.startAPIServer},
 		{"write its own objects", s.writeObjects},
+		{"install the definitions", s.installDefinitions},
 		{"start the controllers", s.startControllers},
 		{"start the nodes", s.startNodes},
 		{"start Epitaph", s.startEpitaph},

@@ -1,7 +1,9 @@
 // Command sandbox runs Epitaph on a real control plane on this machine.
 //
 //	sandbox build [GROUP...]   find or build the programs (controlplane, tools; lint only when named)
+//	sandbox path PROGRAM       print where one of them is
 //	sandbox up [flags]         start everything in the foreground, until Ctrl-C
+//	sandbox demo               start everything, play the demonstration, stop
 package main
 
 import (
@@ -22,7 +24,9 @@ type command struct {
 
 var commands = []command{
 	{"build", "find or build the programs: build [controlplane|tools|lint ...]", build},
+	{"path", "print the path of a program that build has built: path PROGRAM", path},
 	{"up", "start a sandbox in the foreground; up -help lists its flags", up},
+	{"demo", "start a sandbox, let pods and nodes die, and print what each died of", story},
 }
 
 func main() {

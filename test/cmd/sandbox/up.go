@@ -88,7 +88,7 @@ func (o upOptions) run(ctx context.Context, out io.Writer, nodes []sandbox.NodeS
 		return err
 	}
 	fmt.Fprintf(out, "up in %.1f s\n\n", time.Since(began).Seconds())
-	tell(out, s)
+	introduce(out, s)
 	return s.Wait(ctx)
 }
 
@@ -105,7 +105,7 @@ func preferOr(address string, out io.Writer) string {
 	return address
 }
 
-func tell(out io.Writer, s *sandbox.Sandbox) {
+func introduce(out io.Writer, s *sandbox.Sandbox) {
 	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:$PATH   # kubectl\n\n", s.Kubeconfig, filepath.Dir(s.Programs["kubectl"]))
 	fmt.Fprintf(out, "take a cloud instance away   rm %s\n", filepath.Join(s.Instances, "node-1"))
 	if s.Epitaph != nil {

@@ -1,0 +1,77 @@
+package sandbox_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+func TestEpitaphRunsBesideTheCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
+	}
+	t.Parallel()
+	s, err := sandbox.Start(t.Context(), sandbox.Options{
+		Dir: t.TempDir(), Out: t.Output(), Nodes: []sandbox.NodeSpec{{Name: "only", CPU: "16"}},
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Webhook.Mode = config.Audit }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
+
+	if mode := s.Epitaph.Config.Webhook.Mode; mode != config.Audit {
+		t.Errorf("mode = %s, want the one that Configure set", mode)
+	}
+	answers(t, s.Epitaph.MetricsURL)
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "epitaph", metav1.GetOptions{}); err != nil {
+		t.Errorf("the webhook is not registered: %v", err)
+	}
+
+	crashed := s.Processes()[len(s.Processes())-1]
+	s.Epitaph.Kill()
+	if err := syscall.Kill(crashed.PID(), 0); s.Epitaph.Running() || !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("it runs after Kill: %v", err)
+	}
+	if err := s.Epitaph.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	log, err := s.Epitaph.Logs()
+	if err != nil || strings.Count(log, "epitaph manager --config ") != 2 {
+		t.Errorf("the log does not hold both lives (%v):\n%s", err, log)
+	}
+
+	second, err := s.AddEpitaph(t.Context(), sandbox.EpitaphOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers(t, second.MetricsURL)
+	if a, b := s.Epitaph.Config.Netconsole.Address, second.Config.Netconsole.Address; a == b {
+		t.Errorf("both replicas listen for datagrams at %s", a)
+	}
+}
+
+func answers(t *testing.T, url string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("%s answers %s", url, response.Status)
+	}
+}

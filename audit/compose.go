@@ -40,7 +40,7 @@ func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.Node
 			Addresses: addresses(node),
 			Left:      metav1.NewTime(left.Truncate(time.Second)),
 			Code:      codeOf(r),
-			Class:     r.Code.Class().String(),
+			Class:     reason.Code(codeOf(r)).Class().String(),
 			Reason:    string(r.Text),
 			By:        r.By,
 			Evidence:  evidence(node),

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -84,7 +85,7 @@ func supersedes(later, held v1alpha1.NodeObituarySpec) bool {
 // had this name the last one counts: a kubelet that registers anew keeps its pods, so the pod lived on under each of them.
 func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error) {
 	last, err := o.Last(ctx, node)
-	if err != nil || last == nil || !speaksFor(last, podCreated) {
+	if err != nil || last == nil || !SpeaksFor(last, podCreated) {
 		return reason.Reason{}, false, err
 	}
 	return ReasonOf(last), true, nil
@@ -109,7 +110,8 @@ func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeO
 // times compared have whole seconds, and they come from the clocks of several API servers.
 const bindingLag = 5 * time.Second
 
-func speaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
+// SpeaksFor tells whether the Node's end was the end of a pod, created at the given time, that was bound to its name.
+func SpeaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
 	return o.Spec.SucceededBy == "" && !podCreated.After(LeftAt(o).Add(bindingLag))
 }
 
@@ -131,4 +133,11 @@ func wrapNode(what, name string, err error) error {
 		return fmt.Errorf("%s %s: %w", what, name, err)
 	}
 	return nil
+}
+
+// Succeed notes that a later Node bears the name: the pods of this one live on under it, and the obituary speaks for none of
+// them any more.
+func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary, by types.UID) error {
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"succeededBy":%q}}`, by))
+	return wrapNode("close the obituary of node", of.Spec.NodeName, o.Writer.Patch(ctx, of.DeepCopy(), patch))
 }

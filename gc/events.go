@@ -1,0 +1,36 @@
+package gc
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Reasons of the Events.
+const (
+	EventCollecting = "CollectingPods"
+)
+
+// announce says on the Node what becomes of its pods: one Event a node, since one a pod would be a third write for each.
+func (c *Collector) announce(name string, a absence, pods int) {
+	why := a.reason
+	if why.IsZero() {
+		why = reason.New(reason.Node, reason.Unexplained, unseen, unseen)
+	}
+	c.log.Info("node is gone, terminating its pods", "node", name, "pods", pods, "code", string(why.Code), "explained", a.explained)
+	c.recorder.Eventf(subjectOf(name, a), nil, corev1.EventTypeWarning, EventCollecting, "TerminatePods",
+		"Node %s is gone; terminating %d pods: %s", name, pods, string(why.Text))
+}
+
+// subjectOf names the Node for an Event, as it was if it was seen.
+func subjectOf(name string, a absence) runtime.Object {
+	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name}
+	switch {
+	case a.node != nil:
+		ref.UID = a.node.UID
+	case a.obituary != nil:
+		ref.UID = a.obituary.Spec.NodeUID
+	}
+	return ref
+}

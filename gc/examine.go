@@ -1,0 +1,172 @@
+package gc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/audit"
+)
+
+// sharing reads from the cache without a copy: what it returns must not be changed.
+const sharing = client.UnsafeDisableDeepCopy
+
+// examine looks at a node or at a pod, hands out what is due, and returns after how long it wants to look again.
+func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration, err error) {
+	if s.node == "" {
+		return 0, c.examinePod(ctx, s.pod)
+	}
+	switch node := c.census.standingOf(s.node); node.standing {
+	case absent:
+		return c.examineAbsent(ctx, s.node)
+	case outOfService:
+		c.missing.over(s.node)
+		return 0, c.handOutPodsOf(ctx, s.node, outOfService)
+	default:
+		c.missing.over(s.node)
+		return 0, c.succeed(ctx, s.node, node.uid)
+	}
+}
+
+// examineAbsent puts the Node's end on record, and hands out those of its pods whose time has come.
+func (c *Collector) examineAbsent(ctx context.Context, name string) (again time.Duration, err error) {
+	a, err := c.absenceOf(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	pods, err := c.podsOf(ctx, name)
+	if err != nil || len(pods) == 0 {
+		c.missing.over(name)
+		return 0, err
+	}
+	gone, err := c.confirmed.absent(ctx, name)
+	if err != nil || !gone {
+		return 0, err
+	}
+	return c.handOutOrphans(name, a, pods), nil
+}
+
+// handOutOrphans queues the pods that are due, and returns when the next one will be.
+func (c *Collector) handOutOrphans(name string, a absence, pods []corev1.Pod) (again time.Duration) {
+	now, handedOut := c.clock.Now(), 0
+	for n := range pods {
+		pod := &pods[n]
+		if settled(pod, c.hasReason(pod)) {
+			continue
+		}
+		if wait := a.due(pod, now, c.config.Quarantine.Duration); wait > 0 {
+			again = sooner(again, wait)
+			continue
+		}
+		if c.turns.add(taskOf(pod, CauseOrphaned)) {
+			handedOut++
+		}
+	}
+	if handedOut > 0 {
+		c.announce(name, a, handedOut)
+	}
+	return again
+}
+
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+func taskOf(pod *corev1.Pod, cause Cause) task {
+	return task{pod: client.ObjectKeyFromObject(pod), uid: pod.UID, node: pod.Spec.NodeName, cause: cause}
+}
+
+// handOutPodsOf queues the pods of a Node that is there, as far as they are due there.
+func (c *Collector) handOutPodsOf(ctx context.Context, name string, node standing) error {
+	pods, err := c.podsOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	for n := range pods {
+		if cause, ok := causeOf(&pods[n], node, c.hasReason(&pods[n])); ok {
+			c.turns.add(taskOf(&pods[n], cause))
+		}
+	}
+	return nil
+}
+
+// examinePod queues one pod if it is due, or has its whole node examined.
+func (c *Collector) examinePod(ctx context.Context, key types.NamespacedName) error {
+	pod := &corev1.Pod{}
+	if err := c.cache.Get(ctx, key, pod, sharing); err != nil {
+		if apierrors.IsNotFound(err) {
+			c.subjects.Forget(subject{pod: key})
+		}
+		return client.IgnoreNotFound(err)
+	}
+	switch cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod)); {
+	case !ok:
+	case cause == CauseOrphaned:
+		c.subjects.Add(subject{node: pod.Spec.NodeName})
+	default:
+		c.turns.add(taskOf(pod, cause))
+	}
+	return nil
+}
+
+func (c *Collector) podsOf(ctx context.Context, node string) ([]corev1.Pod, error) {
+	pods := &corev1.PodList{}
+	if err := c.cache.List(ctx, pods, client.MatchingFields{NodeNameField: node}, sharing); err != nil {
+		return nil, fmt.Errorf("list the pods of node %s: %w", node, err)
+	}
+	return pods.Items, nil
+}
+
+// absenceOf gathers what is known of a Node that is not there. A Node that went while no webhook looked is put on record here:
+// from then on its end survives this process too.
+func (c *Collector) absenceOf(ctx context.Context, name string) (absence, error) {
+	o, err := c.obituaries.Last(ctx, name)
+	if err != nil {
+		return absence{}, err
+	}
+	now := c.clock.Now()
+	d, seen := c.census.departed(name)
+	first := now
+	if !seen {
+		first = c.missing.first(name, now)
+	}
+	a := absenceOf(c.inferrer, d, seen, o, first)
+	if !seen || d.onRecord {
+		return a, nil
+	}
+	if a.obituary == nil || a.explained && !explains(audit.ReasonOf(a.obituary)) {
+		if err := c.record(ctx, d); err != nil {
+			return absence{}, err
+		}
+	}
+	c.census.recorded(d)
+	return a, nil
+}
+
+func (c *Collector) record(ctx context.Context, d departure) error {
+	r, explained := lastWords(c.inferrer, d.node, d.at)
+	if !explained {
+		r = unknownEnd(d)
+	}
+	return c.obituaries.Record(ctx, d.node, r)
+}
+
+// succeed closes the obituary of an earlier Node of this name: its pods live on under the new one, and die of something else.
+func (c *Collector) succeed(ctx context.Context, name string, uid types.UID) error {
+	o, err := c.obituaries.Last(ctx, name)
+	if err != nil || o == nil || o.Spec.NodeUID == uid || o.Spec.SucceededBy != "" {
+		return err
+	}
+	if err := c.obituaries.Succeed(ctx, o, uid); err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}

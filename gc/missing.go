@@ -1,0 +1,32 @@
+package gc
+
+import (
+	"sync"
+	"time"
+)
+
+// missing remembers when Nodes were first missed that nobody saw go: their quarantine starts there.
+type missing struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+func newMissing() *missing { return &missing{since: map[string]time.Time{}} }
+
+// first returns when the Node was first missed, which is now if it was not missed before.
+func (m *missing) first(name string, now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, ok := m.since[name]; ok {
+		return at
+	}
+	m.since[name] = now
+	return now
+}
+
+// over forgets the Node: it is back, or has no pods left.
+func (m *missing) over(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.since, name)
+}

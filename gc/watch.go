@@ -1,0 +1,116 @@
+package gc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+)
+
+// silence is how long a terminating pod may be without a reason before the collector gives it one: whoever deleted it may be
+// about to write his own.
+const silence = 500 * time.Millisecond
+
+// takeCensus follows the Nodes, on every replica.
+func (c *Collector) takeCensus(ctx context.Context) error {
+	nodes, err := c.cache.GetInformer(ctx, &corev1.Node{})
+	if err != nil {
+		return err
+	}
+	counted, err := nodes.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { c.nodeSeen(o.(*corev1.Node)) },
+		UpdateFunc: func(_, o any) { c.nodeSeen(o.(*corev1.Node)) },
+		DeleteFunc: func(o any) { c.nodeLeft(last[*corev1.Node](o)) },
+	})
+	if err != nil {
+		return err
+	}
+	c.counted = counted.HasSynced
+	return nil
+}
+
+// last is the final state in a DELETED event, or the last that was seen of an object whose event was missed.
+func last[T client.Object](o any) T {
+	if missed, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+		o = missed.Obj
+	}
+	return o.(T)
+}
+
+func (c *Collector) nodeSeen(node *corev1.Node) {
+	if c.census.arrive(node) {
+		c.subjects.Add(subject{node: node.Name})
+	}
+}
+
+func (c *Collector) nodeLeft(node *corev1.Node) {
+	c.census.leave(node, c.clock.Now())
+	c.subjects.Add(subject{node: node.Name})
+}
+
+// follow watches pods and obituaries from now on. A handler that joins a running informer is first told of everything that is
+// there: that is the new leader's look at all pods, and the informer's resync is the safety net that repeats it.
+func (c *Collector) follow(ctx context.Context) (stop func(), err error) {
+	pods, err := c.cache.GetInformer(ctx, &corev1.Pod{})
+	if err != nil {
+		return nil, fmt.Errorf("watch the pods: %w", err)
+	}
+	obituaries, err := c.cache.GetInformer(ctx, &v1alpha1.NodeObituary{})
+	if err != nil {
+		return nil, fmt.Errorf("watch the obituaries: %w", err)
+	}
+	podEvents, err := pods.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { c.podSeen(o.(*corev1.Pod)) },
+		UpdateFunc: func(_, o any) { c.podSeen(o.(*corev1.Pod)) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch the pods: %w", err)
+	}
+	obituaryEvents, err := obituaries.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
+		UpdateFunc: func(_, o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch the obituaries: %w", err)
+	}
+	return func() {
+		// An informer that has stopped has no handlers to remove; that is no fault.
+		_ = pods.RemoveEventHandler(podEvents)
+		_ = obituaries.RemoveEventHandler(obituaryEvents)
+	}, nil
+}
+
+// podSeen decides cheaply whether a pod needs a look. It runs for every change of every pod.
+func (c *Collector) podSeen(pod *corev1.Pod) {
+	hasReason := c.hasReason(pod)
+	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, hasReason)
+	if !ok || c.turns.holds(pod.UID) {
+		return
+	}
+	key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+	switch cause {
+	case CauseOrphaned:
+		c.subjects.Add(subject{node: pod.Spec.NodeName})
+	case CauseSilent:
+		c.subjects.AddAfter(subject{pod: key}, silence)
+	default:
+		c.subjects.Add(subject{pod: key})
+	}
+}
+
+func (c *Collector) obituarySeen(o *v1alpha1.NodeObituary) {
+	if c.census.standingOf(o.Spec.NodeName).standing == absent {
+		c.subjects.Add(subject{node: o.Spec.NodeName})
+	}
+}
+
+func (c *Collector) hasReason(pod *corev1.Pod) bool {
+	_, err := c.inferrer.Keys.Pod.Read(pod.Annotations)
+	return err == nil
+}

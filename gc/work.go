@@ -1,0 +1,120 @@
+package gc
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// work takes one pod up: it looks again whether the cause still holds, finds the reason, and carries it out.
+func (c *Collector) work(ctx context.Context, k task) error {
+	pod := &corev1.Pod{}
+	if err := c.cache.Get(ctx, k.pod, pod, sharing); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if pod.UID != k.uid {
+		return nil
+	}
+	holds, err := c.stillHolds(ctx, k, pod)
+	if err != nil || !holds {
+		return err
+	}
+	r, err := c.reasonFor(ctx, k.cause, pod)
+	if err != nil {
+		return err
+	}
+	if k.cause == CauseSilent {
+		return c.annotate(ctx, pod, r)
+	}
+	return c.terminate(ctx, k.cause, pod, r)
+}
+
+// stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited behind others.
+func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bool, error) {
+	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod))
+	if !ok || cause != k.cause {
+		return false, nil
+	}
+	if cause != CauseOrphaned {
+		return true, nil
+	}
+	return c.confirmed.absent(ctx, pod.Spec.NodeName)
+}
+
+// reasonFor returns what the pod dies of.
+func (c *Collector) reasonFor(ctx context.Context, cause Cause, pod *corev1.Pod) (reason.Reason, error) {
+	f := reason.Facts{Now: c.clock.Now(), Pod: pod, Remover: reason.Remover{User: self, Actor: reason.PodGC}}
+	if err := c.nodeFacts(ctx, cause, &f); err != nil {
+		return reason.Reason{}, err
+	}
+	r, ok := c.inferrer.Infer(f)
+	if !ok {
+		r = f.Unknown()
+	}
+	return r, nil
+}
+
+// nodeFacts adds what the node has to do with it.
+func (c *Collector) nodeFacts(ctx context.Context, cause Cause, f *reason.Facts) error {
+	switch cause {
+	case CauseOrphaned:
+		a, err := c.absenceOf(ctx, f.Pod.Spec.NodeName)
+		if err != nil {
+			return err
+		}
+		f.NodeGone, f.Node = true, a.node
+		if a.covers(f.Pod) {
+			f.NodeReason = a.reason
+		}
+	case CauseSilent:
+		f.Remover = reason.Remover{User: unseen}
+		return c.livingNode(ctx, f)
+	case CauseOutOfService:
+		return c.livingNode(ctx, f)
+	case CauseUnscheduled, CauseTerminated:
+	}
+	return nil
+}
+
+func (c *Collector) livingNode(ctx context.Context, f *reason.Facts) error {
+	node := &corev1.Node{}
+	err := c.cache.Get(ctx, types.NamespacedName{Name: f.Pod.Spec.NodeName}, node, sharing)
+	if err == nil {
+		f.Node = node
+	}
+	return client.IgnoreNotFound(err)
+}
+
+func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod, r reason.Reason) error {
+	switch err := c.terminator.TerminatePod(ctx, pod, r); {
+	case errors.Is(err, termination.ErrGone):
+		return nil
+	case err != nil:
+		return err
+	}
+	c.metrics.terminated.WithLabelValues(string(cause), label(r.Code)).Inc()
+	c.log.V(1).Info("pod terminated", "pod", client.ObjectKeyFromObject(pod).String(), "cause", string(cause), "code", string(r.Code))
+	return nil
+}
+
+// annotate gives a terminating pod its reason, unless somebody changes the pod at the same moment: then it is looked at again.
+func (c *Collector) annotate(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
+	switch err := c.terminator.AnnotateUnchanged(ctx, pod, r); {
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing):
+		return nil
+	case apierrors.IsConflict(err):
+		c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, silence)
+		return nil
+	case err != nil:
+		return err
+	}
+	c.metrics.annotated.WithLabelValues(label(r.Code)).Inc()
+	return nil
+}

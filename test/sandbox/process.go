@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,8 +72,12 @@ type Process struct {
 
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error
+	// err is how it ended, never nil then.
+	err error
 }
+
+// errEndedWell is how a program ends that was not expected to end, and found nothing wrong with it.
+var errEndedWell = errors.New("exit status 0")
 
 // launch starts a program in a process group of its own, so that Ctrl-C on the terminal reaches only us, and the programs
 // are stopped in order. Its log is appended to: a restarted program goes on in the same file.
@@ -94,7 +99,7 @@ func (n *nursery) launch(name, program, logs string, args ...string) (*Process, 
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		p.err = cmp.Or(p.cmd.Wait(), errEndedWell)
 		close(p.exited)
 	}()
 	return p, nil
@@ -147,7 +152,7 @@ func (p *Process) ready(ctx context.Context, limit time.Duration, probe func(con
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended before it was ready (%v)\n%s", p.Name, p.err, p.lastWords())
+			return fmt.Errorf("%s ended before it was ready (%w)\n%s", p.Name, p.err, p.lastWords())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w", p.Name, ctx.Err())
 		case <-limited.Done():

@@ -140,7 +140,7 @@ func (s *Sandbox) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case p := <-dead:
-		return fmt.Errorf("%s ended (%v)\n%s", p.Name, p.err, p.lastWords())
+		return fmt.Errorf("%s ended (%w)\n%s", p.Name, p.err, p.lastWords())
 	}
 }
 

@@ -14,9 +14,12 @@ type Netconsole struct {
 	Address string `json:"address" validate:"required,hostport"`
 	// AcceptPlain also listens to the plain format, which a container without any privilege can forge; a panic heard in it
 	// is then believed only with proof of death.
-	AcceptPlain  bool         `json:"acceptPlain"`
-	ProofOfDeath ProofOfDeath `json:"proofOfDeath"`
-	Brake        Brake        `json:"brake"`
+	AcceptPlain bool `json:"acceptPlain"`
+	// RequirePrivilegedPort refuses datagrams whose source port is not below 1024. Epitaph's agent has the kernel send from
+	// such a port and holds it, so that no unprivileged process of the node can.
+	RequirePrivilegedPort bool         `json:"requirePrivilegedPort"`
+	ProofOfDeath          ProofOfDeath `json:"proofOfDeath"`
+	Brake                 Brake        `json:"brake"`
 	// Workers is how many pods of a dead node are terminated at the same time.
 	Workers int `json:"workers" validate:"min=1,max=256"`
 }
@@ -33,6 +36,11 @@ type ProofOfDeath struct {
 	Interval metav1.Duration `json:"interval" validate:"mindur=10ms,maxdur=10s"`
 	// Window is how long a panic stays pending while user space still answers.
 	Window metav1.Duration `json:"window" validate:"mindur=1s,maxdur=10m"`
+	// MissedRenewal is how long the Lease of a node that never used to answer must go without a renewal. The kubelet renews
+	// it every ten seconds; a node that used to answer and is silent now needs no such wait.
+	MissedRenewal metav1.Duration `json:"missedRenewal" validate:"mindur=1s,maxdur=10m"`
+	// QuietRound is how often every node is asked in quiet times whether it answers at all.
+	QuietRound metav1.Duration `json:"quietRound" validate:"mindur=1s,maxdur=1h"`
 }
 
 // Brake limits how many nodes may be declared dead: a forger, or a bad rollout, must not empty a cluster.
@@ -52,6 +60,9 @@ func defaultNetconsole() Netconsole {
 			Timeout:     metav1.Duration{Duration: 300 * time.Millisecond},
 			Interval:    metav1.Duration{Duration: 200 * time.Millisecond},
 			Window:      metav1.Duration{Duration: 30 * time.Second},
+			// Two renewals and a half.
+			MissedRenewal: metav1.Duration{Duration: 25 * time.Second},
+			QuietRound:    metav1.Duration{Duration: 5 * time.Minute},
 		},
 		Brake:   Brake{Nodes: 20, Window: metav1.Duration{Duration: 5 * time.Minute}},
 		Workers: 32,

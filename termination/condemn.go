@@ -1,0 +1,123 @@
+package termination
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// CondemnedKey is the annotation of a Node that was found dead and whose pods and Node object have to go: one piece of
+// evidence as JSON, with the boot that died. It is a durable intent: whoever reads it can finish the work, and only the boot
+// that it names may be buried.
+const CondemnedKey = "epitaph-k8s.io/condemned"
+
+const (
+	// maxCondemnedBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some names.
+	maxCondemnedBytes = 8 << 10
+	// maxEvidence is how many pieces of evidence a Node keeps; the oldest go first. With reason.Text's bound they stay
+	// within what EvidenceOn reads.
+	maxEvidence = 12
+	// maxDetailBytes bounds the detail of a piece of evidence that is added to others.
+	maxDetailBytes = 512
+)
+
+// ErrChanged says that the object changed since it was read: read it again and decide again.
+var ErrChanged = errors.New("the object changed since it was read")
+
+// Condemn writes the intent to bury the node as it was read, and why it died, in one PATCH that fails with [ErrChanged] if
+// anybody else wrote to it since: of several replicas exactly one gets it through. A reason that the node carries stays.
+func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Reason, e reason.Evidence) error {
+	value, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode the intent about node %s: %w", node.Name, err)
+	}
+	annotations := map[string]any{CondemnedKey: string(value)}
+	if !t.keys.Node.Has(node.Annotations) {
+		for key, text := range t.keys.Node.Annotations(r) {
+			annotations[key] = text
+		}
+	}
+	return t.patchUnchanged(ctx, node, annotations)
+}
+
+// Pardon takes the intent back, and with it the reason that came with it: the node turned out to live, or to have booted again.
+func (t *Terminator) Pardon(ctx context.Context, node *corev1.Node, r reason.Reason) error {
+	annotations := map[string]any{CondemnedKey: nil}
+	keys := t.keys.Node
+	if own, err := keys.Read(node.Annotations); err == nil && own == r {
+		maps.Copy(annotations, map[string]any{keys.Reason: nil, keys.Code: nil, keys.By: nil})
+	}
+	return t.patchUnchanged(ctx, node, annotations)
+}
+
+// Condemned returns the intent that the node carries, if any.
+func Condemned(node *corev1.Node) (reason.Evidence, bool) {
+	value := node.Annotations[CondemnedKey]
+	if value == "" || len(value) > maxCondemnedBytes {
+		return reason.Evidence{}, false
+	}
+	var e reason.Evidence
+	if err := json.Unmarshal([]byte(value), &e); err != nil || e.BootID == "" {
+		return reason.Evidence{}, false
+	}
+	return e, true
+}
+
+// Testify adds a piece of evidence to those that the node carries, as it was read; [ErrChanged] if anybody wrote to it since.
+// Evidence that is there already is not written again, what of it cannot be read is replaced, and the oldest makes room.
+func (t *Terminator) Testify(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
+	known, err := reason.EvidenceOn(node)
+	if err != nil {
+		known = nil
+	}
+	if len(e.Detail) > maxDetailBytes {
+		e.Detail = string(reason.Clean(e.Detail[:maxDetailBytes]))
+	}
+	for _, k := range known {
+		if k.What == e.What && k.Detail == e.Detail && k.BootID == e.BootID {
+			return nil
+		}
+	}
+	known = append(known, e)
+	value, err := json.Marshal(known[max(0, len(known)-maxEvidence):])
+	if err != nil {
+		return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
+	}
+	return t.patchUnchanged(ctx, node, map[string]any{reason.EvidenceKey: string(value)})
+}
+
+// patchUnchanged patches annotations of the node through its status, provided that nobody wrote to it since it was read.
+func (t *Terminator) patchUnchanged(ctx context.Context, node *corev1.Node, annotations map[string]any) error {
+	target := &metav1.PartialObjectMetadata{}
+	if _, err := identify(node, target); err != nil {
+		return err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": node.UID, "resourceVersion": node.ResourceVersion, "annotations": annotations,
+	}})
+	if err != nil {
+		return fmt.Errorf("encode the annotations of node %s: %w", node.Name, err)
+	}
+	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("annotate node %s: %w", node.Name, asChanged(asGone(err)))
+	}
+	return nil
+}
+
+// asChanged turns the conflict of a resource version into ErrChanged. A UID that differs was recognised before.
+func asChanged(err error) error {
+	if apierrors.IsConflict(err) {
+		return fmt.Errorf("%w (%w)", ErrChanged, err)
+	}
+	return err
+}

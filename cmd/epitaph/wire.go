@@ -17,6 +17,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/gc"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
@@ -37,8 +38,8 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func() error{p.addWebhook} {
-		if err := add(); err != nil {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC} {
+		if err := add(ctx); err != nil {
 			return err
 		}
 	}
@@ -72,7 +73,7 @@ type parts struct {
 	obituaries *audit.NodeObituaries
 }
 
-func (p parts) addWebhook() error {
+func (p parts) addWebhook(context.Context) error {
 	if !p.config.Webhook.Enabled {
 		return nil
 	}
@@ -92,4 +93,26 @@ func (p parts) addWebhook() error {
 	}
 	p.mgr.GetWebhookServer().Register(webhook.Path, handler)
 	return nil
+}
+
+func (p parts) addGC(ctx context.Context) error {
+	if !p.config.GC.Enabled {
+		return nil
+	}
+	collector, err := gc.New(ctx, gc.Options{
+		Config:     p.config.GC,
+		Inferrer:   p.config.Inferrer(),
+		Cache:      p.mgr.GetCache(),
+		Live:       p.mgr.GetAPIReader(),
+		Obituaries: p.obituaries,
+		Terminator: p.terminator,
+		Recorder:   p.mgr.GetEventRecorder("epitaph-gc"),
+		Clock:      clock.RealClock{},
+		Registerer: metrics.Registry,
+		Log:        p.mgr.GetLogger().WithName("gc"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(collector)
 }

@@ -65,14 +65,17 @@ type Collector struct {
 	counted   hasSynced
 	confirmed *confirmations
 	missing   *missing
+	brake     *brake
+	finished  *finishedPods
 	turns     *turns
 	subjects  workqueue.TypedRateLimitingInterface[subject]
 }
 
-// A subject is what is examined: all pods of a node, or one pod.
+// A subject is what is examined: all pods of a node, one pod, or the finished pods beyond the threshold.
 type subject struct {
-	node string
-	pod  types.NamespacedName
+	node    string
+	pod     types.NamespacedName
+	surplus bool
 }
 
 type hasSynced func() bool
@@ -80,7 +83,8 @@ type hasSynced func() bool
 // New returns a collector that has begun its census. Add it to the manager.
 func New(ctx context.Context, o Options) (*Collector, error) {
 	turns := newTurns()
-	m, err := newMetrics(o.Registerer, turns.waiting)
+	brake := newBrake(o.Config.Brake)
+	m, err := newMetrics(o.Registerer, turns.waiting, brake.held)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +101,8 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		census:     newCensus(),
 		confirmed:  newConfirmations(o.Live, o.Clock),
 		missing:    newMissing(),
+		brake:      brake,
+		finished:   newFinishedPods(),
 		turns:      turns,
 		subjects: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[subject](firstRetry, lastRetry),

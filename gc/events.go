@@ -10,6 +10,7 @@ import (
 // Reasons of the Events.
 const (
 	EventCollecting = "CollectingPods"
+	EventHolding    = "HoldingPods"
 )
 
 // announce says on the Node what becomes of its pods: one Event a node, since one a pod would be a third write for each.

@@ -18,19 +18,23 @@ const sharing = client.UnsafeDisableDeepCopy
 
 // examine looks at a node or at a pod, hands out what is due, and returns after how long it wants to look again.
 func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration, err error) {
-	if s.node == "" {
+	switch {
+	case s.surplus:
+		c.examineSurplus()
+		return 0, nil
+	case s.node == "":
 		return 0, c.examinePod(ctx, s.pod)
 	}
-	switch node := c.census.standingOf(s.node); node.standing {
-	case absent:
+	node := c.census.standingOf(s.node)
+	if node.standing == absent {
 		return c.examineAbsent(ctx, s.node)
-	case outOfService:
-		c.missing.over(s.node)
-		return 0, c.handOutPodsOf(ctx, s.node, outOfService)
-	default:
-		c.missing.over(s.node)
-		return 0, c.succeed(ctx, s.node, node.uid)
 	}
+	c.missing.over(s.node)
+	c.brake.clear(s.node)
+	if err := c.succeed(ctx, s.node, node.uid); err != nil || node.standing != outOfService {
+		return 0, err
+	}
+	return 0, c.handOutPodsOf(ctx, s.node, outOfService)
 }
 
 // examineAbsent puts the Node's end on record, and hands out those of its pods whose time has come.
@@ -39,21 +43,37 @@ func (c *Collector) examineAbsent(ctx context.Context, name string) (again time.
 	if err != nil {
 		return 0, err
 	}
+	if !a.explained {
+		c.brake.note(name, a.since)
+	}
 	pods, err := c.podsOf(ctx, name)
-	if err != nil || len(pods) == 0 {
-		c.missing.over(name)
+	if err != nil {
 		return 0, err
+	}
+	if len(pods) == 0 {
+		c.missing.over(name)
+		c.brake.rest(name)
+		return 0, nil
 	}
 	gone, err := c.confirmed.absent(ctx, name)
 	if err != nil || !gone {
 		return 0, err
 	}
-	return c.handOutOrphans(name, a, pods), nil
+	due, again := c.dueOf(a, pods)
+	if len(due) == 0 {
+		return again, nil
+	}
+	held, err := c.brakeHolds(ctx, name, a)
+	if err != nil || held {
+		return holdRecheck, err
+	}
+	c.handOutOrphans(name, a, due)
+	return again, nil
 }
 
-// handOutOrphans queues the pods that are due, and returns when the next one will be.
-func (c *Collector) handOutOrphans(name string, a absence, pods []corev1.Pod) (again time.Duration) {
-	now, handedOut := c.clock.Now(), 0
+// dueOf returns the pods of an absent node whose time has come, and when the next one's will.
+func (c *Collector) dueOf(a absence, pods []corev1.Pod) (due []*corev1.Pod, again time.Duration) {
+	now := c.clock.Now()
 	for n := range pods {
 		pod := &pods[n]
 		if settled(pod, c.hasReason(pod)) {
@@ -63,14 +83,22 @@ func (c *Collector) handOutOrphans(name string, a absence, pods []corev1.Pod) (a
 			again = sooner(again, wait)
 			continue
 		}
+		due = append(due, pod)
+	}
+	return due, again
+}
+
+// handOutOrphans queues pods of an absent node.
+func (c *Collector) handOutOrphans(name string, a absence, pods []*corev1.Pod) {
+	news := 0
+	for _, pod := range pods {
 		if c.turns.add(taskOf(pod, CauseOrphaned)) {
-			handedOut++
+			news++
 		}
 	}
-	if handedOut > 0 {
-		c.announce(name, a, handedOut)
+	if news > 0 {
+		c.announce(name, a, news)
 	}
-	return again
 }
 
 func sooner(a, b time.Duration) time.Duration {

@@ -11,23 +11,20 @@ import (
 
 // Names of the metrics.
 const (
-	MetricTerminated  = "epitaph_gc_pods_terminated_total"
-	MetricErrors      = "epitaph_gc_pod_errors_total"
-	MetricAnnotated   = "epitaph_gc_pods_annotated_total"
-	MetricWaiting     = "epitaph_gc_pods_waiting"
-	MetricQuarantined = "epitaph_gc_nodes_quarantined"
-	MetricHeld        = "epitaph_gc_nodes_held"
+	MetricTerminated = "epitaph_gc_pods_terminated_total"
+	MetricErrors     = "epitaph_gc_pod_errors_total"
+	MetricAnnotated  = "epitaph_gc_pods_annotated_total"
+	MetricWaiting    = "epitaph_gc_pods_waiting"
+	MetricHeld       = "epitaph_gc_nodes_held"
 )
 
 type metrics struct {
-	terminated  *prometheus.CounterVec
-	errors      *prometheus.CounterVec
-	annotated   *prometheus.CounterVec
-	quarantined prometheus.Gauge
-	held        prometheus.Gauge
+	terminated *prometheus.CounterVec
+	errors     *prometheus.CounterVec
+	annotated  *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, waiting, held func() int) (*metrics, error) {
 	m := &metrics{
 		terminated: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: MetricTerminated, Help: "Pods failed and deleted, by cause (as the built-in collector's reasons) and code of the reason.",
@@ -38,17 +35,14 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 		annotated: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: MetricAnnotated, Help: "Terminating pods that were given a reason, by code.",
 		}, []string{"code"}),
-		quarantined: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: MetricQuarantined, Help: "Nodes that are gone unexplained and whose pods wait for them to come back.",
-		}),
-		held: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: MetricHeld, Help: "Nodes that are gone unexplained and whose pods the brake holds.",
-		}),
 	}
 	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricWaiting, Help: "Pods that wait for their turn.",
 	}, func() float64 { return float64(waiting()) })
-	err := errors.Join(r.Register(m.terminated), r.Register(m.errors), r.Register(m.annotated), r.Register(m.quarantined), r.Register(m.held), r.Register(depth))
+	holding := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: MetricHeld, Help: "Nodes that are gone unexplained and whose pods the brake holds.",
+	}, func() float64 { return float64(held()) })
+	err := errors.Join(r.Register(m.terminated), r.Register(m.errors), r.Register(m.annotated), r.Register(depth), r.Register(holding))
 	if err != nil {
 		return nil, fmt.Errorf("register the collector's metrics: %w", err)
 	}

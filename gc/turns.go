@@ -9,8 +9,9 @@ import (
 
 // A task is one pod that must be taken up.
 type task struct {
-	pod   types.NamespacedName
-	uid   types.UID
+	pod types.NamespacedName
+	uid types.UID
+	// node is whose line it stands in; pods that no node has to do with share one.
 	node  string
 	cause Cause
 }

@@ -68,6 +68,7 @@ func (c *Collector) follow(ctx context.Context) (stop func(), err error) {
 	podEvents, err := pods.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { c.podSeen(o.(*corev1.Pod)) },
 		UpdateFunc: func(_, o any) { c.podSeen(o.(*corev1.Pod)) },
+		DeleteFunc: func(o any) { c.forgetFinished(last[*corev1.Pod](o)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watch the pods: %w", err)
@@ -89,6 +90,7 @@ func (c *Collector) follow(ctx context.Context) (stop func(), err error) {
 // podSeen decides cheaply whether a pod needs a look. It runs for every change of every pod.
 func (c *Collector) podSeen(pod *corev1.Pod) {
 	hasReason := c.hasReason(pod)
+	c.noteFinished(pod, hasReason)
 	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, hasReason)
 	if !ok || c.turns.holds(pod.UID) {
 		return

@@ -38,6 +38,9 @@ func (c *Collector) work(ctx context.Context, k task) error {
 
 // stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited behind others.
 func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bool, error) {
+	if k.cause == CauseTerminated {
+		return finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
+	}
 	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod))
 	if !ok || cause != k.cause {
 		return false, nil

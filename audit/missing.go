@@ -1,0 +1,41 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is something to explain or to
+// release it by.
+func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
+	r := reason.New(reason.Node, reason.Unexplained, "an unknown remover", "an unknown remover")
+	err := o.Writer.Create(ctx, &v1alpha1.NodeObituary{
+		ObjectMeta: metav1.ObjectMeta{Name: missingName(node, since)},
+		Spec: v1alpha1.NodeObituarySpec{
+			NodeName: node,
+			Left:     metav1.NewTime(since.Truncate(time.Second)),
+			Code:     string(r.Code),
+			Class:    r.Code.Class().String(),
+			Reason:   string(r.Text),
+			By:       r.By,
+		},
+	})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return wrapNode("write the obituary of missing node", node, err)
+}
+
+// missingName has the second in which the Node was missed where other obituaries have its UID.
+func missingName(node string, since time.Time) string {
+	suffix := fmt.Sprintf("-missed%x", since.Unix())
+	return strings.TrimRight(node[:min(len(node), maxNameBytes-len(suffix))], ".-") + suffix
+}

@@ -1,0 +1,58 @@
+package wire
+
+// An Outcome is what became of one datagram. The zero value is nobody's.
+type Outcome uint8
+
+const (
+	_ Outcome = iota
+	// OutcomeLine is a kernel message of no further interest; it is kept as context.
+	OutcomeLine
+	// OutcomeUserspace is a message that user space wrote to /dev/kmsg; it is kept as context.
+	OutcomeUserspace
+	// OutcomeFragment is a part of a message whose other parts are awaited.
+	OutcomeFragment
+	// OutcomePanic is a kernel that says, in the extended format, that it panics.
+	OutcomePanic
+	// OutcomeCandidate is a line of the plain format that reads like a panic; it may be forged.
+	OutcomeCandidate
+	// OutcomeDuplicate is a message that has been seen.
+	OutcomeDuplicate
+	// OutcomeConflict is a fragment that contradicts the ones before it; the message is given up.
+	OutcomeConflict
+	// OutcomeTooLong is more than a kernel ever sends, or a part of more than is put together.
+	OutcomeTooLong
+	// OutcomeMalformed is neither of the two formats.
+	OutcomeMalformed
+)
+
+// Outcomes are all there are.
+var Outcomes = []Outcome{
+	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomeCandidate, OutcomeDuplicate, OutcomeConflict,
+	OutcomeTooLong, OutcomeMalformed,
+}
+
+// String returns the word that metrics use.
+func (o Outcome) String() string {
+	switch o {
+	case OutcomeLine:
+		return "line"
+	case OutcomeUserspace:
+		return "userspace"
+	case OutcomeFragment:
+		return "fragment"
+	case OutcomePanic:
+		return "panic"
+	case OutcomeCandidate:
+		return "candidate"
+	case OutcomeDuplicate:
+		return "duplicate"
+	case OutcomeConflict:
+		return "conflict"
+	case OutcomeTooLong:
+		return "too-long"
+	case OutcomeMalformed:
+		return "malformed"
+	default:
+		return "invalid"
+	}
+}

@@ -1,0 +1,118 @@
+package netconsole
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// addresses says which node a datagram comes from. It holds what the API says of all nodes, and is what keeps a flood of
+// unknown senders from costing memory: looking an address up allocates nothing.
+type addresses struct {
+	mu     sync.RWMutex
+	claims map[netip.Addr][]*sender
+	nodes  map[types.UID]*claimant
+}
+
+type claimant struct {
+	sender    *sender
+	addresses []netip.Addr
+}
+
+func newAddresses() *addresses {
+	return &addresses{claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}}
+}
+
+// find returns the sender that has the address; contested tells that several nodes claim it, and then nobody has it.
+func (a *addresses) find(address netip.Addr) (s *sender, contested bool) {
+	address = plainForm(address)
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	switch claims := a.claims[address]; len(claims) {
+	case 0:
+		return nil, false
+	case 1:
+		return claims[0], false
+	default:
+		return nil, true
+	}
+}
+
+// set takes note of a node's addresses and returns those that another node claims as well, where that is news.
+func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
+	has := addressesOf(node)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.nodes[node.UID]
+	if c == nil {
+		c = &claimant{sender: newSender(node.Name, node.UID)}
+		a.nodes[node.UID] = c
+	}
+	if slices.Equal(c.addresses, has) {
+		return nil
+	}
+	a.withdraw(c)
+	c.addresses = has
+	for _, address := range has {
+		a.claims[address] = append(a.claims[address], c.sender)
+		if len(a.claims[address]) > 1 {
+			contested = append(contested, address)
+		}
+	}
+	return contested
+}
+
+// drop forgets a node that is gone.
+func (a *addresses) drop(node types.UID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.nodes[node]; c != nil {
+		a.withdraw(c)
+		delete(a.nodes, node)
+	}
+}
+
+// contested is how many addresses several nodes claim.
+func (a *addresses) contested() float64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	n := 0.0
+	for _, claims := range a.claims {
+		if len(claims) > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *addresses) withdraw(c *claimant) {
+	for _, address := range c.addresses {
+		left := slices.DeleteFunc(slices.Clone(a.claims[address]), func(s *sender) bool { return s == c.sender })
+		if len(left) == 0 {
+			delete(a.claims, address)
+		} else {
+			a.claims[address] = left
+		}
+	}
+}
+
+// addressesOf returns the addresses of every type that are literal IP addresses, each once. Names are not looked up: whoever
+// answers for DNS would choose which node dies.
+func addressesOf(node *corev1.Node) []netip.Addr {
+	var all []netip.Addr
+	for _, a := range node.Status.Addresses {
+		ip, err := netip.ParseAddr(a.Address)
+		if err != nil || ip.IsUnspecified() || ip.IsMulticast() {
+			continue
+		}
+		all = append(all, plainForm(ip))
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// plainForm makes the forms of one address equal: IPv4 in IPv6, and a zone that only means something on its own machine.
+func plainForm(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }

@@ -1,0 +1,348 @@
+package netconsole
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+const crash = "sysrq triggered crash"
+
+func aDeath(node *corev1.Node) death {
+	return death{
+		node: node.Name, uid: node.UID, bootID: node.Status.NodeInfo.BootID, line: crash,
+		text: func() string { return "the last words" }, heard: time.Now(),
+	}
+}
+
+// hears makes the replica hear that the node panicked, and waits until it has done all it does about it.
+func hears(ctx context.Context, u *undertaker, d death) {
+	u.hear(ctx, d)
+	u.work.Wait()
+}
+
+func TestBurialOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"), aPod("elsewhere", "n2"))
+		u, _ := c.aReplica(t, node.UID)
+		hears(t.Context(), u, aDeath(node))
+		want := []string{"patch n1", "patch a", "delete a", "obituary n1: the last words", "delete n1"}
+		if diff := cmp.Diff(want, c.written()); diff != "" {
+			t.Errorf("writes (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"elsewhere"}, c.pods(t)); diff != "" {
+			t.Errorf("pods that are left (-want +got):\n%s", diff)
+		}
+		if u.judged(verdictDead) != 1 {
+			t.Errorf("%v panics were believed, want 1", u.judged(verdictDead))
+		}
+	})
+}
+
+func TestIntentHoldsReasonAndBoot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		ctx, die := context.WithCancel(t.Context())
+		c.before = func(write string) error {
+			if write == "patch a" {
+				die()
+				return errAway
+			}
+			return nil
+		}
+		u, _ := c.aReplica(t, node.UID)
+		d := aDeath(node)
+		d.line = "crash\x1b[2J\u202e of " + strings.Repeat("x", 2000)
+		hears(ctx, u, d)
+		got := c.node(t, "n1")
+		r, err := reason.DefaultKeys().Node.Read(got.Annotations)
+		if err != nil {
+			t.Fatalf("read the reason on the Node: %v", err)
+		}
+		const start = `This node died unexpectedly because its kernel panicked! (crash\x1b[2J\u202e of xxx`
+		if r.Code != reason.KernelPanic || r.By != "epitaph/netconsole" || !strings.HasPrefix(string(r.Text), start) {
+			t.Errorf("reason on the Node: %+v", r)
+		}
+		if e, ok := termination.Condemned(got); !ok || e.BootID != "boot-1" || e.What != "panic" {
+			t.Errorf("intent %+v (found %t), want a panic of boot-1", e, ok)
+		}
+	})
+}
+
+func TestAPodKeepsTheReasonItHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node, pod := aNode("n1", "10.0.0.1"), aPod("a", "n1")
+		pod.Annotations = map[string]string{reason.DefaultKeys().Pod.Reason: "my own words"}
+		pod.Finalizers = []string{"test/hold"}
+		c := aCluster(t, node, pod)
+		u, _ := c.aReplica(t, node.UID)
+		hears(t.Context(), u, aDeath(node))
+		if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+			t.Fatal(err)
+		}
+		got := pod.Annotations[reason.DefaultKeys().Pod.Reason]
+		if got != "my own words" || pod.Status.Phase != corev1.PodFailed || pod.DeletionTimestamp == nil {
+			t.Errorf("reason %q, phase %s, deleted %v; want its own words, Failed, deleted", got, pod.Status.Phase, pod.DeletionTimestamp)
+		}
+	})
+}
+
+// Whichever write a replica dies before, another one finishes the work.
+func TestAnyReplicaFinishes(t *testing.T) {
+	t.Parallel()
+	for _, last := range []string{"patch a", "delete a", "patch b", "delete b", "delete n1"} {
+		t.Run("killed before "+last, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node := aNode("n1", "10.0.0.1")
+				c := aCluster(t, node, aPod("a", "n1"), aPod("b", "n1"))
+				ctx, die := context.WithCancel(t.Context())
+				c.before = func(write string) error {
+					if write == last {
+						die()
+						return errAway
+					}
+					return nil
+				}
+				first, _ := c.aReplica(t, node.UID)
+				hears(ctx, first, aDeath(node))
+				c.before = nil
+
+				second, _ := c.aReplica(t, node.UID)
+				left := c.node(t, "n1")
+				e, condemned := termination.Condemned(left)
+				if !condemned {
+					t.Fatal("there is no intent to read")
+				}
+				second.takeOver(t.Context(), deathOf(left, e, time.Now()))
+				second.work.Wait()
+				if pods := c.pods(t); len(pods) != 0 || c.node(t, "n1") != nil {
+					t.Errorf("pods %v are left, Node %v; want none", pods, c.node(t, "n1"))
+				}
+			})
+		})
+	}
+}
+
+func TestTwoReplicasDoTheWorkOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		first, _ := c.aReplica(t, node.UID)
+		second, _ := c.aReplica(t, node.UID)
+		first.hear(t.Context(), aDeath(node))
+		second.hear(t.Context(), aDeath(node))
+		first.work.Wait()
+		second.work.Wait()
+		got := c.written()
+		for _, write := range []string{"patch a", "delete a", "delete n1"} {
+			if n := count(got, write); n != 1 {
+				t.Errorf("%q happened %d times, want once: %v", write, n, got)
+			}
+		}
+	})
+}
+
+func TestAnApiServerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		c.before = func(string) error {
+			if time.Since(startOfBubble) < time.Minute {
+				return errAway
+			}
+			return nil
+		}
+		u, _ := c.aReplica(t, node.UID)
+		hears(t.Context(), u, aDeath(node))
+		if len(c.pods(t)) != 0 || c.node(t, "n1") != nil {
+			t.Error("the node was not buried when the API server was back")
+		}
+	})
+}
+
+// startOfBubble is when time starts in every bubble of synctest.
+var startOfBubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestANodeThatBootedMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		rebooted := false
+		c.before = func(write string) error {
+			if write == "patch a" && !rebooted {
+				rebooted = true
+				go boot(t, c, "boot-2")
+				return errAway
+			}
+			return nil
+		}
+		u, notes := c.aReplica(t, node.UID)
+		hears(t.Context(), u, aDeath(node))
+		got := c.node(t, "n1")
+		if got == nil || len(c.pods(t)) != 1 {
+			t.Fatalf("node %v, pods %v; want both left alone", got, c.pods(t))
+		}
+		if _, condemned := termination.Condemned(got); condemned || reason.DefaultKeys().Node.Has(got.Annotations) {
+			t.Errorf("the Node still carries the intent or the reason: %v", got.Annotations)
+		}
+		if e, err := reason.EvidenceOn(got); err != nil || len(e) != 1 || e[0].BootID != "boot-1" || e[0].Detail != crash {
+			t.Errorf("evidence %+v (%v), want the panic of boot-1", e, err)
+		}
+		if !notes.has("KernelPanicPardoned: The node was found dead of a kernel panic (" + crash + "), but the node has booted again") {
+			t.Errorf("events: %q", notes.notes)
+		}
+	})
+}
+
+func boot(t *testing.T, c *cluster, id string) {
+	node := c.node(t, "n1")
+	node.Status.NodeInfo.BootID = id
+	if err := c.client.Status().Update(t.Context(), node); err != nil {
+		t.Errorf("boot the node: %v", err)
+	}
+}
+
+func TestALivingNodeIsNotTouched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		c.alive.Store(true)
+		u, notes := c.aReplica(t)
+		start := time.Now()
+		hears(t.Context(), u, aDeath(node))
+		if got := c.written(); len(got) != 0 || u.judged(verdictAlive) != 1 {
+			t.Errorf("writes %v, %v vetoes; want none and 1", got, u.judged(verdictAlive))
+		}
+		if took := time.Since(start); took != 30*time.Second {
+			t.Errorf("the panic was pending for %s, want the window of 30s", took)
+		}
+		if !notes.has("KernelPanicDoubted") || !notes.has("KernelPanicRefused") {
+			t.Errorf("events: %q", notes.notes)
+		}
+	})
+}
+
+func TestInheritedWorkIsProvenAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		first, _ := c.aReplica(t, node.UID)
+		if err := first.terminator.Condemn(t.Context(), c.node(t, "n1"), aDeath(node).reason(), aDeath(node).evidence()); err != nil {
+			t.Fatal(err)
+		}
+		c.alive.Store(true)
+		second, _ := c.aReplica(t)
+		condemned := c.node(t, "n1")
+		e, _ := termination.Condemned(condemned)
+		second.takeOver(t.Context(), deathOf(condemned, e, time.Now()))
+		second.work.Wait()
+		got := c.node(t, "n1")
+		if got == nil || len(c.pods(t)) != 1 {
+			t.Fatal("a node that answers was buried")
+		}
+		if _, still := termination.Condemned(got); still {
+			t.Error("the intent was not taken back")
+		}
+	})
+}
+
+func TestBrakeLeavesEvidence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var nodes []*corev1.Node
+		var objects []client.Object
+		for n := range 30 {
+			node := aNode(fmt.Sprintf("n%d", n), fmt.Sprintf("10.0.0.%d", n))
+			nodes, objects = append(nodes, node), append(objects, node)
+		}
+		c := aCluster(t, objects...)
+		u, notes := c.aReplica(t)
+		for _, node := range nodes {
+			u.habits.note(node.UID)
+			u.hear(t.Context(), aDeath(node))
+		}
+		u.work.Wait()
+		left := &corev1.NodeList{}
+		if err := c.client.List(t.Context(), left); err != nil {
+			t.Fatal(err)
+		}
+		if len(left.Items) != 10 || u.judged(verdictDead) != 20 || u.judged(verdictBraked) != 10 {
+			t.Errorf("%d nodes left, %v dead, %v braked; want 10, 20, 10", len(left.Items), u.judged(verdictDead), u.judged(verdictBraked))
+		}
+		for _, node := range left.Items {
+			if e, err := reason.EvidenceOn(&node); err != nil || len(e) != 1 || e[0].What != "panic" {
+				t.Errorf("evidence on %s: %+v (%v), want the panic", node.Name, e, err)
+			}
+		}
+		if !notes.has("KernelPanicRefused: A kernel panic was heard (" + crash + ") and is not acted upon: too many nodes were declared dead lately") {
+			t.Errorf("events: %q", notes.notes)
+		}
+	})
+}
+
+func TestASecondPanicOfTheSameNodeOpensNoSecondCase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node)
+		u, _ := c.aReplica(t, node.UID)
+		u.hear(t.Context(), aDeath(node))
+		u.hear(t.Context(), aDeath(node))
+		u.work.Wait()
+		if u.judged(verdictKnown) != 1 || u.judged(verdictDead) != 1 {
+			t.Errorf("%v known and %v dead, want 1 and 1", u.judged(verdictKnown), u.judged(verdictDead))
+		}
+	})
+}
+
+func TestStepsThatFailAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node, aPod("a", "n1"))
+		failures := 0
+		c.before = func(write string) error {
+			if write == "delete a" && failures < 5 {
+				failures++
+				return errors.New("etcdserver: leader changed")
+			}
+			return nil
+		}
+		u, _ := c.aReplica(t, node.UID)
+		hears(t.Context(), u, aDeath(node))
+		if failures != 5 || len(c.pods(t)) != 0 || c.node(t, "n1") != nil {
+			t.Errorf("%d failures, pods %v, node %v; want 5 and nothing left", failures, c.pods(t), c.node(t, "n1"))
+		}
+	})
+}
+
+func count(all []string, one string) int {
+	n := 0
+	for range slices.DeleteFunc(slices.Clone(all), func(s string) bool { return s != one }) {
+		n++
+	}
+	return n
+}

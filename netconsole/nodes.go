@@ -1,0 +1,59 @@
+package netconsole
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// watchNodes keeps the addresses up to date and takes up what others have left unfinished. It returns when all nodes
+// are known.
+func (l *Listener) watchNodes(ctx context.Context) error {
+	informer, err := l.informers.GetInformer(ctx, &corev1.Node{})
+	if err != nil {
+		return fmt.Errorf("watch the nodes: %w", err)
+	}
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { l.see(ctx, object) },
+		UpdateFunc: func(_, object any) { l.see(ctx, object) },
+		DeleteFunc: l.lose,
+	})
+	if err != nil {
+		return fmt.Errorf("watch the nodes: %w", err)
+	}
+	context.AfterFunc(ctx, func() { _ = informer.RemoveEventHandler(registration) })
+	if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		return fmt.Errorf("learn the nodes: %w", ctx.Err())
+	}
+	return nil
+}
+
+// see takes note of a node as it is now.
+func (l *Listener) see(ctx context.Context, object any) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return
+	}
+	for _, address := range l.addresses.set(node) {
+		l.log.Info("address claimed by several nodes, datagrams from there are refused", "address", address.String(), "node", node.Name)
+		l.undertaker.events.contested(node, address)
+	}
+	if e, condemned := termination.Condemned(node); condemned {
+		l.undertaker.brake.note(node.UID, l.clock.Now())
+		l.undertaker.takeOver(ctx, deathOf(node, e, l.clock.Now()))
+	}
+}
+
+func (l *Listener) lose(object any) {
+	if unknown, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+		object = unknown.Obj
+	}
+	if node, ok := object.(*corev1.Node); ok {
+		l.addresses.drop(node.UID)
+		l.undertaker.habits.drop(node.UID)
+	}
+}

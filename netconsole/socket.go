@@ -1,0 +1,38 @@
+package netconsole
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+const (
+	// bufferBytes is room for more than any kernel sends in one datagram (1000 bytes), so that a longer one is noticed.
+	bufferBytes = 2048
+	// receiveBufferBytes is what the socket may hold while we are busy: some ten thousand datagrams. Where
+	// net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
+	receiveBufferBytes = 8 << 20
+)
+
+// A datagram is valid until the next receive.
+type datagram struct {
+	from    netip.AddrPort
+	payload []byte
+}
+
+// listen opens the UDP socket; a host that is left out means all addresses, IPv4 and IPv6.
+func listen(address string) (*net.UDPConn, error) {
+	at, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, fmt.Errorf("read netconsole's address: %w", err)
+	}
+	conn, err := net.ListenUDP("udp", at)
+	if err != nil {
+		return nil, fmt.Errorf("listen for netconsole: %w", err)
+	}
+	if err := enlarge(conn); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("enlarge the buffer of netconsole's socket: %w", err)
+	}
+	return conn, nil
+}

@@ -13,8 +13,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-const collector = "epitaph/gc"
-
 // annotateNode puts a reason on a Node as whoever removes it would.
 func (c *cluster) annotateNode(t *testing.T, name string, r reason.Reason) {
 	t.Helper()

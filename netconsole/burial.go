@@ -28,8 +28,8 @@ type death struct {
 	bootID string
 	// line is what the kernel said that it died of.
 	line string
-	// text is that with the lines before and after. It is asked for late: a kernel goes on talking for a moment.
-	text  func() string
+	// lines are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
+	lines func() []string
 	heard time.Time
 }
 
@@ -44,7 +44,8 @@ func (d death) evidence() reason.Evidence {
 // deathOf is the death that a condemned Node speaks of.
 func deathOf(node *corev1.Node, e reason.Evidence, heard time.Time) death {
 	return death{
-		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, text: func() string { return e.Detail }, heard: heard,
+		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard,
+		lines: func() []string { return []string{e.Detail} },
 	}
 }
 
@@ -108,7 +109,7 @@ func (b *burial) writeObituary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.obituary.RecordPanic(ctx, node, b.reason(), b.text()); err != nil {
+	if err := b.obituary.RecordPanic(ctx, node, b.reason(), b.lines()); err != nil {
 		return fmt.Errorf("write the obituary of node %s: %w", b.node, err)
 	}
 	return nil

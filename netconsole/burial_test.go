@@ -23,7 +23,7 @@ const crash = "sysrq triggered crash"
 func aDeath(node *corev1.Node) death {
 	return death{
 		node: node.Name, uid: node.UID, bootID: node.Status.NodeInfo.BootID, line: crash,
-		text: func() string { return "the last words" }, heard: time.Now(),
+		lines: func() []string { return []string{"the oops", "the last words"} }, heard: time.Now(),
 	}
 }
 
@@ -40,7 +40,7 @@ func TestBurialOrder(t *testing.T) {
 		c := aCluster(t, node, aPod("a", "n1"), aPod("elsewhere", "n2"))
 		u, _ := c.aReplica(t, node.UID)
 		hears(t.Context(), u, aDeath(node))
-		want := []string{"patch n1", "patch a", "delete a", "obituary n1: the last words", "delete n1"}
+		want := []string{"patch n1", "patch a", "delete a", "obituary n1: the oops|the last words", "delete n1"}
 		if diff := cmp.Diff(want, c.written()); diff != "" {
 			t.Errorf("writes (-want +got):\n%s", diff)
 		}

@@ -101,13 +101,13 @@ func (c *cluster) written() []string {
 }
 
 // RecordPanic makes the cluster the place of its obituaries, too.
-func (c *cluster) RecordPanic(_ context.Context, node *corev1.Node, _ reason.Reason, text string) error {
+func (c *cluster) RecordPanic(_ context.Context, node *corev1.Node, _ reason.Reason, kernelLog []string) error {
 	if c.away.Load() {
 		return errAway
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writes = append(c.writes, "obituary "+node.Name+": "+text)
+	c.writes = append(c.writes, "obituary "+node.Name+": "+strings.Join(kernelLog, "|"))
 	return nil
 }
 

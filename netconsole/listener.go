@@ -170,6 +170,6 @@ func (l *Listener) hear(ctx context.Context, s *sender, line string, now time.Ti
 		return
 	}
 	l.undertaker.hear(ctx, death{
-		node: s.name, uid: s.uid, bootID: node.Status.NodeInfo.BootID, line: line, text: s.text, heard: now,
+		node: s.name, uid: s.uid, bootID: node.Status.NodeInfo.BootID, line: line, lines: s.lines, heard: now,
 	})
 }

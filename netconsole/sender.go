@@ -1,7 +1,6 @@
 package netconsole
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -34,17 +33,20 @@ func (s *sender) push(payload []byte, now time.Time) (wire.Outcome, string) {
 	return e.Outcome, e.Line
 }
 
-// text is what the kernel said lately, made harmless line by line.
-func (s *sender) text() string {
+// maxLines is how many lines an obituary holds.
+const maxLines = 256
+
+// lines are what the kernel said lately, made harmless.
+func (s *sender) lines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream == nil {
-		return ""
+		return nil
 	}
-	var b strings.Builder
-	for _, line := range s.stream.Lines() {
-		b.WriteString(string(reason.Clean(line)))
-		b.WriteByte('\n')
+	all := s.stream.Lines()
+	all = all[max(0, len(all)-maxLines):]
+	for n, line := range all {
+		all[n] = string(reason.Clean(line))
 	}
-	return b.String()
+	return all
 }

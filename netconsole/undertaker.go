@@ -18,9 +18,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// Obituary keeps what a kernel said longer than its Node. It is called again after a failure.
+// Obituary keeps what a kernel said longer than its Node. It is called again after a failure, and by several replicas.
 type Obituary interface {
-	RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, text string) error
+	RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, kernelLog []string) error
 }
 
 const (

@@ -3,19 +3,24 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 GO ?= go
-SANDBOX := $(GO) run ./test/cmd/sandbox
+SANDBOX := .cache/bin/sandbox
 
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The sandbox is built and then executed: `go run` would die of a SIGTERM and leave its child running.
+.PHONY: $(SANDBOX)
+$(SANDBOX):
+	@$(GO) build -o $@ ./test/cmd/sandbox
+
 .PHONY: demo
-demo: ## build a real control plane, let pods and nodes die, print what each died of
-	@$(SANDBOX) demo
+demo: $(SANDBOX) ## build a real control plane, let pods and nodes die, print what each died of
+	@exec $(SANDBOX) demo
 
 .PHONY: up
-up: ## run the control plane and Epitaph in the foreground, to try things with kubectl
-	@$(SANDBOX) up
+up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try things with kubectl
+	@exec $(SANDBOX) up
 
 .PHONY: test
 test: test-unit test-controlplane ## run every test
@@ -30,7 +35,7 @@ test-controlplane: controlplane ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/...)
 
 .PHONY: controlplane
-controlplane: ## build etcd, the Kubernetes components and kwok (once; cached)
+controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once; cached)
 	@$(SANDBOX) build controlplane tools
 
 .PHONY: fmt
@@ -50,10 +55,10 @@ vet: ## go vet, in all modules
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/lint test/codegen; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
-lint: ## golangci-lint, built from its module
+lint: $(SANDBOX) ## golangci-lint, built from its module
 	@$(SANDBOX) build lint
 	@$(call timed,lint,$$($(SANDBOX) path golangci-lint) run ./...)
 

@@ -40,6 +40,10 @@ type Inference struct {
 	Signals []reason.Signal `json:"signals,omitempty" validate:"dive"`
 	// OmitDefaultSignals leaves the default signals out.
 	OmitDefaultSignals bool `json:"omitDefaultSignals,omitempty"`
+	// Identities say who is behind a user name. They are looked at before the default ones; the first that matches wins.
+	Identities []reason.Identity `json:"identities,omitempty" validate:"dive"`
+	// OmitDefaultIdentities leaves the default identities out.
+	OmitDefaultIdentities bool `json:"omitDefaultIdentities,omitempty"`
 	// NamePreemptors lets the name of a preemptor in another namespace appear on its victim, instead of its UID.
 	NamePreemptors bool `json:"namePreemptors,omitempty"`
 }
@@ -50,7 +54,11 @@ func (c *Config) Inferrer() reason.Inferrer {
 	if !c.Inference.OmitDefaultSignals {
 		signals = append(signals[:len(signals):len(signals)], reason.DefaultSignals()...)
 	}
-	return reason.Inferrer{Keys: c.Annotations, Signals: signals, NamePreemptors: c.Inference.NamePreemptors}
+	identities := c.Inference.Identities
+	if !c.Inference.OmitDefaultIdentities {
+		identities = append(identities[:len(identities):len(identities)], reason.DefaultIdentities()...)
+	}
+	return reason.Inferrer{Keys: c.Annotations, Signals: signals, Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
 }
 
 // LeaderElection configures which replica collects garbage.
@@ -81,6 +89,8 @@ func Default() Config {
 			Timeout:               metav1.Duration{Duration: 5 * time.Second},
 			WriteTimeout:          metav1.Duration{Duration: 2 * time.Second},
 			NeverDeniedNamespaces: []string{"kube-system"},
+			CreatedReasons:        StripReasons,
+			LeftoverAfter:         metav1.Duration{Duration: time.Minute},
 			Rules:                 DefaultRules(),
 		},
 		GC:             defaultGC(),

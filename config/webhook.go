@@ -40,7 +40,23 @@ type Webhook struct {
 	NeverDeniedNamespaces []string `json:"neverDeniedNamespaces" validate:"dive,required,hostname_rfc1123"`
 	// Rules are tried in order, the first that matches decides. What none matches is filled.
 	Rules []Rule `json:"rules" validate:"dive"`
+	// CreatedReasons says what becomes of a reason that a pod carries when it is created: copied in from a template or a
+	// backup, it is about another pod's end.
+	CreatedReasons CreatedReasons `json:"createdReasons" validate:"oneof=Strip Refuse"`
+	// LeftoverAfter is how long an object may live on with a reason that we wrote: its deletion was refused or came to
+	// nothing, and the reason is taken off again.
+	LeftoverAfter metav1.Duration `json:"leftoverAfter" validate:"mindur=5s,maxdur=1h"`
 }
+
+// CreatedReasons says what becomes of a reason that an object carries when it is created.
+type CreatedReasons string
+
+const (
+	// StripReasons takes it off and warns.
+	StripReasons CreatedReasons = "Strip"
+	// RefuseReasons refuses the pod.
+	RefuseReasons CreatedReasons = "Refuse"
+)
 
 // An Action says what is done about a deletion without a reason.
 type Action string
@@ -66,10 +82,27 @@ type Rule struct {
 	Groups []string `json:"groups,omitempty" validate:"dive,required"`
 	// Namespaces are names of namespaces; a trailing * matches any ending. Nodes are in none.
 	Namespaces []string `json:"namespaces,omitempty" validate:"dive,required"`
+	// NamespaceSelector selects namespaces by their labels.
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// Resources are pods, nodes.
 	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes"`
-	Action    Action   `json:"action" validate:"oneof=Require Fill Ignore"`
+	// Operations are Delete and Evict.
+	Operations []Operation `json:"operations,omitempty" validate:"dive,oneof=Delete Evict"`
+	// Expression is a condition in CEL over user, groups, operation, resource, namespace, namespaceLabels and object, the pod
+	// or node as JSON. An expression that fails at run time is a fault of ours, never a rule that does not match.
+	Expression string `json:"expression,omitempty" validate:"max=4096"`
+	Action     Action `json:"action" validate:"oneof=Require Fill Ignore"`
 }
+
+// An Operation is a way to remove an object.
+type Operation string
+
+const (
+	// Delete is a DELETE of a pod or a node.
+	Delete Operation = "Delete"
+	// Evict is an eviction of a pod.
+	Evict Operation = "Evict"
+)
 
 // A RuleActor is a kind of user.
 type RuleActor string

@@ -3,15 +3,10 @@ package termination
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -31,9 +26,6 @@ const (
 	maxDetailBytes = 512
 )
 
-// ErrChanged says that the object changed since it was read: read it again and decide again.
-var ErrChanged = errors.New("the object changed since it was read")
-
 // Condemn writes the intent to bury the node as it was read, and why it died, in one PATCH that fails with [ErrChanged] if
 // anybody else wrote to it since: of several replicas exactly one gets it through. A reason that the node carries stays.
 func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Reason, e reason.Evidence) error {
@@ -47,7 +39,7 @@ func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Re
 			annotations[key] = text
 		}
 	}
-	return t.patchUnchanged(ctx, node, annotations)
+	return t.annotateUnchanged(ctx, node, annotations)
 }
 
 // Pardon takes the intent back, and with it the reason that came with it: the node turned out to live, or to have booted again.
@@ -57,7 +49,7 @@ func (t *Terminator) Pardon(ctx context.Context, node *corev1.Node, r reason.Rea
 	if own, err := keys.Read(node.Annotations); err == nil && own == r {
 		maps.Copy(annotations, map[string]any{keys.Reason: nil, keys.Code: nil, keys.By: nil})
 	}
-	return t.patchUnchanged(ctx, node, annotations)
+	return t.annotateUnchanged(ctx, node, annotations)
 }
 
 // Condemned returns the intent that the node carries, if any.
@@ -93,31 +85,5 @@ func (t *Terminator) Testify(ctx context.Context, node *corev1.Node, e reason.Ev
 	if err != nil {
 		return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
 	}
-	return t.patchUnchanged(ctx, node, map[string]any{reason.EvidenceKey: string(value)})
-}
-
-// patchUnchanged patches annotations of the node through its status, provided that nobody wrote to it since it was read.
-func (t *Terminator) patchUnchanged(ctx context.Context, node *corev1.Node, annotations map[string]any) error {
-	target := &metav1.PartialObjectMetadata{}
-	if _, err := identify(node, target); err != nil {
-		return err
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": node.UID, "resourceVersion": node.ResourceVersion, "annotations": annotations,
-	}})
-	if err != nil {
-		return fmt.Errorf("encode the annotations of node %s: %w", node.Name, err)
-	}
-	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("annotate node %s: %w", node.Name, asChanged(asGone(err)))
-	}
-	return nil
-}
-
-// asChanged turns the conflict of a resource version into ErrChanged. A UID that differs was recognised before.
-func asChanged(err error) error {
-	if apierrors.IsConflict(err) {
-		return fmt.Errorf("%w (%w)", ErrChanged, err)
-	}
-	return err
+	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: string(value)})
 }

@@ -37,48 +37,59 @@ func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock) *Terminato
 	return &Terminator{client: c, keys: keys, clock: clk}
 }
 
-// Annotate writes r onto a living Pod or Node, through its status subresource: that accepts annotations and needs no right
-// over anybody's spec. It returns the object's new resource version.
+// Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours ([WrittenKey]): should the deletion not come
+// about, it can be taken off again. It returns the object's new resource version.
 func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
+	return t.annotateMarked(ctx, obj, r, digest(r.Text))
+}
+
+// Complete is [Terminator.Annotate] for a reason whose words are on the object already: only its code and its actor are ours.
+func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
+	return t.annotateMarked(ctx, obj, r, completed)
+}
+
+func (t *Terminator) annotateMarked(ctx context.Context, obj client.Object, r reason.Reason, what string) (string, error) {
 	if vanishing(obj) {
 		return "", ErrVanishing
 	}
+	subject, err := subjectOf(obj)
+	if err != nil {
+		return "", err
+	}
+	annotations := values(t.keys.Of(subject).Annotations(r))
+	annotations[WrittenKey] = mark(what, t.clock.Now())
+	return t.annotate(ctx, obj, annotations, "")
+}
+
+// annotate patches annotations of the object (nil takes one off) through its status subresource, which accepts them and needs
+// no right over anybody's spec. With a resource version, the object must still have that one.
+func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any, version string) (string, error) {
 	target := &metav1.PartialObjectMetadata{}
 	subject, err := identify(obj, target)
 	if err != nil {
 		return "", err
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": obj.GetUID(), "annotations": t.keys.Of(subject).Annotations(r)},
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode the reason of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
+	metadata := map[string]any{"uid": obj.GetUID(), "annotations": annotations}
+	if version != "" {
+		metadata["resourceVersion"] = version
 	}
-	err = t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch))
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
+		return "", fmt.Errorf("encode the annotations of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
+	}
+	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return "", fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asGone(err))
 	}
 	return target.ResourceVersion, nil
 }
 
-// Clear takes the reason off a living Pod or Node.
-func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
-	target := &metav1.PartialObjectMetadata{}
-	subject, err := identify(obj, target)
-	if err != nil {
-		return err
+// values turns annotations into those of a patch, in which one can also be nil.
+func values(annotations map[string]string) map[string]any {
+	all := make(map[string]any, len(annotations)+1)
+	for key, value := range annotations {
+		all[key] = value
 	}
-	keys := t.keys.Of(subject)
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": obj.GetUID(), "annotations": map[string]any{keys.Reason: nil, keys.Code: nil, keys.By: nil}},
-	})
-	if err != nil {
-		return fmt.Errorf("encode the patch of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
-	}
-	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("clear the reason of %s %s: %w", subject, client.ObjectKeyFromObject(obj), asGone(err))
-	}
-	return nil
+	return all
 }
 
 // TerminatePod fails the pod with reason r and then deletes it without grace: for pods whose node cannot end them any more.
@@ -111,21 +122,31 @@ func (t *Terminator) Delete(ctx context.Context, obj client.Object, opts ...clie
 
 // identify makes target name the object that obj is, and tells its kind. An object without a UID is a programmer's error.
 func identify(obj client.Object, target *metav1.PartialObjectMetadata) (reason.Subject, error) {
-	subject := reason.Pod
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		target.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	case *corev1.Node:
-		subject = reason.Node
-		target.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
-	default:
-		return 0, fmt.Errorf("cannot terminate a %T: only pods and nodes", o)
+	subject, err := subjectOf(obj)
+	if err != nil {
+		return 0, err
 	}
 	if obj.GetUID() == "" {
 		return 0, fmt.Errorf("cannot write to %s %s without its UID", subject, client.ObjectKeyFromObject(obj))
 	}
+	kind := "Pod"
+	if subject == reason.Node {
+		kind = "Node"
+	}
+	target.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 	target.Name, target.Namespace = obj.GetName(), obj.GetNamespace()
 	return subject, nil
+}
+
+func subjectOf(obj client.Object) (reason.Subject, error) {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		return reason.Pod, nil
+	case *corev1.Node:
+		return reason.Node, nil
+	default:
+		return 0, fmt.Errorf("cannot terminate a %T: only pods and nodes", o)
+	}
 }
 
 // vanishing tells whether any update of the object would be its deletion.

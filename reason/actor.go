@@ -27,6 +27,12 @@ const (
 	JobController
 	TTLController
 	Kubelet
+	// DeviceTaintController evicts pods whose device is tainted.
+	DeviceTaintController
+	// Autoscaler removes nodes that are not needed, and what is on them.
+	Autoscaler
+	// Rebalancer evicts pods for their own sake, not for their node's: descheduler, vertical pod autoscaler.
+	Rebalancer
 )
 
 const (
@@ -56,6 +62,8 @@ var actors = map[string]Actor{
 	kubeSystemPrefix + "job-controller":                JobController,
 	kubeSystemPrefix + "cronjob-controller":            JobController,
 	kubeSystemPrefix + "ttl-after-finished-controller": TTLController,
+
+	kubeSystemPrefix + "device-taint-eviction-controller": DeviceTaintController,
 }
 
 // ActorOf classifies a user by name and groups.

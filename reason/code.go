@@ -31,6 +31,10 @@ const (
 	TerminatedPodLimit Code = "TerminatedPodLimit"
 	NeverScheduled     Code = "NeverScheduled"
 	UserRequest        Code = "UserRequest"
+	// AlreadyEnded is for the object of a pod that had ended by itself before whatever removed it happened.
+	AlreadyEnded Code = "AlreadyEnded"
+	// LimitExceeded is for a pod that used more than its own limit allows: running it again ends the same way.
+	LimitExceeded Code = "LimitExceeded"
 )
 
 // Unexplained means that nobody said why and that nothing could be inferred.
@@ -71,12 +75,19 @@ var classes = map[Code]Class{
 
 	ScaledDown: Routine, OwnerDeleted: Routine, JobFinished: Routine, NamespaceDeleted: Routine,
 	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine, UserRequest: Routine,
+	AlreadyEnded: Routine, LimitExceeded: Routine,
 
 	Unexplained: NoExplanation,
 }
 
 // Known tells whether c belongs to the vocabulary.
 func (c Code) Known() bool { return classes[c] != 0 }
+
+// OfNodes tells whether a Node can leave with c: only such codes can follow from a signal on a Node.
+func (c Code) OfNodes() bool {
+	_, ok := nodeSentences[c]
+	return ok && c.Class() == Disruption
+}
 
 // Class returns what c means to the owner of the pod; a code that somebody else invented explains nothing to us, so its
 // class is NoExplanation.

@@ -44,6 +44,10 @@ const (
 	// kubelet posts a heartbeat on its way down, and the API server learns of its silence up to 50 s later
 	// (--node-monitor-grace-period).
 	readyGrace = 2 * time.Minute
+	// goingDown is how long a machine may take to go down: a graceful shutdown waits for its pods.
+	goingDown = 30 * time.Minute
+	// clockSkew is how far the clocks of a node and of the control plane may be apart.
+	clockSkew = time.Minute
 )
 
 // EvidenceOn returns the evidence that a Node carries. An annotation that is too large or no JSON is an error: evidence that
@@ -63,18 +67,43 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	return all, nil
 }
 
-// Fresh tells whether e can still be what the node died of: the node has not booted since, and is not Ready again well
-// after it.
+// Fresh tells whether e can still be what the node died of: the node has not booted since, is not Ready again well after it,
+// and its kubelet did not go on reporting for longer than a machine takes to go down.
 func (e Evidence) Fresh(node *corev1.Node) bool {
 	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
 		return false
 	}
 	ready := nodeCondition(node, corev1.NodeReady)
-	if ready == nil || ready.Status != corev1.ConditionTrue {
+	if ready == nil {
 		return true
+	}
+	if ready.Status != corev1.ConditionTrue {
+		// The time of the last heartbeat stays the kubelet's, also where the node lifecycle controller set the status.
+		return !ready.LastHeartbeatTime.After(e.When.Add(goingDown))
 	}
 	survived := e.When.Add(readyGrace)
 	return !ready.LastTransitionTime.After(survived) && !ready.LastHeartbeatTime.After(survived)
+}
+
+// weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an end where a command is
+// only the wish for one.
+var weights = map[string]int{
+	EvidenceHardware: 3,
+	EvidencePanic:    2,
+	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1, EvidenceKexec: 1,
+}
+
+// weightiest returns the most decisive evidence that counts; among equals the first. Evidence that cannot be read is
+// reported where it is written and where the node is watched; here the conditions still speak.
+func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) {
+	all, _ := EvidenceOn(node)
+	var best Evidence
+	for _, e := range all {
+		if weights[e.What] > weights[best.What] && counts(e) {
+			best = e
+		}
+	}
+	return best, best.What != ""
 }
 
 // reason returns what e makes the node die of, or false where e alone explains nothing.

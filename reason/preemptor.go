@@ -1,38 +1,65 @@
 package reason
 
 import (
+	"cmp"
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
-// preemptor names the pod that the victim had to make room for. The scheduler deletes the victim before it says whom for
-// (its Event comes afterwards, and preemption is asynchronous), so the mark is a pending pod of higher priority: one that is
-// nominated to the victim's node, else the only one that there is.
-func (i Inferrer) preemptor(f Facts) string {
-	var nominated, waiting []*corev1.Pod
-	for _, p := range f.Preemptors {
-		if p.UID == f.Pod.UID || !outranks(p, f.Pod) {
-			continue
-		}
-		waiting = append(waiting, p)
-		if p.Status.NominatedNodeName == f.Pod.Spec.NodeName {
-			nominated = append(nominated, p)
+const unknownPreemptor = "its id is not known"
+
+// preemptor names the pod or pod group that the victim had to make room for. The scheduler deletes the victim before it says
+// whom for (its Event comes afterwards, and preemption is asynchronous), so the mark is a pending pod of higher priority: one
+// that is nominated to the victim's node, else the only one that is nominated to none. condition is the message of the
+// victim's condition, which tells whether it was a pod group.
+func (n inference) preemptor(condition string) string {
+	waiting := n.waiting()
+	nominated := nominatedTo(waiting, n.Pod.Spec.NodeName)
+	if strings.HasSuffix(condition, "podgroup") {
+		if group := n.group(nominated, waiting); group != "" {
+			return group
 		}
 	}
-	switch {
-	case len(nominated) == 1:
-		return i.id(nominated[0], f.Pod)
-	case len(nominated) == 0 && len(waiting) == 1:
-		return i.id(waiting[0], f.Pod)
-	case len(nominated) > 1:
-		return i.anyOf(nominated, f.Pod)
-	default:
-		return "its id is not known"
+	if len(nominated) > 0 {
+		return n.anyOf(nominated)
 	}
+	if undecided := nominatedTo(waiting, ""); len(undecided) == 1 {
+		return n.id(undecided[0])
+	}
+	return unknownPreemptor
 }
 
-// outranks tells whether p can have been scheduled in place of the victim.
+// waiting returns the pods that the victim can have been preempted for, in an order that does not depend on the cache's.
+func (n inference) waiting() []*corev1.Pod {
+	var all []*corev1.Pod
+	for _, p := range n.Preemptors {
+		if p.UID != n.Pod.UID && outranks(p, n.Pod) {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
+	var some []*corev1.Pod
+	for _, p := range pods {
+		if p.Status.NominatedNodeName == node {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// outranks tells whether p can be scheduled in place of the victim.
 func outranks(p, victim *corev1.Pod) bool {
-	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && priority(p) > priority(victim)
+	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
+	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !finished(p) && !never &&
+		len(p.Spec.SchedulingGates) == 0 && priority(p) > priority(victim)
 }
 
 func priority(p *corev1.Pod) int32 {
@@ -42,16 +69,43 @@ func priority(p *corev1.Pod) int32 {
 	return *p.Spec.Priority
 }
 
-// anyOf names the preemptors of a node that several pods are nominated to: each of them needed the room.
-func (i Inferrer) anyOf(pods []*corev1.Pod, victim *corev1.Pod) string {
-	const shown = 3
-	text := "one of "
-	for n, p := range pods[:min(shown, len(pods))] {
-		if n > 0 {
-			text += ", "
+// group names the only pod group among the nominated pods, or among all that wait; "" where there is none or more than one.
+func (n inference) group(sets ...[]*corev1.Pod) string {
+	for _, pods := range sets {
+		var members []*corev1.Pod
+		names := map[string]bool{}
+		for _, p := range pods {
+			if g := p.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+				members = append(members, p)
+				names[p.Namespace+"/"+*g.PodGroupName] = true
+			}
 		}
-		text += i.id(p, victim)
+		if len(names) != 1 {
+			continue
+		}
+		if first := members[0]; n.mayName(first) {
+			return "pod group " + first.Namespace + "/" + *first.Spec.SchedulingGroup.PodGroupName
+		}
+		return "the pod group of " + n.list(members)
 	}
+	return ""
+}
+
+// anyOf names the preemptors of a node that several pods are nominated to: each of them needed the room.
+func (n inference) anyOf(pods []*corev1.Pod) string {
+	if len(pods) == 1 {
+		return n.id(pods[0])
+	}
+	return "one of " + n.list(pods)
+}
+
+func (n inference) list(pods []*corev1.Pod) string {
+	const shown = 3
+	var ids []string
+	for _, p := range pods[:min(shown, len(pods))] {
+		ids = append(ids, n.id(p))
+	}
+	text := strings.Join(ids, ", ")
 	if len(pods) > shown {
 		text += " and others"
 	}
@@ -59,9 +113,13 @@ func (i Inferrer) anyOf(pods []*corev1.Pod, victim *corev1.Pod) string {
 }
 
 // id is how the victim's owner may know the preemptor.
-func (i Inferrer) id(p, victim *corev1.Pod) string {
-	if p.Namespace == victim.Namespace || i.NamePreemptors {
+func (n inference) id(p *corev1.Pod) string {
+	if n.mayName(p) {
 		return p.Namespace + "/" + p.Name
 	}
 	return string(p.UID)
+}
+
+func (n inference) mayName(p *corev1.Pod) bool {
+	return p.Namespace == n.Pod.Namespace || n.NamePreemptors
 }

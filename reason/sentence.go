@@ -36,7 +36,7 @@ var podSentences = map[Code]sentence{
 	Evicted:         "This pod was evicted (%)",
 	NodePressure:    "This pod was evicted because its node ran low on a resource (%)",
 	NodeShutdown:    "This pod had to be terminated because its node was shut down (%)",
-	NodeUnreachable: "This pod had to be terminated because its node stopped answering (%)",
+	NodeUnreachable: "This pod had to be terminated because its node was unreachable or unhealthy (%)",
 	OutOfService:    "This pod had to be terminated because its node was declared out of service (%)",
 	NodeScaledDown:  "This pod had to be terminated because its node was scaled down (%)",
 	SpotInterrupted: "This pod had to be terminated because the cloud took the spot instance of its node back (%)",
@@ -49,6 +49,8 @@ var podSentences = map[Code]sentence{
 	RolloutReplaced:    "This pod was replaced by a newer version of itself (%)",
 	TerminatedPodLimit: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",
 	NeverScheduled:     "This pod was deleted before it was ever scheduled to a node",
+	AlreadyEnded:       "This pod had already ended by itself, only its object was removed (%)",
+	LimitExceeded:      "This pod was evicted because it used more than its own limit allows (%)",
 	Unexplained:        "Nobody said why this pod was deleted, and nothing could be inferred (deleted by %)",
 }
 
@@ -59,7 +61,7 @@ var nodeSentences = map[Code]sentence{
 	KernelPanic:       "This node died unexpectedly because its kernel panicked! (%)",
 	NodeDrained:       "This node was removed after it had been drained (%)",
 	NodeShutdown:      "This node was shut down (%)",
-	NodeUnreachable:   "This node was removed because it stopped answering (%)",
+	NodeUnreachable:   "This node was removed because it was unreachable or unhealthy (%)",
 	OutOfService:      "This node was removed because it had been declared out of service (%)",
 	NodeScaledDown:    "This node was scaled down (%)",
 	SpotInterrupted:   "The cloud took the spot instance of this node back (%)",
@@ -83,12 +85,22 @@ func New(s Subject, c Code, detail, by string) Reason {
 	return Reason{Code: c, Text: text, By: clean(by, MaxByBytes)}
 }
 
-// ForPodsOf translates the reason that a node left with into the reason of the pods that died with it. The words of a
-// person, or of a tool with codes of its own, are quoted.
+// ForPodsOf translates the reason that a node left with into the reason of the pods that died with it. The words of a person
+// or of a tool are quoted: under their code where that is a disruption of nodes, else as what the node's deletion was for.
 func ForPodsOf(node string, r Reason) Reason {
 	form, ours := nodeSentences[r.Code]
-	if detail, ok := form.detail(r.Text); ours && ok && r.Code.Class() == Disruption {
+	if !ours || !r.Code.OfNodes() {
+		return New(Pod, NodeDeleted, node+": "+string(r.Text), r.By)
+	}
+	if detail, ok := form.detail(r.Text); ok {
 		return New(Pod, r.Code, detail, r.By)
 	}
-	return New(Pod, NodeDeleted, node+": "+string(r.Text), r.By)
+	switch r.Code {
+	case CloudInstanceGone:
+		return New(Pod, CloudInstanceGone, node, r.By)
+	case NodeHalted: // Its sentence has a gap for who ran what, not for words.
+		return New(Pod, NodeShutdown, node+": "+string(r.Text), r.By)
+	default:
+		return New(Pod, r.Code, string(r.Text), r.By)
+	}
 }

@@ -29,41 +29,53 @@ type Signal struct {
 // disk that failed explains why the node then stopped answering.
 func DefaultSignals() []Signal {
 	const (
-		npd   = "kubernetes/node-problem-detector v1.35 config/"
-		eks   = "aws/eks-node-monitoring-agent pkg/reasons/reasons.yaml"
-		aks   = "Azure/AKS docs, node-problem-detector on AKS"
-		nth   = "aws/aws-node-termination-handler pkg/node/node.go"
-		medik = "medik8s/self-node-remediation, medik8s/fence-agents-remediation"
+		kernel  = "kubernetes/node-problem-detector@6632ca6 config/kernel-monitor.json"
+		systemd = "kubernetes/node-problem-detector@6632ca6 config/systemd-monitor-counter.json"
+		health  = "kubernetes/node-problem-detector@6632ca6 config/health-checker-*.json"
+		npdNet  = "kubernetes/node-problem-detector@6632ca6 config/kernel-monitor-counter.json"
+		eks     = "aws/eks-node-monitoring-agent@51af549 pkg/reasons/reasons.yaml"
+		aks     = "Azure AKS docs, node-problem-detector on AKS"
+		nth     = "aws/aws-node-termination-handler@62a8761 pkg/node/node.go"
+		medik   = "medik8s/self-node-remediation, medik8s/fence-agents-remediation, medik8s/node-maintenance-operator docs"
 	)
 	return []Signal{
-		{Condition: "ReadonlyFilesystem", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: npd},
-		{Condition: "XfsShutdown", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: npd},
-		{Condition: "CperHardwareErrorFatal", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: npd},
+		{Condition: "ReadonlyFilesystem", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
+		{Condition: "XfsShutdown", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
+		{Condition: "CperHardwareErrorFatal", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
 		{Condition: "AcceleratedHardwareReady", Status: corev1.ConditionFalse, Code: HardwareFailure, Source: eks},
 		{Condition: "StorageReady", Status: corev1.ConditionFalse, Code: HardwareFailure, Source: eks},
 		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Preempt", Code: SpotInterrupted, Source: aks},
 		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Redeploy", Code: HardwareFailure, Source: aks},
+		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Terminate", Code: NodeScaledDown, Source: aks},
+		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Reboot", Code: NodeShutdown, Source: aks},
 		{Taint: "aws-node-termination-handler/scheduled-maintenance", Code: HardwareFailure, Source: nth},
 		{Taint: "aws-node-termination-handler/spot-itn", Code: SpotInterrupted, Source: nth},
 		{Taint: "aws-node-termination-handler/rebalance-recommendation", Code: SpotInterrupted, Source: nth},
 		{Taint: "aws-node-termination-handler/asg-lifecycle-termination", Code: NodeScaledDown, Source: nth},
 		{Taint: "cloud.google.com/impending-node-termination", Code: SpotInterrupted, Source: "GKE docs, graceful node termination"},
-		{Taint: "remediation.medik8s.io/self-node-remediation", Code: HardwareFailure, Source: medik},
-		{Taint: "remediation.medik8s.io/fence-agents-remediation", Code: HardwareFailure, Source: medik},
-		{Taint: "ToBeDeletedByClusterAutoscaler", Code: NodeScaledDown, Source: "kubernetes/autoscaler utils/taints/taints.go"},
-		{Taint: "karpenter.sh/disrupted", Code: NodeScaledDown, Source: "kubernetes-sigs/karpenter pkg/apis/v1/taints.go"},
+		{Taint: "ToBeDeletedByClusterAutoscaler", Code: NodeScaledDown, Source: "kubernetes/autoscaler cluster-autoscaler/utils/taints/taints.go"},
+		{Taint: "karpenter.sh/disrupted", Code: NodeScaledDown, Source: "kubernetes-sigs/karpenter@2266468 pkg/apis/v1/taints.go"},
 		{Taint: corev1.TaintNodeOutOfService, Code: OutOfService, Source: "KEP-2268"},
 		{Taint: "node.cloudprovider.kubernetes.io/shutdown", Code: CloudInstanceGone, Source: "k8s.io/cloud-provider v0.37 api/well_known_taints.go"},
 		{Condition: "Ready", Status: corev1.ConditionFalse, MessageHolds: "node is shutting down", Code: NodeShutdown, Source: "kubelet v1.37 pkg/kubelet/nodeshutdown"},
-		{Condition: "KernelDeadlock", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npd},
+		// The two fence a node that does not answer, whatever the cause.
+		{Taint: "remediation.medik8s.io/self-node-remediation", Code: NodeUnreachable, Source: medik},
+		{Taint: "remediation.medik8s.io/fence-agents-remediation", Code: NodeUnreachable, Source: medik},
+		{Taint: "medik8s.io/drain", Code: NodeDrained, Source: medik},
+		{Condition: "KernelDeadlock", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: kernel},
 		{Condition: "KernelReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
 		{Condition: "ContainerRuntimeReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
 		{Condition: "NetworkingReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
-		{Condition: "FrequentKubeletRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npd},
-		{Condition: "FrequentContainerdRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npd},
-		{Condition: "FrequentUnregisterNetDevice", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npd},
+		{Condition: "FrequentKubeletRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: systemd},
+		{Condition: "FrequentContainerdRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: systemd},
+		{Condition: "KubeletUnhealthy", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: health},
+		{Condition: "ContainerRuntimeUnhealthy", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: health},
+		{Condition: "FrequentUnregisterNetDevice", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npdNet},
 		{Condition: "Ready", Status: corev1.ConditionUnknown, Code: NodeUnreachable, Source: "KEP-589, kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
 		{Condition: "Ready", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: "kubelet v1.37"},
+		// The taints outlive the conditions by a moment.
+		{Taint: corev1.TaintNodeUnreachable, Code: NodeUnreachable, Source: "kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
+		{Taint: corev1.TaintNodeNotReady, Code: NodeUnreachable, Source: "kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
 	}
 }
 
@@ -93,8 +105,5 @@ func (s Signal) detail(node *corev1.Node, what, more string) string {
 	if s.Condition != "" && s.Condition == string(corev1.NodeReady) {
 		what = "Ready=" + string(s.Status)
 	}
-	if more == "" {
-		return what
-	}
-	return what + ": " + more
+	return joined(what, more)
 }

@@ -44,9 +44,6 @@ func Clean(s string) Text {
 }
 
 func clean(s string, limit int) string {
-	if len(s) > 4*limit {
-		s = s[:4*limit] // an escape is never shorter than what it stands for, so the rest would be cut anyway
-	}
 	s = strings.TrimSpace(s)
 	var b strings.Builder
 	for i := 0; i < len(s) && b.Len() <= limit; {

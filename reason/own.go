@@ -1,0 +1,66 @@
+package reason
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// ownReason keeps what somebody wrote, and completes a missing code and actor.
+func (n inference) ownReason() (Reason, bool) {
+	subject, annotations := Node, map[string]string(nil)
+	switch {
+	case n.Pod != nil:
+		subject, annotations = Pod, n.Pod.Annotations
+	case n.Node != nil:
+		annotations = n.Node.Annotations
+	}
+	r, err := n.Keys.Of(subject).Read(annotations)
+	if err != nil {
+		return Reason{}, false
+	}
+	if r.Code == "" {
+		r.Code = codeOf(subject, r.Text)
+	}
+	if r.By == "" {
+		r.By = clean(n.Remover.User, MaxByBytes)
+	}
+	return r, true
+}
+
+// codeOf finds the code that belongs to a text: that of the sentence, where it is one of ours, else the user's own words.
+func codeOf(s Subject, t Text) Code {
+	for code, form := range sentencesOf(s) {
+		if _, ok := form.detail(t); ok {
+			return code
+		}
+	}
+	return UserRequest
+}
+
+// requesterSays adopts what the requester of an eviction wrote on it.
+func (n inference) requesterSays() (Reason, bool) {
+	if !n.Remover.Evicts || Clean(n.Remover.Says) == "" {
+		return Reason{}, false
+	}
+	by := n.Remover.User
+	if n.Remover.For != "" {
+		by += " for " + n.Remover.For
+	}
+	return always(n.evictedBy(by, "by "+by+": "+n.Remover.Says))
+}
+
+// evictedBy tells an eviction from a drain, which goes with a cordon.
+func (n inference) evictedBy(by, detail string) Reason {
+	if n.Node != nil && n.Node.Spec.Unschedulable {
+		return New(Pod, NodeDrained, "node "+n.Node.Name+" "+detail, by)
+	}
+	return New(Pod, Evicted, detail, by)
+}
+
+func podCondition(pod *corev1.Pod, t corev1.PodConditionType) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == t {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package reason
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// An Owner is the state of the controller that a pod belongs to, as far as it tells why the pod goes.
+type Owner struct {
+	// UID of the controller. An Owner that is not the one in the pod's owner references tells nothing; neither does the
+	// zero value.
+	UID types.UID
+	// Deleted is set where the owner has a deletion timestamp or is gone.
+	Deleted bool
+	// Finished is set where the owner is a Job with condition Complete or Failed.
+	Finished bool
+	// Suspended is set where the owner is a Job with spec.suspend.
+	Suspended bool
+	// Revision is the value that the pods which the owner wants now have in the label of their revision. For a StatefulSet:
+	// status.updateRevision; for a DaemonSet: the hash label of its ControllerRevision with the highest revision; for a
+	// ReplicaSet: pod-template-hash of its Deployment's ReplicaSet with the highest annotation deployment.kubernetes.io/revision.
+	Revision string
+}
+
+// The labels that hold a pod's revision; the first that is there counts (k8s.io/api/apps/v1).
+var revisionLabels = []string{"controller-revision-hash", "pod-template-hash"}
+
+func controllerOf(pod *corev1.Pod) *metav1.OwnerReference {
+	for i := range pod.OwnerReferences {
+		if o := &pod.OwnerReferences[i]; o.Controller != nil && *o.Controller {
+			return o
+		}
+	}
+	return nil
+}
+
+// owner names the controller of the pod as "Kind name".
+func (n inference) owner() string {
+	if o := controllerOf(n.Pod); o != nil {
+		return o.Kind + " " + o.Name
+	}
+	return "no controller"
+}
+
+// knownOwner returns what is known of the pod's owner.
+func (n inference) knownOwner() (Owner, bool) {
+	o := controllerOf(n.Pod)
+	if o == nil || o.UID == "" || o.UID != n.Owner.UID {
+		return Owner{}, false
+	}
+	return n.Owner, true
+}
+
+// outdated tells whether the pod's owner wants pods of another revision.
+func (n inference) outdated() bool {
+	o, ok := n.knownOwner()
+	if !ok || o.Revision == "" {
+		return false
+	}
+	for _, label := range revisionLabels {
+		if revision, ok := n.Pod.Labels[label]; ok {
+			return revision != o.Revision
+		}
+	}
+	return false
+}
+
+func (n inference) of(c Code) (Reason, bool) { return always(New(Pod, c, n.owner(), n.Remover.User)) }
+
+func (n inference) byReplicaSet() (Reason, bool) {
+	if n.outdated() {
+		return n.of(RolloutReplaced)
+	}
+	return n.of(ScaledDown)
+}
+
+// byStatefulSet knows that the controller also deletes pods that ended, to put another in their place
+// (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
+func (n inference) byStatefulSet() (Reason, bool) {
+	if finished(n.Pod) {
+		return n.alreadyEnded("to be replaced by " + n.owner())
+	}
+	return n.byReplicaSet()
+}
+
+// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is not wanted there any more.
+func (n inference) byDaemonSet() (Reason, bool) {
+	if finished(n.Pod) {
+		return n.alreadyEnded("to be replaced by " + n.owner())
+	}
+	if o, ok := n.knownOwner(); ok && o.Revision != "" && !n.outdated() {
+		return n.of(ScaledDown)
+	}
+	return n.of(RolloutReplaced)
+}
+
+func (n inference) byJob() (Reason, bool) {
+	if o, ok := n.knownOwner(); ok && o.Suspended && !o.Finished {
+		return always(New(Pod, ScaledDown, n.owner()+" is suspended", n.Remover.User))
+	}
+	return n.of(JobFinished)
+}
+
+// cascaded explains what the garbage collector deletes: its owner went first. The mirror of a static pod belongs to its Node,
+// a Job may have been removed because it was over, and everything goes with its namespace.
+func (n inference) cascaded() (Reason, bool) {
+	if o := controllerOf(n.Pod); o != nil && o.Kind == "Node" {
+		return n.because(New(Pod, NodeDeleted, o.Name, n.Remover.User))
+	}
+	if n.NamespaceTerminating {
+		return n.namespaceDeleted()
+	}
+	if o, ok := n.knownOwner(); ok && o.Finished {
+		return n.of(JobFinished)
+	}
+	return n.of(OwnerDeleted)
+}
+
+func (n inference) namespaceDeleted() (Reason, bool) {
+	return always(New(Pod, NamespaceDeleted, n.Pod.Namespace, n.Remover.User))
+}
+
+// byOwnersController maps the kind of a pod's owner to what its controller deletes pods for.
+var byOwnersController = map[string]rule{
+	"ReplicaSet":            inference.byReplicaSet,
+	"ReplicationController": inference.byReplicaSet,
+	"StatefulSet":           inference.byStatefulSet,
+	"DaemonSet":             inference.byDaemonSet,
+	"Job":                   inference.byJob,
+}
+
+// byControllerManager tells the controllers of kube-controller-manager apart where they all run under one name, without
+// --use-service-account-credentials: the state of the namespace, the node and the owner must do. What remains ambiguous is
+// not inferred.
+func (n inference) byControllerManager() (Reason, bool) {
+	owner, known := n.knownOwner()
+	switch {
+	case n.NamespaceTerminating:
+		return n.namespaceDeleted()
+	case known && owner.Deleted:
+		return n.cascaded()
+	case n.NodeGone, n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp != nil:
+		return n.collected()
+	case known:
+		if says, ok := byOwnersController[controllerOf(n.Pod).Kind]; ok {
+			return says(n)
+		}
+	}
+	return Reason{}, false
+}

@@ -1,0 +1,137 @@
+package reason
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// podRemovers know why a pod goes from who deletes it alone.
+var podRemovers = map[Actor]rule{
+	Scheduler: func(n inference) (Reason, bool) {
+		return always(New(Pod, Preempted, n.preemptor(""), n.Remover.User))
+	},
+	NodeController: func(n inference) (Reason, bool) { return always(n.evictedByTaint(n.Remover.User)) },
+	DeviceTaintController: func(n inference) (Reason, bool) {
+		return always(New(Pod, HardwareFailure, "device taint", n.Remover.User))
+	},
+	Autoscaler: func(n inference) (Reason, bool) {
+		if finished(n.Pod) {
+			return n.alreadyEnded("its node is scaled down")
+		}
+		return always(New(Pod, NodeScaledDown, n.Pod.Spec.NodeName, n.Remover.User))
+	},
+	PodGC:                 inference.collected,
+	OwnerGC:               inference.cascaded,
+	NamespaceController:   inference.namespaceDeleted,
+	ReplicaSetController:  inference.byReplicaSet,
+	StatefulSetController: inference.byStatefulSet,
+	DaemonSetController:   inference.byDaemonSet,
+	JobController:         inference.byJob,
+	TTLController:         inference.byJob,
+	ControllerManager:     inference.byControllerManager,
+	Kubelet:               inference.mirrorRemoved,
+}
+
+// removerSays infers from the identity of the remover; of anybody who evicts that much is sure.
+func (n inference) removerSays() (Reason, bool) {
+	if n.Remover.Evicts {
+		if finished(n.Pod) {
+			return n.alreadyEnded("evicted by " + n.Remover.User)
+		}
+		return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
+	}
+	if says, ok := n.rules.podRemovers[n.Remover.Actor]; ok {
+		return says(n)
+	}
+	return Reason{}, false
+}
+
+// nodeRemovers know why a Node goes from who deletes it alone.
+var nodeRemovers = map[Actor]rule{
+	// The cloud's node lifecycle controller deletes a Node that is not Ready because its instance does not exist
+	// (k8s.io/cloud-provider v0.37 controllers/nodelifecycle).
+	NodeController: func(n inference) (Reason, bool) {
+		if ready := nodeCondition(n.Node, corev1.NodeReady); ready != nil && ready.Status == corev1.ConditionTrue {
+			return Reason{}, false
+		}
+		return always(New(Node, CloudInstanceGone, n.Node.Name, n.Remover.User))
+	},
+	Autoscaler: func(n inference) (Reason, bool) {
+		return always(New(Node, NodeScaledDown, "by "+n.Remover.User, n.Remover.User))
+	},
+}
+
+func (n inference) nodeRemoverSays() (Reason, bool) {
+	if says, ok := n.rules.nodeRemovers[n.Remover.Actor]; ok && n.Node != nil {
+		return says(n)
+	}
+	return Reason{}, false
+}
+
+// evictedByTaint names the NoExecute taints of the node: the taint manager does not say which of them it was.
+func (n inference) evictedByTaint(by string) Reason {
+	detail := "a NoExecute taint of node " + n.Pod.Spec.NodeName
+	if n.Node != nil {
+		var keys []string
+		for _, t := range n.Node.Spec.Taints {
+			if t.Effect == corev1.TaintEffectNoExecute {
+				keys = append(keys, t.Key)
+			}
+		}
+		if len(keys) > 0 {
+			detail = "node " + n.Node.Name + " is tainted " + strings.Join(keys, ", ")
+		}
+	}
+	return New(Pod, Evicted, detail, by)
+}
+
+// collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The built-in one fails a pod
+// before it deletes it, and marks an orphan with a condition unless it had finished: what comes here with a phase of its end
+// and without a condition ended by itself, or is on a node that was declared out of service.
+func (n inference) collected() (Reason, bool) {
+	switch {
+	case n.Pod.Spec.NodeName == "":
+		return always(New(Pod, NeverScheduled, "", n.Remover.User))
+	case n.NodeGone && finished(n.Pod):
+		return n.alreadyEnded("node " + n.Pod.Spec.NodeName + " is gone")
+	case n.NodeGone:
+		return always(n.nodeDeleted(n.Remover.User))
+	case n.Pod.DeletionTimestamp != nil && n.Node != nil && tainted(n.Node, corev1.TaintNodeOutOfService):
+		return n.because(New(Pod, OutOfService, n.Node.Name, n.Remover.User))
+	case finished(n.Pod):
+		return always(New(Pod, TerminatedPodLimit, "", n.Remover.User))
+	default:
+		return Reason{}, false
+	}
+}
+
+// mirrorRemoved explains the one pod that a kubelet deletes of its own accord: the mirror of a static pod whose file went.
+func (n inference) mirrorRemoved() (Reason, bool) {
+	if _, mirror := n.Pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror || n.Pod.DeletionTimestamp != nil {
+		return Reason{}, false
+	}
+	return always(New(Pod, OwnerDeleted, "static pod of node "+n.Pod.Spec.NodeName, n.Remover.User))
+}
+
+func (n inference) nodeDeleted(by string) Reason {
+	return New(Pod, NodeDeleted, n.Pod.Spec.NodeName, by)
+}
+
+// alreadyEnded is for the object of a pod that ended by itself: what happened after that killed nobody.
+func (n inference) alreadyEnded(what string) (Reason, bool) {
+	return always(New(Pod, AlreadyEnded, string(n.Pod.Status.Phase)+", "+what, n.Remover.User))
+}
+
+func tainted(node *corev1.Node, key string) bool {
+	for _, t := range node.Spec.Taints {
+		if t.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+}

@@ -1,0 +1,79 @@
+package reason
+
+// nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that scales down on an
+// unhealthy node does not do it because of the node, and a pod that has finished did not die of its node's end.
+func (n inference) nodeSays() (Reason, bool) {
+	if finished(n.Pod) {
+		return Reason{}, false
+	}
+	switch n.Remover.Actor {
+	case NodeController, PodGC, Autoscaler:
+		return n.nodeTrouble()
+	case Rebalancer:
+		return Reason{}, false
+	case Kubelet:
+		// The last delete of any pod is the kubelet's. It tells something only while the machine goes down.
+		r, ok := n.nodeTrouble()
+		return r, ok && (r.Code == NodeHalted || r.Code == NodeShutdown)
+	default:
+		if n.Remover.Evicts {
+			return n.nodeTrouble()
+		}
+		return Reason{}, false
+	}
+}
+
+// because returns the reason of the pod's node where the node has one, else the other: a pod that is drained or evicted
+// because its disk failed dies of the disk.
+func (n inference) because(otherwise Reason) (Reason, bool) {
+	if r, ok := n.nodeTrouble(); ok {
+		return r, true
+	}
+	return otherwise, true
+}
+
+// nodeTrouble returns what is wrong with the pod's node, as a reason of the pod.
+func (n inference) nodeTrouble() (Reason, bool) {
+	if !n.NodeReason.IsZero() {
+		return ForPodsOf(n.Pod.Spec.NodeName, n.NodeReason), true
+	}
+	if n.Node == nil {
+		return Reason{}, false
+	}
+	if r, err := n.Keys.Node.Read(n.Node.Annotations); err == nil {
+		if r.Code == "" {
+			r.Code = codeOf(Node, r.Text)
+		}
+		return ForPodsOf(n.Node.Name, r), true
+	}
+	if r, ok := n.nodeSaysOfItself(); ok {
+		return ForPodsOf(n.Node.Name, r), true
+	}
+	return Reason{}, false
+}
+
+// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell. Of a Node that a person
+// deletes they tell nothing: the person knows why.
+func (n inference) nodeSaysOfItself() (Reason, bool) {
+	if n.Node == nil || n.Pod == nil && n.Remover.Actor == Person {
+		return Reason{}, false
+	}
+	if e, ok := weightiest(n.Node, func(e Evidence) bool { return e.Fresh(n.Node) }); ok {
+		return e.reason(n.Node)
+	}
+	for _, s := range n.Signals {
+		if n.cloudKnowsMore(s.Code) {
+			continue
+		}
+		if r, ok := s.match(n.Node, n.Remover.User); ok {
+			return r, true
+		}
+	}
+	return Reason{}, false
+}
+
+// cloudKnowsMore tells whether a signal is only how the end of the instance looks from the outside: the cloud's node
+// lifecycle controller deletes a Node because the instance is gone.
+func (n inference) cloudKnowsMore(c Code) bool {
+	return n.Pod == nil && n.Remover.Actor == NodeController && (c == NodeUnreachable || c == NodeShutdown)
+}

@@ -62,7 +62,7 @@ func defaultNetconsole() Netconsole {
 			Window:      metav1.Duration{Duration: 30 * time.Second},
 			// Two renewals and a half.
 			MissedRenewal: metav1.Duration{Duration: 25 * time.Second},
-			QuietRound:    metav1.Duration{Duration: 5 * time.Minute},
+			QuietRound:    metav1.Duration{Duration: time.Minute},
 		},
 		Brake:   Brake{Nodes: 20, Window: metav1.Duration{Duration: 5 * time.Minute}},
 		Workers: 32,

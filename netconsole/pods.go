@@ -67,8 +67,19 @@ func (b *burial) terminatePod(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil {
 		r = reason.ForPodsOf(b.node, b.reason())
 	}
-	if err := b.terminator.TerminatePod(ctx, pod, r); !errors.Is(err, termination.ErrGone) {
+	if err := b.terminator.TerminatePod(ctx, pod, completed(r)); !errors.Is(err, termination.ErrGone) {
 		return err
 	}
 	return nil
+}
+
+// completed adds what somebody who wrote only the words has left out: they are a request, and we are who carries it out.
+func completed(r reason.Reason) reason.Reason {
+	if r.Code == "" {
+		r.Code = reason.UserRequest
+	}
+	if r.By == "" {
+		r.By = Who
+	}
+	return r
 }

@@ -1,0 +1,44 @@
+package audit
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// maxLogLines is the bound of the CRD's list.
+const maxLogLines = 256
+
+// RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find room. Of several replicas that
+// heard the kernel, the one that heard most is kept.
+func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, kernelLog []string) error {
+	if err := o.Record(ctx, node, r); err != nil {
+		return err
+	}
+	held := &v1alpha1.NodeObituary{}
+	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituaryName(node.Name, node.UID)}})
+	if err := o.Live.Get(ctx, key, held); err != nil {
+		return wrapNode("read the obituary of node", node.Name, err)
+	}
+	lines := printable(kernelLog)
+	if len(lines) <= len(held.Spec.KernelLog) {
+		return nil
+	}
+	before := held.DeepCopy()
+	held.Spec.KernelLog = lines
+	return wrapNode("add the kernel's log to the obituary of node", node.Name, o.Writer.Patch(ctx, held, client.MergeFrom(before)))
+}
+
+// printable makes lines harmless for whoever reads the obituary on a terminal.
+func printable(kernelLog []string) []string {
+	var lines []string
+	for _, line := range kernelLog[max(0, len(kernelLog)-maxLogLines):] {
+		lines = append(lines, string(reason.Clean(line)))
+	}
+	return lines
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -18,6 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
+	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
@@ -38,7 +41,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -48,7 +51,9 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 
 // cached are the kinds that the edges read from the cache; an instance is ready when it has seen them all.
 func cached() []client.Object {
-	return []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}}
+	namespaces := &metav1.PartialObjectMetadata{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &policyv1.PodDisruptionBudget{}, namespaces}
 }
 
 // syncTimeout bounds how long a readiness probe waits for the caches; the kubelet asks again.
@@ -82,6 +87,7 @@ func (p parts) addWebhook(context.Context) error {
 		OwnNamespace: p.config.Namespace,
 		Inferrer:     p.config.Inferrer(),
 		Reader:       p.mgr.GetCache(),
+		Live:         p.mgr.GetAPIReader(),
 		Obituaries:   p.obituaries,
 		Writer:       p.terminator,
 		Clock:        clock.RealClock{},
@@ -92,7 +98,15 @@ func (p parts) addWebhook(context.Context) error {
 		return err
 	}
 	p.mgr.GetWebhookServer().Register(webhook.Path, handler)
-	return nil
+	sweeper := &webhook.Sweeper{
+		Cache:      p.mgr.GetCache(),
+		After:      p.config.Webhook.LeftoverAfter.Duration,
+		Terminator: p.terminator,
+		Obituaries: p.obituaries,
+		Clock:      clock.RealClock{},
+		Log:        p.mgr.GetLogger().WithName("sweeper"),
+	}
+	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(sweeper))
 }
 
 func (p parts) addGC(ctx context.Context) error {
@@ -115,4 +129,27 @@ func (p parts) addGC(ctx context.Context) error {
 		return err
 	}
 	return p.mgr.Add(collector)
+}
+
+func (p parts) addNetconsole(context.Context) error {
+	if !p.config.Netconsole.Enabled {
+		return nil
+	}
+	listener, err := netconsole.New(netconsole.Options{
+		Config:     p.config.Netconsole,
+		Keys:       p.config.Annotations,
+		Reader:     p.mgr.GetCache(),
+		Informers:  p.mgr.GetCache(),
+		Live:       p.mgr.GetAPIReader(),
+		Terminator: p.terminator,
+		Obituary:   p.obituaries,
+		Recorder:   p.mgr.GetEventRecorder("epitaph-netconsole"),
+		Clock:      clock.RealClock{},
+		Registerer: metrics.Registry,
+		Log:        p.mgr.GetLogger().WithName("netconsole"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(listener)
 }

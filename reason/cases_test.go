@@ -1,0 +1,248 @@
+package reason
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+)
+
+// An inferenceCase is a file of testdata/cases: see the README there.
+type inferenceCase struct {
+	Description string `json:"description"`
+	// Now defaults to noon of 1 May 2026.
+	Now     *time.Time `json:"now"`
+	Remover struct {
+		User   string   `json:"user"`
+		Groups []string `json:"groups"`
+		Evicts bool     `json:"evicts"`
+		Says   string   `json:"says"`
+		For    string   `json:"for"`
+		Unseen bool     `json:"unseen"`
+	} `json:"remover"`
+	Pod        *corev1.Pod  `json:"pod"`
+	Node       *corev1.Node `json:"node"`
+	NodeGone   bool         `json:"nodeGone"`
+	NodeReason *wantReason  `json:"nodeReason"`
+	Preemptors []corev1.Pod `json:"preemptors"`
+	Owner      struct {
+		UID       types.UID `json:"uid"`
+		Deleted   bool      `json:"deleted"`
+		Finished  bool      `json:"finished"`
+		Suspended bool      `json:"suspended"`
+		Revision  string    `json:"revision"`
+	} `json:"owner"`
+	NamespaceTerminating bool       `json:"namespaceTerminating"`
+	Signals              []Signal   `json:"signals"`
+	Identities           []Identity `json:"identities"`
+	NamePreemptors       bool       `json:"namePreemptors"`
+
+	// Want is left out where nothing must be inferred.
+	Want *wantReason `json:"want"`
+}
+
+type wantReason struct {
+	Code Code   `json:"code"`
+	Text Text   `json:"text"`
+	By   string `json:"by"`
+}
+
+func (c inferenceCase) facts() Facts {
+	f := Facts{
+		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node, NodeGone: c.NodeGone,
+		Owner: Owner(c.Owner), NamespaceTerminating: c.NamespaceTerminating,
+		Remover: RemoverOf(c.Remover.User, c.Remover.Groups),
+	}
+	f.Remover.Evicts, f.Remover.Says, f.Remover.For = c.Remover.Evicts, c.Remover.Says, c.Remover.For
+	if c.Remover.Unseen {
+		f.Remover.Actor = 0
+	}
+	if c.Now != nil {
+		f.Now = *c.Now
+	}
+	if c.NodeReason != nil {
+		f.NodeReason = Reason(*c.NodeReason)
+	}
+	for n := range c.Preemptors {
+		f.Preemptors = append(f.Preemptors, &c.Preemptors[n])
+	}
+	return f
+}
+
+// inferrer is the one that the defaults make, with the case's own signals and identities before them.
+func (c inferenceCase) inferrer(signals []Signal, identities []Identity) Inferrer {
+	return Inferrer{
+		Keys: DefaultKeys(), Signals: slices.Concat(c.Signals, signals), Identities: slices.Concat(c.Identities, identities),
+		NamePreemptors: c.NamePreemptors,
+	}
+}
+
+func (c inferenceCase) diff(i Inferrer, by ruleset) string {
+	var got, want Reason
+	if c.Want != nil {
+		want = Reason(*c.Want)
+	}
+	if r, ok := i.infer(by, c.facts()); ok {
+		got = r
+	}
+	return cmp.Diff(want, got)
+}
+
+const casesDir = "testdata/cases"
+
+func readCases(t *testing.T) map[string]inferenceCase {
+	t.Helper()
+	files, err := filepath.Glob(casesDir + "/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]inferenceCase{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c inferenceCase
+		if err := yaml.UnmarshalStrict(data, &c); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if c.Description == "" || c.Pod == nil && c.Node == nil {
+			t.Fatalf("%s: a case needs a description, and a pod or a node that goes", file)
+		}
+		all[strings.TrimSuffix(filepath.Base(file), ".yaml")] = c
+	}
+	return all
+}
+
+func TestCases(t *testing.T) {
+	t.Parallel()
+	cases := readCases(t)
+	if len(cases) < 60 {
+		t.Errorf("there are %d cases, want 60 or more", len(cases))
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := c.facts()
+			pod, node := before.Pod.DeepCopy(), before.Node.DeepCopy()
+			if diff := c.diff(c.inferrer(DefaultSignals(), DefaultIdentities()), rules); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", c.Description, diff)
+			}
+			if diff := cmp.Diff(pod, before.Pod) + cmp.Diff(node, before.Node); diff != "" {
+				t.Errorf("the facts were changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+// anyFails tells whether at least one case notices the change.
+func anyFails(cases map[string]inferenceCase, signals []Signal, identities []Identity, by ruleset) bool {
+	for _, c := range cases {
+		if c.diff(c.inferrer(signals, identities), by) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// A rule that can be removed without a case that fails is a rule that nobody can rely on.
+func TestEveryRuleHasACase(t *testing.T) {
+	t.Parallel()
+	cases := readCases(t)
+	wanted := func(what string, signals []Signal, identities []Identity, by ruleset) {
+		if !anyFails(cases, signals, identities, by) {
+			t.Errorf("no case in %s fails without %s", casesDir, what)
+		}
+	}
+	for n, s := range DefaultSignals() {
+		wanted("the signal "+s.Condition+s.Taint+" "+string(s.Status)+s.ConditionReason, slices.Delete(DefaultSignals(), n, n+1), DefaultIdentities(), rules)
+	}
+	for n, id := range DefaultIdentities() {
+		wanted("the identity "+id.User, DefaultSignals(), slices.Delete(DefaultIdentities(), n, n+1), rules)
+	}
+	for what, less := range poorer(rules) {
+		wanted(what, DefaultSignals(), DefaultIdentities(), less)
+	}
+}
+
+// poorer returns the ruleset without each of its rules in turn.
+func poorer(full ruleset) map[string]ruleset {
+	all := map[string]ruleset{}
+	for n := range full.pod {
+		less := full
+		less.pod = slices.Delete(slices.Clone(full.pod), n, n+1)
+		all["link "+string(rune('0'+n))+" of the chain for pods"] = less
+	}
+	for n := range full.node {
+		less := full
+		less.node = slices.Delete(slices.Clone(full.node), n, n+1)
+		all["link "+string(rune('0'+n))+" of the chain for nodes"] = less
+	}
+	for key := range full.disruptions {
+		less := full
+		less.disruptions = without(full.disruptions, key)
+		all["the DisruptionTarget reason "+key] = less
+	}
+	for key := range full.statuses {
+		less := full
+		less.statuses = without(full.statuses, key)
+		all["the status reason "+key] = less
+	}
+	for key := range full.podRemovers {
+		less := full
+		less.podRemovers = without(full.podRemovers, key)
+		all["the remover of pods "+key.String()] = less
+	}
+	for key := range full.nodeRemovers {
+		less := full
+		less.nodeRemovers = without(full.nodeRemovers, key)
+		all["the remover of nodes "+key.String()] = less
+	}
+	return all
+}
+
+func without[K comparable, V any](m map[K]V, key K) map[K]V {
+	less := maps.Clone(m)
+	delete(less, key)
+	return less
+}
+
+// Every user name that Kubernetes' own components have must appear in a case, or nobody knows what is inferred from it.
+func TestEveryActorHasACase(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range readCases(t) {
+		seen[c.Remover.User] = true
+	}
+	for user := range actors {
+		if !seen[user] {
+			t.Errorf("no case in %s is about the user %s", casesDir, user)
+		}
+	}
+}
+
+// Two signals can match the same node: the cases decide which is the root cause, and the order must be theirs.
+func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
+	t.Parallel()
+	for _, s := range DefaultSignals() {
+		if s.Source == "" {
+			t.Errorf("the signal %s%s does not name the project that emits it", s.Condition, s.Taint)
+		}
+		if !s.Code.OfNodes() {
+			t.Errorf("the signal %s%s leads to %s, which is no disruption of a node", s.Condition, s.Taint, s.Code)
+		}
+	}
+	for _, id := range DefaultIdentities() {
+		if id.Source == "" {
+			t.Errorf("the identity %s does not name the project that runs under it", id.User)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Command scale measures Epitaph in a large cluster: 5,000 nodes and 150,000 pods. How much memory it takes, how long it takes
+// until its caches are full, and how long the pods of one node stay once that node is gone.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/bench"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+const (
+	podsEach  = 30
+	goneLimit = 2 * time.Minute
+	// settle is how long Epitaph may take back to the system what the first list of everything took.
+	settle = 20 * time.Second
+)
+
+func main() {
+	nodes := flag.Int("nodes", 5000, "how many `nodes`, with 30 pods each")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, *nodes); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-scale:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, nodes int) error {
+	c, err := bench.Start(ctx, sandbox.Options{
+		Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Netconsole.Enabled = false }},
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	c.Epitaph.Stop()
+	if err := alone(c); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.AddNodes(ctx, "many", nodes, podsEach); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d nodes and %d pods created in %.0f s\n", nodes, nodes*podsEach, time.Since(began).Seconds())
+	began = time.Now()
+	if err := c.Epitaph.Start(ctx); err != nil {
+		return err
+	}
+	synced := time.Since(began)
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	before, err := memory(c)
+	if err != nil {
+		return err
+	}
+	course, err := oneNode(ctx, c)
+	if err != nil {
+		return err
+	}
+	after, err := memory(c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "memory: %.0f MB now, %.0f MB at most, %.0f MB after a node's death\n", before.now, before.peak, after.now)
+	bench.Result(out, "scale_rss_mb", max(before.now, after.now), "MB")
+	bench.Result(out, "scale_rss_peak_mb", after.peak, "MB")
+	bench.Result(out, "scale_sync_s", synced.Seconds(), "s")
+	bench.Result(out, "scale_last_of_30_s", course.Last.Seconds(), "s")
+	if course.WithoutReason > 0 {
+		return fmt.Errorf("%d of %d pods left without a reason", course.WithoutReason, course.Pods)
+	}
+	return nil
+}
+
+// alone stops whatever would spend its time on thousands of nodes without kubelets. What is measured needs the API server only.
+func alone(c *bench.Cluster) error {
+	stopped := 0
+	for _, p := range c.Processes() {
+		switch p.Name {
+		case "kube-controller-manager", "kube-scheduler", "cloud-controller-manager", "kwok":
+			p.Kill()
+			stopped++
+		}
+	}
+	if stopped != 4 {
+		return fmt.Errorf("stopped %d controllers, want 4", stopped)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func oneNode(ctx context.Context, c *bench.Cluster) (bench.Course, error) {
+	tally, err := c.Tally(ctx, "many")
+	if err != nil {
+		return bench.Course{}, err
+	}
+	began := time.Now()
+	if err := c.DeleteNodes(ctx, "many", 1, "disk sda"); err != nil {
+		return bench.Course{}, err
+	}
+	return tally.Wait(ctx, podsEach, began, goneLimit)
+}
+
+type megabytes struct{ now, peak float64 }
+
+// memory reads what the kernel says of the process: VmRSS now, and VmHWM, the most it ever was.
+func memory(c *bench.Cluster) (megabytes, error) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid(c)) + "/status")
+	if err != nil {
+		return megabytes{}, fmt.Errorf("read the memory of Epitaph: %w", err)
+	}
+	now, nowErr := field(string(status), "VmRSS:")
+	peak, peakErr := field(string(status), "VmHWM:")
+	return megabytes{now: now, peak: peak}, errors.Join(nowErr, peakErr)
+}
+
+// pid is the process that Epitaph runs as since its last start.
+func pid(c *bench.Cluster) int {
+	id := 0
+	for _, p := range c.Processes() {
+		if p.Name == "epitaph" && p.Running() {
+			id = p.PID()
+		}
+	}
+	return id
+}
+
+func field(status, name string) (float64, error) {
+	_, rest, found := strings.Cut(status, name)
+	if !found {
+		return 0, fmt.Errorf("the process has no %s", name)
+	}
+	kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	return kilobytes / 1024, nil
+}

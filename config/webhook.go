@@ -88,7 +88,7 @@ type Rule struct {
 	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes"`
 	// Operations are Delete and Evict.
 	Operations []Operation `json:"operations,omitempty" validate:"dive,oneof=Delete Evict"`
-	// Expression is a condition in CEL over user, groups, operation, resource, namespace, namespaceLabels and object, the pod
+	// Expression is a condition in CEL over user, groups, operation, resource, namespaceName, namespaceLabels and object, the pod
 	// or node as JSON. An expression that fails at run time is a fault of ours, never a rule that does not match.
 	Expression string `json:"expression,omitempty" validate:"max=4096"`
 	Action     Action `json:"action" validate:"oneof=Require Fill Ignore"`

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,18 +25,6 @@ func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 		return f, err
 	}
 	return f, h.preemptorFacts(ctx, &f)
-}
-
-// ownFacts is what the request itself tells.
-func (d request) ownFacts() reason.Facts {
-	f := reason.Facts{Remover: reason.RemoverOf(d.user, d.groups)}
-	switch o := d.object.(type) {
-	case *corev1.Node:
-		f.Node = o
-	case *corev1.Pod:
-		f.Pod = o
-	}
-	return f
 }
 
 // nodeFacts adds the pod's node, or what it died of.
@@ -90,3 +79,13 @@ func preempted(f *reason.Facts) bool {
 
 // NodeNameField is the index of the pod cache that the handler needs: pods by the node they are bound to.
 const NodeNameField = "spec.nodeName"
+
+// labelsOf looks up the labels of a namespace.
+func (h *Handler) labelsOf(ctx context.Context, name string) (map[string]string, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := h.reader.Get(ctx, types.NamespacedName{Name: name}, ns); err != nil {
+		return nil, err
+	}
+	return ns.Labels, nil
+}

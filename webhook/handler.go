@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,14 +26,20 @@ type Obituaries interface {
 	Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error)
 }
 
-// A Writer puts a reason onto a living object. It is *termination.Terminator.
+// A Writer puts a reason onto a living object, or completes the one that is there. It is *termination.Terminator.
 type Writer interface {
 	Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
+	Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
 }
 
 // A Handler decides about deletions.
 type Handler struct {
-	reader       client.Reader
+	reader   client.Reader
+	live     client.Reader
+	promises *promises
+	created  config.CreatedReasons
+	// timeout is how long a request may take: a little less than the API server waits, so that an answer is heard.
+	timeout      time.Duration
 	obituaries   Obituaries
 	writer       Writer
 	inferrer     reason.Inferrer
@@ -41,15 +48,40 @@ type Handler struct {
 	writeTimeout time.Duration
 	clock        clock.PassiveClock
 	metrics      *metrics
+	log          logr.Logger
 }
 
 // handle decides about one request and writes the reason that it leads to.
 func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest) outcome {
-	d, err := decodeDeletion(req)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	what, err := kindOf(req)
+	var d request
+	switch {
+	case err != nil:
+		return outcome{action: actionFault, err: err}
+	case what == kindCreate:
+		return h.handleCreate(req)
+	case what == kindEvict:
+		d, err = h.decodeEviction(ctx, req)
+	default:
+		d, err = decodeDeletion(req)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return outcome{action: actionGone}
+	case err != nil:
 		return outcome{action: actionFault, err: err}
 	}
-	rule := h.policy.decide(d.deletion)
+	return h.remove(ctx, d)
+}
+
+// remove decides about a removal, and writes.
+func (h *Handler) remove(ctx context.Context, d request) outcome {
+	rule, err := h.policy.decide(ctx, d.deletion, h.labelsOf)
+	if err != nil {
+		return outcome{action: actionFault, rule: rule.Name, err: err}
+	}
 	if rule.Action == config.Ignore {
 		return outcome{action: actionIgnored, rule: rule.Name}
 	}
@@ -92,7 +124,7 @@ func (h *Handler) keep(d request, rule config.Rule) outcome {
 	own, _ := h.inferrer.Infer(d.ownFacts())
 	for key, value := range h.inferrer.Keys.Of(d.subject).Annotations(own) {
 		if d.object.GetAnnotations()[key] != value {
-			return outcome{action: actionFilled, rule: rule.Name, reason: own}
+			return outcome{action: actionFilled, rule: rule.Name, reason: own, completes: true}
 		}
 	}
 	return outcome{action: actionKept, rule: rule.Name, reason: own}
@@ -116,18 +148,32 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 		}
 	}
-	if o.action == actionKept {
+	switch {
+	case o.action == actionKept:
 		return o
+	case d.eviction != nil:
+		return h.applyEviction(ctx, d, o)
 	}
-	switch _, err := h.writer.Annotate(ctx, d.object, o.reason); {
+	_, o = h.write(ctx, d, o)
+	return o
+}
+
+// write puts the outcome's reason onto the object, and returns its new resource version.
+func (h *Handler) write(ctx context.Context, d request, o outcome) (version string, _ outcome) {
+	put := h.writer.Annotate
+	if o.completes {
+		put = h.writer.Complete
+	}
+	version, err := put(ctx, d.object, o.reason)
+	switch {
 	case errors.Is(err, termination.ErrGone):
 		o.action = actionGone
 	case errors.Is(err, termination.ErrVanishing):
 		o.action = actionVanishing
 	case err != nil:
-		return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
+		return "", outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}
-	return o
+	return version, o
 }
 
 // answer decides, counts, logs and turns the outcome into a response.

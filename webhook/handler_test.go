@@ -66,6 +66,11 @@ func (w *world) Find(context.Context, string, time.Time) (reason.Reason, bool, e
 	return w.died, !w.died.IsZero(), nil
 }
 
+func (w *world) Complete(ctx context.Context, obj client.Object, r reason.Reason) (string, error) {
+	r.Text += " (completed)"
+	return w.Annotate(ctx, obj, r)
+}
+
 func (w *world) Annotate(_ context.Context, obj client.Object, r reason.Reason) (string, error) {
 	if w.crash {
 		panic("out of order")
@@ -84,7 +89,7 @@ func (w *world) handler(t *testing.T, change func(*config.Webhook)) http.Handler
 		change(&c.Webhook)
 	}
 	h, err := New(Options{
-		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: w, Obituaries: w, Writer: w,
+		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: w, Live: w, Obituaries: w, Writer: w,
 		Clock: testingclock.NewFakePassiveClock(now), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -229,7 +234,7 @@ func TestHandlerDecides(t *testing.T) {
 		},
 		"a reason stays, and is completed": {
 			world: world{node: aNode()}, object: aPod(withReason("rack is moved")), user: "alice", wantAllowed: true,
-			wantWritten: []string{"trainer-0: rack is moved"},
+			wantWritten: []string{"trainer-0: rack is moved (completed)"},
 		},
 		"a reason that is complete stays": {
 			world: world{node: aNode()}, object: aPod(withReason("rack is moved"), complete), user: "alice", wantAllowed: true,
@@ -251,7 +256,7 @@ func TestHandlerDecides(t *testing.T) {
 		},
 		"a node whose reason somebody wrote is recorded": {
 			object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", Annotations: map[string]string{"node.titus.netflix.com/node-termination-reason": "rack is moved"}}},
-			user:   "alice", wantAllowed: true, wantRecord: []string{"n1: UserRequest"}, wantWritten: []string{"n1: rack is moved"},
+			user:   "alice", wantAllowed: true, wantRecord: []string{"n1: UserRequest"}, wantWritten: []string{"n1: rack is moved (completed)"},
 		},
 		"a person's delete of a node": {object: aNode(), user: "alice", wantDenial: "node n1 must not leave without a reason"},
 		"gone meanwhile": {
@@ -376,7 +381,7 @@ func FuzzReview(f *testing.F) {
 		w := &world{node: aNode()}
 		c := config.Default()
 		h, err := New(Options{
-			Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: w, Obituaries: w, Writer: w,
+			Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: w, Live: w, Obituaries: w, Writer: w,
 			Clock: testingclock.NewFakePassiveClock(now), Registerer: prometheus.NewRegistry(),
 		})
 		if err != nil {

@@ -1,11 +1,13 @@
 package webhook
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -23,7 +25,10 @@ const (
 	actionVanishing action = "vanishing" // a write would have been its deletion
 	actionWarned    action = "warned"    // would be denied, but the mode is Audit
 	actionDenied    action = "denied"
-	actionFault     action = "fault" // our own trouble; the failure policy decides
+	actionPromised  action = "promised" // evicted: written when the pod is seen to terminate
+	actionRefused   action = "refused"  // evicted: a disruption budget will refuse
+	actionStripped  action = "stripped" // created with a reason, which was taken off
+	actionFault     action = "fault"    // our own trouble; the failure policy decides
 )
 
 // An outcome is the decision about one request.
@@ -32,13 +37,23 @@ type outcome struct {
 	rule    string
 	reason  reason.Reason
 	message string // for people: the text of the denial or the warning
-	err     error  // of a fault
+	// completes is set where the words of the reason are on the object already.
+	completes bool
+	patch     []operation // of the object that is created; a DELETE cannot have one
+	err       error       // of a fault
 }
 
 // respond turns an outcome into the answer; it is the only place that does. A fault that must fail the call has no answer: the
 // error becomes an HTTP status.
 func respond(o outcome, policy config.FailurePolicy) (*admissionv1.AdmissionResponse, error) {
 	response := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: auditAnnotations(o)}
+	if o.patch != nil {
+		patch, err := json.Marshal(o.patch)
+		if err != nil {
+			return nil, fmt.Errorf("encode the patch: %w", err)
+		}
+		response.Patch, response.PatchType = patch, ptr.To(admissionv1.PatchTypeJSONPatch)
+	}
 	switch o.action {
 	case actionDenied:
 		response.Allowed = false

@@ -13,13 +13,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Names of the webhook configuration and of the webhooks in it. Pods and nodes have one each, so that the API server's own
-// metrics, which know no resource, tell them apart.
+// Names of the webhook configuration and of the webhooks in it. Each resource has its own, so that the API server's own metrics,
+// which know no resource, tell them apart.
 const (
 	ConfigurationName = "epitaph"
 	PodsWebhook       = "pods.epitaph-k8s.io"
 	SystemPodsWebhook = "system-pods.epitaph-k8s.io"
 	NodesWebhook      = "nodes.epitaph-k8s.io"
+	EvictionsWebhook  = "evictions.epitaph-k8s.io"
+	CreationsWebhook  = "creations.epitaph-k8s.io"
 )
 
 // Registration returns the webhook configuration that belongs to c; at says how the API server reaches the webhook.
@@ -27,17 +29,22 @@ const (
 // Where the failure policy is Fail, the pods of the namespaces that are never denied have a webhook of their own that fails
 // open: what brings Epitaph back must be deletable while Epitaph is away.
 func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
-	pods := webhookFor(c.Webhook, PodsWebhook, "pods", at)
+	pods := webhookFor(c.Webhook, PodsWebhook, admissionregistrationv1.Delete, "pods", at)
 	pods.MatchConditions = podConditions(c.Annotations.Pod)
-	nodes := webhookFor(c.Webhook, NodesWebhook, "nodes", at)
+	nodes := webhookFor(c.Webhook, NodesWebhook, admissionregistrationv1.Delete, "nodes", at)
+	evictions := webhookFor(c.Webhook, EvictionsWebhook, admissionregistrationv1.Create, "pods/eviction", at)
+	creations := webhookFor(c.Webhook, CreationsWebhook, admissionregistrationv1.Create, "pods", at)
+	creations.MatchConditions = []admissionregistrationv1.MatchCondition{carriesReason(c.Annotations.Pod)}
+	// A pod that is created is never worth failing for our sake: what it carries is recognised at its end, too.
+	creations.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 
 	registered := &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
-		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations},
 	}
 	if c.Webhook.FailurePolicy == config.FailClosed {
 		exempt := append([]string{c.Namespace}, c.Webhook.NeverDeniedNamespaces...)
-		system := webhookFor(c.Webhook, SystemPodsWebhook, "pods", at)
+		system := webhookFor(c.Webhook, SystemPodsWebhook, admissionregistrationv1.Delete, "pods", at)
 		system.MatchConditions = pods.MatchConditions
 		system.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 		system.NamespaceSelector = namespaces(metav1.LabelSelectorOpIn, exempt)
@@ -47,7 +54,7 @@ func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfi
 	return registered
 }
 
-func webhookFor(c config.Webhook, name, resource string, at admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.MutatingWebhook {
+func webhookFor(c config.Webhook, name string, op admissionregistrationv1.OperationType, resource string, at admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.MutatingWebhook {
 	return admissionregistrationv1.MutatingWebhook{
 		Name:                    name,
 		ClientConfig:            at,
@@ -58,7 +65,7 @@ func webhookFor(c config.Webhook, name, resource string, at admissionregistratio
 		ReinvocationPolicy:      ptr.To(admissionregistrationv1.NeverReinvocationPolicy),
 		TimeoutSeconds:          ptr.To(int32((c.Timeout.Duration + time.Second - 1) / time.Second)),
 		Rules: []admissionregistrationv1.RuleWithOperations{{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
+			Operations: []admissionregistrationv1.OperationType{op},
 			Rule: admissionregistrationv1.Rule{
 				APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource},
 				Scope: ptr.To(admissionregistrationv1.AllScopes),
@@ -76,7 +83,7 @@ func namespaces(op metav1.LabelSelectorOperator, names []string) *metav1.LabelSe
 // podConditions keep away from us what costs nothing then: pods that carry a valid and complete reason (so the retry after our
 // own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more.
 func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
-	text, code, by := annotation(keys.Reason), annotation(keys.Code), annotation(keys.By)
+	text, code, by := annotation("oldObject", keys.Reason), annotation("oldObject", keys.Code), annotation("oldObject", keys.By)
 	return []admissionregistrationv1.MatchCondition{
 		{
 			Name: "lacks-a-valid-reason",
@@ -90,9 +97,18 @@ func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
 	}
 }
 
-// annotation is the CEL expression for an annotation's value, "" where there is none.
-func annotation(key string) string {
-	return fmt.Sprintf("oldObject.metadata.?annotations[?%s].orValue('')", strconv.Quote(key))
+// carriesReason keeps away from us the creation of pods that carry no reason: all but a few.
+func carriesReason(keys reason.Keys) admissionregistrationv1.MatchCondition {
+	return admissionregistrationv1.MatchCondition{
+		Name: "carries-a-reason",
+		Expression: fmt.Sprintf("%s != '' || %s != '' || %s != ''",
+			annotation("object", keys.Reason), annotation("object", keys.Code), annotation("object", keys.By)),
+	}
+}
+
+// annotation is the CEL expression for the value of an object's annotation, "" where there is none.
+func annotation(object, key string) string {
+	return fmt.Sprintf("%s.metadata.?annotations[?%s].orValue('')", object, strconv.Quote(key))
 }
 
 // celRaw quotes a regular expression as a raw string of CEL.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
@@ -30,8 +31,10 @@ type Options struct {
 	// OwnNamespace is where Epitaph itself runs.
 	OwnNamespace string
 	Inferrer     reason.Inferrer
-	// Reader reads Pods and Nodes from a cache that has the index [NodeNameField].
-	Reader     client.Reader
+	// Reader reads from a cache of Pods (with the index [NodeNameField]), Nodes, Namespaces and PodDisruptionBudgets.
+	Reader client.Reader
+	// Live reads from the API server itself.
+	Live       client.Reader
 	Obituaries Obituaries
 	Writer     Writer
 	Clock      clock.PassiveClock
@@ -39,26 +42,42 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// New returns the handler to serve at [Path].
-func New(o Options) (http.Handler, error) {
+// New returns the handler to serve at [Path]. The error says which rule is broken, and where.
+func New(o Options) (*Handler, error) {
+	rules, err := newPolicy(o.Config, o.OwnNamespace)
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{
+	return &Handler{
 		reader:       o.Reader,
+		live:         o.Live,
 		obituaries:   o.Obituaries,
 		writer:       o.Writer,
 		inferrer:     o.Inferrer,
-		policy:       newPolicy(o.Config, o.OwnNamespace),
+		policy:       rules,
+		promises:     newPromises(o.Clock),
+		created:      o.Config.CreatedReasons,
 		failure:      o.Config.FailurePolicy,
+		timeout:      o.Config.Timeout.Duration * 9 / 10,
 		writeTimeout: o.Config.WriteTimeout.Duration,
 		clock:        o.Clock,
 		metrics:      m,
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.serve(w, r.WithContext(logr.NewContext(r.Context(), o.Log)))
-	}), nil
+		log:          o.Log,
+	}, nil
+}
+
+// ServeHTTP answers one review.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r.WithContext(logr.NewContext(r.Context(), h.log)))
+}
+
+// Keeper returns the runnable that keeps what the handler promised to evicted pods.
+func (h *Handler) Keeper(c cache.Cache) *Keeper {
+	return &Keeper{handler: h, cache: c, log: h.log.WithName("keeper")}
 }
 
 // serve answers one review.

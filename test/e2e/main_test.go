@@ -54,4 +54,5 @@ func run(m *testing.M) int {
 // quick shortens what tests would otherwise wait for.
 func quick(c *config.Config) {
 	c.GC.Quarantine = metav1.Duration{Duration: quarantine}
+	c.Webhook.LeftoverAfter = metav1.Duration{Duration: 5 * time.Second}
 }

@@ -44,6 +44,9 @@ func (n inference) nodeTrouble() (Reason, bool) {
 		if r.Code == "" {
 			r.Code = codeOf(Node, r.Text)
 		}
+		if r.By == "" {
+			r.By = clean(n.Remover.User, MaxByBytes)
+		}
 		return ForPodsOf(n.Node.Name, r), true
 	}
 	if r, ok := n.nodeSaysOfItself(); ok {

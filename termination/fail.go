@@ -18,23 +18,23 @@ import (
 const conditionReason = "DeletionByPodGC"
 
 // failPod moves the pod to phase Failed with r in one strategic merge patch of pods/status: annotations, phase and the
-// DisruptionTarget condition. A pod that has finished keeps its phase and conditions: its own end is the truth.
-func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
+// DisruptionTarget condition, and returns the resource version that it has then. A pod that has finished keeps its phase and conditions: its own end is the truth.
+func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reason) (resourceVersion string, err error) {
 	if vanishing(pod) {
-		return ErrVanishing
+		return "", ErrVanishing
 	}
 	target := &metav1.PartialObjectMetadata{}
 	if _, err := identify(pod, target); err != nil {
-		return err
+		return "", err
 	}
 	patch, err := json.Marshal(t.failure(pod, r))
 	if err != nil {
-		return fmt.Errorf("encode the failure of pod %s: %w", client.ObjectKeyFromObject(pod), err)
+		return "", fmt.Errorf("encode the failure of pod %s: %w", client.ObjectKeyFromObject(pod), err)
 	}
 	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
-		return fmt.Errorf("fail pod %s: %w", client.ObjectKeyFromObject(pod), asGone(err))
+		return "", fmt.Errorf("fail pod %s: %w", client.ObjectKeyFromObject(pod), asGone(err))
 	}
-	return nil
+	return target.ResourceVersion, nil
 }
 
 type failurePatch struct {

@@ -92,19 +92,6 @@ func values(annotations map[string]string) map[string]any {
 	return all
 }
 
-// TerminatePod fails the pod with reason r and then deletes it without grace: for pods whose node cannot end them any more.
-// The patch that fails it is what a Job's controller counts by. A pod that a finalizer holds stays, Failed and with its
-// reason, until the finalizer's owner lets go.
-func (t *Terminator) TerminatePod(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
-	switch err := t.failPod(ctx, pod, r); {
-	case errors.Is(err, ErrVanishing):
-		// Its deletion is all that is left to do.
-	case err != nil:
-		return err
-	}
-	return t.Delete(ctx, pod, client.GracePeriodSeconds(0))
-}
-
 // Delete deletes the object that obj is, not another of the same name.
 func (t *Terminator) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
 	target := &metav1.PartialObjectMetadata{}

@@ -6,6 +6,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// TokenKey is the annotation of a Node with the SHA-256, in hex, of the secret that its kernel adds to all it sends;
+// TokenUserdata is the key under which it does, in the userdata of its netconsole target. The agent draws a secret at each
+// boot, and annotates the Node before it has the kernel send: then whoever cannot read the node's configfs cannot speak for it.
+const (
+	TokenKey      = "epitaph-k8s.io/netconsole-token"
+	TokenUserdata = "epitaph-token"
+	// NameUserdata is the key of the userdata that names the node.
+	NameUserdata = "epitaph-node"
+)
+
 // Netconsole configures the listener for the last lines of dying kernels. A packet that it believes deletes a Node, so its
 // defaults believe little.
 type Netconsole struct {
@@ -17,9 +27,12 @@ type Netconsole struct {
 	AcceptPlain bool `json:"acceptPlain"`
 	// RequirePrivilegedPort refuses datagrams whose source port is not below 1024. Epitaph's agent has the kernel send from
 	// such a port and holds it, so that no unprivileged process of the node can.
-	RequirePrivilegedPort bool         `json:"requirePrivilegedPort"`
-	ProofOfDeath          ProofOfDeath `json:"proofOfDeath"`
-	Brake                 Brake        `json:"brake"`
+	RequirePrivilegedPort bool `json:"requirePrivilegedPort"`
+	// AcceptNodeNames also hears nodes at addresses that the API does not know: by the name in their userdata, provided that
+	// the token is right.
+	AcceptNodeNames bool         `json:"acceptNodeNames"`
+	ProofOfDeath    ProofOfDeath `json:"proofOfDeath"`
+	Brake           Brake        `json:"brake"`
 	// Workers is how many pods of a dead node are terminated at the same time.
 	Workers int `json:"workers" validate:"min=1,max=256"`
 }

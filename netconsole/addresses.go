@@ -15,6 +15,7 @@ type addresses struct {
 	mu     sync.RWMutex
 	claims map[netip.Addr][]*sender
 	nodes  map[types.UID]*claimant
+	names  map[string]*sender
 }
 
 type claimant struct {
@@ -23,7 +24,7 @@ type claimant struct {
 }
 
 func newAddresses() *addresses {
-	return &addresses{claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}}
+	return &addresses{claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}}
 }
 
 // find returns the sender that has the address; contested tells that several nodes claim it, and then nobody has it.
@@ -41,6 +42,13 @@ func (a *addresses) find(address netip.Addr) (s *sender, contested bool) {
 	}
 }
 
+// named returns the sender of a name, or nil. The name is not kept.
+func (a *addresses) named(name []byte) *sender {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.names[string(name)]
+}
+
 // set takes note of a node's addresses and returns those that another node claims as well, where that is news.
 func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	has := addressesOf(node)
@@ -48,9 +56,10 @@ func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	defer a.mu.Unlock()
 	c := a.nodes[node.UID]
 	if c == nil {
-		c = &claimant{sender: newSender(node.Name, node.UID)}
-		a.nodes[node.UID] = c
+		c = &claimant{sender: newSender(node)}
+		a.nodes[node.UID], a.names[node.Name] = c, c.sender
 	}
+	c.sender.update(node)
 	if slices.Equal(c.addresses, has) {
 		return nil
 	}
@@ -72,6 +81,9 @@ func (a *addresses) drop(node types.UID) {
 	if c := a.nodes[node]; c != nil {
 		a.withdraw(c)
 		delete(a.nodes, node)
+		if a.names[c.sender.name] == c.sender {
+			delete(a.names, c.sender.name)
+		}
 	}
 }
 

@@ -31,6 +31,8 @@ type death struct {
 	// lines are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
 	lines func() []string
 	heard time.Time
+	// forged is set where the token is wrong, doubtful where something else does not fit.
+	forged, doubtful bool
 }
 
 func (d death) reason() reason.Reason {

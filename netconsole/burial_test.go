@@ -192,7 +192,7 @@ func TestANodeThatBootedMeanwhileStays(t *testing.T) {
 		c.before = func(write string) error {
 			if write == "patch a" && !rebooted {
 				rebooted = true
-				go boot(t, c, "boot-2")
+				go boots(t, c, "boot-2")
 				return errAway
 			}
 			return nil
@@ -215,7 +215,7 @@ func TestANodeThatBootedMeanwhileStays(t *testing.T) {
 	})
 }
 
-func boot(t *testing.T, c *cluster, id string) {
+func boots(t *testing.T, c *cluster, id string) {
 	node := c.node(t, "n1")
 	node.Status.NodeInfo.BootID = id
 	if err := c.client.Status().Update(t.Context(), node); err != nil {

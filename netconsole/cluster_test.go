@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -171,6 +172,7 @@ func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *note
 		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c, events: events{notes}, clock: clk,
 		metrics: m, brake: newBrake(settings.Brake), habits: newHabits(clk, roundsRemembered*proof().QuietRound.Duration),
 		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() }, cases: map[types.UID]bool{},
+		witnesses: make(chan struct{}, maxTroubleWrites),
 	}
 	for _, n := range nodes {
 		u.habits.note(n)
@@ -180,6 +182,15 @@ func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *note
 
 func (u *undertaker) judged(v verdict) float64 {
 	return testutil.ToFloat64(u.metrics.panics.WithLabelValues(string(v)))
+}
+
+// aLease is a node's Lease that is not renewed any more.
+func aLease(node string) *coordinationv1.Lease {
+	renewed := metav1.NewMicroTime(startOfBubble)
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: node, Namespace: corev1.NamespaceNodeLease},
+		Spec:       coordinationv1.LeaseSpec{RenewTime: &renewed},
+	}
 }
 
 func aPod(name, node string) *corev1.Pod {

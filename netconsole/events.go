@@ -38,6 +38,7 @@ func (e events) refused(d death, v verdict) {
 		verdictRebooted: "the node is back under another boot ID",
 		verdictGone:     "the Node is gone",
 		verdictUnproven: "the node is silent, but it never answered before and has no Lease: its death cannot be proven",
+		verdictForged:   "its token is not the one of this boot, so somebody else sent it",
 		verdictBraked:   "too many nodes were declared dead lately",
 	}[v]
 	e.warn(d.node, d.uid, EventPanicRefused, "A kernel panic was heard (%s) and is not acted upon: "+because, d.line)

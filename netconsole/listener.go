@@ -77,7 +77,7 @@ func New(o Options) (*Listener, error) {
 			answers: func(ctx context.Context, hosts []netip.Addr) bool {
 				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration)
 			},
-			cases: map[types.UID]bool{},
+			cases: map[types.UID]bool{}, witnesses: make(chan struct{}, maxTroubleWrites),
 		},
 	}, nil
 }
@@ -141,18 +141,39 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 	case contested:
 		return outcomeContestedSender
 	case s == nil:
-		return outcomeUnknownSender
+		if s = l.vouchedFor(payload); s == nil {
+			return outcomeUnknownSender
+		}
 	case l.config.RequirePrivilegedPort && from.Port() >= firstUnprivilegedPort:
 		return outcomeUnprivilegedPort
 	}
-	o, line := s.push(payload, now)
+	o, h := s.push(payload, now)
 	switch {
-	case o == wire.OutcomePanic, o == wire.OutcomeCandidate && l.config.AcceptPlain:
-		l.hear(ctx, s, line, now)
+	case o == wire.OutcomePanic, o == wire.OutcomeCandidate && (h.extended || l.config.AcceptPlain):
+		l.hear(ctx, s, h, now)
 	case o == wire.OutcomeCandidate:
 		return outcomePlainRefused
+	case h.kind != "":
+		l.undertaker.witness(ctx, s, h, now)
 	}
 	return outcome(o)
+}
+
+// vouchedFor returns the sender that a datagram from an unknown address names, if it carries that node's token.
+func (l *Listener) vouchedFor(payload []byte) *sender {
+	if !l.config.AcceptNodeNames || len(payload) > wire.MaxDatagramBytes {
+		return nil
+	}
+	r, ok := wire.ParseExtended(payload)
+	if !ok {
+		return nil
+	}
+	name, _ := r.Value(config.NameUserdata)
+	s := l.addresses.named(name)
+	if s == nil || !s.vouches(&r) {
+		return nil
+	}
+	return s
 }
 
 const (
@@ -163,13 +184,14 @@ const (
 )
 
 // hear brings a panic to trial, for the boot that the Node is in now: a kernel that died a moment ago has not booted since.
-func (l *Listener) hear(ctx context.Context, s *sender, line string, now time.Time) {
+func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) {
 	node := &corev1.Node{}
 	if err := l.undertaker.reader.Get(ctx, types.NamespacedName{Name: s.name}, node); err != nil || node.UID != s.uid {
 		l.undertaker.count(verdictGone)
 		return
 	}
 	l.undertaker.hear(ctx, death{
-		node: s.name, uid: s.uid, bootID: node.Status.NodeInfo.BootID, line: line, lines: s.lines, heard: now,
+		node: s.name, uid: s.uid, bootID: node.Status.NodeInfo.BootID, line: h.line, lines: s.lines, heard: now,
+		forged: h.authenticity == tokenWrong, doubtful: h.doubtful(),
 	})
 }

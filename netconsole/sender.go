@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
@@ -17,20 +18,97 @@ type sender struct {
 	uid  types.UID
 
 	mu     sync.Mutex
+	token  token
+	boot   boot
 	stream *wire.Stream
+	noted  map[string]time.Time // kinds of trouble, and when they were last told
 }
 
-func newSender(name string, uid types.UID) *sender { return &sender{name: name, uid: uid} }
+// A heard is what is worth acting upon in a datagram.
+type heard struct {
+	// line is what the kernel says that it panics of.
+	line string
+	// extended is set for the format that user space cannot forge.
+	extended bool
+	// authenticity is what its token tells.
+	authenticity authenticity
+	// fits is set where the message can come from the boot that the kernel spoke from before, and the kernel has never spoken
+	// the plain format, in which a line can be made to look like the extended one.
+	fits bool
+	// trouble is a line that tells of failing hardware, and its kind.
+	trouble, kind string
+}
 
-// push takes a datagram and returns what it is and, of a panic, what the kernel says that it panics of.
-func (s *sender) push(payload []byte, now time.Time) (wire.Outcome, string) {
+// doubtful tells whether something about a panic does not look like the node's own words. A token that is right outweighs all
+// else; without one, silence alone is not enough.
+func (h heard) doubtful() bool {
+	return h.authenticity == tokenAbsent || h.authenticity == unsigned && !h.fits
+}
+
+func newSender(node *corev1.Node) *sender { return &sender{name: node.Name, uid: node.UID} }
+
+// update takes note of what the API says of the node.
+func (s *sender) update(node *corev1.Node) {
+	t := tokenOf(node)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = t
+}
+
+// vouches tells whether the message carries the node's token.
+func (s *sender) vouches(r *wire.Record) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token.judge(r) == tokenRight
+}
+
+// push takes a datagram.
+func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream == nil {
 		s.stream = &wire.Stream{}
 	}
 	e := s.stream.Push(payload, now)
-	return e.Outcome, e.Line
+	switch e.Outcome {
+	case wire.OutcomePanic, wire.OutcomeCandidate:
+		h = s.panicked(&e, now)
+	case wire.OutcomeLine:
+		if e.Extended {
+			s.boot.follow(&e.Record, now)
+			h.kind, h.trouble = s.trouble(&e.Record, now)
+		}
+	}
+	return e.Outcome, h
+}
+
+// panicked gathers what speaks for and against a panic. The plain format has no numbers that could fit and no token.
+func (s *sender) panicked(e *wire.Event, now time.Time) heard {
+	h := heard{line: e.Line, extended: e.Extended, authenticity: unsigned, fits: true}
+	switch {
+	case e.Extended:
+		h.authenticity = s.token.judge(&e.Record)
+		h.fits = !e.Mixed && s.boot.fits(&e.Record, now)
+	case s.token.set:
+		h.authenticity = tokenAbsent
+	}
+	return h
+}
+
+// trouble returns a line that tells of failing hardware, at most one of a kind per period.
+func (s *sender) trouble(r *wire.Record, now time.Time) (kind, line string) {
+	kind = troubleIn(r.Text())
+	if kind == "" {
+		return "", ""
+	}
+	if last, noted := s.noted[kind]; noted && now.Sub(last) < troublePeriod {
+		return "", ""
+	}
+	if s.noted == nil {
+		s.noted = map[string]time.Time{}
+	}
+	s.noted[kind] = now
+	return kind, string(wire.Unescape(nil, r.Text()))
 }
 
 // maxLines is how many lines an obituary holds.

@@ -17,6 +17,8 @@ type trial struct {
 	heard  time.Time
 	// spoke is set once the node is known to answer while it lives.
 	spoke bool
+	// doubtful is set where the panic may not be the node's own: then renewals have to fail to come, too.
+	doubtful bool
 
 	silent     int
 	lease      string
@@ -43,7 +45,7 @@ func (t *trial) weigh(s signs) verdict {
 	switch {
 	case t.silent < t.config.Attempts:
 		return verdictPending
-	case t.spoke:
+	case t.spoke && !t.doubtful:
 		return verdictDead
 	case t.lease == "":
 		return t.pendingUntilWindowEnds(s.at, verdictUnproven)

@@ -14,7 +14,7 @@ import (
 
 // try looks for life, round after round, until there is a verdict. It is verdictPending only if the context ended.
 func (u *undertaker) try(ctx context.Context, d death) verdict {
-	t := &trial{config: u.config.ProofOfDeath, heard: d.heard, spoke: u.habits.answered(d.uid)}
+	t := &trial{config: u.config.ProofOfDeath, heard: d.heard, spoke: u.habits.answered(d.uid), doubtful: d.doubtful}
 	doubted := false
 	for {
 		start := u.clock.Now()

@@ -29,6 +29,8 @@ const (
 	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the other.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// denouncePeriod is how often forgeries are spoken of.
+	denouncePeriod = time.Second
 )
 
 // An undertaker tries nodes whose panic was heard and buries those that are dead: one case per node at a time.
@@ -50,7 +52,11 @@ type undertaker struct {
 
 	mu    sync.Mutex
 	cases map[types.UID]bool
-	work  sync.WaitGroup
+	// denounced is when a forgery was last spoken of.
+	denounced time.Time
+	work      sync.WaitGroup
+	// witnesses are the seats of those who write evidence.
+	witnesses chan struct{}
 }
 
 // open opens a case about the node and handles it in the background; false if there is one already.
@@ -76,6 +82,10 @@ func (u *undertaker) close(node types.UID) {
 
 // hear deals with a panic that was heard of a node.
 func (u *undertaker) hear(ctx context.Context, d death) {
+	if d.forged {
+		u.denounce(d)
+		return
+	}
 	opened := u.open(d.uid, func() { u.judge(ctx, d) })
 	if !opened {
 		u.count(verdictKnown)
@@ -97,6 +107,24 @@ func (u *undertaker) judge(ctx context.Context, d death) {
 		return
 	}
 	u.bury(ctx, &burial{undertaker: u, death: d})
+}
+
+// denounce refuses a forged panic. It opens no case, for a genuine one may follow; and it says so only now and then, for a
+// flood of forgeries must not become a flood of Events.
+func (u *undertaker) denounce(d death) {
+	u.count(verdictForged)
+	u.mu.Lock()
+	now := u.clock.Now()
+	silent := now.Sub(u.denounced) < denouncePeriod
+	if !silent {
+		u.denounced = now
+	}
+	u.mu.Unlock()
+	if silent {
+		return
+	}
+	u.log.Info("panic judged", "node", d.node, "verdict", string(verdictForged), "line", reason.Clean(d.line))
+	u.events.refused(d, verdictForged)
 }
 
 // refuse says aloud that a panic is not acted upon. What is true of it stays on the Node as evidence.

@@ -20,7 +20,7 @@ type Config struct {
 	Kind       string `json:"kind" validate:"eq=ManagerConfiguration"`
 
 	// Namespace is where Epitaph itself runs; nothing is ever denied there.
-	Namespace string `json:"namespace" validate:"required,hostname_rfc1123"`
+	Namespace string `json:"namespace" validate:"required,dnslabel"`
 	// Annotations are the keys under which reasons are kept.
 	Annotations reason.KeySet `json:"annotations"`
 	Inference   Inference     `json:"inference"`

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"reflect"
 
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -35,34 +37,64 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks a configuration. The error joins everything that is wrong, each with the path of its field.
 func Parse(data []byte) (Config, error) {
+	file, err := section(data)
+	if err != nil {
+		return Config{}, err
+	}
 	c := Default()
-	asJSON, err := yaml.YAMLToJSONStrict(data)
+	s := shape{known: fieldPaths(), paths: map[string]bool{}}
+	s.object(file, reflect.ValueOf(&c).Elem(), "")
+	rest, err := json.Marshal(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("not valid YAML: %w", err)
+		return Config{}, fmt.Errorf("encode what fits: %w", err)
 	}
-	if string(asJSON) == "null" {
-		asJSON = []byte("{}")
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(rest, &c); err != nil {
+		return Config{}, fmt.Errorf("decode what fits: %w", err)
 	}
-	strict, err := kjson.UnmarshalStrict(asJSON, &c)
-	if err != nil {
-		return Config{}, wrongType(err)
+	for _, w := range c.wrongs() {
+		if !s.paths[w.path] {
+			s.mistakes = append(s.mistakes, w)
+		}
 	}
-	for n, e := range strict {
-		strict[n] = unknownField(e)
+	if len(s.mistakes) > 0 {
+		return Config{}, errors.Join(s.mistakes...)
 	}
-	return c, errors.Join(append(strict, c.Validate()...)...)
+	return c, nil
 }
 
-// unknownField turns `unknown field "gc.quarantien"` into the house's form and adds the remedy.
-func unknownField(err error) error {
-	path, ok := strings.CutPrefix(err.Error(), "unknown field ")
-	if !ok {
-		return err
+// section reads the file as the one mapping that it must be. An empty file is an empty mapping.
+func section(data []byte) (map[string]any, error) {
+	if severalDocuments(data) {
+		return nil, errors.New("the file holds more than one document: keep one, without --- after its start")
 	}
-	path = strings.Trim(path, `"`)
-	near := nearest(path, fieldPaths())
-	if near == "" {
-		return fmt.Errorf("%s: no such field: remove it", path)
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return nil, fmt.Errorf("the file is not valid YAML: %w", err)
 	}
-	return fmt.Errorf("%s: no such field: did you mean %s?", path, near)
+	var file any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(asJSON, &file); err != nil {
+		return nil, fmt.Errorf("read the YAML as JSON: %w", err)
+	}
+	switch x := file.(type) {
+	case nil:
+		return map[string]any{}, nil
+	case map[string]any:
+		return x, nil
+	default:
+		return nil, fmt.Errorf("the file is %s: write fields like kind: %s", found(file), Kind)
+	}
+}
+
+// severalDocuments tells whether a document follows the first; the decoder would not read it, and say nothing.
+func severalDocuments(data []byte) bool {
+	begun := false
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimRight(line, " \t\r\n")
+		marker := bytes.Equal(line, []byte("---")) || bytes.HasPrefix(line, []byte("--- "))
+		if marker && begun {
+			return true
+		}
+		begun = begun || marker || len(line) > 0 && line[0] != '#' && line[0] != '%'
+	}
+	return false
 }

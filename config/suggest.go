@@ -1,28 +1,16 @@
 package config
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 )
-
-// wrongType turns the decoder's word about a value of the wrong type into the house's form.
-func wrongType(err error) error {
-	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
-		return fmt.Errorf("%s: is a %s: write a value that is a %s", t.Field, t.Value, t.Type)
-	}
-	return fmt.Errorf("a value cannot be read: %w: durations are written like 40s or 5m", err)
-}
 
 // fieldPaths lists the paths of all fields of a configuration, without indices.
 func fieldPaths() []string {
 	var all []string
 	var walk func(t reflect.Type, prefix string)
 	walk = func(t reflect.Type, prefix string) {
-		for t.Kind() == reflect.Slice {
+		for t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
 		if t.Kind() != reflect.Struct {

@@ -15,28 +15,44 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
+// A wrong is one thing that is wrong with one field.
+type wrong struct{ path, what string }
+
+func (w wrong) Error() string { return w.path + ": " + w.what }
+
 // Validate returns everything that is wrong with c, each with the path of its field and the remedy.
 func (c Config) Validate() []error {
 	var all []error
+	for _, w := range c.wrongs() {
+		all = append(all, w)
+	}
+	return all
+}
+
+func (c Config) wrongs() []wrong {
+	var all []wrong
 	if err := structs.Struct(c); err != nil {
 		for _, field := range err.(validator.ValidationErrors) { //nolint:errorlint // Struct of a struct returns nothing else.
-			all = append(all, fmt.Errorf("%s: %s", pathOf(field), remedy(field)))
+			all = append(all, wrong{pathOf(field), remedy(field)})
 		}
 	}
 	return append(all, c.acrossFields()...)
 }
 
 // acrossFields holds the rules that take more than one field.
-func (c Config) acrossFields() []error {
-	var all []error
+func (c Config) acrossFields() []wrong {
+	var all []wrong
 	if c.Webhook.WriteTimeout.Duration >= c.Webhook.Timeout.Duration {
-		all = append(all, fmt.Errorf("webhook.writeTimeout: %s is not shorter than webhook.timeout (%s): the answer would come too late",
-			c.Webhook.WriteTimeout.Duration, c.Webhook.Timeout.Duration))
+		all = append(all, wrong{"webhook.writeTimeout", fmt.Sprintf(
+			"%s is not shorter than webhook.timeout (%s), so the answer would come too late: write a shorter one",
+			c.Webhook.WriteTimeout.Duration, c.Webhook.Timeout.Duration)})
 	}
 	seen := map[string]int{}
 	for n, r := range c.Webhook.Rules {
-		if first, twice := seen[r.Name]; twice {
-			all = append(all, fmt.Errorf("webhook.rules[%d].name: %q is also the name of webhook.rules[%d]: give each rule a name of its own", n, r.Name, first))
+		first, twice := seen[r.Name]
+		if twice && r.Name != "" {
+			all = append(all, wrong{fmt.Sprintf("webhook.rules[%d].name", n),
+				fmt.Sprintf("%q is also the name of webhook.rules[%d]: give each rule a name of its own", r.Name, first)})
 			continue
 		}
 		seen[r.Name] = n
@@ -58,7 +74,8 @@ func newValidator() *validator.Validate {
 			return len(validation.IsQualifiedName(strings.ToLower(f.Field().String()))) == 0
 		},
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
-		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
+		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
+		"dnslabel": func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Label(f.Field().String())) == 0 },
 		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
 		"maxdur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) <= duration(f.Param()) },
 	}
@@ -112,8 +129,8 @@ func remedy(f validator.FieldError) string {
 	case "annotationkey":
 		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
 	case "code":
-		return fmt.Sprintf("is %s: write a code of the vocabulary, for example %s", is, reason.HardwareFailure)
-	case "hostname_rfc1123":
+		return fmt.Sprintf("is %s: write the code of a disruption of nodes, for example %s", is, reason.HardwareFailure)
+	case "dnslabel":
 		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)
 	case "nefield":
 		return fmt.Sprintf("is %s, which another field of this group is too: each annotation needs a key of its own", is)

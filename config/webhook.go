@@ -29,7 +29,10 @@ type Webhook struct {
 	Address string `json:"address" validate:"required,hostport"`
 	// CertDir holds tls.crt and tls.key; a change is noticed without a restart.
 	CertDir string `json:"certDir" validate:"required"`
-	Mode    Mode   `json:"mode" validate:"oneof=Enforce Audit"`
+	// ClientCA, where set, is a file in CertDir with the certificates that may sign the API server's client certificate:
+	// whoever else reaches the port is turned away by TLS.
+	ClientCA string `json:"clientCA,omitempty" validate:"omitempty,excludesall=/\\"`
+	Mode     Mode   `json:"mode" validate:"oneof=Enforce Audit"`
 	// FailurePolicy is also what the webhook configuration says to the API server.
 	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
 	// Timeout is how long the API server waits for an answer (1 to 30 s).
@@ -37,7 +40,7 @@ type Webhook struct {
 	// WriteTimeout bounds the one PATCH that is sent before the answer. It must be shorter than Timeout.
 	WriteTimeout metav1.Duration `json:"writeTimeout" validate:"mindur=50ms,maxdur=29s"`
 	// NeverDeniedNamespaces are filled, whatever the rules say. Epitaph's own namespace is always one of them.
-	NeverDeniedNamespaces []string `json:"neverDeniedNamespaces" validate:"dive,required,hostname_rfc1123"`
+	NeverDeniedNamespaces []string `json:"neverDeniedNamespaces" validate:"dive,required,dnslabel"`
 	// Rules are tried in order, the first that matches decides. What none matches is filled.
 	Rules []Rule `json:"rules" validate:"dive"`
 	// CreatedReasons says what becomes of a reason that a pod carries when it is created: copied in from a template or a
@@ -73,7 +76,7 @@ const (
 // A Rule decides about deletions that match everything it names. A list that is empty matches all.
 type Rule struct {
 	// Name appears in denials, audit annotations and metrics.
-	Name string `json:"name" validate:"required,max=63,hostname_rfc1123"`
+	Name string `json:"name" validate:"required,max=63,dnslabel"`
 	// Actors is who deletes: Person, ServiceAccount, or System (nodes and control-plane components).
 	Actors []RuleActor `json:"actors,omitempty" validate:"dive,oneof=Person ServiceAccount System"`
 	// Users are user names; a trailing * matches any ending.

@@ -1,6 +1,7 @@
 // Command epitaph is the server side of Epitaph.
 //
 //	epitaph manager --config FILE    webhook, garbage collector and netconsole listener of a cluster
+//	epitaph policy test -f FILE --review FILE    what the webhook would decide
 //	epitaph version                  the version of this binary
 package main
 
@@ -37,6 +38,7 @@ var errUsage = errors.New(`usage: epitaph COMMAND [FLAGS]
 
 commands:
   manager   run the webhook, the garbage collector and the netconsole listener
+  policy    ask what the webhook would decide (policy test)
   version   print the version
 
 "epitaph COMMAND -h" lists the flags of a command`)
@@ -48,6 +50,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch args[0] {
 	case "manager":
 		return runManager(ctx, args[1:], stderr)
+	case "policy":
+		return runPolicy(ctx, args[1:], stdout, stderr)
 	case "version":
 		_, err := fmt.Fprintln(stdout, "epitaph", version)
 		return err

@@ -96,7 +96,9 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 		LeaderElectionNamespace: c.Namespace,
 		// The process ends when the manager does, so the next leader need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,
-		WebhookServer:                 ctrlwebhook.NewServer(ctrlwebhook.Options{Host: host, Port: port, CertDir: c.Webhook.CertDir}),
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host: host, Port: port, CertDir: c.Webhook.CertDir, ClientCAName: c.Webhook.ClientCA,
+		}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the manager: %w", err)

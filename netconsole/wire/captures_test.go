@@ -1,4 +1,4 @@
-package wire
+package wire_test
 
 import (
 	"bufio"
@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
 // A capture is a row of testdata/captures/INDEX.md.
@@ -75,7 +78,8 @@ func payloads(t *testing.T, name string) (datagrams [][]byte, times []time.Time)
 	return datagrams, times
 }
 
-// Every recording of a real kernel, fakes included: a panic exactly where INDEX.md's strict column says so.
+// Every recording of a real kernel, fakes included, through the whole detector: a panic exactly where INDEX.md's strict
+// column says so, a candidate exactly where a line of the plain format looks like a panic.
 func TestCaptures(t *testing.T) {
 	t.Parallel()
 	all := captures(t)
@@ -89,22 +93,84 @@ func TestCaptures(t *testing.T) {
 			if len(datagrams) != c.packets {
 				t.Fatalf("%d datagrams, INDEX.md says %d", len(datagrams), c.packets)
 			}
-			var s Stream
-			counts := map[Outcome]int{}
+			var s wire.Stream
+			counts := map[wire.Outcome]int{}
 			for n, d := range datagrams {
-				counts[s.Push(d, times[n]).Outcome]++
+				e := s.Push(d, times[n])
+				counts[e.Outcome]++
+				if e.Outcome == wire.OutcomePanic && (c.format == "legacy" || c.format == "legacy6") {
+					t.Errorf("a panic in the plain format: %q", d)
+				}
+				if e.Order == wire.OrderForeign || e.Order == wire.OrderRestart {
+					t.Errorf("%q is %s within one boot", d, e.Order)
+				}
 			}
-			if counts[OutcomePanic] != c.strict {
-				t.Errorf("%d panics, want %d", counts[OutcomePanic], c.strict)
+			if counts[wire.OutcomePanic] != c.strict {
+				t.Errorf("%d panics, want %d", counts[wire.OutcomePanic], c.strict)
 			}
-			if (counts[OutcomeCandidate] > 0) != (c.anchored > 0) {
-				t.Errorf("%d candidates, INDEX.md has %d lines that look like a panic", counts[OutcomeCandidate], c.anchored)
+			if counts[wire.OutcomeCandidate] != c.anchored {
+				t.Errorf("%d candidates, INDEX.md has %d", counts[wire.OutcomeCandidate], c.anchored)
 			}
-			for _, bad := range []Outcome{OutcomeMalformed, OutcomeTooLong, OutcomeConflict} {
+			for _, bad := range []wire.Outcome{
+				wire.OutcomeMalformed, wire.OutcomeTooLong, wire.OutcomeConflict, wire.OutcomeDuplicate,
+			} {
 				if counts[bad] != 0 {
 					t.Errorf("%d datagrams of a real kernel are %s", counts[bad], bad)
 				}
 			}
 		})
+	}
+}
+
+// The whole log of a boot that panicked is replayed to us after the next boot: nothing of it is a panic a second time.
+func TestCapturesReplayedAfterReboot(t *testing.T) {
+	t.Parallel()
+	old, times := payloads(t, "sysrq-ext-6.1c-panic10")
+	fresh, _ := payloads(t, "oops-panic-ext-6.1c")
+	var s wire.Stream
+	for n, d := range old {
+		s.Push(d, times[n])
+	}
+	rebooted := times[len(times)-1].Add(time.Minute)
+	if e := s.Push(fresh[0], rebooted); e.Order != wire.OrderRestart {
+		t.Errorf("the first line after a reboot is %s, want restart", e.Order)
+	}
+	for _, d := range old {
+		if e := s.Push(d, rebooted.Add(time.Second)); e.Outcome == wire.OutcomePanic {
+			t.Errorf("replayed: %q is a panic again", d)
+		}
+	}
+	var again int
+	for _, d := range fresh {
+		if s.Push(d, rebooted.Add(2*time.Second)).Outcome == wire.OutcomePanic {
+			again++
+		}
+	}
+	if again != 1 {
+		t.Errorf("the new boot's own panic was reported %d times, want 1", again)
+	}
+}
+
+// An oops of 70 lines, its panic, and what follows: all of it is there afterwards, also when the next boot's log has come.
+func TestCapturesKeepThePanicsText(t *testing.T) {
+	t.Parallel()
+	datagrams, times := payloads(t, "oops-panic-ext-6.1c")
+	boot, _ := payloads(t, "sysrq-modparam-6.1c")
+	last := times[len(times)-1]
+	var s wire.Stream
+	for n, d := range datagrams {
+		s.Push(d, times[n])
+	}
+	for _, d := range boot[:300] { // no panic among them
+		s.Push(d, last.Add(time.Minute))
+	}
+	lines := s.Lines()
+	for _, want := range []string{
+		"BUG: kernel NULL pointer dereference, address: 0000000000000000",
+		"Kernel panic - not syncing: Fatal exception", "Rebooting in 2 seconds..",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no line %q in %d lines", want, len(lines))
+		}
 	}
 }

@@ -2,58 +2,66 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
+	"unsafe"
 )
 
 const (
-	// maxMessageBytes bounds a message that is put together. printk stores 1 KiB of text at most, which escapes can make
-	// 4 KiB, and a target's userdata adds 16 values of 256 bytes; the 256 values of Linux 7.3 are more than we want.
+	// maxMessageBytes bounds a message that is put together, and all such messages of a sender. printk stores 1 KiB of text
+	// at most, which escapes can make 4 KiB, and a target's userdata adds 16 values of 256 bytes; the 256 values of
+	// Linux 7.3 are more than we want.
 	maxMessageBytes = 8 << 10
 	// maxMessages are put together at a time. A kernel sends the fragments of one message in a row, so a second one means
 	// that fragments overtook each other or were lost.
 	maxMessages = 2
-	// maxFragments of one message: a kernel cuts off at least several hundred bytes each time.
-	maxFragments = 64
+	// maxFragments of one message: a kernel cuts off more than 800 bytes each time.
+	maxFragments = 16
 	// fragmentLife is how long the rest of a message is awaited.
 	fragmentLife = time.Second
 )
 
 // A message is what has come of a fragmented one. The zero value holds nothing.
 type message struct {
-	seq    uint64
-	micros uint64
-	total  uint32
-	since  time.Time
-	body   []byte
-	parts  []span // sorted, disjoint
-	have   uint32
+	head      Record // of the fragment that came first; its slices are not kept
+	since     time.Time
+	announced bool // its first fragment has been reported as a panic
+	body      []byte
+	parts     []span // sorted, disjoint
+	have      uint32
 }
 
 // A span is the bytes [from, to) of a body.
 type span struct{ from, to uint32 }
 
-func (m *message) idle(now time.Time) bool { return m.total == 0 || now.Sub(m.since) > fragmentLife }
-
-func (m *message) begin(r *Record, now time.Time) {
-	*m = message{
-		seq: r.Seq, micros: r.Micros, total: r.Total, since: now,
-		body: slices.Grow(m.body[:0], int(r.Total))[:r.Total], parts: m.parts[:0],
-	}
+func begin(r *Record, now time.Time) message {
+	m := message{head: *r, since: now, body: make([]byte, r.Total), parts: make([]span, 0, maxFragments)}
+	m.head.Release, m.head.Body = nil, nil
+	return m
 }
 
-func (m *message) of(r *Record) bool { return m.seq == r.Seq && m.micros == r.Micros }
+func (m *message) pending() bool { return m.body != nil }
+
+func (m *message) of(r *Record) bool { return m.head.Seq == r.Seq && m.head.Micros == r.Micros }
+
+// agrees tells whether the fragment says of the whole what the others said.
+func (m *message) agrees(r *Record) bool {
+	return m.head.Prefix == r.Prefix && m.head.Flag == r.Flag && m.head.Total == r.Total
+}
 
 // add puts one fragment in its place. A part that overlaps another one must repeat it to the byte and to the bound.
 func (m *message) add(r *Record) Outcome {
+	if !m.agrees(r) {
+		return OutcomeConflict
+	}
 	part := span{r.Offset, r.Offset + uint32(len(r.Body))}
-	i, _ := slices.BinarySearchFunc(m.parts, part.from, func(s span, from uint32) int { return int(int64(s.from) - int64(from)) })
+	i, _ := slices.BinarySearchFunc(m.parts, part.from, func(s span, from uint32) int { return cmp.Compare(s.from, from) })
 	if i < len(m.parts) && m.parts[i] == part && bytes.Equal(m.body[part.from:part.to], r.Body) {
 		return OutcomeDuplicate
 	}
 	overlaps := i > 0 && m.parts[i-1].to > part.from || i < len(m.parts) && m.parts[i].from < part.to
-	if m.total != r.Total || overlaps || len(m.parts) == maxFragments {
-		m.total = 0
+	if overlaps || len(m.parts) == maxFragments {
 		return OutcomeConflict
 	}
 	m.parts = slices.Insert(m.parts, i, part)
@@ -61,35 +69,65 @@ func (m *message) add(r *Record) Outcome {
 	return OutcomeFragment
 }
 
-func (m *message) whole() bool { return m.have == m.total }
-
-// assemble adds a fragment to its message, and returns the record of the whole message when that is complete.
-func (s *Stream) assemble(r Record, now time.Time) (Record, Outcome) {
-	if r.Total > maxMessageBytes {
-		return r, OutcomeTooLong
-	}
-	m := s.messageFor(&r, now)
-	outcome := m.add(&r)
-	if outcome != OutcomeFragment || !m.whole() {
-		return r, outcome
-	}
-	m.total = 0
+// record is the message as if it had never been cut.
+func (m *message) record() Record {
+	r := m.head
 	r.Offset, r.Total, r.Body = 0, 0, m.body
-	return r, OutcomeLine
+	return r
 }
 
-// messageFor finds the message that a fragment belongs to; a new one takes the place of one that is done, or of the oldest.
-func (s *Stream) messageFor(r *Record, now time.Time) *message {
-	chosen := &s.messages[0]
-	for n := range s.messages {
-		m := &s.messages[n]
-		if !m.idle(now) && m.of(r) {
-			return m
-		}
-		if m.idle(now) && !chosen.idle(now) || !chosen.idle(now) && m.since.Before(chosen.since) {
-			chosen = m
+func (m *message) whole() bool { return m.have == m.head.Total }
+
+// A reassembler puts the fragmented messages of one sender together. The zero value is ready.
+type reassembler struct{ messages [maxMessages]message }
+
+// maxReassemblerBytes bounds what a reassembler keeps beyond its own size.
+const maxReassemblerBytes = maxMessageBytes + maxMessages*maxFragments*int(unsafe.Sizeof(span{}))
+
+// push adds a fragment to its message, which begins with it where there is none. Whatever the fragments are, a message is
+// given up when one contradicts another. The record of the whole message is returned with done; nothing of it is kept.
+func (a *reassembler) push(r *Record, announced bool, now time.Time) (whole message, done bool, o Outcome) {
+	if r.Total > maxMessageBytes {
+		return message{}, false, OutcomeTooLong
+	}
+	m := a.find(r, now)
+	m.announced = m.announced || announced
+	switch o = m.add(r); {
+	case o == OutcomeConflict:
+		*m = message{}
+	case m.whole():
+		whole, done = *m, true
+		*m = message{}
+	}
+	return whole, done, o
+}
+
+// expire gives up what has waited for too long.
+func (a *reassembler) expire(now time.Time) {
+	for n := range a.messages {
+		if m := &a.messages[n]; m.pending() && now.Sub(m.since) > fragmentLife {
+			*m = message{}
 		}
 	}
-	chosen.begin(r, now)
-	return chosen
+}
+
+// find returns the message that a fragment belongs to. A new one takes the place of the oldest if there is no other, and of all
+// if they are too much together.
+func (a *reassembler) find(r *Record, now time.Time) *message {
+	oldest, together := &a.messages[0], int(r.Total)
+	for n := range a.messages {
+		m := &a.messages[n]
+		if m.pending() && m.of(r) {
+			return m
+		}
+		if !m.pending() || oldest.pending() && m.since.Before(oldest.since) {
+			oldest = m
+		}
+		together += len(m.body)
+	}
+	if together > maxMessageBytes {
+		a.messages = [maxMessages]message{}
+	}
+	*oldest = begin(r, now)
+	return oldest
 }

@@ -13,7 +13,10 @@ const (
 	OutcomeFragment
 	// OutcomePanic is a kernel that says, in the extended format, that it panics.
 	OutcomePanic
-	// OutcomeCandidate is a line of the plain format that reads like a panic; it may be forged.
+	// OutcomePanicRest completes a panic that was reported at its first fragment: its userdata is known now.
+	OutcomePanicRest
+	// OutcomeCandidate reads like a panic, but may be forged: it is a line of the plain format, or of the extended format
+	// from a sender of whom only the plain one has been heard.
 	OutcomeCandidate
 	// OutcomeDuplicate is a message that has been seen.
 	OutcomeDuplicate
@@ -27,8 +30,8 @@ const (
 
 // Outcomes are all there are.
 var Outcomes = []Outcome{
-	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomeCandidate, OutcomeDuplicate, OutcomeConflict,
-	OutcomeTooLong, OutcomeMalformed,
+	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomePanicRest, OutcomeCandidate, OutcomeDuplicate,
+	OutcomeConflict, OutcomeTooLong, OutcomeMalformed,
 }
 
 // String returns the word that metrics use.
@@ -42,6 +45,8 @@ func (o Outcome) String() string {
 		return "fragment"
 	case OutcomePanic:
 		return "panic"
+	case OutcomePanicRest:
+		return "panic-rest"
 	case OutcomeCandidate:
 		return "candidate"
 	case OutcomeDuplicate:

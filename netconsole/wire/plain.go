@@ -2,34 +2,26 @@ package wire
 
 import "bytes"
 
-// plainLine strips what the kernel may put before a line of the plain format:
+// plainText strips what the kernel may put before a line of the plain format:
 //
-//	[<level>][[seconds.micros] ][[  Tnnn] | [  Cn] ]text
-//
-// and returns the text and whether there was a time.
-func plainLine(line []byte) (text []byte, timed bool) {
-	if end := bytes.IndexByte(line, '>'); end > 1 && end <= 5 && line[0] == '<' {
+//	[<prefix>][[seconds.micros] ][[  Tnnn] | [  Cn] ]text
+func plainText(line []byte) []byte {
+	if end := bytes.IndexByte(line, '>'); end > 1 && end <= len("<2047>")-1 && line[0] == '<' {
 		if _, ok := number(line[1:end], maxPrefix); ok {
 			line = line[end+1:]
 		}
 	}
-	if rest, ok := bracketed(line, isTime); ok {
-		line, timed = rest, true
-	}
-	if rest, ok := bracketed(line, isCaller); ok {
-		line = rest
-	}
-	return line, timed
+	return withoutBracket(withoutBracket(line, isTime), isCaller)
 }
 
-// bracketed strips "[ content] " where the content suits.
-func bracketed(line []byte, suits func([]byte) bool) ([]byte, bool) {
+// withoutBracket strips "[ content] " where the content suits.
+func withoutBracket(line []byte, suits func([]byte) bool) []byte {
 	const maxContent = 24
 	end := bytes.IndexByte(line, ']')
 	if end < 2 || end > maxContent || line[0] != '[' || !suits(bytes.TrimLeft(line[1:end], " ")) {
-		return line, false
+		return line
 	}
-	return bytes.TrimPrefix(line[end+1:], []byte{' '}), true
+	return bytes.TrimPrefix(line[end+1:], []byte{' '})
 }
 
 func isTime(b []byte) bool {
@@ -48,4 +40,19 @@ func digits(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// withoutNotices strips what the console says about itself in front of a record, in the same datagram (kernel/printk/printk.c,
+// console_prepend_dropped and console_prepend_replay). The extended format has no such notices.
+func withoutNotices(datagram []byte) []byte {
+	for _, notice := range []struct{ before, after string }{
+		{"** replaying previous printk message", " **\n"},
+		{"** ", " printk messages dropped **\n"},
+	} {
+		end := bytes.IndexByte(datagram, '\n') + 1
+		if line := datagram[:end]; bytes.HasPrefix(line, []byte(notice.before)) && bytes.HasSuffix(line, []byte(notice.after)) {
+			datagram = datagram[end:]
+		}
+	}
+	return datagram
 }

@@ -1,116 +1,136 @@
 package wire
 
-import "time"
+import (
+	"bytes"
+	"time"
+	"unsafe"
+)
 
-// MaxStreamBytes bounds what one stream keeps: its ring and the messages that it puts together.
-const MaxStreamBytes = RingBytes + maxMessages*(maxMessageBytes+maxFragments*8) + 512
+// MaxStreamBytes bounds what one stream keeps: itself, its ring, and the messages that it puts together. For 5,000 nodes
+// it is 72 MiB at the very worst, when each of them has half a message of 8 KiB pending, and 32 MiB otherwise.
+const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + RingBytes + maxReassemblerBytes
 
 // A Stream is what one sender has sent. The zero value is ready. It is not safe for concurrent use.
 type Stream struct {
-	ring     Ring
-	messages [maxMessages]message
-	seen     window
+	ring      Ring
+	fragments reassembler
+	position  position
+	reported  reported
+	plain     bool
 }
 
 // An Event is what one datagram turned out to be.
 type Event struct {
 	Outcome Outcome
-	// Record is the message, whole where it could be put together; it aliases the datagram or the stream and is valid until
-	// the next Push. It is zero in the plain format.
-	Record Record
+	// Order is how the message stands to the ones before it; zero in the plain format and in fragments that complete nothing.
+	Order Order
 	// Extended tells the two formats apart.
 	Extended bool
-	// Line is what the kernel says it panics of: set with OutcomePanic and OutcomeCandidate.
+	// Mixed is set in the extended format where the sender has sent the plain format too. A plain line may begin with what user
+	// space wrote, where the kernel prints no times (printk.time=0) or has cut a long line; it can then read like the
+	// extended format. So no message of a mixed sender is beyond user space.
+	Mixed bool
+	// Record is the message, whole where it could be put together; it aliases the datagram or belongs to the event. It is zero
+	// in the plain format.
+	Record Record
+	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and OutcomeCandidate. It is unescaped
+	// and untrusted.
 	Line string
 }
 
 // Push takes one datagram that arrived at the given time. A panic is reported at its first fragment: the rest may never
-// come. A message that has been seen is a duplicate, a panic too; apart from that its sequence number suppresses nothing,
-// because whoever forges one could otherwise silence the kernel.
+// come. A panic is a duplicate only of one that was reported with the same bytes; what else was heard cannot silence it.
 func (s *Stream) Push(datagram []byte, now time.Time) Event {
 	if len(datagram) > MaxDatagramBytes {
 		return Event{Outcome: OutcomeTooLong}
 	}
+	s.fragments.expire(now)
 	r, ok := ParseExtended(datagram)
 	if !ok {
-		return s.pushPlain(datagram)
+		return s.pushPlain(datagram, now)
 	}
-	e := Event{Extended: true, Record: r}
+	e := Event{Extended: true, Mixed: s.plain, Record: r}
 	switch {
-	case r.Total == 0 || r.Offset == 0 && announces(&r):
-		e.Outcome = s.note(&r)
-		if r.Total != 0 {
-			e.Record, _ = s.assemble(r, now)
-		}
+	case announces(&r):
+		s.announce(&e, now)
+	case r.Total == 0:
+		s.note(&e, now)
 	default:
-		e.Record, e.Outcome = s.assemble(r, now)
-		if e.Outcome == OutcomeLine {
-			e.Outcome = s.note(&e.Record)
-		}
-	}
-	if e.Outcome == OutcomePanic {
-		e.Line = panicLine(e.Record.Text())
+		s.pushFragment(&e, now)
 	}
 	return e
 }
 
-// note classifies a message, and keeps its text.
-func (s *Stream) note(r *Record) Outcome {
-	if s.seen.duplicate(r.Seq, r.Micros) {
-		return OutcomeDuplicate
+// announce reports a panic, whole or the first fragment of one.
+func (s *Stream) announce(e *Event, now time.Time) {
+	if s.reported.repeated(&e.Record) {
+		e.Outcome = OutcomeDuplicate
+		return
 	}
-	s.ring.Add(r.Text())
+	e.Outcome = OutcomePanic
+	e.Order, _ = s.position.place(e.Record.Seq, e.Record.Micros, now)
+	if e.Mixed && e.Order == OrderFirst {
+		e.Outcome = OutcomeCandidate
+	}
+	s.ring.Add(e.Record.Text(), now)
+	s.ring.Hold(now)
+	if e.Record.Total != 0 {
+		if whole, done, _ := s.fragments.push(&e.Record, true, now); done {
+			e.Record = whole.record()
+		}
+	}
+	e.Line = saysOf(&e.Record)
+}
+
+// pushFragment takes a fragment that announces nothing. What it completes is a panic only if its first fragment was.
+func (s *Stream) pushFragment(e *Event, now time.Time) {
+	whole, done, outcome := s.fragments.push(&e.Record, false, now)
 	switch {
-	case announces(r):
-		return OutcomePanic
-	case r.FromKernel():
-		return OutcomeLine
+	case !done:
+		e.Outcome = outcome
+	case whole.announced:
+		e.Record, e.Outcome = whole.record(), OutcomePanicRest
+		e.Line = saysOf(&e.Record)
 	default:
-		return OutcomeUserspace
+		e.Record = whole.record()
+		s.note(e, now)
+	}
+}
+
+// note classifies a message that is no panic, and keeps its text.
+func (s *Stream) note(e *Event, now time.Time) {
+	var repeated bool
+	e.Order, repeated = s.position.place(e.Record.Seq, e.Record.Micros, now)
+	if repeated {
+		e.Outcome = OutcomeDuplicate
+		return
+	}
+	s.ring.Add(e.Record.Text(), now)
+	e.Outcome = OutcomeUserspace
+	if e.Record.FromKernel() {
+		e.Outcome = OutcomeLine
 	}
 }
 
 // pushPlain takes a datagram of the plain format: any text at all, but no empty one.
-func (s *Stream) pushPlain(datagram []byte) Event {
+func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 	if len(firstLine(datagram)) == 0 {
 		return Event{Outcome: OutcomeMalformed}
 	}
-	s.ring.Add(datagram)
-	if line, ok := resembles(datagram); ok {
-		return Event{Outcome: OutcomeCandidate, Line: panicLine(line)}
+	s.plain = true
+	for rest := datagram; len(rest) > 0; {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte{'\n'})
+		s.ring.Add(line, now)
+	}
+	if text, ok := resembles(datagram); ok {
+		s.ring.Hold(now)
+		return Event{Outcome: OutcomeCandidate, Line: string(bytes.TrimPrefix(text, announcement))}
 	}
 	return Event{Outcome: OutcomeLine}
 }
 
-// Lines returns the sender's last lines, the oldest first. Lines of the extended format are escaped as the kernel does it;
-// lines of the plain format are as they came.
+// Lines returns the sender's last lines, the oldest first: once a panic was heard, for a while, the ones that led to it and the
+// first ones that followed. Lines of the extended format are escaped as the kernel does it; lines of the plain format are
+// as they came.
 func (s *Stream) Lines() []string { return s.ring.Lines() }
-
-// A window remembers which of the last messages have been seen.
-type window struct {
-	any    bool
-	last   uint64 // the highest sequence number
-	micros uint64 // its time
-	bits   uint64 // bit n: last-n has been seen
-}
-
-// duplicate tells whether the message has been seen, and notes it. A number far below the last one starts anew: the
-// kernel has booted, or somebody lied; either way what follows is new.
-func (w *window) duplicate(seq, micros uint64) bool {
-	const size = 64
-	switch {
-	case !w.any || seq+size <= w.last || seq <= w.last && micros < w.micros/2:
-		*w = window{any: true, last: seq, micros: micros, bits: 1}
-		return false
-	case seq > w.last:
-		shift := seq - w.last
-		w.bits = w.bits<<min(shift, size) | 1
-		w.last, w.micros = seq, micros
-		return false
-	default:
-		bit := uint64(1) << (w.last - seq)
-		seen := w.bits&bit != 0
-		w.bits |= bit
-		return seen
-	}
-}

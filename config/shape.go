@@ -23,7 +23,7 @@ type shape struct {
 }
 
 func (s *shape) wrong(path, format string, args ...any) bool {
-	s.mistakes = append(s.mistakes, fmt.Errorf(path+": "+format, args...))
+	s.mistakes = append(s.mistakes, fmt.Errorf("%s: "+format, append([]any{path}, args...)...))
 	s.paths[path] = true
 	return false
 }

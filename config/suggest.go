@@ -29,15 +29,32 @@ func fieldPaths() []string {
 	return all
 }
 
-// nearest returns the known path that a mistyped one most likely means, or "".
+// nearest returns the known path that a mistyped one most likely means: a field of the same section with nearly that name,
+// else one of that very name in another section, else "".
 func nearest(path string, known []string) string {
-	best, distance := "", len(path)/3+1
+	section, name := split(strings.ToLower(withoutIndices(path)))
+	best, distance := "", len(name)/3+1
+	elsewhere := ""
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(withoutIndices(path)), strings.ToLower(k)); d < distance {
-			best, distance = k, d
+		inSection, called := split(strings.ToLower(k))
+		if inSection == section {
+			if d := editDistance(name, called); d < distance {
+				best, distance = k, d
+			}
+		} else if called == name && elsewhere == "" {
+			elsewhere = k
 		}
 	}
+	if best == "" {
+		return elsewhere
+	}
 	return best
+}
+
+// split cuts a path before its last name.
+func split(path string) (section, name string) {
+	n := strings.LastIndexByte(path, '.')
+	return path[:max(n, 0)], path[n+1:]
 }
 
 // withoutIndices takes [0] and the like out of a path.

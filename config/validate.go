@@ -126,6 +126,8 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write at most %s", is, f.Param())
 	case "hostport":
 		return fmt.Sprintf("is %s: write host:port or :port, for example :8080", is)
+	case "excludesall":
+		return fmt.Sprintf("is %s: write the name of a file, without a directory", is)
 	case "annotationkey":
 		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
 	case "code":

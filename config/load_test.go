@@ -1,0 +1,194 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Each file of testdata/broken is named by its mistake; beside it stands what the operator gets to read.
+func TestBroken(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/broken/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d broken configurations, %v, want 40 or more", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(file, ".yaml")
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile(name + ".txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := config.Load(file)
+			if err == nil {
+				t.Fatal("the file was accepted")
+			}
+			if diff := cmp.Diff("configuration "+file+":\n"+string(want), err.Error()+"\n"); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(config.Config{}, c); diff != "" {
+				t.Errorf("a broken file leads to a configuration:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEmptyIsTheDefault(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]string{
+		"nothing": "", "a comment": "# all defaults\n", "a marker": "---\n", "an empty mapping": "{}", "null": "null\n",
+		"an empty section": "gc:\nwebhook: {}\n",
+	} {
+		c, err := config.Parse([]byte(file))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(config.Default(), c); diff != "" {
+			t.Errorf("%s (-default +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestDefaultIsValid(t *testing.T) {
+	t.Parallel()
+	for _, err := range config.Default().Validate() {
+		t.Error(err)
+	}
+}
+
+// The reference file has every field, with the default where it does not say otherwise.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	got, err := config.Load("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Inference = config.Inference{
+		Signals: []reason.Signal{
+			{Condition: "BatteryLow", Status: "True", ConditionReason: "UPS", MessageHolds: "runtime", Code: reason.HardwareFailure, Source: "our UPS exporter"},
+			{Taint: "example.com/rack-move", Code: reason.NodeDrained},
+		},
+		Identities:     []reason.Identity{{User: "system:serviceaccount:infra:shrinker*", Actor: reason.Autoscaler, Source: "our own"}},
+		NamePreemptors: true,
+	}
+	want.Webhook.ClientCA = "apiserver-ca.crt"
+	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func fullRule() config.Rule {
+	return config.Rule{
+		Name: "batch-of-production", Actors: []config.RuleActor{config.Person, config.ServiceAccount},
+		Users: []string{"alice", "ci-*"}, Groups: []string{"batch-*"}, Namespaces: []string{"batch-*"},
+		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "production"}},
+		Resources:         []string{"pods"}, Operations: []config.Operation{config.Delete},
+		Expression: "!has(object.metadata.labels) || !('scratch' in object.metadata.labels)", Action: config.Require,
+	}
+}
+
+func TestOneFieldChangesOnlyItself(t *testing.T) {
+	t.Parallel()
+	got, err := config.Parse([]byte("gc:\n  brake:\n    window: 1h\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.GC.Brake.Window.Duration = time.Hour
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// The decoder mixes the elements of a list with those that are there before: a rule of the file would inherit the actors of
+// the default rule in its place.
+func TestListReplacesTheDefault(t *testing.T) {
+	t.Parallel()
+	got, err := config.Parse([]byte("webhook:\n  rules:\n  - {name: all, action: Require}\n  neverDeniedNamespaces: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]config.Rule{{Name: "all", Action: config.Require}}, got.Webhook.Rules); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(got.Webhook.NeverDeniedNamespaces) != 0 {
+		t.Errorf("an empty list leaves %v", got.Webhook.NeverDeniedNamespaces)
+	}
+}
+
+func TestLoadFromNowhere(t *testing.T) {
+	t.Parallel()
+	const want = "read the configuration: stat testdata/nowhere.yaml: no such file or directory: name an existing file with --config"
+	if _, err := config.Load("testdata/nowhere.yaml"); err == nil || err.Error() != want {
+		t.Errorf("Load = %v, want %s", err, want)
+	}
+}
+
+func TestLoadIsBounded(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(file, []byte(strings.Repeat("#\n", 1<<19)+"#"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := "read the configuration " + file + ": it has 1048577 bytes, at most 1048576 are allowed"
+	if _, err := config.Load(file); err == nil || err.Error() != want {
+		t.Errorf("Load = %v, want %s", err, want)
+	}
+}
+
+func TestInferrer(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Inference.Signals = []reason.Signal{{Taint: "mine", Code: reason.NodeDrained}}
+	c.Inference.Identities = []reason.Identity{{User: "mine", Actor: reason.Autoscaler}}
+	got := c.Inferrer()
+	if n := len(got.Signals); n != 1+len(reason.DefaultSignals()) || got.Signals[0].Taint != "mine" {
+		t.Errorf("%d signals, the first %+v: want mine before the default ones", n, got.Signals[0])
+	}
+	if n := len(got.Identities); n != 1+len(reason.DefaultIdentities()) || got.Identities[0].User != "mine" {
+		t.Errorf("%d identities, the first %+v: want mine before the default ones", n, got.Identities[0])
+	}
+	c.Inference.OmitDefaultSignals, c.Inference.OmitDefaultIdentities = true, true
+	if got := c.Inferrer(); len(got.Signals) != 1 || len(got.Identities) != 1 {
+		t.Errorf("without the default ones %d signals and %d identities are left, want 1 and 1", len(got.Signals), len(got.Identities))
+	}
+	if got := c.Inferrer().Keys; got != reason.DefaultKeys() {
+		t.Errorf("the keys are %+v", got)
+	}
+}
+
+// FuzzParse: a file leads to a valid configuration or to an error, never to a panic.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*/*.yaml")
+	for _, file := range append(files, "testdata/full.yaml") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Parse(data)
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("an error without words")
+			}
+			return
+		}
+		for _, wrong := range c.Validate() {
+			t.Errorf("accepted, but %v", wrong)
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package wire
+
+// White-box: the memory that a stream keeps can only be counted from the inside.
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// kept is what a stream keeps, itself included.
+func kept(s *Stream) int {
+	bytes := int(unsafe.Sizeof(*s)) + cap(s.ring.buf)
+	for _, m := range s.fragments.messages {
+		bytes += cap(m.body) + cap(m.parts)*int(unsafe.Sizeof(span{})) + len(m.head.Release) + len(m.head.Body)
+	}
+	return bytes
+}
+
+func TestStreamIsBounded(t *testing.T) {
+	t.Parallel()
+	if MaxStreamBytes > 16<<10 {
+		t.Errorf("MaxStreamBytes is %d: for 5,000 nodes that is more than the documentation says", MaxStreamBytes)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var s Stream
+	now, most := time.Unix(1_800_000_000, 0), 0
+	for n := range 50_000 {
+		total := 1 + random.IntN(10_000)
+		body := strings.Repeat("x", 1+random.IntN(min(total, 900)))
+		offset := random.IntN(total - len(body) + 1)
+		d := fmt.Sprintf("%d,%d,9,-,ncfrag=%d/%d;%s", random.IntN(9), random.IntN(n+1), offset, total, body)
+		if n%3 == 0 {
+			d = fmt.Sprintf("6,%d,9,-;%s\n", n, body)
+		}
+		s.Push([]byte(d), now)
+		most = max(most, kept(&s))
+		now = now.Add(time.Duration(random.IntN(100)) * time.Millisecond)
+	}
+	if most > MaxStreamBytes {
+		t.Errorf("the stream kept %d bytes, MaxStreamBytes is %d", most, MaxStreamBytes)
+	}
+	if most < RingBytes+maxMessageBytes/2 {
+		t.Errorf("the stream kept %d bytes at most: the flood did not reach its fragments", most)
+	}
+	s.Push([]byte("6,1,9,-;x\n"), now.Add(2*fragmentLife))
+	if got, want := kept(&s), int(unsafe.Sizeof(s))+RingBytes; got != want {
+		t.Errorf("%d bytes are kept after all fragments expired, want %d", got, want)
+	}
+}
+
+func TestSilentStreamKeepsNothing(t *testing.T) {
+	t.Parallel()
+	var s Stream
+	for _, d := range []string{"", "\n", "6,1,2,-,ncfrag=0/9000;x", strings.Repeat("x", 1001)} {
+		s.Push([]byte(d), time.Unix(1_800_000_000, 0))
+	}
+	if got := kept(&s); got != int(unsafe.Sizeof(s)) {
+		t.Errorf("%d bytes are kept of datagrams that say nothing", got)
+	}
+}

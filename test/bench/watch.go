@@ -56,7 +56,7 @@ func (t *Tally) deleted(o any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gone = append(t.gone, now)
-	if !reason.DefaultKeys().Pod.Has(pod.Annotations) {
+	if r, err := reason.DefaultKeys().Pod.Read(pod.Annotations); err != nil || r.Code == reason.Unexplained {
 		t.without++
 	}
 }

@@ -9,7 +9,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -49,26 +48,14 @@ func (h *Handler) decodeEviction(ctx context.Context, req *admissionv1.Admission
 	if name == "" {
 		name = asked.Name
 	}
-	pod, err := h.podNamed(ctx, types.NamespacedName{Namespace: req.Namespace, Name: name})
-	if err != nil {
-		return d, err
+	// A live GET: this runs outside of the storage's loop, and policy wants the whole pod, which the cache does not keep.
+	pod := &corev1.Pod{}
+	if err := h.live.Get(ctx, types.NamespacedName{Namespace: req.Namespace, Name: name}, pod); err != nil {
+		return d, fmt.Errorf("read pod %s/%s, which is to be evicted: %w", req.Namespace, reason.Clean(name), err)
 	}
 	d.object = pod
 	d.raw = func() ([]byte, error) { return json.Marshal(pod) }
 	return d, nil
-}
-
-// podNamed looks a pod up: in the cache, and if it is too new for that, by one live GET.
-func (h *Handler) podNamed(ctx context.Context, name types.NamespacedName) (*corev1.Pod, error) {
-	pod := &corev1.Pod{}
-	err := h.reader.Get(ctx, name, pod)
-	if apierrors.IsNotFound(err) {
-		err = h.live.Get(ctx, name, pod)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read pod %s, which is to be evicted: %w", name, err)
-	}
-	return pod, nil
 }
 
 // applyEviction sees to the reason of a pod that is to be evicted. Admission comes before the disruption budget is looked at,

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -25,6 +26,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // podNodeField is the index of the cached pods that webhook, gc and netconsole look up: by the node they are bound to.
@@ -89,6 +92,7 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                  scheme,
+		Cache:                   cacheOptions(c.Annotations),
 		Metrics:                 metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress:  c.HealthAddress,
 		LeaderElection:          c.LeaderElection.Enabled,
@@ -104,6 +108,18 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 		return nil, fmt.Errorf("prepare the manager: %w", err)
 	}
 	return mgr, nil
+}
+
+// cacheOptions keep of each kind only what is read.
+func cacheOptions(keys reason.KeySet) cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:            {Transform: audit.TrimPods(keys, termination.WrittenKey)},
+			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
+			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
+		},
+	}
 }
 
 // splitAddress splits a "host:port" that the configuration has checked.

@@ -38,8 +38,8 @@ type Evidence struct {
 }
 
 const (
-	// maxEvidenceBytes bounds the annotation that is decoded: room for some 60 pieces.
-	maxEvidenceBytes = 16 << 10
+	// MaxEvidenceBytes bounds the annotation that is decoded: room for some 60 pieces.
+	MaxEvidenceBytes = 16 << 10
 	// readyGrace is how long after a piece of evidence a node may still be reported Ready without having survived it: the
 	// kubelet posts a heartbeat on its way down, and the API server learns of its silence up to 50 s later
 	// (--node-monitor-grace-period).
@@ -57,8 +57,8 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	switch {
 	case value == "":
 		return nil, nil
-	case len(value) > maxEvidenceBytes:
-		return nil, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", EvidenceKey, node.Name, len(value), maxEvidenceBytes)
+	case len(value) > MaxEvidenceBytes:
+		return nil, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", EvidenceKey, node.Name, len(value), MaxEvidenceBytes)
 	}
 	var all []Evidence
 	if err := json.Unmarshal([]byte(value), &all); err != nil {

@@ -80,10 +80,23 @@ func (t *Terminator) Testify(ctx context.Context, node *corev1.Node, e reason.Ev
 			return nil
 		}
 	}
-	known = append(known, e)
-	value, err := json.Marshal(known[max(0, len(known)-maxEvidence):])
+	value, err := testimony(append(known, e))
 	if err != nil {
 		return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
 	}
-	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: string(value)})
+	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
+}
+
+// testimony returns the annotation that holds the evidence. The oldest pieces make room until it can be read again: JSON may
+// take six bytes for one.
+func testimony(all []reason.Evidence) (string, error) {
+	for all = all[max(0, len(all)-maxEvidence):]; ; all = all[1:] {
+		value, err := json.Marshal(all)
+		if err != nil {
+			return "", err
+		}
+		if len(value) <= reason.MaxEvidenceBytes || len(all) == 1 {
+			return string(value), nil
+		}
+	}
 }

@@ -1,0 +1,132 @@
+package termination
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+func aNode(annotations map[string]string) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2", ResourceVersion: "7", Annotations: annotations}}
+}
+
+var panicked = reason.Evidence{What: reason.EvidencePanic, Detail: "Oops", When: noon, BootID: "b1"}
+
+func TestCondemn(t *testing.T) {
+	t.Parallel()
+	r := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
+	const intent = `"epitaph-k8s.io/condemned":"{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}"`
+	const tail = `,"resourceVersion":"7","uid":"u2"}}`
+	term, w := terminator()
+	for _, node := range []*corev1.Node{aNode(nil), aNode(map[string]string{reason.DefaultKeys().Node.Reason: "rack move"})} {
+		if err := term.Condemn(t.Context(), node, r, panicked); err != nil {
+			t.Errorf("Condemn = %v", err)
+		}
+	}
+	want := []string{
+		`PATCH n1 {"metadata":{"annotations":{` + intent + `,"node.titus.netflix.com/node-termination-by-caller":"me",` +
+			`"node.titus.netflix.com/node-termination-reason":"x","node.titus.netflix.com/node-termination-reason-code":"KernelPanic"}` + tail,
+		`PATCH n1 {"metadata":{"annotations":{` + intent + `}` + tail,
+	}
+	if diff := cmp.Diff(want, w.sent); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	term, _ = terminator(apierrors.NewConflict(schema.GroupResource{Resource: "nodes"}, "n1", errors.New("changed")))
+	if err := term.Condemn(t.Context(), aNode(nil), r, panicked); !errors.Is(err, ErrChanged) {
+		t.Errorf("another replica was faster: Condemn = %v, want ErrChanged", err)
+	}
+}
+
+func TestCondemned(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		value string
+		want  bool
+	}{
+		"an intent":          {`{"what":"panic","when":"2026-05-01T12:00:30Z","bootID":"b1"}`, true},
+		"none":               {"", false},
+		"no JSON":            {"panic", false},
+		"without a boot":     {`{"what":"panic","when":"2026-05-01T12:00:30Z"}`, false},
+		"larger than we are": {`{"bootID":"` + strings.Repeat("b", 8<<10) + `"}`, false},
+	}
+	for name, tt := range tests {
+		if e, ok := Condemned(aNode(map[string]string{CondemnedKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
+			t.Errorf("%s: %+v, %t, want %t", name, e, ok, tt.want)
+		}
+	}
+}
+
+// What somebody else wrote on the node in the meantime is not ours to take away.
+func TestPardonTakesOnlyItsOwnReasonBack(t *testing.T) {
+	t.Parallel()
+	k := reason.DefaultKeys().Node
+	ours := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
+	term, w := terminator()
+	for _, text := range []string{"x", "rack move"} {
+		if err := term.Pardon(t.Context(), aNode(map[string]string{k.Reason: text, k.Code: "KernelPanic", k.By: "me"}), ours); err != nil {
+			t.Errorf("Pardon = %v", err)
+		}
+	}
+	want := []string{
+		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/condemned":null,"node.titus.netflix.com/node-termination-by-caller":null,` +
+			`"node.titus.netflix.com/node-termination-reason":null,"node.titus.netflix.com/node-termination-reason-code":null},"resourceVersion":"7","uid":"u2"}}`,
+		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/condemned":null},"resourceVersion":"7","uid":"u2"}}`,
+	}
+	if diff := cmp.Diff(want, w.sent); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTestifyWritesOnce(t *testing.T) {
+	t.Parallel()
+	term, w := terminator()
+	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
+	if err := term.Testify(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), panicked); err != nil || len(w.sent) > 0 {
+		t.Errorf("evidence that is there: Testify = %v, sent %q", err, w.sent)
+	}
+}
+
+// However much is testified, in whatever characters, what is written can be read again.
+func TestTestifyStaysReadable(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"words": "x", "what JSON escapes": "<", "what we escape": "\x1b", "runes": "é"} {
+		node := aNode(nil)
+		for n := range 2 * maxEvidence {
+			term, w := terminator()
+			e := panicked
+			e.Detail = string(rune('a'+n)) + strings.Repeat(text, 2000)
+			if err := term.Testify(t.Context(), node, e); err != nil {
+				t.Fatal(err)
+			}
+			node.Annotations = annotationsSent(t, w.sent[0])
+		}
+		all, err := reason.EvidenceOn(node)
+		if err != nil || len(all) == 0 {
+			t.Errorf("%s: %d pieces, %v", name, len(all), err)
+		} else if last := all[len(all)-1].Detail; !strings.HasPrefix(last, string(rune('a'+2*maxEvidence-1))) {
+			t.Errorf("%s: the latest piece was dropped, the last is %.20q", name, last)
+		}
+	}
+}
+
+func annotationsSent(t *testing.T, sent string) map[string]string {
+	t.Helper()
+	var patch struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal([]byte(sent[strings.Index(sent, "{"):]), &patch); err != nil {
+		t.Fatal(err)
+	}
+	return patch.Metadata.Annotations
+}

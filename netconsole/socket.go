@@ -7,11 +7,9 @@ import (
 )
 
 const (
-	// bufferBytes is room for more than any kernel sends in one datagram (1000 bytes), so that a longer one is noticed.
-	bufferBytes = 2048
-	// receiveBufferBytes is what the socket may hold while we are busy: some ten thousand datagrams. Where
+	// receiveBufferBytes is what the socket may hold while we are busy: some tens of thousands of datagrams. Where
 	// net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
-	receiveBufferBytes = 8 << 20
+	receiveBufferBytes = 16 << 20
 )
 
 // A datagram is valid until the next receive.

@@ -13,8 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many datagrams one system call takes. Beyond some sixty the call itself costs next to nothing.
-const batch = 64
+const (
+	// batch is how many messages one system call takes.
+	batch = 16
+	// messageBytes is room for one message: the kernel hands over datagrams of one sender and one size joined to a message of
+	// up to 64 KiB (UDP_GRO).
+	messageBytes = 64 << 10
+	// joined is how many datagrams it joins: UDP_MAX_SEGMENTS of include/linux/udp.h.
+	joined = 128
+	// controlBytes is room for one control message with an int.
+	controlBytes = 24
+)
 
 // mmsghdr is struct mmsghdr of recvmmsg(2), which x/sys/unix does not have.
 type mmsghdr struct {
@@ -29,8 +38,9 @@ type receiver struct {
 	headers  [batch]mmsghdr
 	vectors  [batch]unix.Iovec
 	names    [batch]unix.RawSockaddrInet6
-	buffers  [batch][bufferBytes]byte
-	out      [batch]datagram
+	controls [batch][controlBytes]byte
+	buffers  [batch][messageBytes]byte
+	out      []datagram
 	received int
 	errno    syscall.Errno
 }
@@ -40,16 +50,18 @@ func newReceiver(conn *net.UDPConn) (*receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach netconsole's socket: %w", err)
 	}
-	r := &receiver{raw: raw}
+	r := &receiver{raw: raw, out: make([]datagram, 0, batch*joined)}
 	for n := range r.headers {
 		r.vectors[n].Base = &r.buffers[n][0]
-		r.vectors[n].SetLen(bufferBytes)
+		r.vectors[n].SetLen(messageBytes)
 		r.headers[n].header.Iov = &r.vectors[n]
 		r.headers[n].header.SetIovlen(1)
 		r.headers[n].header.Name = (*byte)(unsafe.Pointer(&r.names[n]))
+		r.headers[n].header.Control = &r.controls[n][0]
 	}
 	r.read = r.recvmmsg
-	return r, nil
+	// A kernel before 5.0 hands datagrams over one by one, which costs time and nothing else.
+	return r, raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) })
 }
 
 // receive waits for datagrams and returns those that are there.
@@ -60,16 +72,41 @@ func (r *receiver) receive() ([]datagram, error) {
 	if r.errno != 0 {
 		return nil, os.NewSyscallError("recvmmsg", r.errno)
 	}
+	r.out = r.out[:0]
 	for n := range r.received {
-		r.out[n] = datagram{from: addressOf(&r.names[n]), payload: r.buffers[n][:min(r.headers[n].length, bufferBytes)]}
+		message := r.buffers[n][:min(r.headers[n].length, messageBytes)]
+		r.split(message, r.segment(n), addressOf(&r.names[n]))
 	}
-	return r.out[:r.received], nil
+	return r.out, nil
+}
+
+// split takes a message apart into the datagrams that were joined to it: all of one size, but the last one.
+func (r *receiver) split(message []byte, size int, from netip.AddrPort) {
+	for size > 0 && len(message) > size {
+		r.out = append(r.out, datagram{from: from, payload: message[:size]})
+		message = message[size:]
+	}
+	r.out = append(r.out, datagram{from: from, payload: message})
+}
+
+// segment is the size of the datagrams that were joined to the nth message; 0 where it is one alone.
+func (r *receiver) segment(n int) int {
+	control := r.controls[n][:min(r.headers[n].header.Controllen, controlBytes)]
+	if len(control) < unix.CmsgLen(4) {
+		return 0
+	}
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	if header.Level != unix.IPPROTO_UDP || header.Type != unix.UDP_GRO {
+		return 0
+	}
+	return int(*(*int32)(unsafe.Pointer(&control[unix.CmsgLen(0)])))
 }
 
 // recvmmsg tells whether it is done; otherwise it is called again when there is something to read.
 func (r *receiver) recvmmsg(fd uintptr) bool {
 	for n := range r.headers {
 		r.headers[n].header.Namelen = uint32(unsafe.Sizeof(r.names[n]))
+		r.headers[n].header.SetControllen(controlBytes)
 	}
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), batch, unix.MSG_DONTWAIT, 0, 0)
 	r.received, r.errno = int(n), errno

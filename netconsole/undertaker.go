@@ -101,6 +101,7 @@ func (u *undertaker) judge(ctx context.Context, d death) {
 		v = verdictBraked
 	}
 	u.count(v)
+	u.metrics.trials.WithLabelValues(string(v)).Observe(u.clock.Since(d.heard).Seconds())
 	u.log.Info("panic judged", "node", d.node, "verdict", string(v), "line", reason.Clean(d.line))
 	if v != verdictDead {
 		u.refuse(ctx, d, v)

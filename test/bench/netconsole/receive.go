@@ -21,19 +21,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/scheme"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // A receiver is measured.
@@ -122,7 +119,7 @@ func newNaive() (*naive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the naive socket: %w", err)
 	}
-	const asMuchAsTheListener = 8 << 20
+	const asMuchAsTheListener = 16 << 20
 	return &naive{conn: conn}, conn.SetReadBuffer(asMuchAsTheListener)
 }
 
@@ -157,18 +154,16 @@ type listener struct {
 }
 
 func newListener() (*listener, error) {
-	var nodes []client.Object
+	var nodes []*corev1.Node
 	for n := range knownSources {
 		nodes = append(nodes, nodeAt(n))
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(nodes...).Build()
 	settings := config.Default().Netconsole
 	settings.Address = "127.0.0.1:0"
 	registry := prometheus.NewRegistry()
 	l, err := netconsole.New(netconsole.Options{
-		Config: settings, Keys: reason.DefaultKeys(), Reader: c, Live: c, Informers: listed(nodes),
-		Terminator: termination.New(c, reason.DefaultKeys(), clock.RealClock{}), Obituary: nobody{}, Recorder: nobody{},
-		Clock: clock.RealClock{}, Registerer: registry, Log: logr.Discard(),
+		Config: settings, Keys: reason.DefaultKeys(), Reader: nothing{}, Live: nothing{}, Informers: listed(nodes),
+		Obituary: nobody{}, Recorder: nobody{}, Clock: clock.RealClock{}, Registerer: registry, Log: logr.Discard(),
 	})
 	return &listener{l, registry}, err
 }
@@ -212,8 +207,17 @@ func (nobody) RecordPanic(context.Context, *corev1.Node, reason.Reason, []string
 
 func (nobody) Eventf(_, _ k8sruntime.Object, _, _, _, _ string, _ ...any) {}
 
+// nothing is an API server without objects: no panic is sent here, so nobody asks for one.
+type nothing struct{}
+
+func (nothing) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return errors.New("there is nothing here")
+}
+
+func (nothing) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
 // listed is an informer that knows its nodes from the beginning, and learns nothing.
-type listed []client.Object
+type listed []*corev1.Node
 
 func (l listed) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
 	return &listInformer{nodes: l}, nil
@@ -221,7 +225,7 @@ func (l listed) GetInformer(context.Context, client.Object, ...cache.InformerGet
 
 type listInformer struct {
 	cache.Informer
-	nodes []client.Object
+	nodes []*corev1.Node
 }
 
 func (l *listInformer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {

@@ -87,7 +87,7 @@ func TestStreamOrder(t *testing.T) {
 			{0, 5, 100 * second, wire.OrderFirst}, {0, 7, 100 * second, wire.OrderNext}, {0, 6, 100 * second, wire.OrderEarlier},
 		},
 		"overtaken early in a boot": {
-			{0, 7, 200, wire.OrderFirst}, {0, 6, 100, wire.OrderEarlier},
+			{0, 7, 200, wire.OrderFirst}, {time.Millisecond, 6, 100, wire.OrderEarlier},
 		},
 		"stamps of two processors": {
 			{0, 5, 100*second + 30, wire.OrderFirst}, {0, 6, 100 * second, wire.OrderNext},

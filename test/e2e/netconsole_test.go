@@ -18,6 +18,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
@@ -44,8 +46,13 @@ func listening(c *config.Config) {
 // says sends datagrams from an address of this machine.
 func (c *cluster) says(t *testing.T, from string, datagrams ...[]byte) {
 	t.Helper()
+	c.saysTo(t, c.Epitaph.Config.Netconsole.Address, from, datagrams...)
+}
+
+func (c *cluster) saysTo(t *testing.T, listener, from string, datagrams ...[]byte) {
+	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}
-	conn, err := dialer.DialContext(t.Context(), "udp", c.Epitaph.Config.Netconsole.Address)
+	conn, err := dialer.DialContext(t.Context(), "udp", listener)
 	if err != nil {
 		t.Fatalf("send from %s: %v", from, err)
 	}
@@ -155,6 +162,7 @@ func TestNetconsole(t *testing.T) {
 			})
 		}
 	})
+	t.Run("two replicas do the work once", func(t *testing.T) { workIsDoneOnce(t, c) })
 	t.Run("an API server that is away is waited for", func(t *testing.T) { apiServerAway(t, c) })
 	t.Run("a replica that starts finishes what another one began", func(t *testing.T) { intentIsTakenUp(t, c) })
 }
@@ -180,7 +188,28 @@ func recordedPanic(t *testing.T, c *cluster) {
 				t.Logf("pod %s gone %.2f s after the first datagram", pod, d.At.Sub(began).Seconds())
 			}
 			c.leaves(t, reason.Node, node.Name, wantNode)
+			c.wantKernelLog(t, node.Name, "Kernel panic - not syncing: "+line)
 		})
+	}
+}
+
+// wantKernelLog reads the kernel's words from the node's obituary.
+func (c *cluster) wantKernelLog(t *testing.T, node, want string) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := client.Resource(obituaries).List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+	if err != nil || len(all.Items) != 1 {
+		t.Fatalf("read the obituary of node %s: %d found, %v", node, len(all.Items), err)
+	}
+	log, _, err := unstructured.NestedStringSlice(all.Items[0].Object, "spec", "kernelLog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := slices.Index(log, want); n < 1 || n == len(log)-1 {
+		t.Errorf("the kernel's log in the obituary of node %s does not hold %q with lines before and after: %q", node, want, log)
 	}
 }
 
@@ -272,6 +301,56 @@ func fakesAreNotBelieved(t *testing.T, c *cluster) {
 	if found := c.aliveNode(t, node.Name); keys.Node.Has(found.Annotations) {
 		t.Errorf("the Node carries a reason: %v", found.Annotations)
 	}
+}
+
+// workIsDoneOnce lets two replicas hear the same panic, and counts what the API server was asked for.
+func workIsDoneOnce(t *testing.T, c *cluster) {
+	second, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: listening})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Stop()
+	ns, node := c.namespace(t), c.answering(t)
+	pods := c.fill(t, ns, node.Name, 5)
+	c.dies(t, node.Name)
+	c.says(t, node.Address, aPanic("heard by two"))
+	c.saysTo(t, second.Config.Netconsole.Address, node.Address, aPanic("heard by two"))
+	wantPod, wantNode := panicked("heard by two")
+	for _, pod := range pods {
+		c.leaves(t, reason.Pod, pod, wantPod)
+	}
+	c.leaves(t, reason.Node, node.Name, wantNode)
+	for _, pod := range pods {
+		_, name, _ := strings.Cut(pod, "/")
+		if n := c.asked(t, "delete", "/api/v1/namespaces/"+ns+"/pods/"+name); n != 1 {
+			t.Errorf("pod %s was deleted %d times, want once", pod, n)
+		}
+	}
+}
+
+// asked counts the requests of Epitaph in the API server's audit log.
+func (c *cluster) asked(t *testing.T, verb, path string) int {
+	t.Helper()
+	file, err := os.Open(c.AuditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	n := 0
+	lines := bufio.NewScanner(file)
+	for lines.Buffer(nil, 4<<20); lines.Scan(); {
+		var e struct {
+			Stage, Verb, RequestURI string
+			User                    struct{ Username string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Stage == "ResponseComplete" && e.Verb == verb && strings.HasSuffix(e.User.Username, ":epitaph-manager") && strings.HasPrefix(e.RequestURI, path) {
+			n++
+		}
+	}
+	return n
 }
 
 // apiServerAway stops the API server's process while the panic arrives.

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,6 +32,7 @@ const (
 
 // buryOne lets a full node panic on the real control plane.
 func buryOne(ctx context.Context, out io.Writer) error {
+	log.SetLogger(logr.Discard())
 	c, err := bench.Start(ctx, sandbox.Options{Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
 		c.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: time.Second}
 	}}})

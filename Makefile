@@ -23,7 +23,7 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane ## run every test
+test: test-unit test-controlplane test-kernel ## run every test
 	@echo "all tests passed"
 
 .PHONY: test-unit
@@ -32,7 +32,41 @@ test-unit: ## unit tests, with the race detector
 
 .PHONY: test-controlplane
 test-controlplane: controlplane ## tests against the real control plane
-	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/...)
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
+
+.PHONY: test-kernel
+test-kernel: controlplane ## tests with a real Linux kernel that panics in QEMU
+	@$(call timed,kernel tests,$(GO) test -count=1 -timeout=20m -v ./test/kernel)
+
+# Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
+FUZZTIME ?= 1m
+.PHONY: fuzz
+fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
+	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) \
+	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference))
+
+.PHONY: bench
+bench: bench-webhook bench-gc bench-netconsole bench-scale ## every benchmark, one after another
+
+.PHONY: bench-webhook
+bench-webhook: controlplane ## what the webhook costs a delete, as ratios to none
+	@$(GO) run ./test/bench/webhook
+
+.PHONY: bench-gc
+bench-gc: controlplane ## how long orphans stay, beside the built-in collector; writes a pod
+	@$(GO) run ./test/bench/gc
+
+.PHONY: bench-netconsole
+bench-netconsole: controlplane ## datagrams a second, their cost, and from a panic to the last pod
+	@$(GO) run ./test/bench/netconsole
+
+.PHONY: bench-scale
+bench-scale: controlplane ## memory and start-up beside 5,000 nodes and 150,000 pods
+	@$(GO) run ./test/bench/scale
+
+.PHONY: generate
+generate: ## write deep copies and CRDs anew
+	@cd test/codegen && $(GO) generate .
 
 .PHONY: controlplane
 controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once; cached)
@@ -61,6 +95,8 @@ tidy-check: ## go.mod and go.sum say what is used
 lint: $(SANDBOX) ## golangci-lint, built from its module
 	@$(SANDBOX) build lint
 	@$(call timed,lint,$$($(SANDBOX) path golangci-lint) run ./...)
+
+fuzz = $(GO) test -run='^$$' -fuzz='^$(2)$$' -fuzztime=$(FUZZTIME) $(1)
 
 # timed runs a command and says how long it took, whether it succeeded or not.
 define timed

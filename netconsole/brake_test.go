@@ -29,7 +29,8 @@ func TestBrake(t *testing.T) {
 	t.Run("a node dies once", func(t *testing.T) {
 		t.Parallel()
 		b := brakeOf(1)
-		if !b.admit("a", start) || !b.admit("a", start) {
+		b.admit("a", start)
+		if !b.admit("a", start) {
 			t.Error("a node that is counted already was refused")
 		}
 	})

@@ -486,6 +486,36 @@ func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
 	}
 }
 
+// Whatever is sent: no crash, one outcome that has a name, and no more memory than a stream may have.
+func FuzzTake(f *testing.F) {
+	f.Add([]byte(panicDatagram))
+	f.Add([]byte(plainPanic))
+	f.Add([]byte("0,400,9000000,-,ncfrag=0/400;Kernel panic - not syncing: boom\n epitaph-token="))
+	f.Add([]byte("6.1.0-1-amd64,6,1,1,-;hello\n epitaph-node=n1\n epitaph-token=" + aSecret + "\n"))
+	known := map[string]bool{}
+	for _, o := range allOutcomes() {
+		known[o.String()] = true
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		node := signed(aNode("n1", "10.0.0.1"))
+		c := aCluster(t) // without the Node, no panic comes to trial
+		u, _ := c.aReplica(t)
+		u.config.AcceptPlain, u.config.AcceptNodeNames = true, true
+		l := aListener(u, node)
+		for _, from := range []netip.AddrPort{from1, netip.MustParseAddrPort("192.0.2.1:665")} {
+			if o := l.take(t.Context(), from, payload, startOfBubble); !known[o.String()] {
+				t.Errorf("outcome %s", o)
+			}
+		}
+		s, _ := l.addresses.find(from1.Addr())
+		for _, line := range s.lines() {
+			if _, err := reason.ParseText(line); line != "" && err != nil {
+				t.Errorf("line %q: %v", line, err)
+			}
+		}
+	})
+}
+
 func always(datagram string) func(int) []byte {
 	payload := []byte(datagram)
 	return func(int) []byte { return payload }

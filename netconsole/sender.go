@@ -70,14 +70,12 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 		s.stream = &wire.Stream{}
 	}
 	e := s.stream.Push(payload, now)
-	switch e.Outcome {
-	case wire.OutcomePanic, wire.OutcomeCandidate:
+	if e.Outcome == wire.OutcomePanic || e.Outcome == wire.OutcomeCandidate {
 		h = s.panicked(&e, now)
-	case wire.OutcomeLine:
-		if e.Extended {
-			s.boot.follow(&e.Record, now)
-			h.kind, h.trouble = s.trouble(&e.Record, now)
-		}
+	}
+	if e.Outcome == wire.OutcomeLine && e.Extended {
+		s.boot.follow(&e.Record, now)
+		h.kind, h.trouble = s.trouble(&e.Record, now)
 	}
 	return e.Outcome, h
 }

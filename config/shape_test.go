@@ -57,7 +57,8 @@ func TestShapeKnowsEveryKind(t *testing.T) {
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	known := []string{"gc.quarantine", "gc.workers", "webhook.mode"}
-	tests := map[string]string{"gc.quarantien": "gc.quarantine", "gc.Workers": "gc.workers", "gc.brake.workers": "gc.workers", "horses": ""}
+	tests := map[string]string{"gc.quarantien": "gc.quarantine", "gc.Workers": "gc.workers", "gc.brake.workers": "gc.workers", "horses": "",
+		"gc.quarantine" + strings.Repeat("e", 60): "", "gc.quarantineee": "gc.quarantine"}
 	for give, want := range tests {
 		if got := nearest(give, known); got != want {
 			t.Errorf("nearest(%s) = %q, want %q", give, got, want)

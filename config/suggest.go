@@ -29,10 +29,16 @@ func fieldPaths() []string {
 	return all
 }
 
+// maxSuggestedBytes bounds a name that is compared with the known ones: nobody mistypes a longer one.
+const maxSuggestedBytes = 64
+
 // nearest returns the known path that a mistyped one most likely means: a field of the same section with nearly that name,
 // else one of that very name in another section, else "".
 func nearest(path string, known []string) string {
 	section, name := split(strings.ToLower(withoutIndices(path)))
+	if len(name) > maxSuggestedBytes {
+		return ""
+	}
 	best, distance := "", len(name)/3+1
 	elsewhere := ""
 	for _, k := range known {

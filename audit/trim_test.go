@@ -31,7 +31,7 @@ func dyingPod(n int) *corev1.Pod {
 			Labels:          map[string]string{"app": "worker", "pod-template-hash": "6c54bd5869"},
 			Annotations:     map[string]string{"example.com/checksum": strings.Repeat("a", 64)},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "worker", UID: "1", Controller: ptr.To(true)}},
-			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 1500)}}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(strings.Repeat("f", 1500))}},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: "ip-10-0-0-" + fmt.Sprint(n/30), Priority: ptr.To(int32(5)), TerminationGracePeriodSeconds: ptr.To(int64(30)),

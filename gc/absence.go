@@ -30,8 +30,8 @@ type absence struct {
 	obituary *v1alpha1.NodeObituary
 }
 
-// wholeSeconds is by how much a time that the API server stored may have been cut.
-const wholeSeconds = time.Second
+// storedPrecision is that of the times in stored objects: what happened may be as much later.
+const storedPrecision = time.Second
 
 // explains tells whether a reason is one that a Node left with for good. Code Unexplained is the word for having none.
 func explains(r reason.Reason) bool { return !r.IsZero() && r.Code != reason.Unexplained }
@@ -58,7 +58,7 @@ func absenceOf(inferrer reason.Inferrer, d departure, seen bool, o *v1alpha1.Nod
 		return a
 	}
 	a.obituary = o
-	if left := audit.LeftAt(o).Add(wholeSeconds); !seen && left.Before(a.since) {
+	if left := audit.LeftAt(o).Add(storedPrecision); !seen && left.Before(a.since) {
 		a.since = left
 	}
 	if recorded := audit.ReasonOf(o); explains(recorded) || !explains(a.reason) {
@@ -73,7 +73,7 @@ func (a absence) covers(pod *corev1.Pod) bool {
 	if a.obituary != nil {
 		return audit.SpeaksFor(a.obituary, pod.CreationTimestamp.Time)
 	}
-	return a.node != nil && !pod.CreationTimestamp.After(a.since.Add(wholeSeconds))
+	return a.node != nil && !pod.CreationTimestamp.After(a.since.Add(storedPrecision))
 }
 
 // due returns how long the pod has to wait. A reason explains at once; otherwise the Node may come back.

@@ -64,7 +64,7 @@ func TestAbsence(t *testing.T) {
 			wantText: "This node had to be removed because its hardware failed (ReadonlyFilesystem: Broken)",
 		},
 		"a silent kubelet may come back": {
-			last: node("first", silentNode), wantText: "This node was removed because it stopped answering (Ready=Unknown: NodeStatusUnknown)",
+			last: node("first", silentNode), wantText: "This node was removed because it was unreachable or unhealthy (Ready=Unknown: NodeStatusUnknown)",
 		},
 		"only the record is left": {
 			obituary: onRecord("first", reason.KernelPanic, "panic", noon), wantText: "panic", wantExplained: true,

@@ -1,7 +1,6 @@
 package gc
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -96,21 +95,6 @@ func (c *census) recorded(d departure) {
 		now.onRecord = true
 		c.gone[d.node.Name] = now
 	}
-}
-
-// names returns everybody that the census knows, for the pass of a new leader.
-func (c *census) names() []string {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var all []string
-	for name := range c.here {
-		all = append(all, name)
-	}
-	for name := range c.gone {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // population is how many Nodes are there.

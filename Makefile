@@ -43,7 +43,7 @@ FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) \
-	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference))
+	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole,FuzzTake))
 
 .PHONY: bench
 bench: bench-webhook bench-gc bench-netconsole bench-scale ## every benchmark, one after another
@@ -96,7 +96,7 @@ lint: $(SANDBOX) ## golangci-lint, built from its module
 	@$(SANDBOX) build lint
 	@$(call timed,lint,$$($(SANDBOX) path golangci-lint) run ./...)
 
-fuzz = $(GO) test -run='^$$' -fuzz='^$(2)$$' -fuzztime=$(FUZZTIME) $(1)
+fuzz = $(GO) test -run='^$$' -fuzz='^$(2)$$' -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x $(1)
 
 # timed runs a command and says how long it took, whether it succeeded or not.
 define timed

@@ -86,7 +86,7 @@ func (n inference) disruptionSays() (Reason, bool) {
 		d = foreignDisruption
 	}
 	writes := slices.Contains(d.writers, n.Remover.Actor) && !n.Remover.Evicts
-	if !n.settled() && !(writes && n.fresh(c)) {
+	if !n.settled() && (!writes || !n.fresh(c)) {
 		return Reason{}, false
 	}
 	by := d.component

@@ -247,18 +247,18 @@ func TestWritesNeedAUID(t *testing.T) {
 	}
 }
 
-// Answers of a kube-apiserver v1.37.2, as it gave them.
+// Answers in the form that kube-apiserver v1.37 gives them; test/e2e asks the real one.
 const (
-	recordedOtherUID = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.uid: Invalid value: \"u1\": field is immutable",` +
+	statusOtherUID = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.uid: Invalid value: \"u1\": field is immutable",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"u1\": field is immutable","field":"metadata.uid"}]},"code":422}`
-	recordedTooLong = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",` +
+	statusTooLong = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueTooLong","message":"Too long: may not be more than 262144 bytes","field":"metadata.annotations"}]},"code":422}`
-	recordedMissing  = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"pods \"p\" not found","reason":"NotFound","details":{"name":"p","kind":"pods"},"code":404}`
-	recordedConflict = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Operation cannot be fulfilled on pods \"p\": StorageError: invalid object, Code: 4, Key: /registry/pods/batch/p, ResourceVersion: 0, ` +
+	statusMissing  = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"pods \"p\" not found","reason":"NotFound","details":{"name":"p","kind":"pods"},"code":404}`
+	statusConflict = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Operation cannot be fulfilled on pods \"p\": StorageError: invalid object, Code: 4, Key: /registry/pods/batch/p, ResourceVersion: 0, ` +
 		`AdditionalErrorMsg: Precondition failed: UID in precondition: u1, UID in object meta: u9","reason":"Conflict","details":{"name":"p","kind":"pods"},"code":409}`
 )
 
-func recorded(t *testing.T, answer string) error {
+func answered(t *testing.T, answer string) error {
 	t.Helper()
 	var s metav1.Status
 	if err := json.Unmarshal([]byte(answer), &s); err != nil {
@@ -274,13 +274,13 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 		patchGone, deletGone bool
 		changed              bool
 	}{
-		"another UID, told to a patch": {answer: recordedOtherUID, patchGone: true},
-		"too many annotations":         {answer: recordedTooLong},
-		"missing":                      {answer: recordedMissing, patchGone: true, deletGone: true},
-		"a precondition failed":        {answer: recordedConflict, deletGone: true, changed: true},
+		"another UID, told to a patch": {answer: statusOtherUID, patchGone: true},
+		"too many annotations":         {answer: statusTooLong},
+		"missing":                      {answer: statusMissing, patchGone: true, deletGone: true},
+		"a precondition failed":        {answer: statusConflict, deletGone: true, changed: true},
 	}
 	for name, tt := range tests {
-		err := recorded(t, tt.answer)
+		err := answered(t, tt.answer)
 		if got := errors.Is(asGone(err), ErrGone); got != tt.patchGone {
 			t.Errorf("%s: a patch takes it for gone: %t, want %t", name, got, tt.patchGone)
 		}

@@ -199,19 +199,42 @@ func TestAnnotate(t *testing.T) {
 	if err != nil || version != "8" {
 		t.Errorf("Annotate = %q, %v, want the new resource version", version, err)
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2"}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2", Annotations: map[string]string{"example.com/a": "b"}}}
 	if _, err := term.Annotate(t.Context(), node, reason.New(reason.Node, reason.NodeHalted, "bob ran sudo halt", "bob")); err != nil {
 		t.Errorf("Annotate = %v", err)
 	}
+	const key = "/metadata/annotations/node.titus.netflix.com~1node-termination-"
 	want := []string{
-		`PATCH p {"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z ` + digest("This pod had to be terminated because the underlying hardware failed (sda)") + `",` +
-			strings.TrimPrefix(annotationsOfDisk, `"annotations":{`) + `,"uid":"u1"}}`,
-		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z ` + digest("This node went away because bob ran sudo halt on it") + `",` +
-			`"node.titus.netflix.com/node-termination-by-caller":"bob","node.titus.netflix.com/node-termination-reason":"This node went away because bob ran sudo halt on it",` +
-			`"node.titus.netflix.com/node-termination-reason-code":"NodeHalted"},"uid":"u2"}}`,
+		`PATCH p [{"op":"test","path":"/metadata/uid","value":"u1"},{"op":"test","path":"/metadata/annotations","value":null},` +
+			`{"op":"add","path":"/metadata/annotations","value":{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z ` +
+			digest("This pod had to be terminated because the underlying hardware failed (sda)") + `",` + strings.TrimPrefix(annotationsOfDisk, `"annotations":{`) + `}]`,
+		`PATCH n1 [{"op":"test","path":"/metadata/uid","value":"u2"},{"op":"test","path":"` + key + `reason","value":null},` +
+			`{"op":"add","path":"/metadata/annotations/epitaph-k8s.io~1reason-written","value":"2026-05-01T12:00:00Z ` + digest("This node went away because bob ran sudo halt on it") + `"},` +
+			`{"op":"add","path":"` + key + `by-caller","value":"bob"},` +
+			`{"op":"add","path":"` + key + `reason","value":"This node went away because bob ran sudo halt on it"},` +
+			`{"op":"add","path":"` + key + `reason-code","value":"NodeHalted"}]`,
 	}
 	if diff := cmp.Diff(want, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAnnotateIsBoundToTheReasonThatItKnew(t *testing.T) {
+	t.Parallel()
+	blank := aPod(func(p *corev1.Pod) {
+		p.Annotations = map[string]string{"pod.titus.netflix.com/pod-termination-reason": " "}
+	})
+	term, w := terminator(answered(t, statusTestFailed))
+	if _, err := term.Annotate(t.Context(), blank, reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")); !errors.Is(err, ErrChanged) {
+		t.Errorf("Annotate = %v, want ErrChanged", err)
+	}
+	const bound = `{"op":"test","path":"/metadata/annotations/pod.titus.netflix.com~1pod-termination-reason","value":" "}`
+	if len(w.sent) != 1 || !strings.Contains(w.sent[0], bound) {
+		t.Errorf("sent %q, want it bound by %s", w.sent, bound)
+	}
+	term, _ = terminator(answered(t, statusTooLong))
+	if _, err := term.Annotate(t.Context(), aPod(), reason.Reason{Text: "x"}); err == nil || errors.Is(err, ErrChanged) {
+		t.Errorf("Annotate = %v, want an error that is not ErrChanged", err)
 	}
 }
 
@@ -251,6 +274,8 @@ func TestWritesNeedAUID(t *testing.T) {
 const (
 	statusOtherUID = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.uid: Invalid value: \"u1\": field is immutable",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"u1\": field is immutable","field":"metadata.uid"}]},"code":422}`
+	statusTestFailed = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server rejected our request due to an error in our request",` +
+		`"reason":"Invalid","details":{},"code":422}`
 	statusTooLong = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueTooLong","message":"Too long: may not be more than 262144 bytes","field":"metadata.annotations"}]},"code":422}`
 	statusMissing  = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"pods \"p\" not found","reason":"NotFound","details":{"name":"p","kind":"pods"},"code":404}`

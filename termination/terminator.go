@@ -37,30 +37,6 @@ func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock) *Terminato
 	return &Terminator{client: c, keys: keys, clock: clk}
 }
 
-// Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours ([WrittenKey]): should the deletion not come
-// about, it can be taken off again. It returns the object's new resource version.
-func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
-	return t.annotateMarked(ctx, obj, r, digest(r.Text))
-}
-
-// Complete is [Terminator.Annotate] for a reason whose words are on the object already: only its code and its actor are ours.
-func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
-	return t.annotateMarked(ctx, obj, r, completed)
-}
-
-func (t *Terminator) annotateMarked(ctx context.Context, obj client.Object, r reason.Reason, what string) (string, error) {
-	if vanishing(obj) {
-		return "", ErrVanishing
-	}
-	subject, err := subjectOf(obj)
-	if err != nil {
-		return "", err
-	}
-	annotations := values(t.keys.Of(subject).Annotations(r))
-	annotations[WrittenKey] = mark(what, t.clock.Now())
-	return t.annotate(ctx, obj, annotations, "")
-}
-
 // annotate patches annotations of the object (nil takes one off) through its status subresource, which accepts them and needs
 // no right over anybody's spec. With a resource version, the object must still have that one.
 func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any, version string) (string, error) {

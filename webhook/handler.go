@@ -170,6 +170,9 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 		o.action = actionGone
 	case errors.Is(err, termination.ErrVanishing):
 		o.action = actionVanishing
+	case errors.Is(err, termination.ErrChanged):
+		// The API server cannot commit a delete of this copy either: it reads again, and asks again if there is still no reason.
+		o.action = actionStale
 	case err != nil:
 		return "", outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}

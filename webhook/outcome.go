@@ -23,6 +23,7 @@ const (
 	actionDryRun    action = "dry-run"   // decided, written nowhere
 	actionGone      action = "gone"      // the object went while we looked at it
 	actionVanishing action = "vanishing" // a write would have been its deletion
+	actionStale     action = "stale"     // the object has changed since the copy that we were asked about
 	actionWarned    action = "warned"    // would be denied, but the mode is Audit
 	actionDenied    action = "denied"
 	actionPromised  action = "promised" // evicted: written when the pod is seen to terminate

@@ -120,10 +120,11 @@ func (k *Keeper) work(ctx context.Context, queue workqueue.TypedRateLimitingInte
 	}
 }
 
-// keep writes the promised reason onto the terminating pod.
+// keep writes the promised reason onto the terminating pod. It reads the pod itself, not what the cache keeps of it: the write is
+// bound to what was read.
 func (k *Keeper) keep(ctx context.Context, name types.NamespacedName) error {
 	pod := &corev1.Pod{}
-	if err := k.cache.Get(ctx, name, pod); apierrors.IsNotFound(err) {
+	if err := k.handler.live.Get(ctx, name, pod); apierrors.IsNotFound(err) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("read pod %s: %w", name, err)

@@ -26,7 +26,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -92,7 +91,7 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   cacheOptions(c.Annotations),
+		Cache:                   cacheOptions(c),
 		Metrics:                 metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress:  c.HealthAddress,
 		LeaderElection:          c.LeaderElection.Enabled,
@@ -110,12 +109,13 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 	return mgr, nil
 }
 
-// cacheOptions keep of each kind only what is read.
-func cacheOptions(keys reason.KeySet) cache.Options {
+// cacheOptions keep of each kind only what is read, and have the pods looked at again now and then: the collector's safety net.
+func cacheOptions(c config.Config) cache.Options {
+	keys := c.Annotations
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:            {Transform: audit.TrimPods(keys, termination.WrittenKey)},
+			&corev1.Pod{}:            {Transform: audit.TrimPods(keys, termination.WrittenKey), SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
 		},

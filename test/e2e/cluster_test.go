@@ -153,6 +153,14 @@ func (c *cluster) pod(t *testing.T, namespace, node, name string, change ...func
 	return created
 }
 
+// create creates a pod and does not wait for it.
+func (c *cluster) create(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	if _, err := c.client.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("create pod %s: %v", p.Name, err)
+	}
+}
+
 func podSpec(namespace, node, name string, change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -291,5 +293,30 @@ func TestMalformedReviewsAreAnswered(t *testing.T) {
 	}
 	if !shared.Epitaph.Running() {
 		t.Error("the manager has ended")
+	}
+}
+
+// The API server may ask about a copy from before somebody said why. What he said must not be overwritten by what follows
+// without it.
+func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
+	t.Parallel()
+	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
+	const many = 60
+	for n := range many {
+		shared.create(t, podSpec(ns, node, fmt.Sprintf("p%d", n)))
+	}
+	var work sync.WaitGroup
+	for n := range many {
+		name := fmt.Sprintf("p%d", n)
+		work.Go(func() {
+			shared.annotate(t, ns, name, "said a moment before")
+			if err := pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	work.Wait()
+	for n := range many {
+		shared.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n), reason.Reason{Code: reason.UserRequest, Text: "said a moment before", By: runner})
 	}
 }

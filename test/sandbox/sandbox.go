@@ -83,8 +83,9 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		{"find its programs", s.findPrograms},
 		{"build Epitaph", s.buildEpitaph},
 		{"start the API server", s.startAPIServer},
-		{"write its own objects", s.writeObjects},
+		// First of all: the API server holds back creations of a kind that was defined within the last two seconds.
 		{"install the definitions", s.installDefinitions},
+		{"write its own objects", s.writeObjects},
 		{"start the controllers", s.startControllers},
 		{"start the nodes", s.startNodes},
 		{"start Epitaph", s.startEpitaph},

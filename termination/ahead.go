@@ -1,0 +1,106 @@
+package termination
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours ([WrittenKey]): should the deletion not come
+// about, it can be taken off again. It returns the object's new resource version.
+//
+// What is written is bound to the reason that obj carries: if the object has another one by now, or turned out to be another
+// object, nothing is written and the error is [ErrChanged]. Admission is asked about copies that may be stale, and a word that
+// somebody said a moment ago must not be overwritten by what was inferred without it. Other changes do not matter: an object that
+// is written all the time can be annotated all the same.
+func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
+	return t.annotateAhead(ctx, obj, r, digest(r.Text))
+}
+
+// Complete is [Terminator.Annotate] for a reason whose words are on the object already: only its code and its actor are ours.
+func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
+	return t.annotateAhead(ctx, obj, r, completed)
+}
+
+func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, what string) (string, error) {
+	if vanishing(obj) {
+		return "", ErrVanishing
+	}
+	target := &metav1.PartialObjectMetadata{}
+	subject, err := identify(obj, target)
+	if err != nil {
+		return "", err
+	}
+	keys := t.keys.Of(subject)
+	annotations := keys.Annotations(r)
+	annotations[WrittenKey] = mark(what, t.clock.Now())
+	patch, err := json.Marshal(bound(obj, keys.Reason, annotations))
+	if err != nil {
+		return "", fmt.Errorf("encode the reason of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
+	}
+	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+		return "", fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asStale(asGone(err)))
+	}
+	return target.ResourceVersion, nil
+}
+
+// An operation is one step of a JSON patch (RFC 6902). A test whose value is nil holds for what is not there.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+const annotationsPath = "/metadata/annotations"
+
+// bound is the patch that adds annotations if the object is the one that it was, with the same value under the key.
+func bound(obj client.Object, key string, annotations map[string]string) []operation {
+	patch := []operation{{"test", "/metadata/uid", obj.GetUID()}}
+	carried := obj.GetAnnotations()
+	if len(carried) == 0 {
+		return append(patch, operation{"test", annotationsPath, nil}, operation{"add", annotationsPath, annotations})
+	}
+	var before any
+	if value, ok := carried[key]; ok {
+		before = value
+	}
+	patch = append(patch, operation{"test", annotationsPath + "/" + pointer(key), before})
+	for _, k := range slices.Sorted(maps.Keys(annotations)) {
+		patch = append(patch, operation{"add", annotationsPath + "/" + pointer(k), annotations[k]})
+	}
+	return patch
+}
+
+// pointer escapes a key for a JSON pointer (RFC 6901).
+func pointer(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// asStale turns what the API server says of a JSON patch whose test fails into ErrChanged: 422, and no field that is invalid
+// (k8s.io/apiserver v0.37 pkg/endpoints/handlers/patch.go, applyJSPatch).
+func asStale(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity {
+		return err
+	}
+	if d := status.Status().Details; d != nil {
+		for _, c := range d.Causes {
+			if c.Field != "" {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w (%w)", ErrChanged, err)
+}

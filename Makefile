@@ -84,7 +84,7 @@ fmt-check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run make fmt: $$unformatted"; exit 1; }
 
 .PHONY: vet
-vet: ## go vet, in all modules
+vet: ## go vet
 	@$(GO) vet ./...
 
 .PHONY: tidy-check

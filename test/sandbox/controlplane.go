@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,6 +57,27 @@ func (s *Sandbox) startAPIServer(ctx context.Context) error {
 		return err
 	}
 	return apiServer.ready(ctx, startLimit, s.answersAdmin("/readyz"))
+}
+
+// RestartAPIServer kills kube-apiserver and starts it again on the same port: requests fail meanwhile, and every watch breaks.
+func (s *Sandbox) RestartAPIServer(ctx context.Context) error {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.processes, func(p *Process) bool { return p.Name == "kube-apiserver" })
+	if i < 0 {
+		s.mu.Unlock()
+		return errors.New("restart the API server: it was never started")
+	}
+	old := s.processes[i]
+	old.Kill()
+	started, err := s.nursery.launch(old.Name, s.Programs[old.Name], s.Logs, old.cmd.Args[1:]...)
+	if err == nil {
+		s.processes[i] = started // in its place: Stop ends the servers last
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return started.ready(ctx, startLimit, s.answersAdmin("/readyz"))
 }
 
 func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {

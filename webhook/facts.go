@@ -24,7 +24,30 @@ func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 	if err := h.nodeFacts(ctx, &f); err != nil {
 		return f, err
 	}
+	h.ownerFacts(ctx, &f)
+	if err := h.namespaceFacts(ctx, &f); err != nil {
+		return f, err
+	}
 	return f, h.preemptorFacts(ctx, &f)
+}
+
+// namespaceFacts adds whether the pod's namespace is on its way out: then everything in it goes because of that.
+func (h *Handler) namespaceFacts(ctx context.Context, f *reason.Facts) error {
+	if !asksForOwner[f.Remover.Actor] {
+		return nil
+	}
+	ns, err := h.namespace(ctx, f.Pod.Namespace)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read namespace %s: %w", f.Pod.Namespace, err)
+	}
+	f.NamespaceTerminating = ns.DeletionTimestamp != nil
+	return nil
+}
+
+func (h *Handler) namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return ns, h.reader.Get(ctx, types.NamespacedName{Name: name}, ns)
 }
 
 // nodeFacts adds the pod's node, or what it died of.
@@ -82,10 +105,6 @@ const NodeNameField = "spec.nodeName"
 
 // labelsOf looks up the labels of a namespace.
 func (h *Handler) labelsOf(ctx context.Context, name string) (map[string]string, error) {
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := h.reader.Get(ctx, types.NamespacedName{Name: name}, ns); err != nil {
-		return nil, err
-	}
-	return ns.Labels, nil
+	ns, err := h.namespace(ctx, name)
+	return ns.Labels, err
 }

@@ -1,0 +1,149 @@
+package webhook
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// ownerTimeout bounds the look at a pod's owner: one GET, two for a ReplicaSet. Admission runs inside the storage's retry loop,
+// so it must end soon; what is not known in time is not inferred.
+const ownerTimeout = 200 * time.Millisecond
+
+// asksForOwner are the removers whose deletes follow from the state of the pod's owner.
+var asksForOwner = map[reason.Actor]bool{
+	reason.ReplicaSetController: true, reason.StatefulSetController: true, reason.DaemonSetController: true, reason.JobController: true,
+	reason.TTLController: true, reason.OwnerGC: true, reason.ControllerManager: true,
+}
+
+// ownerFacts adds the state of the pod's owner, where the one who deletes it is a controller. A look-up that fails leaves it unknown:
+// the sentence then says less, and nothing that is wrong.
+func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) {
+	if !asksForOwner[f.Remover.Actor] {
+		return
+	}
+	ref := metav1.GetControllerOf(f.Pod)
+	if ref == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
+	defer cancel()
+	owner, err := h.ownerOf(ctx, f.Pod, ref)
+	if err == nil && owner.UID == "" {
+		owner.UID = ref.UID
+	}
+	if err == nil {
+		f.Owner = owner
+	}
+}
+
+// ownerOf reads the owner. One that is gone, or has a namesake, is deleted.
+func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.OwnerReference) (reason.Owner, error) {
+	var object client.Object
+	var read func() (reason.Owner, error)
+	switch ref.APIVersion + "/" + ref.Kind {
+	case "apps/v1/ReplicaSet":
+		set := &appsv1.ReplicaSet{}
+		object, read = set, func() (reason.Owner, error) { return h.replicaSet(ctx, pod, set) }
+	case "apps/v1/StatefulSet":
+		set := &appsv1.StatefulSet{}
+		object, read = set, func() (reason.Owner, error) { return statefulSet(pod, set), nil }
+	case "apps/v1/DaemonSet":
+		set := &appsv1.DaemonSet{}
+		object, read = set, func() (reason.Owner, error) { return daemonSet(pod, set), nil }
+	case "batch/v1/Job":
+		job := &batchv1.Job{}
+		object, read = job, func() (reason.Owner, error) { return jobOf(job), nil }
+	default:
+		return reason.Owner{}, nil
+	}
+	err := h.live.Get(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: ref.Name}, object)
+	if apierrors.IsNotFound(err) || err == nil && object.GetUID() != ref.UID {
+		return reason.Owner{Deleted: true}, nil
+	}
+	if err != nil {
+		return reason.Owner{}, err
+	}
+	owner, err := read()
+	owner.Deleted = object.GetDeletionTimestamp() != nil
+	return owner, err
+}
+
+// anotherRevision is what an owner's revision is called where all that is known is that it is not the pod's.
+const anotherRevision = "another"
+
+// replicaSet compares the revision of the ReplicaSet with that of its Deployment (annotation deployment.kubernetes.io/revision on
+// both, K8s v1.37 pkg/controller/deployment/util): where they differ, a newer ReplicaSet takes its place.
+func (h *Handler) replicaSet(ctx context.Context, pod *corev1.Pod, set *appsv1.ReplicaSet) (reason.Owner, error) {
+	const key = "deployment.kubernetes.io/revision"
+	ref := metav1.GetControllerOf(set)
+	if ref == nil || ref.Kind != "Deployment" || ref.APIVersion != "apps/v1" {
+		return reason.Owner{}, nil
+	}
+	deployment := &appsv1.Deployment{}
+	err := h.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: ref.Name}, deployment)
+	if apierrors.IsNotFound(err) || err == nil && deployment.UID != ref.UID {
+		return reason.Owner{}, nil
+	}
+	if err != nil {
+		return reason.Owner{}, err
+	}
+	revision := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	if set.Annotations[key] != deployment.Annotations[key] {
+		revision = anotherRevision
+	}
+	return reason.Owner{Revision: revision}, nil
+}
+
+// statefulSet tells whether the pod's ordinal is still wanted: then the pod goes for a newer one. The revision that the status
+// holds is of no use here, it is written after the first pod was deleted.
+func statefulSet(pod *corev1.Pod, set *appsv1.StatefulSet) reason.Owner {
+	index, err := strconv.Atoi(pod.Labels[appsv1.PodIndexLabel])
+	if err != nil || set.Spec.Replicas == nil {
+		return reason.Owner{}
+	}
+	if set.Spec.Ordinals != nil {
+		index -= int(set.Spec.Ordinals.Start)
+	}
+	if index >= 0 && index < int(*set.Spec.Replicas) {
+		return reason.Owner{Revision: anotherRevision}
+	}
+	return reason.Owner{Revision: pod.Labels[appsv1.StatefulSetRevisionLabel]}
+}
+
+// daemonSet compares the generation of the template that the pod was made from with the DaemonSet's.
+func daemonSet(pod *corev1.Pod, set *appsv1.DaemonSet) reason.Owner {
+	const label = "pod-template-generation"
+	wanted, known := set.Annotations[appsv1.DeprecatedTemplateGeneration]
+	switch {
+	case !known || pod.Labels[label] == "":
+		return reason.Owner{}
+	case pod.Labels[label] == wanted:
+		return reason.Owner{Revision: pod.Labels[appsv1.DefaultDaemonSetUniqueLabelKey]}
+	default:
+		return reason.Owner{Revision: anotherRevision}
+	}
+}
+
+// endings are the conditions of a Job that is over, or is certain how it ends: then its pods are deleted already.
+var endings = []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
+
+func jobOf(job *batchv1.Job) reason.Owner {
+	return reason.Owner{
+		Suspended: job.Spec.Suspend != nil && *job.Spec.Suspend,
+		Finished: slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return c.Status == corev1.ConditionTrue && slices.Contains(endings, c.Type)
+		}),
+	}
+}

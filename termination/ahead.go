@@ -88,19 +88,15 @@ func pointer(key string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
-// asStale turns what the API server says of a JSON patch whose test fails into ErrChanged: 422, and no field that is invalid
-// (k8s.io/apiserver v0.37 pkg/endpoints/handlers/patch.go, applyJSPatch).
+// patchFailed is what the API server says of a JSON patch that cannot be applied, and of nothing else: policies and validation
+// that refuse a write say what they refuse (k8s.io/apiserver v0.37 pkg/endpoints/handlers/patch.go, applyJSPatch).
+const patchFailed = "the server rejected our request due to an error in our request"
+
+// asStale turns the answer to a JSON patch whose test fails into ErrChanged.
 func asStale(err error) error {
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity {
+	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity || status.Status().Message != patchFailed {
 		return err
-	}
-	if d := status.Status().Details; d != nil {
-		for _, c := range d.Causes {
-			if c.Field != "" {
-				return err
-			}
-		}
 	}
 	return fmt.Errorf("%w (%w)", ErrChanged, err)
 }

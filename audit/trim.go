@@ -13,54 +13,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// TrimPods makes a cache keep of a Pod only what Epitaph reads: who it is, the annotations that hold its reason and those that
-// are named besides, where it runs or waits to run, who owns it, and how it ends. BenchmarkCachedPods says what a thousand of
-// them take.
-func TrimPods(keys reason.KeySet, also ...string) toolscache.TransformFunc {
-	kept := append([]string{keys.Pod.Reason, keys.Pod.Code, keys.Pod.By, corev1.MirrorPodAnnotationKey}, also...)
-	return func(o any) (any, error) {
-		if pod, ok := o.(*corev1.Pod); ok {
-			return trimPod(pod, kept), nil
-		}
-		return o, nil
-	}
-}
-
-// trimPod copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
-func trimPod(p *corev1.Pod, kept []string) *corev1.Pod {
-	return &corev1.Pod{
-		TypeMeta:   p.TypeMeta,
-		ObjectMeta: trimMeta(&p.ObjectMeta, kept),
-		Spec: corev1.PodSpec{
-			NodeName:                      shared(p.Spec.NodeName),
-			Priority:                      p.Spec.Priority,
-			PreemptionPolicy:              p.Spec.PreemptionPolicy,
-			SchedulingGates:               p.Spec.SchedulingGates,
-			SchedulingGroup:               p.Spec.SchedulingGroup,
-			TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
-		},
-		Status: corev1.PodStatus{
-			Phase:             corev1.PodPhase(shared(string(p.Status.Phase))),
-			Reason:            shared(p.Status.Reason),
-			Message:           p.Status.Message,
-			NominatedNodeName: shared(p.Status.NominatedNodeName),
-			Conditions:        disruptions(p.Status.Conditions),
-		},
-	}
-}
-
-// disruptions keeps the conditions that say why a pod goes (the second is Kueue's); a pod that lives has none, and no list
-// either.
-func disruptions(all []corev1.PodCondition) []corev1.PodCondition {
-	var kept []corev1.PodCondition
-	for _, c := range all {
-		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" {
-			kept = append(kept, c)
-		}
-	}
-	return kept
-}
-
 // TrimNodes makes a cache keep of a Node only what Epitaph reads: its annotations of ours, its conditions and taints, its
 // addresses and its boot. The list of its images, the larger half of most Nodes, is not among it.
 func TrimNodes(keys reason.KeySet, also ...string) toolscache.TransformFunc {

@@ -26,6 +26,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/podcache"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -114,8 +115,9 @@ func cacheOptions(c config.Config) cache.Options {
 	keys := c.Annotations
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
+		NewInformer:      podcache.NewInformer(keys.Pod.Reason, keys.Pod.Code, keys.Pod.By, corev1.MirrorPodAnnotationKey, termination.WrittenKey),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:            {Transform: audit.TrimPods(keys, termination.WrittenKey), SyncPeriod: &c.GC.Resync.Duration},
+			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
 		},

@@ -1,0 +1,81 @@
+package podcache
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
+)
+
+// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records, with the annotations that are
+// kept; all other informers are client-go's.
+func NewInformer(kept ...string) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
+	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+		if _, ok := example.(*corev1.Pod); !ok {
+			return toolscache.NewSharedIndexInformer(lw, example, resync, indexers)
+		}
+		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)), kept}
+		// It fails once the informer runs, and this one does not.
+		_ = i.SetTransform(nil)
+		return i
+	}
+}
+
+// An informer of pods has records inside and shows pods outside.
+type informer struct {
+	toolscache.SharedIndexInformer
+	kept []string
+}
+
+// SetTransform has every pod pass the given function before a record is made of it.
+func (i *informer) SetTransform(first toolscache.TransformFunc) error {
+	return i.SharedIndexInformer.SetTransform(func(o any) (any, error) {
+		if first != nil {
+			var err error
+			if o, err = first(o); err != nil {
+				return nil, err
+			}
+		}
+		if pod, ok := o.(*corev1.Pod); ok {
+			return compact(pod, i.kept), nil
+		}
+		return o, nil
+	})
+}
+
+func (i *informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.SharedIndexInformer.AddEventHandler(handler{h})
+}
+
+func (i *informer) AddEventHandlerWithResyncPeriod(h toolscache.ResourceEventHandler, resync time.Duration) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.SharedIndexInformer.AddEventHandlerWithResyncPeriod(handler{h}, resync)
+}
+
+func (i *informer) AddEventHandlerWithOptions(h toolscache.ResourceEventHandler, options toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.SharedIndexInformer.AddEventHandlerWithOptions(handler{h}, options)
+}
+
+func (i *informer) AddIndexers(indexers toolscache.Indexers) error {
+	return i.SharedIndexInformer.AddIndexers(reading(indexers))
+}
+
+func (i *informer) GetIndexer() toolscache.Indexer {
+	return indexer{i.SharedIndexInformer.GetIndexer()}
+}
+
+func (i *informer) GetStore() toolscache.Store { return i.GetIndexer() }
+
+// A handler is told of pods where its informer tells of records. Records wait in the informer's queues; pods live as long as
+// the handler looks at them.
+type handler struct {
+	toolscache.ResourceEventHandler
+}
+
+func (h handler) OnAdd(o any, initial bool) { h.ResourceEventHandler.OnAdd(expanded(o), initial) }
+
+func (h handler) OnUpdate(before, after any) {
+	h.ResourceEventHandler.OnUpdate(expanded(before), expanded(after))
+}
+
+func (h handler) OnDelete(o any) { h.ResourceEventHandler.OnDelete(expanded(o)) }

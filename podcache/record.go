@@ -1,0 +1,94 @@
+package podcache
+
+import (
+	"unique"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A record is what is kept of a pod. It is never changed: informers hand it to several goroutines.
+type record struct {
+	name       string
+	uid        [16]byte
+	version    uint64
+	generation int64
+	created    int64 // seconds since 1970, which is as fine as the API has it
+	node       unique.Handle[string]
+	common     unique.Handle[common]
+	rare       *rare
+}
+
+// common is what the pods of one owner share; all of them have the same copy.
+type common struct {
+	metav1.TypeMeta
+	namespace  string
+	owner      owner
+	phase      corev1.PodPhase
+	priority   optional[int32]
+	preemption optional[corev1.PreemptionPolicy]
+	grace      optional[int64]
+}
+
+// owner is the one owner that most pods have.
+type owner struct {
+	apiVersion, kind, name string
+	uid                    types.UID
+	controller, blocks     optional[bool]
+}
+
+// rare is what most living pods have nothing of.
+type rare struct {
+	uid           types.UID // where it is no UUID, or zero
+	version       string    // where it is no number, or zero
+	annotations   map[string]string
+	owners        []metav1.OwnerReference // where there are several
+	finalizers    []string
+	deleted       *metav1.Time
+	deletionGrace *int64
+	gates         []corev1.PodSchedulingGate
+	group         *corev1.PodSchedulingGroup
+	reason        string
+	message       string
+	nominated     string
+	conditions    []corev1.PodCondition
+}
+
+// optional is a pointer that can be compared by what it points to.
+type optional[T comparable] struct {
+	value T
+	set   bool
+}
+
+func optionalOf[T comparable](p *T) optional[T] {
+	if p == nil {
+		return optional[T]{}
+	}
+	return optional[T]{*p, true}
+}
+
+func (o optional[T]) pointer() *T {
+	if !o.set {
+		return nil
+	}
+	return &o.value
+}
+
+// GetObjectMeta tells an informer what it tells objects and their versions apart by.
+func (r *record) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{
+		Name: r.name, Namespace: r.common.Value().namespace, UID: r.podUID(), ResourceVersion: r.resourceVersion(),
+	}
+}
+
+// GetObjectKind and DeepCopyObject make a runtime.Object of the record: client-go's mutation detector copies what is cached.
+func (r *record) GetObjectKind() schema.ObjectKind {
+	kind := r.common.Value().TypeMeta
+	return &kind
+}
+
+// DeepCopyObject returns the record itself, as nobody changes it.
+func (r *record) DeepCopyObject() runtime.Object { return r }

@@ -45,6 +45,9 @@ type NodeSpec struct {
 	CPU, Memory string
 	// Labels are added to those that every node has.
 	Labels map[string]string
+	// Address is that of a machine which is the node, and whose own user space answers there; one of this machine, where the
+	// sandbox answers, if it is not set.
+	Address netip.Addr
 }
 
 // A Node is a node of the sandbox, whether its kubelet lives or not.
@@ -58,7 +61,8 @@ type Node struct {
 type node struct {
 	name, bootID string
 	address      netip.Addr
-	// hold keeps the address ours while the kubelet is dead, against other sandboxes of this machine.
+	// hold keeps the address ours while the kubelet is dead, against other sandboxes of this machine; nil where the address
+	// is another machine's.
 	hold net.PacketConn
 	// kubelet is nil when it is dead.
 	kubelet *userSpace
@@ -68,7 +72,9 @@ func (n *node) release() {
 	if n.kubelet != nil {
 		n.kubelet.close()
 	}
-	_ = n.hold.Close()
+	if n.hold != nil {
+		_ = n.hold.Close()
+	}
 }
 
 // Nodes are the nodes that were made, in that order, gone ones included.
@@ -196,11 +202,13 @@ func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	defer s.mu.Unlock()
 	n := s.find(spec.Name)
 	if n == nil {
-		address, hold, err := freeAddress(nodeNetwork)
-		if err != nil {
-			return Node{}, err
+		n = &node{name: spec.Name, address: spec.Address}
+		if !spec.Address.IsValid() {
+			var err error
+			if n.address, n.hold, err = freeAddress(nodeNetwork); err != nil {
+				return Node{}, err
+			}
 		}
-		n = &node{name: spec.Name, address: address, hold: hold}
 		s.nodes = append(s.nodes, n)
 	}
 	n.bootID = string(uuid.NewUUID())
@@ -218,7 +226,7 @@ func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 }
 
 func (s *Sandbox) boot(n *node) error {
-	if n.kubelet != nil {
+	if n.kubelet != nil || n.hold == nil {
 		return nil
 	}
 	kubelet, err := s.openUserSpace(n)

@@ -104,6 +104,33 @@ func TestAPodKeepsTheReasonItHas(t *testing.T) {
 	})
 }
 
+// A pod that had finished before the panic did not die of it.
+func TestAFinishedPodDidNotDieOfThePanic(t *testing.T) {
+	t.Parallel()
+	for phase, want := range map[corev1.PodPhase]reason.Code{
+		corev1.PodSucceeded: "AlreadyEnded", corev1.PodFailed: "AlreadyEnded", corev1.PodRunning: "KernelPanic", corev1.PodPending: "KernelPanic",
+	} {
+		t.Run(string(phase), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node, pod := aNode("n1", "10.0.0.1"), aPod("a", "n1")
+				pod.Status.Phase = phase
+				pod.Finalizers = []string{"test/hold"}
+				c := aCluster(t, node, pod)
+				u, _ := c.aReplica(t, node.UID)
+				hears(t.Context(), u, aDeath(node))
+				if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+					t.Fatal(err)
+				}
+				r, err := reason.DefaultKeys().Pod.Read(pod.Annotations)
+				if err != nil || r.Code != want || r.By != "epitaph/netconsole" {
+					t.Errorf("reason %+v (%v), want %s by epitaph/netconsole", r, err, want)
+				}
+			})
+		})
+	}
+}
+
 // Whichever write a replica dies before, another one finishes the work.
 func TestAnyReplicaFinishes(t *testing.T) {
 	t.Parallel()

@@ -65,12 +65,25 @@ func (b *burial) terminateAll(ctx context.Context, pods []corev1.Pod, done map[t
 func (b *burial) terminatePod(ctx context.Context, pod *corev1.Pod) error {
 	r, err := b.keys.Pod.Read(pod.Annotations)
 	if err != nil {
-		r = reason.ForPodsOf(b.node, b.reason())
+		r = b.reasonFor(pod)
 	}
 	if err := b.terminator.TerminatePod(ctx, pod, completed(r)); !errors.Is(err, termination.ErrGone) {
 		return err
 	}
 	return nil
+}
+
+// reasonFor is the kernel's panic, but for a pod that had finished before: that did not die of it, and what is left of it is
+// what a collector finds of a pod whose node is gone.
+func (b *burial) reasonFor(pod *corev1.Pod) reason.Reason {
+	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		return reason.ForPodsOf(b.node, b.reason())
+	}
+	f := reason.Facts{Now: b.clock.Now(), Pod: pod, NodeGone: true, Remover: reason.Remover{User: Who, Actor: reason.PodGC}}
+	if r, ok := (reason.Inferrer{Keys: b.keys}).Infer(f); ok {
+		return r
+	}
+	return f.Unknown()
 }
 
 // completed adds what somebody who wrote only the words has left out: they are a request, and we are who carries it out.

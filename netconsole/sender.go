@@ -12,7 +12,7 @@ import (
 )
 
 // A sender is a node that may speak to us, and what it said lately. Its stream takes memory with the first datagram: for
-// 5,000 nodes at most 5,000 times wire.MaxStreamBytes (22 KiB), and a third of that as long as nobody sends fragments.
+// 5,000 nodes at most 5,000 times wire.MaxStreamBytes (11 KiB), and three fifths of that as long as nobody sends fragments.
 type sender struct {
 	name string
 	uid  types.UID

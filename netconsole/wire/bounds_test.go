@@ -5,6 +5,7 @@ package wire
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,14 +23,14 @@ func kept(s *Stream) int {
 
 func TestStreamIsBounded(t *testing.T) {
 	t.Parallel()
-	if MaxStreamBytes > 16<<10 {
+	if MaxStreamBytes > 64_000_000/5_000 {
 		t.Errorf("MaxStreamBytes is %d: for 5,000 nodes that is more than the documentation says", MaxStreamBytes)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var s Stream
 	now, most := time.Unix(1_800_000_000, 0), 0
 	for n := range 50_000 {
-		total := 1 + random.IntN(10_000)
+		total := 1 + random.IntN(5_000)
 		body := strings.Repeat("x", 1+random.IntN(min(total, 900)))
 		offset := random.IntN(total - len(body) + 1)
 		d := fmt.Sprintf("%d,%d,9,-,ncfrag=%d/%d;%s", random.IntN(9), random.IntN(n+1), offset, total, body)
@@ -50,6 +51,35 @@ func TestStreamIsBounded(t *testing.T) {
 	if got, want := kept(&s), int(unsafe.Sizeof(s))+RingBytes; got != want {
 		t.Errorf("%d bytes are kept after all fragments expired, want %d", got, want)
 	}
+}
+
+// What the runtime really holds for 5,000 senders that each have a message pending, after many that were given up.
+func TestFiveThousandSendersStayUnder64MB(t *testing.T) {
+	streams, now := make([]Stream, 5_000), time.Unix(1_800_000_000, 0)
+	before := heap()
+	for n := range streams {
+		streams[n].Push([]byte("6,1,9,-;a line\n"), now)
+		for seq := range 4 {
+			streams[n].Push(fmt.Appendf(nil, "6,%d,9,-,ncfrag=0/%d;x", seq, maxMessageBytes), now)
+		}
+	}
+	held := heap() - before + uint64(len(streams))*uint64(unsafe.Sizeof(Stream{}))
+	if held > 64_000_000 {
+		t.Errorf("5,000 senders hold %d bytes, want 64 MB at most", held)
+	}
+	if held < 5_000*(RingBytes+maxMessageBytes) {
+		t.Errorf("5,000 senders hold %d bytes: the flood did not reach their fragments", held)
+	}
+	t.Logf("5,000 senders hold %d bytes; MaxStreamBytes is %d", held, MaxStreamBytes)
+	runtime.KeepAlive(streams)
+}
+
+// heap is what is reachable.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestSilentStreamKeepsNothing(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 
 const (
 	// maxMessageBytes bounds a message that is put together, and all such messages of a sender. printk stores 1 KiB of text
-	// at most, which escapes can make 4 KiB, and a target's userdata adds 16 values of 256 bytes; the 256 values of
-	// Linux 7.3 are more than we want.
-	maxMessageBytes = 8 << 10
+	// at most, and the rest is room for escapes and for a dozen values of userdata of 256 bytes. More is possible, but
+	// nothing is lost with it but the userdata: a panic is reported at its first fragment, however long the whole is.
+	maxMessageBytes = 4 << 10
 	// maxMessages are put together at a time. A kernel sends the fragments of one message in a row, so a second one means
 	// that fragments overtook each other or were lost.
 	maxMessages = 2

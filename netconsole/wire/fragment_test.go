@@ -48,7 +48,7 @@ func TestFragments(t *testing.T) {
 		"overlaps the one behind":   {[]step{{two, fragment, 0}, {`6,7,9,-,ncfrag=0/17;a\x0a`, wire.OutcomeConflict, 0}}, ""},
 		"lies within":               {[]step{{three, fragment, 0}, {"6,7,9,-,ncfrag=8/17;k", wire.OutcomeConflict, 0}}, ""},
 		"lies around":               {[]step{{two, fragment, 0}, {`6,7,9,-,ncfrag=0/17;a\x0ab` + "\n ", wire.OutcomeConflict, 0}}, ""},
-		"more than is put together": {[]step{{"6,7,9,-,ncfrag=0/8193;x", wire.OutcomeTooLong, 0}}, ""},
+		"more than is put together": {[]step{{"6,7,9,-,ncfrag=0/4097;x", wire.OutcomeTooLong, 0}}, ""},
 		"of two messages": {
 			[]step{{one, fragment, 0}, {"6,8,9,-,ncfrag=0/4;ab", fragment, 0}, {two, fragment, 0}, {three, line, 0}, {"6,8,9,-,ncfrag=2/4;c\n", line, 0}}, "a\nb w",
 		},

@@ -7,7 +7,7 @@ import (
 )
 
 // MaxStreamBytes bounds what one stream keeps: itself, its ring, and the messages that it puts together. For 5,000 nodes
-// it is 72 MiB at the very worst, when each of them has half a message of 8 KiB pending, and 32 MiB otherwise.
+// it is 53 MiB at the very worst, when each of them has messages of 4 KiB pending, and 32 MiB otherwise.
 const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + RingBytes + maxReassemblerBytes
 
 // A Stream is what one sender has sent. The zero value is ready. It is not safe for concurrent use.

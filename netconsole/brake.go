@@ -10,7 +10,8 @@ import (
 )
 
 // A brake limits how many nodes may be declared dead within a window. It counts the deaths that this replica declares and
-// those that it sees others declare, so that a restart or a second replica does not double the limit.
+// those that it sees others declare on the Nodes. It is no lock: replicas that judge at the same moment do not see each other's
+// intents yet, so each of them may admit as many; and after a restart the Nodes that are gone already are not counted.
 type brake struct {
 	config config.Brake
 

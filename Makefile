@@ -23,7 +23,7 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane test-kernel ## run every test
+test: test-unit test-controlplane ## run every test
 	@echo "all tests passed"
 
 .PHONY: test-unit
@@ -33,10 +33,6 @@ test-unit: ## unit tests, with the race detector
 .PHONY: test-controlplane
 test-controlplane: controlplane ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
-
-.PHONY: test-kernel
-test-kernel: controlplane ## tests with a real Linux kernel that panics in QEMU
-	@$(call timed,kernel tests,$(GO) test -count=1 -timeout=20m -v ./test/kernel)
 
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m

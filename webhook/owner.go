@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -48,6 +49,9 @@ func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) {
 	}
 }
 
+// errUnread says that nothing is known of owners of that kind.
+var errUnread = errors.New("owners of this kind are not looked at")
+
 // ownerOf reads the owner. One that is gone, or has a namesake, is deleted.
 func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.OwnerReference) (reason.Owner, error) {
 	var object client.Object
@@ -66,7 +70,7 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 		job := &batchv1.Job{}
 		object, read = job, func() (reason.Owner, error) { return jobOf(job), nil }
 	default:
-		return reason.Owner{}, nil
+		return reason.Owner{}, errUnread
 	}
 	err := h.live.Get(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: ref.Name}, object)
 	if apierrors.IsNotFound(err) || err == nil && object.GetUID() != ref.UID {

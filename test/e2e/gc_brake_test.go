@@ -23,7 +23,7 @@ var obituaries = schema.GroupVersionResource{Group: "epitaph-k8s.io", Version: "
 // braked holds when three nodes, and more than 40 percent, are gone.
 func braked(c *config.Config) {
 	quick(c)
-	c.GC.Brake.MinNodes, c.GC.Brake.MaxPercent = 3, 40
+	c.GC.Brake.Enabled, c.GC.Brake.MinNodes, c.GC.Brake.MaxPercent = true, 3, 40
 }
 
 func TestBrake(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -92,11 +93,11 @@ func TestConcurrentDeletesOfOnePod(t *testing.T) {
 func TestNoRoomForAReason(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	client, warned := shared.warned(t, runner)
+	deleter, warned := shared.warned(t, runner)
 	shared.pod(t, ns, node, "a", func(p *corev1.Pod) {
 		p.Annotations = map[string]string{"example.com/all-there-is": strings.Repeat("x", 256<<10-len("example.com/all-there-is"))}
 	})
-	if err := client.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("the delete ended with %v, want it allowed", err)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
@@ -112,7 +113,7 @@ func TestNoRoomForAReason(t *testing.T) {
 func TestOurWriteIsRefused(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	client, warned := shared.warned(t, runner)
+	deleter, warned := shared.warned(t, runner)
 	shared.pod(t, ns, node, "a")
 	shared.refuse(t, ns, admissionregistrationv1.Update, "pods/status", "!request.userInfo.username.contains('epitaph')")
 	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
@@ -121,7 +122,7 @@ func TestOurWriteIsRefused(t *testing.T) {
 			Patch(ctx, "a", types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err), nil
 	})
-	if err := client.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("the delete ended with %v, want it allowed", err)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
@@ -177,7 +178,8 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 	if err != nil || p.DeletionGracePeriodSeconds == nil || *p.DeletionGracePeriodSeconds != 0 {
 		t.Fatalf("there is no pod in its last step: %v, %v", p, err)
 	}
-	if err := shared.as(t, "undertaker").CoreV1().Pods(ns).Delete(t.Context(), "a", force); err != nil {
+	// Its kubelet may be quicker: its report of the pod's status is such a write.
+	if err := shared.as(t, "undertaker").CoreV1().Pods(ns).Delete(t.Context(), "a", force); client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/a", unexplained)

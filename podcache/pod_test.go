@@ -162,7 +162,7 @@ func TestKeptPodTellsTheSame(t *testing.T) {
 			whole := wholePod(1)
 			tc.change(whole)
 			infer := func(p *corev1.Pod) reason.Reason {
-				r, _ := inferrer.Infer(reason.Facts{Now: noon.Time.Add(time.Second), Pod: p, Remover: reason.Remover{User: "x", Actor: tc.actor}})
+				r, _ := inferrer.Infer(reason.Facts{Now: noon.Add(time.Second), Pod: p, Remover: reason.Remover{User: "x", Actor: tc.actor}})
 				return r
 			}
 			got, want := infer(compact(whole, []string{keys.Pod.Reason, keys.Pod.Code, keys.Pod.By}).expand()), infer(whole)

@@ -72,8 +72,8 @@ func (s *Stream) announce(e *Event, now time.Time) {
 	if e.Mixed && e.Order == OrderFirst {
 		e.Outcome = OutcomeCandidate
 	}
+	s.ring.Hold(now) // first: a ring that is held for an earlier, perhaps forged, panic may have no room left
 	s.ring.Add(e.Record.Text(), now)
-	s.ring.Hold(now)
 	if e.Record.Total != 0 {
 		if whole, done, _ := s.fragments.push(&e.Record, true, now); done {
 			e.Record = whole.record()
@@ -118,13 +118,16 @@ func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 		return Event{Outcome: OutcomeMalformed}
 	}
 	s.plain = true
+	text, candidate := resembles(datagram)
+	if candidate {
+		s.ring.Hold(now)
+	}
 	for rest := datagram; len(rest) > 0; {
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte{'\n'})
 		s.ring.Add(line, now)
 	}
-	if text, ok := resembles(datagram); ok {
-		s.ring.Hold(now)
+	if candidate {
 		return Event{Outcome: OutcomeCandidate, Line: string(bytes.TrimPrefix(text, announcement))}
 	}
 	return Event{Outcome: OutcomeLine}

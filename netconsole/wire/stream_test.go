@@ -172,6 +172,33 @@ func TestStreamHoldsThePanic(t *testing.T) {
 	}
 }
 
+// A forged panic, after which the node talked on, must not keep the genuine one's own line out of its text.
+func TestStreamHoldsALaterPanicToo(t *testing.T) {
+	t.Parallel()
+	extended, plain := "0,%d,9100000,-;Kernel panic - not syncing: %s\n", "[    %d.100000] Kernel panic - not syncing: %s\n"
+	for name, formats := range map[string]struct{ forged, genuine string }{
+		"both extended":     {extended, extended},
+		"both plain":        {plain, plain},
+		"extended to plain": {extended, plain},
+		"plain to extended": {plain, extended},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s wire.Stream
+			s.Push(fmt.Appendf(nil, formats.forged, 1, "forged"), noon)
+			for n := range 1000 {
+				s.Push(fmt.Appendf(nil, "6,%d,%d,-;a living node's line\n", 10+n, 9100000+n), noon)
+			}
+			s.Push(fmt.Appendf(nil, formats.genuine, 2000, "genuine"), noon.Add(time.Minute))
+			s.Push([]byte("4,2001,9200000,-;Call Trace:\n"), noon.Add(time.Minute))
+			lines := s.Lines()
+			if len(lines) < 2 || !strings.HasSuffix(lines[len(lines)-2], "genuine") || lines[len(lines)-1] != "Call Trace:" {
+				t.Errorf("the genuine panic and what follows are not the last lines:\n%s", strings.Join(lines, "\n"))
+			}
+		})
+	}
+}
+
 func TestOutcomesHaveNames(t *testing.T) {
 	t.Parallel()
 	want := []string{

@@ -39,7 +39,7 @@ FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) \
-	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole,FuzzTake))
+	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake))
 
 .PHONY: bench
 bench: bench-webhook bench-gc bench-netconsole bench-scale ## every benchmark, one after another

@@ -128,6 +128,41 @@ func TestListReplacesTheDefault(t *testing.T) {
 	}
 }
 
+// What stands before the first document is no document; whatever follows it is one that would be passed over in silence.
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	const several = "the file holds more than one document: keep one, without --- after its start"
+	tests := map[string]struct{ file, err string }{
+		"a comment before the marker":      {file: "# ours\n\n---\ngc: {}\n"},
+		"a directive before the marker":    {file: "%YAML 1.1\n---\ngc: {}\n"},
+		"a document on the marker's line":  {file: "--- {gc: {}}\n"},
+		"a second one":                     {file: "gc: {}\n---\ngc: {}\n", err: several},
+		"a second one, blanks behind it":   {file: "gc: {}\n--- \t\r\ngc: {}\n", err: several},
+		"a second one on its line":         {file: "gc: {}\n--- {gc: {}}\n", err: several},
+		"two markers":                      {file: "---\n---\ngc: {}\n", err: several},
+		"two markers, a comment after one": {file: "--- # ours\n---\ngc: {}\n", err: several},
+	}
+	for name, tt := range tests {
+		if _, err := config.Parse([]byte(tt.file)); (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+			t.Errorf("%s: Parse = %v, want %q", name, err, tt.err)
+		}
+	}
+}
+
+// The bounds themselves are allowed, and a number of Kubernetes' own client may be a fraction.
+func TestBoundsAreAllowed(t *testing.T) {
+	t.Parallel()
+	got, err := config.Parse([]byte("webhook: {timeout: 30s}\ngc: {quarantine: 1s, workers: 256}\nclient: {qps: 12.5}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Webhook.Timeout.Duration, want.GC.Quarantine.Duration, want.GC.Workers, want.Client.QPS = 30*time.Second, time.Second, 256, 12.5
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestLoadFromNowhere(t *testing.T) {
 	t.Parallel()
 	const want = "read the configuration: stat testdata/nowhere.yaml: no such file or directory: name an existing file with --config"

@@ -17,6 +17,7 @@ func TestActorOf(t *testing.T) {
 		"of another kube-system":              {"system:serviceaccount:tenant:replicaset-controller", nil, ServiceAccount},
 		"a node":                              {"system:node:n1", []string{"system:nodes"}, Kubelet},
 		"a node's name without its group":     {"system:node:n1", []string{"system:authenticated"}, ControlPlane},
+		"a group of nodes without the name":   {"intruder", []string{"system:nodes"}, Person},
 		"the API server itself":               {"system:apiserver", []string{"system:masters"}, ControlPlane},
 		"the scheduler":                       {"system:kube-scheduler", nil, Scheduler},
 		"all controllers under one name":      {"system:kube-controller-manager", nil, ControllerManager},

@@ -64,6 +64,9 @@ func TestEvidenceOn(t *testing.T) {
 	if _, err := EvidenceOn(with("[")); err == nil || err.Error() != broken {
 		t.Errorf("broken evidence = %v, want %s", err, broken)
 	}
+	if _, err := EvidenceOn(with("[]" + strings.Repeat(" ", 16382))); err != nil {
+		t.Errorf("as much evidence as is read = %v", err)
+	}
 	const large = "annotation epitaph-k8s.io/evidence of node n1 has 16385 bytes, at most 16384 are read"
 	if _, err := EvidenceOn(with(strings.Repeat(" ", 16385))); err == nil || err.Error() != large {
 		t.Errorf("too much evidence = %v, want %s", err, large)

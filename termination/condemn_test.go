@@ -95,6 +95,31 @@ func TestTestifyWritesOnce(t *testing.T) {
 	}
 }
 
+// Only the very same finding of the same boot is the same evidence.
+func TestTestifyAddsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
+	for name, change := range map[string]func(*reason.Evidence){
+		"another kind":   func(e *reason.Evidence) { e.What = reason.EvidenceHardware },
+		"another detail": func(e *reason.Evidence) { e.Detail = "BUG" },
+		"another boot":   func(e *reason.Evidence) { e.BootID = "b2" },
+	} {
+		term, w := terminator()
+		e := panicked
+		change(&e)
+		node := aNode(map[string]string{reason.EvidenceKey: known})
+		if err := term.Testify(t.Context(), node, e); err != nil || len(w.sent) != 1 {
+			t.Errorf("%s: Testify = %v, sent %q", name, err, w.sent)
+			continue
+		}
+		node.Annotations = annotationsSent(t, w.sent[0])
+		all, err := reason.EvidenceOn(node)
+		if diff := cmp.Diff([]reason.Evidence{panicked, e}, all); err != nil || diff != "" {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
+		}
+	}
+}
+
 // However much is testified, in whatever characters, what is written can be read again.
 func TestTestifyStaysReadable(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,8 @@ type Inferrer struct {
 }
 
 // Infer returns why the object goes, as far as the facts tell, and whether they do. The first of these that knows wins:
-// a reason that is on the object already, or on the eviction; what the pod says of itself; what its node says; who removes it.
+// a reason that is on the object already; the words on an eviction, where the pod has not ended and its node has no trouble;
+// what the pod says of itself; what its node says; who removes it.
 func (i Inferrer) Infer(f Facts) (Reason, bool) { return i.infer(rules, f) }
 
 func (i Inferrer) infer(by ruleset, f Facts) (Reason, bool) {

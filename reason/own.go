@@ -36,7 +36,8 @@ func codeOf(s Subject, t Text) Code {
 	return UserRequest
 }
 
-// requesterSays adopts what the requester of an eviction wrote on it.
+// requesterSays adopts what the requester of an eviction wrote on it, unless the pod had ended before or its node's own
+// trouble is why it has to go: who drains a node because its disk failed does not always say so.
 func (n inference) requesterSays() (Reason, bool) {
 	if !n.Remover.Evicts || Clean(n.Remover.Says) == "" {
 		return Reason{}, false
@@ -44,6 +45,12 @@ func (n inference) requesterSays() (Reason, bool) {
 	by := n.Remover.User
 	if n.Remover.For != "" {
 		by += " for " + n.Remover.For
+	}
+	if finished(n.Pod) {
+		return Reason{}, false
+	}
+	if _, ok := n.nodeSays(); ok {
+		return Reason{}, false
 	}
 	return always(n.evictedBy(by, "by "+by+": "+n.Remover.Says))
 }

@@ -37,7 +37,7 @@ var podRemovers = map[Actor]rule{
 func (n inference) removerSays() (Reason, bool) {
 	if n.Remover.Evicts {
 		if finished(n.Pod) {
-			return n.alreadyEnded("evicted by " + n.Remover.User)
+			return n.alreadyEnded(joined("evicted by "+n.Remover.User, string(Clean(n.Remover.Says))))
 		}
 		return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
 	}

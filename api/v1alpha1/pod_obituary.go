@@ -1,0 +1,151 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A PodObituary says what a Pod died of and how far it had come, after the Pod is gone.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,shortName=podobit,categories=epitaph
+// +kubebuilder:selectablefield:JSONPath=`.spec.podName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.code`
+// +kubebuilder:selectablefield:JSONPath=`.spec.class`
+// +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.podName`
+// +kubebuilder:printcolumn:name="Code",type=string,JSONPath=`.spec.code`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owners[0].name`
+// +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`,priority=1
+// +kubebuilder:printcolumn:name="Left",type=date,JSONPath=`.spec.left`
+type PodObituary struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec PodObituarySpec `json:"spec"`
+}
+
+// PodObituarySpec is what is known about the end of one Pod.
+type PodObituarySpec struct {
+	// PodName is the name the Pod had; another Pod may have it by now.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName"`
+	// PodUID tells the Pods of one name apart.
+	PodUID types.UID `json:"podUID"`
+	// NodeName is the node the Pod was bound to; empty where it was never bound.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
+	// NodeObituary is the name of the NodeObituary of the node that took the Pod with it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	NodeObituary string `json:"nodeObituary,omitempty"`
+	// Owners are the controllers the Pod belonged to, the nearest first: Job before CronJob, ReplicaSet before Deployment.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Owners []Owner `json:"owners,omitempty"`
+
+	// Code names the cause in one word.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Code string `json:"code"`
+	// Class is what the cause means: disruption, routine or unexplained.
+	// +kubebuilder:validation:Enum=disruption;routine;unexplained
+	Class string `json:"class"`
+	// Reason is the sentence the Pod left with; empty where it left without one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// By is who or what terminated the Pod.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	By string `json:"by,omitempty"`
+
+	// Phase is the Pod's last phase.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Phase string `json:"phase,omitempty"`
+	// Created is when the Pod was created.
+	Created metav1.Time `json:"created"`
+	// Condemned is when the deletion was asked for; absent where the Pod vanished at once.
+	// +optional
+	Condemned *metav1.Time `json:"condemned,omitempty"`
+	// Left is when the Pod was gone, as the recorder saw it.
+	Left metav1.Time `json:"left"`
+	// Containers are the last known states, init containers first.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Containers []ContainerEnd `json:"containers,omitempty"`
+	// ContainersOmitted is how many containers found no room in the list.
+	// +optional
+	ContainersOmitted int32 `json:"containersOmitted,omitempty"`
+}
+
+// Owner is a controller that a Pod belonged to.
+type Owner struct {
+	// Kind of the owner, such as Job.
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// Name of the owner, in the Pod's namespace.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// UID of the owner.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+}
+
+// ContainerState is how far a container had come.
+//
+// +kubebuilder:validation:Enum=NeverStarted;Running;Exited
+type ContainerState string
+
+// The last known states of a container.
+const (
+	// NeverStarted: the container's process never ran.
+	NeverStarted ContainerState = "NeverStarted"
+	// Running: the process ran when it was last heard of; nobody saw it end.
+	Running ContainerState = "Running"
+	// Exited: the process ended, and its exit code is known.
+	Exited ContainerState = "Exited"
+)
+
+// ContainerEnd is the last that is known of one container.
+type ContainerEnd struct {
+	// Name of the container.
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// Init is set for init containers.
+	// +optional
+	Init bool `json:"init,omitempty"`
+	// State is the last known state.
+	State ContainerState `json:"state"`
+	// ExitCode of the last run; set when State is Exited.
+	// +optional
+	ExitCode *int32 `json:"exitCode,omitempty"`
+	// Why the container waits or ended, in the kubelet's word: OOMKilled, ImagePullBackOff, Completed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Why string `json:"why,omitempty"`
+	// Started is when the last run began.
+	// +optional
+	Started *metav1.Time `json:"started,omitempty"`
+	// Finished is when the last run ended.
+	// +optional
+	Finished *metav1.Time `json:"finished,omitempty"`
+	// Restarts is how often the container was started again.
+	// +optional
+	Restarts int32 `json:"restarts,omitempty"`
+}
+
+// PodObituaryList is a list of obituaries.
+//
+// +kubebuilder:object:root=true
+type PodObituaryList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []PodObituary `json:"items"`
+}

@@ -60,7 +60,13 @@ var rules = map[string]rule{
 		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache"},
 		why:    "how pods are kept is client-go's business alone: what is read of them is an argument",
 	},
-	"audit":      {ours: []string{"reason", "config", "api/v1alpha1"}, why: "the audit watches; it must not be able to terminate"},
+	"audit": {ours: []string{"reason", "config", "api/v1alpha1"}, why: "the audit watches; it must not be able to terminate"},
+	"audit/story": {
+		ours:   []string{"reason", "api/v1alpha1"},
+		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1"},
+		std:    noIO,
+		why:    "what a person is told is a pure function of records: no client, no clock, no terminal",
+	},
 	"webhook":    {ours: edge(), why: "edges do not know each other"},
 	"gc":         {ours: edge(), why: "edges do not know each other"},
 	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},
@@ -137,7 +143,7 @@ func (r rule) allows(imported string) bool {
 // The direct lists cannot see what a dependency drags in: these must not come in at all.
 func TestPureCoreNeedsNoClient(t *testing.T) {
 	t.Parallel()
-	for _, p := range list(t, "./reason", "./netconsole/wire") {
+	for _, p := range list(t, "./reason", "./netconsole/wire", "./audit/story") {
 		for _, dep := range p.Deps {
 			if strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "sigs.k8s.io/controller-runtime") {
 				t.Errorf("%s depends on %s: the pure core must be usable without a cluster", p.ImportPath, dep)
@@ -153,6 +159,7 @@ func TestRulesForbid(t *testing.T) {
 		"the core reads files":         {"reason", "os"},
 		"the parser knows Kubernetes":  {"netconsole/wire", "k8s.io/api/core/v1"},
 		"the audit can terminate":      {"audit", module + "termination"},
+		"a story reads the cluster":    {"audit/story", "sigs.k8s.io/controller-runtime/pkg/client"},
 		"the writer knows an edge":     {"termination", module + "gc"},
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},
 	}

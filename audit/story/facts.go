@@ -1,0 +1,74 @@
+package story
+
+import (
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Facts are what is known of a pod's end.
+type Facts struct {
+	// Pod is the record of the pod.
+	Pod *v1alpha1.PodObituary
+	// Here is set where the pod is still there: the record says how it is now, and Left means nothing yet.
+	Here bool
+	// Node is what the pod's node died of; nil where it did not.
+	Node *v1alpha1.NodeObituary
+	// Job is the Job of the name that the pod's nearest controller has; nil where it could not be read or is gone.
+	Job *batchv1.Job
+	// JobGone is set where there is no Job of that name.
+	JobGone bool
+}
+
+func (f Facts) spec() *v1alpha1.PodObituarySpec { return &f.Pod.Spec }
+
+func (f Facts) code() reason.Code { return reason.Code(f.Pod.Spec.Code) }
+
+// disrupted tells whether it was the platform that ended the pod.
+func (f Facts) disrupted() bool { return f.Pod.Spec.Class == reason.Disruption.String() }
+
+// unheard tells whether the node had fallen silent or out of the cluster without a proof that the machine was off: what ran
+// there may have gone on, or have started, unseen.
+func (f Facts) unheard() bool {
+	return f.spec().NodeName != "" && slices.Contains([]reason.Code{reason.NodeUnreachable, reason.NodeDeleted}, f.code())
+}
+
+// ownJob returns the name of the Job that controls the pod.
+func (f Facts) ownJob() (string, bool) {
+	owners := f.spec().Owners
+	if len(owners) == 0 || owners[0].Kind != "Job" {
+		return "", false
+	}
+	return clean(owners[0].Name), true
+}
+
+// job returns the very Job that the pod belonged to. Another one may have its name by now.
+func (f Facts) job() *batchv1.Job {
+	if _, ok := f.ownJob(); !ok || f.Job == nil {
+		return nil
+	}
+	if uid := f.spec().Owners[0].UID; uid != "" && uid != f.Job.UID {
+		return nil
+	}
+	return f.Job
+}
+
+// clean makes what others wrote fit to be shown.
+func clean(s string) string { return string(reason.Clean(s)) }
+
+const timeFormat = "2006-01-02 15:04:05 UTC"
+
+func at(t metav1.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format(timeFormat)
+}
+
+// clockSkew is how far the clocks of a node and of the API server may be apart.
+const clockSkew = time.Minute

@@ -1,0 +1,72 @@
+package story
+
+import (
+	"fmt"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// OfNode tells the story of a node and of the pods that are on record to have died with it.
+func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
+	s := Story{Title: "Node " + clean(o.Spec.NodeName) + " left at " + at(o.Spec.Left) + "."}
+	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), kernel(o), back(o))
+	s.add(before, evidence(o.Spec.Evidence)...)
+	s.add(itsPods, summaries(pods)...)
+	return s
+}
+
+func meaningOfNode(o *v1alpha1.NodeObituary) string {
+	line := clean(o.Spec.Code)
+	if o.Spec.Class != reason.Disruption.String() {
+		line += unexplained(reason.Code(o.Spec.Code))
+	}
+	if by := clean(o.Spec.By); by != "" {
+		line += ". Terminated by " + by
+	}
+	return line + "."
+}
+
+func kernel(o *v1alpha1.NodeObituary) string {
+	if n := len(o.Spec.KernelLog); n > 0 {
+		return fmt.Sprintf("The last %d lines of its kernel are kept.", n)
+	}
+	return ""
+}
+
+func back(o *v1alpha1.NodeObituary) string {
+	if o.Spec.SucceededBy == "" {
+		return ""
+	}
+	return "A node of the same name has come since."
+}
+
+func evidence(all []v1alpha1.Evidence) []string {
+	var lines []string
+	for _, e := range all {
+		line := at(e.When) + ": " + clean(e.What)
+		if who := clean(e.Who); who != "" {
+			line += " by " + who
+		}
+		if detail := clean(e.Detail); detail != "" {
+			line += " (" + detail + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// maxSummaries bounds the pods that a story lists; more are counted.
+const maxSummaries = 50
+
+func summaries(pods []v1alpha1.PodObituary) []string {
+	var lines []string
+	for n, p := range pods {
+		if n == maxSummaries {
+			return append(lines, fmt.Sprintf("and %d more.", len(pods)-n))
+		}
+		name := clean(p.Namespace) + "/" + clean(p.Spec.PodName)
+		lines = append(lines, at(p.Spec.Left)+": "+name+", "+clean(p.Spec.Code))
+	}
+	return lines
+}

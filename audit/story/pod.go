@@ -1,0 +1,85 @@
+package story
+
+import (
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// OfPod tells the story of a pod.
+func OfPod(f Facts) Story {
+	s := Story{Title: f.title()}
+	s.add(whatHappened, f.sentence(), f.meaning(), f.node())
+	s.add(howFar, f.containers()...)
+	s.add(whoAgain, f.again()...)
+	v := f.verdict()
+	s.Verdict = &v
+	return s
+}
+
+func (f Facts) name() string { return clean(f.Pod.Namespace) + "/" + clean(f.spec().PodName) }
+
+func (f Facts) title() string {
+	switch {
+	case !f.Here:
+		return "Pod " + f.name() + " left at " + at(f.spec().Left) + "."
+	case f.spec().Condemned != nil:
+		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().Condemned) + "."
+	default:
+		return "Pod " + f.name() + " is still there."
+	}
+}
+
+func (f Facts) sentence() string {
+	if text := clean(f.spec().Reason); text != "" {
+		return text
+	}
+	if f.Here && f.spec().Condemned == nil {
+		return "Nothing has been said about its end."
+	}
+	return "Nobody said why."
+}
+
+// meaning explains the code to somebody who sees it for the first time.
+func (f Facts) meaning() string {
+	code := clean(f.spec().Code)
+	if code == "" {
+		return ""
+	}
+	code += f.class()
+	if by := clean(f.spec().By); by != "" {
+		code += ". Terminated by " + by
+	}
+	return code + "."
+}
+
+func (f Facts) class() string {
+	switch {
+	case f.code() == reason.LimitExceeded:
+		return ": its own doing, not the platform's"
+	case f.disrupted():
+		return ": a disruption, which is not the program's fault"
+	case f.spec().Class == reason.Routine.String():
+		return ": a routine removal, as its owner, the cluster or a person intended"
+	default:
+		return unexplained(f.code())
+	}
+}
+
+// unexplained is for deletions that nobody explained, and for codes of other tools, which explain nothing to us.
+func unexplained(c reason.Code) string {
+	if c == reason.Unexplained {
+		return ": a finding, because every deletion should say why"
+	}
+	return ": a code that Epitaph does not know"
+}
+
+func (f Facts) node() string {
+	name := clean(f.spec().NodeName)
+	switch {
+	case name == "":
+		return ""
+	case f.Node == nil:
+		return "It was on node " + name + "."
+	default:
+		return "It was on node " + name + ", which left at " + at(f.Node.Spec.Left) + ": " + clean(f.Node.Spec.Reason)
+	}
+}

@@ -1,0 +1,57 @@
+package story
+
+import (
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// policy returns the first rule of the Job's podFailurePolicy that matches the pod's end, or nil: what the Job's author has said
+// about such an end (kubernetes pkg/controller/job/pod_failure_policy.go).
+func (f Facts) policy() *batchv1.PodFailurePolicyRule {
+	j := f.job()
+	if j == nil || j.Spec.PodFailurePolicy == nil {
+		return nil
+	}
+	for n, r := range j.Spec.PodFailurePolicy.Rules {
+		if r.OnExitCodes != nil && f.exitCodeMatches(r.OnExitCodes) || f.disrupted() && onDisruption(r) {
+			return &j.Spec.PodFailurePolicy.Rules[n]
+		}
+	}
+	return nil
+}
+
+// ignored tells whether the Job controller should not count the pod's end as a failure.
+func (f Facts) ignored() bool {
+	r := f.policy()
+	return r != nil && r.Action == batchv1.PodFailurePolicyActionIgnore
+}
+
+// afterDisruption is what the author has said about pods that are disrupted. Rules about exit codes are about failures of the
+// program's own.
+func (f Facts) afterDisruption() batchv1.PodFailurePolicyAction {
+	if r := f.policy(); r != nil && r.OnExitCodes == nil {
+		return r.Action
+	}
+	return ""
+}
+
+// onDisruption tells whether a rule is for pods with the condition DisruptionTarget, which is set for disruptions and nothing else.
+func onDisruption(r batchv1.PodFailurePolicyRule) bool {
+	return slices.ContainsFunc(r.OnPodConditions, func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {
+		return p.Type == corev1.DisruptionTarget && (p.Status == "" || p.Status == corev1.ConditionTrue)
+	})
+}
+
+func (f Facts) exitCodeMatches(r *batchv1.PodFailurePolicyOnExitCodesRequirement) bool {
+	for _, c := range f.spec().Containers {
+		if !unsuccessful(c) || r.ContainerName != nil && *r.ContainerName != c.Name {
+			continue
+		}
+		if slices.Contains(r.Values, *c.ExitCode) == (r.Operator == batchv1.PodFailurePolicyOnExitCodesOpIn) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,119 @@
+package story
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// progress is how far a pod's program had come.
+type progress uint8
+
+const (
+	// unreported: the record does not say.
+	unreported progress = iota
+	// neverBegan: no container had started.
+	neverBegan
+	// preparing: only init containers had run.
+	preparing
+	// partly: some containers had ended, others had not started.
+	partly
+	// cutOff: a container was running when it was last heard of.
+	cutOff
+	// stopped: all had ended, at least one of them after it may have been told to.
+	stopped
+	// failed: all had ended by themselves, not all with code 0.
+	failed
+	// finished: all had ended by themselves with code 0.
+	finished
+)
+
+// progress is judged by the containers that are the program. Init containers only prepare it.
+func (f Facts) progress() progress {
+	mains := f.mains()
+	switch {
+	case slices.ContainsFunc(mains, runs):
+		return cutOff
+	case f.spec().ContainersOmitted > 0 || slices.ContainsFunc(mains, unclear):
+		return unreported
+	case len(mains) == 0 && f.spec().NodeName == "":
+		return neverBegan
+	case len(mains) == 0:
+		return unreported
+	case !slices.ContainsFunc(mains, began):
+		return f.beforeTheProgram()
+	case slices.ContainsFunc(mains, waits):
+		return partly
+	}
+	return f.ended(mains)
+}
+
+func (f Facts) beforeTheProgram() progress {
+	if slices.ContainsFunc(f.spec().Containers, began) {
+		return preparing
+	}
+	return neverBegan
+}
+
+func (f Facts) ended(mains []v1alpha1.ContainerEnd) progress {
+	switch {
+	case slices.ContainsFunc(mains, f.toldToStop):
+		return stopped
+	case slices.ContainsFunc(mains, unsuccessful):
+		return failed
+	default:
+		return finished
+	}
+}
+
+func (f Facts) mains() []v1alpha1.ContainerEnd {
+	return slices.DeleteFunc(slices.Clone(f.spec().Containers), func(c v1alpha1.ContainerEnd) bool { return c.Init })
+}
+
+func runs(c v1alpha1.ContainerEnd) bool  { return c.State == v1alpha1.Running }
+func waits(c v1alpha1.ContainerEnd) bool { return c.State == v1alpha1.NeverStarted }
+
+// unclear tells whether the record of c says nothing that can be relied on.
+func unclear(c v1alpha1.ContainerEnd) bool {
+	return !runs(c) && !waits(c) && (c.State != v1alpha1.Exited || c.ExitCode == nil)
+}
+
+func began(c v1alpha1.ContainerEnd) bool { return !waits(c) || c.Restarts > 0 || c.Started != nil }
+
+func unsuccessful(c v1alpha1.ContainerEnd) bool { return c.ExitCode != nil && *c.ExitCode != 0 }
+
+// over tells whether the pod had reached its last phase.
+func (f Facts) over() bool {
+	return f.spec().Phase == string(corev1.PodFailed) || f.spec().Phase == string(corev1.PodSucceeded)
+}
+
+// toldToStop tells whether a container that has ended may have been told to: then its exit code, 0 too, does not say whether
+// its work was done. A program that ends well on SIGTERM looks the same as one that had finished.
+func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
+	switch f.code() {
+	case reason.AlreadyEnded, reason.TerminatedPodLimit: // The reason is that it had ended before.
+		return false
+	case reason.KernelPanic: // A kernel that panics tells nobody to stop.
+		return false
+	case reason.LimitExceeded: // The kubelet stops the pod; its object is deleted later.
+		return true
+	default:
+		return f.toldByTimes(c)
+	}
+}
+
+func (f Facts) toldByTimes(c v1alpha1.ContainerEnd) bool {
+	switch condemned := f.spec().Condemned; {
+	case f.disrupted() && (condemned == nil || f.over()):
+		// A kubelet that evicts or shuts down stops a pod long before somebody deletes it. Had the pod ended before that,
+		// its code would be AlreadyEnded.
+		return true
+	case condemned == nil:
+		return f.spec().Phase == string(corev1.PodFailed) && !unsuccessful(c) // activeDeadlineSeconds: the kubelet stopped it
+	default:
+		return c.Finished == nil || c.Finished.Add(clockSkew).After(condemned.Time)
+	}
+}

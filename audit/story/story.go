@@ -1,0 +1,70 @@
+package story
+
+import (
+	"strings"
+)
+
+// A Story is what a person is told.
+type Story struct {
+	// Title is one sentence: who left, and when.
+	Title string `json:"title"`
+	Parts []Part `json:"parts"`
+	// Verdict answers whether it may be run again. A node has none.
+	Verdict *Verdict `json:"verdict,omitempty"`
+}
+
+// A Part is a heading and its sentences.
+type Part struct {
+	Heading string   `json:"heading"`
+	Lines   []string `json:"lines"`
+}
+
+// The headings, in the order of the story.
+const (
+	whatHappened = "What happened"
+	howFar       = "How far it had come"
+	whoAgain     = "Who runs it again"
+	mayIt        = "May it be run again?"
+	itsPods      = "Its pods"
+	before       = "What had happened on it before"
+)
+
+// add appends a part, unless it has nothing to say.
+func (s *Story) add(heading string, lines ...string) {
+	lines = nonEmpty(lines)
+	if len(lines) > 0 {
+		s.Parts = append(s.Parts, Part{Heading: heading, Lines: lines})
+	}
+}
+
+func nonEmpty(lines []string) []string {
+	var kept []string
+	for _, l := range lines {
+		if l != "" {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// Sections are the parts with the verdict as the last of them.
+func (s Story) Sections() []Part {
+	if s.Verdict == nil {
+		return s.Parts
+	}
+	all := append([]Part{}, s.Parts...)
+	return append(all, Part{Heading: mayIt, Lines: []string{s.Verdict.String()}})
+}
+
+// String returns the story as plain text.
+func (s Story) String() string {
+	var b strings.Builder
+	b.WriteString(s.Title + "\n")
+	for _, p := range s.Sections() {
+		b.WriteString("\n" + p.Heading + "\n")
+		for _, l := range p.Lines {
+			b.WriteString("  " + l + "\n")
+		}
+	}
+	return b.String()
+}

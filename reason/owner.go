@@ -13,13 +13,12 @@ type Owner struct {
 	UID types.UID
 	// Deleted is set where the owner has a deletion timestamp or is gone.
 	Deleted bool
-	// Finished is set where the owner is a Job with condition Complete or Failed.
+	// Finished is set where the owner is a Job that is over, or of which it is certain how it ends.
 	Finished bool
 	// Suspended is set where the owner is a Job with spec.suspend.
 	Suspended bool
-	// Revision is the value that the pods which the owner wants now have in the label of their revision. For a StatefulSet:
-	// status.updateRevision; for a DaemonSet: the hash label of its ControllerRevision with the highest revision; for a
-	// ReplicaSet: pod-template-hash of its Deployment's ReplicaSet with the highest annotation deployment.kubernetes.io/revision.
+	// Revision is the value that the pods which the owner wants now have in the label of their revision, or any other value
+	// where all that is known is that the owner wants others.
 	Revision string
 }
 
@@ -113,6 +112,9 @@ func (n inference) cascaded() (Reason, bool) {
 	}
 	if o, ok := n.knownOwner(); ok && o.Finished {
 		return n.of(JobFinished)
+	}
+	if finished(n.Pod) {
+		return n.alreadyEnded("its owner " + n.owner() + " was deleted")
 	}
 	return n.of(OwnerDeleted)
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -10,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -87,10 +89,10 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 // anotherRevision is what an owner's revision is called where all that is known is that it is not the pod's.
 const anotherRevision = "another"
 
-// replicaSet compares the revision of the ReplicaSet with that of its Deployment (annotation deployment.kubernetes.io/revision on
-// both, K8s v1.37 pkg/controller/deployment/util): where they differ, a newer ReplicaSet takes its place.
+// replicaSet compares the template of the ReplicaSet with that of its Deployment: where they differ, another ReplicaSet takes its
+// place. The revision annotations are of no use, with strategy Recreate they are written after the last pod was deleted
+// (K8s v1.37 pkg/controller/deployment/recreate.go).
 func (h *Handler) replicaSet(ctx context.Context, pod *corev1.Pod, set *appsv1.ReplicaSet) (reason.Owner, error) {
-	const key = "deployment.kubernetes.io/revision"
 	ref := metav1.GetControllerOf(set)
 	if ref == nil || ref.Kind != "Deployment" || ref.APIVersion != "apps/v1" {
 		return reason.Owner{}, nil
@@ -104,10 +106,23 @@ func (h *Handler) replicaSet(ctx context.Context, pod *corev1.Pod, set *appsv1.R
 		return reason.Owner{}, err
 	}
 	revision := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
-	if set.Annotations[key] != deployment.Annotations[key] {
+	if !sameTemplate(set.Spec.Template, deployment.Spec.Template) {
 		revision = anotherRevision
 	}
 	return reason.Owner{Revision: revision}, nil
+}
+
+// sameTemplate is how the Deployment's controller finds the ReplicaSet of its template: all but the hash label is alike
+// (K8s v1.37 pkg/controller/deployment/util, EqualIgnoreHash).
+func sameTemplate(ofSet, ofDeployment corev1.PodTemplateSpec) bool {
+	ofSet.Labels, ofDeployment.Labels = withoutHash(ofSet.Labels), withoutHash(ofDeployment.Labels)
+	return equality.Semantic.DeepEqual(ofSet, ofDeployment)
+}
+
+func withoutHash(labels map[string]string) map[string]string {
+	labels = maps.Clone(labels)
+	delete(labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	return labels
 }
 
 // statefulSet tells whether the pod's ordinal is still wanted: then the pod goes for a newer one. The revision that the status

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -56,16 +55,18 @@ func kindOf(req *admissionv1.AdmissionRequest) (kind, error) {
 // empty.
 func decodeDeletion(req *admissionv1.AdmissionRequest) (request, error) {
 	d := requestBy(req)
-	d.subject, d.object = reason.Pod, &corev1.Pod{}
+	d.subject, d.operation = reason.Pod, config.Delete
+	decode := func(raw []byte) (client.Object, error) { return decodePod(raw) }
 	if req.Resource.Resource == "nodes" {
-		d.subject, d.object = reason.Node, &corev1.Node{}
+		d.subject = reason.Node
+		decode = func(raw []byte) (client.Object, error) { return decodeNode(raw) }
 	}
-	d.operation = config.Delete
 	if len(req.OldObject.Raw) == 0 {
 		return d, fmt.Errorf("the review has no oldObject: the %s to be deleted is missing", d.subject)
 	}
-	if err := json.Unmarshal(req.OldObject.Raw, d.object); err != nil {
-		return d, fmt.Errorf("read the oldObject of the review as a %s: %w", d.subject, err)
+	var err error
+	if d.object, err = decode(req.OldObject.Raw); err != nil {
+		return d, err
 	}
 	d.namespace = d.object.GetNamespace()
 	d.raw = func() ([]byte, error) { return req.OldObject.Raw, nil }

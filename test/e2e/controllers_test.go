@@ -44,10 +44,21 @@ const anotherImage = `{"spec":{"template":{"spec":{"containers":[{"name":"main",
 
 func TestDeploymentRollsOut(t *testing.T) {
 	t.Parallel()
+	for _, strategy := range []appsv1.DeploymentStrategyType{appsv1.RollingUpdateDeploymentStrategyType, appsv1.RecreateDeploymentStrategyType} {
+		t.Run(string(strategy), func(t *testing.T) {
+			t.Parallel()
+			deploymentRollsOut(t, strategy)
+		})
+	}
+}
+
+func deploymentRollsOut(t *testing.T, strategy appsv1.DeploymentStrategyType) {
+	t.Helper()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	deployments := shared.client.AppsV1().Deployments(ns)
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.DeploymentSpec{
 		Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: web}, Template: template(ns, node),
+		Strategy: appsv1.DeploymentStrategy{Type: strategy},
 	}}
 	if _, err := deployments.Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -67,22 +67,28 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	return all, nil
 }
 
-// Fresh tells whether e can still be what the node died of: the node has not booted since, is not Ready again well after it,
-// and its kubelet did not go on reporting for longer than a machine takes to go down.
+// Fresh tells whether e can still be what the node died of: the node has not survived it, and is not Ready again well after it.
 func (e Evidence) Fresh(node *corev1.Node) bool {
-	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
+	if e.Survived(node) {
 		return false
 	}
 	ready := nodeCondition(node, corev1.NodeReady)
-	if ready == nil {
+	if ready == nil || ready.Status != corev1.ConditionTrue {
 		return true
 	}
-	if ready.Status != corev1.ConditionTrue {
-		// The time of the last heartbeat stays the kubelet's, also where the node lifecycle controller set the status.
-		return !ready.LastHeartbeatTime.After(e.When.Add(goingDown))
+	grace := e.When.Add(readyGrace)
+	return !ready.LastTransitionTime.After(grace) && !ready.LastHeartbeatTime.After(grace)
+}
+
+// Survived tells whether e can never again be what the node dies of: the node has booted since, or its kubelet went on reporting
+// for longer than a machine takes to go down. The time of the last heartbeat stays the kubelet's, also where the node lifecycle
+// controller set the status.
+func (e Evidence) Survived(node *corev1.Node) bool {
+	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
+		return true
 	}
-	survived := e.When.Add(readyGrace)
-	return !ready.LastTransitionTime.After(survived) && !ready.LastHeartbeatTime.After(survived)
+	ready := nodeCondition(node, corev1.NodeReady)
+	return ready != nil && ready.LastHeartbeatTime.After(e.When.Add(goingDown))
 }
 
 // weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an end where a command is

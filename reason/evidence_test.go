@@ -18,17 +18,19 @@ func TestFresh(t *testing.T) {
 		changed   time.Duration
 		heartbeat time.Duration
 		want      bool
+		survived  bool
 	}{
 		"nothing is known of the node":              {want: true},
 		"the same boot":                             {boot: "b1", want: true},
-		"another boot":                              {boot: "b2"},
+		"another boot":                              {boot: "b2", survived: true},
 		"still reported ready":                      {ready: corev1.ConditionTrue, heartbeat: time.Minute, want: true},
 		"ready, with heartbeats well after it":      {ready: corev1.ConditionTrue, heartbeat: 3 * time.Minute},
 		"ready again well after it":                 {ready: corev1.ConditionTrue, changed: 3 * time.Minute},
+		"ready, and reporting so for hours":         {ready: corev1.ConditionTrue, heartbeat: 5 * time.Hour, survived: true},
 		"silent":                                    {ready: corev1.ConditionUnknown, changed: time.Minute, want: true},
 		"silent, and a graceful shutdown took long": {ready: corev1.ConditionUnknown, changed: 21 * time.Minute, heartbeat: 20 * time.Minute, want: true},
-		"silent, after hours of heartbeats":         {ready: corev1.ConditionUnknown, changed: 5 * time.Hour, heartbeat: 5 * time.Hour},
-		"unwell, and reporting so for hours":        {ready: corev1.ConditionFalse, heartbeat: 5 * time.Hour},
+		"silent, after hours of heartbeats":         {ready: corev1.ConditionUnknown, changed: 5 * time.Hour, heartbeat: 5 * time.Hour, survived: true},
+		"unwell, and reporting so for hours":        {ready: corev1.ConditionFalse, heartbeat: 5 * time.Hour, survived: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -41,8 +43,9 @@ func TestFresh(t *testing.T) {
 					LastTransitionTime: metav1.NewTime(at.Add(tt.changed)), LastHeartbeatTime: metav1.NewTime(at.Add(tt.heartbeat)),
 				}}
 			}
-			if got := (Evidence{What: EvidenceHalt, When: at, BootID: "b1"}).Fresh(node); got != tt.want {
-				t.Errorf("fresh: %t, want %t", got, tt.want)
+			e := Evidence{What: EvidenceHalt, When: at, BootID: "b1"}
+			if fresh, survived := e.Fresh(node), e.Survived(node); fresh != tt.want || survived != tt.survived {
+				t.Errorf("fresh: %t, want %t; survived: %t, want %t", fresh, tt.want, survived, tt.survived)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -83,6 +84,25 @@ func (t *Terminator) Testify(ctx context.Context, node *corev1.Node, e reason.Ev
 	value, err := testimony(append(known, e))
 	if err != nil {
 		return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
+	}
+	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
+}
+
+// Forget takes the evidence that the node has survived off it; [ErrChanged] if anybody wrote to the node since it was read.
+func (t *Terminator) Forget(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error {
+	known, err := reason.EvidenceOn(node)
+	if err != nil {
+		return err
+	}
+	remains := slices.DeleteFunc(slices.Clone(known), survived)
+	if len(remains) == len(known) {
+		return nil
+	}
+	var value any // nil takes the annotation off
+	if len(remains) > 0 {
+		if value, err = testimony(remains); err != nil {
+			return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
+		}
 	}
 	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
 }

@@ -3,6 +3,7 @@ package termination
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +141,40 @@ func TestTestifyStaysReadable(t *testing.T) {
 		} else if last := all[len(all)-1].Detail; !strings.HasPrefix(last, string(rune('a'+2*maxEvidence-1))) {
 			t.Errorf("%s: the latest piece was dropped, the last is %.20q", name, last)
 		}
+	}
+}
+
+func TestForgetLeavesWhatCounts(t *testing.T) {
+	t.Parallel()
+	const known = `[{"what":"halt","who":"bob","when":"2026-05-01T12:00:00Z","bootID":"b0"},{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
+	ofBoot := func(boots ...string) func(reason.Evidence) bool {
+		return func(e reason.Evidence) bool { return slices.Contains(boots, e.BootID) }
+	}
+	tests := map[string]struct {
+		survived func(reason.Evidence) bool
+		wantSent string // the value of the annotation in the patch; empty for no patch at all
+	}{
+		"nothing was survived":    {ofBoot("b2"), ""},
+		"an earlier boot was":     {ofBoot("b0"), `"[{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}]"`},
+		"everything was survived": {ofBoot("b0", "b1"), "null"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			term, w := terminator()
+			if err := term.Forget(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), tc.survived); err != nil {
+				t.Fatal(err)
+			}
+			if tc.wantSent == "" {
+				if len(w.sent) > 0 {
+					t.Errorf("sent %q, want nothing", w.sent)
+				}
+				return
+			}
+			if want := `"` + reason.EvidenceKey + `":` + tc.wantSent; len(w.sent) != 1 || !strings.Contains(w.sent[0], want) {
+				t.Errorf("sent %q, want %s in it", w.sent, want)
+			}
+		})
 	}
 }
 

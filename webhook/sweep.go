@@ -20,10 +20,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A Clearer recognises what we wrote onto an object that then lived on, and takes it off. It is *termination.Terminator.
+// A Clearer recognises what we wrote onto an object that then lived on, and takes it off, as it takes evidence off a node that
+// survived it. It is *termination.Terminator.
 type Clearer interface {
 	Leftover(obj client.Object) (since time.Time, ok bool)
 	Clear(ctx context.Context, obj client.Object) error
+	Forget(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error
 }
 
 // A Retractor takes back what was recorded of a node that did not leave after all.
@@ -32,7 +34,7 @@ type Retractor interface {
 }
 
 // A Sweeper takes reasons off objects whose deletion was refused, timed out or conflicted: a later, different end must not
-// inherit them. It is a runnable of the leader.
+// inherit them; and evidence off nodes that survived it. It is a runnable of the leader.
 type Sweeper struct {
 	Cache cache.Cache
 	// After is how long an object may live on with a reason of ours.
@@ -85,8 +87,22 @@ func (s *Sweeper) Start(ctx context.Context) error {
 	return nil
 }
 
-// due tells in how long the object is to be swept, if it has something of ours and lives.
+// due tells in how long the object is to be swept, if there is something on it to sweep.
 func (s *Sweeper) due(o client.Object) (time.Duration, bool) {
+	wait, ok := s.leftoverDue(o)
+	node, isNode := o.(*corev1.Node)
+	if !isNode {
+		return wait, ok
+	}
+	forget, survived := s.survivedDue(node)
+	if !ok || survived && forget < wait {
+		return forget, survived
+	}
+	return wait, ok
+}
+
+// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and lives.
+func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 	since, ok := s.Terminator.Leftover(o)
 	return since.Add(sweepPrecision + s.After).Sub(s.Clock.Now()), ok
 }
@@ -123,17 +139,29 @@ func (s *Sweeper) sweep(ctx context.Context, l leftover) (wait time.Duration, er
 	if !ok || wait > 0 {
 		return wait, nil
 	}
-	if node, ok := object.(*corev1.Node); ok {
-		if err := s.Obituaries.Retract(ctx, node); err != nil {
-			return 0, err
-		}
+	if wait, ok := s.leftoverDue(object); ok && wait <= 0 {
+		err = s.clear(ctx, object)
+	} else if node, ok := object.(*corev1.Node); ok {
+		err = s.forget(ctx, node)
 	}
-	err = s.Terminator.Clear(ctx, object)
-	switch {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged), apierrors.IsNotFound(err):
+	if errors.Is(err, termination.ErrGone) || errors.Is(err, termination.ErrChanged) || apierrors.IsNotFound(err) {
 		return 0, nil // gone, or written to: then another event follows
-	case err == nil:
-		s.Log.Info("reason taken off: the deletion did not come about", "kind", l.subject.String(), "name", l.name.String())
 	}
 	return 0, err
+}
+
+// clear takes off what was written for a deletion that did not come about.
+func (s *Sweeper) clear(ctx context.Context, object client.Object) error {
+	kind := reason.Pod
+	if node, ok := object.(*corev1.Node); ok {
+		kind = reason.Node
+		if err := s.Obituaries.Retract(ctx, node); err != nil {
+			return err
+		}
+	}
+	if err := s.Terminator.Clear(ctx, object); err != nil {
+		return err
+	}
+	s.Log.Info("reason taken off: the deletion did not come about", "kind", kind.String(), "name", client.ObjectKeyFromObject(object).String())
+	return nil
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -135,6 +136,35 @@ func TestEvidenceOfAnEarlierBootIsStale(t *testing.T) {
 	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
 		Code: reason.CloudInstanceGone, By: nodeController,
 		Text: reason.Text("This pod had to be terminated because the cloud instance of node " + node.Name + " is gone"),
+	})
+}
+
+func TestEvidenceThatWasSurvivedIsForgotten(t *testing.T) {
+	t.Parallel()
+	node := shared.node(t)
+	old := reason.Evidence{What: reason.EvidenceReboot, Who: "bob", When: time.Now().Add(-2 * time.Hour), BootID: "an-earlier-boot"}
+	recent, current := old, old
+	recent.When = time.Now()
+	current.BootID, current.What = node.BootID, reason.EvidenceHalt
+	current.When = time.Now()
+	evidence, err := json.Marshal([]reason.Evidence{old, recent, current})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{reason.EvidenceKey: string(evidence)}}})
+	shared.eventually(t, "the evidence of an earlier boot is taken off after an hour, and only that", func(ctx context.Context) (bool, error) {
+		n, err := shared.client.CoreV1().Nodes().Get(ctx, node.Name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		remains, err := reason.EvidenceOn(n)
+		if len(remains) == 3 {
+			return false, err
+		}
+		if len(remains) != 2 || remains[0].When.Equal(old.When) || remains[1].What != reason.EvidenceHalt {
+			return false, fmt.Errorf("%+v remain", remains)
+		}
+		return true, err
 	})
 }
 

@@ -1,0 +1,42 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// keepSurvived is how long evidence stays on a node that has survived it, for people who look.
+const keepSurvived = time.Hour
+
+// survivedDue tells in how long the first evidence that the node has survived is to be forgotten, if there is any. Evidence that
+// cannot be read stays: it is not known what it says.
+func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
+	all, err := reason.EvidenceOn(node)
+	if err != nil {
+		return 0, false
+	}
+	for _, e := range all {
+		if !e.Survived(node) {
+			continue
+		}
+		if left := e.When.Add(keepSurvived).Sub(s.Clock.Now()); !ok || left < wait {
+			wait, ok = left, true
+		}
+	}
+	return wait, ok
+}
+
+// forget takes what the node has survived off it: a later end must have a cause of its own.
+func (s *Sweeper) forget(ctx context.Context, node *corev1.Node) error {
+	err := s.Terminator.Forget(ctx, node, func(e reason.Evidence) bool {
+		return e.Survived(node) && s.Clock.Since(e.When) >= keepSurvived
+	})
+	if err == nil {
+		s.Log.Info("evidence taken off: the node survived it", "node", node.Name)
+	}
+	return err
+}

@@ -123,3 +123,8 @@ func (n inference) id(p *corev1.Pod) string {
 func (n inference) mayName(p *corev1.Pod) bool {
 	return p.Namespace == n.Pod.Namespace || n.NamePreemptors
 }
+
+// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was nominated yet when it was inferred.
+func (r Reason) LacksPreemptor() bool {
+	return r.Code == Preempted && r.Text == New(Pod, Preempted, unknownPreemptor, r.By).Text
+}

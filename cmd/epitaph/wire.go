@@ -106,7 +106,7 @@ func (p parts) addWebhook(context.Context) error {
 		Clock:      clock.RealClock{},
 		Log:        p.mgr.GetLogger().WithName("sweeper"),
 	}
-	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(sweeper))
+	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(handler.Namer(p.mgr.GetCache())), p.mgr.Add(sweeper))
 }
 
 func (p parts) addGC(ctx context.Context) error {

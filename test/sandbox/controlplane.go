@@ -86,7 +86,7 @@ func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
 		"--client-ca-file="+s.path("pki", "ca.crt"),
 		"--authorization-mode=Node,RBAC",
 		// NodeRestriction is not on by default, and is in every real cluster.
-		"--enable-admission-plugins=NodeRestriction",
+		"--enable-admission-plugins=NodeRestriction", "--admission-control-config-file="+s.path("admission.yaml"),
 		"--allow-privileged=true",
 		"--audit-policy-file="+s.path("audit-policy.yaml"), "--audit-log-path="+s.AuditLog(),
 		"--service-account-issuer=https://kubernetes.default.svc",

@@ -157,7 +157,7 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	return c, nil
 }
 
-// writeFiles writes the replica's configuration and its serving certificate.
+// writeFiles writes the replica's configuration, its serving certificate, and whom it may want to see as its client.
 func (e *Epitaph) writeFiles() error {
 	if err := os.MkdirAll(e.Config.Webhook.CertDir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of %s: %w", e.name, err)
@@ -175,6 +175,13 @@ func (e *Epitaph) writeFiles() error {
 	certificate, err := e.sandbox.authority.server(e.name, net.IP(loopback.AsSlice()))
 	if err != nil {
 		return err
+	}
+	clients, err := os.ReadFile(e.sandbox.path("pki", ClientCA))
+	if err != nil {
+		return fmt.Errorf("read the authority of the API server's identity: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(e.Config.Webhook.CertDir, ClientCA), clients, 0o644); err != nil {
+		return fmt.Errorf("write the clients' authority of %s: %w", e.name, err)
 	}
 	return certificate.write(e.Config.Webhook.CertDir, "tls")
 }

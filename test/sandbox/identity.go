@@ -40,6 +40,9 @@ func (s *Sandbox) connect() error {
 			return err
 		}
 	}
+	if err := s.writeAdmissionIdentity(); err != nil {
+		return err
+	}
 	s.Kubeconfig = s.path("kubeconfigs", adminIdentity)
 	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
 	if err != nil {

@@ -189,7 +189,7 @@ func (s *Sandbox) layOut(context.Context) error {
 }
 
 // contents are what a sandbox puts into its folder; only these are removed from a folder that is not ours alone.
-var contents = []string{"bin", "etcd", "instances", "kubeconfigs", "logs", "pki", "stages", "cloud.json", "audit-policy.yaml", "epitaph"}
+var contents = []string{"bin", "etcd", "instances", "kubeconfigs", "logs", "pki", "stages", "cloud.json", "audit-policy.yaml", "admission.yaml", "epitaph"}
 
 func (s *Sandbox) makeDir() (string, error) {
 	if s.options.Dir == "" {

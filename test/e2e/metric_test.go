@@ -2,15 +2,30 @@ package e2e
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
 // metric reads the sum over all series of one of Epitaph's counters or gauges.
 func (c *cluster) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	return c.metricOf(t, name, "", "")
+}
+
+// decisions counts what the webhook has decided so.
+func (c *cluster) decisions(t *testing.T, action string) float64 {
+	t.Helper()
+	return c.metricOf(t, webhook.MetricDecisions, "action", action)
+}
+
+// metricOf reads the sum over the series that have a label of that value, or over all if no label is named.
+func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Epitaph.MetricsURL, nil)
 	if err != nil {
@@ -28,7 +43,9 @@ func (c *cluster) metric(t *testing.T, name string) float64 {
 	}
 	sum := 0.0
 	for _, m := range families[name].GetMetric() {
-		sum += value(m)
+		if label == "" || slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == wanted }) {
+			sum += value(m)
+		}
 	}
 	return sum
 }

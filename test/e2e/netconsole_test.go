@@ -328,31 +328,6 @@ func workIsDoneOnce(t *testing.T, c *cluster) {
 	}
 }
 
-// asked counts the requests of Epitaph in the API server's audit log.
-func (c *cluster) asked(t *testing.T, verb, path string) int {
-	t.Helper()
-	file, err := os.Open(c.AuditLog())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	n := 0
-	lines := bufio.NewScanner(file)
-	for lines.Buffer(nil, 4<<20); lines.Scan(); {
-		var e struct {
-			Stage, Verb, RequestURI string
-			User                    struct{ Username string }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			t.Fatal(err)
-		}
-		if e.Stage == "ResponseComplete" && e.Verb == verb && strings.HasSuffix(e.User.Username, ":epitaph-manager") && strings.HasPrefix(e.RequestURI, path) {
-			n++
-		}
-	}
-	return n
-}
-
 // apiServerAway stops the API server's process while the panic arrives.
 func apiServerAway(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.answering(t)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -188,11 +187,7 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 func TestKubectlDelete(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	kubectl := func(args ...string) (string, error) {
-		args = append([]string{"--kubeconfig", shared.Kubeconfig, "--as", "alice", "--as-group", "system:masters", "-n", ns}, args...)
-		out, err := exec.CommandContext(t.Context(), shared.Programs["kubectl"], args...).CombinedOutput()
-		return string(out), err
-	}
+	kubectl := func(args ...string) (string, error) { return shared.kubectl(t, ns, args...) }
 	shared.pod(t, ns, node, "a")
 	shared.pod(t, ns, node, "b", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
 	for name, args := range map[string][]string{

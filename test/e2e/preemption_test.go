@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Preemption is asynchronous: while the scheduler deletes the victims of one pod it goes on to the next, and writes down who is
+// nominated to which node beside it. A pod that waits for something else must not be taken for the preemptor.
+func TestPreemptionsAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	ns := shared.namespace(t)
+	low, high := shared.priorityClass(t, 10), shared.priorityClass(t, 1000)
+	shared.create(t, podSpec(ns, "no-such-node", "waits-for-ever", asking(high, "1")))
+	const nodes, each = 3, 4
+	preemptors := map[string]string{}
+	var important []*corev1.Pod
+	for n := range nodes {
+		node := shared.node(t).Name
+		important = append(important, podSpec(ns, node, fmt.Sprintf("important-%d", n), asking(high, "4")))
+		for v := range each {
+			victim := fmt.Sprintf("victim-%d-%d", n, v)
+			shared.pod(t, ns, node, victim, asking(low, "1"))
+			preemptors[victim] = important[n].Name
+		}
+	}
+	for _, p := range important {
+		shared.create(t, p)
+	}
+	for victim, preemptor := range preemptors {
+		shared.leaves(t, reason.Pod, ns+"/"+victim, preemptedBy(ns+"/"+preemptor))
+	}
+	for _, p := range important {
+		shared.podLike(t, ns, p.Name, "runs", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning })
+	}
+}
+
+func preemptedBy(id string) reason.Reason {
+	return reason.Reason{Code: reason.Preempted, By: scheduler, Text: reason.Text("This pod was preempted by a higher priority job (" + id + ")")}
+}
+
+// Whom a victim goes for is written down beside its deletion: here we are the scheduler, and write it down late. The only pod that can
+// be meant is named at once; of two, the one that is nominated before the victim has ended.
+func TestPreemptorThatIsNominatedLate(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	// Above all priorities of other tests, whose pods may wait at the same time.
+	low, high := shared.priorityClass(t, 100_000), shared.priorityClass(t, 200_000)
+	waits := func(p *corev1.Pod) { p.Spec.SchedulerName = "nobody" }
+	for name, change := range map[string]func(*corev1.Pod){"of-one": brief, "of-two": brief, "of-two-slowly": slowly, "of-the-nominated": brief} {
+		shared.pod(t, ns, node, name, asking(low, "1"), change)
+	}
+	shared.create(t, podSpec(ns, node, "first", asking(high, "1"), waits))
+	shared.deleteAsScheduler(t, ns, "of-one")
+	shared.leaves(t, reason.Pod, ns+"/of-one", preemptedBy(ns+"/first"))
+
+	shared.create(t, podSpec(ns, node, "second", asking(high, "1"), waits))
+	shared.deleteAsScheduler(t, ns, "of-two")
+	shared.leaves(t, reason.Pod, ns+"/of-two", preemptedBy("its id is not known"))
+
+	shared.deleteAsScheduler(t, ns, "of-two-slowly")
+	early, err := shared.client.CoreV1().Pods(ns).Get(t.Context(), "of-two-slowly", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, early, preemptedBy("its id is not known"))
+	shared.nominate(t, ns, "second", node)
+	shared.leaves(t, reason.Pod, ns+"/of-two-slowly", preemptedBy(ns+"/second"))
+	if n := shared.asked(t, "patch", "/api/v1/namespaces/"+ns+"/pods/of-two-slowly/status"); n != 2 {
+		t.Errorf("the victim was written to %d times, want 2", n)
+	}
+
+	shared.deleteAsScheduler(t, ns, "of-the-nominated")
+	shared.leaves(t, reason.Pod, ns+"/of-the-nominated", preemptedBy(ns+"/second"))
+}
+
+func brief(*corev1.Pod) {}
+
+// nominate writes down that a pod is to run on a node, as the scheduler does for a preemptor.
+func (c *cluster) nominate(t *testing.T, ns, name, node string) {
+	t.Helper()
+	patch := encode(t, map[string]any{"status": map[string]any{"nominatedNodeName": node}})
+	if _, err := c.client.CoreV1().Pods(ns).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteAsScheduler does to a pod what the scheduler does to its victims.
+func (c *cluster) deleteAsScheduler(t *testing.T, ns, name string) {
+	t.Helper()
+	// Epitaph learns of the pods that wait from its watch.
+	time.Sleep(time.Second)
+	pods := c.as(t, scheduler).CoreV1().Pods(ns)
+	condition := encode(t, map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler, LastTransitionTime: metav1.Now(),
+		Message: "default-scheduler: preempting to accommodate a higher priority pod",
+	}}}})
+	if _, err := pods.Patch(t.Context(), name, types.StrategicMergePatchType, condition, metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	if err := pods.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -55,6 +55,7 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-*verbosity)})))
+	boundGarbage()
 	mgr, err := newManager(restConfig, c)
 	if err != nil {
 		return err

@@ -16,8 +16,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A CronJob that keeps no finished Jobs removes one, and the garbage collector its pods: in that order, so that all there is to be seen
-// of the Job is that it is gone.
+// A CronJob that keeps no finished Jobs removes one, and the garbage collector then its pods.
 func TestCronJobRemovesAFinishedJob(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
@@ -38,7 +37,8 @@ func TestCronJobRemovesAFinishedJob(t *testing.T) {
 	})
 	shared.exit(t, []corev1.Pod{pod})
 	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
-		Code: reason.OwnerDeleted, By: kubeSystem + "generic-garbage-collector", Text: "This pod was removed because its owner was deleted (Job work)",
+		Code: reason.AlreadyEnded, By: kubeSystem + "generic-garbage-collector",
+		Text: "This pod had already ended by itself, only its object was removed (Succeeded, its owner Job work was deleted)",
 	})
 	shared.eventually(t, "the Job is gone", func(ctx context.Context) (bool, error) {
 		_, err := shared.client.BatchV1().Jobs(ns).Get(ctx, "work", metav1.GetOptions{})

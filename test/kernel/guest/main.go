@@ -1,0 +1,84 @@
+//go:build linux
+
+// Command guest is the init of the machine whose kernel the tests have panic. It brings up the network, has netconsole send,
+// answers with TLS where a kubelet would, and does what it is told on a TCP port. It is no Linux distribution: nothing else
+// runs there. What is special about a boot comes on the kernel's command line, which init gets as its environment.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-k8s/epitaph/test/kernel/link"
+)
+
+const device = "eth0"
+
+func main() {
+	fmt.Println("guest:", run())
+	// Not to return, and not to block for ever either, which Go's runtime ends: the end of init is a panic that nobody has
+	// asked for.
+	for {
+		_ = unix.Pause()
+	}
+}
+
+// run returns only if something fails.
+func run() error {
+	if err := errors.Join(mount("proc", "/proc"), mount("sysfs", "/sys"), mount("devtmpfs", "/dev")); err != nil {
+		return err
+	}
+	if err := loadModules("/modules"); err != nil {
+		return err
+	}
+	if err := mount("configfs", "/sys/kernel/config"); err != nil {
+		return err
+	}
+	if err := bringUp(); err != nil {
+		return err
+	}
+	if err := startNetconsole(); err != nil {
+		return err
+	}
+	// As the kubelet does on every node (pkg/kubelet/cm/container_manager_linux.go); guest_panic is what it sets to 10.
+	if err := errors.Join(set("/proc/sys/kernel/panic", os.Getenv("guest_panic")), set("/proc/sys/kernel/panic_on_oops", "1")); err != nil {
+		return err
+	}
+	if err := answerTLS(); err != nil {
+		return err
+	}
+	fmt.Println("guest: ready")
+	return obey()
+}
+
+func bringUp() error {
+	address, err := netip.ParsePrefix(os.Getenv("guest_address"))
+	if err != nil {
+		return fmt.Errorf("read guest_address: %w", err)
+	}
+	return link.Add(device, address)
+}
+
+func mount(kind, at string) error {
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	// The kernel may have mounted devtmpfs already.
+	if err := unix.Mount(kind, at, kind, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("mount %s: %w", at, err)
+	}
+	return nil
+}
+
+func set(path, value string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(value)
+	return errors.Join(err, file.Close())
+}

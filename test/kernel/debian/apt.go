@@ -1,0 +1,121 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// QEMU is the program of the package qemu-system-x86.
+const QEMU = "qemu-system-x86_64"
+
+// Missing names the first thing without which nothing can be got here; empty if nothing is missing.
+func Missing() string {
+	for _, program := range []string{"apt-get", "apt-cache", "dpkg-deb"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return program + ": this is neither Debian nor Ubuntu"
+		}
+	}
+	return ""
+}
+
+// InstallQEMU installs it unless it is there, and returns its path.
+func InstallQEMU(ctx context.Context, out io.Writer) (string, error) {
+	if path, err := exec.LookPath(QEMU); err == nil {
+		return path, nil
+	}
+	fmt.Fprintln(out, "installing qemu-system-x86")
+	if err := refresh(ctx, out); err != nil {
+		return "", err
+	}
+	if _, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends", "qemu-system-x86"); err != nil {
+		return "", err
+	}
+	return exec.LookPath(QEMU)
+}
+
+// refresh reads what the distribution has now: images of containers come without the lists.
+func refresh(ctx context.Context, out io.Writer) error {
+	fmt.Fprintln(out, "reading the distribution's lists of packages")
+	_, err := run(ctx, "", "apt-get", "update", "-q")
+	return err
+}
+
+// kernels are packages that depend on the newest kernel of their distribution, in the order of preference: Debian's for
+// virtual machines, then the ones for every machine of Debian and Ubuntu.
+var kernels = []string{"linux-image-cloud-amd64", "linux-image-amd64", "linux-image-generic"}
+
+// kernelPackages are the packages that the newest kernel consists of, as name=version.
+func kernelPackages(ctx context.Context) ([]string, error) {
+	for _, name := range kernels {
+		parts, err := partsOf(ctx, name)
+		if err != nil || len(parts) == 0 {
+			continue
+		}
+		for n, part := range parts {
+			version, err := versionOf(ctx, part)
+			if err != nil {
+				return nil, err
+			}
+			parts[n] = part + "=" + version
+		}
+		return parts, nil
+	}
+	return nil, fmt.Errorf("find a kernel: apt knows none of %s", strings.Join(kernels, ", "))
+}
+
+// partNames are how the names of packages with a kernel or its modules begin.
+var partNames = regexp.MustCompile(`^linux-(image|binary|modules)-`)
+
+// partsOf are the packages with a kernel or its modules that a package depends on, itself not included.
+func partsOf(ctx context.Context, name string) (parts []string, err error) {
+	depends, err := run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(depends) {
+		_, part, ok := strings.Cut(strings.TrimSpace(line), "Depends: ")
+		if !ok || !partNames.MatchString(part) {
+			continue
+		}
+		more, err := partsOf(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(append(parts, part), more...)
+	}
+	slices.Sort(parts)
+	return slices.Compact(parts), nil
+}
+
+func versionOf(ctx context.Context, name string) (string, error) {
+	policy, err := run(ctx, "", "apt-cache", "policy", name)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(policy) {
+		if version, ok := strings.CutPrefix(strings.TrimSpace(line), "Candidate: "); ok {
+			return version, nil
+		}
+	}
+	return "", fmt.Errorf("find the version of %s: apt-cache policy names no candidate", name)
+}
+
+// run returns what a program prints; an error holds what it complains of.
+func run(ctx context.Context, dir, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("run %s %s: %w\n%s", program, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return stdout.String(), nil
+}

@@ -1,0 +1,112 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// PackagesVariable names .deb files, separated by spaces, to take the kernel from instead of the distribution's newest.
+const PackagesVariable = "KERNEL_DEBS"
+
+// A Kernel is an unpacked one.
+type Kernel struct {
+	// Release is what uname -r says under it.
+	Release string
+	// Image is the file that boots.
+	Image string
+
+	modules string
+}
+
+// FetchKernel downloads and unpacks the distribution's newest kernel into the folder, unless it is there.
+func FetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
+	if files := strings.Fields(os.Getenv(PackagesVariable)); len(files) > 0 {
+		return unpackOnce(ctx, cache, files, func(string) ([]string, error) { return files, nil })
+	}
+	packages, err := kernelPackages(ctx)
+	if err != nil {
+		if err := refresh(ctx, out); err != nil {
+			return Kernel{}, err
+		}
+		if packages, err = kernelPackages(ctx); err != nil {
+			return Kernel{}, err
+		}
+	}
+	return unpackOnce(ctx, cache, packages, func(into string) ([]string, error) {
+		fmt.Fprintln(out, "downloading", strings.Join(packages, " "))
+		if _, err := run(ctx, into, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
+			return nil, err
+		}
+		return filepath.Glob(filepath.Join(into, "*.deb"))
+	})
+}
+
+// unpackOnce unpacks the files that get returns, which it may put into the folder that it is given.
+func unpackOnce(ctx context.Context, cache string, packages []string, get func(into string) ([]string, error)) (Kernel, error) {
+	var name strings.Builder
+	for _, p := range packages {
+		name.WriteString("-" + filepath.Base(p))
+	}
+	place := filepath.Join(cache, "kernel"+name.String())
+	if k, err := kernelIn(place); err == nil {
+		return k, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return Kernel{}, fmt.Errorf("make the cache directory: %w", err)
+	}
+	unfinished, err := os.MkdirTemp(cache, ".kernel-")
+	if err != nil {
+		return Kernel{}, fmt.Errorf("make the kernel's folder: %w", err)
+	}
+	defer os.RemoveAll(unfinished)
+	if err := unpack(ctx, unfinished, get); err != nil {
+		return Kernel{}, err
+	}
+	// Another run may have been faster.
+	if err := os.Rename(filepath.Join(unfinished, "root"), place); err != nil && !errors.Is(err, fs.ErrExist) {
+		return Kernel{}, fmt.Errorf("put the kernel in its place: %w", err)
+	}
+	return kernelIn(place)
+}
+
+func unpack(ctx context.Context, dir string, get func(into string) ([]string, error)) error {
+	files, err := get(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if _, err := run(ctx, "", "dpkg-deb", "-x", file, filepath.Join(dir, "root")); err != nil {
+			return err
+		}
+	}
+	_, err = kernelIn(filepath.Join(dir, "root"))
+	return err
+}
+
+// kernelIn finds the kernel in a root of files.
+func kernelIn(root string) (Kernel, error) {
+	var images []string
+	for _, place := range []string{"boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz"} {
+		found, err := filepath.Glob(filepath.Join(root, place))
+		if err != nil {
+			return Kernel{}, err
+		}
+		images = append(images, found...)
+	}
+	if len(images) != 1 {
+		return Kernel{}, fmt.Errorf("find the kernel in %s: it holds %d images", root, len(images))
+	}
+	for _, lib := range []string{"lib", "usr/lib"} {
+		modules, err := filepath.Glob(filepath.Join(root, lib, "modules", "*", "kernel"))
+		if err == nil && len(modules) == 1 {
+			return Kernel{Image: images[0], Release: filepath.Base(filepath.Dir(modules[0])), modules: modules[0]}, nil
+		}
+	}
+	return Kernel{}, fmt.Errorf("find the modules in %s: there are not those of one kernel", root)
+}

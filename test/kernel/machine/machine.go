@@ -1,0 +1,193 @@
+//go:build linux
+
+// Package machine runs a kernel in QEMU, by emulation alone: no machine has to lend its own virtualization.
+//
+// Invariant: a machine ends with the process that started it, or before.
+//
+// Non-job: it makes neither the kernel nor what is in its first root.
+package machine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// commandPort is where the guest takes commands.
+	commandPort = 9000
+	// commandLimit bounds how long it may take to obey.
+	commandLimit = 30 * time.Second
+)
+
+// Options are a machine's.
+type Options struct {
+	QEMU, Kernel, Initramfs string
+	// Parameters of the kernel, of which those that it does not know are its init's environment.
+	Parameters map[string]string
+	// Tap is the other end of the machine's network device.
+	Tap *os.File
+	// Address is the one that its init takes.
+	Address netip.Addr
+}
+
+// A Machine runs.
+type Machine struct {
+	address netip.Addr
+	cmd     *exec.Cmd
+	ended   chan struct{}
+
+	mu    sync.Mutex
+	lines []line
+	news  chan struct{} // closed and replaced at each line, and closed for good at the end
+}
+
+type line struct {
+	at   time.Time
+	text string
+}
+
+// Start starts a machine.
+func Start(o Options) (*Machine, error) {
+	m := &Machine{address: o.Address, ended: make(chan struct{}), news: make(chan struct{})}
+	m.cmd = exec.Command(o.QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "256M", "-nodefaults", "-no-user-config",
+		"-display", "none", "-serial", "stdio", "-no-reboot",
+		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
+		// The file is the first after the standard ones. An option ROM is of use only where a machine boots from the network.
+		"-netdev", "tap,id=net,fd=3", "-device", "virtio-net-pci,netdev=net,romfile=")
+	m.cmd.ExtraFiles = []*os.File{o.Tap}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	console, writer := io.Pipe()
+	m.cmd.Stdout, m.cmd.Stderr = writer, writer
+	started := make(chan error)
+	go func() {
+		// The kernel kills a child when the thread that started it ends, and Go ends threads as it likes.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = writer.CloseWithError(m.cmd.Wait())
+			close(m.ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", o.QEMU, err)
+	}
+	go m.listen(console)
+	return m, nil
+}
+
+func parameters(own map[string]string) string {
+	var all strings.Builder
+	all.WriteString("console=ttyS0 net.ifnames=0")
+	for name, value := range own {
+		all.WriteString(" " + name + "=" + value)
+	}
+	return all.String()
+}
+
+// listen keeps what the machine says on its serial console.
+func (m *Machine) listen(console io.Reader) {
+	lines := bufio.NewScanner(console)
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
+		m.mu.Lock()
+		m.lines = append(m.lines, line{at: time.Now(), text: strings.TrimRight(lines.Text(), "\r")})
+		close(m.news)
+		m.news = make(chan struct{})
+		m.mu.Unlock()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.news)
+}
+
+// Says waits until the console has said a line that contains the words, and returns when it did.
+func (m *Machine) Says(ctx context.Context, words string) (time.Time, error) {
+	for {
+		m.mu.Lock()
+		lines, news := m.lines, m.news
+		m.mu.Unlock()
+		for _, l := range lines {
+			if strings.Contains(l.text, words) {
+				return l.at, nil
+			}
+		}
+		select {
+		case <-news:
+		case <-m.ended:
+			return time.Time{}, fmt.Errorf("wait for %q on the console: the machine has ended", words)
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("wait for %q on the console: %w", words, ctx.Err())
+		}
+	}
+}
+
+// Console is all that was said on it.
+func (m *Machine) Console() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all strings.Builder
+	for _, l := range m.lines {
+		all.WriteString(l.text + "\n")
+	}
+	return all.String()
+}
+
+// Order gives a command that the machine does not survive.
+func (m *Machine) Order(command string) error {
+	conn, err := m.dial(command)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// Do gives a command and waits until it is obeyed.
+func (m *Machine) Do(command string) error {
+	conn, err := m.dial(command)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(commandLimit)); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && string(answer) != "done: <nil>\n" {
+		err = errors.New(strings.TrimSpace(string(answer)))
+	}
+	if err != nil {
+		return fmt.Errorf("have the machine do %q: %w", command, err)
+	}
+	return nil
+}
+
+func (m *Machine) dial(command string) (net.Conn, error) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(m.address.String(), strconv.Itoa(commandPort)), commandLimit)
+	if err == nil {
+		_, err = fmt.Fprintln(conn, command)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("order %q: %w", command, err)
+	}
+	return conn, nil
+}
+
+// Stop takes the power away.
+func (m *Machine) Stop() {
+	_ = m.cmd.Process.Kill()
+	<-m.ended
+}

@@ -23,7 +23,7 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane ## run every test
+test: test-unit test-controlplane test-kernel ## run every test
 	@echo "all tests passed"
 
 .PHONY: test-unit
@@ -33,6 +33,11 @@ test-unit: ## unit tests, with the race detector
 .PHONY: test-controlplane
 test-controlplane: controlplane ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
+
+# -v shows why it was skipped, and what it measured.
+.PHONY: test-kernel
+test-kernel: controlplane ## the netconsole listener on Debian's kernel in QEMU, if we are root
+	@$(call timed,kernel test,$(GO) test -count=1 -timeout=30m -v ./test/kernel)
 
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m

@@ -1,0 +1,81 @@
+//go:build linux
+
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
+)
+
+// insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
+const insideVariable = "EPITAPH_TEST_KERNEL"
+
+// TestKernel prepares what needs the network, and runs itself again where there is none but its own.
+func TestKernel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it needs the real control plane and QEMU; run make test-kernel")
+	}
+	if dir := os.Getenv(insideVariable); dir != "" {
+		inside(t, dir)
+		return
+	}
+	if missing := missing(t); missing != "" {
+		skip(t, "it misses "+missing)
+	}
+	dir := t.TempDir()
+	f, err := fetch(t.Context(), os.Stdout)
+	switch {
+	case err != nil && os.Getenv(debian.PackagesVariable) != "":
+		t.Fatal(err)
+	case err != nil:
+		skip(t, err.Error())
+	}
+	if err := f.prepare(t.Context(), os.Stdout, dir); err != nil {
+		t.Fatal(err)
+	}
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernel$", "-test.v", "-test.timeout=20m"))
+	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	// The kernel kills the child when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Run(); err != nil {
+		t.Errorf("run the test in a network namespace: %v", err)
+	}
+}
+
+func inNamespace(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// missing says what is not there that cannot be fetched; empty if nothing is missing.
+func missing(t *testing.T) string {
+	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		return "a kernel and a guest for " + runtime.GOARCH
+	}
+	if os.Geteuid() != 0 {
+		return "root, who may make network devices and install packages"
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return err.Error()
+	}
+	if err := inNamespace(exec.CommandContext(t.Context(), "true")).Run(); err != nil {
+		return "a network namespace: " + err.Error()
+	}
+	return debian.Missing()
+}
+
+// skip says so aloud: without -v, nobody would read that a test was skipped.
+func skip(t *testing.T, because string) {
+	t.Helper()
+	fmt.Println("SKIPPED: the test on a real kernel:", because)
+	t.Skip(because)
+}

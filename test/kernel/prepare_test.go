@@ -1,0 +1,119 @@
+//go:build linux
+
+package kernel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
+	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
+	"github.com/epitaph-k8s/epitaph/test/kernel/module"
+)
+
+// A fetched is what others have made.
+type fetched struct {
+	qemu   string
+	kernel debian.Kernel
+}
+
+// fetch installs and downloads, unless it has done so before.
+func fetch(ctx context.Context, out io.Writer) (f fetched, err error) {
+	if f.qemu, err = debian.InstallQEMU(ctx, out); err != nil {
+		return f, err
+	}
+	cache, err := binaries.CacheDir()
+	if err != nil {
+		return f, err
+	}
+	f.kernel, err = debian.FetchKernel(ctx, out, cache)
+	return f, err
+}
+
+// A prepared is what the test in the namespace is told.
+type prepared struct {
+	QEMU, Kernel, Initramfs, Release string
+}
+
+const preparedFile = "prepared.json"
+
+// prepare builds, or finds in the caches, everything that the test uses.
+func (f fetched) prepare(ctx context.Context, out io.Writer, dir string) error {
+	p := prepared{QEMU: f.qemu, Kernel: f.kernel.Image, Release: f.kernel.Release, Initramfs: filepath.Join(dir, "initramfs")}
+	if err := writeInitramfs(ctx, f.kernel, p.Initramfs); err != nil {
+		return err
+	}
+	// The sandbox builds these itself, but not in a namespace that nothing can be downloaded from.
+	if _, err := binaries.Ensure(ctx, out, binaries.ControlPlane, binaries.Tools); err != nil {
+		return err
+	}
+	if err := binaries.Product(ctx, out, "epitaph", filepath.Join(dir, "epitaph")); err != nil {
+		return err
+	}
+	content, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, preparedFile), content, 0o644)
+}
+
+func readPrepared(dir string) (p prepared, err error) {
+	content, err := os.ReadFile(filepath.Join(dir, preparedFile))
+	if err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal(content, &p)
+}
+
+// writeInitramfs packs our init, and the modules without which a kernel knows neither network card nor netconsole.
+func writeInitramfs(ctx context.Context, k debian.Kernel, to string) error {
+	modules, err := k.Modules(ctx, "virtio_pci", "virtio_net", "configfs", "netconsole")
+	if err != nil {
+		return err
+	}
+	// The one that is broken is any that needs no other.
+	victims, err := k.Modules(ctx, "dummy")
+	if err != nil {
+		return err
+	}
+	if len(victims) != 1 {
+		return fmt.Errorf("find a module to break: dummy and what it needs are %d modules", len(victims))
+	}
+	broken, err := module.Break(victims[0].Content)
+	if err != nil {
+		return err
+	}
+	init, err := buildInit(ctx, filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	files := []initramfs.File{
+		{Name: "dev", Mode: initramfs.Folder | 0o755},
+		{Name: "dev/console", Mode: initramfs.Device | 0o600, Major: 5, Minor: 1},
+		{Name: "modules", Mode: initramfs.Folder | 0o755},
+		{Name: "init", Mode: initramfs.Regular | 0o755, Content: init},
+		{Name: "broken.ko", Mode: initramfs.Regular | 0o644, Content: broken},
+	}
+	for n, m := range modules {
+		files = append(files, initramfs.File{
+			Name: fmt.Sprintf("modules/%02d-%s.ko", n, m.Name), Mode: initramfs.Regular | 0o644, Content: m.Content,
+		})
+	}
+	return os.WriteFile(to, initramfs.Pack(files), 0o644)
+}
+
+func buildInit(ctx context.Context, dir string) ([]byte, error) {
+	to := filepath.Join(dir, "init")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "./guest")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the guest's init: %w\n%s", err, said)
+	}
+	return os.ReadFile(to)
+}

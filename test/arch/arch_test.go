@@ -67,6 +67,12 @@ var rules = map[string]rule{
 		std:    noIO,
 		why:    "what a person is told is a pure function of records: no client, no clock, no terminal",
 	},
+	"audit/lookup": {
+		ours:   []string{"reason", "api/v1alpha1", "audit/story"},
+		others: []string{"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/controller-runtime/pkg/client"},
+		std:    noIO,
+		why:    "who tells of records reads them, and writes nothing",
+	},
 	"webhook":    {ours: edge(), why: "edges do not know each other"},
 	"gc":         {ours: edge(), why: "edges do not know each other"},
 	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},

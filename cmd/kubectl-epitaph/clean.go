@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// clean makes what others wrote fit for one line of a terminal.
+func clean(s string) string { return string(reason.Clean(s)) }
+
+// maxLines bounds a message of several lines: the longest of ours has a dozen.
+const maxLines = 40
+
+// cleanLines makes a message of several lines fit for a terminal.
+func cleanLines(s string) string {
+	lines := strings.SplitN(s, "\n", maxLines)
+	for n := range lines {
+		lines[n] = strings.Repeat(" ", indentOf(lines[n])) + clean(lines[n])
+	}
+	return strings.Join(lines, "\n")
+}
+
+func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
+
+var obeyed = regexp.MustCompile(reason.TextPattern)
+
+// escape writes what a terminal would obey as JSON escapes, and cuts nothing. In JSON and YAML a line's end is layout: those
+// inside a text are escaped already.
+func escape(s string) string {
+	return obeyed.ReplaceAllStringFunc(s, func(r string) string {
+		if r == "\n" {
+			return r
+		}
+		return fmt.Sprintf(`\u%04x`, []rune(r)[0])
+	})
+}

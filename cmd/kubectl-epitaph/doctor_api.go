@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// maxSkew is how far clocks may be apart before times in records mislead.
+const maxSkew = 10 * time.Second
+
+// apiServer asks for the version, and for the time by the way: each answer carries it.
+func apiServer(ctx context.Context, p *patient) []diagnosis {
+	began := p.now
+	date, err := serverDate(ctx, p.config)
+	if err != nil {
+		return []diagnosis{{broken, "API server", err.Error() + remedy(err)}}
+	}
+	all := []diagnosis{{well, "API server", p.config.Host + " answers"}}
+	if date.IsZero() {
+		return append(all, diagnosis{unseen, "your clock", "the API server's answers carry no time"})
+	}
+	p.ahead = date.Sub(began)
+	return append(all, skew("your clock", p.ahead))
+}
+
+// skew judges how far the API server is ahead of another clock. Its answers are precise to a second.
+func skew(what string, ahead time.Duration) diagnosis {
+	ahead = ahead.Round(time.Second)
+	switch {
+	case ahead > maxSkew:
+		return diagnosis{dubious, what, fmt.Sprintf("is %s behind the API server's: times that you compare with records mislead", ahead)}
+	case ahead < -maxSkew:
+		return diagnosis{dubious, what, fmt.Sprintf("is %s ahead of the API server's: times that you compare with records mislead", -ahead)}
+	default:
+		return diagnosis{well, what, "agrees with the API server's to " + maxSkew.String()}
+	}
+}
+
+func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("make a client of %s: %w", config.Host, err)
+	}
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the address %s: %w", config.Host, err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("/version").String(), nil)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
+	}
+	answer, err := httpClient.Do(r)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
+	}
+	defer answer.Body.Close()
+	date, _ := http.ParseTime(answer.Header.Get("Date")) // without one, the zero time says so
+	return date, nil
+}
+
+// definitions asks for a record of each kind, by a field that the newest version of the definitions makes selectable.
+func definitions(ctx context.Context, p *patient) []diagnosis {
+	byCode := client.MatchingFields{"spec.code": string(reason.KernelPanic)}
+	return []diagnosis{
+		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.namespace), byCode, client.Limit(1))),
+		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
+	}
+}
+
+func defined(kind string, err error) diagnosis {
+	what := "CRD " + kind
+	switch {
+	case err == nil:
+		return diagnosis{well, what, "is served, and you may read it"}
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return diagnosis{broken, what, "is not installed: kubectl apply --server-side -f charts/epitaph/crds"}
+	case apierrors.IsBadRequest(err):
+		return diagnosis{broken, what, "is of another version, its fields cannot be selected: kubectl apply --server-side -f charts/epitaph/crds"}
+	default:
+		return diagnosis{unseen, what, err.Error()}
+	}
+}
+
+// nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the future was renewed by a clock
+// that is ahead. One that is behind looks like a renewal that is late.
+func nodeClocks(ctx context.Context, p *patient) []diagnosis {
+	const what = "clocks of the nodes"
+	leases := &coordinationv1.LeaseList{}
+	if err := p.List(ctx, leases, client.InNamespace("kube-node-lease")); err != nil {
+		return []diagnosis{{unseen, what, err.Error()}}
+	}
+	var all []diagnosis
+	for _, l := range leases.Items {
+		if l.Spec.RenewTime == nil {
+			continue
+		}
+		if ahead := l.Spec.RenewTime.Sub(p.serverTime()); ahead > maxSkew {
+			all = append(all, diagnosis{dubious, "clock of " + clean(l.Name), fmt.Sprintf("is at least %s ahead: times in its evidence mislead", ahead.Round(time.Second))})
+		}
+	}
+	switch {
+	case len(leases.Items) == 0:
+		return []diagnosis{{unseen, what, "there are no Leases of nodes"}}
+	case all == nil:
+		return []diagnosis{{well, what, fmt.Sprintf("none of %d is ahead; one that is behind cannot be told from one that is late", len(leases.Items))}}
+	}
+	return all
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// leaseName is the leader's Lease.
+const leaseName = "epitaph"
+
+// leader looks whether a manager leads: only the leader collects garbage and records.
+func leader(ctx context.Context, p *patient) []diagnosis {
+	const what = "leader"
+	lease := &coordinationv1.Lease{}
+	err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: leaseName}, lease)
+	switch {
+	case apierrors.IsNotFound(err):
+		return []diagnosis{{dubious, what, "there is no Lease " + p.system + "/" + leaseName + ": no manager runs there, or with leader election off"}}
+	case err != nil:
+		return []diagnosis{{unseen, what, err.Error()}}
+	}
+	return []diagnosis{leads(lease, p.serverTime())}
+}
+
+func leads(lease *coordinationv1.Lease, now time.Time) diagnosis {
+	const what = "leader"
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	if holder == "" || lease.Spec.RenewTime == nil {
+		return diagnosis{broken, what, "nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}
+	}
+	age := now.Sub(lease.Spec.RenewTime.Time)
+	if limit := time.Duration(ptr.Deref(lease.Spec.LeaseDurationSeconds, 15)) * time.Second; age > limit+maxSkew {
+		return diagnosis{broken, what, fmt.Sprintf("%s was the last, and has not been heard of for %s. Look at the manager's pods and their log", holder, age.Round(time.Second))}
+	}
+	return diagnosis{well, what, holder}
+}
+
+// podGC is the controller that Epitaph replaces.
+const podGC = "pod-garbage-collector-controller"
+
+// builtInPodGC looks for kube-controller-manager's command line. Only control planes that run as pods show it (kubeadm's label).
+func builtInPodGC(ctx context.Context, p *patient) []diagnosis {
+	const what = "built-in pod GC"
+	pods := &corev1.PodList{}
+	err := p.List(ctx, pods, client.InNamespace("kube-system"), client.MatchingLabels{"component": "kube-controller-manager"})
+	switch {
+	case err != nil:
+		return []diagnosis{{unseen, what, err.Error()}}
+	case len(pods.Items) == 0:
+		return []diagnosis{{unseen, what, "no pod shows kube-controller-manager's flags. Where it is on, Epitaph works beside it, but orphans may go before their node's reason is known"}}
+	}
+	for _, pod := range pods.Items {
+		if !switchedOff(pod.Spec.Containers) {
+			return []diagnosis{{dubious, what, "is on (pod " + pod.Name + "): orphans may go before their node's reason is known. Switch it off: --controllers=*,-" + podGC}}
+		}
+	}
+	return []diagnosis{{well, what, "is off"}}
+}
+
+// switchedOff reads kube-controller-manager's --controllers.
+func switchedOff(containers []corev1.Container) bool {
+	for _, c := range containers {
+		for _, arg := range slices.Concat(c.Command, c.Args) {
+			if list, ok := strings.CutPrefix(arg, "--controllers="); ok {
+				return !enabled(strings.Split(list, ","))
+			}
+		}
+	}
+	return false
+}
+
+// enabled tells whether the list leaves the built-in one on: the first entry that names it decides, else "*" does
+// (kubernetes staging/src/k8s.io/controller-manager/app/helper.go). It has an alias.
+func enabled(controllers []string) bool {
+	for _, c := range controllers {
+		switch c {
+		case podGC, "podgc":
+			return true
+		case "-" + podGC, "-podgc":
+			return false
+		}
+	}
+	return slices.Contains(controllers, "*")
+}
+
+// agents looks for the DaemonSet of the node agents.
+func agents(ctx context.Context, p *patient) []diagnosis {
+	const what = "agents"
+	sets := &appsv1.DaemonSetList{}
+	err := p.List(ctx, sets, client.InNamespace(p.system), client.MatchingLabels{"app.kubernetes.io/component": "agent"})
+	switch {
+	case err != nil:
+		return []diagnosis{{unseen, what, err.Error()}}
+	case len(sets.Items) == 0:
+		return []diagnosis{{dubious, what, "there is no DaemonSet of agents in " + p.system + ": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}
+	}
+	s := sets.Items[0].Status
+	found := fmt.Sprintf("%d of %d are ready", s.NumberReady, s.DesiredNumberScheduled)
+	if s.NumberReady < s.DesiredNumberScheduled {
+		return []diagnosis{{dubious, what, found + ": kubectl -n " + p.system + " get pods -l app.kubernetes.io/component=agent"}}
+	}
+	return []diagnosis{{well, what, found + "; where their kernels send to, only their metrics tell"}}
+}

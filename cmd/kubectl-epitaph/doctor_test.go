@@ -1,0 +1,132 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/webhook"
+)
+
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func TestConfigurationName(t *testing.T) {
+	t.Parallel()
+	if configurationName != webhook.ConfigurationName {
+		t.Errorf("the doctor looks for %s, the product makes %s", configurationName, webhook.ConfigurationName)
+	}
+}
+
+// bundle is a certificate that was issued at noon and is good for a day.
+func bundle(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: noon, NotAfter: noon.Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestAuthorities(t *testing.T) {
+	t.Parallel()
+	good := bundle(t)
+	tests := map[string]struct {
+		bundle []byte
+		now    time.Time
+		want   diagnosis
+	}{
+		"fresh":          {good, noon, diagnosis{well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"}},
+		"late":           {good, noon.Add(20 * time.Hour), diagnosis{dubious, "webhook caBundle", "expires at 2026-05-02T12:00:00Z, and has not been renewed yet"}},
+		"expired":        {good, noon.Add(24 * time.Hour), diagnosis{broken, "webhook caBundle", "has expired at 2026-05-02T12:00:00Z: renew it, with cert-manager: cmctl renew"}},
+		"empty":          {nil, noon, diagnosis{dubious, "webhook caBundle", "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}},
+		"no PEM":         {[]byte("x"), noon, diagnosis{broken, "webhook caBundle", "holds no certificate"}},
+		"no certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), noon, diagnosis{broken, "webhook caBundle", "holds something that is no certificate: x509: malformed certificate"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := authorities(tc.bundle, tc.now); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestLeads(t *testing.T) {
+	t.Parallel()
+	held := func(renewed time.Duration) *coordinationv1.Lease {
+		return &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: ptr.To("m-1"), LeaseDurationSeconds: ptr.To(int32(15)), RenewTime: &metav1.MicroTime{Time: noon.Add(-renewed)},
+		}}
+	}
+	tests := map[string]struct {
+		lease *coordinationv1.Lease
+		want  diagnosis
+	}{
+		"renewed":  {held(2 * time.Second), diagnosis{well, "leader", "m-1"}},
+		"late":     {held(26 * time.Second), diagnosis{broken, "leader", "m-1 was the last, and has not been heard of for 26s. Look at the manager's pods and their log"}},
+		"released": {&coordinationv1.Lease{}, diagnosis{broken, "leader", "nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := leads(tc.lease, noon); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestSwitchedOff(t *testing.T) {
+	t.Parallel()
+	tests := map[string]bool{
+		"":                           false,
+		"--controllers=*":            false,
+		"--controllers=*,-" + podGC:  true,
+		"--controllers=-podgc,*":     true,
+		"--controllers=" + podGC:     false,
+		"--controllers=namespace":    true,
+		"--controllers=*,-job-xyz":   false,
+		"--leader-elect=true":        false,
+		"--controllers=podgc,-podgc": false,
+	}
+	for flag, want := range tests {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range []corev1.Container{{Command: []string{"kube-controller-manager", flag}}, {Args: []string{flag}}} {
+				if got := switchedOff([]corev1.Container{c}); got != want {
+					t.Errorf("got %v, want %v", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	tests := map[time.Duration]string{
+		time.Second:       "agrees with the API server's to 10s",
+		-11 * time.Second: "is 11s ahead of the API server's: times that you compare with records mislead",
+		time.Minute:       "is 1m0s behind the API server's: times that you compare with records mislead",
+	}
+	for ahead, want := range tests {
+		if got := skew("your clock", ahead); got.found != want {
+			t.Errorf("%s: got %q, want %q", ahead, got.found, want)
+		}
+	}
+}

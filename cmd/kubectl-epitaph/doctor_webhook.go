@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// configurationName is the webhook configuration's (webhook.ConfigurationName; a test compares them).
+	configurationName = "epitaph"
+	// late is the share of a certificate's life that is left when it is worth a look: cert-manager renews at a third.
+	late = 0.25
+)
+
+// webhookConfiguration looks at what the API server has been told: to ask whom, about what, and whom to trust.
+func webhookConfiguration(ctx context.Context, p *patient) []diagnosis {
+	const what = "webhook configuration"
+	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	err := p.Get(ctx, client.ObjectKey{Name: configurationName}, c)
+	switch {
+	case apierrors.IsNotFound(err):
+		return []diagnosis{{broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}}
+	case err != nil:
+		return []diagnosis{{unseen, what, err.Error()}}
+	case len(c.Webhooks) == 0:
+		return []diagnosis{{broken, what, "it is empty: install the chart anew"}}
+	}
+	all := []diagnosis{{well, what, policies(c.Webhooks)}, authorities(c.Webhooks[0].ClientConfig.CABundle, p.serverTime())}
+	if c.Webhooks[0].ClientConfig.URL != nil {
+		return append(all, p.certificateAt(ctx, *c.Webhooks[0].ClientConfig.URL, c.Webhooks[0].ClientConfig.CABundle))
+	}
+	return append(all, diagnosis{unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
+}
+
+func policies(all []admissionregistrationv1.MutatingWebhook) string {
+	for _, w := range all {
+		if w.FailurePolicy == nil || *w.FailurePolicy == admissionregistrationv1.Fail {
+			return fmt.Sprintf("%d webhooks; deletions fail while Epitaph is away (failurePolicy: Fail)", len(all))
+		}
+	}
+	return fmt.Sprintf("%d webhooks; deletions pass while Epitaph is away (failurePolicy: Ignore)", len(all))
+}
+
+// authorities judges the certificates that the API server trusts for the webhook.
+func authorities(bundle []byte, now time.Time) diagnosis {
+	const what = "webhook caBundle"
+	if len(bundle) == 0 {
+		return diagnosis{dubious, what, "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}
+	}
+	var last *x509.Certificate
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return diagnosis{broken, what, "holds something that is no certificate: " + err.Error()}
+		}
+		if last == nil || c.NotAfter.After(last.NotAfter) {
+			last = c
+		}
+	}
+	if last == nil {
+		return diagnosis{broken, what, "holds no certificate"}
+	}
+	return expiry(what, last, now)
+}
+
+func expiry(what string, c *x509.Certificate, now time.Time) diagnosis {
+	end := c.NotAfter.UTC().Format(time.RFC3339)
+	left := c.NotAfter.Sub(now)
+	switch {
+	case left <= 0:
+		return diagnosis{broken, what, "has expired at " + end + ": renew it, with cert-manager: cmctl renew"}
+	case left.Seconds() < late*c.NotAfter.Sub(c.NotBefore).Seconds():
+		return diagnosis{dubious, what, "expires at " + end + ", and has not been renewed yet"}
+	default:
+		return diagnosis{well, what, "is good until " + end}
+	}
+}
+
+// certificateAt looks at the certificate of a webhook that is reached by its URL, and trusts whom the API server trusts.
+func (p *patient) certificateAt(ctx context.Context, address string, bundle []byte) diagnosis {
+	const what = "webhook certificate"
+	u, err := url.Parse(address)
+	if err != nil {
+		return diagnosis{broken, what, "the configuration's URL: " + err.Error()}
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host += ":443"
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}}
+	connection, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return diagnosis{dubious, what, "not seen from here: " + err.Error()}
+	}
+	defer connection.Close()
+	return expiry(what, connection.(*tls.Conn).ConnectionState().PeerCertificates[0], p.serverTime())
+}

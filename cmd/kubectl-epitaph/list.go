@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// A selection is which records are wanted, as the flags say.
+type selection struct {
+	filter        lookup.Filter
+	since         time.Duration
+	allNamespaces bool
+}
+
+// bind adds the flags that select.
+func (s *selection) bind(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.filter.Code, "code", "", "only this `code`, such as KernelPanic")
+	f.StringVar(&s.filter.Class, "class", "", "only this `class`: disruption, routine or unexplained")
+	f.StringVar(&s.filter.Node, "node", "", "only of this `node`")
+	f.StringVar(&s.filter.Pod, "pod", "", "only pods of this `name`")
+	f.DurationVar(&s.since, "since", 0, "only who left within this time, such as 24h")
+	f.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "of all namespaces")
+	_ = c.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(classes, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+var classes = []string{reason.Disruption.String(), reason.Routine.String(), reason.NoExplanation.String()}
+
+// within completes the filter with what is known only now.
+func (s *selection) within(c *cluster, now time.Time) (lookup.Filter, error) {
+	f := s.filter
+	if f.Class != "" && isFormat(f.Class, classes...) != nil {
+		return f, fmt.Errorf("%w: --class is %q, it must be one of %q", errUsage, f.Class, classes)
+	}
+	if s.since < 0 {
+		return f, fmt.Errorf("%w: --since is %s, it must not be negative", errUsage, s.since)
+	}
+	if s.since > 0 {
+		f.Since = now.Add(-s.since)
+	}
+	if !s.allNamespaces {
+		f.Namespace = c.namespace
+	}
+	return f, nil
+}
+
+func (p *plugin) list() *cobra.Command {
+	s, output := &selection{}, ""
+	c := &cobra.Command{
+		Use:     "list [pods | nodes]",
+		Aliases: []string{"ls"},
+		Short:   "List who left, the last one last",
+		Example: `  kubectl epitaph list --class disruption --since 24h
+  kubectl epitaph list -A --code KernelPanic -o json
+  kubectl epitaph list nodes`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"pods", "nodes", "pod", "node"},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := isFormat(output, "", "wide", "json", "yaml"); err != nil {
+				return err
+			}
+			nodes := len(args) == 1 && (args[0] == "nodes" || args[0] == "node")
+			return p.show(c.Context(), s, nodes, output)
+		},
+	}
+	s.bind(c)
+	c.Flags().StringVarP(&output, "output", "o", "", "wide, json or yaml")
+	return c
+}
+
+func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output string) error {
+	c, err := p.connect()
+	if err != nil {
+		return err
+	}
+	filter, err := s.within(c, p.clock.Now())
+	if err != nil {
+		return err
+	}
+	if nodes {
+		return p.showNodes(ctx, c, filter, output)
+	}
+	found, _, err := c.Pods(ctx, filter)
+	if err != nil {
+		return err
+	}
+	if isStructured(output) {
+		return structured(p.out, output, v1alpha1.PodObituaryList{TypeMeta: typeOf("PodObituaryList"), Items: typed(found)})
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(p.errOut, "Nobody is on record whom these flags select.")
+		return nil
+	}
+	rows := make([][]string, len(found))
+	for n := range found {
+		rows[n] = p.podRow(&found[n], s.allNamespaces, output == "wide")
+	}
+	return table(p.out, podHeader(s.allNamespaces, output == "wide"), rows)
+}
+
+func (p *plugin) showNodes(ctx context.Context, c *cluster, filter lookup.Filter, output string) error {
+	found, err := c.Nodes(ctx, filter)
+	if err != nil {
+		return err
+	}
+	if isStructured(output) {
+		for n := range found {
+			found[n].TypeMeta = typeOf("NodeObituary")
+		}
+		return structured(p.out, output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: found})
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(p.errOut, "No node is on record whom these flags select.")
+		return nil
+	}
+	rows := make([][]string, len(found))
+	for n, o := range found {
+		rows[n] = []string{o.Spec.NodeName, o.Spec.Code, o.Spec.By, p.ago(o.Spec.Left), o.Spec.Reason}
+	}
+	return table(p.out, []string{"NODE", "CODE", "BY", "LEFT", "REASON"}, rows)
+}
+
+func isStructured(output string) bool { return output == "json" || output == "yaml" }
+
+func typeOf(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
+}
+
+// typed gives each item its kind, as kubectl does.
+func typed(all []v1alpha1.PodObituary) []v1alpha1.PodObituary {
+	for n := range all {
+		all[n].TypeMeta = typeOf("PodObituary")
+	}
+	return all
+}

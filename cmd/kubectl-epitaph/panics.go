@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// panicFlags are those of "panics".
+type panicFlags struct {
+	since  time.Duration
+	output string
+}
+
+func (p *plugin) panics() *cobra.Command {
+	f := panicFlags{}
+	c := &cobra.Command{
+		Use:   "panics [NODE]",
+		Short: "Show what the kernels said before they died",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.lastWords(c.Context(), append(args, "")[0], f)
+		},
+	}
+	c.Flags().DurationVar(&f.since, "since", 0, "only who left within this time, such as 24h")
+	c.Flags().StringVarP(&f.output, "output", "o", "", "json or yaml, for programs")
+	return c
+}
+
+func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error {
+	if err := isFormat(f.output, "", "json", "yaml"); err != nil {
+		return err
+	}
+	c, err := p.connect()
+	if err != nil {
+		return err
+	}
+	filter := lookup.Filter{Node: node}
+	if f.since > 0 {
+		filter.Since = p.clock.Now().Add(-f.since)
+	}
+	all, err := c.Nodes(ctx, filter)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(o v1alpha1.NodeObituary) bool { return !panicked(&o) })
+	switch {
+	case f.output != "":
+		return structured(p.out, f.output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: all})
+	case len(all) == 0 && node != "":
+		return fmt.Errorf("%w: no panic of node %s is on record: %q may know what became of it", errNotFound, node, "kubectl epitaph why node/"+node)
+	case len(all) == 0:
+		fmt.Fprintln(p.errOut, "No panic is on record.")
+		return nil
+	}
+	for n := range all {
+		if err := p.lastWordsOf(&all[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// panicked tells whether a node's record tells of a panic, or holds what its kernel said.
+func panicked(o *v1alpha1.NodeObituary) bool {
+	return o.Spec.Code == string(reason.KernelPanic) || len(o.Spec.KernelLog) > 0 ||
+		slices.ContainsFunc(o.Spec.Evidence, func(e v1alpha1.Evidence) bool { return e.What == reason.EvidencePanic })
+}
+
+func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
+	title := fmt.Sprintf("Node %s, %s ago: %s", clean(o.Spec.NodeName), p.ago(o.Spec.Left), clean(o.Spec.Reason))
+	fmt.Fprintln(p.out, p.colours.paint(bold, title))
+	if len(o.Spec.KernelLog) == 0 {
+		fmt.Fprintln(p.out, "  (its kernel's lines did not arrive)")
+	}
+	for _, line := range o.Spec.KernelLog {
+		if _, err := fmt.Fprintln(p.out, "  "+clean(line)); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(p.out)
+	return err
+}

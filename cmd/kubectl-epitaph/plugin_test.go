@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/story"
+)
+
+func TestColoursOnATerminalOnly(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if coloursFor(file, func(string) string { return "" }) {
+		t.Error("a file gets colours")
+	}
+}
+
+func TestNoColour(t *testing.T) {
+	t.Parallel()
+	// A terminal of our own: what is written to it comes out at its other end.
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("there are no pseudo terminals here: %v", err)
+	}
+	defer terminal.Close()
+	tests := map[string]struct {
+		env  map[string]string
+		want colours
+	}{
+		"a terminal":           {nil, true},
+		"NO_COLOR is honoured": {map[string]string{"NO_COLOR": "1"}, false},
+		"a dumb terminal":      {map[string]string{"TERM": "dumb"}, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := coloursFor(terminal, func(key string) string { return tc.env[key] }); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPrintPaintsTheVerdict(t *testing.T) {
+	t.Parallel()
+	tests := map[story.Answer]string{story.Safe: "32", story.No: "31", story.Unknown: "33"}
+	for answer, shade := range tests {
+		var out strings.Builder
+		p := &plugin{out: &out, colours: true}
+		verdict := story.Verdict{Answer: answer, Because: "x."}
+		if err := p.print(story.Story{Title: "T.", Verdict: &verdict}); err != nil {
+			t.Fatal(err)
+		}
+		want := "\x1b[1mT.\x1b[0m\n\n\x1b[1mMay it be run again?\x1b[0m\n  \x1b[" + shade + "m" + verdict.String() + "\x1b[0m\n"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", answer, diff)
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		args []string
+		want target
+		bad  bool
+	}{
+		"a pod by its kind":   {args: []string{"pod/a"}, want: target{"pod", "a"}},
+		"a pod by its name":   {args: []string{"a"}, want: target{"pod", "a"}},
+		"two words":           {args: []string{"node", "n"}, want: target{"node", "n"}},
+		"a short kind":        {args: []string{"no/n"}, want: target{"node", "n"}},
+		"many of a kind":      {args: []string{"jobs/j"}, want: target{"job", "j"}},
+		"no name":             {args: []string{"pod/"}, bad: true},
+		"another kind":        {args: []string{"service/s"}, bad: true},
+		"something after it":  {args: []string{"pod/a/log"}, bad: true},
+		"two words and slash": {args: []string{"pod/a", "b"}, bad: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := targetOf(tc.args, "pod", "node", "job")
+			if got != tc.want || (err != nil) != tc.bad || tc.bad && !errors.Is(err, errUsage) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]int{
+		errors.New("x"): 1, errBroken: 1,
+		fmt.Errorf("list: %w", errUsage):     2,
+		fmt.Errorf("pod x: %w", errNotFound): 3,
+	} {
+		if got := exitCode(err); got != want {
+			t.Errorf("%v: got %d, want %d", err, got, want)
+		}
+	}
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	left := func(namespace, by string, when time.Time) v1alpha1.PodObituary {
+		o := v1alpha1.PodObituary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
+		o.Spec.By, o.Spec.Left = by, metav1.NewTime(when)
+		return o
+	}
+	node := v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{By: "carol", Left: metav1.NewTime(noon)}}
+	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) // a Friday: still the last week of 2026 (ISO 8601)
+	got := findingsOf([]v1alpha1.PodObituary{
+		left("a", "carol", noon), left("a", "dave", noon), left("a", "dave", noon), left("b", "carol", newYear),
+	}, []v1alpha1.NodeObituary{node})
+	want := []finding{
+		{"2026-W53", "b", "carol", 1}, {"2026-W18", "a", "dave", 2}, {"2026-W18", "(nodes)", "carol", 1}, {"2026-W18", "a", "carol", 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCleanLines(t *testing.T) {
+	t.Parallel()
+	if got, want := cleanLines("a\x1b[2J\n    b\r"), "a\\x1b[2J\n    b"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/epitaph-k8s/epitaph/audit/story"
+)
+
+// print writes a story with its headings set off and its verdict in the colour of its answer.
+func (p *plugin) print(s story.Story) error {
+	fmt.Fprintln(p.out, p.colours.paint(bold, s.Title))
+	sections := s.Sections()
+	for n, section := range sections {
+		fmt.Fprintf(p.out, "\n%s\n", p.colours.paint(bold, section.Heading))
+		for _, line := range section.Lines {
+			if s.Verdict != nil && n == len(sections)-1 {
+				line = p.colours.paint(shadeOf(s.Verdict.Answer), line)
+			}
+			if _, err := fmt.Fprintln(p.out, "  "+line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func shadeOf(a story.Answer) string {
+	switch a {
+	case story.Safe:
+		return green
+	case story.No:
+		return red
+	default:
+		return yellow
+	}
+}

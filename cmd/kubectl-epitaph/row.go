@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+)
+
+func podHeader(namespace, wide bool) []string {
+	h := []string{"POD", "CODE", "NODE", "OWNER", "LEFT", "REASON"}
+	if namespace {
+		h = append([]string{"NAMESPACE"}, h...)
+	}
+	if wide {
+		h = append(h, "BY", "CLASS", "UID")
+	}
+	return h
+}
+
+func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string {
+	s := &o.Spec
+	row := []string{s.PodName, s.Code, s.NodeName, owner(s.Owners), p.ago(s.Left), s.Reason}
+	if namespace {
+		row = append([]string{o.Namespace}, row...)
+	}
+	if wide {
+		row = append(row, s.By, s.Class, string(s.PodUID))
+	}
+	return row
+}
+
+// owner is the controller that a person knows: the last of the chain.
+func owner(chain []v1alpha1.Owner) string {
+	if len(chain) == 0 {
+		return ""
+	}
+	last := chain[len(chain)-1]
+	return last.Kind + "/" + last.Name
+}

@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// healthy names what must be well in every cluster of these tests, in the order of the report.
+var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary", "webhook configuration", "webhook caBundle", "webhook certificate", "webhook answers", "leader", "clocks of the nodes"}
+
+func TestPluginDoctor(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: quick}})
+	var got said
+	c.eventually(t, "the webhook is asked", func(context.Context) (bool, error) {
+		got = c.plugin(t, "doctor")
+		return got.code == 0, nil
+	})
+	for _, what := range healthy {
+		if !strings.Contains(got.out, "ok      "+what) {
+			t.Errorf("%s is not well:\n%s", what, got.out)
+		}
+	}
+	if want := "unseen  built-in pod GC        no pod shows kube-controller-manager's flags"; !strings.Contains(got.out, want) {
+		t.Errorf("it does not say that flags which no pod shows cannot be seen:\n%s", got.out)
+	}
+
+	c.kcmPod(t, "--controllers=*")
+	if got = c.plugin(t, "doctor"); got.code != 0 || !strings.Contains(got.out, "look    built-in pod GC        is on (pod kube-controller-manager-x)") {
+		t.Errorf("with the built-in pod GC on, it said %+v", got)
+	}
+
+	c.Epitaph.Stop()
+	got = c.plugin(t, "doctor")
+	if got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook answers        no: the API server let a pod pass") || !strings.Contains(got.err, "error: something is broken: see above") {
+		t.Errorf("with the webhook away, it said %+v", got)
+	}
+	if err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "epitaph", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got = c.plugin(t, "doctor"); got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook configuration  there is none") {
+		t.Errorf("without a configuration, it said %+v", got)
+	}
+}
+
+// kcmPod makes the pod that kubeadm would have made of kube-controller-manager.
+func (c *cluster) kcmPod(t *testing.T, flag string) {
+	t.Helper()
+	p := podSpec("kube-system", "nowhere", "kube-controller-manager-x", func(p *corev1.Pod) {
+		p.Labels = map[string]string{"component": "kube-controller-manager"}
+		p.Spec.Containers[0].Command = []string{"kube-controller-manager", flag}
+	})
+	c.eventually(t, "kube-system takes pods", func(ctx context.Context) (bool, error) {
+		_, err := c.client.CoreV1().Pods("kube-system").Create(ctx, p, metav1.CreateOptions{})
+		return err == nil, nil
+	})
+}

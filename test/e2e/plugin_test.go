@@ -1,0 +1,344 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+func TestPluginWhy(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("gone")}}
+	node.Spec = v1alpha1.NodeObituarySpec{
+		NodeName: node.Name, NodeUID: "u", Left: leftAt, Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
+		Reason: "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)", By: "epitaph/netconsole",
+		KernelLog: []string{"Kernel panic - not syncing: sysrq triggered crash"},
+	}
+	job := suspendedJob(t, namespace, "nightly")
+	shared.record(t, node, obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) {
+		s.NodeName, s.NodeObituary = node.Name, node.Name
+		s.Owners = []v1alpha1.Owner{{Kind: "Job", Name: "nightly", UID: job}}
+	}))
+	title := "Pod " + namespace + "/train-7 left at 2026-05-01 12:00:00 UTC."
+	died := "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)"
+
+	wantSaid(t, shared.plugin(t, "why", "pod/train-7", "-n", namespace), said{out: title + `
+
+What happened
+  This pod died unexpectedly because the underlying node kernel panicked! (sysrq triggered crash)
+  KernelPanic: a disruption, which is not the program's fault. Terminated by epitaph/netconsole.
+  It was on node ` + node.Name + `, which left at 2026-05-01 12:00:00 UTC: ` + died + `
+
+How far it had come
+  Container main was running since 2026-05-01 11:00:00 UTC when it was last heard of; nobody saw it end.
+
+Who runs it again
+  Job nightly has not counted it as a failure.
+  Job nightly is suspended: it starts pods again when somebody resumes it.
+
+May it be run again?
+  Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Whoever knows the program has to say whether it can be repeated.
+`})
+	wantSaid(t, shared.plugin(t, "why", "node", node.Name), said{out: `Node ` + node.Name + ` left at 2026-05-01 12:00:00 UTC.
+
+What happened
+  ` + died + `
+  KernelPanic. Terminated by epitaph/netconsole.
+  The last 1 lines of its kernel are kept.
+
+Its pods
+  2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic
+`})
+	wantSaid(t, shared.plugin(t, "why", "job/nightly", "-n", namespace), said{out: `Job ` + namespace + `/nightly: 1 pod of it is on record.
+
+Its pods
+  2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic
+
+Who runs it again
+  Job nightly is suspended: it starts pods again when somebody resumes it.
+
+May it be run again?
+  No: Job nightly is suspended; resume it instead.
+`})
+}
+
+func TestPluginWhyOfPodsThatAreThere(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	n := shared.node(t)
+	pod := shared.pod(t, namespace, n.Name, "again")
+	got := shared.plugin(t, "why", "again", "-n", namespace, "-o", "json")
+	if want := `"because": "it is still there and has not ended."`; got.code != 0 || !strings.Contains(got.out, want) {
+		t.Errorf("of a pod that runs, it said %+v, want %s", got, want)
+	}
+
+	shared.record(t, obituary(namespace, "again"))
+	got = shared.plugin(t, "why", "again", "-n", namespace)
+	note := fmt.Sprintf("A pod again is there now (--uid %s); this is the story of one before it.\n", pod.UID)
+	if got.err != note || !strings.HasPrefix(got.out, "Pod "+namespace+"/again left at") {
+		t.Errorf("of a name that was given again, it said %+v, want the story of the one before, and %q", got, note)
+	}
+
+	shared.annotate(t, namespace, "again", "the experiment is over")
+	got = shared.plugin(t, "why", "again", "-n", namespace)
+	if !strings.Contains(got.out, "again is still there.\n\nWhat happened\n  the experiment is over\n") {
+		t.Errorf("of a pod with a reason, it said %+v", got)
+	}
+}
+
+func TestPluginLists(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	shared.record(t, obituary(namespace, "a"), obituary(namespace, "b", func(s *v1alpha1.PodObituarySpec) {
+		s.Code, s.Class, s.Reason, s.By, s.NodeName = "Unexplained", "unexplained", "Nobody said why", "carol", "other"
+		s.Owners = []v1alpha1.Owner{{Kind: "ReplicaSet", Name: "web-5d"}, {Kind: "Deployment", Name: "web"}}
+		s.Left = metav1.Now()
+	}))
+	tests := map[string]struct {
+		args []string
+		want []string
+	}{
+		"all":             {nil, []string{"a", "b"}},
+		"by code":         {[]string{"--code", "KernelPanic"}, []string{"a"}},
+		"by class":        {[]string{"--class", "unexplained"}, []string{"b"}},
+		"by node":         {[]string{"--node", "other"}, []string{"b"}},
+		"by age":          {[]string{"--since", "1h"}, []string{"b"}},
+		"none":            {[]string{"--code", "Preempted"}, nil},
+		"wide":            {[]string{"-o", "wide"}, []string{"a", "b"}},
+		"by two of them":  {[]string{"--code", "KernelPanic", "--node", "other"}, nil},
+		"by a pod's name": {[]string{"--pod", "a"}, []string{"a"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := shared.plugin(t, append([]string{"list", "-n", namespace}, tc.args...)...)
+			var names []string
+			for line := range strings.Lines(got.out) {
+				if first := strings.Fields(line)[0]; first != "POD" {
+					names = append(names, first)
+				}
+			}
+			if diff := cmp.Diff(tc.want, names); got.code != 0 || diff != "" {
+				t.Errorf("%+v (-want +got):\n%s", got, diff)
+			}
+		})
+	}
+	t.Run("an owner is the last of the chain", func(t *testing.T) {
+		t.Parallel()
+		got := shared.plugin(t, "list", "-n", namespace, "--pod", "b", "-o", "wide")
+		if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "b Unexplained other Deployment/web") || !strings.Contains(fields, "Nobody said why carol unexplained") {
+			t.Errorf("it said %+v", got)
+		}
+	})
+	t.Run("for programs", func(t *testing.T) {
+		t.Parallel()
+		got := shared.plugin(t, "list", "-n", namespace, "--pod", "a", "-o", "yaml")
+		if !strings.Contains(got.out, "\nkind: PodObituaryList\n") || !strings.Contains(got.out, "    podName: a\n") {
+			t.Errorf("it said %+v", got)
+		}
+	})
+}
+
+func TestPluginWatch(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	shared.record(t, obituary(namespace, "before"))
+	cmd := shared.pluginCommand(t, "watch", "-n", namespace, "--code", "KernelPanic")
+	var out lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shared.eventually(t, "it is watching", func(context.Context) (bool, error) { return strings.Contains(out.String(), "REASON"), nil })
+	// Nothing says when its watch has begun: somebody goes on leaving until it is seen.
+	shared.eventually(t, "it shows who leaves", func(context.Context) (bool, error) {
+		shared.record(t, obituary(namespace, "another", func(s *v1alpha1.PodObituarySpec) { s.Code = "Evicted" }), obituary(namespace, "after"))
+		time.Sleep(poll)
+		return strings.Contains(out.String(), "after"), nil
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("Ctrl-C ends it with %v, want 0", err)
+	}
+	for _, not := range []string{"before", "another"} {
+		if strings.Contains(out.String(), not) {
+			t.Errorf("it shows %s, which was there before or is not selected:\n%s", not, out.String())
+		}
+	}
+}
+
+// A lockedBuffer can be read while a program writes into it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestPluginDeletes(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	n := shared.node(t)
+	shared.pod(t, namespace, n.Name, "notebook")
+	wantSaid(t, shared.plugin(t, "delete", "pod/notebook", "-n", namespace, "--reason", "the experiment is over"),
+		said{out: "pod \"notebook\" deleted: the experiment is over\n"})
+	over := reason.Reason{Code: reason.UserRequest, Text: "the experiment is over", By: "kubernetes-admin"}
+	shared.leaves(t, reason.Pod, namespace+"/notebook", over)
+
+	wantSaid(t, shared.plugin(t, "delete", "node/"+n.Name, "--reason", "moved to another rack"), said{out: "node \"" + n.Name + "\" deleted: moved to another rack\n"})
+	moved := shared.leaves(t, reason.Node, n.Name, reason.Reason{})
+	if moved.Reason.Text != "moved to another rack" || moved.Reason.By != "kubernetes-admin" {
+		t.Errorf("the node left with %+v", moved.Reason)
+	}
+}
+
+// A reason must not stay on a pod that lives on: a later death would inherit it.
+func TestPluginTakesTheReasonOffWhenTheDeletionIsRefused(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	shared.pod(t, namespace, shared.node(t).Name, "kept")
+	shared.grant(t, namespace, "half", "", []string{"pods"}, []string{"get", "patch"})
+	got := shared.plugin(t, "delete", "pod/kept", "-n", namespace, "--reason", "no use any more", "--as", "half")
+	if got.code != 1 || !strings.Contains(got.err, `delete pod kept: pods "kept" is forbidden`) {
+		t.Errorf("it said %+v, want that it may not", got)
+	}
+	pod, err := shared.client.CoreV1().Pods(namespace).Get(t.Context(), "kept", metav1.GetOptions{})
+	if err != nil || len(pod.Annotations) > 0 && keys.Pod.Has(pod.Annotations) {
+		t.Errorf("the pod has %v (%v), want no reason", pod.Annotations, err)
+	}
+
+	shared.annotate(t, namespace, "kept", "somebody else's words")
+	got = shared.plugin(t, "delete", "pod/kept", "-n", namespace, "--reason", "mine")
+	if want := `pod kept carries a reason already: "somebody else's words"; --overwrite replaces it, kubectl delete keeps it`; got.code != 1 || !strings.Contains(got.err, want) {
+		t.Errorf("it said %+v, want %s", got, want)
+	}
+	wantSaid(t, shared.plugin(t, "delete", "kept", "-n", namespace, "--reason", "mine", "--overwrite", "--grace-period", "0"), said{out: "pod \"kept\" deleted: mine\n"})
+	shared.leaves(t, reason.Pod, namespace+"/kept", reason.Reason{Code: reason.UserRequest, Text: "mine", By: "kubernetes-admin"})
+}
+
+func TestPluginExitCodes(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	tests := map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"an unknown command": {[]string{"bury"}, 2, `error: usage: unknown command "bury"`},
+		"an unknown flag":    {[]string{"list", "--colour"}, 2, `error: usage: unknown flag: --colour ("kubectl epitaph list --help" shows how)`},
+		"no argument":        {[]string{"why"}, 2, "error: usage: accepts between 1 and 2 arg(s)"},
+		"a wrong kind":       {[]string{"why", "service/x"}, 2, `error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},
+		"a wrong format":     {[]string{"list", "-o", "xml"}, 2, `error: usage: -o is "xml"`},
+		"a wrong class":      {[]string{"list", "--class", "bad"}, 2, `error: usage: --class is "bad"`},
+		"no reason":          {[]string{"delete", "pod/x"}, 2, `error: usage: say why with --reason "…"`},
+		"a reason to obey":   {[]string{"delete", "pod/x", "--reason", "a\x1b[2Jb"}, 2, `error: usage: --reason: the reason contains the control character U+001B at byte 1`},
+		"an unknown pod":     {[]string{"why", "pod/nobody", "-n", namespace}, 3, "error: not found: pod " + namespace + "/nobody is not on record"},
+		"an unknown node":    {[]string{"why", "node/nobody"}, 3, `error: not found: node nobody is not on record`},
+		"an unknown job":     {[]string{"why", "job/nobody", "-n", namespace}, 3, "error: not found: job " + namespace + "/nobody is not on record"},
+		"no such panic":      {[]string{"panics", "nobody"}, 3, `error: not found: no panic of node nobody is on record`},
+		"no pod to delete":   {[]string{"delete", "nobody", "-n", namespace, "--reason", "x"}, 3, `error: not found: there is no pod nobody: "kubectl epitaph why pod/nobody" may know`},
+		"no right":           {[]string{"list", "-n", namespace, "--as", "mallory"}, 1, "Ask for the right: the ClusterRole view covers the records of a namespace."},
+		"no server":          {[]string{"list", "--server", "https://127.0.0.1:1"}, 1, "The API server cannot be reached: check --kubeconfig and --context."},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := shared.plugin(t, tc.args...)
+			if got.code != tc.code || !strings.Contains(got.err, tc.says) || got.out != "" {
+				t.Errorf("it said %+v, want %d and %q", got, tc.code, tc.says)
+			}
+		})
+	}
+}
+
+func TestPluginPanicsAndAudit(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("crashed")}}
+	node.Spec = v1alpha1.NodeObituarySpec{
+		NodeName: node.Name, Left: metav1.Now(), Code: "KernelPanic", Class: "disruption", Reason: "its kernel panicked", By: "epitaph/netconsole",
+		KernelLog: []string{"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash"},
+	}
+	unexplained := func(by string) func(*v1alpha1.PodObituarySpec) {
+		return func(s *v1alpha1.PodObituarySpec) { s.Code, s.Class, s.By = "Unexplained", "unexplained", by }
+	}
+	shared.record(t, node, obituary(namespace, "a", unexplained("carol")), obituary(namespace, "b", unexplained("carol")),
+		obituary(namespace, "c", unexplained("dave")), obituary(namespace, "d"))
+	got := shared.plugin(t, "panics", node.Name)
+	if _, lines, _ := strings.Cut(got.out, "\n"); lines != "  sysrq: Trigger a crash\n  Kernel panic - not syncing: sysrq triggered crash\n\n" {
+		t.Errorf("panics said %+v", got)
+	}
+	got = shared.plugin(t, "audit", "-n", namespace, "-o", "json")
+	want := `[
+    {
+        "week": "2026-W18",
+        "namespace": "` + namespace + `",
+        "by": "carol",
+        "deletions": 2
+    },
+    {
+        "week": "2026-W18",
+        "namespace": "` + namespace + `",
+        "by": "dave",
+        "deletions": 1
+    }
+]
+`
+	wantSaid(t, got, said{out: want})
+}
+
+// A user of one namespace reads his own and no others.
+func TestPluginOfAUserOfOneNamespace(t *testing.T) {
+	t.Parallel()
+	mine, theirs := shared.namespace(t), shared.namespace(t)
+	shared.record(t, obituary(mine, "p"), obituary(theirs, "p"))
+	shared.grant(t, mine, "ursula", v1alpha1.GroupVersion.Group, []string{"podobituaries"}, []string{"get", "list", "watch"})
+	if got := shared.plugin(t, "why", "p", "-n", mine, "--as", "ursula"); got.code != 0 {
+		t.Errorf("of her own, it said %+v", got)
+	}
+	for _, args := range [][]string{{"why", "p", "-n", theirs}, {"list", "-n", theirs}, {"list", "-A"}, {"why", "node/x"}, {"audit"}} {
+		if got := shared.plugin(t, append(args, "--as", "ursula")...); got.code != 1 || got.out != "" || !strings.Contains(got.err, "Ask for the right") {
+			t.Errorf("%v said %+v, want that she may not", args, got)
+		}
+	}
+}
+
+func TestPluginCompletes(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	shared.record(t, obituary(namespace, "p-1"), obituary(namespace, "p-2"))
+	for args, want := range map[string]string{"po": "pod/\nnode/\njob/\n:6\n", "pod/": "pod/p-1\npod/p-2\n:4\n"} {
+		if got := shared.plugin(t, "__complete", "why", "-n", namespace, args); got.out != want {
+			t.Errorf("%s is completed with %q, want %q", args, got.out, want)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if got := shared.plugin(t, "completion", shell); got.code != 0 || !strings.Contains(got.out, "__complete") {
+			t.Errorf("the script for %s is %q", shell, got.out)
+		}
+	}
+}

@@ -14,7 +14,7 @@ const (
 	Kind       = "ManagerConfiguration"
 )
 
-// A Config is the whole configuration of `epitaph manager`.
+// A Config is the whole configuration of `epitaph manager` and of `epitaph agent`, which read the same file.
 type Config struct {
 	APIVersion string `json:"apiVersion" validate:"eq=config.epitaph-k8s.io/v1alpha1"`
 	Kind       string `json:"kind" validate:"eq=ManagerConfiguration"`
@@ -27,6 +27,7 @@ type Config struct {
 	Webhook     Webhook       `json:"webhook"`
 	GC          GC            `json:"gc"`
 	Netconsole  Netconsole    `json:"netconsole"`
+	Agent       Agent         `json:"agent"`
 	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
 	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
 	HealthAddress  string         `json:"healthAddress" validate:"required,hostport"`
@@ -95,6 +96,7 @@ func Default() Config {
 		},
 		GC:             defaultGC(),
 		Netconsole:     defaultNetconsole(),
+		Agent:          defaultAgent(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",
 		LeaderElection: LeaderElection{Enabled: true},

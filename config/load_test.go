@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,8 +84,9 @@ func TestFull(t *testing.T) {
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
+	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"), netip.MustParseAddrPort("[fd00::9]:6666")}
 	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -91,6 +92,12 @@ func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool
 	if _, ok := target.(*metav1.Duration); ok {
 		if _, err := time.ParseDuration(text); !isText || err != nil {
 			return s.wrong(path, "is %s: write a duration like 40s or 5m", found(file)), true
+		}
+		return true, true
+	}
+	if _, ok := target.(*netip.AddrPort); ok {
+		if _, err := netip.ParseAddrPort(text); err != nil {
+			return s.wrong(path, "is %s: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", found(file)), true
 		}
 		return true, true
 	}

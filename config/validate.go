@@ -57,7 +57,7 @@ func (c Config) acrossFields() []wrong {
 		}
 		seen[r.Name] = n
 	}
-	return all
+	return append(all, c.Agent.wrongs()...)
 }
 
 var structs = newValidator()
@@ -126,6 +126,8 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write at most %s", is, f.Param())
 	case "hostport":
 		return fmt.Sprintf("is %s: write host:port or :port, for example :8080", is)
+	case "startswith":
+		return fmt.Sprintf("is %s: write an absolute path", is)
 	case "excludesall":
 		return fmt.Sprintf("is %s: write the name of a file, without a directory", is)
 	case "annotationkey":

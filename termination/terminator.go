@@ -39,11 +39,11 @@ func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock) *Terminato
 
 // annotate patches annotations of the object (nil takes one off) through its status subresource, which accepts them and needs
 // no right over anybody's spec. With a resource version, the object must still have that one.
-func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any, version string) (string, error) {
+func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any, version string) error {
 	target := &metav1.PartialObjectMetadata{}
 	subject, err := identify(obj, target)
 	if err != nil {
-		return "", err
+		return err
 	}
 	metadata := map[string]any{"uid": obj.GetUID(), "annotations": annotations}
 	if version != "" {
@@ -51,12 +51,12 @@ func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotation
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
-		return "", fmt.Errorf("encode the annotations of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
+		return fmt.Errorf("encode the annotations of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
 	}
 	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return "", fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asGone(err))
+		return fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asGone(err))
 	}
-	return target.ResourceVersion, nil
+	return nil
 }
 
 // values turns annotations into those of a patch, in which one can also be nil.

@@ -26,7 +26,7 @@ func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r r
 
 // annotateUnchanged patches annotations (nil takes one off), provided that nobody wrote to the object since it was read.
 func (t *Terminator) annotateUnchanged(ctx context.Context, obj client.Object, annotations map[string]any) error {
-	_, err := t.annotate(ctx, obj, annotations, obj.GetResourceVersion())
+	err := t.annotate(ctx, obj, annotations, obj.GetResourceVersion())
 	return asChanged(err)
 }
 

@@ -1,6 +1,7 @@
-// Command epitaph is the server side of Epitaph.
+// Command epitaph is Epitaph but for the plugin of kubectl.
 //
 //	epitaph manager --config FILE    webhook, garbage collector and netconsole listener of a cluster
+//	epitaph agent [--config FILE]    on a node: have its kernel speak to the listeners
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
 //	epitaph version                  the version of this binary
 package main
@@ -38,6 +39,7 @@ var errUsage = errors.New(`usage: epitaph COMMAND [FLAGS]
 
 commands:
   manager   run the webhook, the garbage collector and the netconsole listener
+  agent     run on a node and have its kernel speak to the listeners
   policy    ask what the webhook would decide (policy test)
   version   print the version
 
@@ -50,6 +52,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch args[0] {
 	case "manager":
 		return runManager(ctx, args[1:], stderr)
+	case "agent":
+		return runAgent(ctx, args[1:], stdout, stderr)
 	case "policy":
 		return runPolicy(ctx, args[1:], stdout, stderr)
 	case "version":

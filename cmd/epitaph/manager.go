@@ -54,7 +54,7 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-*verbosity)})))
+	ctrl.SetLogger(newLogger(stderr, *verbosity))
 	boundGarbage()
 	mgr, err := newManager(restConfig, c)
 	if err != nil {
@@ -64,6 +64,11 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// newLogger writes JSON, one line for each entry.
+func newLogger(w io.Writer, verbosity int) logr.Logger {
+	return logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
 }
 
 // clusterOf returns how to reach the API server.

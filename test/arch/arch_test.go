@@ -76,8 +76,26 @@ var rules = map[string]rule{
 	"webhook":    {ours: edge(), why: "edges do not know each other"},
 	"gc":         {ours: edge(), why: "edges do not know each other"},
 	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},
-	"agent":      {ours: edge(), why: "edges do not know each other"},
-	"certs":      {ours: []string{"config"}, why: "certificates are no business of the edges"},
+	"agent": {
+		ours: append(edge(), "agent/configfs", "agent/fault", "agent/listeners", "agent/route"), why: "edges do not know each other",
+	},
+	"agent/configfs": {
+		ours: []string{"agent/fault"}, others: []string{"golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
+		why: "what the kernel has is no business of the network or of Kubernetes",
+	},
+	"agent/route": {
+		ours: []string{"agent/fault"},
+		others: []string{
+			"github.com/vishvananda/netlink", "github.com/vishvananda/netlink/nl", "golang.org/x/sys/unix", "github.com/go-logr/logr", "k8s.io/utils/",
+		},
+		why: "the way to an address is the kernel's business alone",
+	},
+	"agent/listeners": {
+		others: []string{"k8s.io/api/core/v1", "k8s.io/api/discovery/v1"}, std: noIO[1:],
+		why: "who is chosen is a pure function of who is there",
+	},
+	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
+	"certs":       {ours: []string{"config"}, why: "certificates are no business of the edges"},
 }
 
 func edge() []string { return []string{"reason", "termination", "audit", "config", "api/v1alpha1"} }

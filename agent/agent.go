@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/agent/configfs"
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/agent/listeners"
+	"github.com/epitaph-k8s/epitaph/agent/route"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// A Source knows the listeners.
+type Source interface {
+	Listeners(ctx context.Context) ([]listeners.Listener, error)
+}
+
+// A Cluster is where the agent tells of its node.
+type Cluster struct {
+	// Live reads the Node from the API server.
+	Live       client.Reader
+	Terminator *termination.Terminator
+}
+
+// Options are what an agent works with.
+type Options struct {
+	Config config.Agent
+	// Node, BootID and Kernel are the name, the boot and the kernel's release of this machine.
+	Node, BootID, Kernel string
+	Source               Source
+	// Cluster is nil where there is none to tell: then the kernel sends no secret.
+	Cluster *Cluster
+	// Files has the kernel ready for targets.
+	Files func() (configfs.Files, error)
+	// Way and Own ask for the way to an address, and for the addresses of this machine.
+	Way func(netip.Addr) (route.Way, error)
+	Own func() ([]netip.Addr, error)
+	// Hold binds the source port. ConsoleLevel sets the console's log level.
+	Hold         func(ctx context.Context, port int) (io.Closer, error)
+	ConsoleLevel func(level int) error
+	Clock        clock.Clock
+	Registerer   prometheus.Registerer
+	Log          logr.Logger
+}
+
+// An Agent keeps the targets of one kernel right.
+type Agent struct {
+	Options
+	metrics *metrics
+	// held is the source port, once it is bound.
+	held io.Closer
+	// known are the listeners that were last heard of.
+	known   []listeners.Listener
+	secret  secret
+	written map[string]written
+	last    string
+}
+
+// New returns an agent that has done nothing yet.
+func New(o Options) (*Agent, error) {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{Options: o, metrics: m, written: map[string]written{}}, nil
+}
+
+const (
+	// settle is how long one waits after a change for what else changes with it.
+	settle = 500 * time.Millisecond
+	// firstRetry is the wait after a pass with faults; it doubles up to the period.
+	firstRetry = time.Second
+)
+
+// Run passes until the context ends: at each change, after a fault with growing waits, and once a period. The targets stay.
+func (a *Agent) Run(ctx context.Context, changed <-chan struct{}) error {
+	defer a.release()
+	retry := firstRetry
+	for {
+		wait := a.Config.Period.Duration
+		if r := a.Pass(ctx); len(r.Faults) > 0 {
+			wait = min(wait, retry)
+			retry = min(2*retry, a.Config.Period.Duration)
+		} else {
+			retry = firstRetry
+		}
+		if !a.wait(ctx, wait, changed) {
+			return nil
+		}
+	}
+}
+
+// onceTimeout is how long Once tries again: neighbours have to be asked for.
+const onceTimeout = 10 * time.Second
+
+// Once passes until nothing is wrong, or for a while. The source port is free again when it returns.
+func (a *Agent) Once(ctx context.Context) Result {
+	defer a.release()
+	for begin := a.Clock.Now(); ; {
+		r := a.Pass(ctx)
+		if len(r.Faults) == 0 || a.Clock.Since(begin) >= onceTimeout || !a.wait(ctx, firstRetry, nil) {
+			return r
+		}
+	}
+}
+
+// wait returns when there is something to do, or false when the context ends.
+func (a *Agent) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	timer := a.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
+	case <-changed:
+	}
+	calm := a.Clock.NewTimer(settle)
+	defer calm.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-calm.C():
+		return true
+	}
+}
+
+// hold binds the source port, if it is not yet.
+func (a *Agent) hold(ctx context.Context) error {
+	if a.held != nil {
+		return nil
+	}
+	held, err := a.Hold(ctx, a.Config.SourcePort)
+	if err != nil {
+		return fault.New(fault.SourcePortTaken, err, fmt.Sprintf("hold UDP port %d", a.Config.SourcePort),
+			"set agent.sourcePort to a port below 1024 that no program has (ss -ulpn), and give the agent CAP_NET_BIND_SERVICE")
+	}
+	a.held = held
+	return nil
+}
+
+func (a *Agent) release() {
+	if a.held != nil {
+		_ = a.held.Close() // The process ends.
+	}
+}

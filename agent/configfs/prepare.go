@@ -1,0 +1,77 @@
+package configfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+)
+
+// A System can bring about that there is a configfs with netconsole in it.
+type System interface {
+	// Mounted tells whether a configfs is mounted at path.
+	Mounted(path string) (bool, error)
+	Mount(path string) error
+	// Load has the kernel load a module. That there is no such module shows later.
+	Load(module string) error
+}
+
+const (
+	subsystem = "netconsole"
+	loadIt    = "load it on the host (modprobe netconsole; at each boot: echo netconsole > /etc/modules-load.d/netconsole.conf), in a kernel that has CONFIG_NETCONSOLE_DYNAMIC"
+)
+
+// Prepare returns where netconsole's targets are below the configfs at path, and makes sure that they can be there: it mounts
+// what is not mounted and, if load is set, loads what is not loaded.
+func Prepare(path string, load bool, s System) (Directory, error) {
+	mounted, err := s.Mounted(path)
+	if err != nil {
+		return "", fault.New(fault.NoConfigfs, err, "look for a configfs at "+path,
+			"the kernel needs CONFIG_CONFIGFS_FS, and a container needs the host's "+path+" mounted at the same place")
+	}
+	if !mounted {
+		if err := s.Mount(path); err != nil {
+			return "", unmounted(path, err)
+		}
+	}
+	dir := Directory(path + "/" + subsystem)
+	if there(dir) {
+		return dir, nil
+	}
+	if !load {
+		return "", fault.New(fault.NoModule, nil, "the kernel module netconsole is not loaded, and agent.loadModule is off", loadIt)
+	}
+	if err := s.Load(subsystem); err != nil {
+		return "", unloaded(err)
+	}
+	if !there(dir) {
+		return "", fault.New(fault.NoModule, nil, "the kernel has no module netconsole, or its modprobe did not find it", loadIt)
+	}
+	return dir, nil
+}
+
+func there(dir Directory) bool {
+	info, err := os.Stat(string(dir))
+	return err == nil && info.IsDir()
+}
+
+func unmounted(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fault.New(fault.NoPermission, err, "mount configfs at "+path,
+			"mount it on the host (mount -t configfs configfs "+path+"), or give the agent CAP_SYS_ADMIN")
+	case errors.Is(err, syscall.ENODEV):
+		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, "the kernel has none: it needs CONFIG_CONFIGFS_FS (modprobe configfs)")
+	default:
+		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, "mount it on the host (mount -t configfs configfs "+path+")")
+	}
+}
+
+func unloaded(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fault.New(fault.NoPermission, err, "load the kernel module netconsole", loadIt+", or give the agent CAP_SYS_MODULE")
+	}
+	return fault.New(fault.NoModule, err, "load the kernel module netconsole", loadIt)
+}

@@ -1,0 +1,81 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// userdataDir is where a target of Linux 6.9 and later keeps what it adds to all it sends.
+const userdataDir = "userdata"
+
+// MaxUserdataBytes is how long a value of userdata may be (MAX_USERDATA_VALUE_LENGTH of drivers/net/netconsole.c, with its zero).
+const MaxUserdataBytes = 199
+
+// A Datum is one value that the kernel adds to all it sends.
+type Datum struct{ Key, Value string }
+
+// tell sets userdata where the kernel has it. It may change while the target speaks.
+func (k *Kernel) tell(name string, userdata []Datum) error {
+	for _, d := range userdata {
+		err := k.set(name+"/"+userdataDir+"/"+d.Key, d.Value)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // The kernel has no userdata.
+		}
+		if err != nil {
+			return refused(fmt.Sprintf("set userdata %s of netconsole target %s", d.Key, name), err)
+		}
+	}
+	return nil
+}
+
+// set closes a datum to everybody but root before it is filled in: the kernel makes its file readable for all.
+func (k *Kernel) set(dir, value string) error {
+	if err := k.files.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	file := dir + "/value"
+	if old, err := k.files.Read(file); err == nil && old == value {
+		return nil
+	}
+	if err := k.files.Chmod(file, 0o600); err != nil {
+		return err
+	}
+	return k.files.Write(file, value)
+}
+
+// Userdata returns a value that one of our targets has; empty where none has it, or the kernel has no userdata.
+func (k *Kernel) Userdata(key string) (string, error) {
+	all, err := k.Found()
+	if err != nil {
+		return "", err
+	}
+	for _, f := range all {
+		value, err := k.files.Read(f.Name + "/" + userdataDir + "/" + key + "/value")
+		if err == nil && value != "" {
+			return value, nil
+		}
+	}
+	return "", nil
+}
+
+// TakesUserdata tells whether a target of ours can add to what it sends.
+func (k *Kernel) TakesUserdata(t Target) bool {
+	_, err := k.files.List(t.Name() + "/" + userdataDir)
+	return err == nil
+}
+
+// Forget takes a datum off all our targets.
+func (k *Kernel) Forget(key string) error {
+	all, err := k.Found()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		err := k.files.Rmdir(f.Name + "/" + userdataDir + "/" + key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return refused("remove userdata "+key+" of netconsole target "+f.Name, err)
+		}
+	}
+	return nil
+}

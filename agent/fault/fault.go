@@ -1,0 +1,68 @@
+// Package fault names what can keep a node from speaking its last words. Each fault has a code for metrics and alerts, which is
+// one of a fixed list, and a sentence for people that ends with the remedy.
+package fault
+
+import "errors"
+
+// A Code names a fault.
+type Code string
+
+// The codes.
+const (
+	NoConfigfs         Code = "NoConfigfs"
+	NoModule           Code = "NoModule"
+	NoPermission       Code = "NoPermission"
+	NoListener         Code = "NoListener"
+	NoRoute            Code = "NoRoute"
+	NoNeighbour        Code = "NoNeighbour"
+	UnsuitableDevice   Code = "UnsuitableDevice"
+	TargetRefused      Code = "TargetRefused"
+	SourcePortTaken    Code = "SourcePortTaken"
+	ListenersUnread    Code = "ListenersUnread"
+	NodeUnwritten      Code = "NodeUnwritten"
+	ConsoleLevelUnset  Code = "ConsoleLevelUnset"
+	UnexpectedBehavior Code = "UnexpectedBehavior"
+)
+
+// Codes are all there are.
+func Codes() []Code {
+	return []Code{
+		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice, TargetRefused, SourcePortTaken,
+		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, UnexpectedBehavior,
+	}
+}
+
+// A Fault is something that is wrong, and what to do about it.
+type Fault struct {
+	Code   Code
+	What   string
+	Remedy string
+	// Cause is what the system said, if it said anything.
+	Cause error
+}
+
+// New returns a fault. Its cause may be nil.
+func New(code Code, cause error, what, remedy string) *Fault {
+	return &Fault{Code: code, What: what, Remedy: remedy, Cause: cause}
+}
+
+func (f *Fault) Error() string {
+	text := f.What
+	if f.Cause != nil {
+		text += ": " + f.Cause.Error()
+	}
+	if f.Remedy != "" {
+		text += ": " + f.Remedy
+	}
+	return text
+}
+
+func (f *Fault) Unwrap() error { return f.Cause }
+
+// Of returns the fault that err is, or holds. What nobody foresaw is one without a remedy.
+func Of(err error) *Fault {
+	if f := (*Fault)(nil); errors.As(err, &f) {
+		return f
+	}
+	return New(UnexpectedBehavior, err, "something went wrong that nobody foresaw", "")
+}

@@ -1,0 +1,80 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+	"k8s.io/utils/clock"
+)
+
+// groups are what a way depends on.
+var groups = []uint{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+}
+
+// again is the wait before one watches anew.
+const again = time.Second
+
+// Follow watches until the context ends, and begins anew when the kernel stops telling. What happened meanwhile is a change.
+func Follow(ctx context.Context, c clock.Clock, log logr.Logger, changed chan<- struct{}) {
+	for ctx.Err() == nil {
+		w, err := NewWatch()
+		if err == nil {
+			err = w.Run(ctx, changed)
+		}
+		if err == nil {
+			return
+		}
+		log.Error(err, "watch begins anew")
+		timer := c.NewTimer(again)
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+		}
+		timer.Stop()
+		signal(changed)
+	}
+}
+
+func signal(changed chan<- struct{}) {
+	select {
+	case changed <- struct{}{}:
+	default:
+	}
+}
+
+// A Watch is told of every change that a way may depend on.
+type Watch struct{ socket *nl.NetlinkSocket }
+
+// NewWatch begins to watch: what changes from here on is told.
+func NewWatch() (*Watch, error) {
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	if err != nil {
+		return nil, fmt.Errorf("watch the network of this node: %w", err)
+	}
+	return &Watch{socket}, nil
+}
+
+// Run sends on changed whenever something has changed. Changes that come while one waits to be taken are that one. It returns when
+// the context ends, and closes the watch.
+func (w *Watch) Run(ctx context.Context, changed chan<- struct{}) error {
+	defer context.AfterFunc(ctx, w.socket.Close)()
+	defer w.socket.Close()
+	for {
+		_, _, err := w.socket.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		// There was more to tell than the socket holds: what, shows when the ways are asked for anew.
+		case err != nil && !errors.Is(err, unix.ENOBUFS):
+			return fmt.Errorf("watch the network of this node: %w", err)
+		}
+		signal(changed)
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/epitaph-k8s/epitaph/agent"
+	"github.com/epitaph-k8s/epitaph/agent/configfs"
+	"github.com/epitaph-k8s/epitaph/agent/route"
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+// agentFlags are how `epitaph agent` was called.
+type agentFlags struct {
+	file, kubeconfig, node, listeners string
+	once, dryRun, remove              bool
+	verbosity                         int
+}
+
+func (f *agentFlags) parse(args []string, stderr io.Writer) error {
+	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&f.file, "config", "", "the configuration `file`; without it, the defaults")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
+	flags.StringVar(&f.node, "node", os.Getenv("NODE_NAME"), "the `name` of this machine's Node; by default that of the variable NODE_NAME, else the host's")
+	flags.StringVar(&f.listeners, "listeners", "", "`addresses` of listeners, each IP:port, with commas between; instead of the configuration's")
+	flags.BoolVar(&f.once, "once", false, "set netconsole up and end; nothing is followed then, and nobody holds the source port")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be written, and write nothing")
+	flags.BoolVar(&f.remove, "remove", false, "take everything away that the agent has set up, and end")
+	flags.IntVar(&f.verbosity, "v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || f.once && f.dryRun || f.once && f.remove || f.dryRun && f.remove {
+		flags.Usage()
+		return errUsage
+	}
+	return nil
+}
+
+// load reads the configuration; what the flags say counts more.
+func (f *agentFlags) load() (config.Config, error) {
+	c := config.Default()
+	if f.file != "" {
+		var err error
+		if c, err = config.Load(f.file); err != nil {
+			return c, err
+		}
+	}
+	if f.listeners != "" {
+		c.Agent.Listeners = nil
+		for _, text := range strings.Split(f.listeners, ",") {
+			address, err := netip.ParseAddrPort(strings.TrimSpace(text))
+			if err != nil {
+				return c, fmt.Errorf("read --listeners: %q is no address: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", text)
+			}
+			c.Agent.Listeners = append(c.Agent.Listeners, address)
+		}
+	}
+	return c, errors.Join(c.Validate()...)
+}
+
+func runAgent(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var f agentFlags
+	if err := f.parse(args, stderr); err != nil {
+		return err
+	}
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(newLogger(stderr, f.verbosity))
+	o, err := f.options(c)
+	if err != nil {
+		return err
+	}
+	cluster, err := f.connect(c, &o)
+	if err != nil {
+		return err
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.remove:
+		return a.Remove(ctx)
+	case f.dryRun:
+		a.Rehearse(ctx, stdout)
+		return nil
+	case f.once:
+		return once(ctx, a, stdout)
+	default:
+		return follow(ctx, a, o, cluster)
+	}
+}
+
+// options are what needs no API server.
+func (f *agentFlags) options(c config.Config) (agent.Options, error) {
+	bootID, release, err := agent.Machine()
+	if err != nil {
+		return agent.Options{}, err
+	}
+	if f.node == "" {
+		if f.node, err = os.Hostname(); err != nil {
+			return agent.Options{}, fmt.Errorf("ask for the host's name: %w: name the node with --node", err)
+		}
+	}
+	// To look, and to take away, no module needs to be there.
+	mayLoad := c.Agent.LoadModule && !f.dryRun && !f.remove
+	return agent.Options{
+		Config: c.Agent, Node: f.node, BootID: bootID, Kernel: release,
+		Files: func() (configfs.Files, error) {
+			return configfs.Prepare(c.Agent.Configfs, mayLoad, configfs.Host{})
+		},
+		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel,
+		Clock: clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
+	}, nil
+}
+
+// once sets everything up and says what came of it.
+func once(ctx context.Context, a *agent.Agent, stdout io.Writer) error {
+	r := a.Once(ctx)
+	if _, err := io.WriteString(stdout, r.String()); err != nil {
+		return fmt.Errorf("say what came of it: %w", err)
+	}
+	if len(r.Faults) > 0 {
+		return fmt.Errorf("set netconsole up: something is wrong (%s)", r.Faults[0].Code)
+	}
+	return nil
+}
+
+// follow runs until the context ends.
+func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection) error {
+	work, ctx := errgroup.WithContext(ctx)
+	changed := make(chan struct{}, 1)
+	if address := o.Config.MetricsAddress; address != "" {
+		server, err := metricsserver.NewServer(metricsserver.Options{BindAddress: address}, nil, nil)
+		if err != nil {
+			return fmt.Errorf("serve metrics: %w", err)
+		}
+		work.Go(func() error { return server.Start(ctx) })
+	}
+	if err := cluster.watch(ctx, changed); err != nil {
+		return err
+	}
+	if cluster.cache != nil {
+		work.Go(func() error { return cluster.cache.Start(ctx) })
+	}
+	work.Go(func() error {
+		route.Follow(ctx, o.Clock, o.Log, changed)
+		return nil
+	})
+	work.Go(func() error { return a.Run(ctx, changed) })
+	return work.Wait()
+}

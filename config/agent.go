@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// BootUserdata is the key of the userdata with the boot ID of the node.
+const BootUserdata = "epitaph-boot"
+
+// Agent configures `epitaph agent`, which runs on each node and has its kernel speak to the listeners.
+type Agent struct {
+	// Service is the headless Service in Epitaph's namespace whose endpoints are the listeners: pods with hostNetwork, or other
+	// addresses that a frame can be sent to. Kernels cannot speak to a cluster IP.
+	Service string `json:"service" validate:"omitempty,dnslabel"`
+	// Listeners are addresses by hand, each "address:port", instead of a Service: the agent then needs no API server.
+	Listeners []netip.AddrPort `json:"listeners,omitempty" validate:"max=64"`
+	// MaxListeners is how many of them the kernel speaks to.
+	MaxListeners int `json:"maxListeners" validate:"min=1,max=16"`
+	// SourcePort is where the kernel sends from. The agent holds it, so that no unprivileged process can.
+	SourcePort int `json:"sourcePort" validate:"min=1,max=1023"`
+	// Configfs is where the host has its configfs.
+	Configfs string `json:"configfs" validate:"required,startswith=/"`
+	// LoadModule has the kernel load netconsole where it is not loaded.
+	LoadModule bool `json:"loadModule"`
+	// ConsoleLogLevel is which lines the kernel sends: those below it. 0 leaves it alone.
+	ConsoleLogLevel int `json:"consoleLogLevel" validate:"min=0,max=8"`
+	// Period is how often everything is looked at again; changes of listeners and of the network are noticed at once.
+	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
+	// MetricsAddress is "host:port"; empty serves no metrics.
+	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
+}
+
+// wrongs are what takes more than one field, or more than a tag.
+func (a Agent) wrongs() []wrong {
+	var all []wrong
+	if a.Service == "" && len(a.Listeners) == 0 {
+		all = append(all, wrong{"agent.service", "is empty, and so is agent.listeners: name the headless Service of the listeners, or write their addresses"})
+	}
+	for n, l := range a.Listeners {
+		if l.Port() == 0 || l.Addr().IsUnspecified() || l.Addr().IsMulticast() {
+			all = append(all, wrong{fmt.Sprintf("agent.listeners[%d]", n), fmt.Sprintf("%s is no address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
+		}
+	}
+	return all
+}
+
+func defaultAgent() Agent {
+	return Agent{
+		Service:        "epitaph-netconsole",
+		MaxListeners:   2,
+		SourcePort:     665,
+		Configfs:       "/sys/kernel/config",
+		LoadModule:     true,
+		Period:         metav1.Duration{Duration: 30 * time.Second},
+		MetricsAddress: ":9665",
+	}
+}

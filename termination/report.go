@@ -1,0 +1,101 @@
+package termination
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// ReportKey is the annotation of a Node in which its agent says whether the kernel's last words would be heard: a [Report] as JSON.
+const ReportKey = "epitaph-k8s.io/agent"
+
+const (
+	// maxReportBytes bounds the annotation that is decoded.
+	maxReportBytes = 20 << 10
+	// maxTroubles and maxTroubleBytes keep what is written within that, with JSON taking up to six bytes for one.
+	maxTroubles     = 8
+	maxTroubleBytes = 320
+)
+
+// A Report is what an agent says of its node.
+type Report struct {
+	// BootID is the boot that the report is about.
+	BootID string `json:"bootID"`
+	// Kernel is the release of the running kernel.
+	Kernel string `json:"kernel"`
+	// SpeaksTo are the listeners that the kernel has a target for, "address:port" each.
+	SpeaksTo []string `json:"speaksTo,omitempty"`
+	// Troubles are what keeps the last words, or some of them, from being heard.
+	Troubles []Trouble `json:"troubles,omitempty"`
+}
+
+// A Trouble is a code for programs and a sentence for people.
+type Trouble struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// ReportOf reads the report that a node carries, if any. One that cannot be read is an error: it must not pass for a good one.
+func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
+	value, found := node.Annotations[ReportKey]
+	if !found {
+		return Report{}, false, nil
+	}
+	if len(value) > maxReportBytes {
+		return Report{}, true, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", ReportKey, node.Name, len(value), maxReportBytes)
+	}
+	if err := json.Unmarshal([]byte(value), &r); err != nil {
+		return Report{}, true, fmt.Errorf("read annotation %s of node %s: %w", ReportKey, node.Name, err)
+	}
+	return r, true, nil
+}
+
+// Report writes the report of the node's agent; nil takes it off. One that the node as it was read has already is not written.
+func (t *Terminator) Report(ctx context.Context, node *corev1.Node, r *Report) error {
+	if r == nil {
+		return t.setOrClear(ctx, node, ReportKey, "")
+	}
+	value, err := json.Marshal(r.bounded())
+	if err != nil {
+		return fmt.Errorf("encode the report of node %s: %w", node.Name, err)
+	}
+	return t.setOrClear(ctx, node, ReportKey, string(value))
+}
+
+// bounded makes the words of the system harmless and short.
+func (r Report) bounded() Report {
+	troubles := make([]Trouble, 0, min(len(r.Troubles), maxTroubles))
+	for _, x := range r.Troubles[:min(len(r.Troubles), maxTroubles)] {
+		text := string(reason.Clean(x.Text))
+		if len(text) > maxTroubleBytes {
+			text = strings.ToValidUTF8(text[:maxTroubleBytes], "") + "…"
+		}
+		troubles = append(troubles, Trouble{x.Code, text})
+	}
+	r.Troubles = troubles
+	return r
+}
+
+// Announce tells the API the hash of the secret that the node's kernel adds to all it sends (config.TokenKey); an empty one says
+// that there is none.
+func (t *Terminator) Announce(ctx context.Context, node *corev1.Node, hash string) error {
+	return t.setOrClear(ctx, node, config.TokenKey, hash)
+}
+
+// setOrClear writes one annotation of the node, unless it is right already.
+func (t *Terminator) setOrClear(ctx context.Context, node *corev1.Node, key, value string) error {
+	var wanted any
+	if value != "" {
+		wanted = value
+	}
+	if old, found := node.Annotations[key]; found == (value != "") && old == value {
+		return nil
+	}
+	return t.annotate(ctx, node, map[string]any{key: wanted}, "")
+}

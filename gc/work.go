@@ -48,7 +48,26 @@ func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bo
 	if cause != CauseOrphaned {
 		return true, nil
 	}
-	return c.confirmed.absent(ctx, pod.Spec.NodeName)
+	return c.stillDue(ctx, pod)
+}
+
+// stillDue tells whether an orphan may still go. While it waited, its node may have returned, and left once more for another reason or
+// for none; and so many other nodes may have left that the brake holds.
+func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error) {
+	node := pod.Spec.NodeName
+	a, err := c.absenceOf(ctx, node)
+	if err != nil {
+		return false, err
+	}
+	if wait := a.due(pod, c.clock.Now(), c.config.Quarantine.Duration); wait > 0 {
+		c.subjects.AddAfter(subject{node: node}, wait)
+		return false, nil
+	}
+	if held, err := c.brakeHolds(ctx, node, a); err != nil || held {
+		c.subjects.AddAfter(subject{node: node}, holdRecheck)
+		return false, err
+	}
+	return c.confirmed.absent(ctx, node)
 }
 
 // reasonFor returns what the pod dies of.

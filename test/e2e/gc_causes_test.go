@@ -83,6 +83,9 @@ func TestOutOfServiceNodeLetsItsTerminatingPodsGo(t *testing.T) {
 		t.Errorf("the pod left in phase %s, want Failed", d.Pod.Status.Phase)
 	}
 	stays(t, shared, staying, time.Second)
+	if got := shared.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", "out-of-service"); got != 1 {
+		t.Errorf("%v pods are counted as out-of-service, want 1", got)
+	}
 }
 
 // noWebhook runs the collector alone, with a threshold of three finished pods.
@@ -165,8 +168,33 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 			t.Errorf("the pod went after %s: it waited out the quarantine", took)
 		}
 	})
+	t.Run("a pod of a node that never was waits as others do", func(t *testing.T) {
+		ns, node := c.namespace(t), unique("never-was")
+		began := time.Now()
+		pod := c.orphans(t, ns, node, 1)[0]
+		d := c.leaves(t, reason.Pod, pod, reason.Reason{
+			Code: reason.NodeDeleted, By: collectorName, Text: reason.Text("This pod had to be terminated because its node was deleted (" + node + ")"),
+		})
+		if waited := d.At.Sub(began); waited < quarantine {
+			t.Errorf("the pod went after %s, before the quarantine of %s was over", waited, quarantine)
+		}
+	})
 	t.Run("finished pods beyond the threshold go, evicted ones first, then the oldest", func(t *testing.T) {
 		c.surplusGoes(t)
+	})
+	t.Run("all of it is counted", func(t *testing.T) {
+		// Three nodes were gone, one pod each; two finished pods were too many; two terminating pods had no reason.
+		for cause, want := range map[string]float64{"orphaned": 3, "unscheduled": 1, "terminated": 2} {
+			if got := c.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", cause); got != want {
+				t.Errorf("%v pods are counted as %s, want %v", got, cause, want)
+			}
+		}
+		if got := c.metric(t, "epitaph_gc_pods_annotated_total"); got != 2 {
+			t.Errorf("%v pods are counted as given a reason, want 2", got)
+		}
+		if got := c.metric(t, "epitaph_gc_pod_errors_total"); got != 0 {
+			t.Errorf("%v errors are counted, want none", got)
+		}
 	})
 }
 

@@ -2,28 +2,15 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/events"
-	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit"
-	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/gc"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -38,11 +25,14 @@ func TestNodeThatReturnsBeforeTheGETKeepsItsPods(t *testing.T) {
 	ns, node := c.namespace(t), c.node(t).Name
 	pod := c.pod(t, ns, node, "a")
 	c.annotateNode(t, node, diskOfNode)
-	anew := c.sameNode(t, node)
 	lag := make(chan struct{})
-	asked := c.collect(t, anew, lag)
+	between := &between{anew: c.sameNode(t, node), lag: lag}
+	c.collect(t, collectorOptions{Nodes: between.see, Live: func(live client.Client) client.Reader {
+		between.Reader, between.create = live, live.Create
+		return between
+	}})
 	c.deleteNode(t, node)
-	c.eventually(t, "the collector has asked for the node", func(context.Context) (bool, error) { return asked() > 0, nil })
+	c.eventually(t, "the collector has asked for the node", func(context.Context) (bool, error) { return between.asked.Load() > 0, nil })
 	c.collectsAnother(t, ns)
 	stays(t, c, pod, 0)
 	close(lag)
@@ -113,51 +103,6 @@ func (c *cluster) collectsAnother(t *testing.T, namespace string) {
 		t.Fatal(err)
 	}
 	c.podLike(t, namespace, "unscheduled", "is failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
-}
-
-// collect runs a collector in this process, which works on one pod after another. When it first asks the API server for a Node, that
-// Node is created anew before the question is passed on, and its watch shows no such Node before lag is closed. The function that is
-// returned tells how often it has asked.
-func (c *cluster) collect(t *testing.T, anew *corev1.Node, lag <-chan struct{}) (asked func() int32) {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	live, err := client.New(c.RESTConfig(), client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	between := &between{Reader: live, anew: anew, create: live.Create, lag: lag}
-	cached, err := cache.New(c.RESTConfig(), cache.Options{Scheme: scheme, ByObject: map[client.Object]cache.ByObject{
-		&corev1.Node{}: {Transform: between.see},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	byNode := func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }
-	if err := errors.Join(audit.IndexNodeObituaries(t.Context(), cached), cached.IndexField(t.Context(), &corev1.Pod{}, gc.NodeNameField, byNode)); err != nil {
-		t.Fatal(err)
-	}
-	settings := config.Default()
-	settings.GC.Workers = 1
-	collector, err := gc.New(t.Context(), gc.Options{
-		Config: settings.GC, Inferrer: settings.Inferrer(), Cache: cached, Live: between,
-		Obituaries: &audit.NodeObituaries{Cache: cached, Live: live, Writer: live, Clock: clock.RealClock{}},
-		Terminator: termination.New(live, settings.Annotations, clock.RealClock{}),
-		Recorder:   events.NewFakeRecorder(100), Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(), Log: logr.Discard(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = cached.Start(t.Context()) }()
-	if !cached.WaitForCacheSync(t.Context()) {
-		t.Fatal("the cache did not sync")
-	}
-	go func() { _ = collector.Start(t.Context()) }()
-	return between.asked.Load
 }
 
 // between has a Node return between the collector's decision to ask for it and the API server's answer.

@@ -100,6 +100,7 @@ func TestNodeThatComesBackKeepsItsPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	shared.deleteNode(t, node)
+	time.Sleep(quarantine / 2)
 	object.ObjectMeta = metav1.ObjectMeta{Name: node, Labels: object.Labels, Annotations: object.Annotations}
 	if _, err := shared.client.CoreV1().Nodes().Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

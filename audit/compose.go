@@ -2,14 +2,13 @@ package audit
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -17,10 +16,7 @@ import (
 const (
 	maxAddresses = 32
 	maxEvidence  = 32
-	maxNameBytes = 253
 	maxCodeBytes = 64
-	// uidBytes of a Node's UID make the names of two Nodes' obituaries differ: 48 random bits.
-	uidBytes = 12
 )
 
 // compose writes the obituary of a Node.
@@ -32,7 +28,7 @@ func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.Node
 		return nil, errors.New("there is no reason to record")
 	}
 	return &v1alpha1.NodeObituary{
-		ObjectMeta: metav1.ObjectMeta{Name: obituaryName(node.Name, node.UID)},
+		ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName:  node.Name,
 			NodeUID:   node.UID,
@@ -55,14 +51,6 @@ func codeOf(r reason.Reason) string {
 		return string(reason.UserRequest)
 	}
 	return code[:min(len(code), maxCodeBytes)]
-}
-
-// obituaryName is the Node's name and as much of its UID as tells it from its namesakes.
-func obituaryName(node string, uid types.UID) string {
-	id := strings.ReplaceAll(string(uid), "-", "")
-	id = id[:min(len(id), uidBytes)]
-	node = node[:min(len(node), maxNameBytes-1-uidBytes)]
-	return strings.TrimRight(node, ".-") + "-" + id
 }
 
 func addresses(node *corev1.Node) []string {

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -74,14 +73,6 @@ func TestObituariesFitTheirSchema(t *testing.T) {
 	}
 	if len(o.Spec.Evidence) != 32 || len(o.Spec.Addresses) != 32 || len(o.Spec.Code) != 64 || o.Spec.Class != "unexplained" {
 		t.Errorf("%d pieces of evidence, %d addresses, a code of %d bytes, class %s", len(o.Spec.Evidence), len(o.Spec.Addresses), len(o.Spec.Code), o.Spec.Class)
-	}
-}
-
-func TestNamesakesHaveObituariesOfTheirOwn(t *testing.T) {
-	t.Parallel()
-	first, second := obituaryName("n1", "8f6f7c1e-4f0a-4a52"), obituaryName("n1", types.UID("8f6f7c1e-4f0b-4a52"))
-	if first == second {
-		t.Errorf("two nodes of one name share the obituary %s", first)
 	}
 }
 

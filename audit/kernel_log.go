@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -21,7 +22,7 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 		return err
 	}
 	held := &v1alpha1.NodeObituary{}
-	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituaryName(node.Name, node.UID)}})
+	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
 	if err := o.Live.Get(ctx, key, held); err != nil {
 		return wrapNode("read the obituary of node", node.Name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -37,5 +38,5 @@ func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since t
 // missingName has the second in which the Node was missed where other obituaries have its UID.
 func missingName(node string, since time.Time) string {
 	suffix := fmt.Sprintf("-missed%x", since.Unix())
-	return strings.TrimRight(node[:min(len(node), maxNameBytes-len(suffix))], ".-") + suffix
+	return strings.TrimRight(node[:min(len(node), obituary.MaxNameBytes-len(suffix))], ".-") + suffix
 }

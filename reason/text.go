@@ -43,6 +43,9 @@ func Clean(s string) Text {
 	return Text(clean(s, MaxTextBytes))
 }
 
+// CleanTo does with a name or a word what [Clean] does with a sentence; the result has at most limit bytes.
+func CleanTo(s string, limit int) string { return clean(s, limit) }
+
 func clean(s string, limit int) string {
 	s = strings.TrimSpace(s)
 	var b strings.Builder

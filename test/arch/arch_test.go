@@ -60,7 +60,17 @@ var rules = map[string]rule{
 		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache"},
 		why:    "how pods are kept is client-go's business alone: what is read of them is an argument",
 	},
-	"audit": {ours: []string{"reason", "config", "api/v1alpha1"}, why: "the audit watches; it must not be able to terminate"},
+	"audit": {ours: []string{"reason", "config", "api/v1alpha1", "audit/obituary"}, why: "the audit watches; it must not be able to terminate"},
+	"audit/obituary": {
+		ours:   []string{"reason", "api/v1alpha1"},
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/ptr"},
+		std:    noIO,
+		why:    "what is written of a pod is a pure function of its last state: no client, no clock",
+	},
+	"audit/recorder": {
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
+		why:  "the recorder watches and writes records; it must not be able to terminate",
+	},
 	"audit/story": {
 		ours:   []string{"reason", "api/v1alpha1"},
 		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1"},
@@ -167,7 +177,7 @@ func (r rule) allows(imported string) bool {
 // The direct lists cannot see what a dependency drags in: these must not come in at all.
 func TestPureCoreNeedsNoClient(t *testing.T) {
 	t.Parallel()
-	for _, p := range list(t, "./reason", "./netconsole/wire", "./audit/story") {
+	for _, p := range list(t, "./reason", "./netconsole/wire", "./audit/story", "./audit/obituary") {
 		for _, dep := range p.Deps {
 			if strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "sigs.k8s.io/controller-runtime") {
 				t.Errorf("%s depends on %s: the pure core must be usable without a cluster", p.ImportPath, dep)
@@ -183,6 +193,7 @@ func TestRulesForbid(t *testing.T) {
 		"the core reads files":         {"reason", "os"},
 		"the parser knows Kubernetes":  {"netconsole/wire", "k8s.io/api/core/v1"},
 		"the audit can terminate":      {"audit", module + "termination"},
+		"the recorder can terminate":   {"audit/recorder", module + "termination"},
 		"a story reads the cluster":    {"audit/story", "sigs.k8s.io/controller-runtime/pkg/client"},
 		"the writer knows an edge":     {"termination", module + "gc"},
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},

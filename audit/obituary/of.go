@@ -1,0 +1,100 @@
+package obituary
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// The bounds of the CRD, which counts characters where these count bytes.
+const (
+	maxCodeBytes  = 64
+	maxPhaseBytes = 32
+	maxKindBytes  = 63
+	maxUIDBytes   = 64
+	// MaxOwners is how many owners an obituary has room for.
+	MaxOwners = 8
+)
+
+// Of returns the obituary of a pod that left at the given time. The owner in it is the nearest one, which the pod itself names.
+func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary {
+	ends, omitted := containers(pod)
+	gone := metav1.NewTime(left.Truncate(time.Second))
+	o := &v1alpha1.PodObituary{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: Name(pod.Name, pod.UID)},
+		Spec: v1alpha1.PodObituarySpec{
+			PodName:           pod.Name,
+			PodUID:            pod.UID,
+			NodeName:          reason.CleanTo(pod.Spec.NodeName, MaxNameBytes),
+			Code:              codeOf(r),
+			Class:             reason.Code(codeOf(r)).Class().String(),
+			Reason:            string(reason.Clean(string(r.Text))),
+			By:                reason.CleanTo(r.By, reason.MaxByBytes),
+			Phase:             reason.CleanTo(string(pod.Status.Phase), maxPhaseBytes),
+			Created:           orElse(valid(pod.CreationTimestamp), gone),
+			Condemned:         Condemned(pod),
+			Left:              gone,
+			Containers:        ends,
+			ContainersOmitted: omitted,
+		},
+	}
+	if c := metav1.GetControllerOfNoCopy(pod); c != nil {
+		o.Spec.Owners = []v1alpha1.Owner{OwnerOf(c)}
+	}
+	return o
+}
+
+// codeOf returns the code under which r is filed: words without a code are a request, no words are a finding.
+func codeOf(r reason.Reason) string {
+	code := reason.CleanTo(string(r.Code), maxCodeBytes)
+	switch {
+	case code != "":
+		return code
+	case r.IsZero():
+		return string(reason.Unexplained)
+	default:
+		return string(reason.UserRequest)
+	}
+}
+
+// OwnerOf returns an owner as an obituary names it. What is in a reference is the word of whoever made the object.
+func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
+	return v1alpha1.Owner{
+		Kind: reason.CleanTo(ref.Kind, maxKindBytes),
+		Name: reason.CleanTo(ref.Name, MaxNameBytes),
+		UID:  types.UID(reason.CleanTo(string(ref.UID), maxUIDBytes)),
+	}
+}
+
+// Condemned is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s v1.37
+// k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil for a pod that vanished at once.
+func Condemned(pod *corev1.Pod) *metav1.Time {
+	if pod.DeletionTimestamp == nil {
+		return nil
+	}
+	asked := pod.DeletionTimestamp.Time
+	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
+		asked = asked.Add(-time.Duration(*grace) * time.Second)
+	}
+	return valid(metav1.NewTime(asked))
+}
+
+// valid returns t, or nil where t is not set or of a year that RFC 3339 cannot write: that, too, comes from outside.
+func valid(t metav1.Time) *metav1.Time {
+	if year := t.UTC().Year(); t.IsZero() || year < 1 || year > 9999 {
+		return nil
+	}
+	return &t
+}
+
+func orElse(t *metav1.Time, otherwise metav1.Time) metav1.Time {
+	if t != nil {
+		return *t
+	}
+	return otherwise
+}

@@ -1,0 +1,126 @@
+package obituary
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"k8s.io/kube-openapi/pkg/validation/strfmt"
+	"k8s.io/kube-openapi/pkg/validation/validate"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// schema is that of the CRD, judged by the code that the API server judges with.
+func schema(t testing.TB) *validate.SchemaValidator {
+	t.Helper()
+	data, err := os.ReadFile("../../charts/epitaph/crds/epitaph-k8s.io_podobituaries.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Schema struct {
+					OpenAPIV3Schema spec.Schema `json:"openAPIV3Schema"`
+				} `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(data, &crd); err != nil {
+		t.Fatal(err)
+	}
+	return validate.NewSchemaValidator(&crd.Spec.Versions[0].Schema.OpenAPIV3Schema, nil, "", strfmt.Default)
+}
+
+// accepts fails the test where the API server would refuse the obituary.
+func accepts(t *testing.T, by *validate.SchemaValidator, pod *corev1.Pod, r reason.Reason, left time.Time) {
+	t.Helper()
+	o := Of(pod, r, left)
+	data, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent map[string]any
+	if err := json.Unmarshal(data, &sent); err != nil {
+		t.Fatal(err)
+	}
+	if result := by.Validate(sent); len(result.Errors) > 0 {
+		t.Errorf("refused: %v", result.Errors)
+	}
+	if problems := validation.IsDNS1123Subdomain(o.Name); len(problems) > 0 {
+		t.Errorf("refused for its name %q: %v", o.Name, problems)
+	}
+	if shown := fmt.Sprintf("%+v", o.Spec); strings.ContainsAny(shown, "\x1b\x07\u202e\u2066") {
+		t.Errorf("a terminal would obey %q", shown)
+	}
+}
+
+func TestSchemaRefuses(t *testing.T) {
+	t.Parallel()
+	sent := map[string]any{"spec": map[string]any{
+		"podName": "p", "podUID": "u", "code": "X", "class": "fun", "created": "2026-11-23T12:00:00Z", "left": "2026-11-23T12:00:00Z",
+	}}
+	if result := schema(t).Validate(sent); len(result.Errors) != 1 {
+		t.Errorf("%d errors, want the one of the class: %v", len(result.Errors), result.Errors)
+	}
+}
+
+func TestHostilePodsHaveObituaries(t *testing.T) {
+	t.Parallel()
+	evil := strings.Repeat("\x1b]0;owned\x07<script>alert(1)</script>\u202e", 5000)
+	never := metav1.NewTime(time.Date(292277, 1, 1, 0, 0, 0, 0, time.UTC))
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "n", Name: strings.Repeat("a.", 126) + "b", UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d",
+			DeletionTimestamp: &never, DeletionGracePeriodSeconds: ptr.To(int64(-1 << 62)),
+			OwnerReferences: []metav1.OwnerReference{{Kind: evil, Name: evil, UID: types.UID(evil), Controller: ptr.To(true)}},
+		},
+		Spec: corev1.PodSpec{NodeName: evil},
+		Status: corev1.PodStatus{Phase: corev1.PodPhase(evil), ContainerStatuses: []corev1.ContainerStatus{{
+			Name: evil, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: evil, StartedAt: never, FinishedAt: never}},
+		}}},
+	}
+	accepts(t, schema(t), pod, reason.Reason{Code: reason.Code(evil), Text: reason.Text(evil), By: evil}, noon)
+}
+
+func FuzzObituaryIsAccepted(f *testing.F) {
+	by := schema(f)
+	f.Add("p", "n1", "main", "Error", "Job", "by", "text", "Code", int64(0), int64(30), int32(1))
+	f.Add("a.b", "", "\x00", "\xff", strings.Repeat("é", 300), "\u2028", strings.Repeat("x", 2000), "", int64(1)<<62, int64(-1)<<62, int32(-1))
+	f.Fuzz(func(t *testing.T, name, node, container, why, owner, actor, text, code string, when, grace int64, n int32) {
+		if len(validation.IsDNS1123Subdomain(name)) > 0 {
+			t.Skip("no pod has that name")
+		}
+		moment := metav1.NewTime(time.Unix(when, 0))
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "n", Name: name, UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", CreationTimestamp: moment,
+				DeletionTimestamp: &moment, DeletionGracePeriodSeconds: &grace,
+				OwnerReferences: []metav1.OwnerReference{{Kind: owner, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)}},
+			},
+			Spec:   corev1.PodSpec{NodeName: node},
+			Status: corev1.PodStatus{Phase: corev1.PodPhase(why)},
+		}
+		states := []corev1.ContainerState{
+			{}, {Waiting: &corev1.ContainerStateWaiting{Reason: why}}, {Running: &corev1.ContainerStateRunning{StartedAt: moment}},
+			{Terminated: &corev1.ContainerStateTerminated{Reason: why, Message: text, ExitCode: n, StartedAt: moment, FinishedAt: moment}},
+		}
+		for range max(0, min(n, 40)) {
+			for _, s := range states {
+				pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: container, State: s, RestartCount: n})
+			}
+		}
+		accepts(t, by, pod, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, noon)
+	})
+}

@@ -28,6 +28,7 @@ type Config struct {
 	GC          GC            `json:"gc"`
 	Netconsole  Netconsole    `json:"netconsole"`
 	Agent       Agent         `json:"agent"`
+	Audit       Obituaries    `json:"audit"`
 	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
 	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
 	HealthAddress  string         `json:"healthAddress" validate:"required,hostport"`
@@ -62,7 +63,7 @@ func (c *Config) Inferrer() reason.Inferrer {
 	return reason.Inferrer{Keys: c.Annotations, Signals: signals, Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
 }
 
-// LeaderElection configures which replica collects garbage.
+// LeaderElection configures which replica collects garbage and writes obituaries.
 type LeaderElection struct {
 	Enabled bool `json:"enabled"`
 }
@@ -97,6 +98,7 @@ func Default() Config {
 		GC:             defaultGC(),
 		Netconsole:     defaultNetconsole(),
 		Agent:          defaultAgent(),
+		Audit:          defaultObituaries(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",
 		LeaderElection: LeaderElection{Enabled: true},

@@ -75,6 +75,7 @@ func newValidator() *validator.Validate {
 		},
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
 		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
+		"podcode":  func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
 		"dnslabel": func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Label(f.Field().String())) == 0 },
 		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
 		"maxdur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) <= duration(f.Param()) },
@@ -134,6 +135,8 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
 	case "code":
 		return fmt.Sprintf("is %s: write the code of a disruption of nodes, for example %s", is, reason.HardwareFailure)
+	case "podcode":
+		return fmt.Sprintf("is %s: write a code that a pod can leave with, for example %s", is, reason.UserRequest)
 	case "dnslabel":
 		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)
 	case "nefield":

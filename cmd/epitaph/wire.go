@@ -18,6 +18,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/recorder"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
 	"github.com/epitaph-k8s/epitaph/netconsole"
@@ -41,7 +42,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -152,4 +153,32 @@ func (p parts) addNetconsole(context.Context) error {
 		return err
 	}
 	return p.mgr.Add(listener)
+}
+
+func (p parts) addRecorder(context.Context) error {
+	if !p.config.Audit.Enabled {
+		return nil
+	}
+	api, err := client.NewWithWatch(p.mgr.GetConfig(), client.Options{
+		HTTPClient: p.mgr.GetHTTPClient(), Scheme: p.mgr.GetScheme(), Mapper: p.mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the recorder's client: %w", err)
+	}
+	r, err := recorder.New(recorder.Options{
+		Config:     p.config.Audit,
+		Namespace:  p.config.Namespace,
+		Inferrer:   p.config.Inferrer(),
+		Cache:      p.mgr.GetCache(),
+		API:        api,
+		Nodes:      p.obituaries,
+		Events:     p.mgr.GetEventRecorder("epitaph-audit"),
+		Clock:      clock.RealClock{},
+		Registerer: metrics.Registry,
+		Log:        p.mgr.GetLogger().WithName("audit"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(r)
 }

@@ -1,0 +1,94 @@
+package recorder
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// Names of the metrics.
+const (
+	MetricLeft       = "epitaph_audit_pods_left_total"
+	MetricFindings   = "epitaph_audit_findings_total"
+	MetricObituaries = "epitaph_audit_obituaries_total"
+	MetricRetries    = "epitaph_audit_write_retries_total"
+	MetricLag        = "epitaph_audit_lag_seconds"
+	MetricWaiting    = "epitaph_audit_pods_waiting"
+	MetricGaps       = "epitaph_audit_gaps_total"
+	MetricExpired    = "epitaph_audit_obituaries_expired_total"
+)
+
+// What became of a gap in the watch.
+const (
+	gapBridged = "bridged"
+	gapLost    = "lost"
+)
+
+type metrics struct {
+	left       *prometheus.CounterVec
+	findings   *prometheus.CounterVec
+	obituaries *prometheus.CounterVec
+	retries    prometheus.Counter
+	lag        prometheus.Histogram
+	gaps       *prometheus.CounterVec
+	expired    *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		left:       counters(MetricLeft, "Pods that left, by code and class, and where the reason comes from.", "code", "class", "reason"),
+		findings:   counters(MetricFindings, "Pods that left without a reason, by what is known of who deleted them.", "by"),
+		obituaries: counters(MetricObituaries, "Obituaries of pods, by what became of them.", "outcome"),
+		retries:    prometheus.NewCounter(prometheus.CounterOpts{Name: MetricRetries, Help: "Writes of obituaries that failed and are repeated."}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: MetricLag, Help: "From the event of the deletion to the obituary.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}),
+		gaps:    counters(MetricGaps, "Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
+		expired: counters(MetricExpired, "Obituaries of pods that were removed, by what for.", "by"),
+	}
+	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: MetricWaiting, Help: "Pods that are gone and wait to be recorded.",
+	}, func() float64 { return float64(waiting()) })
+	var err error
+	for _, c := range []prometheus.Collector{m.left, m.findings, m.obituaries, m.retries, m.lag, m.gaps, m.expired, depth} {
+		err = errors.Join(err, r.Register(c))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("register the recorder's metrics: %w", err)
+	}
+	for _, outcome := range []string{gapBridged, gapLost} {
+		m.gaps.WithLabelValues(outcome) // an alert on an increase needs the zero before it
+	}
+	return m, nil
+}
+
+// leave counts a pod once.
+func (m *metrics) leave(why reason.Reason, from source) {
+	code := "other" // one that somebody else invented
+	if why.Code.Known() {
+		code = string(why.Code)
+	}
+	m.left.WithLabelValues(code, why.Code.Class().String(), string(from)).Inc()
+	if from == none {
+		m.findings.WithLabelValues(remover(why.By)).Inc()
+	}
+}
+
+// remover is a bounded word for who deleted a pod.
+func remover(by string) string {
+	switch {
+	case by == unseen || by == "":
+		return "unknown"
+	case reason.ActorOf(by, nil) == reason.Person:
+		return "person"
+	default:
+		return "program"
+	}
+}

@@ -1,0 +1,121 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// PositionName is the ConfigMap in our namespace that holds how far the record is complete.
+	PositionName = "epitaph-audit"
+	positionKey  = "recordedUpTo"
+	// positionEvery is how often it is written: whoever leads next repeats no more than that.
+	positionEvery = 2 * time.Second
+	// lastWord bounds the write at the end, when everything else has stopped.
+	lastWord = 2 * time.Second
+)
+
+// origin is the revision to start after: the last leader's position, or now where there is none.
+func (r *Recorder) origin(ctx context.Context) (revision string, err error) {
+	err = r.insist(ctx, "find where the last leader stopped", func() error {
+		saved, err := r.savedPosition(ctx)
+		if err != nil {
+			return err
+		}
+		now, err := r.revision(ctx)
+		if err != nil {
+			return err
+		}
+		revision = r.chosen(saved, now)
+		return nil
+	})
+	return revision, err
+}
+
+// chosen tells where to start. A position that lies in the future is one of a history that was replaced, by a backup for example.
+func (r *Recorder) chosen(saved, now string) string {
+	if saved == "" {
+		r.Log.Info("nothing is recorded yet: recording begins now", "revision", now)
+		return now
+	}
+	if order, err := resourceversion.CompareResourceVersion(saved, now); err != nil || order > 0 {
+		r.lost("the position is not one of this cluster's history", "position", saved, "now", now)
+		return now
+	}
+	return saved
+}
+
+// lost says loudly that pods may have left without a record.
+func (r *Recorder) lost(why string, keysAndValues ...any) {
+	r.metrics.gaps.WithLabelValues(gapLost).Inc()
+	r.Log.Error(nil, "pods may have left unrecorded: "+why, keysAndValues...)
+}
+
+func (r *Recorder) savedPosition(ctx context.Context) (string, error) {
+	m := &corev1.ConfigMap{}
+	err := r.API.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: PositionName}, m)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the position: %w", err)
+	}
+	return m.Data[positionKey], nil
+}
+
+// revision is that of the Pods now.
+func (r *Recorder) revision(ctx context.Context) (string, error) {
+	pods := podMetadata()
+	if err := r.API.List(ctx, pods, client.Limit(1)); err != nil {
+		return "", fmt.Errorf("read the revision of the pods: %w", err)
+	}
+	return pods.ResourceVersion, nil
+}
+
+// keepPosition writes the position as it advances, and a last time at the end.
+func (r *Recorder) keepPosition(ctx context.Context) {
+	tick := r.Clock.NewTicker(positionEvery)
+	defer tick.Stop()
+	saved := ""
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+			defer cancel()
+			_ = r.savePosition(ctx, &saved) // the next leader repeats what this one did not note
+			return
+		case <-tick.C():
+			if err := r.savePosition(ctx, &saved); err != nil && ctx.Err() == nil {
+				r.Log.Error(err, "position not kept")
+			}
+		}
+	}
+}
+
+func (r *Recorder) savePosition(ctx context.Context, saved *string) error {
+	revision := r.progress.complete()
+	if revision == *saved {
+		return nil
+	}
+	m := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: PositionName},
+		Data:       map[string]string{positionKey: revision},
+	}
+	err := r.API.Update(ctx, m)
+	if apierrors.IsNotFound(err) {
+		err = r.API.Create(ctx, m)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the position %s: %w", revision, err)
+	}
+	*saved = revision
+	return nil
+}

@@ -1,0 +1,71 @@
+package recorder
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// maxMessageBytes is what is kept of a message, and of an annotation: more than either may have and still be understood.
+const maxMessageBytes = 2 * reason.MaxTextBytes
+
+// trim keeps of a pod what its obituary is made of. A pod may have 256 KiB of annotations, and a thousand pods may wait. It
+// copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
+func trim(p *corev1.Pod, keys reason.Keys) *corev1.Pod {
+	t := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.Namespace, Name: p.Name, UID: p.UID, CreationTimestamp: p.CreationTimestamp,
+			DeletionTimestamp: p.DeletionTimestamp, DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
+			Annotations: maps.Clone(p.Annotations),
+		},
+		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName},
+		Status: corev1.PodStatus{
+			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: short(p.Status.Message),
+			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),
+		},
+	}
+	kept := []string{keys.Reason, keys.Code, keys.By, corev1.MirrorPodAnnotationKey}
+	maps.DeleteFunc(t.Annotations, func(k, _ string) bool { return !slices.Contains(kept, k) })
+	for k, v := range t.Annotations {
+		t.Annotations[k] = short(v)
+	}
+	if owner := metav1.GetControllerOf(p); owner != nil {
+		t.OwnerReferences = []metav1.OwnerReference{*owner}
+	}
+	for _, c := range p.Status.Conditions {
+		// The second is Kueue's; see package reason.
+		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" {
+			c.Message = short(c.Message)
+			t.Status.Conditions = append(t.Status.Conditions, c)
+		}
+	}
+	return t
+}
+
+func states(all []corev1.ContainerStatus) []corev1.ContainerStatus {
+	kept := make([]corev1.ContainerStatus, 0, len(all))
+	for _, s := range all {
+		k := corev1.ContainerStatus{Name: s.Name, RestartCount: s.RestartCount, State: s.State, LastTerminationState: s.LastTerminationState}
+		for _, t := range []**corev1.ContainerStateTerminated{&k.State.Terminated, &k.LastTerminationState.Terminated} {
+			if *t != nil {
+				c := **t
+				c.Message = short(c.Message)
+				*t = &c
+			}
+		}
+		kept = append(kept, k)
+	}
+	return kept
+}
+
+// short cuts what is too long to be understood anyway: a reason of that length is refused as one.
+func short(s string) string {
+	if len(s) <= maxMessageBytes {
+		return s
+	}
+	return string([]byte(s[:maxMessageBytes])) // a copy, so that the rest is not kept
+}

@@ -1,0 +1,111 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// An outcome is what became of an obituary.
+type outcome string
+
+const (
+	// written: it is there, and was not before.
+	written outcome = "written"
+	// repeated: it was there already, the predecessor's or our own of before a crash.
+	repeated outcome = "repeated"
+	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries would go with it.
+	namespaceGone outcome = "namespace-gone"
+	// refused: the API server will not have it, for a quota or a policy of somebody else's. To insist would hold up all others.
+	refused outcome = "refused"
+	// again: not decided, tried again.
+	again outcome = ""
+)
+
+func (r *Recorder) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-r.gone:
+			if err := r.insist(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.bury(ctx, &d) }); err == nil {
+				r.progress.finish(d.ticket)
+			}
+		}
+	}
+}
+
+// bury counts a departure, and records it if it is to be. An error means that it is to be repeated.
+func (r *Recorder) bury(ctx context.Context, d *departure) error {
+	if d.missed != nil {
+		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
+	}
+	why, from, err := r.why(ctx, *d)
+	if err != nil {
+		return err
+	}
+	if !r.wanted[why.Code.Class()] && !r.codes[why.Code] {
+		r.metrics.leave(why, from)
+		return nil
+	}
+	o, err := r.compose(ctx, *d, why)
+	if err != nil {
+		return err
+	}
+	became, err := r.write(ctx, o)
+	if became == again {
+		r.metrics.retries.Inc()
+		return err
+	}
+	r.metrics.obituaries.WithLabelValues(string(became)).Inc()
+	switch became {
+	case refused:
+		r.Log.Error(err, "obituary refused", "namespace", o.Namespace, "pod", o.Spec.PodName)
+	case written:
+		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
+		r.keeper.noteGrowth(o.Namespace)
+		r.announce(ctx, d.pod, o, from)
+	}
+	if became != repeated {
+		r.metrics.leave(why, from)
+	}
+	return nil
+}
+
+func (r *Recorder) compose(ctx context.Context, d departure, why reason.Reason) (*v1alpha1.PodObituary, error) {
+	o := obituary.Of(d.pod, why, d.left)
+	o.Spec.Owners = r.ownersOf(ctx, d.pod)
+	var err error
+	o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why)
+	return o, err
+}
+
+// write creates the obituary, and tells what became of it. The error is the API server's.
+func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome, error) {
+	err := r.API.Create(ctx, o)
+	switch {
+	case err == nil:
+		return written, nil
+	case apierrors.IsAlreadyExists(err):
+		return repeated, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), namespaceMissing(err):
+		return namespaceGone, nil
+	}
+	err = fmt.Errorf("write the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) {
+		return refused, err
+	}
+	return again, err
+}
+
+func namespaceMissing(err error) bool {
+	var status *apierrors.StatusError
+	return errors.As(err, &status) && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
+}

@@ -24,8 +24,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// records is a client that knows obituaries.
-func (c *cluster) records(t *testing.T, config *rest.Config) client.WithWatch {
+// typed is a client that knows obituaries, too.
+func (c *cluster) typed(t *testing.T, config *rest.Config) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -34,18 +34,18 @@ func (c *cluster) records(t *testing.T, config *rest.Config) client.WithWatch {
 		}
 	}
 	config.QPS, config.Burst = 1000, 1000
-	records, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	api, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return records
+	return api
 }
 
 // obituaries lists what is on record of a namespace's pods.
 func (c *cluster) obituaries(t *testing.T, namespace string) []v1alpha1.PodObituary {
 	t.Helper()
 	all := &v1alpha1.PodObituaryList{}
-	if err := c.records(t, c.RESTConfig()).List(t.Context(), all, client.InNamespace(namespace)); err != nil {
+	if err := c.typed(t, c.RESTConfig()).List(t.Context(), all, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
 	return all.Items
@@ -124,7 +124,7 @@ func TestRecordOfPods(t *testing.T) {
 			t.Errorf("the container is %s, want it running when it was last heard of", o.Spec.Containers[0].State)
 		}
 		record := &v1alpha1.NodeObituary{}
-		if err := shared.records(t, shared.RESTConfig()).Get(t.Context(), client.ObjectKey{Name: o.Spec.NodeObituary}, record); err != nil || record.Spec.NodeName != doomed {
+		if err := shared.typed(t, shared.RESTConfig()).Get(t.Context(), client.ObjectKey{Name: o.Spec.NodeObituary}, record); err != nil || record.Spec.NodeName != doomed {
 			t.Errorf("its node's record %q is about %q (%v), want %s", o.Spec.NodeObituary, record.Spec.NodeName, err, doomed)
 		}
 	})
@@ -163,7 +163,7 @@ func TestRecordOfPods(t *testing.T) {
 		pod := shared.replicated(t, other, node)
 		web := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: other, Name: "web"}}
 		none := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`))
-		if err := shared.records(t, shared.RESTConfig()).Patch(t.Context(), web, none); err != nil {
+		if err := shared.typed(t, shared.RESTConfig()).Patch(t.Context(), web, none); err != nil {
 			t.Fatal(err)
 		}
 		d := shared.leaves(t, reason.Pod, other+"/"+pod, reason.Reason{})
@@ -252,7 +252,7 @@ func TestHostilePodIsRecordedHarmlessly(t *testing.T) {
 	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q,%q:%q,%q:%q}}}`,
 		keys.Pod.Reason, "<img src=x onerror=alert(1)>", keys.Pod.Code, "Evil<i>", keys.Pod.By, strings.Repeat("<b>", 500)))
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "evil"}}
-	if err := shared.records(t, shared.RESTConfig()).Patch(t.Context(), pod, patch); err != nil {
+	if err := shared.typed(t, shared.RESTConfig()).Patch(t.Context(), pod, patch); err != nil {
 		t.Fatal(err)
 	}
 	shared.remove(t, shared.as(t, runner), ns, "evil")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ func TestPreemptorThatIsNominatedLate(t *testing.T) {
 	for name, change := range map[string]func(*corev1.Pod){"of-one": brief, "of-two": brief, "of-two-slowly": slowly, "of-the-nominated": brief} {
 		shared.pod(t, ns, node, name, asking(low, "1"), change)
 	}
+	t.Cleanup(func() { // or they would be taken for the preemptors of a repetition of this test
+		_ = shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(context.WithoutCancel(t.Context()), metav1.DeleteOptions{}, metav1.ListOptions{})
+	})
 	shared.create(t, podSpec(ns, node, "first", asking(high, "1"), waits))
 	shared.deleteAsScheduler(t, ns, "of-one")
 	shared.leaves(t, reason.Pod, ns+"/of-one", preemptedBy(ns+"/first"))

@@ -1,17 +1,23 @@
 package netconsole
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A brake limits how many nodes may be declared dead within a window. It counts the deaths that this replica declares and
-// those that it sees others declare on the Nodes. It is no lock: replicas that judge at the same moment do not see each other's
-// intents yet, so each of them may admit as many; and after a restart the Nodes that are gone already are not counted.
+// A brake limits how many nodes may be declared dead within a window. It counts the deaths that this replica declares, those that
+// it sees others declare on the Nodes, and those on record: so it holds over a restart, and over replicas. It is no lock: replicas
+// that judge at the same moment do not see each other's intents yet, so each of them may admit as many.
 type brake struct {
 	config config.Brake
 
@@ -55,4 +61,30 @@ func (b *brake) forget(now time.Time) {
 			delete(b.deaths, node)
 		}
 	}
+}
+
+// admits tells whether the brake lets the node be declared dead. A brake that cannot read what is on record lets nobody.
+func (u *undertaker) admits(ctx context.Context, d death) bool {
+	now := u.clock.Now()
+	if err := u.recall(ctx, now); err != nil {
+		u.log.Error(err, "brake shut: it is not known how many nodes died lately", "node", d.node)
+		return false
+	}
+	return u.brake.admit(d.uid, now)
+}
+
+// recall counts the nodes that are on record to have panicked within the window.
+func (u *undertaker) recall(ctx context.Context, now time.Time) error {
+	all := &v1alpha1.NodeObituaryList{}
+	if err := u.reader.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the obituaries of nodes: %w", err)
+	}
+	for n := range all.Items {
+		o := &all.Items[n]
+		left := audit.LeftAt(o)
+		if o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == Who && now.Sub(left) < u.config.Brake.Window.Duration {
+			u.brake.note(o.Spec.NodeUID, left)
+		}
+	}
+	return nil
 }

@@ -12,8 +12,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -328,6 +331,58 @@ func TestBrakeLeavesEvidence(t *testing.T) {
 			t.Errorf("events: %q", notes.notes)
 		}
 	})
+}
+
+// What died before a restart is on record, and counts.
+func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
+	t.Parallel()
+	record := func(name, code, by string, ago time.Duration) *v1alpha1.NodeObituary {
+		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.NodeObituarySpec{
+			NodeName: name, NodeUID: types.UID("uid-of-" + name), Code: code, By: by, Left: metav1.NewTime(startOfBubble.Add(-ago)),
+		}}
+	}
+	tests := map[string]struct {
+		records []client.Object
+		away    bool
+		want    verdict
+	}{
+		"nothing is on record":            {want: verdictDead},
+		"a panic of a moment ago":         {records: []client.Object{record("a", "KernelPanic", Who, time.Second)}, want: verdictBraked},
+		"a panic before the window":       {records: []client.Object{record("a", "KernelPanic", Who, time.Hour)}, want: verdictDead},
+		"another end":                     {records: []client.Object{record("a", "CloudInstanceGone", Who, time.Second)}, want: verdictDead},
+		"a panic that somebody else told": {records: []client.Object{record("a", "KernelPanic", "ops", time.Second)}, want: verdictDead},
+		"the record cannot be read":       {away: true, want: verdictBraked},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node := aNode("n", "10.0.0.1")
+				c := aCluster(t, append(tc.records, node)...)
+				u, _ := c.aReplica(t, node.UID)
+				u.config.Brake.Nodes = 1
+				u.brake = newBrake(u.config.Brake)
+				if tc.away {
+					u.reader = unlistable{u.reader}
+				}
+				u.hear(t.Context(), aDeath(node))
+				u.work.Wait()
+				if u.judged(tc.want) != 1 {
+					t.Errorf("dead: %v, braked: %v; want %s", u.judged(verdictDead), u.judged(verdictBraked), tc.want)
+				}
+			})
+		})
+	}
+}
+
+// unlistable is a cache that can list no obituaries.
+type unlistable struct{ client.Reader }
+
+func (u unlistable) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if _, ok := list.(*v1alpha1.NodeObituaryList); ok {
+		return errAway
+	}
+	return u.Reader.List(ctx, list, opts...)
 }
 
 func TestASecondPanicOfTheSameNodeOpensNoSecondCase(t *testing.T) {

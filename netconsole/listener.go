@@ -31,7 +31,7 @@ type Informers interface {
 type Options struct {
 	Config config.Netconsole
 	Keys   reason.KeySet
-	// Reader reads Nodes and Pods from a cache that indexes Pods by "spec.nodeName"; Informers are that cache's.
+	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by "spec.nodeName"; Informers are that cache's.
 	Reader    client.Reader
 	Informers Informers
 	// Live reads from the API server.

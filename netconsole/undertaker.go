@@ -97,7 +97,7 @@ func (u *undertaker) judge(ctx context.Context, d death) {
 	if v == verdictPending {
 		return // the process ends; the verdict is another replica's
 	}
-	if v == verdictDead && !u.brake.admit(d.uid, u.clock.Now()) {
+	if v == verdictDead && !u.admits(ctx, d) {
 		v = verdictBraked
 	}
 	u.count(v)

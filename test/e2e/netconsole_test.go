@@ -156,7 +156,7 @@ func TestNetconsole(t *testing.T) {
 			"a pod keeps the reason that it has":               ownReasonStays,
 			"fakes and plain text are not believed":            fakesAreNotBelieved,
 			"a panic is heard through floods":                  panicIsHeardThroughFloods,
-			"loss, duplicates and disorder":                    networkIsUnkind,
+			"loss and disorder":                                networkIsUnkind,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

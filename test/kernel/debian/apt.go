@@ -70,28 +70,36 @@ func kernelPackages(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("find a kernel: apt knows none of %s", strings.Join(kernels, ", "))
 }
 
-// partNames are how the names of packages with a kernel or its modules begin.
-var partNames = regexp.MustCompile(`^linux-(image|binary|modules)-`)
-
 // partsOf are the packages with a kernel or its modules that a package depends on, itself not included.
-func partsOf(ctx context.Context, name string) (parts []string, err error) {
+func partsOf(ctx context.Context, name string) ([]string, error) {
 	depends, err := run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(depends) {
-		_, part, ok := strings.Cut(strings.TrimSpace(line), "Depends: ")
-		if !ok || !partNames.MatchString(part) {
-			continue
-		}
+	parts := partsIn(depends)
+	for _, part := range parts {
 		more, err := partsOf(ctx, part)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(append(parts, part), more...)
+		parts = append(parts, more...)
 	}
 	slices.Sort(parts)
 	return slices.Compact(parts), nil
+}
+
+// partNames are how the names of packages with a kernel or its modules begin. An image may be all of it, or have its modules,
+// and the kernel itself, in packages that it depends on.
+var partNames = regexp.MustCompile(`^linux-(image|binary|modules)-`)
+
+// partsIn reads what apt-cache depends prints.
+func partsIn(depends string) (parts []string) {
+	for line := range strings.Lines(depends) {
+		if _, part, ok := strings.Cut(strings.TrimSpace(line), "Depends: "); ok && partNames.MatchString(part) {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 func versionOf(ctx context.Context, name string) (string, error) {

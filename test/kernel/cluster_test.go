@@ -48,8 +48,13 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Stop)
 	c := &cluster{Sandbox: s}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.showLogs(t)
+		}
+		s.Stop()
+	})
 	if c.client, err = kubernetes.NewForConfig(s.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +69,20 @@ func startCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// showLogs shows what the listeners have logged last.
+func (c *cluster) showLogs(t *testing.T) {
+	t.Helper()
+	const lastBytes = 6000
+	for _, e := range []*sandbox.Epitaph{c.Epitaph, c.plain} {
+		if e == nil {
+			continue
+		}
+		if log, err := e.Logs(); err == nil {
+			t.Logf("the end of %s:\n%s", e.LogPath, log[max(0, len(log)-lastBytes):])
+		}
+	}
 }
 
 // listening shortens what would otherwise be waited for; what it takes to believe a panic stays as it is by default.

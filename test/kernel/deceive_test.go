@@ -26,10 +26,10 @@ func (c *cluster) deceives(t *testing.T, g *guest) {
 			t.Fatal(err)
 		}
 	}
-	// Each is over once the last thing that was said is dealt with.
+	// It is over once the last thing that was said is dealt with.
 	over := func(n counts) bool { return n.outcomes["userspace"] > 0 }
 	if !g.extended {
-		over = func(n counts) bool { return n.outcomes["candidate"] > 0 && n.verdicts["alive"] > 0 }
+		over = func(n counts) bool { return n.outcomes["candidate"] > 0 && n.verdicts["alive"]+n.verdicts["dead"] > 0 }
 	}
 	var n counts
 	c.eventually(t, "the listener has heard the fakes", func(ctx context.Context) (bool, error) {

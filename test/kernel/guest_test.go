@@ -48,8 +48,8 @@ func (c *cluster) boot(t *testing.T, p prepared, f form, number int) *guest {
 		t.Fatal(err)
 	}
 	g.pods = c.fill(t, g.node)
-	// By then every node was asked whether it answers.
-	time.Sleep(2 * quietRound)
+	// The listeners have asked whether it answers, twice each.
+	g.waitFor(t, "guest: greeted 4")
 	return g
 }
 

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -62,6 +63,13 @@ func inside(t *testing.T, dir string) {
 // buries has the kernel panic, and looks at how its node and its pods leave.
 func (c *cluster) buries(t *testing.T, g *guest, s cause) {
 	t.Helper()
+	before := mustRead(t, g.listener)
+	t.Cleanup(func() {
+		if now, err := read(context.WithoutCancel(t.Context()), g.listener); err == nil && t.Failed() {
+			n := now.since(before)
+			t.Logf("of the kernel's last words became: datagrams %v, panics %v", n.outcomes, n.verdicts)
+		}
+	})
 	if err := g.Order(s.command); err != nil {
 		t.Fatal(err)
 	}

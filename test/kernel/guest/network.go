@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -71,8 +72,9 @@ func answerTLS() error {
 	return nil
 }
 
-// greet shakes hands, and says no more.
+// greet shakes hands, says on the console how often it has, and no more.
 func greet(listener net.Listener) {
+	var greeted atomic.Int64
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -82,7 +84,9 @@ func greet(listener net.Listener) {
 		go func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(time.Second))
-			_ = conn.(*tls.Conn).Handshake()
+			if conn.(*tls.Conn).Handshake() == nil {
+				fmt.Println("guest: greeted", greeted.Add(1))
+			}
 		}()
 	}
 }

@@ -47,7 +47,7 @@ fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake))
 
 .PHONY: bench
-bench: bench-webhook bench-gc bench-netconsole bench-scale ## every benchmark, one after another
+bench: bench-webhook bench-gc bench-netconsole bench-scale bench-audit ## every benchmark, one after another
 
 .PHONY: bench-webhook
 bench-webhook: controlplane ## what the webhook costs a delete, as ratios to none
@@ -64,6 +64,10 @@ bench-netconsole: controlplane ## datagrams a second, their cost, and from a pan
 .PHONY: bench-scale
 bench-scale: controlplane ## memory and start-up beside 5,000 nodes and 150,000 pods
 	@$(GO) run ./test/bench/scale
+
+.PHONY: bench-audit
+bench-audit: controlplane ## what it costs to record 100 deletions a second, and how late obituaries are
+	@$(GO) run ./test/bench/audit
 
 .PHONY: generate
 generate: ## write deep copies and CRDs anew

@@ -11,16 +11,22 @@ import (
 
 // PodWrites is how many writes to pods the API server has answered so far, by its own count.
 func (c *Cluster) PodWrites(ctx context.Context) (float64, error) {
+	writes, err := c.Writes(ctx)
+	return writes["pods"], err
+}
+
+// Writes is how many writes the API server has answered so far, by resource and by its own count.
+func (c *Cluster) Writes(ctx context.Context) (map[string]float64, error) {
 	data, err := c.Client.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the API server's metrics: %w", err)
+		return nil, fmt.Errorf("read the API server's metrics: %w", err)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(data))
 	if err != nil {
-		return 0, fmt.Errorf("parse the API server's metrics: %w", err)
+		return nil, fmt.Errorf("parse the API server's metrics: %w", err)
 	}
-	sum := 0.0
+	writes := map[string]float64{}
 	for _, m := range families["apiserver_request_total"].GetMetric() {
 		labels := map[string]string{}
 		for _, l := range m.GetLabel() {
@@ -28,10 +34,8 @@ func (c *Cluster) PodWrites(ctx context.Context) (float64, error) {
 		}
 		switch labels["verb"] {
 		case "PATCH", "PUT", "POST", "DELETE", "DELETECOLLECTION":
-			if labels["resource"] == "pods" {
-				sum += m.GetCounter().GetValue()
-			}
+			writes[labels["resource"]] += m.GetCounter().GetValue()
 		}
 	}
-	return sum, nil
+	return writes, nil
 }

@@ -4,14 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -47,7 +44,7 @@ func run(ctx context.Context, out io.Writer, nodes int) error {
 	}
 	defer c.Stop()
 	c.Epitaph.Stop()
-	if err := alone(c); err != nil {
+	if err := c.StopControllers(); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -63,7 +60,7 @@ func run(ctx context.Context, out io.Writer, nodes int) error {
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
-	before, err := memory(c)
+	before, err := c.Memory()
 	if err != nil {
 		return err
 	}
@@ -71,33 +68,17 @@ func run(ctx context.Context, out io.Writer, nodes int) error {
 	if err != nil {
 		return err
 	}
-	after, err := memory(c)
+	after, err := c.Memory()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "memory: %.0f MB now, %.0f MB at most, %.0f MB after a node's death\n", before.now, before.peak, after.now)
-	bench.Result(out, "scale_rss_mb", max(before.now, after.now), "MB")
-	bench.Result(out, "scale_rss_peak_mb", after.peak, "MB")
+	fmt.Fprintf(out, "memory: %.0f MB now, %.0f MB at most, %.0f MB after a node's death\n", before.Now, before.Peak, after.Now)
+	bench.Result(out, "scale_rss_mb", max(before.Now, after.Now), "MB")
+	bench.Result(out, "scale_rss_peak_mb", after.Peak, "MB")
 	bench.Result(out, "scale_sync_s", synced.Seconds(), "s")
 	bench.Result(out, "scale_last_of_30_s", course.Last.Seconds(), "s")
 	if course.WithoutReason > 0 {
 		return fmt.Errorf("%d of %d pods left without a reason", course.WithoutReason, course.Pods)
-	}
-	return nil
-}
-
-// alone stops whatever would spend its time on thousands of nodes without kubelets. What is measured needs the API server only.
-func alone(c *bench.Cluster) error {
-	stopped := 0
-	for _, p := range c.Processes() {
-		switch p.Name {
-		case "kube-controller-manager", "kube-scheduler", "cloud-controller-manager", "kwok":
-			p.Kill()
-			stopped++
-		}
-	}
-	if stopped != 4 {
-		return fmt.Errorf("stopped %d controllers, want 4", stopped)
 	}
 	return nil
 }
@@ -121,40 +102,4 @@ func oneNode(ctx context.Context, c *bench.Cluster) (bench.Course, error) {
 		return bench.Course{}, err
 	}
 	return tally.Wait(ctx, podsEach, began, goneLimit)
-}
-
-type megabytes struct{ now, peak float64 }
-
-// memory reads what the kernel says of the process: VmRSS now, and VmHWM, the most it ever was.
-func memory(c *bench.Cluster) (megabytes, error) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid(c)) + "/status")
-	if err != nil {
-		return megabytes{}, fmt.Errorf("read the memory of Epitaph: %w", err)
-	}
-	now, nowErr := field(string(status), "VmRSS:")
-	peak, peakErr := field(string(status), "VmHWM:")
-	return megabytes{now: now, peak: peak}, errors.Join(nowErr, peakErr)
-}
-
-// pid is the process that Epitaph runs as since its last start.
-func pid(c *bench.Cluster) int {
-	id := 0
-	for _, p := range c.Processes() {
-		if p.Name == "epitaph" && p.Running() {
-			id = p.PID()
-		}
-	}
-	return id
-}
-
-func field(status, name string) (float64, error) {
-	_, rest, found := strings.Cut(status, name)
-	if !found {
-		return 0, fmt.Errorf("the process has no %s", name)
-	}
-	kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", name, err)
-	}
-	return kilobytes / 1024, nil
 }

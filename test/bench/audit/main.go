@@ -1,0 +1,64 @@
+// Command audit measures the recorder of obituaries: pods are deleted at a steady rate, and for each the time passes until its
+// obituary is there. What else it costs: writes, bytes in etcd, memory. The webhook is off, so that none of it is the webhook's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/bench"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// settle is how long after the last deletion an obituary may still come; then it is lost.
+const settle = time.Minute
+
+func main() {
+	rate := flag.Int("rate", 100, "`deletions` a second")
+	duration := flag.Duration("duration", 2*time.Minute, "for how `long`")
+	events := flag.Bool("events", true, "with Events, as is the default")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, *rate, *duration, *events); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-audit:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, rate int, duration time.Duration, events bool) error {
+	pods := rate * int(duration.Seconds())
+	c, err := bench.Start(ctx, sandbox.Options{Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+		c.Netconsole.Enabled, c.Webhook.Enabled = false, false
+		c.Audit.MaxPerNamespace, c.Audit.Events = 100_000, events
+	}}})
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	if err := c.StopControllers(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := create(ctx, c, pods); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d pods of a Job created in %.0f s\n", pods, time.Since(began).Seconds())
+	m, err := measure(ctx, c, pods, rate)
+	if err != nil {
+		return err
+	}
+	m.report(out)
+	if m.lost > 0 {
+		return errors.New("pods left without an obituary")
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	composer "github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/audit/recorder"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// file writes an obituary as the recorder would.
+func file(t *testing.T, records client.Client, namespace, pod string, left time.Time) {
+	t.Helper()
+	o := composer.Of(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: pod, UID: types.UID(unique("11111111-1111-1111-")), CreationTimestamp: metav1.NewTime(left),
+	}}, reason.New(reason.Pod, reason.Preempted, "x", "x"), left)
+	if err := records.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRecordsGoByAgeAndByNumber(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
+	records, now := c.typed(t, c.RESTConfig()), time.Now()
+	many, few := c.namespace(t), c.namespace(t)
+	for n := range 5 {
+		if n == 3 {
+			time.Sleep(1100 * time.Millisecond) // the times of objects have whole seconds: the last two are the younger ones
+		}
+		file(t, records, many, fmt.Sprintf("p-%d", n), now)
+	}
+	file(t, records, few, "other", now)
+	limits := config.Default().Audit
+	limits.MaxPerNamespace = 2
+	why := map[string]int{}
+	k := &recorder.Keeper{API: records, Clock: clocktesting.NewFakeClock(now.Add(limits.Retention.Duration - time.Minute)), Limits: limits, Expired: func(by string) { why[by]++ }}
+
+	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
+		t.Fatal(err)
+	}
+	left := c.obituaries(t, many)
+	if len(left) != 2 || left[0].Spec.PodName != "p-3" || left[1].Spec.PodName != "p-4" || why["number"] != 3 {
+		t.Errorf("%d obituaries are left, %v removed, want the two youngest", len(left), why)
+	}
+	if n := len(c.obituaries(t, few)); n != 1 {
+		t.Errorf("%d obituaries of a namespace with few, want its one", n)
+	}
+	k.Clock = clocktesting.NewFakeClock(now.Add(limits.Retention.Duration + time.Minute))
+	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 0 || why["age"] != 3 {
+		t.Errorf("%d obituaries are older than the retention and still there, %v removed", n, why)
+	}
+}
+
+// The leader itself keeps a namespace within its number.
+func TestLeaderKeepsTheNumber(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+		quick(c)
+		c.Audit.MaxPerNamespace = 3
+	}}})
+	ns, by := c.namespace(t), c.as(t, runner)
+	c.unbound(t, ns, 10)
+	for n := range 10 {
+		c.insistsOnDeleting(t, by, ns, fmt.Sprintf("p-%d", n))
+	}
+	c.eventually(t, "seven of ten were removed", func(context.Context) (bool, error) {
+		return c.metric(t, "epitaph_audit_obituaries_expired_total") == 7, nil
+	})
+	if n := len(c.obituaries(t, ns)); n != 3 {
+		t.Errorf("%d obituaries, want 3", n)
+	}
+}
+
+// Who may look at a namespace may read its obituaries, because Kubernetes' own role view says so, and no others.
+func TestWhoMayReadRecords(t *testing.T) {
+	t.Parallel()
+	mine, theirs := shared.namespace(t), shared.namespace(t)
+	admin := shared.typed(t, shared.RESTConfig())
+	for _, ns := range []string{mine, theirs} {
+		file(t, admin, ns, "p", time.Now())
+	}
+	err := admin.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: mine, Name: "view"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "dora"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dora := shared.typed(t, shared.As("dora"))
+	shared.eventually(t, "dora may read the obituaries of her namespace", func(ctx context.Context) (bool, error) {
+		all := &v1alpha1.PodObituaryList{}
+		err := dora.List(ctx, all, client.InNamespace(mine))
+		return err == nil && len(all.Items) == 1, nil
+	})
+	own := shared.obituaries(t, mine)[0]
+	tests := map[string]func(ctx context.Context) error{
+		"lists another namespace's": func(ctx context.Context) error {
+			return dora.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(theirs))
+		},
+		"lists everybody's":      func(ctx context.Context) error { return dora.List(ctx, &v1alpha1.PodObituaryList{}) },
+		"lists those of nodes":   func(ctx context.Context) error { return dora.List(ctx, &v1alpha1.NodeObituaryList{}) },
+		"removes one of her own": func(ctx context.Context) error { return dora.Delete(ctx, &own) },
+		"writes one": func(ctx context.Context) error {
+			forged := own.DeepCopy()
+			forged.ObjectMeta = metav1.ObjectMeta{Namespace: mine, Name: "forged"}
+			return dora.Create(ctx, forged)
+		},
+	}
+	for name, try := range tests {
+		if err := try(t.Context()); !apierrors.IsForbidden(err) {
+			t.Errorf("dora %s: ended with %v, want it forbidden", name, err)
+		}
+	}
+}
+
+// Nothing can be created in a namespace that is being deleted. Its pods hold up nobody else's.
+func TestPodsThatGoWithTheirNamespaceHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+		quick(c)
+		c.Audit.Classes = []string{"disruption", "unexplained", "routine"}
+	}}})
+	doomed, other := c.namespace(t), c.namespace(t)
+	const many = 20
+	c.unbound(t, doomed, many)
+	c.unbound(t, other, 1)
+	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), doomed, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually(t, "the namespace is gone", func(ctx context.Context) (bool, error) {
+		_, err := c.client.CoreV1().Namespaces().Get(ctx, doomed, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+	c.insistsOnDeleting(t, c.as(t, runner), other, "p-0")
+	c.recorded(t, other, "p-0")
+	c.eventually(t, "all pods are counted", func(context.Context) (bool, error) {
+		return c.metric(t, "epitaph_audit_pods_left_total") == many+1, nil
+	})
+	if n := c.metric(t, "epitaph_audit_obituaries_total"); n != many+1 {
+		t.Errorf("%v obituaries have an outcome, want %d", n, many+1)
+	}
+}

@@ -51,7 +51,7 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	if err != nil {
 		return err
 	}
-	if !r.wanted[why.Code.Class()] && !r.codes[why.Code] {
+	if !r.records(why.Code) {
 		r.metrics.leave(why, from)
 		return nil
 	}
@@ -78,6 +78,9 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	}
 	return nil
 }
+
+// records tells whether pods that left for this have an obituary.
+func (r *Recorder) records(c reason.Code) bool { return r.wanted[c.Class()] || r.codes[c] }
 
 func (r *Recorder) compose(ctx context.Context, d departure, why reason.Reason) (*v1alpha1.PodObituary, error) {
 	o := obituary.Of(d.pod, why, d.left)

@@ -204,3 +204,20 @@ func TestRecordIsCompleteWhenTheAPIServerRestarts(t *testing.T) {
 	restarting.Wait()
 	c.onceEach(t, ns, uids)
 }
+
+// More is deleted at once than the queue holds: the watch has to wait, and nothing is dropped.
+func TestRecordIsCompleteAfterABurst(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+		unlimited(c)
+		c.Webhook.Enabled = false
+		c.Audit.Workers = 1
+	}}})
+	ns := c.namespace(t)
+	const queue = 1024
+	uids := c.unbound(t, ns, 2*queue)
+	if err := c.client.CoreV1().Pods(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.onceEach(t, ns, uids)
+}

@@ -1,0 +1,78 @@
+package recorder
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// whole is a pod with much that no obituary is made of.
+func whole() *corev1.Pod {
+	long := strings.Repeat("x", 200_000)
+	keys := reason.DefaultKeys().Pod
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "n", Name: "p", UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", CreationTimestamp: metav1.NewTime(noon),
+			DeletionTimestamp: ptr.To(metav1.NewTime(noon)), DeletionGracePeriodSeconds: ptr.To(int64(30)),
+			Annotations: map[string]string{"example.com/huge": long, keys.Code: "Evicted", keys.By: long, keys.Reason: "moved"},
+			OwnerReferences: []metav1.OwnerReference{
+				{Kind: "Other", Name: long}, {APIVersion: "batch/v1", Kind: "Job", Name: "train", UID: "j", Controller: ptr.To(true)},
+			},
+			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(long)}}},
+		},
+		Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "main", Image: long}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodFailed, Reason: "Evicted", Message: long,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Message: long}, {Type: corev1.DisruptionTarget, Reason: "EvictionByEvictionAPI", Message: long}},
+			ContainerStatuses: []corev1.ContainerStatus{{
+				Name: "main", Image: long, RestartCount: 3,
+				State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: long}},
+			}},
+		},
+	}
+}
+
+func TestTrimmedPodHasTheSameObituary(t *testing.T) {
+	t.Parallel()
+	r := reason.New(reason.Pod, reason.Evicted, "x", "y")
+	trimmed := trim(whole(), reason.DefaultKeys().Pod)
+	if diff := cmp.Diff(obituary.Of(whole(), r, noon), obituary.Of(trimmed, r, noon)); diff != "" {
+		t.Errorf("of the whole pod - of the trimmed one +\n%s", diff)
+	}
+	infer := reason.Inferrer{Keys: reason.DefaultKeys()}
+	want, _ := infer.Infer(reason.Facts{Now: noon, Pod: whole()})
+	if got, ok := infer.Infer(reason.Facts{Now: noon, Pod: trimmed}); !ok || got != want {
+		t.Errorf("the trimmed pod says %+v, want %+v", got, want)
+	}
+}
+
+func TestTrimmedPodIsSmall(t *testing.T) {
+	t.Parallel()
+	data, err := json.Marshal(trim(whole(), reason.DefaultKeys().Pod))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if const10KiB := 10 << 10; len(data) > const10KiB {
+		t.Errorf("it has %d bytes, want at most %d", len(data), const10KiB)
+	}
+}
+
+func TestTrimLeavesThePodAlone(t *testing.T) {
+	t.Parallel()
+	pod := whole()
+	trim(pod, reason.DefaultKeys().Pod)
+	if diff := cmp.Diff(whole(), pod); diff != "" {
+		t.Errorf("trimming changed the pod:\n%s", diff)
+	}
+}

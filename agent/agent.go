@@ -48,9 +48,11 @@ type Options struct {
 	// Hold binds the source port. ConsoleLevel sets the console's log level.
 	Hold         func(ctx context.Context, port int) (io.Closer, error)
 	ConsoleLevel func(level int) error
-	Clock        clock.Clock
-	Registerer   prometheus.Registerer
-	Log          logr.Logger
+	// Proc is where the kernel's /proc is.
+	Proc       string
+	Clock      clock.Clock
+	Registerer prometheus.Registerer
+	Log        logr.Logger
 }
 
 // An Agent keeps the targets of one kernel right.

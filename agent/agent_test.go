@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +48,16 @@ type world struct {
 	unready   error
 	registry  *prometheus.Registry
 	levels    []int
+	proc      string
+}
+
+// setProc writes a file of /proc.
+func (w *world) setProc(t *testing.T, name, content string) {
+	t.Helper()
+	path := filepath.Join(w.proc, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newWorld(version string, listening ...string) *world {
@@ -90,6 +102,12 @@ func (w *world) way(dst netip.Addr) (route.Way, error) {
 func (w *world) agent(t *testing.T, change ...func(*agent.Options)) *agent.Agent {
 	t.Helper()
 	c := config.Default().Agent
+	if w.proc == "" {
+		w.proc = t.TempDir()
+		w.setProc(t, "sys/kernel/panic", "10\n")
+		w.setProc(t, "sys/kernel/printk", "7\t4\t1\t7\n")
+	}
+	c.ProcSys = filepath.Join(w.proc, "sys")
 	o := agent.Options{
 		Config: c, Node: "n1", BootID: "b1", Kernel: "6.12.1", Source: w,
 		Files: func() (configfs.Files, error) { return w.kernel, w.unready },
@@ -100,7 +118,7 @@ func (w *world) agent(t *testing.T, change ...func(*agent.Options)) *agent.Agent
 			w.levels = append(w.levels, level)
 			return nil
 		},
-		Clock: clock.RealClock{}, Registerer: w.registry, Log: logr.Discard(),
+		Proc: w.proc, Clock: clock.RealClock{}, Registerer: w.registry, Log: logr.Discard(),
 	}
 	for _, f := range change {
 		f(&o)

@@ -36,6 +36,7 @@ func (a *Agent) Pass(ctx context.Context) Result {
 	r.blame(a.work(ctx, &r))
 	r.blame(a.hold(ctx))
 	r.blame(a.loud())
+	a.speakUp(&r)
 	r.blame(a.report(ctx, r))
 	a.metrics.observe(r)
 	a.tell(r)

@@ -28,6 +28,11 @@ type Agent struct {
 	LoadModule bool `json:"loadModule"`
 	// ConsoleLogLevel is which lines the kernel sends: those below it. 0 leaves it alone.
 	ConsoleLogLevel int `json:"consoleLogLevel" validate:"min=0,max=8"`
+	// ClearPanicTimeout sets kernel.panic to 0 wherever the kernel would otherwise restart before it has sent its panic, again after
+	// each start of the kubelet. A machine that panics then stays as it is until somebody, or a watchdog, restarts it.
+	ClearPanicTimeout bool `json:"clearPanicTimeout"`
+	// ProcSys is where the host's /proc/sys is, writable.
+	ProcSys string `json:"procSys" validate:"required,startswith=/"`
 	// Period is how often everything is looked at again; changes of listeners and of the network are noticed at once.
 	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
 	// MetricsAddress is "host:port"; empty serves no metrics.
@@ -55,6 +60,7 @@ func defaultAgent() Agent {
 		SourcePort:     665,
 		Configfs:       "/sys/kernel/config",
 		LoadModule:     true,
+		ProcSys:        "/proc/sys",
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",
 	}

@@ -27,6 +27,13 @@ const (
 // what is not mounted and, if load is set, loads what is not loaded.
 func Prepare(path string, load bool, s System) (Directory, error) {
 	mounted, err := s.Mounted(path)
+	if errors.Is(err, fs.ErrNotExist) && load {
+		// The place comes with the module configfs, which netconsole needs and modprobe brings along.
+		if err := s.Load(subsystem); err != nil {
+			return "", unloaded(err)
+		}
+		mounted, err = s.Mounted(path)
+	}
 	if err != nil {
 		return "", fault.New(fault.NoConfigfs, err, "look for a configfs at "+path,
 			"the kernel needs CONFIG_CONFIGFS_FS, and a container needs the host's "+path+" mounted at the same place")

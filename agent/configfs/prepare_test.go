@@ -33,6 +33,7 @@ func (h *host) Mount(string) error {
 func (h *host) Load(module string) error {
 	h.loads++
 	if h.load == nil && h.module {
+		h.stat = nil
 		return os.Mkdir(filepath.Join(h.dir, module), 0o755)
 	}
 	return h.load
@@ -48,12 +49,17 @@ func TestPrepare(t *testing.T) {
 		wantCode              fault.Code
 		want                  string
 	}{
-		"all is there":             {host: host{mounted: true}, there: true},
-		"the module is loaded":     {host: host{mounted: true, module: true}, wantLoads: 1},
-		"all has to be done":       {host: host{module: true}, wantMounts: 1, wantLoads: 1},
-		"loaded although not ours": {host: host{mounted: true}, there: true, keepOff: true},
+		"all is there":              {host: host{mounted: true}, there: true},
+		"the module is loaded":      {host: host{mounted: true, module: true}, wantLoads: 1},
+		"all has to be done":        {host: host{module: true}, wantMounts: 1, wantLoads: 1},
+		"loaded although not ours":  {host: host{mounted: true}, there: true, keepOff: true},
+		"configfs is a module, too": {host: host{stat: syscall.ENOENT, module: true}, wantMounts: 1, wantLoads: 1},
+		"configfs is a module, too, and it may not load": {
+			host: host{stat: syscall.ENOENT, load: syscall.EPERM}, wantLoads: 1, wantCode: fault.NoPermission,
+			want: "load the kernel module netconsole: operation not permitted: " + loadIt + ", or give the agent CAP_SYS_MODULE",
+		},
 		"no configfs in the container": {
-			host: host{stat: &fs.PathError{Op: "statfs", Path: "/sys/kernel/config", Err: syscall.ENOENT}}, wantCode: fault.NoConfigfs,
+			host: host{stat: &fs.PathError{Op: "statfs", Path: "/sys/kernel/config", Err: syscall.ENOENT}}, wantLoads: 1, wantCode: fault.NoConfigfs,
 			want: "look for a configfs at DIR: statfs /sys/kernel/config: no such file or directory: the kernel needs CONFIG_CONFIGFS_FS, and a container needs the host's DIR mounted at the same place",
 		},
 		"no configfs in the kernel": {

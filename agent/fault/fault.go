@@ -21,6 +21,8 @@ const (
 	ListenersUnread    Code = "ListenersUnread"
 	NodeUnwritten      Code = "NodeUnwritten"
 	ConsoleLevelUnset  Code = "ConsoleLevelUnset"
+	ConsoleSilent      Code = "ConsoleSilent"
+	PanicUnsent        Code = "PanicUnsent"
 	UnexpectedBehavior Code = "UnexpectedBehavior"
 )
 
@@ -28,7 +30,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice, TargetRefused, SourcePortTaken,
-		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, UnexpectedBehavior,
+		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, UnexpectedBehavior,
 	}
 }
 

@@ -125,7 +125,7 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 		Files: func() (configfs.Files, error) {
 			return configfs.Prepare(c.Agent.Configfs, mayLoad, configfs.Host{})
 		},
-		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel,
+		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel, Proc: "/proc",
 		Clock: clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
 	}, nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,8 +40,16 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 	if err != nil {
 		t.Fatal(err)
 	}
+	settings := config.Default().Agent
+	settings.ProcSys = t.TempDir()
+	for name, value := range map[string]string{"panic": "10", "printk": "7\t4\t1\t7"} {
+		file := filepath.Join(settings.ProcSys, "kernel", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(value), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a, err := agent.New(agent.Options{
-		Config: config.Default().Agent, Node: node, BootID: "boot-of-" + node, Kernel: "6.12.1",
+		Config: settings, Node: node, BootID: "boot-of-" + node, Kernel: "6.12.1",
 		Source:  agent.Service{Reader: api, Namespace: namespace, Name: "epitaph-netconsole"},
 		Cluster: &agent.Cluster{Live: api, Terminator: termination.New(api, keys, clock.RealClock{})},
 		Files:   func() (configfs.Files, error) { return kernel, nil },
@@ -47,6 +58,7 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 		},
 		Own:   func() ([]netip.Addr, error) { return nil, nil },
 		Hold:  func(context.Context, int) (io.Closer, error) { return io.NopCloser(nil), nil },
+		Proc:  settings.ProcSys,
 		Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(), Log: logr.Discard(),
 	})
 	if err != nil {

@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+)
+
+// A voice is what decides whether a kernel with targets sends its panic.
+type voice struct {
+	release string
+	// consoles is /proc/consoles: which drivers print, and how.
+	consoles string
+	// timeout is kernel.panic: the seconds until a restart, less than 0 for at once, 0 for none.
+	timeout int
+	// level is the console's log level: only lines below it are printed.
+	level int
+}
+
+// netconsoleLine finds the flags of netconsole in /proc/consoles: "netcon_ext0          -W- (E  Np  )" (fs/proc/consoles.c).
+var netconsoleLine = regexp.MustCompile(`(?m)^netcon(?:_ext)?[0-9]+ +\S{3} \(([^)]*)\)`)
+
+// sendsLate tells whether netconsole is a console that a panicking kernel leaves for the very end, after the restart that
+// kernel.panic may ask for: since Linux 7.0 it can only be written without locks, which is not safe (CON_NBCON_ATOMIC_UNSAFE;
+// nbcon_atomic_flush_unsafe comes last in vpanic of kernel/panic.c). Such a console has the flag N.
+func (v voice) sendsLate() bool {
+	if m := netconsoleLine.FindStringSubmatch(v.consoles); m != nil {
+		return strings.Contains(m[1], "N")
+	}
+	const first = 7
+	major, _, _ := strings.Cut(v.release, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= first
+}
+
+// restartsFirst tells whether the kernel would restart before it has sent its panic.
+func (v voice) restartsFirst() bool { return v.sendsLate() && v.timeout != 0 }
+
+// unheard are the reasons for which the panic would not be sent.
+func (v voice) unheard() []*fault.Fault {
+	var all []*fault.Fault
+	if v.restartsFirst() {
+		all = append(all, fault.New(fault.PanicUnsent, nil, fmt.Sprintf("kernel.panic is %d, and Linux %s restarts before it has sent its panic", v.timeout, v.release),
+			"set agent.clearPanicTimeout, which has its price (docs/agent.md)"))
+	}
+	if v.level <= 0 {
+		all = append(all, fault.New(fault.ConsoleSilent, nil, "the console's log level is 0, at which the kernel does not even send a panic",
+			"set kernel.printk to 1 or more, or agent.consoleLogLevel"))
+	}
+	return all
+}
+
+// speakUp finds out whether the panic would be sent, and clears kernel.panic if it has to be and may be.
+func (a *Agent) speakUp(r *Result) {
+	v, err := a.voice()
+	if err != nil {
+		r.blame(fault.New(fault.UnexpectedBehavior, err, "read how the kernel would panic", "mount the host's /proc/sys, and name the place in agent.procSys"))
+		return
+	}
+	if v.restartsFirst() && a.Config.ClearPanicTimeout {
+		if err := write(a.sysctl("panic"), "0"); err != nil {
+			r.blame(fault.New(fault.PanicUnsent, err, "set kernel.panic to 0, without which the kernel restarts before it has sent its panic",
+				"mount the host's /proc/sys writable, and name the place in agent.procSys"))
+			return
+		}
+		a.Log.Info("kernel.panic was set to 0", "was", v.timeout)
+		v.timeout = 0
+	}
+	for _, f := range v.unheard() {
+		r.blame(f)
+	}
+}
+
+func (a *Agent) sysctl(name string) string { return filepath.Join(a.Config.ProcSys, "kernel", name) }
+
+func (a *Agent) voice() (v voice, err error) {
+	v.release = a.Kernel
+	// Who may read it differs; without it, the release decides.
+	if consoles, err := read(filepath.Join(a.Proc, "consoles")); err == nil {
+		v.consoles = consoles
+	}
+	timeout, errTimeout := read(a.sysctl("panic"))
+	printk, errPrintk := read(a.sysctl("printk"))
+	if err := errors.Join(errTimeout, errPrintk); err != nil {
+		return v, err
+	}
+	level, _, _ := strings.Cut(printk, "\t")
+	v.timeout, errTimeout = strconv.Atoi(timeout)
+	v.level, errPrintk = strconv.Atoi(level)
+	return v, errors.Join(errTimeout, errPrintk)
+}
+
+// maxProcBytes bounds what is read of a file of /proc.
+const maxProcBytes = 4096
+
+func read(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxProcBytes))
+	return strings.TrimSpace(string(data)), errors.Join(err, file.Close())
+}
+
+// write writes a file that exists.
+func write(path, value string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(value + "\n")
+	return errors.Join(err, file.Close())
+}

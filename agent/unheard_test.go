@@ -1,0 +1,99 @@
+package agent_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-k8s/epitaph/agent"
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+)
+
+// What /proc/consoles holds, as recorded on real kernels by test/kernel.
+const (
+	legacyConsoles = "ttyS0                -W- (EC p a)    4:64\nnetcon_ext0          -W- (E  p  )\n"
+	lateConsoles   = "ttyS0                -W- (EC  p a)    4:64\nnetcon_ext0          -W- (E  Np  )\n"
+)
+
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	const unsent = "kernel.panic is %, and Linux RELEASE restarts before it has sent its panic: set agent.clearPanicTimeout, which has its price (docs/agent.md)"
+	tests := map[string]struct {
+		release, consoles, timeout, printk string
+		want                               []string
+	}{
+		"Linux 6.12":                          {release: "6.12.117+deb13-cloud-amd64", consoles: legacyConsoles, timeout: "10"},
+		"Linux 7.3 under a kubelet":           {release: "7.3.4+deb13-cloud-amd64", consoles: lateConsoles, timeout: "10", want: []string{unsent}},
+		"Linux 7.3 that restarts at once":     {release: "7.3.4+deb13-cloud-amd64", consoles: lateConsoles, timeout: "-1", want: []string{unsent}},
+		"Linux 7.3 that stays":                {release: "7.3.4+deb13-cloud-amd64", consoles: lateConsoles, timeout: "0"},
+		"an older one with the newer console": {release: "6.12.0-500.el11", consoles: lateConsoles, timeout: "10", want: []string{unsent}},
+		"a newer one with the older console":  {release: "7.9.1", consoles: legacyConsoles, timeout: "10"},
+		"consoles that nobody may see":        {release: "10.1.0", timeout: "10", want: []string{unsent}},
+		"consoles without netconsole":         {release: "6.1.0", consoles: "tty0 -WU (EC Np  ) 4:1\n", timeout: "10"},
+		"a console that prints nothing": {release: "6.1.0", timeout: "10", printk: "0\t4\t1\t7\n",
+			want: []string{"the console's log level is 0, at which the kernel does not even send a panic: set kernel.printk to 1 or more, or agent.consoleLogLevel"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld("6.14", nine)
+			a := w.agent(t, func(o *agent.Options) { o.Kernel = tc.release })
+			w.setProc(t, "sys/kernel/panic", tc.timeout+"\n")
+			if tc.consoles != "" {
+				w.setProc(t, "consoles", tc.consoles)
+			}
+			if tc.printk != "" {
+				w.setProc(t, "sys/kernel/printk", tc.printk)
+			}
+			var got []string
+			for _, f := range a.Pass(t.Context()).Faults {
+				got = append(got, f.Error())
+			}
+			for n := range tc.want {
+				tc.want[n] = strings.NewReplacer("%", tc.timeout, "RELEASE", tc.release).Replace(tc.want[n])
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if now, _ := os.ReadFile(filepath.Join(w.proc, "sys/kernel/panic")); string(now) != tc.timeout+"\n" {
+				t.Errorf("kernel.panic was set to %s although nobody asked", now)
+			}
+		})
+	}
+}
+
+// The kubelet writes 10 at each of its starts; the agent clears it again.
+func TestClearPanicTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld("7.3", nine)
+	a := w.agent(t, func(o *agent.Options) { o.Kernel, o.Config.ClearPanicTimeout = "7.3.4", true })
+	for range 2 {
+		w.setProc(t, "sys/kernel/panic", "10\n")
+		if r := a.Pass(t.Context()); len(r.Faults) > 0 {
+			t.Errorf("faults %v", r.Faults)
+		}
+		if now, _ := os.ReadFile(filepath.Join(w.proc, "sys/kernel/panic")); !strings.HasPrefix(string(now), "0\n") {
+			t.Errorf("kernel.panic is %q", now)
+		}
+	}
+	w.setProc(t, "sys/kernel/panic", "10\n")
+	if err := os.Rename(filepath.Join(w.proc, "sys"), filepath.Join(w.proc, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	r := a.Pass(t.Context())
+	if len(r.Faults) != 1 || r.Faults[0].Code != fault.UnexpectedBehavior || !strings.HasSuffix(r.Faults[0].Error(), "mount the host's /proc/sys, and name the place in agent.procSys") {
+		t.Errorf("faults %v", r.Faults)
+	}
+	w.speaks(t, nine+by)
+
+	// An older kernel sends first, and is left as the kubelet wants it.
+	old := newWorld("6.1", nine)
+	b := old.agent(t, func(o *agent.Options) { o.Kernel, o.Config.ClearPanicTimeout = "6.1.0", true })
+	b.Pass(t.Context())
+	if now, _ := os.ReadFile(filepath.Join(old.proc, "sys/kernel/panic")); string(now) != "10\n" {
+		t.Errorf("kernel.panic is %q", now)
+	}
+}

@@ -3,7 +3,9 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -17,7 +19,10 @@ import (
 const insideVariable = "EPITAPH_TEST_KERNEL"
 
 // TestKernel prepares what needs the network, and runs itself again where there is none but its own.
-func TestKernel(t *testing.T) {
+func TestKernel(t *testing.T) { withKernel(t, fetched.prepare, inside) }
+
+// withKernel has a test prepare what needs the network, and runs the rest of it in a network namespace of its own.
+func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, string) error, inside func(t *testing.T, dir string)) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it needs the real control plane and QEMU; run make test-kernel")
 	}
@@ -36,10 +41,10 @@ func TestKernel(t *testing.T) {
 	case err != nil:
 		skip(t, err.Error())
 	}
-	if err := f.prepare(t.Context(), os.Stdout, dir); err != nil {
+	if err := prepare(f, t.Context(), os.Stdout, dir); err != nil {
 		t.Fatal(err)
 	}
-	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernel$", "-test.v", "-test.timeout=20m"))
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=20m"))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	// The kernel kills the child when the thread that started it ends.

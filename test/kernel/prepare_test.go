@@ -72,7 +72,7 @@ func readPrepared(dir string) (p prepared, err error) {
 }
 
 // writeInitramfs packs our init, and the modules without which a kernel knows neither network card nor netconsole.
-func writeInitramfs(ctx context.Context, k debian.Kernel, to string) error {
+func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...initramfs.File) error {
 	modules, err := k.Modules(ctx, "virtio_pci", "virtio_net", "configfs", "netconsole")
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func writeInitramfs(ctx context.Context, k debian.Kernel, to string) error {
 	if err != nil {
 		return err
 	}
-	init, err := buildInit(ctx, filepath.Dir(to))
+	init, err := buildStatic(ctx, filepath.Join(filepath.Dir(to), "init"), "./guest")
 	if err != nil {
 		return err
 	}
@@ -105,15 +105,15 @@ func writeInitramfs(ctx context.Context, k debian.Kernel, to string) error {
 			Name: fmt.Sprintf("modules/%02d-%s.ko", n, m.Name), Mode: initramfs.Regular | 0o644, Content: m.Content,
 		})
 	}
-	return os.WriteFile(to, initramfs.Pack(files), 0o644)
+	return os.WriteFile(to, initramfs.Pack(append(files, more...)), 0o644)
 }
 
-func buildInit(ctx context.Context, dir string) ([]byte, error) {
-	to := filepath.Join(dir, "init")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "./guest")
+// buildStatic builds a program that needs no library of the system.
+func buildStatic(ctx context.Context, to, pkg string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", to, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the guest's init: %w\n%s", err, said)
+		return nil, fmt.Errorf("build %s for the guest: %w\n%s", pkg, err, said)
 	}
 	return os.ReadFile(to)
 }

@@ -8,6 +8,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -41,8 +42,10 @@ func run() error {
 	if err := bringUp(); err != nil {
 		return err
 	}
-	if err := startNetconsole(); err != nil {
-		return err
+	if os.Getenv("guest_listener") != "" {
+		if err := startNetconsole(); err != nil {
+			return err
+		}
 	}
 	// As the kubelet does on every node (pkg/kubelet/cm/container_manager_linux.go); guest_panic is what it sets to 10.
 	if err := errors.Join(set("/proc/sys/kernel/panic", os.Getenv("guest_panic")), set("/proc/sys/kernel/panic_on_oops", "1")); err != nil {
@@ -51,8 +54,12 @@ func run() error {
 	if err := answerTLS(); err != nil {
 		return err
 	}
+	orders, err := net.Listen("tcp", ":9000")
+	if err != nil {
+		return err
+	}
 	fmt.Println("guest: ready")
-	return obey()
+	return obey(orders)
 }
 
 func bringUp() error {

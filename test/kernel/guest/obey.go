@@ -18,13 +18,9 @@ const (
 )
 
 // obey does one command for each connection, and answers when it is done, if it lives to do so.
-func obey() error {
-	listener, err := net.Listen("tcp", ":9000")
-	if err != nil {
-		return err
-	}
+func obey(orders net.Listener) error {
 	for {
-		conn, err := listener.Accept()
+		conn, err := orders.Accept()
 		if err != nil {
 			return err
 		}
@@ -53,6 +49,17 @@ func command(line string) error {
 		return set("/dev/kmsg", text+"\n")
 	case "forge":
 		return forge(text)
+	case "agent":
+		return runAgent(strings.Fields(text))
+	case "follow":
+		return startAgent(strings.Fields(text))
+	case "show":
+		return show(text)
+	case "set":
+		path, value, _ := strings.Cut(text, " ")
+		return set(path, value)
+	case "mkdir":
+		return os.Mkdir(text, 0o755)
 	}
 	return fmt.Errorf("unknown command %q", line)
 }

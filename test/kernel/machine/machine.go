@@ -28,8 +28,8 @@ import (
 const (
 	// commandPort is where the guest takes commands.
 	commandPort = 9000
-	// commandLimit bounds how long it may take to obey.
-	commandLimit = 30 * time.Second
+	// commandLimit bounds how long it may take to obey. It is no measure of speed.
+	commandLimit = 2 * time.Minute
 )
 
 // Options are a machine's.

@@ -196,10 +196,8 @@ func TestLeaderDiesAmongTwoHundredAndFiftyPods(t *testing.T) {
 	c.annotateNode(t, node, diskOfNode)
 	pods := c.orphans(t, ns, node, 250)
 	c.deleteNode(t, node)
-	c.eventually(t, "the first pods are gone", func(context.Context) (bool, error) {
-		_, gone := c.witness.Saw(reason.Pod, pods[40])
-		return gone, nil
-	})
+	// In whichever order they go.
+	c.eventually(t, "the first pods are gone", func(context.Context) (bool, error) { return len(c.podsIn(t, ns)) < len(pods), nil })
 	c.Epitaph.Kill()
 	if !standby.Running() {
 		t.Fatal("the standby does not run")

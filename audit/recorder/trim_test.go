@@ -29,7 +29,7 @@ func whole() *corev1.Pod {
 			OwnerReferences: []metav1.OwnerReference{
 				{Kind: "Other", Name: long}, {APIVersion: "batch/v1", Kind: "Job", Name: "train", UID: "j", Controller: ptr.To(true)},
 			},
-			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(long)}}},
+			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(long)}},
 		},
 		Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "main", Image: long}}},
 		Status: corev1.PodStatus{

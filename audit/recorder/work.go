@@ -65,10 +65,10 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 		return err
 	}
 	r.metrics.obituaries.WithLabelValues(string(became)).Inc()
-	switch became {
-	case refused:
+	if became == refused {
 		r.Log.Error(err, "obituary refused", "namespace", o.Namespace, "pod", o.Spec.PodName)
-	case written:
+	}
+	if became == written {
 		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
 		r.keeper.noteGrowth(o.Namespace)
 		r.announce(ctx, d.pod, o, from)

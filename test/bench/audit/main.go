@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/test/bench"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -26,6 +29,7 @@ func main() {
 	duration := flag.Duration("duration", 2*time.Minute, "for how `long`")
 	events := flag.Bool("events", true, "with Events, as is the default")
 	flag.Parse()
+	ctrl.SetLogger(logr.Discard()) // it would complain otherwise
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, *rate, *duration, *events); err != nil {

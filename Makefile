@@ -23,7 +23,7 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane test-kernel ## run every test
+test: test-unit test-controlplane test-kernel test-image ## run every test
 	@echo "all tests passed"
 
 .PHONY: test-unit
@@ -69,6 +69,17 @@ bench-scale: controlplane ## memory and start-up beside 5,000 nodes and 150,000 
 bench-audit: controlplane ## what it costs to record 100 deletions a second, and how late obituaries are
 	@$(GO) run ./test/bench/audit
 
+# VERSION is stamped into the program, and is the image's tag.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+.PHONY: image
+image: ## build the container image without a Docker engine: dist/epitaph.oci.tar
+	@$(GO) build -C image -o ../.cache/bin/image .
+	@$(call timed,image,.cache/bin/image --out dist --version $(VERSION))
+
+.PHONY: test-image
+test-image: ## the image is the same wherever it is built, and its program runs
+	@$(call timed,image test,$(GO) test -C image -count=1 -timeout=30m .)
+
 .PHONY: generate
 generate: ## write deep copies and CRDs anew
 	@cd test/codegen && $(GO) generate .
@@ -94,7 +105,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/lint test/codegen; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/lint test/codegen image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"archive/tar"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+)
+
+// refName is by which annotation an OCI archive says what an image is called.
+const refName = "org.opencontainers.image.ref.name"
+
+// write puts the archive and a bill of materials for each platform into a folder.
+func (m made) write(out string) (archive string, err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("make the folder %s: %w", out, err)
+	}
+	for _, p := range m.parts {
+		name := fmt.Sprintf("epitaph-%s-%s.spdx.json", p.platform.OS, p.platform.Architecture)
+		if err := os.WriteFile(filepath.Join(out, name), p.sbom, 0o644); err != nil {
+			return "", fmt.Errorf("write the bill of materials: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "epitaph-layout-")
+	if err != nil {
+		return "", fmt.Errorf("make a temporary folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	at, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return "", fmt.Errorf("begin the image layout: %w", err)
+	}
+	if err := at.AppendIndex(m.index, layout.WithAnnotations(map[string]string{refName: m.tag})); err != nil {
+		return "", fmt.Errorf("write the image layout: %w", err)
+	}
+	archive = filepath.Join(out, "epitaph.oci.tar")
+	return archive, pack(dir, archive)
+}
+
+// pack puts a folder's files into an archive: in the order of their names, and without anything that differs between machines.
+func pack(dir, archive string) (err error) {
+	file, err := os.Create(archive)
+	if err != nil {
+		return fmt.Errorf("create the archive: %w", err)
+	}
+	defer func() {
+		if closed := file.Close(); err == nil {
+			err = closed
+		}
+	}()
+	w := tar.NewWriter(file)
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return addFile(w, filepath.ToSlash(name), 0o644, content)
+	})
+	if err != nil {
+		return fmt.Errorf("pack the archive: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("finish the archive: %w", err)
+	}
+	return nil
+}

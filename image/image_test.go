@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+const (
+	testVersion = "v0.0.0-test"
+	// largest is what an image may weigh, in compressed megabytes.
+	largest = 40
+)
+
+// native is where the tests run: there, the program of the image can be run, and what Go compiles is needed anyway.
+var native = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+
+func build(t *testing.T, checkout string, platforms ...v1.Platform) made {
+	t.Helper()
+	m, err := recipe{checkout: checkout, version: testVersion, platforms: platforms}.make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// The archive is what users get: it is written, read back, and what is in it is run.
+//
+// Not in parallel with the others: two runs of Go at once would both compile what neither has yet.
+func TestArchive(t *testing.T) {
+	archive, err := build(t, "..", native).write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := imagesOf(t, archive, native)[0]
+	checkConfig(t, image, native)
+	checkSize(t, image)
+	sbom := checkFiles(t, image)
+	for _, want := range []string{"github.com/epitaph-k8s/epitaph", "stdlib", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"} {
+		if !slices.ContainsFunc(sbom.Packages, func(p spdxPackage) bool { return p.Name == want }) {
+			t.Errorf("the bill of materials does not list %s", want)
+		}
+	}
+}
+
+// Neither the folder nor the repository in which it is built shows in the image.
+func TestReproducible(t *testing.T) {
+	here := digest(t, build(t, "..", native))
+	there := digest(t, build(t, copyOfSources(t), native))
+	if here != there {
+		t.Errorf("built in the checkout: %s; in a copy elsewhere: %s", here, there)
+	}
+}
+
+// Each platform has an image of its own in the one archive. A program of one line stands for Epitaph, which takes minutes to
+// compile for a processor that this machine does not have.
+func TestPlatforms(t *testing.T) {
+	checkout := t.TempDir()
+	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
+	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"),
+		"package main\n\nvar version string\n\nfunc main() { print(\"epitaph \", version, \"\\n\") }\n")
+	out := t.TempDir()
+	archive, err := build(t, checkout, platforms...).write(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, image := range imagesOf(t, archive, platforms...) {
+		checkConfig(t, image, platforms[i])
+		sbom := checkFiles(t, image)
+		beside, err := os.ReadFile(filepath.Join(out, "epitaph-linux-"+platforms[i].Architecture+".spdx.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(beside), sbom.DocumentNamespace) {
+			t.Errorf("%s: the bill of materials beside the archive is another program's", platforms[i])
+		}
+	}
+}
+
+func TestSourcesThatDoNotCompile(t *testing.T) {
+	checkout := t.TempDir()
+	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
+	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"), "package main\n\nfunc main() { oops() }\n")
+	_, err := recipe{checkout: checkout, version: testVersion, platforms: platforms}.make(t.Context())
+	if err == nil || !strings.HasPrefix(err.Error(), "build epitaph for linux/amd64: exit status 1\n") ||
+		!strings.Contains(err.Error(), "main.go:3:15: undefined: oops") {
+		t.Errorf("error = %v, want the compiler's", err)
+	}
+}
+
+func checkConfig(t *testing.T, image v1.Image, p v1.Platform) {
+	t.Helper()
+	file, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file.Architecture != p.Architecture || file.OS != p.OS {
+		t.Errorf("configured for %s/%s, want %s", file.OS, file.Architecture, p)
+	}
+	if file.Config.User != "65532:65532" {
+		t.Errorf("runs as %q, want 65532:65532", file.Config.User)
+	}
+	if got := file.Config.Labels["org.opencontainers.image.version"]; got != testVersion {
+		t.Errorf("labelled %q, want %q", got, testVersion)
+	}
+}
+
+func checkSize(t *testing.T, image v1.Image) {
+	t.Helper()
+	layers, err := image.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v; want one", len(layers), err)
+	}
+	size, err := layers[0].Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("RESULT image_compressed_mb %.1f MB\n", float64(size)/megabyte)
+	if float64(size)/megabyte > largest {
+		t.Errorf("%d bytes compressed, want at most %d MB", size, largest)
+	}
+}
+
+// checkFiles returns the bill of materials.
+func checkFiles(t *testing.T, image v1.Image) (sbom spdxDocument) {
+	t.Helper()
+	r := mutate.Extract(image)
+	defer r.Close()
+	files := untar(t, r)
+	if len(files) != 2 || files[programPath] == nil || files[sbomPath] == nil {
+		t.Fatalf("%d files, want %s and %s only", len(files), programPath, sbomPath)
+	}
+	if err := json.Unmarshal(files[sbomPath], &sbom); err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.OS == runtime.GOOS && config.Architecture == runtime.GOARCH {
+		checkProgram(t, files[programPath])
+	}
+	return sbom
+}
+
+func checkProgram(t *testing.T, program []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "epitaph")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.CommandContext(t.Context(), path, "version").CombinedOutput()
+	if want := "epitaph " + testVersion + "\n"; err != nil || string(said) != want {
+		t.Errorf("the program says %q, %v; want %q", said, err, want)
+	}
+}
+
+func digest(t *testing.T, m made) string {
+	t.Helper()
+	d, err := m.index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.String()
+}

@@ -1,0 +1,57 @@
+// Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with its bill of materials beside it.
+//
+//	image --checkout DIR --out DIR --version VERSION
+//
+// Invariant: who builds the same sources with the same Go gets the same bytes, hence the same digest: no time, no path and no user
+// of the building machine goes into it. The image holds one static program and the bill of materials, and runs as nobody.
+//
+// Non-job: it pushes nothing. docs/image.md says which tools do.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux programs.
+var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	checkout := flag.String("checkout", ".", "the `folder` of Epitaph's sources")
+	out := flag.String("out", "dist", "the `folder` for the archive and the bills of materials")
+	version := flag.String("version", "devel", "the `version` to stamp into the program and to tag the image with")
+	flag.Parse()
+	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: platforms}, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, stdout io.Writer, r recipe, out string) error {
+	made, err := r.make(ctx)
+	if err != nil {
+		return err
+	}
+	archive, err := made.write(out)
+	if err != nil {
+		return err
+	}
+	digest, err := made.index.Digest()
+	if err != nil {
+		return fmt.Errorf("digest the image: %w", err)
+	}
+	fmt.Fprintf(stdout, "%s\n  %s:%s@%s\n", archive, repository, r.version, digest)
+	for _, p := range made.parts {
+		fmt.Fprintf(stdout, "  %-12s %5.1f MB compressed\n", p.platform, float64(p.size)/megabyte)
+	}
+	return nil
+}

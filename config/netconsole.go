@@ -49,8 +49,9 @@ type ProofOfDeath struct {
 	Interval metav1.Duration `json:"interval" validate:"mindur=10ms,maxdur=10s"`
 	// Window is how long a panic stays pending while user space still answers.
 	Window metav1.Duration `json:"window" validate:"mindur=1s,maxdur=10m"`
-	// MissedRenewal is how long the Lease of a node that never used to answer must go without a renewal. The kubelet renews
-	// it every ten seconds; a node that used to answer and is silent now needs no such wait.
+	// MissedRenewal is how long the Lease of a node that never used to answer, or whose panic is doubtful (docs/security.md), must
+	// go without a renewal. The kubelet renews it every ten seconds; a node that used to answer, whose panic looks like its own and
+	// that is silent now needs no such wait.
 	MissedRenewal metav1.Duration `json:"missedRenewal" validate:"mindur=1s,maxdur=10m"`
 	// QuietRound is how often every node is asked in quiet times whether it answers at all.
 	QuietRound metav1.Duration `json:"quietRound" validate:"mindur=1s,maxdur=1h"`

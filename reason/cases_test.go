@@ -38,6 +38,7 @@ type inferenceCase struct {
 		Deleted   bool      `json:"deleted"`
 		Finished  bool      `json:"finished"`
 		Suspended bool      `json:"suspended"`
+		Surplus   bool      `json:"surplus"`
 		Revision  string    `json:"revision"`
 	} `json:"owner"`
 	NamespaceTerminating bool       `json:"namespaceTerminating"`

@@ -17,6 +17,8 @@ type Owner struct {
 	Finished bool
 	// Suspended is set where the owner is a Job with spec.suspend.
 	Suspended bool
+	// Surplus is set where the owner is a Job that has more active pods than its spec.parallelism allows.
+	Surplus bool
 	// Revision is the value that the pods which the owner wants now have in the label of their revision, or any other value
 	// where all that is known is that the owner wants others.
 	Revision string
@@ -95,8 +97,12 @@ func (n inference) byDaemonSet() (Reason, bool) {
 }
 
 func (n inference) byJob() (Reason, bool) {
-	if o, ok := n.knownOwner(); ok && o.Suspended && !o.Finished {
+	o, ok := n.knownOwner()
+	if ok && o.Suspended && !o.Finished {
 		return always(New(Pod, ScaledDown, n.owner()+" is suspended", n.Remover.User))
+	}
+	if ok && o.Surplus && !o.Finished {
+		return n.of(ScaledDown)
 	}
 	return n.of(JobFinished)
 }

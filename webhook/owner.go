@@ -161,6 +161,7 @@ var endings = []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed,
 func jobOf(job *batchv1.Job) reason.Owner {
 	return reason.Owner{
 		Suspended: job.Spec.Suspend != nil && *job.Spec.Suspend,
+		Surplus:   job.Spec.Parallelism != nil && job.Status.Active > *job.Spec.Parallelism,
 		Finished: slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
 			return c.Status == corev1.ConditionTrue && slices.Contains(endings, c.Type)
 		}),

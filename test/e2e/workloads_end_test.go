@@ -176,3 +176,26 @@ func TestStatefulSetScalesDown(t *testing.T) {
 		t.Errorf("the pod that stays carries %q", p.Annotations)
 	}
 }
+
+// A Job that is told to run fewer pods at a time goes on.
+func TestJobNeedsFewerPods(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work"}, Spec: batchv1.JobSpec{Template: template(ns, node), Parallelism: ptr.To(int32(2)), Completions: ptr.To(int32(2))}}
+	job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pods := shared.running(t, ns, 2, "")
+	if _, err := shared.client.BatchV1().Jobs(ns).Patch(t.Context(), "work", types.MergePatchType, []byte(`{"spec":{"parallelism":1}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	left := shared.running(t, ns, 1, "")[0]
+	gone := pods[0]
+	if gone.Name == left.Name {
+		gone = pods[1]
+	}
+	shared.leaves(t, reason.Pod, ns+"/"+gone.Name, reason.Reason{
+		Code: reason.ScaledDown, By: kubeSystem + "job-controller", Text: "This pod was removed because its owner needs fewer pods (Job work)",
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -66,29 +67,38 @@ func follow(ctx context.Context, c *bench.Cluster) (*timetable, error) {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	t := &timetable{departed: map[types.UID]time.Time{}, recorded: map[types.UID]time.Time{}}
-	pods, err := api.Watch(ctx, &corev1.PodList{}, client.InNamespace(bench.Namespace))
-	if err != nil {
-		return nil, fmt.Errorf("watch the pods: %w", err)
+	now := &v1alpha1.PodObituaryList{}
+	if err := api.List(ctx, now, client.InNamespace(bench.Namespace), client.Limit(1)); err != nil {
+		return nil, fmt.Errorf("read the revision to watch from: %w", err)
 	}
-	records, err := api.Watch(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(bench.Namespace))
-	if err != nil {
-		return nil, fmt.Errorf("watch the obituaries: %w", err)
-	}
-	go func() {
-		for e := range pods.ResultChan() {
-			if pod, ok := e.Object.(*corev1.Pod); ok && e.Type == watch.Deleted {
-				t.note(t.departed, pod.UID)
-			}
-		}
-	}()
-	go func() {
-		for e := range records.ResultChan() {
-			if o, ok := e.Object.(*v1alpha1.PodObituary); ok && e.Type == watch.Added {
-				t.note(t.recorded, o.Spec.PodUID)
-			}
-		}
-	}()
+	from := now.ResourceVersion
+	go sees(ctx, api, &corev1.PodList{}, from, watch.Deleted, func(o client.Object) { t.note(t.departed, o.GetUID()) })
+	go sees(ctx, api, &v1alpha1.PodObituaryList{}, from, watch.Added, func(o client.Object) {
+		t.note(t.recorded, o.(*v1alpha1.PodObituary).Spec.PodUID)
+	})
 	return t, nil
+}
+
+// sees shows every event of one type. A watch that the API server breaks off, as it does where somebody reads too slowly, is
+// resumed where it was: what the benchmark did not see is not what was lost.
+func sees(ctx context.Context, api client.WithWatch, list client.ObjectList, revision string, t watch.EventType, show func(client.Object)) {
+	for ctx.Err() == nil {
+		w, err := api.Watch(ctx, list, client.InNamespace(bench.Namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: revision}})
+		if err != nil {
+			continue
+		}
+		for e := range w.ResultChan() {
+			o, ok := e.Object.(client.Object)
+			if !ok {
+				break
+			}
+			revision = o.GetResourceVersion()
+			if e.Type == t {
+				show(o)
+			}
+		}
+		w.Stop()
+	}
 }
 
 // A measurement is what a run found.

@@ -12,7 +12,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 )
 
-// What /proc/consoles holds, as recorded on real kernels by test/kernel.
+// What /proc/consoles holds by fs/proc/consoles.c: not recorded from a kernel. Where it looked otherwise, the release would decide.
 const (
 	legacyConsoles = "ttyS0                -W- (EC p a)    4:64\nnetcon_ext0          -W- (E  p  )\n"
 	lateConsoles   = "ttyS0                -W- (EC  p a)    4:64\nnetcon_ext0          -W- (E  Np  )\n"

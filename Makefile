@@ -46,6 +46,12 @@ fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) && $(call fuzz,./audit/obituary,FuzzObituaryIsAccepted) \
 	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake))
 
+# The pictures of the page are what a test sees in headless Chromium, which is installed where apt can.
+.PHONY: screenshots
+screenshots: controlplane ## take the pictures of docs/page.md anew
+	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core)
+	@EPITAPH_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test ./test/e2e -run='^TestPageInABrowser$$' -count=1 -v
+
 .PHONY: bench
 bench: bench-webhook bench-gc bench-netconsole bench-scale bench-audit ## every benchmark, one after another
 

@@ -29,6 +29,7 @@ type Config struct {
 	Netconsole  Netconsole    `json:"netconsole"`
 	Agent       Agent         `json:"agent"`
 	Audit       Obituaries    `json:"audit"`
+	Page        Page          `json:"page"`
 	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
 	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
 	HealthAddress  string         `json:"healthAddress" validate:"required,hostport"`
@@ -99,6 +100,7 @@ func Default() Config {
 		Netconsole:     defaultNetconsole(),
 		Agent:          defaultAgent(),
 		Audit:          defaultObituaries(),
+		Page:           defaultPage(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",
 		LeaderElection: LeaderElection{Enabled: true},

@@ -42,7 +42,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addPage} {
 		if err := add(ctx); err != nil {
 			return err
 		}

@@ -56,5 +56,6 @@ func quick(c *config.Config) {
 	c.GC.Quarantine = metav1.Duration{Duration: quarantine}
 	// Tests that have nothing to do with it delete more nodes unexplained than the brake would let pass.
 	c.GC.Brake.Enabled = false
+	c.Page.Enabled = true
 	c.Webhook.LeftoverAfter = metav1.Duration{Duration: 5 * time.Second}
 }

@@ -4,11 +4,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
-
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
 // hostile is what somebody writes who wants a terminal or a browser to obey. A custom resource takes it.
@@ -17,17 +12,8 @@ const hostile = "\x1b[2J\x1b]0;owned\a<script>alert(1)</script>\u202e\u009b31m\r
 func TestPluginShowsHostileContentAndObeysNothing(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
-	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("hostile")}}
-	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, Left: leftAt, Code: "KernelPanic", Class: "disruption", Reason: hostile, By: hostile, KernelLog: []string{hostile},
-		Evidence: []v1alpha1.Evidence{{What: hostile, Who: hostile, Detail: hostile, When: leftAt}},
-	}
-	shared.record(t, node, obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) {
-		s.Reason, s.By, s.Code, s.NodeObituary = hostile, hostile, "Odd\x1b[2J", node.Name
-		s.Owners = []v1alpha1.Owner{{Kind: "K\x1b[1m", Name: hostile}}
-		s.Containers[0].Name, s.Containers[0].Why = "m\x1b[1m", hostile
-		s.Containers[0].State, s.Containers[0].ExitCode = v1alpha1.Exited, ptr.To(int32(1))
-	}))
+	node, pod := hostileRecords(namespace)
+	shared.record(t, node, pod)
 	for _, args := range [][]string{
 		{"why", "pod/victim"}, {"why", "pod/victim", "-o", "json"}, {"why", "pod/victim", "-o", "yaml"}, {"why", "node/" + node.Name},
 		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"list", "-o", "yaml"}, {"list", "nodes", "--node", node.Name},

@@ -146,12 +146,17 @@ func (c *cluster) grant(t *testing.T, namespace, user, group string, resources, 
 	if _, err := c.client.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("bind the role of %s: %v", user, err)
 	}
+	c.hasRight(t, user, namespace, group, resources[0], verbs[0])
+}
+
+// hasRight waits until the API server knows a right.
+func (c *cluster) hasRight(t *testing.T, user, namespace, group, resource, verb string) {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+		Namespace: namespace, Group: group, Resource: resource, Verb: verb,
+	}}}
 	c.eventually(t, user+" has the right", func(ctx context.Context) (bool, error) {
-		review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
-			Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: namespace, Group: group, Resource: resources[0], Verb: verbs[0],
-			}},
-		}, metav1.CreateOptions{})
-		return err == nil && review.Status.Allowed, err
+		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, err
 	})
 }

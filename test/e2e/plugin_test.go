@@ -20,12 +20,7 @@ import (
 func TestPluginWhy(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
-	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("gone")}}
-	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, NodeUID: "u", Left: leftAt, Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
-		Reason: "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)", By: "epitaph/netconsole",
-		KernelLog: []string{"Kernel panic - not syncing: sysrq triggered crash"},
-	}
+	node := panickedNode()
 	job := suspendedJob(t, namespace, "nightly")
 	shared.record(t, node, obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) {
 		s.NodeName, s.NodeObituary = node.Name, node.Name

@@ -142,7 +142,7 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	if err != nil {
 		return config.Config{}, err
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return config.Config{}, err
 	}
@@ -151,6 +151,7 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	c.Webhook.Address, c.Webhook.CertDir = hostPort(loopback, ports[0]), s.path("epitaph", name, "tls")
 	c.MetricsAddress, c.HealthAddress = hostPort(loopback, ports[1]), hostPort(loopback, ports[2])
 	c.Netconsole.Address = netconsole
+	c.Page.Address, c.Page.CertDir = hostPort(loopback, ports[3]), c.Webhook.CertDir
 	if options.Configure != nil {
 		options.Configure(&c)
 	}

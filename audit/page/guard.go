@@ -1,0 +1,73 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+)
+
+// A guard reads with the rights of the visitor: it asks before each read, and refuses as the API server would.
+type guard struct {
+	reader client.Reader
+	rights *rights
+}
+
+var _ client.Reader = (*guard)(nil)
+
+// Get reads one object, if the visitor may.
+func (g *guard) Get(ctx context.Context, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+	resource, err := resourceOf(o)
+	if err != nil {
+		return err
+	}
+	a := authorizationv1.ResourceAttributes{Verb: "get", Group: resource.Group, Resource: resource.Resource, Namespace: key.Namespace, Name: key.Name}
+	if err := g.ask(ctx, a, resource); err != nil {
+		return err
+	}
+	return g.reader.Get(ctx, key, o, options...)
+}
+
+// List reads many, if the visitor may read them all.
+func (g *guard) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	resource, err := resourceOf(list)
+	if err != nil {
+		return err
+	}
+	wanted := (&client.ListOptions{}).ApplyOptions(options)
+	a := authorizationv1.ResourceAttributes{Verb: "list", Group: resource.Group, Resource: resource.Resource, Namespace: wanted.Namespace}
+	if err := g.ask(ctx, a, resource); err != nil {
+		return err
+	}
+	return g.reader.List(ctx, list, options...)
+}
+
+func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes, resource schema.GroupResource) error {
+	allowed, err := g.rights.may(ctx, a)
+	if err == nil && !allowed {
+		err = apierrors.NewForbidden(resource, a.Name, errors.New("the visitor has no right to it"))
+	}
+	return err
+}
+
+// resourceOf knows what the page reads, and nothing else.
+func resourceOf(o runtime.Object) (schema.GroupResource, error) {
+	switch o.(type) {
+	case *v1alpha1.PodObituary, *v1alpha1.PodObituaryList:
+		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "podobituaries"}, nil
+	case *v1alpha1.NodeObituary, *v1alpha1.NodeObituaryList:
+		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "nodeobituaries"}, nil
+	case *batchv1.Job:
+		return schema.GroupResource{Group: batchv1.GroupName, Resource: "jobs"}, nil
+	default:
+		return schema.GroupResource{}, fmt.Errorf("the page does not read %T", o)
+	}
+}

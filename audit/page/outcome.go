@@ -1,0 +1,43 @@
+package page
+
+import (
+	"errors"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+var (
+	errMissing = errors.New("there is no such page")
+	errRefused = errors.New("the form cannot be read")
+	errBusy    = errors.New("too many visitors at once")
+)
+
+// An outcome is how a request ends: the same word in the code, the metric and its documentation.
+type outcome struct {
+	name   string
+	status int
+	says   string
+}
+
+var shown = outcome{"shown", http.StatusOK, ""}
+
+// outcomeOf finds how a request ends that ended with err.
+func outcomeOf(err error) outcome {
+	switch {
+	case err == nil:
+		return shown
+	case errors.Is(err, errAnonymous):
+		return outcome{"anonymous", http.StatusUnauthorized, "The API server does not know this token, or it has expired."}
+	case errors.Is(err, errBusy):
+		return outcome{"busy", http.StatusServiceUnavailable, "Too many visitors at once. Try again in a moment."}
+	case errors.Is(err, errRefused):
+		return outcome{"refused", http.StatusBadRequest, "What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}
+	case errors.Is(err, errMissing), apierrors.IsNotFound(err):
+		return outcome{"missing", http.StatusNotFound, "There is nothing here: it never was on record, or its record has expired."}
+	case apierrors.IsForbidden(err):
+		return outcome{"forbidden", http.StatusForbidden, "You have no right to read this. The ClusterRole view, bound in a namespace, covers the records of its pods."}
+	default:
+		return outcome{"failed", http.StatusBadGateway, "The API server did not answer as it should. The log of Epitaph says more."}
+	}
+}

@@ -1,0 +1,56 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+)
+
+// An Authorizer asks the API server what somebody may do.
+type Authorizer interface {
+	Create(context.Context, *authorizationv1.SubjectAccessReview, metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
+}
+
+// rights answers what one visitor may read.
+type rights struct {
+	reviews Authorizer
+	known   *cache.LRUExpireCache // of all visitors
+	user    authenticationv1.UserInfo
+}
+
+// may asks whether the visitor may do verb; without a namespace, in all of them.
+func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) (bool, error) {
+	key := strings.Join([]string{r.user.Username, r.user.UID, strings.Join(r.user.Groups, "\x00"), a.Verb, a.Group, a.Resource, a.Namespace, a.Name}, "\x01")
+	if allowed, ok := r.known.Get(key); ok {
+		return allowed.(bool), nil
+	}
+	extra := map[string]authorizationv1.ExtraValue{}
+	for k, v := range r.user.Extra {
+		extra[k] = authorizationv1.ExtraValue(v)
+	}
+	review, err := r.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: r.user.Username, UID: r.user.UID, Groups: r.user.Groups, Extra: extra, ResourceAttributes: &a,
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		return false, fmt.Errorf("ask whether the visitor may %s %s: %w", a.Verb, a.Resource, err)
+	}
+	r.known.Add(key, review.Status.Allowed, believedFor)
+	return review.Status.Allowed, nil
+}
+
+// listPods is the right to list the records of pods.
+func listPods(namespace string) authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "podobituaries", Namespace: namespace}
+}
+
+// listNodes is the right to list the records of nodes.
+func listNodes() authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "nodeobituaries"}
+}

@@ -1,0 +1,75 @@
+package page
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+)
+
+const (
+	// cookieName holds the token. The prefix binds it to this very host, and to HTTPS (RFC 6265bis, section 4.1.3.2).
+	cookieName = "__Host-epitaph-token"
+	// maxTokenBytes bounds a token before anybody is asked about it. A service account's has about 1,000.
+	maxTokenBytes = 8 << 10
+	// believedFor is how long an answer of the API server is not asked for again: so long, a right that is taken away lasts.
+	believedFor = 30 * time.Second
+	// maxBelieved bounds how many answers are kept.
+	maxBelieved = 4096
+)
+
+var errAnonymous = errors.New("no valid token")
+
+// A Reviewer asks the API server whose a token is.
+type Reviewer interface {
+	Create(context.Context, *authenticationv1.TokenReview, metav1.CreateOptions) (*authenticationv1.TokenReview, error)
+}
+
+// A desk finds out who visitors are.
+type desk struct {
+	reviews Reviewer
+	known   *cache.LRUExpireCache // a hash of the token → *authenticationv1.UserInfo, nil for nobody
+}
+
+// tokenOf is the token of a request: of a proxy that authenticates, or of our own form.
+func tokenOf(r *http.Request) string {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return token
+	}
+	if c, err := r.Cookie(cookieName); err == nil {
+		return c.Value
+	}
+	return ""
+}
+
+// visitor returns whose token it is; errAnonymous where it is nobody's.
+func (d *desk) visitor(ctx context.Context, token string) (authenticationv1.UserInfo, error) {
+	if token == "" || len(token) > maxTokenBytes {
+		return authenticationv1.UserInfo{}, errAnonymous
+	}
+	key := sha256.Sum256([]byte(token))
+	who, ok := d.known.Get(key)
+	if !ok {
+		review, err := d.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+		if err != nil {
+			return authenticationv1.UserInfo{}, fmt.Errorf("review a token: %w", err)
+		}
+		user := (*authenticationv1.UserInfo)(nil)
+		if review.Status.Authenticated {
+			user = &review.Status.User
+		}
+		d.known.Add(key, user, believedFor)
+		who = user
+	}
+	if user := who.(*authenticationv1.UserInfo); user != nil {
+		return *user, nil
+	}
+	return authenticationv1.UserInfo{}, errAnonymous
+}

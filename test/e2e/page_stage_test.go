@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+)
+
+// A visited is what the page answers.
+type visited struct {
+	status  int
+	body    string
+	header  http.Header
+	cookies []*http.Cookie
+}
+
+// browser trusts the authority that signed the page's certificate, and follows no redirect.
+var browser = sync.OnceValue(func() *http.Client {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(shared.RESTConfig().CAData)
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+})
+
+func (c *cluster) visit(t *testing.T, method, path, token string, form url.Values, cookies ...*http.Cookie) visited {
+	t.Helper()
+	return c.send(t, c.pageRequest(t, method, path, token, form, cookies...))
+}
+
+func (c *cluster) pageRequest(t *testing.T, method, path, token string, form url.Values, cookies ...*http.Cookie) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "https://"+c.Epitaph.Config.Page.Address+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, cookie := range cookies {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+func (c *cluster) send(t *testing.T, r *http.Request) visited {
+	t.Helper()
+	answer, err := browser().Do(r)
+	if err != nil {
+		t.Fatalf("visit %s: %v", r.URL, err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("read %s: %v", r.URL, err)
+	}
+	return visited{answer.StatusCode, string(body), answer.Header, answer.Cookies()}
+}
+
+// account makes a service account and returns a token of it and the name by which the API server knows it.
+func (c *cluster) account(t *testing.T, namespace, name string) (token, user string) {
+	t.Helper()
+	accounts := c.client.CoreV1().ServiceAccounts(namespace)
+	if _, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("create service account %s: %v", name, err)
+	}
+	made, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("create a token of %s: %v", name, err)
+	}
+	return made.Status.Token, "system:serviceaccount:" + namespace + ":" + name
+}
+
+// reader returns a token of somebody who may read the records of one namespace.
+func (c *cluster) reader(t *testing.T, namespace, name string) string {
+	t.Helper()
+	token, user := c.account(t, namespace, name)
+	c.grant(t, namespace, user, v1alpha1.GroupVersion.Group, []string{"podobituaries"}, []string{"get", "list"})
+	return token
+}
+
+// clusterReader returns a token of somebody who may read all records.
+func (c *cluster) clusterReader(t *testing.T, namespace string) string {
+	t.Helper()
+	token, user := c.account(t, namespace, "auditor")
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"podobituaries", "nodeobituaries"}, Verbs: []string{"get", "list"},
+	}}}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	}
+	if _, err := c.client.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("create a role for %s: %v", user, err)
+	}
+	if _, err := c.client.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("bind the role of %s: %v", user, err)
+	}
+	c.hasRight(t, user, "", v1alpha1.GroupVersion.Group, "nodeobituaries", "list")
+	return token
+}

@@ -29,6 +29,7 @@ type stage struct {
 	witness *witness.Witness
 	out     io.Writer
 	rows    []row
+	victim  string // the pod of the Job that dies of the panic
 }
 
 // Scenes are told in this order.
@@ -67,9 +68,7 @@ func Run(ctx context.Context, out io.Writer) error {
 	if err := st.set(ctx); err != nil {
 		return fmt.Errorf("set the stage: %w", err)
 	}
-	err = st.playAll(ctx)
-	printTable(out, st.rows)
-	if err != nil {
+	if err := errors.Join(st.playAll(ctx), st.tell(ctx)); err != nil {
 		return errors.Join(err, st.explain())
 	}
 	fmt.Fprintf(out, "\n%d scenes came out as they should. Control plane ready after %.1f s, the scenes took %.1f s, %.1f s in all.\n",
@@ -90,6 +89,18 @@ func (st *stage) playAll(ctx context.Context) error {
 		st.say("as it should be (%.1f s)", time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// tell ends the story with what outlives those who died.
+func (st *stage) tell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sceneLimit)
+	defer cancel()
+	err := st.readRecords(ctx)
+	printTable(st.out, st.rows)
+	if err != nil || st.victim == "" {
+		return err
+	}
+	return st.askWhy(ctx)
 }
 
 func (st *stage) say(format string, args ...any) {

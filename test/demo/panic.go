@@ -38,6 +38,7 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
+	st.victim = victim
 	node, err := st.nodeNamed(panicNode)
 	if err != nil {
 		return err

@@ -1,0 +1,35 @@
+{{- define "epitaph.labels" -}}
+{{ include "epitaph.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "epitaph.selector" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: manager
+{{- end }}
+
+{{- define "epitaph.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* The Secret with the serving certificate. */}}
+{{- define "epitaph.tlsSecret" -}}
+{{ if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: name the Secret in certificates.secret" .Values.certificates.secret }}{{ else }}epitaph-webhook-tls{{ end }}
+{{- end }}
+
+{{/* The program's whole configuration: what the values say of it, and what the chart knows. */}}
+{{- define "epitaph.config" -}}
+{{- $c := deepCopy .Values.config }}
+{{- $_ := set $c "apiVersion" "config.epitaph-k8s.io/v1alpha1" }}
+{{- $_ := set $c "kind" "ManagerConfiguration" }}
+{{- $_ := set $c "namespace" .Release.Namespace }}
+{{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
+{{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}
+{{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
+{{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
+{{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}
+{{- toYaml $c }}
+{{- end }}

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// epitaphNamespace and epitaphAccount are who Epitaph is (manifests/epitaph.yaml).
+	// epitaphNamespace and epitaphAccount are who Epitaph is (charts/epitaph/files/rbac.yaml).
 	epitaphNamespace = "epitaph-system"
 	epitaphAccount   = "epitaph-manager"
 	// tokenSeconds is how long its token lasts: longer than any sandbox.
@@ -43,7 +43,7 @@ type EpitaphOptions struct {
 }
 
 // Epitaph is one replica of `epitaph manager`: a child process that authenticates as its service account, with exactly
-// the rights of manifests/epitaph.yaml.
+// the rights of charts/epitaph/files/rbac.yaml.
 type Epitaph struct {
 	// Config is what it was started with; its netconsole address can be sent to.
 	Config config.Config

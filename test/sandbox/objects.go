@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,15 +37,46 @@ func (s *Sandbox) installDefinitions(context.Context) error {
 	return nil
 }
 
-// writeObjects creates what the manifests hold, in the order in which they hold it.
+// chartFiles are the objects that the chart takes over as they are: who Epitaph is, what it may do, and its seats in the API server.
+var chartFiles = []string{"rbac.yaml", "flowcontrol.yaml"}
+
+// readObjects returns the files with the objects that every sandbox has, in the order in which they are created.
+func readObjects() ([][]byte, error) {
+	names, err := fs.Glob(manifests, "manifests/*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("list the manifests: %w", err)
+	}
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for _, name := range names {
+		content, err := manifests.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		all = append(all, content)
+	}
+	for _, name := range chartFiles {
+		content, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", name))
+		if err != nil {
+			return nil, fmt.Errorf("read the chart's %s: %w", name, err)
+		}
+		all = append(all, content)
+	}
+	return all, nil
+}
+
+// writeObjects creates what the manifests and the chart's files hold, in the order in which they hold it.
 func (s *Sandbox) writeObjects(ctx context.Context) error {
 	writer, err := client.New(s.RESTConfig(), client.Options{})
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	files, err := fs.Glob(manifests, "manifests/*.yaml")
+	files, err := readObjects()
 	if err != nil {
-		return fmt.Errorf("list the manifests: %w", err)
+		return err
 	}
 	for _, file := range files {
 		objects, err := decodeObjects(file)
@@ -53,18 +85,14 @@ func (s *Sandbox) writeObjects(ctx context.Context) error {
 		}
 		for _, object := range objects {
 			if err := writer.Create(ctx, object); err != nil {
-				return fmt.Errorf("create %s %s of %s: %w", object.GetKind(), object.GetName(), file, err)
+				return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
 			}
 		}
 	}
 	return nil
 }
 
-func decodeObjects(file string) ([]*unstructured.Unstructured, error) {
-	content, err := manifests.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
+func decodeObjects(content []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
 	for {
@@ -74,7 +102,7 @@ func decodeObjects(file string) ([]*unstructured.Unstructured, error) {
 			return objects, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("decode %s: %w", file, err)
+			return nil, fmt.Errorf("decode object %d of a manifest: %w", len(objects)+1, err)
 		}
 		objects = append(objects, object)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -10,11 +11,14 @@ import (
 	"strconv"
 
 	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,9 +29,11 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/podcache"
 	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
 // podNodeField is the index of the cached pods that webhook, gc and netconsole look up: by the node they are bound to.
@@ -56,11 +62,12 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	ctrl.SetLogger(newLogger(stderr, *verbosity))
 	boundGarbage()
-	mgr, err := newManager(restConfig, c)
+	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
+	mgr, err := newManager(restConfig, c, serving)
 	if err != nil {
 		return err
 	}
-	if err := wire(ctx, mgr, c); err != nil {
+	if err := wire(ctx, mgr, c, serving); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -85,7 +92,7 @@ func clusterOf(kubeconfig string, c config.Client) (*rest.Config, error) {
 	return restConfig, nil
 }
 
-func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, error) {
+func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -108,6 +115,7 @@ func newManager(restConfig *rest.Config, c config.Config) (manager.Manager, erro
 		LeaderElectionReleaseOnCancel: true,
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Host: host, Port: port, CertDir: c.Webhook.CertDir, ClientCAName: c.Webhook.ClientCA,
+			TLSOpts: []func(*tls.Config){serving.TLS},
 		}),
 	})
 	if err != nil {
@@ -126,6 +134,8 @@ func cacheOptions(c config.Config) cache.Options {
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
+			// Ours alone: nobody else's registration may be read.
+			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", webhook.ConfigurationName)},
 		},
 	}
 }
@@ -154,15 +164,16 @@ func index(ctx context.Context, mgr manager.Manager) error {
 	return audit.IndexNodeObituaries(ctx, mgr.GetFieldIndexer())
 }
 
-// probes tell the kubelet that the process lives, and the API server's Service when it may be asked: with warm caches, and
-// listening.
-func probes(mgr manager.Manager, c config.Config) error {
+// probes tell the kubelet that the process lives, and the API server's Service when it may be asked: with warm caches, listening,
+// and with a certificate that the API server accepts.
+func probes(mgr manager.Manager, c config.Config, serving *certs.Serving) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
 	ready := map[string]healthz.Checker{"caches": cachesSynced(mgr)}
 	if c.Webhook.Enabled {
 		ready["webhook"] = mgr.GetWebhookServer().StartedChecker()
+		ready["certificate"] = serving.Checker(mgr.GetCache(), webhook.ConfigurationName)
 	}
 	for name, check := range ready {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
+	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
 	"github.com/epitaph-k8s/epitaph/netconsole"
@@ -27,11 +29,11 @@ import (
 )
 
 // wire gives every edge what it works with: a reader, the terminator, and the memory of what nodes died of.
-func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
+func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *certs.Serving) error {
 	if err := index(ctx, mgr); err != nil {
 		return err
 	}
-	for _, o := range cached() {
+	for _, o := range cached(c) {
 		if _, err := mgr.GetCache().GetInformer(ctx, o); err != nil {
 			return fmt.Errorf("watch %T: %w", o, err)
 		}
@@ -47,14 +49,29 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config) error {
 			return err
 		}
 	}
-	return probes(mgr, c)
+	if err := serve(mgr, c, serving); err != nil {
+		return err
+	}
+	return probes(mgr, c, serving)
 }
 
 // cached are the kinds that the edges read from the cache; an instance is ready when it has seen them all.
-func cached() []client.Object {
+func cached(c config.Config) []client.Object {
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	return []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &policyv1.PodDisruptionBudget{}, namespaces}
+	all := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &policyv1.PodDisruptionBudget{}, namespaces}
+	if c.Webhook.Enabled {
+		all = append(all, &admissionregistrationv1.MutatingWebhookConfiguration{})
+	}
+	return all
+}
+
+// serve keeps the webhook's certificate the newest one.
+func serve(mgr manager.Manager, c config.Config, serving *certs.Serving) error {
+	if !c.Webhook.Enabled {
+		return nil
+	}
+	return errors.Join(serving.Register(metrics.Registry), mgr.Add(serving))
 }
 
 // syncTimeout bounds how long a readiness probe waits for the caches; the kubelet asks again.

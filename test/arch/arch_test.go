@@ -114,7 +114,13 @@ var rules = map[string]rule{
 		why: "who is chosen is a pure function of who is there",
 	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
-	"certs":       {ours: []string{"config"}, why: "certificates are no business of the edges"},
+	"certs": {
+		others: []string{
+			"k8s.io/api/admissionregistration/v1", "k8s.io/apimachinery/pkg/api/errors", "k8s.io/utils/clock", "github.com/prometheus/client_golang/prometheus",
+			"sigs.k8s.io/controller-runtime/pkg/certwatcher", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/controller-runtime/pkg/healthz",
+		},
+		why: "certificates are no business of the edges",
+	},
 }
 
 func edge() []string { return []string{"reason", "termination", "audit", "config", "api/v1alpha1"} }

@@ -65,19 +65,31 @@ func (s *Sandbox) startEpitaph(ctx context.Context) error {
 	if err := s.writeEpitaphIdentity(ctx); err != nil {
 		return err
 	}
-	first, err := s.AddEpitaph(ctx, s.options.Epitaph)
+	first, err := s.prepareEpitaph(s.options.Epitaph)
 	if err != nil {
 		return err
 	}
 	s.Epitaph = first
-	if !first.Config.Webhook.Enabled {
-		return nil
+	// Before it starts: it is ready only when the API server would accept its certificate.
+	if first.Config.Webhook.Enabled {
+		if err := s.register(ctx, first); err != nil {
+			return err
+		}
 	}
-	return s.register(ctx, first)
+	return first.Start(ctx)
 }
 
 // AddEpitaph starts another replica. It listens on ports of its own; the API server goes on asking the first one.
 func (s *Sandbox) AddEpitaph(ctx context.Context, options EpitaphOptions) (*Epitaph, error) {
+	e, err := s.prepareEpitaph(options)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.Start(ctx)
+}
+
+// prepareEpitaph gives a replica its name, its ports and its files.
+func (s *Sandbox) prepareEpitaph(options EpitaphOptions) (*Epitaph, error) {
 	s.mu.Lock()
 	s.replicas++
 	name := "epitaph"
@@ -96,7 +108,7 @@ func (s *Sandbox) AddEpitaph(ctx context.Context, options EpitaphOptions) (*Epit
 	if err := e.writeFiles(); err != nil {
 		return nil, err
 	}
-	return e, e.Start(ctx)
+	return e, nil
 }
 
 // Start starts the replica, again after Stop or Kill, and returns when it is ready.

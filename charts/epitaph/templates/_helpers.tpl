@@ -29,6 +29,8 @@ app.kubernetes.io/component: manager
 {{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
 {{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}
 {{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
+{{- $_ := set $c.page "address" (printf ":%d" (int .Values.ports.page)) }}
+{{- $_ := set $c.page "certDir" "/var/run/epitaph/tls" }}
 {{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
 {{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}
 {{- toYaml $c }}

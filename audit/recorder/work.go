@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -101,11 +102,22 @@ func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome,
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), namespaceMissing(err):
 		return namespaceGone, nil
 	}
+	withheld := rightWithheld(err)
 	err = fmt.Errorf("write the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
+	if withheld {
+		return again, err
+	}
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) {
 		return refused, err
 	}
 	return again, err
+}
+
+// rightWithheld tells whether it is RBAC that refuses, and no quota or policy: the words are k8s.io/apiserver's
+// (pkg/endpoints/handlers/responsewriters/errors.go, v0.37). An API server that has just started refuses so until it has read the
+// roles, and an operator may give the right later: nothing may be lost by it.
+func rightWithheld(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `cannot create resource "podobituaries"`)
 }
 
 func namespaceMissing(err error) bool {

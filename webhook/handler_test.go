@@ -35,6 +35,8 @@ type world struct {
 	died     reason.Reason
 	writeErr error
 	crash    bool
+	// heeds refuses writes whose context has ended, as a client does.
+	heeds bool
 
 	written  []string
 	recorded []string
@@ -71,9 +73,12 @@ func (w *world) Complete(ctx context.Context, obj client.Object, r reason.Reason
 	return w.Annotate(ctx, obj, r)
 }
 
-func (w *world) Annotate(_ context.Context, obj client.Object, r reason.Reason) (string, error) {
+func (w *world) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (string, error) {
 	if w.crash {
 		panic("out of order")
+	}
+	if w.heeds && ctx.Err() != nil {
+		return "", ctx.Err()
 	}
 	if w.writeErr != nil {
 		return "", w.writeErr
@@ -323,6 +328,24 @@ func TestFaultFailsTheCallWherePolicySaysFail(t *testing.T) {
 				t.Errorf("status %d, want 500 so that the API server's failure policy decides: %s", got.Code, got.Body)
 			}
 		})
+	}
+}
+
+// controller-runtime ends the contexts of requests when the process is told to stop; the API server waits for the answer.
+func TestAnswersWhileShuttingDown(t *testing.T) {
+	t.Parallel()
+	body, err := json.Marshal(deleteOf(t, aPod(), "system:serviceaccount:batch:runner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	request := httptest.NewRequestWithContext(ctx, http.MethodPost, Path, strings.NewReader(string(body)))
+	request.Header.Set("Content-Type", "application/json")
+	w, answer := &world{node: aNode(), heeds: true}, httptest.NewRecorder()
+	w.handler(t, func(c *config.Webhook) { c.FailurePolicy = config.FailClosed }).ServeHTTP(answer, request)
+	if answer.Code != http.StatusOK || len(w.written) != 1 {
+		t.Errorf("status %d, written %q; want the reason written and the delete allowed: %s", answer.Code, w.written, answer.Body)
 	}
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -70,9 +71,10 @@ func New(o Options) (*Handler, error) {
 	}, nil
 }
 
-// ServeHTTP answers one review.
+// ServeHTTP answers one review, also while the process shuts down: controller-runtime ends the contexts of its requests then
+// (v0.25 pkg/internal/httpserver), and a delete that we have been asked about would fail for it. Each request has a time limit of its own.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r.WithContext(logr.NewContext(r.Context(), h.log)))
+	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
 }
 
 // Keeper returns the runnable that keeps what the handler promised to evicted pods.

@@ -104,7 +104,8 @@ func TestManyPanicsAtOnceAreBraked(t *testing.T) {
 			return false, nil
 		}
 		if dead != admitted || braked != nodes-admitted {
-			return false, fmt.Errorf("%.0f nodes were declared dead and %.0f left alone by the brake, want %d and %d", dead, braked, admitted, nodes-admitted)
+			return false, fmt.Errorf("%.0f nodes were declared dead and %.0f left alone by the brake, want %d and %d; gone: %.0f, known: %.0f", dead, braked, admitted, nodes-admitted,
+				c.metricOf(t, netconsole.MetricPanics, "verdict", "gone"), c.metricOf(t, netconsole.MetricPanics, "verdict", "known"))
 		}
 		return true, nil
 	})

@@ -1,6 +1,7 @@
 package netconsole
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -37,9 +38,10 @@ func (h *habits) note(node types.UID) {
 	h.last[node] = h.clock.Now()
 }
 
-// drop forgets a node that is gone.
-func (h *habits) drop(node types.UID) {
+// forget drops what says nothing any more, which bounds the memory by the nodes that have answered lately: also those that are gone,
+// and of which a late answer may still be noted.
+func (h *habits) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.last, node)
+	maps.DeleteFunc(h.last, func(_ types.UID, at time.Time) bool { return h.clock.Since(at) >= h.lasting })
 }

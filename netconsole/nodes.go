@@ -18,8 +18,11 @@ func (l *Listener) watchNodes(ctx context.Context) error {
 		return fmt.Errorf("watch the nodes: %w", err)
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { l.see(ctx, object) },
-		UpdateFunc: func(_, object any) { l.see(ctx, object) },
+		AddFunc: func(object any) { l.see(ctx, object) },
+		UpdateFunc: func(before, object any) {
+			l.succeed(before, object)
+			l.see(ctx, object)
+		},
 		DeleteFunc: l.lose,
 	})
 	if err != nil {
@@ -48,12 +51,21 @@ func (l *Listener) see(ctx context.Context, object any) {
 	}
 }
 
+// succeed forgets a node that another one of its name has replaced. After a watch that broke, an informer tells of the two as of
+// one that has changed; the old one would go on claiming the address, and nobody would have it.
+func (l *Listener) succeed(before, object any) {
+	was, ok := before.(*corev1.Node)
+	is, fine := object.(*corev1.Node)
+	if ok && fine && was.UID != is.UID {
+		l.lose(was)
+	}
+}
+
 func (l *Listener) lose(object any) {
 	if unknown, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 		object = unknown.Obj
 	}
 	if node, ok := object.(*corev1.Node); ok {
 		l.addresses.drop(node.UID)
-		l.undertaker.habits.drop(node.UID)
 	}
 }

@@ -28,6 +28,7 @@ func (u *undertaker) quietRounds(ctx context.Context) {
 
 // quietRound asks every node once, and takes up the condemned ones that no event drew attention to.
 func (u *undertaker) quietRound(ctx context.Context) error {
+	u.habits.forget()
 	nodes := &corev1.NodeList{}
 	if err := u.reader.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return err

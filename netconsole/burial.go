@@ -28,12 +28,27 @@ type death struct {
 	bootID string
 	// line is what the kernel said that it died of.
 	line string
-	// lines are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
-	lines func() []string
+	// words are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
+	words words
 	heard time.Time
 	// forged is set where the token is wrong, doubtful where something else does not fit.
 	forged, doubtful bool
+	// corroboration is what was heard since.
+	corroboration *corroboration
 }
+
+// words are the last lines of a kernel, which are held until they are released.
+type words interface {
+	lines() []string
+	release()
+}
+
+// detail is what an intent holds of a kernel's words.
+type detail string
+
+func (d detail) lines() []string { return []string{string(d)} }
+
+func (detail) release() {}
 
 func (d death) reason() reason.Reason {
 	return reason.New(reason.Node, reason.KernelPanic, d.line, Who)
@@ -46,8 +61,8 @@ func (d death) evidence() reason.Evidence {
 // deathOf is the death that a condemned Node speaks of.
 func deathOf(node *corev1.Node, e reason.Evidence, heard time.Time) death {
 	return death{
-		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard,
-		lines: func() []string { return []string{e.Detail} },
+		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard, words: detail(e.Detail),
+		corroboration: &corroboration{},
 	}
 }
 
@@ -111,7 +126,7 @@ func (b *burial) writeObituary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.obituary.RecordPanic(ctx, node, b.reason(), b.lines()); err != nil {
+	if err := b.obituary.RecordPanic(ctx, node, b.reason(), b.words.lines()); err != nil {
 		return fmt.Errorf("write the obituary of node %s: %w", b.node, err)
 	}
 	return nil

@@ -26,9 +26,15 @@ const crash = "sysrq triggered crash"
 func aDeath(node *corev1.Node) death {
 	return death{
 		node: node.Name, uid: node.UID, bootID: node.Status.NodeInfo.BootID, line: crash,
-		lines: func() []string { return []string{"the oops", "the last words"} }, heard: time.Now(),
+		words: lastWords{}, heard: time.Now(),
 	}
 }
+
+type lastWords struct{}
+
+func (lastWords) lines() []string { return []string{"the oops", "the last words"} }
+
+func (lastWords) release() {}
 
 // hears makes the replica hear that the node panicked, and waits until it has done all it does about it.
 func hears(ctx context.Context, u *undertaker, d death) {

@@ -178,7 +178,7 @@ func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *note
 		config: settings, keys: reason.DefaultKeys(), reader: c.client, live: c.client,
 		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c, events: events{notes}, clock: clk,
 		metrics: m, brake: newBrake(settings.Brake), habits: newHabits(clk, roundsRemembered*proof().QuietRound.Duration),
-		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() }, cases: map[types.UID]bool{},
+		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() }, cases: map[types.UID]*corroboration{},
 		witnesses: make(chan struct{}, maxTroubleWrites),
 	}
 	for _, n := range nodes {

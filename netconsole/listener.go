@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -77,7 +76,7 @@ func New(o Options) (*Listener, error) {
 			answers: func(ctx context.Context, hosts []netip.Addr) bool {
 				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration)
 			},
-			cases: map[types.UID]bool{}, witnesses: make(chan struct{}, maxTroubleWrites),
+			cases: map[types.UID]*corroboration{}, witnesses: make(chan struct{}, maxTroubleWrites),
 		},
 	}, nil
 }
@@ -152,7 +151,10 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 	case o == wire.OutcomePanic, o == wire.OutcomeCandidate && (h.extended || l.config.AcceptPlain):
 		l.hear(ctx, s, h, now)
 	case o == wire.OutcomeCandidate:
+		l.undertaker.dismiss(s.uid, s)
 		return outcomePlainRefused
+	case o == wire.OutcomePanicRest && h.authenticity == tokenRight:
+		l.undertaker.corroborate(s.uid, h.line, h.doubtful())
 	case h.kind != "":
 		l.undertaker.witness(ctx, s, h, now)
 	}
@@ -183,15 +185,10 @@ const (
 	roundsRemembered = 3
 )
 
-// hear brings a panic to trial, for the boot that the Node is in now: a kernel that died a moment ago has not booted since.
+// hear brings a panic to trial.
 func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) {
-	node := &corev1.Node{}
-	if err := l.undertaker.reader.Get(ctx, types.NamespacedName{Name: s.name}, node); err != nil || node.UID != s.uid {
-		l.undertaker.count(verdictGone)
-		return
-	}
 	l.undertaker.hear(ctx, death{
-		node: s.name, uid: s.uid, bootID: node.Status.NodeInfo.BootID, line: h.line, lines: s.lines, heard: now,
+		node: s.name, uid: s.uid, line: h.line, words: s, heard: now,
 		forged: h.authenticity == tokenWrong, doubtful: h.doubtful(),
 	})
 }

@@ -1,28 +1,16 @@
 package netconsole
 
 import (
-	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/clock"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -151,109 +139,6 @@ func TestOutcomesHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// aSecret is a token, and signed a node that has told the API of it.
-const aSecret = "c29tZSBzZWNyZXQgb2YgdGhpcyBib290"
-
-func signed(node *corev1.Node) *corev1.Node {
-	hash := sha256.Sum256([]byte(aSecret))
-	node.Annotations = map[string]string{config.TokenKey: hex.EncodeToString(hash[:])}
-	return node
-}
-
-func TestToken(t *testing.T) {
-	t.Parallel()
-	const announced = "0,400,9000000,-;Kernel panic - not syncing: boom\n"
-	tests := map[string]struct {
-		datagram string
-		verdict  verdict
-		took     time.Duration // of the trial
-	}{
-		"right":  {datagram: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: 400 * time.Millisecond},
-		"wrong":  {datagram: announced + " epitaph-token=guessed\n", verdict: verdictForged},
-		"empty":  {datagram: announced + " epitaph-token=\n", verdict: verdictForged},
-		"absent": {datagram: announced, verdict: verdictUnproven, took: 30 * time.Second},
-		"in text, where the kernel would have escaped the newline": {
-			datagram: `0,400,9000000,-;Kernel panic - not syncing: boom\x0a epitaph-token=` + aSecret + "\n", verdict: verdictUnproven, took: 30 * time.Second,
-		},
-		"cut off": {datagram: "0,400,9000000,-,ncfrag=0/400;Kernel panic - not syncing: boom\n epitaph-token=" + aSecret[:9], verdict: verdictUnproven, took: 30 * time.Second},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				node := signed(aNode("n1", "10.0.0.1"))
-				c := aCluster(t, node)
-				u, _ := c.aReplica(t, node.UID)
-				start := time.Now()
-				aListener(u, node).hears(t, from1, tc.datagram)
-				if u.judged(tc.verdict) != 1 {
-					t.Errorf("no verdict %q", tc.verdict)
-				}
-				if took := time.Since(start); took != tc.took {
-					t.Errorf("the trial took %s, want %s", took, tc.took)
-				}
-			})
-		})
-	}
-}
-
-func TestForgeriesDoNotKeepAGenuinePanicFromBeingHeard(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		node := signed(aNode("n1", "10.0.0.1"))
-		c := aCluster(t, node)
-		u, notes := c.aReplica(t, node.UID)
-		l := aListener(u, node)
-		for n := range 1000 {
-			l.hears(t, from1, fmt.Sprintf("0,%d,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=%d\n", 1000+n, n))
-		}
-		l.hears(t, from1, "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token="+aSecret+"\n")
-		if c.node(t, "n1") != nil || u.judged(verdictForged) != 1000 {
-			t.Errorf("node %v, %v forgeries; want none and 1000", c.node(t, "n1"), u.judged(verdictForged))
-		}
-		if len(notes.notes) != 1 {
-			t.Errorf("%d events about forgeries within one moment, want 1", len(notes.notes))
-		}
-	})
-}
-
-func TestNodeNamesAreAcceptedWithTheTokenOnly(t *testing.T) {
-	t.Parallel()
-	stranger := netip.MustParseAddrPort("192.0.2.1:665")
-	message := func(name, token string) string {
-		return "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-node=" + name + "\n epitaph-token=" + token + "\n"
-	}
-	tests := map[string]struct {
-		off      bool
-		datagram string
-		want     string
-	}{
-		"name and token":            {datagram: message("n1", aSecret), want: "panic"},
-		"switched off":              {off: true, datagram: message("n1", aSecret), want: "unknown-sender"},
-		"wrong token":               {datagram: message("n1", "guessed"), want: "unknown-sender"},
-		"a node without a token":    {datagram: message("n2", ""), want: "unknown-sender"},
-		"a token of another node":   {datagram: message("n2", aSecret), want: "unknown-sender"},
-		"nobody's name":             {datagram: message("n9", aSecret), want: "unknown-sender"},
-		"the plain format":          {datagram: plainPanic, want: "unknown-sender"},
-		"more than a kernel sends":  {datagram: message("n1", aSecret) + strings.Repeat("x", 1000), want: "unknown-sender"},
-		"a name without any record": {datagram: "epitaph-node=n1", want: "unknown-sender"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				node, other := signed(aNode("n1", "10.0.0.1")), aNode("n2", "10.0.0.2")
-				c := aCluster(t, node, other)
-				u, _ := c.aReplica(t, node.UID, other.UID)
-				u.config.AcceptNodeNames = !tc.off
-				if got := aListener(u, node, other).hears(t, stranger, tc.datagram); got[0] != tc.want {
-					t.Errorf("outcome %q, want %q", got[0], tc.want)
-				}
-			})
-		})
-	}
-}
-
 // A panic that does not fit the boot the kernel spoke from before is not believed for silence alone.
 func TestReplayedPanicIsDoubted(t *testing.T) {
 	t.Parallel()
@@ -300,155 +185,6 @@ func line(seq, micros uint64) string { return fmt.Sprintf("6,%d,%d,-;hello\n", s
 
 func panicAt(seq, micros uint64) string {
 	return fmt.Sprintf("0,%d,%d,-;Kernel panic - not syncing: boom\n", seq, micros)
-}
-
-func TestTroubleBecomesEvidence(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
-		c := aCluster(t, node)
-		u, _ := c.aReplica(t, node.UID)
-		l := aListener(u, node)
-		l.hears(t, from1,
-			`3,1,1000,-;I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`+"\n",
-			"3,2,1001,-;I/O error, dev sda, sector 4712 op 0x0:(READ) flags 0x0\n",
-			"11,3,1002,-;mce: [Hardware Error]: said by user space\n",
-			"6,4,1003,-;worker I/O error, dev sda\n",
-			"4,5,1004,-;NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus.\n")
-		found, err := reason.EvidenceOn(c.node(t, "n1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, e := range found {
-			got = append(got, e.What+" "+e.BootID+" "+e.Detail)
-		}
-		slices.Sort(got)
-		want := []string{
-			"hardware boot-1 GPU error: NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus.",
-			`hardware boot-1 disk I/O error: I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`,
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("evidence (-want +got):\n%s", diff)
-		}
-		time.Sleep(troublePeriod)
-		l.hears(t, from1, "3,9,2000,-;I/O error, dev sda, sector 99\n")
-		if found, err = reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != 3 {
-			t.Errorf("%d pieces of evidence (%v) after the period, want 3", len(found), err)
-		}
-	})
-}
-
-func TestTroubleIn(t *testing.T) {
-	t.Parallel()
-	tests := map[string]string{
-		"mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: be00000000800400": "machine check",
-		"{1}[Hardware Error]: Hardware error from APEI Generic Hardware Error":    "firmware reported error",
-		"{whatever} a driver says [Hardware Error]":                               "",
-		"EDAC MC0: 1 UE memory read error on CPU_SrcID#0":                         "memory error",
-		"EDAC MC0: 1 CE memory read error on CPU_SrcID#0":                         "",
-		"watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [sh:211]":              "soft lockup",
-		"Buffer I/O error on dev sda1, logical block 0, async page read":          "disk I/O error",
-		"EXT4-fs error (device sda1): ext4_find_entry":                            "filesystem error",
-		"EXT4-fs (sda1): mounted filesystem":                                      "",
-		"I/O error":                                                               "",
-		"":                                                                        "",
-	}
-	for text, want := range tests {
-		if got := troubleIn([]byte(text)); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
-// Every recording of a real kernel through the whole detector: a node is buried exactly where the kernel said, in the strict
-// format, that it panics.
-func TestRecordings(t *testing.T) {
-	t.Parallel()
-	for _, r := range recordings(t) {
-		t.Run(r.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				node := aNode("n1", "10.0.0.1")
-				c := aCluster(t, node, aLease("n1"))
-				u, _ := c.aReplica(t, node.UID)
-				l := aListener(u, node)
-				tally := map[string]int{}
-				for _, payload := range r.payloads {
-					u.habits.note(node.UID)
-					tally[l.take(t.Context(), from1, payload, l.clock.Now()).String()]++
-				}
-				u.work.Wait()
-				total := 0
-				for n := range maps.Values(tally) {
-					total += n
-				}
-				if total != len(r.payloads) || tally["panic"] != r.strict {
-					t.Errorf("outcomes %v, want %d, %d of them panics", tally, len(r.payloads), r.strict)
-				}
-				if buried, want := c.node(t, "n1") == nil, r.strict > 0; buried != want {
-					t.Errorf("node buried: %t, want %t", buried, want)
-				}
-			})
-		})
-	}
-}
-
-type recorded struct {
-	name     string
-	strict   int
-	payloads [][]byte
-}
-
-// recordings reads INDEX.md and the files that it names; floods of thousands are left to package wire.
-func recordings(t *testing.T) (all []recorded) {
-	t.Helper()
-	const folder, most = "wire/testdata/captures", 500
-	index, err := os.ReadFile(filepath.Join(folder, "INDEX.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for row := range strings.Lines(string(index)) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(row), "|"), "|")
-		if len(cells) != 10 {
-			continue
-		}
-		packets, err := strconv.Atoi(strings.TrimSpace(cells[5]))
-		if err != nil || packets > most {
-			continue
-		}
-		strict, err := strconv.Atoi(strings.TrimSpace(cells[6]))
-		if err != nil {
-			t.Fatalf("INDEX.md: %s: %v", row, err)
-		}
-		name := strings.TrimSpace(cells[0])
-		all = append(all, recorded{name: name, strict: strict, payloads: payloadsOf(t, filepath.Join(folder, name+".jsonl"))})
-	}
-	if len(all) < 80 {
-		t.Fatalf("INDEX.md names only %d recordings", len(all))
-	}
-	return all
-}
-
-func payloadsOf(t *testing.T, path string) (all [][]byte) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var d struct{ Hex string }
-		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
-			t.Fatal(err)
-		}
-		payload, err := hex.DecodeString(d.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, payload)
-	}
-	return all
 }
 
 func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
@@ -519,57 +255,4 @@ func FuzzTake(f *testing.F) {
 func always(datagram string) func(int) []byte {
 	payload := []byte(datagram)
 	return func(int) []byte { return payload }
-}
-
-func TestSocketReceivesBatches(t *testing.T) {
-	t.Parallel()
-	conn, err := listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	socket, err := newReceiver(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sender, err := listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = sender.Close() })
-	at := conn.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()
-	const sent = 150
-	for n := range sent {
-		if _, err := sender.WriteToUDPAddrPort([]byte(strconv.Itoa(n)), at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := sender.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()
-	for got := 0; got < sent; {
-		datagrams, err := socket.receive()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range datagrams {
-			if string(d.payload) != strconv.Itoa(got) || d.from != want {
-				t.Fatalf("datagram %d: %q from %s, want %q from %s", got, d.payload, d.from, strconv.Itoa(got), want)
-			}
-			got++
-		}
-	}
-}
-
-func TestAPortThatIsTakenIsSaid(t *testing.T) {
-	t.Parallel()
-	conn, err := listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	settings := config.Default().Netconsole
-	settings.Address = conn.LocalAddr().String()
-	_, err = New(Options{Config: settings, Registerer: prometheus.NewRegistry(), Clock: clock.RealClock{}, Log: logr.Discard()})
-	if err == nil || !strings.Contains(err.Error(), "listen for netconsole: ") || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("error %v, want that the address is in use", err)
-	}
 }

@@ -70,12 +70,12 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 		s.stream = &wire.Stream{}
 	}
 	e := s.stream.Push(payload, now)
-	if e.Outcome == wire.OutcomePanic || e.Outcome == wire.OutcomeCandidate {
+	switch {
+	case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest, e.Outcome == wire.OutcomeCandidate:
 		h = s.panicked(&e, now)
-	}
-	if e.Outcome == wire.OutcomeLine && e.Extended {
+	case e.Outcome == wire.OutcomeLine && e.Extended:
 		s.boot.follow(&e.Record, now)
-		h.kind, h.trouble = s.trouble(&e.Record, now)
+		h.kind, h.trouble = s.trouble(&e, now)
 	}
 	return e.Outcome, h
 }
@@ -93,10 +93,16 @@ func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	return h
 }
 
+// speaksForItself tells whether a line may become evidence: not from a sender in whose format user space can forge lines, and not
+// without the token where there is one.
+func (s *sender) speaksForItself(e *wire.Event) bool {
+	return !e.Mixed && (!s.token.set || s.token.judge(&e.Record) == tokenRight)
+}
+
 // trouble returns a line that tells of failing hardware, at most one of a kind per period.
-func (s *sender) trouble(r *wire.Record, now time.Time) (kind, line string) {
-	kind = troubleIn(r.Text())
-	if kind == "" {
+func (s *sender) trouble(e *wire.Event, now time.Time) (kind, line string) {
+	kind = troubleIn(e.Record.Text())
+	if kind == "" || !s.speaksForItself(e) {
 		return "", ""
 	}
 	if last, noted := s.noted[kind]; noted && now.Sub(last) < troublePeriod {
@@ -106,7 +112,23 @@ func (s *sender) trouble(r *wire.Record, now time.Time) (kind, line string) {
 		s.noted = map[string]time.Time{}
 	}
 	s.noted[kind] = now
-	return kind, string(wire.Unescape(nil, r.Text()))
+	return kind, string(wire.Unescape(nil, e.Record.Text()))
+}
+
+// release lets new lines push out those of a panic.
+func (s *sender) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream != nil {
+		s.stream.Release()
+	}
+}
+
+// untold forgets that trouble of a kind was noted.
+func (s *sender) untold(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.noted, kind)
 }
 
 // maxLines is how many lines an obituary holds.

@@ -53,11 +53,13 @@ func troubleIn(text []byte) string {
 	return ""
 }
 
-// witness puts trouble onto the Node as evidence: if the node goes soon, this is why.
+// witness puts trouble onto the Node as evidence: if the node goes soon, this is why. Where too many are written already, as when a
+// storage fails that many nodes share, it is not taken for told, and the next line of its kind is.
 func (u *undertaker) witness(ctx context.Context, s *sender, h heard, now time.Time) {
 	select {
 	case u.witnesses <- struct{}{}:
 	default:
+		s.untold(h.kind)
 		return
 	}
 	u.work.Go(func() {

@@ -24,6 +24,7 @@ func (u *undertaker) try(ctx context.Context, d death) verdict {
 		}
 		if node != nil {
 			s := u.round(ctx, node)
+			t.doubtful = d.corroborated().doubtful
 			if v := t.weigh(s); v != verdictPending {
 				return v
 			}

@@ -50,8 +50,9 @@ type undertaker struct {
 	// answers asks user space for a sign of life.
 	answers func(ctx context.Context, hosts []netip.Addr) bool
 
-	mu    sync.Mutex
-	cases map[types.UID]bool
+	mu sync.Mutex
+	// cases are those that are open, and what was heard in them since.
+	cases map[types.UID]*corroboration
 	// denounced is when a forgery was last spoken of.
 	denounced time.Time
 	work      sync.WaitGroup
@@ -59,41 +60,39 @@ type undertaker struct {
 	witnesses chan struct{}
 }
 
-// open opens a case about the node and handles it in the background; false if there is one already.
-func (u *undertaker) open(node types.UID, handle func()) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.cases[node] {
-		return false
-	}
-	u.cases[node] = true
-	u.work.Go(func() {
-		defer u.close(node)
-		handle()
-	})
-	return true
-}
-
-func (u *undertaker) close(node types.UID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.cases, node)
-}
-
-// hear deals with a panic that was heard of a node.
+// hear deals with a panic that was heard of a node. The Node is looked up last: a flood of panics must not cost a copy of it each.
 func (u *undertaker) hear(ctx context.Context, d death) {
 	if d.forged {
 		u.denounce(d)
+		u.dismiss(d.uid, d.words)
 		return
 	}
-	opened := u.open(d.uid, func() { u.judge(ctx, d) })
-	if !opened {
+	if u.corroborate(d.uid, d.line, d.doubtful) {
+		u.count(verdictKnown)
+		return
+	}
+	bootID, there := u.bootOf(ctx, d)
+	if !there {
+		u.count(verdictGone)
+		u.dismiss(d.uid, d.words)
+		return
+	}
+	d.bootID, d.corroboration = bootID, &corroboration{}
+	if !u.open(d, func() { u.judge(ctx, d) }) {
 		u.count(verdictKnown)
 	}
 }
 
+// bootOf is the boot that the Node is in now: a kernel that died a moment ago has not booted since.
+func (u *undertaker) bootOf(ctx context.Context, d death) (bootID string, there bool) {
+	node := &corev1.Node{}
+	err := u.reader.Get(ctx, types.NamespacedName{Name: d.node}, node)
+	return node.Status.NodeInfo.BootID, err == nil && node.UID == d.uid
+}
+
 func (u *undertaker) judge(ctx context.Context, d death) {
 	v := u.try(ctx, d)
+	d = d.corroborated()
 	if v == verdictPending {
 		return // the process ends; the verdict is another replica's
 	}
@@ -142,7 +141,7 @@ func (u *undertaker) refuse(ctx context.Context, d death, v verdict) {
 // takeOver finishes what another replica, or this one before a restart, has begun with a condemned node. It proves the death
 // anew: since the intent was written the node may have come back.
 func (u *undertaker) takeOver(ctx context.Context, d death) {
-	u.open(d.uid, func() {
+	u.open(d, func() {
 		if !u.wait(ctx, takeOverAfter) {
 			return
 		}

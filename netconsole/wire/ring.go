@@ -50,6 +50,9 @@ func (r *Ring) Hold(now time.Time) {
 	r.heldUntil, r.room = now.Add(holdTime), afterPanicBytes
 }
 
+// Release ends what Hold began.
+func (r *Ring) Release() { r.heldUntil, r.room = time.Time{}, 0 }
+
 func (r *Ring) write(b []byte) {
 	for len(b) > 0 {
 		n := copy(r.buf[r.next:], b)

@@ -137,3 +137,6 @@ func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 // first ones that followed. Lines of the extended format are escaped as the kernel does it; lines of the plain format are
 // as they came.
 func (s *Stream) Lines() []string { return s.ring.Lines() }
+
+// Release lets the lines of a panic go that turned out to be none, so that those before the next one are kept.
+func (s *Stream) Release() { s.ring.Release() }

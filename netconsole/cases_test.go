@@ -1,0 +1,114 @@
+package netconsole
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+// A panic that is not acted upon must not keep the lines that lead to the next one out of the ring.
+func TestRefusedPanicHoldsNoLines(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		node      *corev1.Node
+		configure func(*config.Netconsole)
+		panic     string
+		want      verdict
+	}{
+		"vetoed by a living node": {node: aNode("n1", "10.0.0.1"), panic: panicDatagram, want: verdictAlive},
+		"with a wrong token": {
+			node: signed(aNode("n1", "10.0.0.1")), panic: "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=guessed\n", want: verdictForged,
+		},
+		"in the plain format, switched off": {node: aNode("n1", "10.0.0.1"), panic: plainPanic},
+		"in the plain format, vetoed": {
+			node: aNode("n1", "10.0.0.1"), configure: func(n *config.Netconsole) { n.AcceptPlain = true }, panic: plainPanic, want: verdictAlive,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := aCluster(t, tc.node)
+				c.alive.Store(true)
+				u, _ := c.aReplica(t, tc.node.UID)
+				if tc.configure != nil {
+					tc.configure(&u.config)
+				}
+				l := aListener(u, tc.node)
+				l.hears(t, from1, tc.panic)
+				if tc.want != "" && u.judged(tc.want) != 1 {
+					t.Errorf("no verdict %q", tc.want)
+				}
+				if missing := talk(t, l); len(missing) > 0 {
+					t.Errorf("%d of the last 60 lines are missing, the first is %q", len(missing), missing[0])
+				}
+			})
+		})
+	}
+}
+
+// While a panic is on trial its lines stay, whatever else is refused meanwhile.
+func TestPanicOnTrialHoldsItsLines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node)
+		c.alive.Store(true)
+		u, _ := c.aReplica(t, node.UID)
+		l := aListener(u, node)
+		l.take(t.Context(), from1, []byte(panicDatagram), l.clock.Now())
+		l.take(t.Context(), from1, []byte("[    1.000000] Kernel panic - not syncing: forged\n"), l.clock.Now())
+		if missing := talk(t, l); len(missing) == 0 {
+			t.Error("nothing is missing: the ring was released under the trial")
+		}
+		s, _ := l.addresses.find(from1.Addr())
+		if !slices.Contains(s.lines(), "Kernel panic - not syncing: sysrq triggered crash") {
+			t.Errorf("the panic is lost: %q", s.lines())
+		}
+		u.work.Wait()
+	})
+}
+
+// talk has the node say more than a ring that is held takes, and returns which of the last lines are missing.
+func talk(t *testing.T, l *Listener) (missing []string) {
+	t.Helper()
+	var want []string
+	for n := range 100 {
+		text := fmt.Sprintf("line %d of what a kernel says when it has come up again", n)
+		if n >= 40 {
+			want = append(want, text)
+		}
+		l.take(t.Context(), from1, fmt.Appendf(nil, "6,%d,%d,-;%s\n", 1000+n, 20_000_000+n, text), l.clock.Now())
+	}
+	s, _ := l.addresses.find(from1.Addr())
+	kept := s.lines()
+	return slices.DeleteFunc(want, func(line string) bool { return slices.Contains(kept, line) })
+}
+
+// A case that is closed leaves nothing behind, and the next panic of the node is tried anew.
+func TestClosedCaseIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node)
+		c.alive.Store(true)
+		u, _ := c.aReplica(t, node.UID)
+		l := aListener(u, node)
+		l.hears(t, from1, panicDatagram)
+		if len(u.cases) != 0 {
+			t.Errorf("%d cases are open after the verdict", len(u.cases))
+		}
+		c.alive.Store(false)
+		time.Sleep(time.Second)
+		l.hears(t, from1, "0,500,12000000,-;Kernel panic - not syncing: this time truly\n")
+		if c.node(t, "n1") != nil || u.judged(verdictDead) != 1 {
+			t.Errorf("the second panic was not acted upon: %v dead", u.judged(verdictDead))
+		}
+	})
+}

@@ -1,0 +1,130 @@
+package netconsole
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+func TestTroubleBecomesEvidence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node)
+		u, _ := c.aReplica(t, node.UID)
+		l := aListener(u, node)
+		l.hears(t, from1,
+			`3,1,1000,-;I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`+"\n",
+			"3,2,1001,-;I/O error, dev sda, sector 4712 op 0x0:(READ) flags 0x0\n",
+			"11,3,1002,-;mce: [Hardware Error]: said by user space\n",
+			"6,4,1003,-;worker I/O error, dev sda\n",
+			"4,5,1004,-;NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus.\n")
+		found, err := reason.EvidenceOn(c.node(t, "n1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range found {
+			got = append(got, e.What+" "+e.BootID+" "+e.Detail)
+		}
+		slices.Sort(got)
+		want := []string{
+			"hardware boot-1 GPU error: NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus.",
+			`hardware boot-1 disk I/O error: I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("evidence (-want +got):\n%s", diff)
+		}
+		time.Sleep(troublePeriod)
+		l.hears(t, from1, "3,9,2000,-;I/O error, dev sda, sector 99\n")
+		if found, err = reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != 3 {
+			t.Errorf("%d pieces of evidence (%v) after the period, want 3", len(found), err)
+		}
+	})
+}
+
+// What others could have said in the node's place is no evidence.
+func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	const trouble = "3,1,1000,-;I/O error, dev sda, sector 4711\n"
+	tests := map[string]struct {
+		signed    bool
+		datagrams []string
+		want      int
+	}{
+		"without a token":                     {datagrams: []string{trouble}, want: 1},
+		"after the plain format":              {datagrams: []string{"[    1.000000] hello\n", trouble}},
+		"with the token":                      {signed: true, datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}, want: 1},
+		"with a wrong token":                  {signed: true, datagrams: []string{trouble + " epitaph-token=guessed\n"}},
+		"without the token that it has":       {signed: true, datagrams: []string{trouble}},
+		"a forgery does not silence the node": {signed: true, datagrams: []string{trouble, strings.Replace(trouble, ",1,", ",2,", 1) + " epitaph-token=" + aSecret + "\n"}, want: 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node := aNode("n1", "10.0.0.1")
+				if tc.signed {
+					node = signed(node)
+				}
+				c := aCluster(t, node)
+				u, _ := c.aReplica(t, node.UID)
+				aListener(u, node).hears(t, from1, tc.datagrams...)
+				if found, err := reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != tc.want {
+					t.Errorf("evidence %v (%v), want %d pieces", found, err, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// A storage that many nodes share fails: those for whom there is no seat are told of with their next line.
+func TestTroubleOfManyNodesIsToldLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := aNode("n1", "10.0.0.1")
+		c := aCluster(t, node)
+		u, _ := c.aReplica(t, node.UID)
+		l := aListener(u, node)
+		for range maxTroubleWrites {
+			u.witnesses <- struct{}{}
+		}
+		l.hears(t, from1, "3,1,1000,-;I/O error, dev sda, sector 1\n")
+		if found, _ := reason.EvidenceOn(c.node(t, "n1")); len(found) != 0 {
+			t.Fatalf("evidence %v, while there is no seat", found)
+		}
+		<-u.witnesses
+		l.hears(t, from1, "3,2,1001,-;I/O error, dev sda, sector 2\n")
+		if found, err := reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != 1 {
+			t.Errorf("evidence %v (%v), want the second line", found, err)
+		}
+	})
+}
+
+func TestTroubleIn(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: be00000000800400": "machine check",
+		"{1}[Hardware Error]: Hardware error from APEI Generic Hardware Error":    "firmware reported error",
+		"{whatever} a driver says [Hardware Error]":                               "",
+		"EDAC MC0: 1 UE memory read error on CPU_SrcID#0":                         "memory error",
+		"EDAC MC0: 1 CE memory read error on CPU_SrcID#0":                         "",
+		"watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [sh:211]":              "soft lockup",
+		"Buffer I/O error on dev sda1, logical block 0, async page read":          "disk I/O error",
+		"EXT4-fs error (device sda1): ext4_find_entry":                            "filesystem error",
+		"EXT4-fs (sda1): mounted filesystem":                                      "",
+		"I/O error":                                                               "",
+		"":                                                                        "",
+	}
+	for text, want := range tests {
+		if got := troubleIn([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

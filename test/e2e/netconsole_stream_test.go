@@ -62,12 +62,21 @@ func panicIsHeardThroughFloods(t *testing.T, c *cluster) {
 }
 
 // networkIsUnkind loses every third datagram of a recorded kernel but the one with the panic, doubles the others, and turns their
-// order around in groups.
+// order around in groups. In one of the recordings every message is in two fragments.
 func networkIsUnkind(t *testing.T, c *cluster) {
+	for name, capture := range map[string]string{"whole messages": "sysrq-ext-6.12c-panic0", "messages in two fragments": "fragud-ext-6.12c"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hearsUnkindly(t, c, capture)
+		})
+	}
+}
+
+func hearsUnkindly(t *testing.T, c *cluster, capture string) {
 	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
 	var arrived [][]byte
-	for n, d := range recording(t, "sysrq-ext-6.12c-panic0") {
+	for n, d := range recording(t, capture) {
 		if bytes.Contains(d, []byte(";Kernel panic - not syncing")) {
 			arrived = append(arrived, d)
 		} else if n%3 != 0 {

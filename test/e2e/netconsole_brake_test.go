@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/netconsole"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// The brake admits two nodes: one dies before Epitaph crashes and one after it. Then it holds, in the replica that has forgotten the
+// first and in one that has heard of neither.
+func TestBrakeHoldsOverARestartAndOverReplicas(t *testing.T) {
+	t.Parallel()
+	tight := func(k *config.Config) {
+		undisturbed(k)
+		k.Netconsole.Brake = config.Brake{Nodes: 2, Window: metav1.Duration{Duration: time.Hour}}
+	}
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: tight}})
+	c.buries(t, "before the crash")
+	c.Epitaph.Kill()
+	c.restart(t)
+	c.buries(t, "after the crash")
+	c.holds(t, c.Epitaph, "one too many")
+
+	other, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: tight})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.holds(t, other, "one too many for another replica")
+}
+
+// buries lets a node die of a panic that is acted upon.
+func (c *cluster) buries(t *testing.T, line string) {
+	t.Helper()
+	ns, node := c.namespace(t), c.answering(t)
+	c.pod(t, ns, node.Name, "a")
+	c.dies(t, node.Name)
+	c.says(t, node.Address, aPanic(line))
+	wantPod, wantNode := panicked(line)
+	c.leaves(t, reason.Pod, ns+"/a", wantPod)
+	c.leaves(t, reason.Node, node.Name, wantNode)
+}
+
+// holds lets a node die of a panic that the brake keeps a replica from acting upon.
+func (c *cluster) holds(t *testing.T, replica *sandbox.Epitaph, line string) {
+	t.Helper()
+	ns, node := c.namespace(t), c.answering(t)
+	pod := c.pod(t, ns, node.Name, "a")
+	c.dies(t, node.Name)
+	c.saysTo(t, replica.Config.Netconsole.Address, node.Address, aPanic(line))
+	c.event(t, node.Name, netconsole.EventPanicRefused, "A kernel panic was heard ("+line+") and is not acted upon: too many nodes were declared dead lately")
+	stays(t, c, pod, time.Second)
+	if found := c.aliveNode(t, node.Name); keys.Node.Has(found.Annotations) {
+		t.Errorf("the Node carries a reason: %v", found.Annotations)
+	}
+}
+
+// A node has told the API of its token, and its panic is longer than a datagram: the token comes in the second one. What is doubtful
+// would have to wait longer than this test does.
+func TestTokenInALaterFragment(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+		undisturbed(k)
+		k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: 10 * time.Minute}
+	}}})
+	const secret = "b25lIHNlY3JldCBwZXIgYm9vdA"
+	hash := sha256.Sum256([]byte(secret))
+	ns, node := c.namespace(t), c.answering(t)
+	c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{config.TokenKey: hex.EncodeToString(hash[:])}}})
+	c.pod(t, ns, node.Name, "a")
+	time.Sleep(learned) // the token, too
+	forged := []byte("0,300,8000000,-;Kernel panic - not syncing: forged\n " + config.TokenUserdata + "=guessed\n")
+	c.says(t, node.Address, forged)
+	c.event(t, node.Name, netconsole.EventPanicRefused, "A kernel panic was heard (forged) and is not acted upon: its token is not the one of this boot")
+	c.dies(t, node.Name)
+	const first, rest = "Kernel panic - not syncing: long\n a=b\n", " " + config.TokenUserdata + "=" + secret + "\n"
+	fragment := func(offset int, body string) []byte {
+		return fmt.Appendf(nil, "0,400,9000000,-,ncfrag=%d/%d;%s", offset, len(first)+len(rest), body)
+	}
+	c.says(t, node.Address, fragment(0, first), fragment(len(first), rest))
+	wantPod, wantNode := panicked("long")
+	c.leaves(t, reason.Pod, ns+"/a", wantPod)
+	c.leaves(t, reason.Node, node.Name, wantNode)
+}

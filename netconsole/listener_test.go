@@ -194,22 +194,24 @@ func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
 	l := aListener(u, aNode("n1", "10.0.0.1"))
 	stranger := netip.MustParseAddrPort("192.0.2.1:665")
 	now := time.Now()
-	lines := make([][]byte, 2000)
+	lines, fragments := make([][]byte, 2000), make([][]byte, 2000)
 	for n := range lines {
 		lines[n] = []byte(line(uint64(n), uint64(n)*100))
+		fragments[n] = fmt.Appendf(nil, "6,%d,9,-,ncfrag=%d/4000;x", n, n)
 	}
 	l.take(t.Context(), from1, lines[0], now)
 	for what, d := range map[string]struct {
 		from netip.AddrPort
 		next func(n int) []byte
 	}{
-		"a line of a node":     {from1, func(n int) []byte { return lines[n%len(lines)] }},
-		"a repeated line":      {from1, always(line(0, 0))},
-		"a stranger's line":    {stranger, always(line(0, 0))},
-		"a stranger's panic":   {stranger, always(panicDatagram)},
-		"a plain line":         {from1, always("[    1.000000] hello")},
-		"what cannot be read":  {from1, always("\n")},
-		"a fragment of a node": {from1, always("6,9,9,-,ncfrag=0/900;half of it")},
+		"a line of a node":                {from1, func(n int) []byte { return lines[n%len(lines)] }},
+		"a repeated line":                 {from1, always(line(0, 0))},
+		"a stranger's line":               {stranger, always(line(0, 0))},
+		"a stranger's panic":              {stranger, always(panicDatagram)},
+		"a plain line":                    {from1, always("[    1.000000] hello")},
+		"what cannot be read":             {from1, always("\n")},
+		"a fragment of a node":            {from1, always("6,9,9,-,ncfrag=0/900;half of it")},
+		"fragments that complete nothing": {from1, func(n int) []byte { return fragments[n%len(fragments)] }},
 	} {
 		n := 0
 		allocations := testing.AllocsPerRun(500, func() {

@@ -16,7 +16,10 @@ import (
 func kept(s *Stream) int {
 	bytes := int(unsafe.Sizeof(*s)) + cap(s.ring.buf)
 	for _, m := range s.fragments.messages {
-		bytes += cap(m.body) + cap(m.parts)*int(unsafe.Sizeof(span{})) + len(m.head.Release) + len(m.head.Body)
+		bytes += len(m.head.Release) + len(m.head.Body)
+	}
+	if s.fragments.desk != nil {
+		bytes += int(unsafe.Sizeof(desk{}))
 	}
 	return bytes
 }

@@ -35,8 +35,21 @@ type message struct {
 // A span is the bytes [from, to) of a body.
 type span struct{ from, to uint32 }
 
-func begin(r *Record, now time.Time) message {
-	m := message{head: *r, since: now, body: make([]byte, r.Total), parts: make([]span, 0, maxFragments)}
+// A desk is where messages are put together: the first of them from its beginning on, the second one up to its end.
+type desk struct {
+	bytes [maxMessageBytes]byte
+	parts [maxMessages][maxFragments]span
+}
+
+// begin puts the place of the nth message at its disposal. What lies there from another one is never read: a message is whole
+// when each of its bytes has come.
+func (d *desk) begin(n int, r *Record, now time.Time) message {
+	from := 0
+	if n > 0 {
+		from = maxMessageBytes - int(r.Total)
+	}
+	to := from + int(r.Total)
+	m := message{head: *r, since: now, body: d.bytes[from:to:to], parts: d.parts[n][:0]}
 	m.head.Release, m.head.Body = nil, nil
 	return m
 }
@@ -64,7 +77,7 @@ func (m *message) add(r *Record) Outcome {
 	if overlaps || len(m.parts) == maxFragments {
 		return OutcomeConflict
 	}
-	m.parts = slices.Insert(m.parts, i, part)
+	m.parts = slices.Insert(m.parts, i, part) // within the desk: there are fewer than maxFragments
 	m.have += uint32(copy(m.body[part.from:], r.Body))
 	return OutcomeFragment
 }
@@ -78,18 +91,24 @@ func (m *message) record() Record {
 
 func (m *message) whole() bool { return m.have == m.head.Total }
 
-// A reassembler puts the fragmented messages of one sender together. The zero value is ready.
-type reassembler struct{ messages [maxMessages]message }
+// A reassembler puts the fragmented messages of one sender together. The zero value is ready. It has its desk from the first
+// fragment until a while after the last one: a flood of fragments that complete nothing must not make garbage of it each time.
+type reassembler struct {
+	messages [maxMessages]message
+	desk     *desk
+	used     time.Time
+}
 
 // maxReassemblerBytes bounds what a reassembler keeps beyond its own size.
-const maxReassemblerBytes = maxMessageBytes + maxMessages*maxFragments*int(unsafe.Sizeof(span{}))
+const maxReassemblerBytes = int(unsafe.Sizeof(desk{}))
 
 // push adds a fragment to its message, which begins with it where there is none. Whatever the fragments are, a message is
-// given up when one contradicts another. The record of the whole message is returned with done; nothing of it is kept.
+// given up when one contradicts another. The whole message is returned with done; its body is good until the next push.
 func (a *reassembler) push(r *Record, announced bool, now time.Time) (whole message, done bool, o Outcome) {
 	if r.Total > maxMessageBytes {
 		return message{}, false, OutcomeTooLong
 	}
+	a.used = now
 	m := a.find(r, now)
 	m.announced = m.announced || announced
 	switch o = m.add(r); {
@@ -102,32 +121,41 @@ func (a *reassembler) push(r *Record, announced bool, now time.Time) (whole mess
 	return whole, done, o
 }
 
-// expire gives up what has waited for too long.
+// expire gives up what has waited for too long, and the desk when nothing came to it for as long.
 func (a *reassembler) expire(now time.Time) {
+	if a.desk == nil {
+		return
+	}
 	for n := range a.messages {
 		if m := &a.messages[n]; m.pending() && now.Sub(m.since) > fragmentLife {
 			*m = message{}
 		}
+	}
+	if now.Sub(a.used) > fragmentLife {
+		*a = reassembler{}
 	}
 }
 
 // find returns the message that a fragment belongs to. A new one takes the place of the oldest if there is no other, and of all
 // if they are too much together.
 func (a *reassembler) find(r *Record, now time.Time) *message {
-	oldest, together := &a.messages[0], int(r.Total)
+	oldest, together := 0, int(r.Total)
 	for n := range a.messages {
 		m := &a.messages[n]
 		if m.pending() && m.of(r) {
 			return m
 		}
-		if !m.pending() || oldest.pending() && m.since.Before(oldest.since) {
-			oldest = m
+		if o := &a.messages[oldest]; !m.pending() || o.pending() && m.since.Before(o.since) {
+			oldest = n
 		}
 		together += len(m.body)
 	}
 	if together > maxMessageBytes {
 		a.messages = [maxMessages]message{}
 	}
-	*oldest = begin(r, now)
-	return oldest
+	if a.desk == nil {
+		a.desk = &desk{}
+	}
+	a.messages[oldest] = a.desk.begin(oldest, r, now)
+	return &a.messages[oldest]
 }

@@ -30,8 +30,8 @@ type Event struct {
 	// space wrote, where the kernel prints no times (printk.time=0) or has cut a long line; it can then read like the
 	// extended format. So no message of a mixed sender is beyond user space.
 	Mixed bool
-	// Record is the message, whole where it could be put together; it aliases the datagram or belongs to the event. It is zero
-	// in the plain format.
+	// Record is the message, whole where it could be put together. It aliases the datagram or the stream, and is good until the
+	// next Push. It is zero in the plain format.
 	Record Record
 	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and OutcomeCandidate. It is unescaped
 	// and untrusted.

@@ -15,8 +15,9 @@ const (
 	// recordBytes is the size of one datagram, perCall how many of them one system call sends (UDP GSO; 64 is the kernel's limit).
 	recordBytes = 100
 	perCall     = 64
-	// knownSources have Nodes; forgedSources do not.
+	// knownSources have Nodes and send floods of lines, allNodes are as many as a large cluster has; forgedSources have none.
 	knownSources  = 256
+	allNodes      = 5000
 	forgedSources = 65536
 )
 
@@ -25,6 +26,8 @@ type flood struct {
 	rate    int // datagrams a second; 0 is as many as it can
 	lasting time.Duration
 	sources int
+	// fragments makes it one of messages that never become whole.
+	fragments bool
 }
 
 // source is the nth address: all of 127.0.0.0/8 is this machine. Known ones are in 127.64.0.0/16, forged ones in 127.65.0.0/16.
@@ -46,7 +49,7 @@ func (f flood) send(ctx context.Context, to netip.AddrPort) (sent float64, err e
 	if err := conn.SetWriteBuffer(4 << 20); err != nil {
 		return 0, fmt.Errorf("enlarge the sender's buffer: %w", err)
 	}
-	records := newRecords()
+	records := newRecords(f.fragments)
 	began := time.Now()
 	for n := 0; ctx.Err() == nil; n++ {
 		elapsed := time.Since(began)
@@ -88,11 +91,21 @@ const (
 	seqDigits = 10
 )
 
-func newRecords() *records {
+// lyingHeads begin messages as long as are put together at all, of which one fragment comes; and one that lies behind the end.
+var lyingHeads = []string{
+	"6,1000000000,123456789,-,ncfrag=0/4096;", "0,1000000000,123456789,-,ncfrag=0/4096;Kernel panic, not quite: ",
+	"6,1000000000,123456789,-,ncfrag=3900/4096;", "6,1000000000,123456789,-,ncfrag=4294967295/4096;",
+}
+
+func newRecords(fragments bool) *records {
 	r := &records{seq: 1_000_000_000}
 	for n := range perCall {
 		record := r.buffer[n*recordBytes : (n+1)*recordBytes]
-		head := copy(record, "6,1000000000,123456789,-;eth0: a line of the kernel about nothing in particular, as there are many")
+		text := "6,1000000000,123456789,-;eth0: a line of the kernel about nothing in particular, as there are many"
+		if fragments {
+			text = lyingHeads[n%len(lyingHeads)]
+		}
+		head := copy(record, text)
 		for i := head; i < recordBytes; i++ {
 			record[i] = '.'
 		}

@@ -155,7 +155,7 @@ type listener struct {
 
 func newListener() (*listener, error) {
 	var nodes []*corev1.Node
-	for n := range knownSources {
+	for n := range allNodes {
 		nodes = append(nodes, nodeAt(n))
 	}
 	settings := config.Default().Netconsole

@@ -23,11 +23,12 @@ const (
 	lastWord = 2 * time.Second
 )
 
-// origin is the revision to start after: the last leader's position, or now where there is none.
-func (r *Recorder) origin(ctx context.Context) (revision string, err error) {
-	err = r.insist(ctx, "find where the last leader stopped", func() error {
-		saved, err := r.savedPosition(ctx)
-		if err != nil {
+// origin is the revision to start after: the last leader's position, or now where there is none. Now is written down before
+// anything is recorded: whoever leads after a crash must find where recording began, or he would begin anew.
+func (r *Recorder) origin(ctx context.Context) (string, error) {
+	var saved, revision string
+	if err := r.insist(ctx, "find where the last leader stopped", func() (err error) {
+		if saved, err = r.savedPosition(ctx); err != nil {
 			return err
 		}
 		now, err := r.revision(ctx)
@@ -36,8 +37,10 @@ func (r *Recorder) origin(ctx context.Context) (revision string, err error) {
 		}
 		revision = r.chosen(saved, now)
 		return nil
-	})
-	return revision, err
+	}); err != nil || revision == saved {
+		return revision, err
+	}
+	return revision, r.insist(ctx, "note where recording begins", func() error { return r.savePosition(ctx, revision) })
 }
 
 // chosen tells where to start. A position that lies in the future is one of a history that was replaced, by a backup for example.
@@ -85,26 +88,33 @@ func (r *Recorder) keepPosition(ctx context.Context) {
 	tick := r.Clock.NewTicker(positionEvery)
 	defer tick.Stop()
 	saved := ""
+	advance := func(ctx context.Context) error {
+		revision := r.progress.complete()
+		if revision == saved {
+			return nil
+		}
+		if err := r.savePosition(ctx, revision); err != nil {
+			return err
+		}
+		saved = revision
+		return nil
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 			defer cancel()
-			_ = r.savePosition(ctx, &saved) // the next leader repeats what this one did not note
+			_ = advance(ctx) // the next leader repeats what this one did not note
 			return
 		case <-tick.C():
-			if err := r.savePosition(ctx, &saved); err != nil && ctx.Err() == nil {
+			if err := advance(ctx); err != nil && ctx.Err() == nil {
 				r.Log.Error(err, "position not kept")
 			}
 		}
 	}
 }
 
-func (r *Recorder) savePosition(ctx context.Context, saved *string) error {
-	revision := r.progress.complete()
-	if revision == *saved {
-		return nil
-	}
+func (r *Recorder) savePosition(ctx context.Context, revision string) error {
 	m := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: PositionName},
 		Data:       map[string]string{positionKey: revision},
@@ -116,6 +126,5 @@ func (r *Recorder) savePosition(ctx context.Context, saved *string) error {
 	if err != nil {
 		return fmt.Errorf("keep the position %s: %w", revision, err)
 	}
-	*saved = revision
 	return nil
 }

@@ -102,9 +102,14 @@ func TestSmallPodsAreThePods(t *testing.T) {
 	small := follow(t, namespace, cache.Options{NewInformer: podcache.NewInformer(keys.Pod.Reason)})
 	whole := follow(t, namespace, cache.Options{})
 	running := shared.pod(t, namespace, node.Name, "running", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/held"} })
+	// An owner that exists: the garbage collector takes what has none.
+	owner, err := shared.client.CoreV1().Nodes().Get(t.Context(), node.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	shared.create(t, podSpec(namespace, "nowhere", "waiting", func(p *corev1.Pod) {
 		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/gate"}}
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: "u", Controller: ptr.To(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true)}}
 	}))
 	shared.annotate(t, namespace, "running", "enough is enough")
 	if err := shared.client.CoreV1().Pods(namespace).Delete(t.Context(), "running", metav1.DeleteOptions{}); err != nil {

@@ -23,7 +23,7 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane test-kernel test-image ## run every test
+test: test-unit test-controlplane test-chart test-kernel test-image ## run every test
 	@echo "all tests passed"
 
 .PHONY: test-unit
@@ -33,6 +33,10 @@ test-unit: ## unit tests, with the race detector
 .PHONY: test-controlplane
 test-controlplane: controlplane ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
+
+.PHONY: test-chart
+test-chart: controlplane charttools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
+	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)
 
 # -v shows why it was skipped, and what it measured.
 .PHONY: test-kernel
@@ -94,6 +98,10 @@ generate: ## write deep copies and CRDs anew
 controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once; cached)
 	@$(SANDBOX) build controlplane tools
 
+.PHONY: charttools
+charttools: $(SANDBOX) ## build Helm and cert-manager (once; cached)
+	@$(SANDBOX) build charttools
+
 .PHONY: fmt
 fmt: ## format the sources
 	@gofmt -w $$(git ls-files '*.go')
@@ -111,7 +119,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/lint test/codegen image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/charttools test/lint test/codegen image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

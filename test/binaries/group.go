@@ -51,6 +51,15 @@ var Tools = Group{
 	LDFlags:  stripped,
 }
 
+// ChartTools install the chart: Helm, and cert-manager's controllers in one process. Only the chart's tests ask for them.
+var ChartTools = Group{
+	Name:     "charttools",
+	Dir:      "test/charttools",
+	Programs: map[string]string{"helm": "helm.sh/helm/v4/cmd/helm", "certmanager": "./certmanager"},
+	Sources:  []string{"certmanager"},
+	LDFlags:  stripped + " -X helm.sh/helm/v4/internal/version.version=v4.3.1",
+}
+
 // Lint is the linter; only the checks ask for it.
 var Lint = Group{
 	Name:     "lint",
@@ -60,7 +69,7 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, Lint}
+var Groups = []Group{ControlPlane, Tools, ChartTools, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last element of its path that is
 // not a major version.

@@ -93,6 +93,8 @@ func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
 		"--service-account-signing-key-file="+s.path("pki", "sa.key"),
 		"--service-account-key-file="+s.path("pki", "sa.pub"),
 		"--service-cluster-ip-range=10.96.0.0/16",
+		// A webhook's Service is asked at its endpoints: nothing here plays kube-proxy.
+		"--enable-aggregator-routing=true",
 		// It must not be loopback; nobody dials it, since the Service "kubernetes" gets no endpoints.
 		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
 	)

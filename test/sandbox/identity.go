@@ -21,6 +21,7 @@ var identities = map[string]struct {
 	"kube-scheduler":           {user: "system:kube-scheduler"},
 	"cloud-controller-manager": {user: "system:cloud-controller-manager"},
 	"kwok":                     {user: "sandbox:kwok"},
+	certManager:                {user: "sandbox:cert-manager", groups: []string{"system:masters"}},
 }
 
 const adminIdentity = "admin"
@@ -68,6 +69,11 @@ func (s *Sandbox) writeKubeconfig(path string, auth *clientcmdapi.AuthInfo) erro
 		return fmt.Errorf("write the kubeconfig %s: %w", path, err)
 	}
 	return nil
+}
+
+// WriteKubeconfig writes a file with which whoever has the token reaches the API server.
+func (s *Sandbox) WriteKubeconfig(path, token string) error {
+	return s.writeKubeconfig(path, &clientcmdapi.AuthInfo{Token: token})
 }
 
 // RESTConfig is the cluster administrator's.

@@ -24,6 +24,9 @@ var manifests embed.FS
 
 // installDefinitions installs the chart's custom resource definitions and waits until the API server serves them.
 func (s *Sandbox) installDefinitions(context.Context) error {
+	if s.options.LeaveOutChart {
+		return nil
+	}
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return err
@@ -40,23 +43,32 @@ func (s *Sandbox) installDefinitions(context.Context) error {
 // chartFiles are the objects that the chart takes over as they are: who Epitaph is, what it may do, and its seats in the API server.
 var chartFiles = []string{"rbac.yaml", "flowcontrol.yaml"}
 
-// readObjects returns the files with the objects that every sandbox has, in the order in which they are created.
-func readObjects() ([][]byte, error) {
+// ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
+const ownObjects = "manifests/cluster.yaml"
+
+// readObjects returns the files with the objects that the sandbox has, in the order in which they are created.
+func (s *Sandbox) readObjects() ([][]byte, error) {
 	names, err := fs.Glob(manifests, "manifests/*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("list the manifests: %w", err)
 	}
-	checkout, err := binaries.Checkout()
-	if err != nil {
-		return nil, err
-	}
 	var all [][]byte
 	for _, name := range names {
+		if s.options.LeaveOutChart && name != ownObjects {
+			continue
+		}
 		content, err := manifests.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		all = append(all, content)
+	}
+	if s.options.LeaveOutChart {
+		return all, nil
+	}
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range chartFiles {
 		content, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", name))
@@ -74,7 +86,7 @@ func (s *Sandbox) writeObjects(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	files, err := readObjects()
+	files, err := s.readObjects()
 	if err != nil {
 		return err
 	}

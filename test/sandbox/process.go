@@ -118,12 +118,18 @@ func (p *Process) Running() bool {
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Exited is closed when the program has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
 // Stop asks the program to end, and kills it if it does not.
-func (p *Process) Stop() {
+func (p *Process) Stop() { p.StopWithin(stopGrace) }
+
+// StopWithin is Stop with the caller's patience.
+func (p *Process) StopWithin(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
-	case <-time.After(stopGrace):
+	case <-time.After(grace):
 		p.Kill()
 	}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	BuiltInPodGC bool
 	// Epitaph is how Epitaph runs, or that it does not.
 	Epitaph EpitaphOptions
+	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph cannot run without them.
+	LeaveOutChart bool
 }
 
 // A Sandbox is a running cluster. Its methods may be called from several goroutines.
@@ -219,6 +221,11 @@ func (s *Sandbox) findPrograms(ctx context.Context) (err error) {
 // launch starts one of the cluster's programs, which Stop will stop.
 func (s *Sandbox) launch(name string, args ...string) (*Process, error) {
 	return s.adopt(s.nursery.launch(name, s.Programs[name], s.Logs, args...))
+}
+
+// Launch starts a program of the caller's, which Stop will stop. Its log is NAME.log.
+func (s *Sandbox) Launch(name, program string, args ...string) (*Process, error) {
+	return s.adopt(s.nursery.launch(name, program, s.Logs, args...))
 }
 
 func (s *Sandbox) adopt(p *Process, err error) (*Process, error) {

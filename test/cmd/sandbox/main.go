@@ -1,6 +1,6 @@
 // Command sandbox runs Epitaph on a real control plane on this machine.
 //
-//	sandbox build [GROUP...]   find or build the programs (controlplane, tools; lint only when named)
+//	sandbox build [GROUP...]   find or build the programs (controlplane, tools; charttools and lint only when named)
 //	sandbox path PROGRAM       print where one of them is
 //	sandbox up [flags]         start everything in the foreground, until Ctrl-C
 //	sandbox demo               start everything, play the demonstration, stop
@@ -23,7 +23,7 @@ type command struct {
 }
 
 var commands = []command{
-	{"build", "find or build the programs: build [controlplane|tools|lint ...]", build},
+	{"build", "find or build the programs: build [controlplane|tools|charttools|lint ...]", build},
 	{"path", "print the path of a program that build has built: path PROGRAM", path},
 	{"up", "start a sandbox in the foreground; up -help lists its flags", up},
 	{"demo", "start a sandbox, let pods and nodes die, and print what each died of", story},

@@ -1,0 +1,57 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+)
+
+// certManager names the process, its identity, and the namespace in which a real installation runs.
+const certManager = "cert-manager"
+
+// StartCertManager installs cert-manager's definitions and starts its controllers and its CA injector, as one process that Stop
+// ends. It acts as an administrator: its own rights are not what is tested here. Helm's path is in Programs afterwards.
+func (s *Sandbox) StartCertManager(ctx context.Context) error {
+	paths, err := binaries.Ensure(ctx, s.options.Out, binaries.ChartTools)
+	if err != nil {
+		return err
+	}
+	s.Programs["helm"] = paths["helm"]
+	definitions, err := certManagerDefinitions(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{Paths: []string{definitions}, ErrorIfPathMissing: true})
+	if err != nil {
+		return fmt.Errorf("install cert-manager's definitions: %w", err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: certManager}}
+	if _, err := s.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create the namespace of cert-manager: %w", err)
+	}
+	_, err = s.Launch(certManager, paths["certmanager"], "--kubeconfig="+s.path("kubeconfigs", certManager))
+	return err
+}
+
+// certManagerDefinitions is a folder of the module's; the definitions are those of the release that was built.
+func certManagerDefinitions(ctx context.Context) (string, error) {
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return "", err
+	}
+	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
+	list.Dir = filepath.Join(checkout, binaries.ChartTools.Dir)
+	dir, err := list.Output()
+	if err != nil {
+		return "", fmt.Errorf("find cert-manager's module: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(dir)), "deploy", "crds"), nil
+}

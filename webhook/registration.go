@@ -26,8 +26,9 @@ const (
 
 // Registration returns the webhook configuration that belongs to c; at says how the API server reaches the webhook.
 //
-// Where the failure policy is Fail, the pods of the namespaces that are never denied have a webhook of their own that fails
-// open: what brings Epitaph back must be deletable while Epitaph is away.
+// The pods of the namespaces that are never denied have a webhook of their own that fails open whatever the failure policy: what
+// brings Epitaph back must be deletable while Epitaph is away. It is there also where nothing fails closed, since an entry that
+// goes cannot be applied: cert-manager owns the caBundle in it, and the rest of the entry would be missing.
 func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
 	pods := webhookFor(c.Webhook, PodsWebhook, admissionregistrationv1.Delete, "pods", at)
 	pods.MatchConditions = podConditions(c.Annotations.Pod)
@@ -38,20 +39,16 @@ func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfi
 	// A pod that is created is never worth failing for our sake: what it carries is recognised at its end, too.
 	creations.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 
-	registered := &admissionregistrationv1.MutatingWebhookConfiguration{
+	exempt := append([]string{c.Namespace}, c.Webhook.NeverDeniedNamespaces...)
+	system := pods
+	system.Name = SystemPodsWebhook
+	system.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+	system.NamespaceSelector = namespaces(metav1.LabelSelectorOpIn, exempt)
+	pods.NamespaceSelector = namespaces(metav1.LabelSelectorOpNotIn, exempt)
+	return &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
-		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations, system},
 	}
-	if c.Webhook.FailurePolicy == config.FailClosed {
-		exempt := append([]string{c.Namespace}, c.Webhook.NeverDeniedNamespaces...)
-		system := webhookFor(c.Webhook, SystemPodsWebhook, admissionregistrationv1.Delete, "pods", at)
-		system.MatchConditions = pods.MatchConditions
-		system.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
-		system.NamespaceSelector = namespaces(metav1.LabelSelectorOpIn, exempt)
-		registered.Webhooks[0].NamespaceSelector = namespaces(metav1.LabelSelectorOpNotIn, exempt)
-		registered.Webhooks = append(registered.Webhooks, system)
-	}
-	return registered
 }
 
 func webhookFor(c config.Webhook, name string, op admissionregistrationv1.OperationType, resource string, at admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.MutatingWebhook {

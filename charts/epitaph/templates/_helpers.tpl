@@ -15,9 +15,12 @@ app.kubernetes.io/component: manager
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* The Secret with the serving certificate. */}}
+{{/* The Secret with the serving certificate. Helm's own has a name of its own: that of cert-manager outlives the release, and Helm
+would refuse to take it over. */}}
 {{- define "epitaph.tlsSecret" -}}
-{{ if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: name the Secret in certificates.secret" .Values.certificates.secret }}{{ else }}epitaph-webhook-tls{{ end }}
+{{ if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: name the Secret in certificates.secret" .Values.certificates.secret }}
+{{- else if eq .Values.certificates.mode "helm" }}epitaph-webhook-helm
+{{- else }}epitaph-webhook-tls{{ end }}
 {{- end }}
 
 {{/* The program's whole configuration: what the values say of it, and what the chart knows. */}}

@@ -176,7 +176,7 @@ func probes(mgr manager.Manager, c config.Config, serving *certs.Serving) error 
 		ready["certificate"] = serving.Checker(mgr.GetCache(), webhook.ConfigurationName)
 	}
 	for name, check := range ready {
-		if err := mgr.AddReadyzCheck(name, check); err != nil {
+		if err := mgr.AddReadyzCheck(name, aloud(name, check, ctrl.Log.WithName("readiness"))); err != nil {
 			return fmt.Errorf("add the readiness probe %s: %w", name, err)
 		}
 	}

@@ -63,6 +63,12 @@ func Add(name string, address netip.Prefix) error {
 	return nil
 }
 
+// Own makes every address of an IPv4 network this machine's: that of an alias of the loopback device is local as a whole.
+// The number tells aliases apart.
+func Own(number int, network netip.Prefix) error {
+	return addIPv4(fmt.Sprintf("lo:%d", number), network)
+}
+
 func addIPv4(name string, address netip.Prefix) error {
 	return ioctl(unix.AF_INET, name, func(fd int, request *unix.Ifreq) error {
 		if err := request.SetInet4Addr(address.Addr().AsSlice()); err != nil {

@@ -1,0 +1,94 @@
+//go:build linux
+
+package chart
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+)
+
+// insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
+const insideVariable = "EPITAPH_TEST_CHART"
+
+// TestChart builds what needs the network, and runs itself again where there is none but its own.
+func TestChart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it needs the real control plane, Helm and cert-manager; run make test-chart")
+	}
+	if dir := os.Getenv(insideVariable); dir != "" {
+		inside(t, dir)
+		return
+	}
+	if err := inNamespace(exec.CommandContext(t.Context(), "true")).Run(); err != nil {
+		// Without -v, nobody would read that a test was skipped.
+		fmt.Println("SKIPPED: the test of the chart: it misses a network namespace of its own:", err)
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	if err := prepare(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChart$", "-test.v", "-test.timeout=15m"))
+	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	// The kernel kills the child when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Run(); err != nil {
+		t.Errorf("run the test in a network namespace: %v", err)
+	}
+}
+
+// inNamespace gives the command a network of its own, and to whoever is not root a user namespace in which he is.
+func inNamespace(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return cmd
+}
+
+// prepare builds, or finds in the caches, every program.
+func prepare(ctx context.Context, dir string) error {
+	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools, binaries.ChartTools); err != nil {
+		return err
+	}
+	return binaries.Product(ctx, os.Stdout, "epitaph", filepath.Join(dir, "epitaph"))
+}
+
+// inside is one cluster's life with Epitaph. Each step needs those before it.
+func inside(t *testing.T, dir string) {
+	c := startCluster(t, dir)
+	for _, step := range []struct {
+		name string
+		do   func(*testing.T, *cluster)
+	}{
+		{"lint", lint},
+		{"the API server accepts what is rendered", rendered},
+		{"install", install},
+		{"the certificate is issued and trusted", trusted},
+		{"deletes go through the Service", deletes},
+		{"upgrade to Fail", upgradeToFail},
+		{"the certificate is renewed", renewed},
+		{"a replica is killed", killed},
+		{"rollback", rollback},
+		{"definitions are upgraded", definitions},
+		{"uninstall", uninstall},
+		{"without cert-manager", withoutCertManager},
+		{"the deployment goes first", deploymentFirst},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.do(t, c) }) {
+			t.Fatalf("step %q has failed: those after it need it", step.name)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+//go:build linux
+
+package chart
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/webhook"
+)
+
+var (
+	certificates = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}
+	definition   = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+)
+
+// upgradeToFail changes the configuration of both replicas while pods are deleted: a rollout, in which no delete may fail.
+func upgradeToFail(t *testing.T, c *cluster) {
+	before := c.replicas(t)
+	l := c.startLoad(t)
+	c.upgrade(t, "config.webhook.failurePolicy=Fail")
+	l.stopUnharmed(t, "at the upgrade", true)
+	c.policyIs(t, admissionregistrationv1.Fail)
+	c.allReplaced(t, before)
+
+	// From here on it is Fail, and the same again: the values' rollout, not the registration's.
+	before = c.replicas(t)
+	l = c.startLoad(t)
+	c.upgrade(t, "config.webhook.failurePolicy=Fail,podAnnotations.rollout=again")
+	l.stopUnharmed(t, "at a rollout with Fail", true)
+	c.allReplaced(t, before)
+}
+
+func (c *cluster) upgrade(t *testing.T, values string) {
+	t.Helper()
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--set", values, "--wait", "--timeout=5m")
+}
+
+func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePolicyType) {
+	t.Helper()
+	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	must(t, err)
+	for _, w := range registered.Webhooks {
+		if w.Name == webhook.PodsWebhook && ptr.Deref(w.FailurePolicy, "") != want {
+			t.Errorf("webhook %s has the policy %s, want %s", w.Name, *w.FailurePolicy, want)
+		}
+		if len(w.ClientConfig.CABundle) == 0 {
+			t.Errorf("webhook %s has lost its caBundle", w.Name)
+		}
+	}
+}
+
+// allReplaced wants two replicas, and none of those before.
+func (c *cluster) allReplaced(t *testing.T, before []corev1.Pod) {
+	t.Helper()
+	old := map[string]bool{}
+	for _, p := range before {
+		old[p.Name] = true
+	}
+	eventually(t, "the old replicas are gone", func(context.Context) (bool, error) {
+		now := c.replicas(t)
+		for _, p := range now {
+			if old[p.Name] {
+				return false, nil
+			}
+		}
+		return len(now) == len(before), nil
+	})
+}
+
+// renewed has cert-manager renew the serving certificate, and then the authority and the serving certificate once more.
+func renewed(t *testing.T, c *cluster) {
+	for _, names := range [][]string{{"epitaph-webhook"}, {"epitaph-ca", "epitaph-webhook"}} {
+		t.Run(strings.Join(names, " and "), func(t *testing.T) {
+			l := c.startLoad(t)
+			for _, k := range c.kubelets {
+				k.Freeze(true)
+			}
+			for _, name := range names {
+				c.renew(t, name)
+			}
+			issued := c.issued(t, issuedSecret)
+			// The replicas serve what they have until the kubelets have projected the new one.
+			goesOn(t, l)
+			for _, k := range c.kubelets {
+				k.Freeze(false)
+			}
+			eventually(t, "both replicas serve it", func(context.Context) (bool, error) {
+				for _, p := range c.replicas(t) {
+					if !serves(t, p.Status.PodIP).Equal(issued) {
+						return false, nil
+					}
+				}
+				return true, nil
+			})
+			// New connections are verified against the bundle that is there now.
+			goesOn(t, l)
+			l.stopUnharmed(t, "at the renewal of "+strings.Join(names, " and "), true)
+			trustedNow(t, c, issued)
+		})
+	}
+}
+
+// trustedNow wants the certificate verified by what is injected.
+func trustedNow(t *testing.T, c *cluster, issued *x509.Certificate) {
+	t.Helper()
+	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	must(t, err)
+	for _, w := range registered.Webhooks {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(w.ClientConfig.CABundle)
+		if _, err := issued.Verify(x509.VerifyOptions{DNSName: serverName, Roots: roots}); err != nil {
+			t.Errorf("webhook %s: %v", w.Name, err)
+		}
+	}
+}
+
+// renew asks cert-manager as `cmctl renew` does: by the condition Issuing. It returns when the next revision is there.
+func (c *cluster) renew(t *testing.T, name string) {
+	t.Helper()
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(certificates)
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	must(t, c.objects.Get(t.Context(), key, o))
+	before, _, err := unstructured.NestedInt64(o.Object, "status", "revision")
+	must(t, err)
+	conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
+	must(t, err)
+	conditions = append(conditions, map[string]any{
+		"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "renewed by hand",
+		"lastTransitionTime": metav1.Now().UTC().Format("2006-01-02T15:04:05Z"), "observedGeneration": o.GetGeneration(),
+	})
+	must(t, unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"))
+	must(t, c.objects.Status().Update(t.Context(), o))
+	eventually(t, name+" is renewed", func(ctx context.Context) (bool, error) {
+		if err := c.objects.Get(ctx, key, o); err != nil {
+			return false, err
+		}
+		now, _, err := unstructured.NestedInt64(o.Object, "status", "revision")
+		return now > before, err
+	})
+}
+
+// killed is no rollout: a replica dies at once, with whatever it was about to answer.
+func killed(t *testing.T, c *cluster) {
+	l := c.startLoad(t)
+	victim := c.replicas(t)[0]
+	for _, k := range c.kubelets {
+		if p := k.Process(victim.UID); p != nil {
+			p.Kill()
+		}
+	}
+	eventually(t, "it was started again", func(context.Context) (bool, error) {
+		for _, p := range c.replicas(t) {
+			if p.UID == victim.UID && len(p.Status.ContainerStatuses) == 1 {
+				s := p.Status.ContainerStatuses[0]
+				return s.RestartCount == 1 && s.Ready, nil
+			}
+		}
+		return false, nil
+	})
+	deleted, failed := l.stop()
+	fmt.Printf("  a replica was killed: %d deletes, %d failed: %v\n", deleted, failed, l.failures)
+	l = c.startLoad(t)
+	goesOn(t, l)
+	l.stopUnharmed(t, "after a replica was killed", true)
+}
+
+// rollback is the first revision again.
+func rollback(t *testing.T, c *cluster) {
+	before := c.replicas(t)
+	l := c.startLoad(t)
+	c.helm(t, "rollback", release, "1", "--namespace", namespace, "--wait", "--timeout=5m")
+	l.stopUnharmed(t, "at the rollback", true)
+	c.policyIs(t, admissionregistrationv1.Ignore)
+	c.allReplaced(t, before)
+	c.denies(t, "rolled-back")
+}
+
+// definitions are not touched by Helm's upgrade, and are upgraded by the command of the documentation.
+func definitions(t *testing.T, c *cluster) {
+	next := filepath.Join(t.TempDir(), "epitaph")
+	must(t, os.CopyFS(next, os.DirFS(c.chart)))
+	const name, column = "podobituaries.epitaph-k8s.io", "Of-the-next-version"
+	file := filepath.Join(next, "crds", "epitaph-k8s.io_podobituaries.yaml")
+	content, err := os.ReadFile(file)
+	must(t, err)
+	text := strings.Replace(string(content), "additionalPrinterColumns:\n", "additionalPrinterColumns:\n    - {name: "+column+", type: string, jsonPath: .spec.name}\n", 1)
+	must(t, os.WriteFile(file, []byte(text), 0o600))
+
+	c.helm(t, "upgrade", release, next, "--namespace", namespace, "--wait", "--timeout=5m")
+	if c.hasColumn(t, name, column) {
+		t.Errorf("helm upgrade has changed a definition: the documentation says that it does not")
+	}
+	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"], "--kubeconfig="+c.Kubeconfig, "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", filepath.Join(next, "crds"))
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("kubectl apply: %v\n%s", err, said)
+	}
+	if !c.hasColumn(t, name, column) {
+		t.Errorf("the definition is not that of the next version")
+	}
+}
+
+func (c *cluster) hasColumn(t *testing.T, name, column string) bool {
+	t.Helper()
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(definition)
+	must(t, c.objects.Get(t.Context(), client.ObjectKey{Name: name}, o))
+	versions, _, err := unstructured.NestedSlice(o.Object, "spec", "versions")
+	must(t, err)
+	return strings.Contains(fmt.Sprint(versions), column)
+}

@@ -45,8 +45,9 @@ func TestShutdownAnswersWhatItWasAsked(t *testing.T) {
 			}
 		})
 	}
+	var deleted []string
 	for range pods / 4 {
-		c.leaves(t, reason.Pod, ns+"/"+<-ended, unexplained)
+		deleted = append(deleted, <-ended)
 	}
 	c.Epitaph.Stop()
 	deleting.Wait()
@@ -61,6 +62,9 @@ func TestShutdownAnswersWhatItWasAsked(t *testing.T) {
 	}
 	close(ended)
 	for name := range ended {
+		deleted = append(deleted, name)
+	}
+	for _, name := range deleted {
 		c.leaves(t, reason.Pod, ns+"/"+name, unexplained)
 	}
 }

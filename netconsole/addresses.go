@@ -16,6 +16,7 @@ type addresses struct {
 	claims map[netip.Addr][]*sender
 	nodes  map[types.UID]*claimant
 	names  map[string]*sender
+	memory *memory
 }
 
 type claimant struct {
@@ -24,7 +25,9 @@ type claimant struct {
 }
 
 func newAddresses() *addresses {
-	return &addresses{claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}}
+	return &addresses{
+		claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(),
+	}
 }
 
 // find returns the sender that has the address; contested tells that several nodes claim it, and then nobody has it.
@@ -56,7 +59,7 @@ func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	defer a.mu.Unlock()
 	c := a.nodes[node.UID]
 	if c == nil {
-		c = &claimant{sender: newSender(node)}
+		c = &claimant{sender: newSender(node, a.memory)}
 		a.nodes[node.UID], a.names[node.Name] = c, c.sender
 	}
 	c.sender.update(node)

@@ -11,13 +11,21 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A sender is a node that may speak to us, and what it said lately. Its stream takes memory with the first datagram: for
-// 5,000 nodes at most 5,000 times wire.MaxStreamBytes (11 KiB), and three fifths of that as long as nobody sends fragments.
-type sender struct {
-	name string
-	uid  types.UID
+// A memory is what all senders share. One lock is enough: one goroutine hears them all, and the others seldom ask.
+type memory struct {
+	sync.Mutex
+	wire *wire.Memory
+}
 
-	mu     sync.Mutex
+func newMemory() *memory { return &memory{wire: wire.NewMemory()} }
+
+// A sender is a node that may speak to us, and what it said lately.
+type sender struct {
+	name   string
+	uid    types.UID
+	memory *memory
+
+	// The memory's lock guards the rest.
 	token  token
 	boot   boot
 	stream *wire.Stream
@@ -45,29 +53,31 @@ func (h heard) doubtful() bool {
 	return h.authenticity == tokenAbsent || h.authenticity == unsigned && !h.fits
 }
 
-func newSender(node *corev1.Node) *sender { return &sender{name: node.Name, uid: node.UID} }
+func newSender(node *corev1.Node, m *memory) *sender {
+	return &sender{name: node.Name, uid: node.UID, memory: m}
+}
 
 // update takes note of what the API says of the node.
 func (s *sender) update(node *corev1.Node) {
 	t := tokenOf(node)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	s.token = t
 }
 
 // vouches tells whether the message carries the node's token.
 func (s *sender) vouches(r *wire.Record) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	return s.token.judge(r) == tokenRight
 }
 
 // push takes a datagram.
 func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	if s.stream == nil {
-		s.stream = &wire.Stream{}
+		s.stream = s.memory.wire.NewStream()
 	}
 	e := s.stream.Push(payload, now)
 	switch {
@@ -117,8 +127,8 @@ func (s *sender) trouble(e *wire.Event, now time.Time) (kind, line string) {
 
 // release lets new lines push out those of a panic.
 func (s *sender) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	if s.stream != nil {
 		s.stream.Release()
 	}
@@ -126,8 +136,8 @@ func (s *sender) release() {
 
 // untold forgets that trouble of a kind was noted.
 func (s *sender) untold(kind string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	delete(s.noted, kind)
 }
 
@@ -136,8 +146,8 @@ const maxLines = 256
 
 // lines are what the kernel said lately, made harmless.
 func (s *sender) lines() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.memory.Lock()
+	defer s.memory.Unlock()
 	if s.stream == nil {
 		return nil
 	}

@@ -73,6 +73,9 @@ func (u *undertaker) renewal(ctx context.Context, node string) string {
 	defer cancel()
 	lease := &coordinationv1.Lease{}
 	err := u.live.Get(ctx, types.NamespacedName{Namespace: corev1.NamespaceNodeLease, Name: node}, lease)
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		u.log.Info("lease not read", "node", node, "error", reason.Clean(err.Error()))
+	}
 	if err != nil || lease.Spec.RenewTime == nil {
 		return ""
 	}

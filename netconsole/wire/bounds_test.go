@@ -14,21 +14,21 @@ import (
 
 // kept is what a stream keeps, itself included.
 func kept(s *Stream) int {
-	bytes := int(unsafe.Sizeof(*s)) + cap(s.ring.buf)
+	bytes := int(unsafe.Sizeof(*s))
+	if s.ring.lease.slot != nil {
+		bytes += int(unsafe.Sizeof(slot[ringBytes]{}))
+	}
 	for _, m := range s.fragments.messages {
 		bytes += len(m.head.Release) + len(m.head.Body)
 	}
-	if s.fragments.desk != nil {
-		bytes += int(unsafe.Sizeof(desk{}))
+	if s.fragments.lease.slot != nil {
+		bytes += int(unsafe.Sizeof(slot[desk]{}))
 	}
 	return bytes
 }
 
 func TestStreamIsBounded(t *testing.T) {
 	t.Parallel()
-	if MaxStreamBytes > 64_000_000/5_000 {
-		t.Errorf("MaxStreamBytes is %d: for 5,000 nodes that is more than the documentation says", MaxStreamBytes)
-	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var s Stream
 	now, most := time.Unix(1_800_000_000, 0), 0
@@ -51,29 +51,31 @@ func TestStreamIsBounded(t *testing.T) {
 		t.Errorf("the stream kept %d bytes at most: the flood did not reach its fragments", most)
 	}
 	s.Push([]byte("6,1,9,-;x\n"), now.Add(2*fragmentLife))
-	if got, want := kept(&s), int(unsafe.Sizeof(s))+RingBytes; got != want {
+	if got, want := kept(&s), int(unsafe.Sizeof(s)+unsafe.Sizeof(slot[ringBytes]{})); got != want {
 		t.Errorf("%d bytes are kept after all fragments expired, want %d", got, want)
 	}
 }
 
-// What the runtime really holds for 5,000 senders that each have a message pending, after many that were given up.
-func TestFiveThousandSendersStayUnder64MB(t *testing.T) {
-	streams, now := make([]Stream, 5_000), time.Unix(1_800_000_000, 0)
+// What the runtime really holds for 5,000 senders that each have said something and have a message pending.
+func TestMemoryOfFiveThousandSendersIsBounded(t *testing.T) {
+	const senders, documented = 5_000, 14_000_000
 	before := heap()
+	memory, now := NewMemory(), time.Unix(1_800_000_000, 0)
+	streams := make([]*Stream, senders)
 	for n := range streams {
+		streams[n] = memory.NewStream()
 		streams[n].Push([]byte("6,1,9,-;a line\n"), now)
 		for seq := range 4 {
 			streams[n].Push(fmt.Appendf(nil, "6,%d,9,-,ncfrag=0/%d;x", seq, maxMessageBytes), now)
 		}
 	}
-	held := heap() - before + uint64(len(streams))*uint64(unsafe.Sizeof(Stream{}))
-	if held > 64_000_000 {
-		t.Errorf("5,000 senders hold %d bytes, want 64 MB at most", held)
+	held := heap() - before
+	if held > documented || MaxMemoryBytes+senders*int(unsafe.Sizeof(Stream{})) > documented {
+		t.Errorf("%d senders hold %d bytes, MaxMemoryBytes is %d: want %d at most, as it is documented", senders, held, MaxMemoryBytes, documented)
 	}
-	if held < 5_000*(RingBytes+maxMessageBytes) {
-		t.Errorf("5,000 senders hold %d bytes: the flood did not reach their fragments", held)
+	if held < uint64(MaxMemoryBytes) {
+		t.Errorf("%d senders hold %d bytes: they did not fill the memory of %d bytes", senders, held, MaxMemoryBytes)
 	}
-	t.Logf("5,000 senders hold %d bytes; MaxStreamBytes is %d", held, MaxStreamBytes)
 	runtime.KeepAlive(streams)
 }
 

@@ -2,7 +2,7 @@
 // panic, and keeps the last lines. It does no I/O and reads no clock: bytes and time are arguments.
 //
 // Everything that arrives is untrusted. A [Stream] takes the datagrams of one sender; each ends in exactly one [Outcome], costs
-// no allocation unless it is kept, and all that a stream keeps is bounded by [MaxStreamBytes].
+// no allocation unless it is kept, and all that is kept is bounded: by [MaxMemoryBytes] for all streams that share a [Memory].
 //
 // In the extended format a [OutcomePanic] cannot be made by user space: what is written to /dev/kmsg has a prefix of 8 or more,
 // newlines in kernel messages are escaped, and later fragments say that they are. In the plain format anybody who can make

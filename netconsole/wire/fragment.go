@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-	"unsafe"
 )
 
 const (
@@ -92,15 +91,14 @@ func (m *message) record() Record {
 func (m *message) whole() bool { return m.have == m.head.Total }
 
 // A reassembler puts the fragmented messages of one sender together. The zero value is ready. It has its desk from the first
-// fragment until a while after the last one: a flood of fragments that complete nothing must not make garbage of it each time.
+// fragment until a while after the last one, or until somebody else needs it: a flood of fragments that complete nothing must not
+// make garbage of it each time. What lay on a desk that is lost is lost.
 type reassembler struct {
+	pool     *pool[desk]
+	lease    lease[desk]
 	messages [maxMessages]message
-	desk     *desk
 	used     time.Time
 }
-
-// maxReassemblerBytes bounds what a reassembler keeps beyond its own size.
-const maxReassemblerBytes = int(unsafe.Sizeof(desk{}))
 
 // push adds a fragment to its message, which begins with it where there is none. Whatever the fragments are, a message is
 // given up when one contradicts another. The whole message is returned with done; its body is good until the next push.
@@ -109,7 +107,7 @@ func (a *reassembler) push(r *Record, announced bool, now time.Time) (whole mess
 		return message{}, false, OutcomeTooLong
 	}
 	a.used = now
-	m := a.find(r, now)
+	m := a.find(a.desk(now), r, now)
 	m.announced = m.announced || announced
 	switch o = m.add(r); {
 	case o == OutcomeConflict:
@@ -123,7 +121,7 @@ func (a *reassembler) push(r *Record, announced bool, now time.Time) (whole mess
 
 // expire gives up what has waited for too long, and the desk when nothing came to it for as long.
 func (a *reassembler) expire(now time.Time) {
-	if a.desk == nil {
+	if a.lease.slot == nil {
 		return
 	}
 	for n := range a.messages {
@@ -132,13 +130,22 @@ func (a *reassembler) expire(now time.Time) {
 		}
 	}
 	if now.Sub(a.used) > fragmentLife {
-		*a = reassembler{}
+		*a = reassembler{pool: a.pool}
 	}
+}
+
+// desk is where work goes on, if need be from now on.
+func (a *reassembler) desk(now time.Time) *desk {
+	if d := a.lease.use(); d != nil {
+		return d
+	}
+	a.lease, a.messages = a.pool.lend(now), [maxMessages]message{}
+	return a.lease.use()
 }
 
 // find returns the message that a fragment belongs to. A new one takes the place of the oldest if there is no other, and of all
 // if they are too much together.
-func (a *reassembler) find(r *Record, now time.Time) *message {
+func (a *reassembler) find(d *desk, r *Record, now time.Time) *message {
 	oldest, together := 0, int(r.Total)
 	for n := range a.messages {
 		m := &a.messages[n]
@@ -153,9 +160,6 @@ func (a *reassembler) find(r *Record, now time.Time) *message {
 	if together > maxMessageBytes {
 		a.messages = [maxMessages]message{}
 	}
-	if a.desk == nil {
-		a.desk = &desk{}
-	}
-	a.messages[oldest] = a.desk.begin(oldest, r, now)
+	a.messages[oldest] = d.begin(oldest, r, now)
 	return &a.messages[oldest]
 }

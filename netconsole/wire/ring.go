@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// RingBytes is how much of a sender's last lines is kept: an oops that ends in a panic has 70 lines of 56 bytes [seen]. For
-	// 5,000 nodes that all have spoken this is 29 MiB.
+	// RingBytes is how much of a sender's last lines is kept: an oops that ends in a panic has 70 lines of 56 bytes [seen].
 	RingBytes = 6 << 10
 	// maxRingLine bounds one line in the ring.
 	maxRingLine = 512
@@ -19,9 +18,13 @@ const (
 	holdTime = 10 * time.Minute
 )
 
-// A Ring keeps the last lines of one sender. It takes its memory with the first line. The zero value is empty.
+type ringBytes [RingBytes]byte
+
+// A Ring keeps the last lines of one sender. It takes its memory with the first line, and is empty again when that was needed
+// for somebody else. The zero value is empty.
 type Ring struct {
-	buf       []byte
+	pool      *pool[ringBytes]
+	lease     lease[ringBytes]
 	next      int  // where the next byte goes
 	full      bool // whether it has wrapped around
 	heldUntil time.Time
@@ -38,26 +41,39 @@ func (r *Ring) Add(line []byte, now time.Time) {
 			return
 		}
 	}
-	if r.buf == nil {
-		r.buf = make([]byte, RingBytes)
+	buf := r.buffer(now)
+	r.write(buf, line)
+	r.write(buf, []byte{'\n'})
+}
+
+// buffer is where lines are kept, if need be from now on.
+func (r *Ring) buffer(now time.Time) *ringBytes {
+	if buf := r.lease.use(); buf != nil {
+		return buf
 	}
-	r.write(line)
-	r.write([]byte{'\n'})
+	r.lease = r.pool.lend(now)
+	r.lease.keep(r.heldUntil)
+	r.next, r.full = 0, false
+	return r.lease.use()
 }
 
 // Hold keeps what is there now, and some of what follows, from being pushed out for a while.
 func (r *Ring) Hold(now time.Time) {
 	r.heldUntil, r.room = now.Add(holdTime), afterPanicBytes
+	r.lease.keep(r.heldUntil)
 }
 
 // Release ends what Hold began.
-func (r *Ring) Release() { r.heldUntil, r.room = time.Time{}, 0 }
+func (r *Ring) Release() {
+	r.heldUntil, r.room = time.Time{}, 0
+	r.lease.keep(r.heldUntil)
+}
 
-func (r *Ring) write(b []byte) {
+func (r *Ring) write(buf *ringBytes, b []byte) {
 	for len(b) > 0 {
-		n := copy(r.buf[r.next:], b)
+		n := copy(buf[r.next:], b)
 		b = b[n:]
-		if r.next += n; r.next == len(r.buf) {
+		if r.next += n; r.next == len(buf) {
 			r.next, r.full = 0, true
 		}
 	}
@@ -65,9 +81,13 @@ func (r *Ring) write(b []byte) {
 
 // Lines returns what is kept, the oldest first. A line that was overwritten in part is left out.
 func (r *Ring) Lines() []string {
-	all := slices.Clone(r.buf[:r.next])
+	buf := r.lease.use()
+	if buf == nil {
+		return nil
+	}
+	all := slices.Clone(buf[:r.next])
 	if r.full {
-		all = slices.Concat(r.buf[r.next:], r.buf[:r.next])
+		all = slices.Concat(buf[r.next:], buf[:r.next])
 		_, all, _ = bytes.Cut(all, []byte{'\n'})
 	}
 	var lines []string

@@ -6,11 +6,11 @@ import (
 	"unsafe"
 )
 
-// MaxStreamBytes bounds what one stream keeps: itself, its ring, and the messages that it puts together. For 5,000 nodes
-// it is 53 MiB at the very worst, when each of them has messages of 4 KiB pending, and 32 MiB otherwise.
-const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + RingBytes + maxReassemblerBytes
+// MaxStreamBytes bounds what one stream without a [Memory] keeps: itself, its ring, and the messages that it puts together.
+const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + int(unsafe.Sizeof(slot[ringBytes]{})) + int(unsafe.Sizeof(slot[desk]{}))
 
-// A Stream is what one sender has sent. The zero value is ready. It is not safe for concurrent use.
+// A Stream is what one sender has sent. The zero value is ready, and has memory of its own; see [Memory.NewStream] for those that
+// share it. It is not safe for concurrent use.
 type Stream struct {
 	ring      Ring
 	fragments reassembler
@@ -30,8 +30,8 @@ type Event struct {
 	// space wrote, where the kernel prints no times (printk.time=0) or has cut a long line; it can then read like the
 	// extended format. So no message of a mixed sender is beyond user space.
 	Mixed bool
-	// Record is the message, whole where it could be put together. It aliases the datagram or the stream, and is good until the
-	// next Push. It is zero in the plain format.
+	// Record is the message, whole where it could be put together. It aliases the datagram or the memory, and is good until the
+	// next Push of any stream that shares it. It is zero in the plain format.
 	Record Record
 	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and OutcomeCandidate. It is unescaped
 	// and untrusted.

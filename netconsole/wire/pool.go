@@ -1,0 +1,80 @@
+package wire
+
+import "time"
+
+// maxLook is at how many slots a pool looks for one that can be spared, before it takes the next.
+const maxLook = 64
+
+// A pool lends a bounded number of things. When all are lent, a new borrower gets one that was not used for a while: the things of
+// those who speak stay where they are, and nobody has to give anything back (second chance, the page replacement of Multics). A
+// nil pool makes a thing for each borrower.
+type pool[T any] struct {
+	size  int
+	slots []*slot[T]
+	hand  int
+}
+
+// A slot is one thing and who has it.
+type slot[T any] struct {
+	thing T
+	turn  uint64 // counts the borrowers
+	used  bool   // since the hand passed by
+	until time.Time
+}
+
+// A lease is the right to a thing until another borrower gets it. The zero value is a right to nothing.
+type lease[T any] struct {
+	slot *slot[T]
+	turn uint64
+}
+
+// lend lends a thing as its last borrower left it.
+func (p *pool[T]) lend(now time.Time) lease[T] {
+	s := p.spare(now)
+	s.turn, s.used, s.until = s.turn+1, true, time.Time{}
+	return lease[T]{s, s.turn}
+}
+
+// spare returns what is lent to nobody, or can best be spared.
+func (p *pool[T]) spare(now time.Time) *slot[T] {
+	if p == nil {
+		return &slot[T]{}
+	}
+	if len(p.slots) < p.size {
+		s := &slot[T]{}
+		p.slots = append(p.slots, s)
+		return s
+	}
+	for range maxLook {
+		s := p.next()
+		if !s.used && !now.Before(s.until) {
+			return s
+		}
+		s.used = false
+	}
+	return p.next()
+}
+
+func (p *pool[T]) next() *slot[T] {
+	s := p.slots[p.hand]
+	p.hand = (p.hand + 1) % p.size
+	return s
+}
+
+// use returns the thing, or nil where somebody else has it.
+func (l lease[T]) use() *T {
+	if !l.valid() {
+		return nil
+	}
+	l.slot.used = true
+	return &l.slot.thing
+}
+
+// keep asks that the thing be left where it is until then. It is not certain: a pool in which much is kept takes it all the same.
+func (l lease[T]) keep(until time.Time) {
+	if l.valid() {
+		l.slot.until = until
+	}
+}
+
+func (l lease[T]) valid() bool { return l.slot != nil && l.slot.turn == l.turn }

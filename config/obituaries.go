@@ -21,7 +21,8 @@ type Obituaries struct {
 	MaxPerNamespace int `json:"maxPerNamespace" validate:"min=1,max=100000"`
 	// Events says what is recorded in Events as well: on the pod, its owner and its node.
 	Events bool `json:"events"`
-	// Workers is how many obituaries are written at the same time.
+	// Workers is how many obituaries are written at the same time at most: one as long as they are in time, and one more for each
+	// second that they are late.
 	Workers int `json:"workers" validate:"min=1,max=256"`
 }
 

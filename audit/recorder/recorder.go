@@ -98,9 +98,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 	r.progress.reset(from)
 	r.Log.Info("recording pods that leave", "revision", from)
 	var running sync.WaitGroup
-	for range r.Config.Workers {
-		running.Go(func() { r.work(ctx) })
-	}
+	running.Go(func() { r.work(ctx) })
 	running.Go(func() { r.keepPosition(ctx) })
 	running.Go(func() { r.keeper.run(ctx) })
 	r.follow(ctx, from)

@@ -3,10 +3,12 @@ package recorder
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -103,5 +105,31 @@ epitaph_audit_pods_left_total{class="unexplained",code="other",reason="given"} 1
 `
 	if err := testutil.CollectAndCompare(r.metrics.left, strings.NewReader(want)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMoreIsWrittenAtATimeTheLaterItIs(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	tests := map[string]struct {
+		late time.Duration
+		want int
+	}{
+		"in time":               {0, 1},
+		"nearly a second late":  {999 * time.Millisecond, 1},
+		"a second late":         {time.Second, 2},
+		"three seconds late":    {3500 * time.Millisecond, 4},
+		"hopelessly late":       {time.Hour, 5},
+		"from before the clock": {-time.Hour, 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := fresh(t, func(c *config.Obituaries) { c.Workers = 5 })
+			r.Clock = clocktesting.NewFakeClock(now)
+			if got := r.seats(now.Add(-tc.late)); got != tc.want {
+				t.Errorf("%d obituaries are written at the same time, want %d", got, tc.want)
+			}
+		})
 	}
 }

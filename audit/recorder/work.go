@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,16 +32,53 @@ const (
 	again outcome = ""
 )
 
+// lateStep is how late an obituary may be before one more is written beside it.
+const lateStep = time.Second
+
+// work records what comes. One obituary is written at a time as long as that keeps up: pods that leave in masses are being
+// terminated at that moment, mostly by us, and the API server's time is theirs.
 func (r *Recorder) work(ctx context.Context) {
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	busy, done := 0, make(chan struct{})
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-done:
+			busy--
+			continue
 		case d := <-r.gone:
-			if err := r.insist(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.bury(ctx, &d) }); err == nil {
-				r.progress.finish(d.ticket)
+			for busy >= r.seats(d.left) {
+				select {
+				case <-ctx.Done():
+					return
+				case <-done:
+					busy--
+				case <-r.Clock.After(lateStep):
+				}
 			}
+			busy++
+			writing.Go(func() {
+				r.record(ctx, d)
+				select {
+				case <-ctx.Done():
+				case done <- struct{}{}:
+				}
+			})
 		}
+	}
+}
+
+// seats is how many obituaries may be written at the same time when the next one is of a pod that left then.
+func (r *Recorder) seats(left time.Time) int {
+	return min(r.Config.Workers, 1+int(max(0, r.Clock.Since(left))/lateStep))
+}
+
+// record insists on recording one pod.
+func (r *Recorder) record(ctx context.Context, d departure) {
+	if err := r.insist(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.bury(ctx, &d) }); err == nil {
+		r.progress.finish(d.ticket)
 	}
 }
 

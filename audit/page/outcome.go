@@ -11,6 +11,8 @@ var (
 	errMissing = errors.New("there is no such page")
 	errRefused = errors.New("the form cannot be read")
 	errBusy    = errors.New("too many visitors at once")
+	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is no fault of his.
+	errUnasked = errors.New("the API server did not say who the visitor is or what he may read")
 )
 
 // An outcome is how a request ends: the same word in the code, the metric and its documentation.
@@ -35,7 +37,7 @@ func outcomeOf(err error) outcome {
 		return outcome{"refused", http.StatusBadRequest, "What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}
 	case errors.Is(err, errMissing), apierrors.IsNotFound(err):
 		return outcome{"missing", http.StatusNotFound, "There is nothing here: it never was on record, or its record has expired."}
-	case apierrors.IsForbidden(err):
+	case apierrors.IsForbidden(err) && !errors.Is(err, errUnasked):
 		return outcome{"forbidden", http.StatusForbidden, "You have no right to read this. The ClusterRole view, bound in a namespace, covers the records of its pods."}
 	default:
 		return outcome{"failed", http.StatusBadGateway, "The API server did not answer as it should. The log of Epitaph says more."}

@@ -26,6 +26,7 @@ func TestOutcomes(t *testing.T) {
 		"no such path":   {errMissing, "missing", 404},
 		"unreadable":     {errRefused, "refused", 400},
 		"too many":       {errBusy, "busy", 503},
+		"nobody to ask":  {fmt.Errorf("ask: %w: %w", errUnasked, apierrors.NewForbidden(resource, "", errors.New("x"))), "failed", 502},
 		"something else": {errors.New("connection refused by 10.0.0.1"), "failed", 502},
 	}
 	for name, tc := range tests {

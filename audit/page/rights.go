@@ -39,7 +39,7 @@ func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) 
 		User: r.user.Username, UID: r.user.UID, Groups: r.user.Groups, Extra: extra, ResourceAttributes: &a,
 	}}, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("ask whether the visitor may %s %s: %w", a.Verb, a.Resource, err)
+		return false, fmt.Errorf("ask whether the visitor may %s %s: %w: %w", a.Verb, a.Resource, errUnasked, err)
 	}
 	r.known.Add(key, review.Status.Allowed, believedFor)
 	return review.Status.Allowed, nil

@@ -59,7 +59,7 @@ func (d *desk) visitor(ctx context.Context, token string) (authenticationv1.User
 	if !ok {
 		review, err := d.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 		if err != nil {
-			return authenticationv1.UserInfo{}, fmt.Errorf("review a token: %w", err)
+			return authenticationv1.UserInfo{}, fmt.Errorf("review a token: %w: %w", errUnasked, err)
 		}
 		user := (*authenticationv1.UserInfo)(nil)
 		if review.Status.Authenticated {

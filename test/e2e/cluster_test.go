@@ -60,10 +60,12 @@ func startCluster(ctx context.Context, options sandbox.Options) (*cluster, error
 	return &cluster{Sandbox: s, client: client, witness: w, cancel: cancel}, nil
 }
 
-// Stop ends the witness and the sandbox.
-func (c *cluster) Stop() {
+// Stop ends the witness and the sandbox, and keeps in mind what Epitaph has used its rights for.
+func (c *cluster) Stop() error {
 	c.cancel()
+	err := rights.collect(c.AuditLog())
 	c.Sandbox.Stop()
+	return err
 }
 
 // ownCluster starts a cluster for one test.
@@ -77,7 +79,9 @@ func ownCluster(t *testing.T, options sandbox.Options) *cluster {
 		if t.Failed() && c.Epitaph != nil {
 			c.showLog(t)
 		}
-		c.Stop()
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
 	return c
 }

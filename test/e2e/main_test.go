@@ -43,12 +43,31 @@ func run(m *testing.M) int {
 		fmt.Println("e2e:", err)
 		return 1
 	}
-	defer shared.Stop()
 	fmt.Printf("e2e: cluster ready after %.1f s\n", time.Since(began).Seconds())
 	began = time.Now()
 	code := m.Run()
 	fmt.Printf("e2e: tests took %.1f s\n", time.Since(began).Seconds())
+	if err := shared.Stop(); err != nil {
+		fmt.Println("e2e:", err)
+		return 1
+	}
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
+		return everyRightIsUsed()
+	}
 	return code
+}
+
+// everyRightIsUsed is the last test: a right that nothing here has used is one too many.
+func everyRightIsUsed() int {
+	unused, err := rights.unused()
+	if err != nil {
+		fmt.Println("e2e:", err)
+		return 1
+	}
+	for _, right := range unused {
+		fmt.Printf("e2e: charts/epitaph/files/rbac.yaml grants %q, and no test has needed it: take it out, or test what needs it\n", right)
+	}
+	return min(len(unused), 1)
 }
 
 // quick shortens what tests would otherwise wait for.

@@ -43,7 +43,7 @@ func (c *cluster) proxy(t *testing.T, token string) string {
 			r.SetURL(&url.URL{Scheme: "https", Host: c.Epitaph.Config.Page.Address})
 			r.Out.Header.Set("Authorization", "Bearer "+token)
 		},
-		Transport: browser().Transport,
+		Transport: shared.browser().Transport,
 	})
 	t.Cleanup(s.Close)
 	return s.URL

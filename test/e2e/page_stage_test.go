@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -27,14 +26,14 @@ type visited struct {
 }
 
 // browser trusts the authority that signed the page's certificate, and follows no redirect.
-var browser = sync.OnceValue(func() *http.Client {
+func (c *cluster) browser() *http.Client {
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(shared.RESTConfig().CAData)
+	roots.AppendCertsFromPEM(c.RESTConfig().CAData)
 	return &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-})
+}
 
 func (c *cluster) visit(t *testing.T, method, path, token string, form url.Values, cookies ...*http.Cookie) visited {
 	t.Helper()
@@ -61,7 +60,7 @@ func (c *cluster) pageRequest(t *testing.T, method, path, token string, form url
 
 func (c *cluster) send(t *testing.T, r *http.Request) visited {
 	t.Helper()
-	answer, err := browser().Do(r)
+	answer, err := c.browser().Do(r)
 	if err != nil {
 		t.Fatalf("visit %s: %v", r.URL, err)
 	}

@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/netconsole"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// A withdrawal is a rule that is taken out of Epitaph's roles, and what becomes of it.
+type withdrawal struct {
+	// resource is one that the rule is about, and verb one that it grants; together they tell it from the others.
+	resource, verb string
+	// ours is set for a rule of the role for our own namespace.
+	ours bool
+	// breaks is what docs/install.md says.
+	breaks string
+	// unready is set where Epitaph does not become ready without it.
+	unready bool
+	// shows does what needs the right and checks what becomes of it.
+	shows func(*testing.T, *cluster)
+	// says is what the API server answers, which Epitaph's log must tell.
+	says string
+}
+
+func withdrawals() []withdrawal {
+	return []withdrawal{
+		{resource: "pods", verb: "delete", unready: true, says: `cannot list resource "pods"`, breaks: "nothing is known of pods and nodes: a replica does not become ready"},
+		{resource: "pods/status", verb: "patch", shows: reasonsAreNotWritten, breaks: "no reason can be written: a deletion is let through with a warning, or fails with `failurePolicy: Fail`"},
+		{resource: "namespaces", verb: "list", unready: true, says: `cannot list resource "namespaces"`, breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
+		{resource: "leases", verb: "get", shows: aPanicWaitsForTheLease, says: `cannot get resource "leases"`, breaks: "the panic of a node that never answered a probe is not believed"},
+		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
+		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and a rollout passes for a scale-down"},
+		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob"},
+		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
+		{resource: "nodeobituaries", verb: "create", unready: true, says: `cannot list resource "nodeobituaries"`, breaks: "what nodes died of is not known: a replica does not become ready"},
+		{resource: "mutatingwebhookconfigurations", verb: "get", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
+		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded, says: `cannot create resource "podobituaries"`, breaks: "no records; they are written when the right is back"},
+		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "tokenreviews"`, breaks: "nobody can sign in to the page"},
+		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "subjectaccessreviews"`, breaks: "the page shows nothing to anybody"},
+		{resource: "leases", verb: "update", ours: true, says: `cannot update resource "leases"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
+		{resource: "configmaps", verb: "create", ours: true, says: `cannot create resource "configmaps"`, breaks: "recording does not begin in a new installation"},
+		{resource: "configmaps", verb: "update", ours: true, says: `cannot get resource "configmaps"`, breaks: "recording does not begin: where the last leader stopped is not known"},
+	}
+}
+
+// Each rule of the chart's roles is taken away in turn. Something breaks each time, and says so.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+		listening(k)
+		k.LeaderElection.Enabled = true
+	}}})
+	c.Epitaph.Stop()
+	all := withdrawals()
+	wantEachRule(t, c, all)
+	for _, w := range all {
+		t.Run(w.verb+" "+w.resource, func(t *testing.T) {
+			putBack := c.withdraw(t, w)
+			defer putBack()
+			c.forget(t, w)
+			before := logged(t, c)
+			limit, cancel := context.WithTimeout(t.Context(), patience)
+			if w.unready {
+				limit, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+			}
+			defer cancel()
+			defer func() {
+				if t.Failed() {
+					c.showLog(t)
+				}
+				c.Epitaph.Stop()
+			}()
+			if err := c.Epitaph.Start(limit); (err != nil) != w.unready {
+				t.Fatalf("starting ended with %v", err)
+			}
+			if w.shows != nil {
+				w.shows(t, c)
+			}
+			c.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) {
+				return strings.Contains(strings.ReplaceAll(logged(t, c)[len(before):], `\`, ""), w.says), nil
+			})
+		})
+	}
+}
+
+func logged(t *testing.T, c *cluster) string {
+	t.Helper()
+	log, err := c.Epitaph.Logs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func (w withdrawal) is(rule rbacv1.PolicyRule) bool {
+	return slices.Contains(rule.Resources, w.resource) && slices.Contains(rule.Verbs, w.verb)
+}
+
+// wantEachRule checks that no rule is left out here, and that docs/install.md tells of each.
+func wantEachRule(t *testing.T, c *cluster, all []withdrawal) {
+	t.Helper()
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join(checkout, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ours := range []bool{false, true} {
+		for _, rule := range c.rules(t, ours) {
+			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.ours == ours && w.is(rule) })
+			if n < 0 {
+				t.Errorf("no test takes the rule away that grants %q on %q", rule.Verbs, rule.Resources)
+			} else if !strings.Contains(string(doc), "| "+all[n].breaks+" |") {
+				t.Errorf("docs/install.md does not say of %q: %s", rule.Resources, all[n].breaks)
+			}
+		}
+	}
+}
+
+func (c *cluster) rules(t *testing.T, ours bool) []rbacv1.PolicyRule {
+	t.Helper()
+	if ours {
+		role, err := c.client.RbacV1().Roles("epitaph-system").Get(t.Context(), "epitaph-manager", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return role.Rules
+	}
+	role, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), "epitaph-manager", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return role.Rules
+}
+
+func (c *cluster) setRules(t *testing.T, ours bool, rules []rbacv1.PolicyRule) {
+	t.Helper()
+	var err error
+	if ours {
+		_, err = c.client.RbacV1().Roles("epitaph-system").Update(t.Context(), &rbacv1.Role{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "epitaph-system", Name: "epitaph-manager"}, Rules: rules,
+		}, metav1.UpdateOptions{})
+	} else {
+		_, err = c.client.RbacV1().ClusterRoles().Update(t.Context(), &rbacv1.ClusterRole{
+			ObjectMeta: metav1.ObjectMeta{Name: "epitaph-manager"}, Rules: rules,
+		}, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withdraw takes the rule away until it is put back.
+func (c *cluster) withdraw(t *testing.T, w withdrawal) (putBack func()) {
+	t.Helper()
+	before := c.rules(t, w.ours)
+	after := slices.DeleteFunc(slices.Clone(before), w.is)
+	if len(after) != len(before)-1 {
+		t.Fatalf("%s on %s is granted by %d rules", w.verb, w.resource, len(before)-len(after))
+	}
+	c.setRules(t, w.ours, after)
+	return func() { c.setRules(t, w.ours, before) }
+}
+
+// forget makes the installation a new one, where recording has not begun.
+func (c *cluster) forget(t *testing.T, w withdrawal) {
+	t.Helper()
+	if w.resource == "configmaps" {
+		_ = c.client.CoreV1().ConfigMaps("epitaph-system").Delete(t.Context(), "epitaph-audit", metav1.DeleteOptions{})
+	}
+}
+
+func reasonsAreNotWritten(t *testing.T, c *cluster) {
+	ns, node := c.namespace(t), c.node(t).Name
+	c.pod(t, ns, node, "a")
+	deleter, warned := c.warned(t, runner)
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "epitaph: the reason could not be written: "; !strings.Contains(warned.String(), want) {
+		t.Errorf("warned %q, want %q", warned, want)
+	}
+	c.leaves(t, reason.Pod, ns+"/a", reason.Reason{})
+}
+
+// Epitaph starts when the node is dead already, so that it has never answered.
+func aPanicWaitsForTheLease(t *testing.T, c *cluster) {
+	node, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.dies(t, node.Name)
+	c.Epitaph.Stop()
+	c.restart(t)
+	c.says(t, node.Address, aPanic("nobody reads the Lease"))
+	c.event(t, node.Name, netconsole.EventPanicRefused, "its death cannot be proven")
+}
+
+func aPodIsRecorded(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	c.unbound(t, ns, 1)
+	c.insistsOnDeleting(t, c.as(t, runner), ns, "p-0")
+	c.recorded(t, ns, "p-0")
+}
+
+func aPodIsNotRecorded(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	c.unbound(t, ns, 1)
+	c.insistsOnDeleting(t, c.as(t, runner), ns, "p-0")
+}
+
+func theDeploymentIsNotNamed(t *testing.T, c *cluster) {
+	ns, node := c.namespace(t), c.node(t).Name
+	pod := c.replicated(t, ns, node)
+	c.remove(t, c.as(t, runner), ns, pod)
+	c.wantOwners(t, ns, pod, "ReplicaSet")
+}
+
+func theCronJobIsNotNamed(t *testing.T, c *cluster) {
+	ns, node := c.namespace(t), c.node(t).Name
+	pod := c.cronPod(t, ns, node)
+	c.remove(t, c.as(t, runner), ns, pod)
+	c.wantOwners(t, ns, pod, "Job")
+}
+
+func (c *cluster) wantOwners(t *testing.T, ns, pod string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, owner := range c.recorded(t, ns, pod).Spec.Owners {
+		got = append(got, owner.Kind)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the record names the owners %q, want %q", got, want)
+	}
+}
+
+func thePageIsClosed(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	if got := c.visit(t, http.MethodGet, "/", c.reader(t, ns, "visitor"), nil); got.status != http.StatusBadGateway {
+		t.Errorf("the page answers %d, want %d", got.status, http.StatusBadGateway)
+	}
+}

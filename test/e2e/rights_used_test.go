@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+)
+
+// rights is what Epitaph was allowed to do in all clusters of these tests.
+var rights = usedRights{used: map[string]bool{}}
+
+// usedRights holds rights as the words of right.
+type usedRights struct {
+	mu   sync.Mutex
+	used map[string]bool
+}
+
+// right is one verb on one kind of object, as in "get pods" or "patch batch/jobs/status".
+func right(verb, group, resource string) string {
+	if group != "" {
+		resource = group + "/" + resource
+	}
+	return verb + " " + resource
+}
+
+// collect reads from an API server's audit log what Epitaph did with leave.
+func (r *usedRights) collect(path string) error {
+	log, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the audit log: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := bufio.NewScanner(bytes.NewReader(log))
+	for lines.Buffer(nil, 4<<20); lines.Scan(); {
+		var e struct {
+			Verb        string
+			User        struct{ Username string }
+			ObjectRef   struct{ APIGroup, Resource, Subresource string }
+			Annotations map[string]string
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("read the audit log: %w", err)
+		}
+		if !strings.HasSuffix(e.User.Username, ":epitaph-manager") || e.Annotations["authorization.k8s.io/decision"] != "allow" {
+			continue
+		}
+		resource := e.ObjectRef.Resource
+		if e.ObjectRef.Subresource != "" {
+			resource += "/" + e.ObjectRef.Subresource
+		}
+		r.used[right(e.Verb, e.ObjectRef.APIGroup, resource)] = true
+	}
+	return nil
+}
+
+// unused are the rights of the chart that nothing in these tests has used.
+func (r *usedRights) unused() ([]string, error) {
+	granted, err := grantedRights()
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(granted, func(right string, _ bool) bool { return r.used[right] })
+	return slices.Sorted(maps.Keys(granted)), nil
+}
+
+// grantedRights are those of the chart's roles for the manager.
+func grantedRights() (map[string]bool, error) {
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", "rbac.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("read the chart's rights: %w", err)
+	}
+	granted := map[string]bool{}
+	for part := range bytes.SplitSeq(file, []byte("\n---\n")) {
+		var role rbacv1.ClusterRole // a Role has the same fields
+		if err := yaml.Unmarshal(part, &role); err != nil {
+			return nil, fmt.Errorf("read the chart's rights: %w", err)
+		}
+		if role.Name != "epitaph-manager" {
+			continue
+		}
+		for _, rule := range role.Rules {
+			for _, verb := range rule.Verbs {
+				for _, group := range rule.APIGroups {
+					for _, resource := range rule.Resources {
+						granted[right(verb, group, resource)] = true
+					}
+				}
+			}
+		}
+	}
+	return granted, nil
+}

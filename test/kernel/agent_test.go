@@ -202,9 +202,10 @@ func (s *subject) checkForm(t *testing.T, words string) {
 // moved sets netconsole up, then again with another listener, then takes it away; and at last hears the kernel die.
 func moved(t *testing.T, s *subject) {
 	t.Helper()
-	s.does(t, "mkdir /sys/kernel/config/netconsole/theirs")
 	at := func(a netip.Addr) string { return netip.AddrPortFrom(a, 6666).String() }
+	// There is neither netconsole nor a configfs yet: the agent has the kernel load the one, and mounts the other.
 	s.does(t, "agent --once --listeners "+at(s.first))
+	s.does(t, "mkdir /sys/kernel/config/netconsole/theirs")
 	s.does(t, "print <9>the first word")
 	s.checkForm(t, "the first word")
 	s.does(t, "agent --once --listeners "+at(s.other))
@@ -215,6 +216,8 @@ func moved(t *testing.T, s *subject) {
 	s.says(t, "shown")
 	if console := s.Console(); strings.Contains(console, "show: epitaph-"+dashed(s.first)) || !strings.Contains(console, "show: epitaph-"+dashed(s.other)) {
 		t.Error("the first listener's target is still there, or the other's is not")
+	} else if !strings.Contains(console, "show: theirs/enabled -rw-r--r-- 0") {
+		t.Error("a target that is not the agent's was touched")
 	} else if s.has(t, 6, 10) && !strings.Contains(console, "epitaph-node/value -rw------- guest") {
 		t.Error("userdata can be read by everybody")
 	}

@@ -73,7 +73,11 @@ func readPrepared(dir string) (p prepared, err error) {
 
 // writeInitramfs packs our init, and the modules without which a kernel knows neither network card nor netconsole.
 func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...initramfs.File) error {
-	modules, err := k.Modules(ctx, "virtio_pci", "virtio_net", "configfs", "netconsole")
+	network, err := k.Modules(ctx, "virtio_pci", "virtio_net")
+	if err != nil {
+		return err
+	}
+	netconsole, err := k.Modules(ctx, "configfs", "netconsole")
 	if err != nil {
 		return err
 	}
@@ -97,15 +101,25 @@ func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...ini
 		{Name: "dev", Mode: initramfs.Folder | 0o755},
 		{Name: "dev/console", Mode: initramfs.Device | 0o600, Major: 5, Minor: 1},
 		{Name: "modules", Mode: initramfs.Folder | 0o755},
+		{Name: "sbin", Mode: initramfs.Folder | 0o755},
+		{Name: "sbin/modprobe", Mode: initramfs.Regular | 0o755, Content: init},
 		{Name: "init", Mode: initramfs.Regular | 0o755, Content: init},
 		{Name: "broken.ko", Mode: initramfs.Regular | 0o644, Content: broken},
 	}
+	files = append(files, moduleFiles("virtio", network)...)
+	files = append(files, moduleFiles("netconsole", netconsole)...)
+	return os.WriteFile(to, initramfs.Pack(append(files, more...)), 0o644)
+}
+
+// moduleFiles are the modules of a kind, in the order in which they have to be loaded.
+func moduleFiles(kind string, modules []debian.Module) []initramfs.File {
+	files := []initramfs.File{{Name: "modules/" + kind, Mode: initramfs.Folder | 0o755}}
 	for n, m := range modules {
 		files = append(files, initramfs.File{
-			Name: fmt.Sprintf("modules/%02d-%s.ko", n, m.Name), Mode: initramfs.Regular | 0o644, Content: m.Content,
+			Name: fmt.Sprintf("modules/%s/%02d-%s.ko", kind, n, m.Name), Mode: initramfs.Regular | 0o644, Content: m.Content,
 		})
 	}
-	return os.WriteFile(to, initramfs.Pack(append(files, more...)), 0o644)
+	return files
 }
 
 // buildStatic builds a program that needs no library of the system.

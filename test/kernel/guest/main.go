@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,9 @@ import (
 const device = "eth0"
 
 func main() {
+	if filepath.Base(os.Args[0]) == "modprobe" {
+		modprobe(os.Args[len(os.Args)-1])
+	}
 	fmt.Println("guest:", run())
 	// Not to return, and not to block for ever either, which Go's runtime ends: the end of init is a panic that nobody has
 	// asked for.
@@ -33,15 +37,13 @@ func run() error {
 	if err := errors.Join(mount("proc", "/proc"), mount("sysfs", "/sys"), mount("devtmpfs", "/dev")); err != nil {
 		return err
 	}
-	if err := loadModules("/modules"); err != nil {
-		return err
-	}
-	if err := mount("configfs", "/sys/kernel/config"); err != nil {
+	if err := loadModules("virtio"); err != nil {
 		return err
 	}
 	if err := bringUp(); err != nil {
 		return err
 	}
+	// Without a listener, all of it is left to the agent.
 	if os.Getenv("guest_listener") != "" {
 		if err := startNetconsole(); err != nil {
 			return err

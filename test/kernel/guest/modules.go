@@ -11,9 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loadModules loads a folder's modules in the order of their names.
-func loadModules(dir string) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+// modprobe is what the kernel starts when it wants a module.
+func modprobe(name string) {
+	if name != "netconsole" {
+		os.Exit(1)
+	}
+	if err := loadModules(name); err != nil {
+		fmt.Println("guest:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// loadModules loads the modules of a kind in the order of their names.
+func loadModules(kind string) error {
+	files, err := filepath.Glob(filepath.Join("/modules", kind, "*.ko"))
 	if err != nil {
 		return err
 	}

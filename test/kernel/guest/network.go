@@ -30,6 +30,12 @@ func startNetconsole() error {
 	if _, err := net.ListenPacket("udp", ":"+localPort); err != nil {
 		return err
 	}
+	if err := loadModules("netconsole"); err != nil {
+		return err
+	}
+	if err := mount("configfs", "/sys/kernel/config"); err != nil {
+		return err
+	}
 	target := "/sys/kernel/config/netconsole/epitaph"
 	if err := os.Mkdir(target, 0o755); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/agent/lastboot"
 	"github.com/epitaph-k8s/epitaph/agent/listeners"
 	"github.com/epitaph-k8s/epitaph/agent/route"
 	"github.com/epitaph-k8s/epitaph/config"
@@ -23,6 +24,12 @@ import (
 // A Source knows the listeners.
 type Source interface {
 	Listeners(ctx context.Context) ([]listeners.Listener, error)
+}
+
+// LastBoot knows how the boot before this one ended. It is *lastboot.Keeper.
+type LastBoot interface {
+	Look(now lastboot.Moment) (*lastboot.End, error)
+	Told() error
 }
 
 // A Cluster is where the agent tells of its node.
@@ -48,8 +55,11 @@ type Options struct {
 	// Hold binds the source port. ConsoleLevel sets the console's log level.
 	Hold         func(ctx context.Context, port int) (io.Closer, error)
 	ConsoleLevel func(level int) error
-	// Proc is where the kernel's /proc is.
-	Proc       string
+	// Proc is where the kernel's /proc is, and Watchdogs where it shows its watchdogs.
+	Proc, Watchdogs string
+	// LastBoot knows how the boot before this one ended, and Uptime how long this one lasts. Without them, nobody asks.
+	LastBoot   LastBoot
+	Uptime     func() (time.Duration, error)
 	Clock      clock.Clock
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -66,6 +76,8 @@ type Agent struct {
 	secret  secret
 	written map[string]written
 	last    string
+	// lastEnd is how the boot before this one ended, nil where that is not known.
+	lastEnd *lastboot.End
 }
 
 // New returns an agent that has done nothing yet.

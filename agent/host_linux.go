@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,15 @@ func SetConsoleLevel(level int) error {
 	// The level is given as the length of a buffer (syslog(2)).
 	_, err = unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, level))
 	return err
+}
+
+// Uptime is how long the kernel runs, by the clock of its log: time in which the machine is suspended is not counted.
+func Uptime() (time.Duration, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("ask the kernel how long it runs: %w", err)
+	}
+	return time.Duration(t.Nano()), nil
 }
 
 // Machine is what the running kernel says of itself.

@@ -37,7 +37,10 @@ func (a *Agent) Pass(ctx context.Context) Result {
 	r.blame(a.hold(ctx))
 	r.blame(a.loud())
 	a.speakUp(&r)
+	r.blame(a.lookBack())
 	r.blame(a.report(ctx, r))
+	// After the report, which holds what whoever acts upon it needs.
+	r.blame(a.tellEnd(ctx))
 	a.metrics.observe(r)
 	a.tell(r)
 	return r

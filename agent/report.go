@@ -59,6 +59,7 @@ func (a *Agent) report(ctx context.Context, r Result) error {
 	for _, f := range r.Faults {
 		report.Troubles = append(report.Troubles, termination.Trouble{Code: string(f.Code), Text: f.Error()})
 	}
+	report.LastBoot = a.lastBoot()
 	return a.write(ctx, termination.ReportKey, report, func(ctx context.Context, node *corev1.Node) error {
 		return a.Cluster.Terminator.Report(ctx, node, &report)
 	})

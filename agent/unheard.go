@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/agent/watchdog"
 )
 
 // A voice is what decides whether a kernel with targets sends its panic.
@@ -64,7 +65,10 @@ func (a *Agent) speakUp(r *Result) {
 		r.blame(fault.New(fault.UnexpectedBehavior, err, "read how the kernel would panic", "mount the host's /proc/sys, and name the place in agent.procSys"))
 		return
 	}
-	if v.restartsFirst() && a.Config.ClearPanicTimeout {
+	if lacking := a.lacking(); v.restartsFirst() && a.Config.ClearPanicTimeout && lacking != "" {
+		r.blame(fault.New(fault.NoWatchdog, nil, "kernel.panic is not set to 0, because a machine that panics would not come back: "+lacking,
+			"have systemd feed a hardware watchdog (RuntimeWatchdogSec), or set agent.clearWithoutWatchdog where something else restarts such machines"))
+	} else if v.restartsFirst() && a.Config.ClearPanicTimeout {
 		if err := write(a.sysctl("panic"), "0"); err != nil {
 			r.blame(fault.New(fault.PanicUnsent, err, "set kernel.panic to 0, without which the kernel restarts before it has sent its panic",
 				"mount the host's /proc/sys writable, and name the place in agent.procSys"))
@@ -76,6 +80,18 @@ func (a *Agent) speakUp(r *Result) {
 	for _, f := range v.unheard() {
 		r.blame(f)
 	}
+}
+
+// lacking says why the machine would not come back by itself after a panic with kernel.panic=0; empty where it would, or need not.
+func (a *Agent) lacking() string {
+	if a.Config.ClearWithoutWatchdog {
+		return ""
+	}
+	all, err := watchdog.In(a.Watchdogs)
+	if err != nil {
+		return err.Error()
+	}
+	return watchdog.Lacking(all)
 }
 
 func (a *Agent) sysctl(name string) string { return filepath.Join(a.Config.ProcSys, "kernel", name) }

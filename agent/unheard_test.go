@@ -1,8 +1,10 @@
 package agent_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +71,9 @@ func TestUnheard(t *testing.T) {
 func TestClearPanicTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld("7.3", nine)
-	a := w.agent(t, func(o *agent.Options) { o.Kernel, o.Config.ClearPanicTimeout = "7.3.4", true })
+	a := w.agent(t, func(o *agent.Options) {
+		o.Kernel, o.Config.ClearPanicTimeout, o.Config.ClearWithoutWatchdog = "7.3.4", true, true
+	})
 	for range 2 {
 		w.setProc(t, "sys/kernel/panic", "10\n")
 		if r := a.Pass(t.Context()); len(r.Faults) > 0 {
@@ -95,5 +99,41 @@ func TestClearPanicTimeout(t *testing.T) {
 	b.Pass(t.Context())
 	if now, _ := os.ReadFile(filepath.Join(old.proc, "sys/kernel/panic")); string(now) != "10\n" {
 		t.Errorf("kernel.panic is %q", now)
+	}
+}
+
+// Without a watchdog that gets the machine back, kernel.panic stays as it is.
+func TestClearPanicTimeoutNeedsAWatchdog(t *testing.T) {
+	t.Parallel()
+	const remedy = ": have systemd feed a hardware watchdog (RuntimeWatchdogSec), or set agent.clearWithoutWatchdog where something else restarts such machines"
+	w := newWorld("7.3", nine)
+	watchdogs := t.TempDir()
+	a := w.agent(t, func(o *agent.Options) { o.Kernel, o.Config.ClearPanicTimeout, o.Watchdogs = "7.3.4", true, watchdogs })
+	for _, step := range []struct{ state, want, wantTimeout string }{
+		{"", "NoWatchdog: kernel.panic is not set to 0, because a machine that panics would not come back: there is no hardware watchdog" + remedy, "10"},
+		{"inactive", "NoWatchdog: kernel.panic is not set to 0, because a machine that panics would not come back: watchdog0 (iTCO_wdt) is not fed by user space" + remedy, "10"},
+		{"active", "", "0"},
+	} {
+		if step.state != "" {
+			dir := filepath.Join(watchdogs, "watchdog0")
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "identity"), []byte("iTCO_wdt\n"), 0o644),
+				os.WriteFile(filepath.Join(dir, "state"), []byte(step.state+"\n"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := a.Pass(t.Context())
+		var got string
+		for _, f := range r.Faults {
+			if f.Code != fault.PanicUnsent {
+				got += string(f.Code) + ": " + f.Error()
+			}
+		}
+		now, _ := os.ReadFile(filepath.Join(w.proc, "sys/kernel/panic"))
+		if timeout, _, _ := strings.Cut(string(now), "\n"); got != step.want || timeout != step.wantTimeout {
+			t.Errorf("state %q: kernel.panic is %q, faults %q, want %q", step.state, timeout, got, step.want)
+		}
+		if warned := slices.Contains(codes(r), fault.PanicUnsent); warned != (step.want != "") {
+			t.Errorf("state %q: that the panic would not be sent is said: %v", step.state, warned)
+		}
 	}
 }

@@ -33,10 +33,28 @@ type Agent struct {
 	ClearPanicTimeout bool `json:"clearPanicTimeout"`
 	// ProcSys is where the host's /proc/sys is, writable.
 	ProcSys string `json:"procSys" validate:"required,startswith=/"`
+	// ClearWithoutWatchdog does so also where no hardware watchdog that user space feeds would restart the machine.
+	ClearWithoutWatchdog bool `json:"clearWithoutWatchdog"`
+	// LastBoot is where the agent looks for how the boot before ended.
+	LastBoot LastBoot `json:"lastBoot"`
 	// Period is how often everything is looked at again; changes of listeners and of the network are noticed at once.
 	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
 	// MetricsAddress is "host:port"; empty serves no metrics.
 	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
+}
+
+// LastBoot configures how the agent finds out how the boot before ended: folders of the host.
+type LastBoot struct {
+	Enabled bool `json:"enabled"`
+	// State is a folder of the agent's own that outlives a boot.
+	State string `json:"state" validate:"required,startswith=/"`
+	// Pstore is where the kernel shows what it kept, SystemdPstore where systemd-pstore moves that, and Kdump where kdump puts what it
+	// took from a crashed kernel.
+	Pstore        string `json:"pstore" validate:"required,startswith=/"`
+	SystemdPstore string `json:"systemdPstore" validate:"required,startswith=/"`
+	Kdump         string `json:"kdump" validate:"required,startswith=/"`
+	// Remove has a panic removed from pstore once it was told: some stores are small.
+	Remove bool `json:"remove"`
 }
 
 // wrongs are what takes more than one field, or more than a tag.
@@ -55,12 +73,16 @@ func (a Agent) wrongs() []wrong {
 
 func defaultAgent() Agent {
 	return Agent{
-		Service:        "epitaph-netconsole",
-		MaxListeners:   2,
-		SourcePort:     665,
-		Configfs:       "/sys/kernel/config",
-		LoadModule:     true,
-		ProcSys:        "/proc/sys",
+		Service:      "epitaph-netconsole",
+		MaxListeners: 2,
+		SourcePort:   665,
+		Configfs:     "/sys/kernel/config",
+		LoadModule:   true,
+		ProcSys:      "/proc/sys",
+		LastBoot: LastBoot{
+			Enabled: true, State: "/var/lib/epitaph",
+			Pstore: "/sys/fs/pstore", SystemdPstore: "/var/lib/systemd/pstore", Kdump: "/var/crash",
+		},
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",
 	}

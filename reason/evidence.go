@@ -35,6 +35,21 @@ type Evidence struct {
 	When time.Time `json:"when"`
 	// BootID is the boot during which it happened. A node that has booted again has survived it.
 	BootID string `json:"bootID,omitempty"`
+	// Found is set where it became known only in a later boot: when. Source is where it was found then.
+	Found  time.Time `json:"found,omitzero"`
+	Source string    `json:"source,omitempty"`
+}
+
+// Late tells whether e became known only after the boot that it is about was over. It can never be what the node dies of, and it
+// explains what ended in that boot.
+func (e Evidence) Late() bool { return !e.Found.IsZero() }
+
+// Known is since when e is known.
+func (e Evidence) Known() time.Time {
+	if e.Late() {
+		return e.Found
+	}
+	return e.When
 }
 
 const (
@@ -84,6 +99,9 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 // for longer than a machine takes to go down. The time of the last heartbeat stays the kubelet's, also where the node lifecycle
 // controller set the status.
 func (e Evidence) Survived(node *corev1.Node) bool {
+	if e.Late() {
+		return true
+	}
 	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
 		return true
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,10 +19,12 @@ const ReportKey = "epitaph-k8s.io/agent"
 
 const (
 	// maxReportBytes bounds the annotation that is decoded.
-	maxReportBytes = 20 << 10
+	maxReportBytes = 36 << 10
 	// maxTroubles and maxTroubleBytes keep what is written within that, with JSON taking up to six bytes for one.
 	maxTroubles     = 8
 	maxTroubleBytes = 320
+	// maxLogBytes bounds the JSON of the kernel's lines; the oldest make room.
+	maxLogBytes = 12 << 10
 )
 
 // A Report is what an agent says of its node.
@@ -33,6 +37,23 @@ type Report struct {
 	SpeaksTo []string `json:"speaksTo,omitempty"`
 	// Troubles are what keeps the last words, or some of them, from being heard.
 	Troubles []Trouble `json:"troubles,omitempty"`
+	// LastBoot is how the boot before this one ended, where that is known.
+	LastBoot *LastBoot `json:"lastBoot,omitempty"`
+}
+
+// A LastBoot is a boot that is over.
+type LastBoot struct {
+	BootID string `json:"bootID"`
+	// Ended is how: orderly, panic, unclean or unknown.
+	Ended string `json:"ended"`
+	// Panic is what its kernel panicked of, At when, and Source where that was found.
+	Panic  string    `json:"panic,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+	Source string    `json:"source,omitempty"`
+	// Back is when the machine was up again.
+	Back time.Time `json:"back,omitzero"`
+	// KernelLog are the last lines of its kernel, oldest first.
+	KernelLog []string `json:"kernelLog,omitempty"`
 }
 
 // A Trouble is a code for programs and a sentence for people.
@@ -79,7 +100,28 @@ func (r Report) bounded() Report {
 		troubles = append(troubles, Trouble{x.Code, text})
 	}
 	r.Troubles = troubles
+	if r.LastBoot != nil {
+		last := *r.LastBoot
+		last.Panic = string(reason.Clean(last.Panic))
+		last.KernelLog = bounded(last.KernelLog)
+		r.LastBoot = &last
+	}
 	return r
+}
+
+// bounded are the last lines that find room.
+func bounded(kernelLog []string) []string {
+	lines, size := []string(nil), 0
+	for _, text := range slices.Backward(kernelLog) {
+		line := string(reason.Clean(text))
+		encoded, err := json.Marshal(line)
+		if size += len(encoded) + 1; err != nil || size > maxLogBytes {
+			break
+		}
+		lines = append(lines, line)
+	}
+	slices.Reverse(lines)
+	return lines
 }
 
 // Announce tells the API the hash of the secret that the node's kernel adds to all it sends (config.TokenKey); an empty one says

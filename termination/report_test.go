@@ -68,7 +68,7 @@ func TestReportOf(t *testing.T) {
 		"none":        {},
 		"a report":    {annotations: map[string]string{ReportKey: `{"bootID":"b1","speaksTo":["10.0.0.9:6666"]}`}, want: Report{BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}, wantFound: true},
 		"no JSON":     {annotations: map[string]string{ReportKey: "fine"}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: invalid character 'i' in literal false (expecting 'a')"},
-		"much of it":  {annotations: map[string]string{ReportKey: strings.Repeat(" ", 20481)}, wantFound: true, wantErr: "annotation epitaph-k8s.io/agent of node n1 has 20481 bytes, at most 20480 are read"},
+		"much of it":  {annotations: map[string]string{ReportKey: strings.Repeat(" ", 36865)}, wantFound: true, wantErr: "annotation epitaph-k8s.io/agent of node n1 has 36865 bytes, at most 36864 are read"},
 		"empty words": {annotations: map[string]string{ReportKey: ""}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: unexpected end of JSON input"},
 	}
 	for name, tc := range tests {

@@ -9,7 +9,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// keepSurvived is how long evidence stays on a node that has survived it, for people who look.
+// keepSurvived is how long evidence stays on a node that has survived it, for people who look, and for whoever has yet to act upon
+// what was found late (package aftermath).
 const keepSurvived = time.Hour
 
 // survivedDue tells in how long the first evidence that the node has survived is to be forgotten, if there is any. Evidence that
@@ -23,7 +24,7 @@ func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 		if !e.Survived(node) {
 			continue
 		}
-		if left := e.When.Add(keepSurvived).Sub(s.Clock.Now()); !ok || left < wait {
+		if left := e.Known().Add(keepSurvived).Sub(s.Clock.Now()); !ok || left < wait {
 			wait, ok = left, true
 		}
 	}
@@ -33,7 +34,7 @@ func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 // forget takes what the node has survived off it: a later end must have a cause of its own.
 func (s *Sweeper) forget(ctx context.Context, node *corev1.Node) error {
 	err := s.Terminator.Forget(ctx, node, func(e reason.Evidence) bool {
-		return e.Survived(node) && s.Clock.Since(e.When) >= keepSurvived
+		return e.Survived(node) && s.Clock.Since(e.Known()) >= keepSurvived
 	})
 	if err == nil {
 		s.Log.Info("evidence taken off: the node survived it", "node", node.Name)

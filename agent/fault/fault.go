@@ -23,6 +23,8 @@ const (
 	ConsoleLevelUnset  Code = "ConsoleLevelUnset"
 	ConsoleSilent      Code = "ConsoleSilent"
 	PanicUnsent        Code = "PanicUnsent"
+	NoWatchdog         Code = "NoWatchdog"
+	LastBootUnread     Code = "LastBootUnread"
 	UnexpectedBehavior Code = "UnexpectedBehavior"
 )
 
@@ -30,7 +32,8 @@ const (
 func Codes() []Code {
 	return []Code{
 		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice, TargetRefused, SourcePortTaken,
-		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, UnexpectedBehavior,
+		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, NoWatchdog, LastBootUnread,
+		UnexpectedBehavior,
 	}
 }
 

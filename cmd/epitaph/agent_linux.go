@@ -18,6 +18,8 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/agent"
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
+	"github.com/epitaph-k8s/epitaph/agent/crash"
+	"github.com/epitaph-k8s/epitaph/agent/lastboot"
 	"github.com/epitaph-k8s/epitaph/agent/route"
 	"github.com/epitaph-k8s/epitaph/config"
 )
@@ -126,8 +128,18 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 			return configfs.Prepare(c.Agent.Configfs, mayLoad, configfs.Host{})
 		},
 		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel, Proc: "/proc",
+		Watchdogs: "/sys/class/watchdog", LastBoot: f.lastBoot(c.Agent.LastBoot), Uptime: agent.Uptime,
 		Clock: clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
 	}, nil
+}
+
+// lastBoot finds out how the boot before ended, where the agent stays and may; else it is nil.
+func (f *agentFlags) lastBoot(c config.LastBoot) agent.LastBoot {
+	if !c.Enabled || f.once || f.dryRun || f.remove {
+		return nil
+	}
+	places := crash.Places{Pstore: c.Pstore, Moved: c.SystemdPstore, Kdump: c.Kdump}
+	return &lastboot.Keeper{Dir: c.State, Dumps: places.Dumps, Remove: c.Remove}
 }
 
 // once sets everything up and says what came of it.

@@ -92,12 +92,23 @@ var rules = map[string]rule{
 		},
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
+	"aftermath":  {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
 	"webhook":    {ours: edge(), why: "edges do not know each other"},
 	"gc":         {ours: edge(), why: "edges do not know each other"},
 	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},
 	"agent": {
-		ours: append(edge(), "agent/configfs", "agent/fault", "agent/listeners", "agent/route"), why: "edges do not know each other",
+		ours: append(edge(), "agent/configfs", "agent/fault", "agent/lastboot", "agent/listeners", "agent/route", "agent/watchdog"),
+		why:  "edges do not know each other",
 	},
+	"agent/crash": {
+		ours: []string{"reason"}, others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		why: "what a kernel left is read from files, and believed for nothing else",
+	},
+	"agent/lastboot": {
+		ours: []string{"agent/crash"}, others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		why: "how a boot ended is found out without the network and without Kubernetes",
+	},
+	"agent/watchdog": {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "watchdogs are files of the kernel"},
 	"agent/configfs": {
 		ours: []string{"agent/fault"}, others: []string{"golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
 		why: "what the kernel has is no business of the network or of Kubernetes",

@@ -91,7 +91,7 @@ func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.
 	return ReasonOf(last), true, nil
 }
 
-// Last returns the newest obituary of a Node of this name, or nil.
+// Last returns the newest obituary of a Node of this name, or nil. One of a boot, from which the Node came back, is none.
 func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
@@ -99,7 +99,8 @@ func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeO
 	}
 	var last *v1alpha1.NodeObituary
 	for n := range all.Items {
-		if c := &all.Items[n]; last == nil || LeftAt(c).After(LeftAt(last)) {
+		c := &all.Items[n]
+		if !c.Spec.Returned && (last == nil || LeftAt(c).After(LeftAt(last))) {
 			last = c
 		}
 	}

@@ -72,6 +72,26 @@ type NodeObituarySpec struct {
 	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no pod.
 	// +optional
 	SucceededBy types.UID `json:"succeededBy,omitempty"`
+	// Returned is set where not the Node left but a boot of it ended: the node panicked, and came back as the same Node. It speaks
+	// for the pods that were lost with that boot, and for no other.
+	// +optional
+	Returned bool `json:"returned,omitempty"`
+	// Amended is set where the reason was supplied after the fact.
+	// +optional
+	Amended *Amendment `json:"amended,omitempty"`
+}
+
+// An Amendment is how a reason came to be known after the record was written, or should have been.
+type Amendment struct {
+	// At is when the reason was supplied.
+	At metav1.Time `json:"at"`
+	// From is where it was found: pstore, systemd-pstore or kdump.
+	// +kubebuilder:validation:MaxLength=64
+	From string `json:"from"`
+	// Was is the code before; empty where there was no record.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Was string `json:"was,omitempty"`
 }
 
 // Evidence is something that happened on a node.

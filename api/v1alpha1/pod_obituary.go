@@ -82,6 +82,9 @@ type PodObituarySpec struct {
 	// ContainersOmitted is how many containers found no room in the list.
 	// +optional
 	ContainersOmitted int32 `json:"containersOmitted,omitempty"`
+	// Amended is set where the reason was supplied after the fact.
+	// +optional
+	Amended *Amendment `json:"amended,omitempty"`
 }
 
 // Owner is a controller that a Pod belonged to.

@@ -54,11 +54,15 @@ func end(s corev1.ContainerStatus, isInit bool) v1alpha1.ContainerEnd {
 	return c
 }
 
-// exited fills in how a container ended. One that the kubelet had lost sight of has a code that the kubelet made up
-// (K8s v1.37 pkg/kubelet/kubelet_pods.go, ContainerStatusUnknown): nobody saw it end.
+// unknownExit is the code that containerd gives a container without a process that it finds when it starts, with the reason Unknown
+// (internal/cri/server/helpers.go of containerd 2.0): after the machine has restarted, for instance.
+const unknownExit = 255
+
+// exited fills in how a container ended. One that the kubelet or containerd had lost sight of has a code that they made up (for the
+// kubelet: K8s v1.37 pkg/kubelet/kubelet_pods.go, ContainerStatusUnknown): nobody saw it end.
 func exited(c *v1alpha1.ContainerEnd, t *corev1.ContainerStateTerminated) {
 	c.Why, c.Started = t.Reason, valid(t.StartedAt)
-	if t.Reason == "ContainerStatusUnknown" && strings.Contains(t.Message, "used to be Running") {
+	if t.Reason == "ContainerStatusUnknown" && strings.Contains(t.Message, "used to be Running") || t.Reason == "Unknown" && t.ExitCode == unknownExit {
 		c.State = v1alpha1.Running
 		return
 	}

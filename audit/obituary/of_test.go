@@ -118,6 +118,10 @@ func TestHowAContainerEnded(t *testing.T) {
 			}}},
 			v1alpha1.ContainerEnd{State: v1alpha1.Running, Why: "ContainerStatusUnknown"},
 		},
+		"containerd found it without a process": {
+			corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 255, Reason: "Unknown", FinishedAt: at(0)}}},
+			v1alpha1.ContainerEnd{State: v1alpha1.Running, Why: "Unknown"},
+		},
 		"nothing is said": {corev1.ContainerStatus{}, v1alpha1.ContainerEnd{State: v1alpha1.NeverStarted}},
 	}
 	for name, tc := range tests {

@@ -101,8 +101,14 @@ func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod, why reason
 	switch {
 	case err != nil:
 		return "", err
-	case node != nil && (why.Code != reason.KernelPanic || !r.Inferrer.Keys.Node.Has(node.Annotations)):
+	case node != nil && why.Code != reason.KernelPanic:
 		return "", nil
+	case node != nil && !r.Inferrer.Keys.Node.Has(node.Annotations): // It may have come back from a panic that took the pod with it.
+		boot, err := r.Nodes.Returned(ctx, node.Name, why)
+		if err != nil || boot == nil {
+			return "", err
+		}
+		return boot.Name, nil
 	case node != nil: // A node that panicked is buried after its pods; what it left with is on it already.
 		return obituary.Name(node.Name, node.UID), nil
 	}

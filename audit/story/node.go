@@ -9,11 +9,31 @@ import (
 
 // OfNode tells the story of a node and of the pods that are on record to have died with it.
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
-	s := Story{Title: "Node " + clean(o.Spec.NodeName) + " left at " + at(o.Spec.Left) + "."}
-	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), kernel(o), back(o))
+	s := Story{Title: "Node " + clean(o.Spec.NodeName) + departed(o) + "."}
+	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), amended(o.Spec.Amended), kernel(o), back(o))
 	s.add(before, evidence(o.Spec.Evidence)...)
 	s.add(itsPods, summaries(pods)...)
 	return s
+}
+
+// departed says when the node left, or that only a boot of it ended.
+func departed(o *v1alpha1.NodeObituary) string {
+	if o.Spec.Returned {
+		return " went down at " + at(o.Spec.Left) + ", and came back"
+	}
+	return " left at " + at(o.Spec.Left)
+}
+
+// amended says how the reason came to be known after the fact.
+func amended(a *v1alpha1.Amendment) string {
+	if a == nil {
+		return ""
+	}
+	line := "That was found out later: it was supplied at " + at(a.At) + ", from " + clean(a.From)
+	if was := clean(a.Was); was != "" {
+		line += "; the record had said " + was
+	}
+	return line + "."
 }
 
 func meaningOfNode(o *v1alpha1.NodeObituary) string {
@@ -35,7 +55,7 @@ func kernel(o *v1alpha1.NodeObituary) string {
 }
 
 func back(o *v1alpha1.NodeObituary) string {
-	if o.Spec.SucceededBy == "" {
+	if o.Spec.SucceededBy == "" || o.Spec.Returned {
 		return ""
 	}
 	return "A node of the same name has come since."

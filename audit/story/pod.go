@@ -7,7 +7,7 @@ import (
 // OfPod tells the story of a pod.
 func OfPod(f Facts) Story {
 	s := Story{Title: f.title()}
-	s.add(whatHappened, f.sentence(), f.meaning(), f.node())
+	s.add(whatHappened, f.sentence(), f.meaning(), amended(f.spec().Amended), f.node())
 	s.add(howFar, f.containers()...)
 	s.add(whoAgain, f.again()...)
 	v := f.verdict()
@@ -80,6 +80,6 @@ func (f Facts) node() string {
 	case f.Node == nil:
 		return "It was on node " + name + "."
 	default:
-		return "It was on node " + name + ", which left at " + at(f.Node.Spec.Left) + ": " + clean(f.Node.Spec.Reason)
+		return "It was on node " + name + ", which" + departed(f.Node) + ": " + clean(f.Node.Spec.Reason)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/epitaph-k8s/epitaph/aftermath"
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
@@ -44,7 +45,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addPage} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addAftermath, p.addPage} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -198,4 +199,26 @@ func (p parts) addRecorder(context.Context) error {
 		return err
 	}
 	return p.mgr.Add(r)
+}
+
+func (p parts) addAftermath(context.Context) error {
+	if !p.config.Audit.Enabled {
+		return nil
+	}
+	a, err := aftermath.New(aftermath.Options{
+		Keys:       p.config.Annotations,
+		Cache:      p.mgr.GetCache(),
+		Live:       p.mgr.GetAPIReader(),
+		Nodes:      p.obituaries,
+		Pods:       audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}},
+		Terminator: p.terminator,
+		Events:     p.mgr.GetEventRecorder("epitaph-aftermath"),
+		Clock:      clock.RealClock{},
+		Registerer: metrics.Registry,
+		Log:        p.mgr.GetLogger().WithName("aftermath"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(a)
 }

@@ -34,7 +34,7 @@ import (
 )
 
 // agentOn is an agent with a kernel of this version, which every listener is reachable from.
-func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string, kernel configfs.Files) *agent.Agent {
+func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string, kernel configfs.Files, change ...func(*agent.Options)) *agent.Agent {
 	t.Helper()
 	api, err := client.New(as, client.Options{})
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 			t.Fatal(err)
 		}
 	}
-	a, err := agent.New(agent.Options{
+	o := agent.Options{
 		Config: settings, Node: node, BootID: "boot-of-" + node, Kernel: "6.12.1",
 		Source:  agent.Service{Reader: api, Namespace: namespace, Name: "epitaph-netconsole"},
 		Cluster: &agent.Cluster{Live: api, Terminator: termination.New(api, keys, clock.RealClock{})},
@@ -60,7 +60,11 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 		Hold:  func(context.Context, int) (io.Closer, error) { return io.NopCloser(nil), nil },
 		Proc:  settings.ProcSys,
 		Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(), Log: logr.Discard(),
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	a, err := agent.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,123 @@
+package aftermath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// EventFound is the reason of the Event on a Node of whose last boot a panic was found.
+const EventFound = "KernelPanicFound"
+
+// A death is a late panic, as it is acted upon.
+type death struct {
+	outage
+	record *v1alpha1.NodeObituary
+	source string
+	// pod is the reason of the pods that were lost.
+	pod reason.Reason
+}
+
+// settle records the end of the boot, and supplies the reason of the pods that were lost with it. Where the Node of that boot left
+// for another reason, its pods did, too.
+func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
+	l := audit.Late{Evidence: e, Reason: reason.New(reason.Node, reason.KernelPanic, e.Detail, "kernel of node "+node.Name)}
+	// Records have whole seconds.
+	d := death{outage: outage{e.When.Truncate(time.Second), e.Found}, source: e.Source}
+	if report, found, err := termination.ReportOf(node); err == nil && found && report.LastBoot != nil && report.LastBoot.BootID == e.BootID {
+		l.KernelLog, d.back = report.LastBoot.KernelLog, report.LastBoot.Back
+	}
+	record, changed, err := a.Nodes.RecordLate(ctx, node, l)
+	if err != nil {
+		return err
+	}
+	if changed {
+		a.metrics.nodes.Inc()
+		a.Log.Info("panic found late", "node", node.Name, "bootID", e.BootID, "line", e.Detail, "source", e.Source)
+		a.Events.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}, nil, corev1.EventTypeWarning, EventFound,
+			"RecordObituary", "The kernel of node %s had panicked (%s), which its agent found in %s", node.Name, reason.Clean(e.Detail), reason.Clean(e.Source))
+	}
+	if record.Spec.Code != string(reason.KernelPanic) {
+		return nil
+	}
+	d.record, d.pod = record, reason.ForPodsOf(node.Name, audit.ReasonOf(record))
+	return errors.Join(a.amend(ctx, node.Name, d), a.explain(ctx, node.Name, d))
+}
+
+// pageSize bounds what one request reads.
+const pageSize = 500
+
+// amend supplies the reason of the pods that are on record.
+func (a *Aftermath) amend(ctx context.Context, node string, d death) error {
+	var failed []error
+	page := &v1alpha1.PodObituaryList{}
+	for {
+		err := a.Live.List(ctx, page, client.MatchingFields{"spec.nodeName": node}, client.Limit(pageSize), client.Continue(page.Continue))
+		if err != nil {
+			return fmt.Errorf("list the obituaries of pods: %w", err)
+		}
+		for n := range page.Items {
+			failed = append(failed, a.amendOne(ctx, &page.Items[n], d))
+		}
+		if page.Continue == "" {
+			return errors.Join(failed...)
+		}
+	}
+}
+
+func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d death) error {
+	if !lacksReason(&o.Spec) || !lostIn(d.outage, &o.Spec) {
+		return nil
+	}
+	if err := a.Pods.Amend(ctx, o, d.pod, d.source, d.record.Name); err != nil {
+		return err
+	}
+	a.metrics.records.Inc()
+	a.Log.Info("reason supplied after the fact", "namespace", o.Namespace, "pod", o.Spec.PodName, "was", o.Spec.Code)
+	return nil
+}
+
+// explain supplies the reason of the pods that are still there and that the restart has failed.
+func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
+	var failed []error
+	page := &corev1.PodList{}
+	for {
+		err := a.Live.List(ctx, page, client.MatchingFields{"spec.nodeName": node}, client.Limit(pageSize), client.Continue(page.Continue))
+		if err != nil {
+			return fmt.Errorf("list the pods of node %s: %w", node, err)
+		}
+		for n := range page.Items {
+			failed = append(failed, a.explainOne(ctx, &page.Items[n], d))
+		}
+		if page.Continue == "" {
+			return errors.Join(failed...)
+		}
+	}
+}
+
+func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) error {
+	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
+	if a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.Condemned != nil && end.Condemned.Time.Before(d.from) {
+		return nil
+	}
+	err := a.Terminator.AnnotateUnchanged(ctx, pod, d.pod)
+	switch {
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged), errors.Is(err, termination.ErrVanishing):
+		return nil // the next look finds it, there or on record
+	case err != nil:
+		return err
+	}
+	a.metrics.pods.Inc()
+	a.Log.Info("reason supplied after the fact", "namespace", pod.Namespace, "pod", pod.Name)
+	return nil
+}

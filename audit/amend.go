@@ -1,0 +1,40 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// newAmendment notes that a reason was supplied after the fact.
+func newAmendment(at time.Time, source, was string) *v1alpha1.Amendment {
+	return &v1alpha1.Amendment{At: metav1.NewTime(at.Truncate(time.Second)), From: reason.CleanTo(source, maxCodeBytes), Was: was}
+}
+
+// PodObituaries amends the records of pods. That it can do nothing else with them is on purpose.
+type PodObituaries struct {
+	Writer client.Writer
+	Clock  clock.PassiveClock
+}
+
+// Amend supplies a reason that became known after the record was written, unless anybody changed it since it was read: then the
+// error is a conflict. A record that has expired meanwhile is none.
+func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error {
+	amended := o.DeepCopy()
+	amended.Spec.Amended = newAmendment(p.Clock.Now(), source, o.Spec.Code)
+	amended.Spec.Code, amended.Spec.Class = string(r.Code), r.Code.Class().String()
+	amended.Spec.Reason, amended.Spec.By, amended.Spec.NodeObituary = string(r.Text), r.By, nodeObituary
+	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}))
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("amend the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
+	}
+	return nil
+}

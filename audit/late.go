@@ -1,0 +1,109 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// A Late end is that of a boot of which it became known afterwards what the kernel died of.
+type Late struct {
+	// Evidence is what was found, with the boot and the source.
+	Evidence reason.Evidence
+	// Reason is that, as the reason of the Node.
+	Reason reason.Reason
+	// KernelLog are the kernel's last lines, where they were found.
+	KernelLog []string
+}
+
+// RecordLate records the end of a boot that the node has come back from: into the obituary of the Node of that boot, where it left
+// and nobody could say why; else into one of the boot's own. A reason that is on record already stays. It returns the record that
+// speaks for the pods of that boot, and whether it was written: repeating it changes nothing.
+func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l Late) (record *v1alpha1.NodeObituary, changed bool, err error) {
+	held, err := o.ofBoot(ctx, node.Name, l.Evidence.BootID)
+	if err != nil {
+		return nil, false, err
+	}
+	if held == nil {
+		return o.createReturned(ctx, node, l)
+	}
+	lines := printable(l.KernelLog)
+	explain := lacksReason(held.Spec)
+	if held.Spec.Code != string(reason.KernelPanic) && !explain || !explain && len(lines) <= len(held.Spec.KernelLog) {
+		return held, false, nil
+	}
+	before := held.DeepCopy()
+	if explain {
+		held.Spec.Amended = newAmendment(o.Clock.Now(), l.Evidence.Source, held.Spec.Code)
+		held.Spec.Code, held.Spec.Class = string(l.Reason.Code), l.Reason.Code.Class().String()
+		held.Spec.Reason, held.Spec.By = string(l.Reason.Text), l.Reason.By
+	}
+	held.Spec.KernelLog = lines
+	err = o.Writer.Patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return held, true, wrapNode("amend the obituary of node", node.Name, err)
+}
+
+// lacksReason tells whether the record says no more than that the Node is gone, or silent.
+func lacksReason(s v1alpha1.NodeObituarySpec) bool {
+	return s.Code == string(reason.Unexplained) || s.Code == string(reason.NodeUnreachable)
+}
+
+// ofBoot returns the obituary of a Node in that boot, or nil. The cache says which; what it holds is read anew.
+func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1alpha1.NodeObituary, error) {
+	all := &v1alpha1.NodeObituaryList{}
+	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+		return nil, wrapNode("look up the obituary of node", node, err)
+	}
+	n := slices.IndexFunc(all.Items, func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == bootID })
+	if n < 0 {
+		return nil, nil
+	}
+	held := &v1alpha1.NodeObituary{}
+	err := o.Live.Get(ctx, client.ObjectKeyFromObject(&all.Items[n]), held)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return held, wrapNode("read the obituary of node", node, err)
+}
+
+// createReturned writes the obituary of a boot. Its name follows from the boot, so it is written once.
+func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, l Late) (*v1alpha1.NodeObituary, bool, error) {
+	record, err := compose(node, l.Reason, l.Evidence.When)
+	if err != nil {
+		return nil, false, fmt.Errorf("record the end of a boot of node %s: %w", node.Name, err)
+	}
+	record.Name = obituary.Name(node.Name, types.UID(reason.CleanTo(l.Evidence.BootID, obituary.MaxNameBytes)))
+	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = l.Evidence.BootID, true, node.UID
+	record.Spec.Amended, record.Spec.KernelLog = newAmendment(o.Clock.Now(), l.Evidence.Source, ""), printable(l.KernelLog)
+	err = o.Writer.Create(ctx, record)
+	if apierrors.IsAlreadyExists(err) {
+		return record, false, nil
+	}
+	return record, err == nil, wrapNode("write the obituary of a boot of node", node.Name, err)
+}
+
+// Returned returns the obituary of the boot of a node that a pod was lost with, by the reason that the pod carries; nil where
+// there is none.
+func (o *NodeObituaries) Returned(ctx context.Context, node string, pod reason.Reason) (*v1alpha1.NodeObituary, error) {
+	all := &v1alpha1.NodeObituaryList{}
+	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+		return nil, wrapNode("look up the boots of node", node, err)
+	}
+	var last *v1alpha1.NodeObituary
+	for n := range all.Items {
+		c := &all.Items[n]
+		if c.Spec.Returned && reason.ForPodsOf(node, ReasonOf(c)) == pod && (last == nil || c.Spec.Left.After(last.Spec.Left.Time)) {
+			last = c
+		}
+	}
+	return last, nil
+}

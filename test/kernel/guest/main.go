@@ -43,6 +43,9 @@ func run() error {
 	if err := bringUp(); err != nil {
 		return err
 	}
+	if err := remember(); err != nil {
+		return err
+	}
 	// Without a listener, all of it is left to the agent.
 	if os.Getenv("guest_listener") != "" {
 		if err := startNetconsole(); err != nil {

@@ -43,7 +43,14 @@ func command(line string) error {
 	case "oom":
 		return eatMemory()
 	case "oops":
-		return loadModule("/broken.ko")
+		return loadModule("/broken.ko", "")
+	case "survive":
+		return survive()
+	case "reboot":
+		return reboot()
+	case "put":
+		path, content, _ := strings.Cut(text, " ")
+		return put(path, content)
 	case "print":
 		// Without the end of the line, the kernel waits for more of it.
 		return set("/dev/kmsg", text+"\n")

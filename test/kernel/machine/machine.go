@@ -9,6 +9,7 @@ package machine
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,12 @@ type Options struct {
 	Tap *os.File
 	// Address is the one that its init takes.
 	Address netip.Addr
+	// Memory is its size; by default 256M.
+	Memory string
+	// Disk is a file that the machine has as one, if any.
+	Disk string
+	// Reboots lets a reset begin another boot, instead of ending the machine. Its memory stays as it was.
+	Reboots bool
 }
 
 // A Machine runs.
@@ -62,11 +69,7 @@ type line struct {
 // Start starts a machine.
 func Start(o Options) (*Machine, error) {
 	m := &Machine{address: o.Address, ended: make(chan struct{}), news: make(chan struct{})}
-	m.cmd = exec.Command(o.QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "256M", "-nodefaults", "-no-user-config",
-		"-display", "none", "-serial", "stdio", "-no-reboot",
-		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
-		// The file is the first after the standard ones. An option ROM is of use only where a machine boots from the network.
-		"-netdev", "tap,id=net,fd=3", "-device", "virtio-net-pci,netdev=net,romfile=")
+	m.cmd = exec.Command(o.QEMU, o.arguments()...)
 	m.cmd.ExtraFiles = []*os.File{o.Tap}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	console, writer := io.Pipe()
@@ -88,6 +91,23 @@ func Start(o Options) (*Machine, error) {
 	}
 	go m.listen(console)
 	return m, nil
+}
+
+func (o Options) arguments() []string {
+	all := []string{
+		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", cmp.Or(o.Memory, "256M"), "-nodefaults", "-no-user-config",
+		"-display", "none", "-serial", "stdio",
+		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
+		// The file is the first after the standard ones. An option ROM is of use only where a machine boots from the network.
+		"-netdev", "tap,id=net,fd=3", "-device", "virtio-net-pci,netdev=net,romfile=",
+	}
+	if !o.Reboots {
+		all = append(all, "-no-reboot")
+	}
+	if o.Disk != "" {
+		all = append(all, "-drive", "if=none,id=disk,format=raw,file="+o.Disk, "-device", "virtio-blk-pci,drive=disk")
+	}
+	return all
 }
 
 func parameters(own map[string]string) string {
@@ -116,21 +136,36 @@ func (m *Machine) listen(console io.Reader) {
 
 // Says waits until the console has said a line that contains the words, and returns when it did.
 func (m *Machine) Says(ctx context.Context, words string) (time.Time, error) {
+	l, err := m.wait(ctx, words, 1)
+	return l.at, err
+}
+
+// SaysAgain waits until the console has said the words in so many lines, and returns the last of them.
+func (m *Machine) SaysAgain(ctx context.Context, words string, times int) (string, error) {
+	l, err := m.wait(ctx, words, times)
+	return l.text, err
+}
+
+func (m *Machine) wait(ctx context.Context, words string, times int) (line, error) {
 	for {
 		m.mu.Lock()
 		lines, news := m.lines, m.news
 		m.mu.Unlock()
+		said := 0
 		for _, l := range lines {
 			if strings.Contains(l.text, words) {
-				return l.at, nil
+				said++
+			}
+			if said == times {
+				return l, nil
 			}
 		}
 		select {
 		case <-news:
 		case <-m.ended:
-			return time.Time{}, fmt.Errorf("wait for %q on the console: the machine has ended", words)
+			return line{}, fmt.Errorf("wait for %q on the console: the machine has ended", words)
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("wait for %q on the console: %w", words, ctx.Err())
+			return line{}, fmt.Errorf("wait for %q on the console: %w", words, ctx.Err())
 		}
 	}
 }

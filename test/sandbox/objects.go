@@ -40,8 +40,9 @@ func (s *Sandbox) installDefinitions(context.Context) error {
 	return nil
 }
 
-// chartFiles are the objects that the chart takes over as they are: who Epitaph is, what it may do, and its seats in the API server.
-var chartFiles = []string{"rbac.yaml", "flowcontrol.yaml"}
+// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are, what they may do, and Epitaph's
+// seats in the API server.
+var chartFiles = []string{"rbac.yaml", "flowcontrol.yaml", "agent.yaml"}
 
 // ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
 const ownObjects = "manifests/cluster.yaml"

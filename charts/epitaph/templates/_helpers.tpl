@@ -11,6 +11,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: manager
 {{- end }}
 
+{{- define "epitaph.agentLabels" -}}
+{{ include "epitaph.agentSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "epitaph.agentSelector" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: agent
+{{- end }}
+
 {{- define "epitaph.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
@@ -34,6 +47,10 @@ would refuse to take it over. */}}
 {{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
 {{- $_ := set $c.page "address" (printf ":%d" (int .Values.ports.page)) }}
 {{- $_ := set $c.page "certDir" "/var/run/epitaph/tls" }}
+{{- $_ := set $c.agent "service" "epitaph-netconsole" }}
+{{- $_ := set $c.agent "configfs" "/host/sys/kernel/config" }}
+{{- if $c.agent.clearPanicTimeout }}{{ $_ := set $c.agent "procSys" "/host/proc/sys" }}{{ end }}
+{{- $_ := set $c.agent "metricsAddress" (printf ":%d" (int .Values.ports.agent)) }}
 {{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
 {{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}
 {{- toYaml $c }}

@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a while to say what a restart has ended.
-	// Evidence stays on a Node for longer (webhook.Sweeper).
-	lookFor = 15 * time.Minute
+	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a while to say what a restart has ended,
+	// and nobody may lead just then. Evidence stays on a Node for longer (webhook.Sweeper).
+	lookFor = 50 * time.Minute
 	// firstLook and lastLook are the waits between two looks: doubled from one to the other.
 	firstLook = 5 * time.Second
-	lastLook  = time.Minute
+	lastLook  = 5 * time.Minute
 )
 
 // A Terminator writes reasons onto pods. It is *termination.Terminator.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -203,4 +204,48 @@ func TestWhatIsReadIsBounded(t *testing.T) {
 	if _, err := places(t, many).Dumps(); err == nil || !strings.Contains(err.Error(), "holds too much: the rest is not read") {
 		t.Errorf("a place with too many files: %v", err)
 	}
+}
+
+// What real kernels have left: see testdata/README.md.
+func TestRecordings(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		wantLine  string
+		wantAfter time.Duration
+		wantAt    time.Time
+	}{
+		"linux-6.1-ramoops": {wantLine: "sysrq triggered crash", wantAfter: 10120204 * time.Microsecond},
+		"linux-7.3-ramoops": {wantLine: "sysrq triggered crash", wantAfter: 10733329 * time.Microsecond},
+		"linux-7.3-oops":    {},
+		"linux-6.1-efi":     {wantLine: "sysrq triggered crash", wantAfter: 7206888 * time.Microsecond, wantAt: time.Unix(1795497463, 0)},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Places{Pstore: filepath.Join("testdata", name, "pstore"), Moved: "none", Kdump: "none", Owner: ownerOf(t, "testdata")}
+			got, err := p.Dumps()
+			if err != nil || (len(got) > 0) != (tc.wantLine != "") {
+				t.Fatalf("%d dumps, %v", len(got), err)
+			}
+			if len(got) == 0 {
+				return
+			}
+			d := got[0]
+			if len(got) > 1 || d.Line != tc.wantLine || d.After != tc.wantAfter || !tc.wantAt.IsZero() && !d.At.Equal(tc.wantAt) {
+				t.Errorf("%d dumps, %q after %s at %s; want one, %q after %s", len(got), d.Line, d.After, d.At, tc.wantLine, tc.wantAfter)
+			}
+			if !strings.Contains(strings.Join(d.Log, "\n"), "Kernel panic - not syncing: "+tc.wantLine) {
+				t.Errorf("the kernel's words are not among the lines: %q", d.Log)
+			}
+		})
+	}
+}
+
+func ownerOf(t *testing.T, path string) uint32 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Uid
 }

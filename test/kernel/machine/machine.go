@@ -31,6 +31,8 @@ const (
 	commandPort = 9000
 	// commandLimit bounds how long it may take to obey. It is no measure of speed.
 	commandLimit = 2 * time.Minute
+	// poll is between two attempts to reach the machine.
+	poll = 100 * time.Millisecond
 )
 
 // Options are a machine's.
@@ -211,7 +213,7 @@ func (m *Machine) Do(command string) error {
 }
 
 func (m *Machine) dial(command string) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort(m.address.String(), strconv.Itoa(commandPort)), commandLimit)
+	conn, err := m.connect()
 	if err == nil {
 		_, err = fmt.Fprintln(conn, command)
 	}
@@ -219,6 +221,17 @@ func (m *Machine) dial(command string) (net.Conn, error) {
 		return nil, fmt.Errorf("order %q: %w", command, err)
 	}
 	return conn, nil
+}
+
+// connect insists where nobody has answered for the address: others have asked for it, too, before the machine was up, and what comes of
+// their question comes of ours.
+func (m *Machine) connect() (conn net.Conn, err error) {
+	for deadline := time.Now().Add(commandLimit); ; time.Sleep(poll) {
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(m.address.String(), strconv.Itoa(commandPort)), commandLimit)
+		if !errors.Is(err, syscall.EHOSTUNREACH) || time.Now().After(deadline) {
+			return conn, err
+		}
+	}
 }
 
 // Stop takes the power away.

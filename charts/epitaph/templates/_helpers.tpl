@@ -50,6 +50,12 @@ would refuse to take it over. */}}
 {{- $_ := set $c.agent "service" "epitaph-netconsole" }}
 {{- $_ := set $c.agent "configfs" "/host/sys/kernel/config" }}
 {{- if $c.agent.clearPanicTimeout }}{{ $_ := set $c.agent "procSys" "/host/proc/sys" }}{{ end }}
+{{- if $c.agent.lastBoot.enabled }}
+{{- $_ := set $c.agent.lastBoot "state" "/host/var/lib/epitaph" }}
+{{- $_ := set $c.agent.lastBoot "pstore" "/host/sys/fs/pstore" }}
+{{- $_ := set $c.agent.lastBoot "systemdPstore" "/host/var/lib/systemd/pstore" }}
+{{- $_ := set $c.agent.lastBoot "kdump" "/host/var/crash" }}
+{{- end }}
 {{- $_ := set $c.agent "metricsAddress" (printf ":%d" (int .Values.ports.agent)) }}
 {{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
 {{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}

@@ -43,7 +43,7 @@ func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evid
 	}
 	if changed {
 		a.metrics.nodes.Inc()
-		a.Log.Info("panic found late", "node", node.Name, "bootID", e.BootID, "line", e.Detail, "source", e.Source)
+		a.Log.Info("panic found late", "node", node.Name, "bootID", reason.Clean(e.BootID), "line", reason.Clean(e.Detail), "source", reason.Clean(e.Source))
 		a.Events.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}, nil, corev1.EventTypeWarning, EventFound,
 			"RecordObituary", "The kernel of node %s had panicked (%s), which its agent found in %s", node.Name, reason.Clean(e.Detail), reason.Clean(e.Source))
 	}

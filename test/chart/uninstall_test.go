@@ -51,7 +51,7 @@ func withoutCertManager(t *testing.T, c *cluster) {
 		if p.Spec.HostNetwork {
 			t.Errorf("%s is in the host's network without a listener", p.Name)
 		}
-		trustedNow(t, c, serves(t, p.Status.PodIP))
+		must(t, c.verifies(t, serves(t, p.Status.PodIP)))
 	}
 	issued := c.issued(t, madeSecret)
 	c.denies(t, "without-cert-manager")

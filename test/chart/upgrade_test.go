@@ -94,8 +94,17 @@ func renewed(t *testing.T, c *cluster) {
 				c.renew(t, name)
 			}
 			issued := c.issued(t, issuedSecret)
-			// The replicas serve what they have until the kubelets have projected the new one.
+			eventually(t, "its authority is injected", func(context.Context) (bool, error) { return c.verifies(t, issued) == nil, nil })
+			// The replicas serve what they have until the kubelets have projected the new one. It is accepted: where the authority is
+			// new, the CA injector keeps the old one beside it.
 			goesOn(t, l)
+			for _, p := range c.replicas(t) {
+				served := serves(t, p.Status.PodIP)
+				if served.Equal(issued) {
+					t.Errorf("%s serves the new certificate while the kubelets project nothing", p.Name)
+				}
+				must(t, c.verifies(t, served))
+			}
 			for _, k := range c.kubelets {
 				k.Freeze(false)
 			}
@@ -110,23 +119,27 @@ func renewed(t *testing.T, c *cluster) {
 			// New connections are verified against the bundle that is there now.
 			goesOn(t, l)
 			l.stopUnharmed(t, "at the renewal of "+strings.Join(names, " and "), true)
-			trustedNow(t, c, issued)
+			must(t, c.verifies(t, issued))
 		})
 	}
 }
 
-// trustedNow wants the certificate verified by what is injected.
-func trustedNow(t *testing.T, c *cluster, issued *x509.Certificate) {
+// verifies does with the certificate what the API server does, for each of the webhooks.
+func (c *cluster) verifies(t *testing.T, served *x509.Certificate) error {
 	t.Helper()
 	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
 	must(t, err)
+	if len(registered.Webhooks) != 5 {
+		return fmt.Errorf("%d webhooks are registered, want 5", len(registered.Webhooks))
+	}
 	for _, w := range registered.Webhooks {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(w.ClientConfig.CABundle)
-		if _, err := issued.Verify(x509.VerifyOptions{DNSName: serverName, Roots: roots}); err != nil {
-			t.Errorf("webhook %s: %v", w.Name, err)
+		if _, err := served.Verify(x509.VerifyOptions{DNSName: serverName, Roots: roots}); err != nil {
+			return fmt.Errorf("webhook %s: %w", w.Name, err)
 		}
 	}
+	return nil
 }
 
 // renew asks cert-manager as `cmctl renew` does: by the condition Issuing. It returns when the next revision is there.

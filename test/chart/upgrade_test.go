@@ -28,26 +28,24 @@ var (
 	definition   = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 )
 
-// upgradeToFail changes the configuration of both replicas while pods are deleted: a rollout, in which no delete may fail.
+// named is an object of a kind that has no Go type here.
+func named(kind schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(kind)
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	return o
+}
+
+// upgradeToFail changes the configuration of both replicas while pods are deleted: a rollout, in which no delete may fail. Helm
+// applies the registration at once, and waits then: the replicas go and come with Fail.
 func upgradeToFail(t *testing.T, c *cluster) {
 	before := c.replicas(t)
 	l := c.startLoad(t)
-	c.upgrade(t, "config.webhook.failurePolicy=Fail")
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at the upgrade", true)
 	c.policyIs(t, admissionregistrationv1.Fail)
 	c.allReplaced(t, before)
-
-	// From here on it is Fail, and the same again: the values' rollout, not the registration's.
-	before = c.replicas(t)
-	l = c.startLoad(t)
-	c.upgrade(t, "config.webhook.failurePolicy=Fail,podAnnotations.rollout=again")
-	l.stopUnharmed(t, "at a rollout with Fail", true)
-	c.allReplaced(t, before)
-}
-
-func (c *cluster) upgrade(t *testing.T, values string) {
-	t.Helper()
-	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--set", values, "--wait", "--timeout=5m")
 }
 
 func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePolicyType) {
@@ -145,9 +143,8 @@ func (c *cluster) verifies(t *testing.T, served *x509.Certificate) error {
 // renew asks cert-manager as `cmctl renew` does: by the condition Issuing. It returns when the next revision is there.
 func (c *cluster) renew(t *testing.T, name string) {
 	t.Helper()
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(certificates)
-	key := client.ObjectKey{Namespace: namespace, Name: name}
+	o := named(certificates, namespace, name)
+	key := client.ObjectKeyFromObject(o)
 	must(t, c.objects.Get(t.Context(), key, o))
 	before, _, err := unstructured.NestedInt64(o.Object, "status", "revision")
 	must(t, err)
@@ -228,11 +225,21 @@ func definitions(t *testing.T, c *cluster) {
 	}
 }
 
+// anotherSource changes where the certificate comes from, with the command of the documentation.
+func anotherSource(t *testing.T, c *cluster) {
+	upgrade := []string{"upgrade", release, c.chart, "--namespace", namespace, "--set", "certificates.mode=helm", "--wait", "--timeout=5m"}
+	if _, err := c.tryHelm(t, upgrade...); err == nil || !strings.Contains(err.Error(), "conflict") {
+		t.Errorf("without --force-conflicts, helm upgrade ended with %v, want a conflict with cert-manager", err)
+	}
+	c.helm(t, append(upgrade, "--force-conflicts")...)
+	must(t, c.verifies(t, c.issued(t, madeSecret)))
+	c.denies(t, "another-source")
+}
+
 func (c *cluster) hasColumn(t *testing.T, name, column string) bool {
 	t.Helper()
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(definition)
-	must(t, c.objects.Get(t.Context(), client.ObjectKey{Name: name}, o))
+	o := named(definition, "", name)
+	must(t, c.objects.Get(t.Context(), client.ObjectKeyFromObject(o), o))
 	versions, _, err := unstructured.NestedSlice(o.Object, "spec", "versions")
 	must(t, err)
 	return strings.Contains(fmt.Sprint(versions), column)

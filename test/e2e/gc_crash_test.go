@@ -210,7 +210,7 @@ func TestLeaderDiesAmongTwoHundredAndFiftyPods(t *testing.T) {
 	}
 	// Two writes a pod; what the one that was killed had in hand is written again.
 	writes := c.audited(t, func(e auditEvent) bool {
-		return e.byEpitaph() && e.ObjectRef.Namespace == ns && e.ResponseStatus.Code < 300
+		return e.byEpitaph() && e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns && e.ResponseStatus.Code < 300
 	})
 	if most := 2*len(pods) + c.Epitaph.Config.GC.Workers; len(writes) < 2*len(pods) || len(writes) > most {
 		t.Errorf("%d writes to %d pods succeeded, want two each and at most %d", len(writes), len(pods), most)

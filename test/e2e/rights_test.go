@@ -47,7 +47,7 @@ func withdrawals() []withdrawal {
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob"},
 		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
 		{resource: "nodeobituaries", verb: "create", unready: true, says: `cannot list resource "nodeobituaries"`, breaks: "what nodes died of is not known: a replica does not become ready"},
-		{resource: "mutatingwebhookconfigurations", verb: "get", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
+		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
 		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded, says: `cannot create resource "podobituaries"`, breaks: "no records; they are written when the right is back"},
 		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "tokenreviews"`, breaks: "nobody can sign in to the page"},
 		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "subjectaccessreviews"`, breaks: "the page shows nothing to anybody"},

@@ -208,11 +208,13 @@ func TestLeaderDiesAmongTwoHundredAndFiftyPods(t *testing.T) {
 	for _, pod := range pods {
 		c.leaves(t, reason.Pod, pod, diskOfPod)
 	}
-	// Two writes a pod; what the one that was killed had in hand is written again.
+	// Two writes a pod. What the one that was killed had in hand is written again, and the audit log may have the first time as
+	// timed out (504), since nobody was left to answer, though it was written.
 	writes := c.audited(t, func(e auditEvent) bool {
 		return e.byEpitaph() && e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns && e.ResponseStatus.Code < 300
 	})
-	if most := 2*len(pods) + c.Epitaph.Config.GC.Workers; len(writes) < 2*len(pods) || len(writes) > most {
-		t.Errorf("%d writes to %d pods succeeded, want two each and at most %d", len(writes), len(pods), most)
+	inHand := c.Epitaph.Config.GC.Workers
+	if least, most := 2*len(pods)-inHand, 2*len(pods)+inHand; len(writes) < least || len(writes) > most {
+		t.Errorf("%d writes to %d pods succeeded, want two each: %d to %d", len(writes), len(pods), least, most)
 	}
 }

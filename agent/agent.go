@@ -58,8 +58,10 @@ type Options struct {
 	// Proc is where the kernel's /proc is, and Watchdogs where it shows its watchdogs.
 	Proc, Watchdogs string
 	// LastBoot knows how the boot before this one ended, and Uptime how long this one lasts. Without them, nobody asks.
-	LastBoot   LastBoot
-	Uptime     func() (time.Duration, error)
+	LastBoot LastBoot
+	Uptime   func() (time.Duration, error)
+	// Also is what else is wrong on this node; nil where nobody looks.
+	Also       func() []error
 	Clock      clock.Clock
 	Registerer prometheus.Registerer
 	Log        logr.Logger

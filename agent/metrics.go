@@ -32,7 +32,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		targets: prometheus.NewGauge(prometheus.GaugeOpts{Name: MetricTargets, Help: "Listeners that the kernel speaks to."}),
 		faults: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: MetricFaults, Help: "Faults that keep the kernel's last words, or some of them, from being heard, by code.",
+			Name: MetricFaults, Help: "Faults that keep the kernel's last words, or some of them, from being heard, or a shutdown from being explained, by code.",
 		}, []string{"fault"}),
 		ends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: MetricEnds, Help: "1 for how the boot before this one ended.",

@@ -38,6 +38,11 @@ func (a *Agent) Pass(ctx context.Context) Result {
 	r.blame(a.loud())
 	a.speakUp(&r)
 	r.blame(a.lookBack())
+	if a.Also != nil {
+		for _, err := range a.Also() {
+			r.blame(err)
+		}
+	}
 	r.blame(a.report(ctx, r))
 	// After the report, which holds what whoever acts upon it needs.
 	r.blame(a.tellEnd(ctx))

@@ -41,6 +41,17 @@ type Agent struct {
 	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
 	// MetricsAddress is "host:port"; empty serves no metrics.
 	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
+	// Shutdown has the node say who switched it off. It takes an API server.
+	Shutdown Shutdown `json:"shutdown"`
+}
+
+// Shutdown configures how the agent learns who switches its node off.
+type Shutdown struct {
+	Enabled bool `json:"enabled"`
+	// SystemBus is the socket of the host's D-Bus, where systemd-logind is.
+	SystemBus string `json:"systemBus" validate:"required,startswith=/"`
+	// Proc is the host's /proc, which a pod with hostPID has as its own.
+	Proc string `json:"proc" validate:"required,startswith=/"`
 }
 
 // LastBoot configures how the agent finds out how the boot before ended: folders of the host.
@@ -85,5 +96,6 @@ func defaultAgent() Agent {
 		},
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",
+		Shutdown:       Shutdown{Enabled: true, SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc"},
 	}
 }

@@ -14,13 +14,15 @@ const EvidenceKey = "epitaph-k8s.io/evidence"
 
 // What a piece of evidence says.
 const (
-	EvidenceHalt     = "halt"
-	EvidencePoweroff = "poweroff"
-	EvidenceReboot   = "reboot"
-	EvidenceShutdown = "shutdown"
-	EvidenceKexec    = "kexec"
-	EvidencePanic    = "panic"
-	EvidenceHardware = "hardware"
+	EvidenceHalt        = "halt"
+	EvidencePoweroff    = "poweroff"
+	EvidenceReboot      = "reboot"
+	EvidenceShutdown    = "shutdown"
+	EvidenceKexec       = "kexec"
+	EvidenceSoftReboot  = "soft-reboot"
+	EvidencePowerButton = "power-button"
+	EvidencePanic       = "panic"
+	EvidenceHardware    = "hardware"
 )
 
 // Evidence is something that happened on a node and may turn out to be what the node died of.
@@ -29,7 +31,7 @@ type Evidence struct {
 	What string `json:"what"`
 	// Who did it, where somebody did: a user name.
 	Who string `json:"who,omitempty"`
-	// Detail is the panic line or the failure's type.
+	// Detail is the panic line, the failure's type, or the command that switched the machine off, where it was not sudo and What.
 	Detail string `json:"detail,omitempty"`
 	// When it happened, by the clock of the node.
 	When time.Time `json:"when"`
@@ -114,7 +116,7 @@ func (e Evidence) Survived(node *corev1.Node) bool {
 var weights = map[string]int{
 	EvidenceHardware: 3,
 	EvidencePanic:    2,
-	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1, EvidenceKexec: 1,
+	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1, EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
 }
 
 // weightiest returns the most decisive evidence that counts; among equals the first. Evidence that cannot be read is
@@ -130,15 +132,23 @@ func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) 
 	return best, best.What != ""
 }
 
+// OfShutdown tells whether e says that the machine was switched off or started anew.
+func (e Evidence) OfShutdown() bool { return weights[e.What] == 1 }
+
 // reason returns what e makes the node die of, or false where e alone explains nothing.
 func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 	switch e.What {
-	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec:
-		who := e.Who
+	case EvidencePowerButton:
+		return New(Node, NodeHalted, "the power button was pressed", "power button"), true
+	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec, EvidenceSoftReboot:
+		who, command := e.Who, e.Detail
 		if who == "" {
 			who = "somebody unknown"
 		}
-		return New(Node, NodeHalted, who+" ran sudo "+e.What, who), true
+		if command == "" {
+			command = "sudo " + e.What
+		}
+		return New(Node, NodeHalted, who+" ran "+command, who), true
 	case EvidencePanic:
 		return New(Node, KernelPanic, e.Detail, "kernel of node "+node.Name), true
 	case EvidenceHardware:

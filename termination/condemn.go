@@ -77,7 +77,7 @@ func (t *Terminator) Testify(ctx context.Context, node *corev1.Node, e reason.Ev
 		e.Detail = string(reason.Clean(e.Detail[:maxDetailBytes]))
 	}
 	for _, k := range known {
-		if k.What == e.What && k.Detail == e.Detail && k.BootID == e.BootID {
+		if k.What == e.What && k.Who == e.Who && k.Detail == e.Detail && k.BootID == e.BootID {
 			return nil
 		}
 	}

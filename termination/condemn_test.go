@@ -102,6 +102,7 @@ func TestTestifyAddsWhatIsNew(t *testing.T) {
 	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
 	for name, change := range map[string]func(*reason.Evidence){
 		"another kind":   func(e *reason.Evidence) { e.What = reason.EvidenceHardware },
+		"another person": func(e *reason.Evidence) { e.Who = "bob" },
 		"another detail": func(e *reason.Evidence) { e.Detail = "BUG" },
 		"another boot":   func(e *reason.Evidence) { e.BootID = "b2" },
 	} {

@@ -1,4 +1,4 @@
-// Package fault names what can keep a node from speaking its last words. Each fault has a code for metrics and alerts, which is
+// Package fault names what can keep a node from speaking its last words, or from saying who switched it off. Each fault has a code for metrics and alerts, which is
 // one of a fixed list, and a sentence for people that ends with the remedy.
 package fault
 
@@ -25,6 +25,10 @@ const (
 	PanicUnsent        Code = "PanicUnsent"
 	NoWatchdog         Code = "NoWatchdog"
 	LastBootUnread     Code = "LastBootUnread"
+	NoSystemBus        Code = "NoSystemBus"
+	NoDelayLock        Code = "NoDelayLock"
+	CallersUnheard     Code = "CallersUnheard"
+	ProcessesHidden    Code = "ProcessesHidden"
 	UnexpectedBehavior Code = "UnexpectedBehavior"
 )
 
@@ -33,7 +37,7 @@ func Codes() []Code {
 	return []Code{
 		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice, TargetRefused, SourcePortTaken,
 		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, NoWatchdog, LastBootUnread,
-		UnexpectedBehavior,
+		NoSystemBus, NoDelayLock, CallersUnheard, ProcessesHidden, UnexpectedBehavior,
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/crash"
 	"github.com/epitaph-k8s/epitaph/agent/lastboot"
 	"github.com/epitaph-k8s/epitaph/agent/route"
+	"github.com/epitaph-k8s/epitaph/agent/shutdown"
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
@@ -92,6 +93,7 @@ func runAgent(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	watcher := f.watcher(c, &o)
 	a, err := agent.New(o)
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func runAgent(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case f.once:
 		return once(ctx, a, stdout)
 	default:
-		return follow(ctx, a, o, cluster)
+		return follow(ctx, a, o, cluster, watcher)
 	}
 }
 
@@ -155,7 +157,7 @@ func once(ctx context.Context, a *agent.Agent, stdout io.Writer) error {
 }
 
 // follow runs until the context ends.
-func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection) error {
+func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection, watcher *shutdown.Watcher) error {
 	work, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	if address := o.Config.MetricsAddress; address != "" {
@@ -175,6 +177,9 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 		route.Follow(ctx, o.Clock, o.Log, changed)
 		return nil
 	})
+	if watcher != nil {
+		work.Go(func() error { return watcher.Run(ctx) })
+	}
 	work.Go(func() error { return a.Run(ctx, changed) })
 	return work.Wait()
 }

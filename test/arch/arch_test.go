@@ -124,6 +124,20 @@ var rules = map[string]rule{
 		others: []string{"k8s.io/api/core/v1", "k8s.io/api/discovery/v1"}, std: noIO[1:],
 		why: "who is chosen is a pure function of who is there",
 	},
+	"agent/shutdown": {
+		ours: []string{"reason", "termination", "config", "agent/fault", "agent/shutdown/logind", "agent/shutdown/process"},
+		others: []string{
+			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/clock", "sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
+		},
+		std: []string{"net", "net/http", "os", "os/exec"},
+		why: "who switches a machine off is decided from what is heard: bus, processes and button are its arguments",
+	},
+	"agent/shutdown/logind":  {others: []string{"github.com/godbus/dbus/v5"}, std: []string{"net/http", "os/exec"}, why: "what is said on the bus is no business of Kubernetes"},
+	"agent/shutdown/process": {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "what the kernel has in /proc is no business of Kubernetes"},
+	"agent/shutdown/button": {
+		others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
+		why: "what the kernel says of its buttons is no business of Kubernetes",
+	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
 	"certs": {
 		others: []string{

@@ -1,0 +1,143 @@
+package shutdown
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/process"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// A caller is what is known of somebody on the bus. The zero value is nobody known.
+type caller struct {
+	sender             string
+	who, verb, command string
+}
+
+// maxCallers bounds how many are remembered: systemctl greets logind an instant before it asks.
+const maxCallers = 32
+
+// look finds out who is behind a name of the bus, at once: systemctl ends as soon as it has its answer. That is why it is looked into when
+// it greets already, by setting the message for the users.
+func (w *Watcher) look(ctx context.Context, bus Bus, sender string) caller {
+	for _, c := range w.callers {
+		if c.sender == sender {
+			return c
+		}
+	}
+	c := w.identify(ctx, bus, sender)
+	c.sender = sender
+	w.callers = append(w.callers, c)
+	w.callers = w.callers[max(0, len(w.callers)-maxCallers):]
+	return c
+}
+
+func (w *Watcher) identify(ctx context.Context, bus Bus, sender string) caller {
+	pid, uid, err := bus.Process(ctx, sender)
+	if err != nil {
+		w.Log.V(1).Info("a caller of logind is not known", "error", reason.Clean(err.Error()))
+		return caller{}
+	}
+	if w.visible {
+		if o, err := w.Processes.Of(int(pid)); err == nil {
+			return w.named(ctx, bus, o)
+		}
+	}
+	if name, err := bus.SessionUser(ctx, pid); err == nil {
+		return caller{who: name}
+	}
+	// What runs as root may have been started by anybody.
+	if uid != 0 {
+		return caller{who: w.userName(ctx, bus, uid)}
+	}
+	return caller{}
+}
+
+// unattended is the service in which Debian and Ubuntu run unattended-upgrades.
+const unattended = "apt-daily-upgrade.service"
+
+// named puts a name to where a request comes from: the pod before whoever may have started its runtime, who logged in before whom he has
+// become, and a service before root, as which it runs.
+func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
+	c := caller{verb: o.Verb, command: o.Command}
+	switch {
+	case o.Pod != "":
+		c.who = "pod " + o.Pod
+	case o.Login != nil:
+		c.who = w.userName(ctx, bus, *o.Login)
+	case o.UID != nil:
+		c.who = w.userName(ctx, bus, *o.UID)
+	case o.Unit == unattended:
+		c.who = "unattended-upgrades"
+	case o.Unit != "":
+		c.who = reason.CleanTo(o.Unit, reason.MaxByBytes)
+	default:
+		c.who = "root"
+	}
+	return c
+}
+
+// userName is a user's name, which logind knows of everybody who is logged in, or else the number.
+func (w *Watcher) userName(ctx context.Context, bus Bus, uid uint32) string {
+	if uid == 0 {
+		return "root"
+	}
+	name, err := bus.UserName(ctx, uid)
+	if clean := reason.CleanTo(name, reason.MaxByBytes); err == nil && clean != "" {
+		return clean
+	}
+	return fmt.Sprintf("the user with UID %d", uid)
+}
+
+// search finds the one who runs halt, reboot … right now; where there are several of different people, nobody.
+func (w *Watcher) search(ctx context.Context, bus Bus) (found caller) {
+	if !w.visible {
+		return caller{}
+	}
+	pids, err := w.Processes.Running()
+	if err != nil {
+		w.Log.Error(err, "processes not searched")
+	}
+	for _, pid := range pids {
+		o, err := w.Processes.Of(pid)
+		if err != nil || o.Verb == "" {
+			continue // It has ended.
+		}
+		c := w.named(ctx, bus, o)
+		if found.who != "" && found.who != c.who {
+			return caller{}
+		}
+		found = c
+	}
+	return found
+}
+
+const (
+	// justNow is how long before a shutdown the button that it comes from was pressed.
+	justNow = 10 * time.Second
+	// sinkIn is how long it may take until we hear of the button after logind has.
+	sinkIn = 300 * time.Millisecond
+)
+
+// listen hears the power button, if the machine has one of ACPI's.
+func (w *Watcher) listen(ctx context.Context) {
+	err := w.Button(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pressed = w.Clock.Now()
+	})
+	if err != nil {
+		w.Log.Info("the power button is not heard", "error", err.Error())
+	}
+}
+
+func (w *Watcher) wasPressed(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+	case <-w.Clock.After(sinkIn):
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.pressed.IsZero() && w.Clock.Since(w.pressed) <= justNow
+}

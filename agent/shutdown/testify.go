@@ -1,0 +1,102 @@
+package shutdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+const (
+	// defaultDelay is logind's own default, for one that does not say how long it waits.
+	defaultDelay = 5 * time.Second
+	// margin is how long before the end of logind's patience we stop.
+	margin = 500 * time.Millisecond
+	// attemptTimeout bounds one attempt to write, so that there is time for another.
+	attemptTimeout = 1500 * time.Millisecond
+	// pause is between two attempts.
+	pause = 100 * time.Millisecond
+	// forgetPause is between two attempts to take evidence off, which nobody waits for.
+	forgetPause = 10 * time.Second
+)
+
+// testify writes the evidence onto the Node, and tries again for as long as logind waits.
+func (w *Watcher) testify(ctx context.Context, bus Bus, began time.Time, e reason.Evidence) error {
+	patience, err := bus.MaxDelay(ctx)
+	if err != nil {
+		patience = defaultDelay
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience-margin-w.Clock.Since(began))
+	defer cancel()
+	return w.insist(ctx, pause, func(ctx context.Context, node *corev1.Node) error {
+		// What an earlier one in this boot has left must not be taken for this one.
+		known, err := reason.EvidenceOn(node)
+		if err == nil && slices.ContainsFunc(known, w.isOurs) {
+			if err := w.Terminator.Forget(ctx, node, w.isOurs); err != nil {
+				return err
+			}
+			if node, err = w.node(ctx); err != nil {
+				return err
+			}
+		}
+		return w.Terminator.Testify(ctx, node, e)
+	})
+}
+
+// forget takes off, in the background, what was written of a shutdown of this boot that did not take place. What was written in another
+// boot stays for a while: pods that ended then may still be asked about; the manager takes it off.
+func (w *Watcher) forget(ctx context.Context) {
+	w.unforget()
+	ctx, w.unforget = context.WithCancel(ctx)
+	go func() {
+		err := w.insist(ctx, forgetPause, func(ctx context.Context, node *corev1.Node) error {
+			return w.Terminator.Forget(ctx, node, w.isOurs)
+		})
+		if err != nil && ctx.Err() == nil {
+			w.Log.Error(err, "evidence not taken off")
+		}
+	}()
+}
+
+func (w *Watcher) isOurs(e reason.Evidence) bool { return e.OfShutdown() && e.BootID == w.BootID }
+
+// insist does something with the Node as it is, again and again until it succeeds, or until the context ends. A Node that is gone needs
+// nothing.
+func (w *Watcher) insist(ctx context.Context, pause time.Duration, do func(context.Context, *corev1.Node) error) error {
+	for {
+		err := w.attempt(ctx, do)
+		if err == nil || errors.Is(err, termination.ErrGone) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-w.Clock.After(pause):
+		}
+	}
+}
+
+func (w *Watcher) attempt(ctx context.Context, do func(context.Context, *corev1.Node) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	node, err := w.node(ctx)
+	if err != nil {
+		return err
+	}
+	return do(ctx, node)
+}
+
+func (w *Watcher) node(ctx context.Context) (*corev1.Node, error) {
+	node := &corev1.Node{}
+	if err := w.Live.Get(ctx, types.NamespacedName{Name: w.Node}, node); err != nil {
+		return nil, fmt.Errorf("get node %s: %w", w.Node, err)
+	}
+	return node, nil
+}

@@ -56,6 +56,7 @@ would refuse to take it over. */}}
 {{- $_ := set $c.agent.lastBoot "systemdPstore" "/host/var/lib/systemd/pstore" }}
 {{- $_ := set $c.agent.lastBoot "kdump" "/host/var/crash" }}
 {{- end }}
+{{- if $c.agent.shutdown.enabled }}{{ $_ := set $c.agent.shutdown "systemBus" "/host/run/dbus/system_bus_socket" }}{{ end }}
 {{- $_ := set $c.agent "metricsAddress" (printf ":%d" (int .Values.ports.agent)) }}
 {{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
 {{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}

@@ -81,15 +81,20 @@ func agentInside(t *testing.T, dir string) {
 
 // alsoAt adds another address.
 func (n network) alsoAt(a netip.Addr) error {
-	device, err := netlink.LinkByName(n.device)
+	return readdress(n.device, netip.PrefixFrom(a, n.guest.Bits()), netlink.AddrAdd)
+}
+
+// readdress adds an address to a device, or takes it away.
+func readdress(name string, to netip.Prefix, change func(netlink.Link, *netlink.Addr) error) error {
+	device, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
-	address, err := netlink.ParseAddr(netip.PrefixFrom(a, n.guest.Bits()).String())
+	address, err := netlink.ParseAddr(to.String())
 	if err != nil {
 		return err
 	}
-	return netlink.AddrAdd(device, address)
+	return change(device, address)
 }
 
 // A subject is a machine whose kernel is to speak, and a socket that hears it.

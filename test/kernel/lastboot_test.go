@@ -4,12 +4,9 @@ package kernel
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -99,7 +95,7 @@ func lastBootInside(t *testing.T, dir string) {
 	}
 	pods := l.fill(t, lateNode)
 	first := l.booted(t)
-	if report := l.report(t); report.LastBoot != nil {
+	if report := l.report(t, lateNode); report.LastBoot != nil {
 		t.Errorf("of the boot before the first, %+v is claimed", report.LastBoot)
 	}
 	l.rebootAfterFakes(t, first)
@@ -171,45 +167,6 @@ func (l *late) powerOn(t *testing.T, p prepared, disk string) {
 	})
 }
 
-// forward lets the machine reach the API server, and returns the address at which it does.
-func (l *late) forward(t *testing.T, at string) string {
-	t.Helper()
-	server, err := url.Parse(l.RESTConfig().Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go relay(conn, server.Host)
-		}
-	}()
-	return listener.Addr().String()
-}
-
-// relay ends when either side does.
-func relay(from net.Conn, address string) {
-	defer from.Close()
-	to, err := net.Dial("tcp", address)
-	if err != nil {
-		return
-	}
-	defer to.Close()
-	go func() {
-		_, _ = io.Copy(to, from)
-		_ = to.Close()
-	}()
-	_, _ = io.Copy(from, to)
-}
-
 // booted waits for a boot, has its agent begin, and returns its ID, which the Node then has, too.
 func (l *late) booted(t *testing.T) (bootID string) {
 	t.Helper()
@@ -230,55 +187,13 @@ func (l *late) booted(t *testing.T) (bootID string) {
 	if _, err := l.client.CoreV1().Nodes().Patch(t.Context(), lateNode, types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"put /kubeconfig " + l.kubeconfig(t), "follow --node " + lateNode + " --kubeconfig /kubeconfig --config /late.yaml"} {
+	for _, command := range []string{"put /kubeconfig " + l.kubeconfig(t, lateNode, l.proxy), "follow --node " + lateNode + " --kubeconfig /kubeconfig --config /late.yaml"} {
 		if err := l.Do(command); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.eventually(t, "the agent of this boot reports", func(context.Context) (bool, error) { return l.report(t).BootID == bootID, nil })
+	l.eventually(t, "the agent of this boot reports", func(context.Context) (bool, error) { return l.report(t, lateNode).BootID == bootID, nil })
 	return bootID
-}
-
-// kubeconfig is one line that an agent reads, with a token that is bound to its Node.
-func (l *late) kubeconfig(t *testing.T) string {
-	t.Helper()
-	node := l.nodeNow(t)
-	token, err := l.client.CoreV1().ServiceAccounts("epitaph-system").CreateToken(t.Context(), "epitaph-agent", &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Node", APIVersion: "v1", Name: lateNode, UID: node.UID}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Config", "current-context": "c",
-		"clusters": []any{map[string]any{"name": "c", "cluster": map[string]any{
-			"server": "https://" + l.proxy, "tls-server-name": "localhost", "certificate-authority-data": l.RESTConfig().CAData,
-		}}},
-		"users":    []any{map[string]any{"name": "c", "user": map[string]any{"token": token.Status.Token}}},
-		"contexts": []any{map[string]any{"name": "c", "context": map[string]any{"cluster": "c", "user": "c"}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-func (l *late) nodeNow(t *testing.T) *corev1.Node {
-	t.Helper()
-	node, err := l.client.CoreV1().Nodes().Get(t.Context(), lateNode, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return node
-}
-
-func (l *late) report(t *testing.T) termination.Report {
-	t.Helper()
-	r, _, err := termination.ReportOf(l.nodeNow(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // rebootAfterFakes has user space say what a panic says, lets the kernel dump its log for an oops that it survives, and reboots.
@@ -306,11 +221,11 @@ func (l *late) claimsNothing(t *testing.T, bootID string) {
 	if console := l.Console(); !strings.Contains(console, "Oops#1 Part1") || !strings.Contains(console, "Kernel panic - not syncing: fake") {
 		t.Error("the kernel has kept no dump of an oops with the words of user space: nothing is proven")
 	}
-	last := l.report(t).LastBoot
+	last := l.report(t, lateNode).LastBoot
 	if last == nil || last.BootID != bootID || last.Ended != "orderly" || last.Panic != "" {
 		t.Errorf("the agent says of a boot that ended in good order: %+v", last)
 	}
-	if value := l.nodeNow(t).Annotations[reason.EvidenceKey]; value != "" {
+	if value := l.nodeNow(t, lateNode).Annotations[reason.EvidenceKey]; value != "" {
 		t.Errorf("evidence of something that did not happen: %s", value)
 	}
 	if records := l.recordsOfNode(t); len(records) > 0 {
@@ -323,7 +238,7 @@ func (l *late) panicUnheard(t *testing.T, pods []string, bootID string) {
 	t.Helper()
 	if l.speaksLate {
 		l.eventually(t, "the agent has warned", func(context.Context) (bool, error) {
-			return slices.ContainsFunc(l.report(t).Troubles, func(x termination.Trouble) bool { return x.Code == "PanicUnsent" }), nil
+			return slices.ContainsFunc(l.report(t, lateNode).Troubles, func(x termination.Trouble) bool { return x.Code == "PanicUnsent" }), nil
 		})
 	}
 	if err := l.Order("sysrq"); err != nil {
@@ -384,7 +299,7 @@ func (l *late) explains(t *testing.T, pods []string, bootID string) {
 		return err == nil && p.Annotations[reason.DefaultKeys().Pod.Reason] == pod, err
 	})
 	l.untouched(t, lateNode, pods[2:])
-	if last := l.report(t).LastBoot; last == nil || last.BootID != bootID || last.Ended != "panic" || last.Panic != line || last.Source != "pstore" {
+	if last := l.report(t, lateNode).LastBoot; last == nil || last.BootID != bootID || last.Ended != "panic" || last.Panic != line || last.Source != "pstore" {
 		t.Errorf("the agent says of the boot: %+v", last)
 	}
 }

@@ -24,6 +24,10 @@ func main() {
 	if filepath.Base(os.Args[0]) == "modprobe" {
 		modprobe(os.Args[len(os.Args)-1])
 	}
+	if os.Getpid() != 1 {
+		fmt.Println("guest:", serve())
+		os.Exit(1)
+	}
 	fmt.Println("guest:", run())
 	// Not to return, and not to block for ever either, which Go's runtime ends: the end of init is a panic that nobody has
 	// asked for.
@@ -43,6 +47,9 @@ func run() error {
 	if err := bringUp(); err != nil {
 		return err
 	}
+	if os.Getenv("guest_system") != "" {
+		return startSystem()
+	}
 	if err := remember(); err != nil {
 		return err
 	}
@@ -52,10 +59,19 @@ func run() error {
 			return err
 		}
 	}
-	// As the kubelet does on every node (pkg/kubelet/cm/container_manager_linux.go); guest_panic is what it sets to 10.
-	if err := errors.Join(set("/proc/sys/kernel/panic", os.Getenv("guest_panic")), set("/proc/sys/kernel/panic_on_oops", "1")); err != nil {
+	if err := setPanic(os.Getenv("guest_panic")); err != nil {
 		return err
 	}
+	return answer()
+}
+
+// setPanic does as the kubelet on every node (pkg/kubelet/cm/container_manager_linux.go), which has a panic end after 10 seconds.
+func setPanic(seconds string) error {
+	return errors.Join(set("/proc/sys/kernel/panic", seconds), set("/proc/sys/kernel/panic_on_oops", "1"))
+}
+
+// answer answers where a kubelet does, and obeys.
+func answer() error {
 	if err := answerTLS(); err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ func command(line string) error {
 		return forge(text)
 	case "agent":
 		return runAgent(strings.Fields(text))
+	case "run":
+		return runProgram(strings.Fields(text))
 	case "follow":
 		return startAgent(strings.Fields(text))
 	case "show":

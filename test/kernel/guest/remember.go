@@ -21,11 +21,10 @@ const memory = "/var/lib/epitaph"
 // remember has the kernel keep its end in memory that outlives a reset, and the machine a disk, if the test wants them: their modules
 // are there then, and the parameters of the one with commas between.
 func remember() error {
-	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	bootID, err := sayBoot()
 	if err != nil {
 		return err
 	}
-	fmt.Println("guest: boot", strings.TrimSpace(string(bootID)))
 	if os.Getenv("guest_ramoops") == "" {
 		return nil
 	}
@@ -37,6 +36,14 @@ func remember() error {
 	}
 	// As the unit of docs/agent.md does.
 	return os.WriteFile(filepath.Join(memory, "begun"), bootID, 0o644)
+}
+
+// sayBoot says on the console which boot this is.
+func sayBoot() (bootID []byte, err error) {
+	if bootID, err = os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		fmt.Println("guest: boot", strings.TrimSpace(string(bootID)))
+	}
+	return bootID, err
 }
 
 // reboot goes down in good order, which is noted.

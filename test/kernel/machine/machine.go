@@ -46,8 +46,14 @@ type Options struct {
 	Address netip.Addr
 	// Memory is its size; by default 256M.
 	Memory string
-	// Disk is a file that the machine has as one, if any.
-	Disk string
+	// Disk is a file that the machine has as one, if any. With Discard, what the machine writes to it ends with the machine.
+	Disk    string
+	Discard bool
+	// Terminals are sockets that QEMU makes: of the serial lines ttyS1, ttyS2 …, after the console.
+	Terminals []string
+	// Monitor is a socket that QEMU makes, if one is named: it takes the commands of QEMU's monitor (man 7 qemu-qmp-ref, and
+	// docs/system/monitor.rst of QEMU).
+	Monitor string
 	// Reboots lets a reset begin another boot, instead of ending the machine. Its memory stays as it was.
 	Reboots bool
 }
@@ -107,7 +113,17 @@ func (o Options) arguments() []string {
 		all = append(all, "-no-reboot")
 	}
 	if o.Disk != "" {
-		all = append(all, "-drive", "if=none,id=disk,format=raw,file="+o.Disk, "-device", "virtio-blk-pci,drive=disk")
+		drive := "if=none,id=disk,format=raw,file=" + o.Disk
+		if o.Discard {
+			drive += ",snapshot=on"
+		}
+		all = append(all, "-drive", drive, "-device", "virtio-blk-pci,drive=disk")
+	}
+	for _, socket := range o.Terminals {
+		all = append(all, "-serial", "unix:"+socket+",server=on,wait=off")
+	}
+	if o.Monitor != "" {
+		all = append(all, "-monitor", "unix:"+o.Monitor+",server=on,wait=off")
 	}
 	return all
 }

@@ -1,0 +1,131 @@
+package debian
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// systemPackages are what a system needs for systemd to start it, for people to log in, and to become root by sudo.
+const systemPackages = "systemd,systemd-sysv,dbus,libpam-systemd,sudo,udev,login"
+
+// systemSetup is what a system gets beyond its packages: Alice, who may become root. The rest is left out for a quicker boot.
+const systemSetup = `set -e
+useradd --create-home --shell /bin/bash --uid 1000 alice
+echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice
+echo guest > /etc/hostname
+echo '127.0.0.1 localhost guest' > /etc/hosts
+: > /etc/fstab
+for tty in 1 2; do
+  for user in alice root; do
+    [ $user.$tty = alice.1 ] || [ $user.$tty = root.2 ] || continue
+    dir=/etc/systemd/system/serial-getty@ttyS$tty.service.d
+    mkdir -p $dir
+    printf '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin %s --noclear --keep-baud 115200 %%I dumb\n' $user > $dir/user.conf
+    ln -s /lib/systemd/system/serial-getty@.service /etc/systemd/system/getty.target.wants/serial-getty@ttyS$tty.service
+  done
+done
+systemctl mask getty@tty1.service serial-getty@ttyS0.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+  e2scrub_reap.service systemd-pstore.service fstrim.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+  e2scrub_all.timer systemd-random-seed.service systemd-hwdb-update.service
+rm -rf /usr/share/doc /usr/share/man /usr/share/locale /var/cache/apt /var/lib/apt/lists
+`
+
+// systemSize is the size of its disk, most of which is a hole in the file.
+const systemSize = 512 << 20
+
+// FetchSystem makes a disk with a small system of the distribution, by debootstrap, in the folder, unless it is there.
+func FetchSystem(ctx context.Context, out io.Writer, cache string) (disk string, err error) {
+	suite, err := codename()
+	if err != nil {
+		return "", err
+	}
+	recipe := sha256.Sum256([]byte(systemPackages + systemSetup))
+	disk = filepath.Join(cache, fmt.Sprintf("system-%s-%x", suite, recipe[:8]))
+	if _, err := os.Stat(disk); err == nil {
+		return disk, nil
+	}
+	if err := installDebootstrap(ctx, out); err != nil {
+		return "", err
+	}
+	mirror, err := mirrorOf(ctx, suite)
+	if err != nil {
+		if err := refresh(ctx, out); err != nil {
+			return "", err
+		}
+		if mirror, err = mirrorOf(ctx, suite); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("make the cache directory: %w", err)
+	}
+	unfinished, err := os.MkdirTemp(cache, ".system-")
+	if err != nil {
+		return "", fmt.Errorf("make the system's folder: %w", err)
+	}
+	defer os.RemoveAll(unfinished)
+	fmt.Fprintln(out, "making a system of", suite)
+	root, image := filepath.Join(unfinished, "root"), filepath.Join(unfinished, "disk")
+	for _, command := range [][]string{
+		{"debootstrap", "--variant=minbase", "--include=" + systemPackages, suite, root, mirror},
+		{"chroot", root, "/bin/sh", "-c", systemSetup},
+		{"truncate", "--size", fmt.Sprint(systemSize), image},
+		{"mkfs.ext4", "-q", "-F", "-d", root, image},
+	} {
+		if _, err := run(ctx, "", command[0], command[1:]...); err != nil {
+			return "", err
+		}
+	}
+	// Another run may have been faster.
+	if err := os.Rename(image, disk); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("put the system in its place: %w", err)
+	}
+	return disk, nil
+}
+
+func installDebootstrap(ctx context.Context, out io.Writer) error {
+	if _, err := exec.LookPath("debootstrap"); err == nil {
+		return nil
+	}
+	fmt.Fprintln(out, "installing debootstrap")
+	if err := refresh(ctx, out); err != nil {
+		return err
+	}
+	_, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends", "debootstrap")
+	return err
+}
+
+// codename is the distribution's (man 5 os-release).
+func codename() (string, error) {
+	content, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", fmt.Errorf("find out which distribution this is: %w", err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok {
+			return strings.Trim(name, `"`), nil
+		}
+	}
+	return "", errors.New("find out which distribution this is: /etc/os-release names no VERSION_CODENAME")
+}
+
+// mirrorOf is where this machine gets the distribution from.
+func mirrorOf(ctx context.Context, suite string) (string, error) {
+	sites, err := run(ctx, "", "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Codename: "+suite)
+	if err != nil {
+		return "", err
+	}
+	mirror, _, _ := strings.Cut(sites, "\n")
+	if mirror == "" {
+		return "", fmt.Errorf("find a mirror: apt has no list of packages of %s", suite)
+	}
+	return mirror, nil
+}

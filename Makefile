@@ -86,9 +86,15 @@ image: ## build the container image without a Docker engine: dist/epitaph.oci.ta
 	@$(GO) build -C image -o ../.cache/bin/image .
 	@$(call timed,image,.cache/bin/image --out dist --version $(VERSION))
 
+# krew takes semantic versions only, so this asks for one.
+.PHONY: plugin
+plugin: ## pack the kubectl plugin for krew, and its manifest: make plugin VERSION=v1.2.3
+	@$(GO) build -C image -o ../.cache/bin/plugin ./plugin
+	@$(call timed,plugin,.cache/bin/plugin --out dist --version $(VERSION))
+
 .PHONY: test-image
-test-image: ## the image is the same wherever it is built, and its program runs
-	@$(call timed,image test,$(GO) test -C image -count=1 -timeout=30m .)
+test-image: controlplane ## image and plugin are the same wherever they are built; krew installs the plugin
+	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate
 generate: ## write deep copies and CRDs anew
@@ -119,7 +125,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/charttools test/lint test/codegen image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/charttools test/lint test/codegen test/krew image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

@@ -1,4 +1,5 @@
-// The container image, built without a Docker engine. A module of its own: what writes images is nothing the product runs.
+// What is released: the container image, built without a Docker engine, and the kubectl plugin for krew. A module of its own: what
+// writes them is nothing the product runs.
 module github.com/epitaph-k8s/epitaph/image
 
 go 1.26.0

@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/epitaph-k8s/epitaph/image/gobuild"
 )
 
 const (
@@ -24,6 +26,12 @@ const (
 	sbomPath    = "usr/share/sbom/epitaph.spdx.json"
 	megabyte    = 1e6
 )
+
+// A recipe is everything that decides what the image is, but for the Go toolchain.
+type recipe struct {
+	checkout, version string
+	platforms         []v1.Platform
+}
 
 // A part is the image for one platform.
 type part struct {
@@ -56,7 +64,9 @@ func (r recipe) make(ctx context.Context) (made, error) {
 }
 
 func (r recipe) part(ctx context.Context, platform v1.Platform) (part, error) {
-	program, err := r.compile(ctx, platform)
+	program, err := gobuild.Program{
+		Checkout: r.checkout, Package: "./cmd/epitaph", Version: r.version, OS: platform.OS, Arch: platform.Architecture,
+	}.Compile(ctx)
 	if err != nil {
 		return part{}, err
 	}

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,9 @@ const insideVariable = "EPITAPH_TEST_KERNEL"
 
 // TestKernel prepares what needs the network, and runs itself again where there is none but its own.
 func TestKernel(t *testing.T) { withKernel(t, fetched.prepare, inside) }
+
+// errNotHere says that what a test needs cannot be got on this machine.
+var errNotHere = errors.New("not to be had here")
 
 // withKernel has a test prepare what needs the network, and runs the rest of it in a network namespace of its own.
 func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, string) error, inside func(t *testing.T, dir string)) {
@@ -41,7 +45,11 @@ func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, 
 	case err != nil:
 		skip(t, err.Error())
 	}
-	if err := prepare(f, t.Context(), os.Stdout, dir); err != nil {
+	err = prepare(f, t.Context(), os.Stdout, dir)
+	switch {
+	case errors.Is(err, errNotHere):
+		skip(t, err.Error())
+	case err != nil:
 		t.Fatal(err)
 	}
 	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=20m"))

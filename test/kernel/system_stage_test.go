@@ -59,7 +59,7 @@ func (f fetched) prepareSystem(ctx context.Context, out io.Writer, dir string) e
 	}
 	disk, err := debian.FetchSystem(ctx, out, cache)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotHere, err)
 	}
 	if err := os.Symlink(disk, filepath.Join(dir, "system")); err != nil {
 		return err

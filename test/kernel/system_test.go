@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,14 @@ type end struct {
 	last string
 	// ran is what the Node and its pods say, and who they name.
 	ran, who string
+}
+
+// is tells whether the evidence is of that end.
+func (e end) is(found reason.Evidence) bool {
+	if e.button {
+		return found.What == reason.EvidencePowerButton
+	}
+	return found.Who+" ran "+found.Detail == e.ran
 }
 
 var ends = map[string]end{
@@ -106,7 +115,8 @@ func (s *system) switchOff(t *testing.T, e end) {
 		s.terminals[e.by].types(t, e.command)
 	}
 	s.eventually(t, "the evidence stands on the Node", func(context.Context) (bool, error) {
-		return s.nodeNow(t, s.name).Annotations[reason.EvidenceKey] != "", nil
+		known, err := reason.EvidenceOn(s.nodeNow(t, s.name))
+		return slices.ContainsFunc(known, e.is), err
 	})
 	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(), s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
 	if strings.Contains(s.Console(), e.last) {
@@ -133,7 +143,7 @@ func (s *system) comesBack(t *testing.T) {
 	// In one line: sudo throws away what is typed meanwhile.
 	s.terminals[alice].types(t, "sudo shutdown -h +10 && sudo shutdown -c && expr 6000 + 66")
 	s.terminals[alice].sees(t, "6066")
-	s.switchOff(t, end{by: alice, command: "sudo reboot", last: "reboot: Restarting system"})
+	s.switchOff(t, end{by: alice, command: "sudo reboot", last: "reboot: Restarting system", ran: "alice ran sudo reboot"})
 	s.booted(t)
 	s.vanishes(t)
 	const by = "system:serviceaccount:kube-system:node-controller"

@@ -3,14 +3,12 @@ package webhook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,22 +45,15 @@ func (*Namer) NeedLeaderElection() bool { return true }
 func (n *Namer) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](nameFirst, nameLast))
 	defer queue.ShutDown()
-	informer, err := n.cache.GetInformer(ctx, &corev1.Pod{})
-	if err != nil {
-		return fmt.Errorf("watch the pods: %w", err)
-	}
-	look := func(object any) {
-		if pod, ok := object.(*corev1.Pod); ok && n.nameless(pod) {
-			queue.AddAfter(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, nameFirst)
+	stop, err := follow(ctx, n.cache, &corev1.Pod{}, func(pod *corev1.Pod) {
+		if n.nameless(pod) {
+			queue.AddAfter(client.ObjectKeyFromObject(pod), nameFirst)
 		}
-	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: look, UpdateFunc: func(_, object any) { look(object) },
 	})
 	if err != nil {
-		return fmt.Errorf("watch the pods: %w", err)
+		return err
 	}
-	defer func() { _ = informer.RemoveEventHandler(registration) }()
+	defer stop()
 	for range keepers {
 		go n.work(ctx, queue)
 	}

@@ -11,10 +11,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
@@ -67,22 +67,15 @@ func (*Keeper) NeedLeaderElection() bool { return false }
 func (k *Keeper) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
 	defer queue.ShutDown()
-	informer, err := k.cache.GetInformer(ctx, &corev1.Pod{})
-	if err != nil {
-		return fmt.Errorf("watch the pods: %w", err)
-	}
-	look := func(object any) {
-		if pod, ok := object.(*corev1.Pod); ok && k.owed(pod) {
-			queue.Add(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
+	stop, err := follow(ctx, k.cache, &corev1.Pod{}, func(pod *corev1.Pod) {
+		if k.owed(pod) {
+			queue.Add(client.ObjectKeyFromObject(pod))
 		}
-	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: look, UpdateFunc: func(_, object any) { look(object) },
 	})
 	if err != nil {
-		return fmt.Errorf("watch the pods: %w", err)
+		return err
 	}
-	defer func() { _ = informer.RemoveEventHandler(registration) }()
+	defer stop()
 	for range keepers {
 		go k.work(ctx, queue)
 	}

@@ -3,14 +3,12 @@ package webhook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -62,25 +60,16 @@ func (s *Sweeper) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[leftover](),
 		workqueue.TypedRateLimitingQueueConfig[leftover]{Clock: s.Clock})
 	defer queue.ShutDown()
-	for subject, object := range map[reason.Subject]client.Object{reason.Pod: &corev1.Pod{}, reason.Node: &corev1.Node{}} {
-		informer, err := s.Cache.GetInformer(ctx, object)
-		if err != nil {
-			return fmt.Errorf("watch the %ss: %w", subject, err)
-		}
-		look := func(object any) {
-			if o, ok := object.(client.Object); ok {
-				if wait, ok := s.due(o); ok {
-					queue.AddAfter(leftover{subject, client.ObjectKeyFromObject(o)}, wait)
-				}
+	for subject, kind := range map[reason.Subject]client.Object{reason.Pod: &corev1.Pod{}, reason.Node: &corev1.Node{}} {
+		stop, err := follow(ctx, s.Cache, kind, func(o client.Object) {
+			if wait, ok := s.due(o); ok {
+				queue.AddAfter(leftover{subject, client.ObjectKeyFromObject(o)}, wait)
 			}
-		}
-		registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc: look, UpdateFunc: func(_, object any) { look(object) },
 		})
 		if err != nil {
-			return fmt.Errorf("watch the %ss: %w", subject, err)
+			return err
 		}
-		defer func() { _ = informer.RemoveEventHandler(registration) }()
+		defer stop()
 	}
 	go s.work(ctx, queue)
 	<-ctx.Done()

@@ -61,7 +61,7 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	ctrl.SetLogger(newLogger(stderr, *verbosity))
-	boundGarbage()
+	boundMemory()
 	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
 	mgr, err := newManager(restConfig, c, serving)
 	if err != nil {

@@ -80,6 +80,7 @@ type Agent struct {
 	last    string
 	// lastEnd is how the boot before this one ended, nil where that is not known.
 	lastEnd *lastboot.End
+	pulse   pulse
 }
 
 // New returns an agent that has done nothing yet.
@@ -88,7 +89,10 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{Options: o, metrics: m, written: map[string]written{}}, nil
+	return &Agent{
+		Options: o, metrics: m, written: map[string]written{},
+		pulse: pulse{clock: o.Clock, period: o.Config.Period.Duration, began: o.Clock.Now()},
+	}, nil
 }
 
 const (

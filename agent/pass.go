@@ -48,6 +48,7 @@ func (a *Agent) Pass(ctx context.Context) Result {
 	r.blame(a.tellEnd(ctx))
 	a.metrics.observe(r)
 	a.tell(r)
+	a.pulse.beat()
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -161,7 +163,7 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 	work, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	if address := o.Config.MetricsAddress; address != "" {
-		server, err := metricsserver.NewServer(metricsserver.Options{BindAddress: address}, nil, nil)
+		server, err := metricsserver.NewServer(metricsserver.Options{BindAddress: address, ExtraHandlers: probed(a)}, nil, nil)
 		if err != nil {
 			return fmt.Errorf("serve metrics: %w", err)
 		}
@@ -182,4 +184,12 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 	}
 	work.Go(func() error { return a.Run(ctx, changed) })
 	return work.Wait()
+}
+
+// probed are the paths that a kubelet asks, beside the metrics.
+func probed(a *agent.Agent) map[string]http.Handler {
+	return map[string]http.Handler{
+		"/healthz": healthz.CheckHandler{Checker: func(*http.Request) error { return a.Alive() }},
+		"/readyz":  healthz.CheckHandler{Checker: func(*http.Request) error { return a.Ready() }},
+	}
 }

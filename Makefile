@@ -35,7 +35,7 @@ test-controlplane: controlplane ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart
-test-chart: controlplane charttools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
+test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
 	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)
 
 # -v shows why it was skipped, and what it measured.
@@ -109,6 +109,10 @@ controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once
 charttools: $(SANDBOX) ## build Helm and cert-manager (once; cached)
 	@$(SANDBOX) build charttools
 
+.PHONY: promtools
+promtools: $(SANDBOX) ## build Prometheus' promtool (once; cached)
+	@$(SANDBOX) build promtools
+
 .PHONY: fmt
 fmt: ## format the sources
 	@gofmt -w $$(git ls-files '*.go')
@@ -126,7 +130,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/charttools test/lint test/codegen test/krew image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/charttools test/promtools test/lint test/codegen test/krew image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

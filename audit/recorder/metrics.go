@@ -63,8 +63,12 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the recorder's metrics: %w", err)
 	}
-	for _, outcome := range []string{gapBridged, gapLost} {
-		m.gaps.WithLabelValues(outcome) // an alert on an increase needs the zero before it
+	// An alert on an increase needs the zero before it.
+	for _, gap := range []string{gapBridged, gapLost} {
+		m.gaps.WithLabelValues(gap)
+	}
+	for _, became := range []outcome{written, repeated, namespaceGone, refused} {
+		m.obituaries.WithLabelValues(string(became))
 	}
 	return m, nil
 }

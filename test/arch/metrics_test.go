@@ -52,3 +52,47 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// row is a metric of docs/metrics.md: its name, its type and its labels.
+var row = regexp.MustCompile("(?m)^\\| `(epitaph_[a-z_]+)` \\| (\\w+) \\|([^|]*)\\|")
+
+// The alerts, what tests them, and the dashboard ask for nothing that is not there.
+func TestMetricsOfTheChartExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string][]string{}
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		name, all := m[1], regexp.MustCompile("[a-z]+").FindAllString(m[3], -1)
+		labels[name] = all
+		if m[2] == "histogram" {
+			delete(labels, name)
+			labels[name+"_bucket"], labels[name+"_count"], labels[name+"_sum"] = append(all, "le"), all, all
+		}
+	}
+	used := 0
+	for _, file := range []string{"charts/epitaph/files/alerts.yaml", "charts/epitaph/files/dashboard.json", "test/chart/testdata/alerts.yaml"} {
+		content, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(epitaph_[a-z_]+)(\{[^}]*\})?`).FindAllStringSubmatch(string(content), -1) {
+			known, ok := labels[m[1]]
+			if !ok {
+				t.Errorf("%s: no metric has the name %s", file, m[1])
+			}
+			for _, label := range regexp.MustCompile(`([a-z]+)\\?(=~|=)`).FindAllStringSubmatch(m[2], -1) {
+				// Prometheus adds these when it reads the metrics.
+				if !slices.Contains(append([]string{"pod", "instance", "node"}, known...), label[1]) {
+					t.Errorf("%s: %s has no label %s", file, m[1], label[1])
+				}
+			}
+			used++
+		}
+	}
+	if used == 0 {
+		t.Error("nothing uses any metric")
+	}
+}

@@ -60,6 +60,7 @@ func TestKeyHoldsEverythingThatIsBuilt(t *testing.T) {
 		"a new file": func(t *testing.T, c string, _ *Group, _ *string) { write(t, c+"/nested/hello/b.go", "package main\n") },
 		"Go":         func(_ *testing.T, _ string, _ *Group, v *string) { *v = "go1.27" },
 		"ldflags":    func(_ *testing.T, _ string, g *Group, _ *string) { g.LDFlags = "" },
+		"tags":       func(_ *testing.T, _ string, g *Group, _ *string) { g.Tags = "small" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,8 @@ type Group struct {
 	Sources []string
 	// LDFlags go to the linker.
 	LDFlags string
+	// Tags are build tags that leave out what is not needed; they are mostly none.
+	Tags string
 }
 
 // stripped leaves out symbol table and DWARF: 40 % of the size of programs that nobody debugs here.
@@ -60,6 +62,15 @@ var ChartTools = Group{
 	LDFlags:  stripped + " -X helm.sh/helm/v4/internal/version.version=v4.3.1",
 }
 
+// PromTools test the chart's alerts: Prometheus' own promtool, without the clouds in which Prometheus would look for targets.
+var PromTools = Group{
+	Name:     "promtools",
+	Dir:      "test/promtools",
+	Programs: map[string]string{"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+	LDFlags:  stripped,
+	Tags:     "remove_all_sd",
+}
+
 // Lint is the linter; only the checks ask for it.
 var Lint = Group{
 	Name:     "lint",
@@ -69,7 +80,7 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, ChartTools, Lint}
+var Groups = []Group{ControlPlane, Tools, ChartTools, PromTools, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last element of its path that is
 // not a major version.

@@ -18,6 +18,9 @@ const keyLength = 16
 func key(checkout string, group Group, goVersion string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%s\n", goVersion, group.LDFlags)
+	if group.Tags != "" {
+		fmt.Fprintf(sum, "%s\n", group.Tags)
+	}
 	files, err := keyFiles(filepath.Join(checkout, group.Dir), group.Sources)
 	if err != nil {
 		return "", err

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
 // insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
@@ -63,6 +64,9 @@ func prepare(ctx context.Context, dir string) error {
 	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools, binaries.ChartTools); err != nil {
 		return err
 	}
+	if _, err := sandbox.MonitoringDefinitions(ctx); err != nil {
+		return err
+	}
 	return binaries.Product(ctx, os.Stdout, "epitaph", filepath.Join(dir, "epitaph"))
 }
 
@@ -76,6 +80,7 @@ func inside(t *testing.T, dir string) {
 		{"lint", lint},
 		{"the API server accepts what is rendered", rendered},
 		{"install", install},
+		{"critical pods need a quota", criticalPods},
 		{"the certificate is issued and trusted", trusted},
 		{"deletes go through the Service", deletes},
 		{"upgrade to Fail", upgradeToFail},

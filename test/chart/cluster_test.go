@@ -56,7 +56,7 @@ func startCluster(t *testing.T, dir string) *cluster {
 	checkout, err := binaries.Checkout()
 	must(t, err)
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
-		Out: os.Stdout, Nodes: []sandbox.NodeSpec{{Name: workNode}}, LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+		Out: os.Stdout, Nodes: []sandbox.NodeSpec{{Name: workNode}}, LeaveOutChart: true, LimitCriticalPods: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	must(t, err)
 	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir}
@@ -73,6 +73,7 @@ func startCluster(t *testing.T, dir string) *cluster {
 	c.witness, err = witness.New(t.Context(), c.client)
 	must(t, err)
 	must(t, s.StartCertManager(t.Context()))
+	must(t, s.InstallMonitoringDefinitions(t.Context()))
 	cordon := []byte(`{"spec":{"unschedulable":true}}`)
 	_, err = c.client.CoreV1().Nodes().Patch(t.Context(), workNode, types.MergePatchType, cordon, metav1.PatchOptions{})
 	must(t, err)
@@ -163,12 +164,5 @@ func eventually(t *testing.T, what string, is func(context.Context) (bool, error
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, is); err != nil {
 		t.Fatalf("%s: %v", what, err)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,9 +23,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
-
-// monitoring are the kinds of the Prometheus operator, which is not here.
-const monitoring = "monitoring.coreos.com"
 
 // valueSets are the flags for the default values, and for each combination in the chart's folder ci.
 func (c *cluster) valueSets(t *testing.T) map[string][]string {
@@ -60,15 +56,14 @@ func rendered(t *testing.T, c *cluster) {
 		t.Run(name, func(t *testing.T) {
 			objects := c.template(t, values...)
 			for _, o := range objects {
-				err := strict.Create(t.Context(), o.DeepCopy(), client.DryRunAll)
-				if meta.IsNoMatchError(err) && o.GroupVersionKind().Group == monitoring {
-					continue
-				}
-				if err != nil {
+				if err := strict.Create(t.Context(), o.DeepCopy(), client.DryRunAll); err != nil {
 					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
 				}
 			}
 			registered(t, objects)
+			policed(t, objects)
+			secured(t, c, objects)
+			labelled(t, objects)
 		})
 	}
 }

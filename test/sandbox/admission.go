@@ -32,6 +32,9 @@ func (s *Sandbox) writeAdmissionIdentity() error {
 		return fmt.Errorf("write the authority of the API server's identity: %w", err)
 	}
 	file := fmt.Appendf(nil, admissionConfiguration, s.path("kubeconfigs", "admission"))
+	if s.options.LimitCriticalPods {
+		file = append(file, limitedCriticalPods...)
+	}
 	if err := os.WriteFile(s.path("admission.yaml"), file, 0o644); err != nil {
 		return fmt.Errorf("write the configuration of admission: %w", err)
 	}
@@ -44,4 +47,15 @@ kind: AdmissionConfiguration
 plugins:
 - name: MutatingAdmissionWebhook
   configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: %q}
+`
+
+// limitedCriticalPods is what the documentation of quotas has under "Limit Priority Class consumption by default".
+const limitedCriticalPods = `- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources:
+    - resource: pods
+      matchScopes:
+      - {scopeName: PriorityClass, operator: In, values: [system-node-critical, system-cluster-critical]}
 `

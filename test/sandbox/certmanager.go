@@ -3,9 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,15 +41,6 @@ func (s *Sandbox) StartCertManager(ctx context.Context) error {
 
 // certManagerDefinitions is a folder of the module's; the definitions are those of the release that was built.
 func certManagerDefinitions(ctx context.Context) (string, error) {
-	checkout, err := binaries.Checkout()
-	if err != nil {
-		return "", err
-	}
-	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
-	list.Dir = filepath.Join(checkout, binaries.ChartTools.Dir)
-	dir, err := list.Output()
-	if err != nil {
-		return "", fmt.Errorf("find cert-manager's module: %w", err)
-	}
-	return filepath.Join(strings.TrimSpace(string(dir)), "deploy", "crds"), nil
+	dir, err := binaries.Module(ctx, binaries.ChartTools, "github.com/cert-manager/cert-manager")
+	return filepath.Join(dir, "deploy", "crds"), err
 }

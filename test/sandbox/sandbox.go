@@ -34,6 +34,8 @@ type Options struct {
 	BuiltInPodGC bool
 	// Epitaph is how Epitaph runs, or that it does not.
 	Epitaph EpitaphOptions
+	// LimitCriticalPods has the API server refuse pods of the system's priority classes wherever no quota allows them, as GKE's does.
+	LimitCriticalPods bool
 	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph cannot run without them.
 	LeaveOutChart bool
 }

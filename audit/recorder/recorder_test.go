@@ -133,3 +133,17 @@ func TestMoreIsWrittenAtATimeTheLaterItIs(t *testing.T) {
 		})
 	}
 }
+
+// An alert on an increase sees the first one only if there was a zero before it.
+func TestWhatIsCountedBeginsWithZero(t *testing.T) {
+	t.Parallel()
+	r := fresh(t)
+	for name, tc := range map[string]struct {
+		series prometheus.Collector
+		want   int
+	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 4}} {
+		if got := testutil.CollectAndCount(tc.series); got != tc.want {
+			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)
+		}
+	}
+}

@@ -47,9 +47,9 @@ func TestPanicThatIsFoundLate(t *testing.T) {
 	t.Parallel()
 	const upFor = time.Hour
 	ns, node := shared.namespace(t), shared.node(t)
-	shared.listenAt(t, agentNamespace, "10.9.1.1")
+	shared.listenAt(t, ourNamespace, "10.9.1.1")
 	m := &mute{node: node.Name, dir: t.TempDir(), kernels: netconsolefs.New(netconsolefs.Versions["6.14"]), began: time.Now().Add(-upFor)}
-	m.look(t, agentNamespace, node.BootID, upFor)
+	m.look(t, ourNamespace, node.BootID, upFor)
 	pods := map[string]*corev1.Pod{}
 	for _, name := range []string{"gone", "explained", "failed", "again"} {
 		pods[name] = shared.pod(t, ns, node.Name, name, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever })
@@ -76,7 +76,7 @@ func TestPanicThatIsFoundLate(t *testing.T) {
 	m.dumps = []crash.Dump{{
 		ID: "d1", Source: crash.Pstore, Line: "Fatal exception", At: panicked, After: panicked.Sub(m.began), Log: []string{"Kernel panic - not syncing: Fatal exception"},
 	}}
-	m.look(t, agentNamespace, "boot-after", time.Millisecond)
+	m.look(t, ourNamespace, "boot-after", time.Millisecond)
 
 	const sentence = "This pod died unexpectedly because the underlying node kernel panicked! (Fatal exception)"
 	record := shared.boot(t, node.Name, node.BootID)

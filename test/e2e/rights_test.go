@@ -3,20 +3,16 @@ package e2e
 import (
 	"context"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -24,9 +20,11 @@ import (
 type withdrawal struct {
 	// resource is one that the rule is about, and verb one that it grants; together they tell it from the others.
 	resource, verb string
+	// group is the resource's, where a test asks for it.
+	group string
 	// ours is set for a rule of the role for our own namespace.
 	ours bool
-	// breaks is what docs/install.md says.
+	// breaks is what the documentation says.
 	breaks string
 	// unready is set where Epitaph does not become ready without it.
 	unready bool
@@ -66,10 +64,10 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	}}})
 	c.Epitaph.Stop()
 	all := withdrawals()
-	wantEachRule(t, c, all)
+	wantEachRule(t, c, theManager, all)
 	for _, w := range all {
 		t.Run(w.verb+" "+w.resource, func(t *testing.T) {
-			putBack := c.withdraw(t, w)
+			putBack := c.withdraw(t, theManager, w)
 			defer putBack()
 			c.forget(t, w)
 			before := logged(t, c)
@@ -104,78 +102,6 @@ func logged(t *testing.T, c *cluster) string {
 		t.Fatal(err)
 	}
 	return log
-}
-
-func (w withdrawal) is(rule rbacv1.PolicyRule) bool {
-	return slices.Contains(rule.Resources, w.resource) && slices.Contains(rule.Verbs, w.verb)
-}
-
-// wantEachRule checks that no rule is left out here, and that docs/install.md tells of each.
-func wantEachRule(t *testing.T, c *cluster, all []withdrawal) {
-	t.Helper()
-	checkout, err := binaries.Checkout()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := os.ReadFile(filepath.Join(checkout, "docs", "install.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ours := range []bool{false, true} {
-		for _, rule := range c.rules(t, ours) {
-			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.ours == ours && w.is(rule) })
-			if n < 0 {
-				t.Errorf("no test takes the rule away that grants %q on %q", rule.Verbs, rule.Resources)
-			} else if !strings.Contains(string(doc), "| "+all[n].breaks+" |") {
-				t.Errorf("docs/install.md does not say of %q: %s", rule.Resources, all[n].breaks)
-			}
-		}
-	}
-}
-
-func (c *cluster) rules(t *testing.T, ours bool) []rbacv1.PolicyRule {
-	t.Helper()
-	if ours {
-		role, err := c.client.RbacV1().Roles("epitaph-system").Get(t.Context(), "epitaph-manager", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return role.Rules
-	}
-	role, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), "epitaph-manager", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return role.Rules
-}
-
-func (c *cluster) setRules(t *testing.T, ours bool, rules []rbacv1.PolicyRule) {
-	t.Helper()
-	var err error
-	if ours {
-		_, err = c.client.RbacV1().Roles("epitaph-system").Update(t.Context(), &rbacv1.Role{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "epitaph-system", Name: "epitaph-manager"}, Rules: rules,
-		}, metav1.UpdateOptions{})
-	} else {
-		_, err = c.client.RbacV1().ClusterRoles().Update(t.Context(), &rbacv1.ClusterRole{
-			ObjectMeta: metav1.ObjectMeta{Name: "epitaph-manager"}, Rules: rules,
-		}, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// withdraw takes the rule away until it is put back.
-func (c *cluster) withdraw(t *testing.T, w withdrawal) (putBack func()) {
-	t.Helper()
-	before := c.rules(t, w.ours)
-	after := slices.DeleteFunc(slices.Clone(before), w.is)
-	if len(after) != len(before)-1 {
-		t.Fatalf("%s on %s is granted by %d rules", w.verb, w.resource, len(before)-len(after))
-	}
-	c.setRules(t, w.ours, after)
-	return func() { c.setRules(t, w.ours, before) }
 }
 
 // forget makes the installation a new one, where recording has not begun.

@@ -19,12 +19,12 @@ import (
 )
 
 // rights is what Epitaph was allowed to do in all clusters of these tests.
-var rights = usedRights{used: map[string]bool{}}
+var rights usedRights
 
-// usedRights holds rights as the words of right.
+// usedRights holds for each account the rights that it has used, as the words of right.
 type usedRights struct {
 	mu   sync.Mutex
-	used map[string]bool
+	used map[account]map[string]bool
 }
 
 // right is one verb on one kind of object, as in "get pods" or "patch batch/jobs/status".
@@ -47,6 +47,7 @@ func (r *usedRights) collect(path string) error {
 	for lines.Buffer(nil, 4<<20); lines.Scan(); {
 		var e struct {
 			Verb        string
+			UserAgent   string
 			User        struct{ Username string }
 			ObjectRef   struct{ APIGroup, Resource, Subresource string }
 			Annotations map[string]string
@@ -54,16 +55,29 @@ func (r *usedRights) collect(path string) error {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("read the audit log: %w", err)
 		}
-		if !strings.HasSuffix(e.User.Username, ":epitaph-manager") || e.Annotations["authorization.k8s.io/decision"] != "allow" {
+		whose := account(strings.TrimPrefix(e.User.Username, "system:serviceaccount:"+ourNamespace+":"))
+		// The tests borrow the agent's token to see how far they get with it: that is no use of a right.
+		borrowed := whose == theAgent && !strings.HasPrefix(e.UserAgent, "epitaph/")
+		if whose.file() == "" || borrowed || e.Annotations["authorization.k8s.io/decision"] != "allow" {
 			continue
 		}
 		resource := e.ObjectRef.Resource
 		if e.ObjectRef.Subresource != "" {
 			resource += "/" + e.ObjectRef.Subresource
 		}
-		r.used[right(e.Verb, e.ObjectRef.APIGroup, resource)] = true
+		r.note(whose, right(e.Verb, e.ObjectRef.APIGroup, resource))
 	}
 	return nil
+}
+
+func (r *usedRights) note(whose account, right string) {
+	if r.used == nil {
+		r.used = map[account]map[string]bool{}
+	}
+	if r.used[whose] == nil {
+		r.used[whose] = map[string]bool{}
+	}
+	r.used[whose][right] = true
 }
 
 // rare are rights that are needed, but not while these tests run, and what for.
@@ -79,9 +93,9 @@ func streamed(right string, granted map[string]bool) bool {
 	return list && granted["watch "+resource]
 }
 
-// unused are the rights of the chart that nothing in these tests has used.
-func (r *usedRights) unused() ([]string, error) {
-	granted, err := grantedRights()
+// unused are the rights that the chart grants an account and that nothing in these tests has used.
+func (r *usedRights) unused(whose account) ([]string, error) {
+	granted, err := grantedRights(whose)
 	if err != nil {
 		return nil, err
 	}
@@ -89,20 +103,20 @@ func (r *usedRights) unused() ([]string, error) {
 	defer r.mu.Unlock()
 	var unused []string
 	for _, right := range slices.Sorted(maps.Keys(granted)) {
-		if !r.used[right] && rare[right] == "" && !streamed(right, granted) {
+		if !r.used[whose][right] && rare[right] == "" && !streamed(right, granted) {
 			unused = append(unused, right)
 		}
 	}
 	return unused, nil
 }
 
-// grantedRights are those of the chart's roles for the manager.
-func grantedRights() (map[string]bool, error) {
+// grantedRights are those of the chart's roles for an account.
+func grantedRights(whose account) (map[string]bool, error) {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", "rbac.yaml"))
+	file, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", whose.file()))
 	if err != nil {
 		return nil, fmt.Errorf("read the chart's rights: %w", err)
 	}
@@ -112,7 +126,7 @@ func grantedRights() (map[string]bool, error) {
 		if err := yaml.Unmarshal(part, &role); err != nil {
 			return nil, fmt.Errorf("read the chart's rights: %w", err)
 		}
-		if role.Name != "epitaph-manager" {
+		if role.Name != string(whose) {
 			continue
 		}
 		for _, rule := range role.Rules {

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// An agentProcess is `epitaph agent` on a node: with the token that the kubelet would ask for, for a pod of the chart's DaemonSet.
+// There is no configfs where it looks, so it speaks to nobody, and says so.
+type agentProcess struct {
+	*cluster
+	node string
+	// args are those of every call.
+	args    []string
+	program string
+}
+
+func (c *cluster) agentProcess(t *testing.T) *agentProcess {
+	t.Helper()
+	dir, node := t.TempDir(), c.node(t).Name
+	a := &agentProcess{cluster: c, node: node, program: filepath.Join(dir, "epitaph")}
+	if err := binaries.Product(t.Context(), os.Stdout, "epitaph", a.program); err != nil {
+		t.Fatal(err)
+	}
+	k := config.Default()
+	k.Namespace = ourNamespace
+	k.Agent.Configfs, k.Agent.LoadModule, k.Agent.MetricsAddress = filepath.Join(dir, "none"), false, ""
+	k.Agent.LastBoot.Enabled, k.Agent.Shutdown.Enabled = false, false
+	settings, err := yaml.Marshal(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, kubeconfig := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "kubeconfig")
+	if err := os.WriteFile(file, settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteKubeconfig(kubeconfig, c.podToken(t, node)); err != nil {
+		t.Fatal(err)
+	}
+	a.args = []string{"agent", "--config", file, "--kubeconfig", kubeconfig, "--node", node}
+	return a
+}
+
+// podToken is the token of a pod of the agent's on a node, or, without a name, of one that is on none.
+func (c *cluster) podToken(t *testing.T, node string) string {
+	t.Helper()
+	pod := podSpec(ourNamespace, node, unique("agent"), func(p *corev1.Pod) {
+		p.Spec.NodeName, p.Spec.NodeSelector, p.Spec.ServiceAccountName = node, nil, string(theAgent)
+		if node == "" {
+			p.Spec.SchedulerName = "nobody"
+		}
+	})
+	made, err := c.client.CoreV1().Pods(ourNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: made.Name, UID: made.UID})
+}
+
+// follows runs the agent, which stays, until the test ends, and returns what it logs.
+func (a *agentProcess) follows(t *testing.T) (log func() string) {
+	t.Helper()
+	p, err := a.Launch(unique("epitaph-agent"), a.program, a.args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return func() string {
+		content, err := os.ReadFile(p.LogPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(content), `\`, "")
+	}
+}
+
+// rehearses runs the agent once, without writing anything, and returns what it says.
+func (a *agentProcess) rehearses(t *testing.T) string {
+	t.Helper()
+	said, err := exec.CommandContext(t.Context(), a.program, append(a.args, "--dry-run")...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(said)
+}
+
+// forgets takes off what the agent has written, so that it has something to write again.
+func (a *agentProcess) forgets(t *testing.T) {
+	t.Helper()
+	patch := []byte(`{"metadata":{"annotations":{"` + termination.ReportKey + `":null}}}`)
+	if _, err := a.client.CoreV1().Nodes().Patch(t.Context(), a.node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// may waits until the API server's authorizer allows the agent something, or no longer does.
+func (a *agentProcess) may(t *testing.T, w withdrawal, want bool) {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(w.resource, "/")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + ourNamespace + ":" + string(theAgent),
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: w.verb, Group: w.group, Resource: resource, Subresource: subresource},
+	}}
+	if w.ours {
+		review.Spec.ResourceAttributes.Namespace = ourNamespace
+	}
+	a.eventually(t, "the authorizer knows the rules", func(ctx context.Context) (bool, error) {
+		answer, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed == want, nil
+	})
+}
+
+func agentWithdrawals() []withdrawal {
+	return []withdrawal{
+		{resource: "nodes", verb: "get", says: `cannot get resource "nodes"`, breaks: "`NodeUnwritten`: no report, no secret, and nobody is named for a shutdown"},
+		{resource: "nodes/status", verb: "patch", says: `cannot patch resource "nodes/status"`, breaks: "`NodeUnwritten`: the same"},
+		{resource: "endpointslices", group: "discovery.k8s.io", verb: "list", ours: true, says: `cannot list resource "endpointslices"`, breaks: "`ListenersUnread`: the known listeners are kept, and a new node has none"},
+	}
+}
+
+// Each rule of the agent's roles is taken away in turn: it says what it can no longer do.
+func TestEveryRuleOfTheAgentIsNeeded(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
+	a := c.agentProcess(t)
+	all := agentWithdrawals()
+	wantEachRule(t, c, theAgent, all)
+	if !t.Run("with all", func(t *testing.T) { a.worksWithItsRights(t) }) {
+		return
+	}
+	for _, w := range all {
+		t.Run("without "+w.verb+" "+w.resource, func(t *testing.T) {
+			a.forgets(t)
+			putBack := c.withdraw(t, theAgent, w)
+			defer func() { putBack(); a.may(t, w, true) }()
+			a.may(t, w, false)
+			if w.ours {
+				a.wantsListeners(t, w)
+			} else {
+				a.wantsItsNode(t, w)
+			}
+		})
+	}
+	t.Run("none is unused", func(t *testing.T) {
+		var here usedRights
+		if err := here.collect(c.AuditLog()); err != nil {
+			t.Fatal(err)
+		}
+		if unused, err := here.unused(theAgent); err != nil || len(unused) > 0 {
+			t.Errorf("the agent was granted %q and has not used them (%v)", unused, err)
+		}
+	})
+	t.Run("each part of the policy", func(t *testing.T) { everyValidationIsNeeded(t, c, a.node) })
+}
+
+// worksWithItsRights wants the agent to know who listens, and to write onto its Node.
+func (a *agentProcess) worksWithItsRights(t *testing.T) {
+	a.follows(t)
+	a.eventually(t, "the Node has a report", func(context.Context) (bool, error) {
+		report, _ := a.report(t, a.node)
+		return len(report.Troubles) > 0, nil
+	})
+	report, _ := a.report(t, a.node)
+	for _, trouble := range report.Troubles {
+		if trouble.Code == string(fault.NodeUnwritten) || trouble.Code == string(fault.ListenersUnread) {
+			t.Errorf("the agent reports %s: %s", trouble.Code, trouble.Text)
+		}
+	}
+	// Nobody listens here: an agent of this machine would send packets to whoever did.
+	if said := a.rehearses(t); !strings.Contains(said, string(fault.NoConfigfs)) || strings.Contains(said, string(fault.ListenersUnread)) {
+		t.Errorf("the agent could not read who listens:\n%s", said)
+	}
+}
+
+func (a *agentProcess) wantsItsNode(t *testing.T, w withdrawal) {
+	log := a.follows(t)
+	a.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) {
+		said := log()
+		return strings.Contains(said, string(fault.NodeUnwritten)) && strings.Contains(said, w.says), nil
+	})
+	if report, _ := a.report(t, a.node); report.BootID != "" {
+		t.Errorf("the Node has the report %+v", report)
+	}
+}
+
+func (a *agentProcess) wantsListeners(t *testing.T, w withdrawal) {
+	said := a.rehearses(t)
+	if !strings.Contains(said, string(fault.ListenersUnread)) || !strings.Contains(said, w.says) {
+		t.Errorf("the agent says\n%s\nwithout %s and %q", said, fault.ListenersUnread, w.says)
+	}
+	log := a.follows(t)
+	a.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) { return strings.Contains(log(), w.says), nil })
+}

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+)
+
+// An account is a service account of the chart; its ClusterRole, and its Role in Epitaph's namespace, have its name.
+type account string
+
+const (
+	ourNamespace         = "epitaph-system"
+	theManager   account = "epitaph-manager"
+	theAgent     account = "epitaph-agent"
+)
+
+// page is the page of the documentation that tells what breaks without each rule.
+func (a account) page() string {
+	return map[account]string{theManager: "install.md", theAgent: "agent.md"}[a]
+}
+
+// file is the chart's file that grants it its rights.
+func (a account) file() string {
+	return map[account]string{theManager: "rbac.yaml", theAgent: "agent.yaml"}[a]
+}
+
+func (w withdrawal) is(rule rbacv1.PolicyRule) bool {
+	return slices.Contains(rule.Resources, w.resource) && slices.Contains(rule.Verbs, w.verb)
+}
+
+// wantEachRule checks that no rule is left out here, and that the documentation tells of each.
+func wantEachRule(t *testing.T, c *cluster, whose account, all []withdrawal) {
+	t.Helper()
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join(checkout, "docs", whose.page()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ours := range []bool{false, true} {
+		for _, rule := range c.rules(t, whose, ours) {
+			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.ours == ours && w.is(rule) })
+			if n < 0 {
+				t.Errorf("no test takes the rule away that grants %s %q on %q", whose, rule.Verbs, rule.Resources)
+			} else if !strings.Contains(string(doc), "| "+all[n].breaks+" |") {
+				t.Errorf("docs/%s does not say of %q: %s", whose.page(), rule.Resources, all[n].breaks)
+			}
+		}
+	}
+}
+
+func (c *cluster) rules(t *testing.T, whose account, ours bool) []rbacv1.PolicyRule {
+	t.Helper()
+	if ours {
+		role, err := c.client.RbacV1().Roles(ourNamespace).Get(t.Context(), string(whose), metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return role.Rules
+	}
+	role, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), string(whose), metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return role.Rules
+}
+
+func (c *cluster) setRules(t *testing.T, whose account, ours bool, rules []rbacv1.PolicyRule) {
+	t.Helper()
+	var err error
+	if ours {
+		_, err = c.client.RbacV1().Roles(ourNamespace).Update(t.Context(), &rbacv1.Role{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ourNamespace, Name: string(whose)}, Rules: rules,
+		}, metav1.UpdateOptions{})
+	} else {
+		_, err = c.client.RbacV1().ClusterRoles().Update(t.Context(), &rbacv1.ClusterRole{
+			ObjectMeta: metav1.ObjectMeta{Name: string(whose)}, Rules: rules,
+		}, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withdraw takes the rule away until it is put back.
+func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack func()) {
+	t.Helper()
+	before := c.rules(t, whose, w.ours)
+	after := slices.DeleteFunc(slices.Clone(before), w.is)
+	if len(after) != len(before)-1 {
+		t.Fatalf("%s on %s is granted by %d rules", w.verb, w.resource, len(before)-len(after))
+	}
+	c.setRules(t, whose, w.ours, after)
+	return func() { c.setRules(t, whose, w.ours, before) }
+}

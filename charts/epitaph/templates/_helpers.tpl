@@ -1,8 +1,21 @@
 {{- define "epitaph.labels" -}}
 {{ include "epitaph.selector" . }}
+{{ include "epitaph.furtherLabels" . }}
+{{- end }}
+
+{{/* Those of commonLabels that do not take the place of one that the chart selects by. */}}
+{{- define "epitaph.commonLabels" -}}
+{{ omit .Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" | toYaml }}
+{{- end }}
+
+{{/* What all objects are labelled with, whoever's they are. */}}
+{{- define "epitaph.furtherLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with include "epitaph.commonLabels" . | fromYaml }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "epitaph.selector" -}}
@@ -13,9 +26,18 @@ app.kubernetes.io/component: manager
 
 {{- define "epitaph.agentLabels" -}}
 {{ include "epitaph.agentSelector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "epitaph.furtherLabels" . }}
+{{- end }}
+
+{{/* The objects of a file, in the release's namespace and with its labels. */}}
+{{- define "epitaph.objects" -}}
+{{- $labels := fromYaml .labels }}
+{{- range splitList "\n---\n" (replace "epitaph-system" .root.Release.Namespace (.root.Files.Get .file)) }}
+{{- $object := fromYaml . }}
+{{- $_ := set $object.metadata "labels" (merge (dict) (default (dict) $object.metadata.labels) $labels) }}
+---
+{{ toYaml $object }}
+{{- end }}
 {{- end }}
 
 {{- define "epitaph.agentSelector" -}}
@@ -25,7 +47,7 @@ app.kubernetes.io/component: agent
 {{- end }}
 
 {{- define "epitaph.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* The Secret with the serving certificate. Helm's own has a name of its own: that of cert-manager outlives the release, and Helm

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,6 +44,12 @@ func lint(t *testing.T, c *cluster) {
 	for name, values := range c.valueSets(t) {
 		t.Run(name, func(t *testing.T) {
 			c.helm(t, append([]string{"lint", "--strict", "--kube-version=v1.37.2", c.chart}, values...)...)
+		})
+		t.Run(name+" elsewhere", func(t *testing.T) {
+			text := c.helm(t, append([]string{"template", "other", c.chart, "--namespace", "elsewhere", "--kube-version=v1.37.2"}, values...)...)
+			if strings.Contains(text, namespace) {
+				t.Errorf("what is rendered for another namespace has %s in it", namespace)
+			}
 		})
 	}
 }

@@ -1,21 +1,21 @@
 {{- define "epitaph.labels" -}}
-{{ include "epitaph.selector" . }}
-{{ include "epitaph.furtherLabels" . }}
+{{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.selector" "more" (dict)) }}
 {{- end }}
 
-{{/* Those of commonLabels that do not take the place of one that the chart selects by. */}}
-{{- define "epitaph.commonLabels" -}}
-{{ omit .Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" | toYaml }}
-{{- end }}
-
-{{/* What all objects are labelled with, whoever's they are. */}}
-{{- define "epitaph.furtherLabels" -}}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with include "epitaph.commonLabels" . | fromYaml }}
+{{/* The labels of an object: those that the chart selects by, and, where they do not take the place of one of its own, what the values
+want on this object and on all. */}}
+{{- define "epitaph.labelsWith" -}}
+{{ include .selector .root }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with include "epitaph.besides" (merge (dict) .more .root.Values.commonLabels) | fromYaml }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{- define "epitaph.besides" -}}
+{{ omit . "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" | toYaml }}
 {{- end }}
 
 {{- define "epitaph.selector" -}}
@@ -25,8 +25,7 @@ app.kubernetes.io/component: manager
 {{- end }}
 
 {{- define "epitaph.agentLabels" -}}
-{{ include "epitaph.agentSelector" . }}
-{{ include "epitaph.furtherLabels" . }}
+{{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.agentSelector" "more" (dict)) }}
 {{- end }}
 
 {{/* The objects of a file, in the release's namespace and with its labels. */}}

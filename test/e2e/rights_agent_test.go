@@ -2,113 +2,15 @@ package e2e
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
-	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/termination"
-	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
-
-// An agentProcess is `epitaph agent` on a node: with the token that the kubelet would ask for, for a pod of the chart's DaemonSet.
-// There is no configfs where it looks, so it speaks to nobody, and says so.
-type agentProcess struct {
-	*cluster
-	node string
-	// args are those of every call.
-	args    []string
-	program string
-}
-
-func (c *cluster) agentProcess(t *testing.T) *agentProcess {
-	t.Helper()
-	dir, node := t.TempDir(), c.node(t).Name
-	a := &agentProcess{cluster: c, node: node, program: filepath.Join(dir, "epitaph")}
-	if err := binaries.Product(t.Context(), os.Stdout, "epitaph", a.program); err != nil {
-		t.Fatal(err)
-	}
-	k := config.Default()
-	k.Namespace = ourNamespace
-	k.Agent.Configfs, k.Agent.LoadModule, k.Agent.MetricsAddress = filepath.Join(dir, "none"), false, ""
-	k.Agent.LastBoot.Enabled, k.Agent.Shutdown.Enabled = false, false
-	settings, err := yaml.Marshal(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, kubeconfig := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "kubeconfig")
-	if err := os.WriteFile(file, settings, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.WriteKubeconfig(kubeconfig, c.podToken(t, node)); err != nil {
-		t.Fatal(err)
-	}
-	a.args = []string{"agent", "--config", file, "--kubeconfig", kubeconfig, "--node", node}
-	return a
-}
-
-// podToken is the token of a pod of the agent's on a node, or, without a name, of one that is on none.
-func (c *cluster) podToken(t *testing.T, node string) string {
-	t.Helper()
-	pod := podSpec(ourNamespace, node, unique("agent"), func(p *corev1.Pod) {
-		p.Spec.NodeName, p.Spec.NodeSelector, p.Spec.ServiceAccountName = node, nil, string(theAgent)
-		if node == "" {
-			p.Spec.SchedulerName = "nobody"
-		}
-	})
-	made, err := c.client.CoreV1().Pods(ourNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: made.Name, UID: made.UID})
-}
-
-// follows runs the agent, which stays, until the test ends, and returns what it logs.
-func (a *agentProcess) follows(t *testing.T) (log func() string) {
-	t.Helper()
-	p, err := a.Launch(unique("epitaph-agent"), a.program, a.args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return func() string {
-		content, err := os.ReadFile(p.LogPath)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.ReplaceAll(string(content), `\`, "")
-	}
-}
-
-// rehearses runs the agent once, without writing anything, and returns what it says.
-func (a *agentProcess) rehearses(t *testing.T) string {
-	t.Helper()
-	said, err := exec.CommandContext(t.Context(), a.program, append(a.args, "--dry-run")...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(said)
-}
-
-// forgets takes off what the agent has written, so that it has something to write again.
-func (a *agentProcess) forgets(t *testing.T) {
-	t.Helper()
-	patch := []byte(`{"metadata":{"annotations":{"` + termination.ReportKey + `":null}}}`)
-	if _, err := a.client.CoreV1().Nodes().Patch(t.Context(), a.node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // may waits until the API server's authorizer allows the agent something, or no longer does.
 func (a *agentProcess) may(t *testing.T, w withdrawal, want bool) {
@@ -182,6 +84,9 @@ func (a *agentProcess) worksWithItsRights(t *testing.T) {
 		if trouble.Code == string(fault.NodeUnwritten) || trouble.Code == string(fault.ListenersUnread) {
 			t.Errorf("the agent reports %s: %s", trouble.Code, trouble.Text)
 		}
+	}
+	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
+		a.answers(t, path)
 	}
 	// Nobody listens here: an agent of this machine would send packets to whoever did.
 	if said := a.rehearses(t); !strings.Contains(said, string(fault.NoConfigfs)) || strings.Contains(said, string(fault.ListenersUnread)) {

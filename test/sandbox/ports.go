@@ -19,6 +19,15 @@ const (
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
+// FreeAddress is an address of 127.0.0.1 at which nobody listens, for a program that a test starts.
+func FreeAddress() (string, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return "", err
+	}
+	return hostPort(loopback, ports[0]), nil
+}
+
 // freePorts returns n ports of 127.0.0.1 on which nobody listens, all different.
 func freePorts(n int) ([]int, error) {
 	var ports []int

@@ -70,6 +70,9 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 	for _, became := range []outcome{written, repeated, namespaceGone, refused} {
 		m.obituaries.WithLabelValues(string(became))
 	}
+	for _, by := range []string{"person", "program", "unknown"} {
+		m.findings.WithLabelValues(by)
+	}
 	return m, nil
 }
 

@@ -63,6 +63,9 @@ func (f Facts) running(c v1alpha1.ContainerEnd) string {
 }
 
 func (f Facts) exited(c v1alpha1.ContainerEnd) string {
+	if untraced(c) {
+		return "left no trace: whether it had run, and how it ended, its kubelet did not know (ContainerStatusUnknown)"
+	}
 	s := "ended"
 	if c.Finished != nil {
 		s += " at " + at(*c.Finished)
@@ -72,6 +75,8 @@ func (f Facts) exited(c v1alpha1.ContainerEnd) string {
 		s += ", its exit code is not on record"
 	case f.toldToStop(c):
 		s += " with " + exitCode(*c.ExitCode) + because(c.Why) + ", when it had been told to stop or at about that time"
+	case killedBySignal(c):
+		s += " with " + exitCode(*c.ExitCode) + because(c.Why) + ", before anybody deleted the pod"
 	default:
 		s += " by itself with " + exitCode(*c.ExitCode) + because(c.Why)
 	}

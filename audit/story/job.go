@@ -16,6 +16,8 @@ const (
 	jobComplete
 	jobFailed
 	jobSuspended
+	// jobWaiting: it is not over, but starts nothing any more.
+	jobWaiting
 	jobGoing
 )
 
@@ -40,6 +42,9 @@ func stateOf(j *batchv1.Job) jobState {
 		return jobGone
 	case j.Spec.Suspend != nil && *j.Spec.Suspend:
 		return jobSuspended
+	case j.Spec.Completions == nil && j.Status.Succeeded > 0:
+		// A work queue: from the first success on, no pod is started (K8s v1.37 pkg/controller/job/job_controller.go, manageJob).
+		return jobWaiting
 	default:
 		return jobGoing
 	}
@@ -67,6 +72,8 @@ func saysState(name string, s jobState, j *batchv1.Job) string {
 		return "Job " + name + " is suspended: it starts pods again when somebody resumes it."
 	case jobGone:
 		return "Job " + name + " is gone: it starts nothing any more."
+	case jobWaiting:
+		return "Job " + name + " is not over, but since one of its pods has succeeded it starts no other: it has no completions set."
 	case jobGoing:
 		return "Job " + name + " is not over: within its limits it starts another pod by itself."
 	default:
@@ -104,6 +111,15 @@ func (f Facts) counted(name string) string {
 	default:
 		return countedAs(name, "a failure", j.Status.Failed)
 	}
+}
+
+// tally is how many pods a Job has counted or is about to count.
+func tally(j *batchv1.Job) (succeeded, failed int) {
+	succeeded, failed = int(j.Status.Succeeded), int(j.Status.Failed)
+	if u := j.Status.UncountedTerminatedPods; u != nil {
+		succeeded, failed = succeeded+len(u.Succeeded), failed+len(u.Failed)
+	}
+	return succeeded, failed
 }
 
 func countedAs(name, what string, counter int32) string {

@@ -48,10 +48,14 @@ func meaningOfNode(o *v1alpha1.NodeObituary) string {
 }
 
 func kernel(o *v1alpha1.NodeObituary) string {
-	if n := len(o.Spec.KernelLog); n > 0 {
+	switch n := len(o.Spec.KernelLog); n {
+	case 0:
+		return ""
+	case 1:
+		return "The last line of its kernel is kept."
+	default:
 		return fmt.Sprintf("The last %d lines of its kernel are kept.", n)
 	}
-	return ""
 }
 
 func back(o *v1alpha1.NodeObituary) string {

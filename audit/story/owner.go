@@ -29,7 +29,7 @@ func (f Facts) jobAgain() []string {
 	lines := []string{f.counted(name), saysState(name, f.jobState(), f.job())}
 	for _, o := range f.spec().Owners[1:] {
 		if o.Kind == "CronJob" {
-			lines = append(lines, "CronJob "+clean(o.Name)+" starts a new Job when its time comes, not in place of this one.")
+			lines = append(lines, "CronJob "+clean(o.Name)+" starts its next Job when its time comes, unless it is suspended.")
 		}
 	}
 	return lines

@@ -29,6 +29,8 @@ const (
 	failed
 	// finished: all had ended by themselves with code 0.
 	finished
+	// betweenRuns: as finished, but the kubelet was about to start one of them again.
+	betweenRuns
 )
 
 // progress is judged by the containers that are the program. Init containers only prepare it.
@@ -64,6 +66,8 @@ func (f Facts) ended(mains []v1alpha1.ContainerEnd) progress {
 		return stopped
 	case slices.ContainsFunc(mains, unsuccessful):
 		return failed
+	case slices.ContainsFunc(mains, toBeRepeated):
+		return betweenRuns
 	default:
 		return finished
 	}
@@ -78,12 +82,26 @@ func waits(c v1alpha1.ContainerEnd) bool { return c.State == v1alpha1.NeverStart
 
 // unclear tells whether the record of c says nothing that can be relied on.
 func unclear(c v1alpha1.ContainerEnd) bool {
-	return !runs(c) && !waits(c) && (c.State != v1alpha1.Exited || c.ExitCode == nil)
+	return !runs(c) && !waits(c) && (c.State != v1alpha1.Exited || c.ExitCode == nil || untraced(c))
 }
+
+// untraced tells whether the kubelet had found nothing of the container when it stopped the pod. It then makes up an exit code, for
+// containers that had never started, too (K8s v1.37 pkg/kubelet/status/status_manager.go, TerminatePod).
+func untraced(c v1alpha1.ContainerEnd) bool { return c.Why == "ContainerStatusUnknown" }
+
+// toBeRepeated tells whether the kubelet waits before it starts the container again, as a restartPolicy of Always has it.
+func toBeRepeated(c v1alpha1.ContainerEnd) bool { return c.Why == "CrashLoopBackOff" }
 
 func began(c v1alpha1.ContainerEnd) bool { return !waits(c) || c.Restarts > 0 || c.Started != nil }
 
 func unsuccessful(c v1alpha1.ContainerEnd) bool { return c.ExitCode != nil && *c.ExitCode != 0 }
+
+// killedBySignal tells whether it ended by SIGKILL or SIGTERM. The kubelet sends both: at a pod's deadline, and when a probe fails.
+func killedBySignal(c v1alpha1.ContainerEnd) bool {
+	return c.ExitCode != nil && (*c.ExitCode == firstSignal+9 || *c.ExitCode == firstSignal+15)
+}
+
+func (f Facts) succeeded() bool { return f.spec().Phase == string(corev1.PodSucceeded) }
 
 // over tells whether the pod had reached its last phase.
 func (f Facts) over() bool {
@@ -96,13 +114,19 @@ func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	switch f.code() {
 	case reason.AlreadyEnded, reason.TerminatedPodLimit: // The reason is that it had ended before.
 		return false
-	case reason.KernelPanic: // A kernel that panics tells nobody to stop.
-		return false
+	case reason.KernelPanic: // A kernel that panics tells nobody to stop; somebody may have before.
+		return f.condemnedBeforeItsNode() && f.toldByTimes(c)
 	case reason.LimitExceeded: // The kubelet stops the pod; its object is deleted later.
 		return true
 	default:
 		return f.toldByTimes(c)
 	}
+}
+
+// condemnedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node died.
+func (f Facts) condemnedBeforeItsNode() bool {
+	condemned := f.spec().Condemned
+	return condemned != nil && (f.Node == nil || condemned.Before(&f.Node.Spec.Left))
 }
 
 func (f Facts) toldByTimes(c v1alpha1.ContainerEnd) bool {

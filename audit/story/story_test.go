@@ -1,8 +1,10 @@
 package story
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -25,6 +27,7 @@ type storyCase struct {
 	Pods []v1alpha1.PodObituary `json:"pods"`
 	Want struct {
 		Verdict Answer `json:"verdict"`
+		Ground  Ground `json:"ground"`
 		Text    string `json:"text"`
 	} `json:"want"`
 }
@@ -77,13 +80,41 @@ func TestCases(t *testing.T) {
 			if diff := cmp.Diff(c.Want.Text, got.String()); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", c.Description, diff)
 			}
-			var answer Answer
+			var v Verdict
 			if got.Verdict != nil {
-				answer = got.Verdict.Answer
+				v = *got.Verdict
 			}
-			if answer != c.Want.Verdict {
-				t.Errorf("%s: the verdict is %q, want %q", c.Description, answer, c.Want.Verdict)
+			if v.Answer != c.Want.Verdict || v.Ground != c.Want.Ground {
+				t.Errorf("%s: the verdict is %q by %q, want %q by %q", c.Description, v.Answer, v.Ground, c.Want.Verdict, c.Want.Ground)
 			}
 		})
+	}
+}
+
+// A ground that no case has come to is one that nobody has thought through.
+func TestEveryGroundHasACase(t *testing.T) {
+	t.Parallel()
+	missing := maps.Clone(answers)
+	for _, c := range readCases(t) {
+		delete(missing, c.Want.Ground)
+	}
+	for ground := range missing {
+		t.Errorf("no case ends with %s", ground)
+	}
+}
+
+// The page for batch users has every ground, under its answer.
+func TestGroundsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/batch-users.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[Ground]Answer{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (safe|no|unknown) \\|").FindAllSubmatch(page, -1) {
+		documented[Ground(m[1])] = Answer(m[2])
+	}
+	if diff := cmp.Diff(answers, documented); diff != "" {
+		t.Errorf("-the code +docs/batch-users.md:\n%s", diff)
 	}
 }

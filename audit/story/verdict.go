@@ -7,114 +7,98 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// An Answer to the question whether a pod may be run again.
-type Answer string
-
-// The answers.
-const (
-	// Safe, as far as the platform can tell.
-	Safe Answer = "safe"
-	// No: it must not, or it need not.
-	No Answer = "no"
-	// Unknown: only somebody who knows the program can tell.
-	Unknown Answer = "unknown"
-)
-
-// A Verdict is the answer, and why.
-type Verdict struct {
-	Answer  Answer `json:"answer"`
-	Because string `json:"because"`
-}
-
-// String returns the verdict as a sentence.
-func (v Verdict) String() string {
-	switch v.Answer {
-	case Safe:
-		return "Yes, as far as the platform can tell: " + v.Because
-	case No:
-		return "No: " + v.Because
-	default:
-		return "Unknown: " + v.Because
-	}
-}
-
-const (
-	askTheAuthor = " Whoever knows the program has to say whether it can be repeated."
-	mayHaveDone  = "it may have done part of its work."
-)
-
 func (f Facts) verdict() Verdict {
-	v := f.bySafety()
+	v := f.forItsJob(f.ofItself())
 	if v.Answer != No {
 		v.Because += f.onPurpose() + f.twice()
 	}
 	return v
 }
 
-// bySafety looks at what has been done already, strongest ground first.
-func (f Facts) bySafety() Verdict {
-	name, _ := f.ownJob()
+// ofItself looks at what this pod has done already, strongest ground first.
+func (f Facts) ofItself() Verdict {
 	switch p := f.progress(); {
 	case f.Here && !f.over() && f.spec().Condemned == nil:
-		return Verdict{No, "it is still there and has not ended."}
-	case f.Here && p == cutOff:
-		return Verdict{Unknown, "it is being deleted and has not ended yet. Ask again when it is gone."}
+		return restingOn(StillThere, "it is still there and has not ended.")
+	case f.Here && !f.over():
+		return restingOn(BeingDeleted, "it is being deleted and has not ended yet. Ask again when it is gone.")
 	case f.jobState() == jobComplete:
-		return Verdict{No, "Job " + name + " has completed, so its work is done."}
+		return f.afterItsJob(p)
 	case f.code() == reason.LimitExceeded:
-		return Verdict{No, "it used more than its own limit allows; unchanged, it would end the same way."}
+		return restingOn(OverItsLimit, "it used more than its own limit allows; unchanged, it would end the same way.")
 	case p == finished:
-		return Verdict{No, "it had finished; every container had ended by itself with code 0."}
+		return restingOn(Finished, "it had finished; every container had ended by itself with code 0.")
 	case p == neverBegan || p == preparing:
 		return f.nothingRan(p)
 	case p == failed:
 		return f.failedByItself()
+	case p == betweenRuns:
+		return restingOn(BetweenRuns, "it was between two runs: the last one had ended with code 0, and its node was about to start it again, as its restartPolicy says."+askTheAuthor)
 	case p == unreported:
-		return Verdict{Unknown, "how far it had come is not on record." + askTheAuthor}
+		return restingOn(NotReported, "how far it had come is not on record."+askTheAuthor)
 	case p == partly:
-		return Verdict{Unknown, "part of it had run and part of it had not; " + mayHaveDone + askTheAuthor}
+		return restingOn(PartlyRun, "part of it had run and part of it had not; "+mayHaveDone+askTheAuthor)
 	default:
 		return f.interrupted(p)
+	}
+}
+
+// afterItsJob is for pods of a Job that has completed. A pod that ended with 0 because it was told to stop is counted as a success
+// all the same: then that the Job has completed proves nothing.
+func (f Facts) afterItsJob(p progress) Verdict {
+	name, _ := f.ownJob()
+	switch {
+	case p == stopped && f.succeeded() && f.code() != reason.JobFinished:
+		return restingOn(CountedUnproven, "Job "+name+" has completed, but it counts this pod as a success, which ended with code 0 when it was told to stop or at about that time; whether its work was done, that does not say."+askTheAuthor)
+	case f.job().Spec.SuccessPolicy != nil:
+		return restingOn(JobCompleted, "Job "+name+" has completed, as its author has defined it (successPolicy); nothing more of it is wanted.")
+	default:
+		return restingOn(JobCompleted, "Job "+name+" has completed, so its work is done.")
 	}
 }
 
 func (f Facts) nothingRan(p progress) Verdict {
 	switch {
 	case f.unheard():
-		return Verdict{Unknown, "the program had not started when the node was last heard of, but it may have started since, and may even be running there. Make sure that the node is off."}
+		return restingOn(MayHaveStarted, "the program had not started when the node was last heard of, but it may have started since, and may even be running there. Make sure that the node is off.")
+	case f.silentBefore():
+		return restingOn(MayHaveStarted, "the program had not started when the node was last heard of, but the node had been silent for a while before it was given up: it may have started in that time."+askTheAuthor)
 	case p == preparing:
-		return Verdict{Safe, "the program itself had not started when its node last reported; only its init containers had, and Kubernetes asks of those that they can be repeated."}
+		return restingOn(OnlyPrepared, "the program itself had not started when its node last reported; only its init containers had, and Kubernetes asks of those that they can be repeated.")
 	case f.spec().NodeName == "":
-		return Verdict{Safe, "nothing of it had run; it never reached a node."}
+		return restingOn(NeverStarted, "nothing of it had run; it never reached a node.")
 	default:
-		return Verdict{Safe, "nothing of it had run when its node last reported."}
+		return restingOn(NeverStarted, "nothing of it had run when its node last reported.")
 	}
 }
 
 func (f Facts) failedByItself() Verdict {
 	mains := f.mains()
-	for _, c := range mains {
-		if c.Why == "OOMKilled" {
-			return Verdict{Unknown, "container " + clean(c.Name) + " was killed because it used too much memory. Unchanged, it may well end the same way."}
-		}
+	if oom := named(mains, func(c v1alpha1.ContainerEnd) bool { return c.Why == "OOMKilled" }); oom != "" {
+		return restingOn(OutOfMemory, "it was killed for want of memory ("+oom+"): it had reached its own limit, or its node had no more. Unchanged, it may well end the same way.")
 	}
-	return Verdict{Unknown, "the program had ended with a failure of its own (" + named(mains, unsuccessful) + "), which the platform had no part in. Its log says why; unchanged, it may fail again."}
+	if killed := named(mains, killedBySignal); killed != "" {
+		return restingOn(Killed, "it was killed ("+killed+") before anybody deleted it, by its deadline, its liveness probe or something within; "+mayHaveDone+askTheAuthor)
+	}
+	return restingOn(FailedByItself, "the program had ended with a failure of its own ("+named(mains, unsuccessful)+"), which the platform had no part in. Its log says why; unchanged, it may fail again.")
 }
 
 // interrupted is for what was at work when its end came. The only one who can call that repeatable is its author.
 func (f Facts) interrupted(p progress) Verdict {
 	name, _ := f.ownJob()
 	if f.unheard() && p == cutOff {
-		return Verdict{Unknown, "nobody saw it stop. Its node fell silent or left the cluster, and it may be running there still. Make sure that the node is off; " + mayHaveDone + askTheAuthor}
+		return restingOn(MayStillRun, "nobody saw it stop. Its node fell silent or left the cluster, and it may be running there still. Make sure that the node is off; "+mayHaveDone+askTheAuthor)
 	}
 	switch f.afterDisruption() {
 	case batchv1.PodFailurePolicyActionIgnore:
-		return Verdict{Safe, "it was cut off by the platform, and the author of Job " + name + " has said (podFailurePolicy) that a pod which is disrupted is to be run again."}
+		return restingOn(AuthorSaysAgain, "it was cut off by the platform, and the author of Job "+name+" has said (podFailurePolicy) that a pod which is disrupted is to be run again.")
 	case batchv1.PodFailurePolicyActionFailJob, batchv1.PodFailurePolicyActionFailIndex:
-		return Verdict{No, "the author of Job " + name + " has said (podFailurePolicy) that a pod which is disrupted is not to be run again."}
-	default:
-		return Verdict{Unknown, f.howItWasInterrupted(p) + askTheAuthor}
+		return restingOn(AuthorSaysNo, "the author of Job "+name+" has said (podFailurePolicy) that a pod which is disrupted is not to be run again.")
 	}
+	if p == stopped {
+		return restingOn(ToldToStop, f.howItWasInterrupted(p)+askTheAuthor)
+	}
+	return restingOn(CutOff, f.howItWasInterrupted(p)+askTheAuthor)
 }
 
 func (f Facts) howItWasInterrupted(p progress) string {
@@ -132,24 +116,4 @@ func (f Facts) howItWasInterrupted(p progress) string {
 		return how + "; its exit code does not say whether its work was done."
 	}
 	return how + "; " + mayHaveDone
-}
-
-// onPurpose reminds of somebody who wanted it gone.
-func (f Facts) onPurpose() string {
-	if f.code() != reason.UserRequest {
-		return ""
-	}
-	if by := clean(f.spec().By); by != "" {
-		return " It was removed on purpose: ask " + by + " first."
-	}
-	return " It was removed on purpose: ask who did it first."
-}
-
-// twice warns of running it beside a Job that runs it again.
-func (f Facts) twice() string {
-	name, _ := f.ownJob()
-	if f.jobState() == jobGoing {
-		return " Do not start it beside Job " + name + ", which starts another pod by itself."
-	}
-	return ""
 }

@@ -51,7 +51,7 @@ May it be run again?
 What happened
   ` + died + `
   KernelPanic. Terminated by epitaph/netconsole.
-  The last 1 lines of its kernel are kept.
+  The last line of its kernel is kept.
 
 Its pods
   2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic

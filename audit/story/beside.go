@@ -1,0 +1,78 @@
+package story
+
+import (
+	"slices"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// forItsJob holds what is safe for this pod against what is known of the others of its controller: what one pod left undone, another
+// may have done.
+func (f Facts) forItsJob(v Verdict) Verdict {
+	if v.Answer != Safe {
+		return v
+	}
+	others := f.othersMayHave()
+	if others == "" {
+		return v
+	}
+	return restingOn(OthersMayHave, "of this pod alone, it would be safe: "+v.Because+" But "+others)
+}
+
+// othersMayHave says who else may have done the work, and why that cannot be told; it is empty where nobody else has.
+func (f Facts) othersMayHave() string {
+	name, ok := f.ownJob()
+	if !ok {
+		return f.othersOf()
+	}
+	switch f.jobState() {
+	case jobGone:
+		return "Job " + name + " is gone, and whether another pod of it did the work is not on record."
+	case jobUnknown:
+		return "Job " + name + " could not be read: another pod of it may have done the work."
+	case jobWaiting:
+		return "Job " + name + " has had its first success, and its other pods do what is left."
+	case jobFailed:
+		succeeded, failed := tally(f.job())
+		if succeeded > 0 || f.job().Status.Active > 0 || failed > 1 || failed > 0 && f.ignored() {
+			return "Job " + name + " counts other pods, which may have done the work: \"kubectl epitaph why job/" + name + "\" tells of them."
+		}
+	}
+	return ""
+}
+
+// othersOf is for pods of controllers that Epitaph does not know: what else they start, only they can say.
+func (f Facts) othersOf() string {
+	owners := f.spec().Owners
+	if len(owners) == 0 || owners[0].Kind == "Node" || slices.Contains(replacing, owners[0].Kind) {
+		return ""
+	}
+	owner := clean(owners[0].Kind) + " " + clean(owners[0].Name)
+	return "whether another pod of " + owner + " did the work, only " + owner + " can say."
+}
+
+// onPurpose reminds of somebody who wanted it gone.
+func (f Facts) onPurpose() string {
+	if f.code() != reason.UserRequest {
+		return ""
+	}
+	if by := clean(f.spec().By); by != "" {
+		return " It was removed on purpose: ask " + by + " first."
+	}
+	return " It was removed on purpose: ask who did it first."
+}
+
+// twice warns of running it beside somebody who runs it again.
+func (f Facts) twice() string {
+	name, _ := f.ownJob()
+	switch f.jobState() {
+	case jobGoing:
+		return " Do not start it beside Job " + name + ", which starts another pod by itself."
+	case jobSuspended:
+		return " Do not start it beside Job " + name + ", which starts another pod when it is resumed."
+	}
+	if owners := f.spec().Owners; len(owners) > 0 && slices.Contains(replacing, owners[0].Kind) {
+		return " You need not start it: " + clean(owners[0].Kind) + " " + clean(owners[0].Name) + " replaces it by itself."
+	}
+	return ""
+}

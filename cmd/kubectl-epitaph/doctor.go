@@ -36,13 +36,15 @@ type patient struct {
 	now    time.Time
 	// ahead is by how much the API server's clock is ahead of ours.
 	ahead time.Duration
+	// webhooks are what webhookConfiguration found.
+	webhooks webhooks
 }
 
 func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
 
 // examinations are made in this order. The first finds the API server, without which there is nothing to examine.
 var examinations = []func(context.Context, *patient) []diagnosis{
-	apiServer, definitions, webhookConfiguration, webhookAnswers, leader, builtInPodGC, agents, nodeClocks,
+	apiServer, definitions, webhookConfiguration, webhookAnswers, leader, recorder, builtInPodGC, agents, nodeClocks,
 }
 
 // examinationLimit bounds one examination.

@@ -7,13 +7,8 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // maxSkew is how far clocks may be apart before times in records mislead.
@@ -67,29 +62,6 @@ func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
 	defer answer.Body.Close()
 	date, _ := http.ParseTime(answer.Header.Get("Date")) // without one, the zero time says so
 	return date, nil
-}
-
-// definitions asks for a record of each kind, by a field that the newest version of the definitions makes selectable.
-func definitions(ctx context.Context, p *patient) []diagnosis {
-	byCode := client.MatchingFields{"spec.code": string(reason.KernelPanic)}
-	return []diagnosis{
-		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.namespace), byCode, client.Limit(1))),
-		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
-	}
-}
-
-func defined(kind string, err error) diagnosis {
-	what := "CRD " + kind
-	switch {
-	case err == nil:
-		return diagnosis{well, what, "is served, and you may read it"}
-	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return diagnosis{broken, what, "is not installed: kubectl apply --server-side -f charts/epitaph/crds"}
-	case apierrors.IsBadRequest(err):
-		return diagnosis{broken, what, "is of another version, its fields cannot be selected: kubectl apply --server-side -f charts/epitaph/crds"}
-	default:
-		return diagnosis{unseen, what, err.Error()}
-	}
 }
 
 // nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the future was renewed by a clock

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -91,23 +90,4 @@ func enabled(controllers []string) bool {
 		}
 	}
 	return slices.Contains(controllers, "*")
-}
-
-// agents looks for the DaemonSet of the node agents.
-func agents(ctx context.Context, p *patient) []diagnosis {
-	const what = "agents"
-	sets := &appsv1.DaemonSetList{}
-	err := p.List(ctx, sets, client.InNamespace(p.system), client.MatchingLabels{"app.kubernetes.io/component": "agent"})
-	switch {
-	case err != nil:
-		return []diagnosis{{unseen, what, err.Error()}}
-	case len(sets.Items) == 0:
-		return []diagnosis{{dubious, what, "there is no DaemonSet of agents in " + p.system + ": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}
-	}
-	s := sets.Items[0].Status
-	found := fmt.Sprintf("%d of %d are ready", s.NumberReady, s.DesiredNumberScheduled)
-	if s.NumberReady < s.DesiredNumberScheduled {
-		return []diagnosis{{dubious, what, found + ": kubectl -n " + p.system + " get pods -l app.kubernetes.io/component=agent"}}
-	}
-	return []diagnosis{{well, what, found + "; where their kernels send to, only their metrics tell"}}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -34,20 +33,12 @@ func webhookConfiguration(ctx context.Context, p *patient) []diagnosis {
 	case len(c.Webhooks) == 0:
 		return []diagnosis{{broken, what, "it is empty: install the chart anew"}}
 	}
-	all := []diagnosis{{well, what, policies(c.Webhooks)}, authorities(c.Webhooks[0].ClientConfig.CABundle, p.serverTime())}
-	if c.Webhooks[0].ClientConfig.URL != nil {
-		return append(all, p.certificateAt(ctx, *c.Webhooks[0].ClientConfig.URL, c.Webhooks[0].ClientConfig.CABundle))
+	p.webhooks = c.Webhooks
+	all := append(p.webhooks.registered(), p.webhooks.trusted(p.serverTime())...)
+	if first := c.Webhooks[0].ClientConfig; first.URL != nil {
+		return append(all, p.certificateAt(ctx, *first.URL, first.CABundle))
 	}
 	return append(all, diagnosis{unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
-}
-
-func policies(all []admissionregistrationv1.MutatingWebhook) string {
-	for _, w := range all {
-		if w.FailurePolicy == nil || *w.FailurePolicy == admissionregistrationv1.Fail {
-			return fmt.Sprintf("%d webhooks; deletions fail while Epitaph is away (failurePolicy: Fail)", len(all))
-		}
-	}
-	return fmt.Sprintf("%d webhooks; deletions pass while Epitaph is away (failurePolicy: Ignore)", len(all))
 }
 
 // authorities judges the certificates that the API server trusts for the webhook.

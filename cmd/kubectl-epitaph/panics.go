@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,9 @@ func (p *plugin) panics() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "panics [NODE]",
 		Short: "Show what the kernels said before they died",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Show what the kernels said before they died, and how that is known: heard from the kernel by netconsole as it died, or found
+after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.lastWords(c.Context(), append(args, "")[0], f)
 		},
@@ -75,16 +78,39 @@ func panicked(o *v1alpha1.NodeObituary) bool {
 }
 
 func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
-	title := fmt.Sprintf("Node %s, %s ago: %s", clean(o.Spec.NodeName), p.ago(o.Spec.Left), clean(o.Spec.Reason))
-	fmt.Fprintln(p.out, p.colours.paint(bold, title))
+	when := "left " + p.ago(o.Spec.Left) + " ago"
+	if o.Spec.Returned {
+		when = "went down " + p.ago(o.Spec.Left) + " ago, and came back"
+	}
+	title := fmt.Sprintf("Node %s %s: %s", clean(o.Spec.NodeName), when, clean(o.Spec.Reason))
+	known := sourceOf(o)
+	lines := []string{p.colours.paint(bold, title), "  " + known.how}
 	if len(o.Spec.KernelLog) == 0 {
-		fmt.Fprintln(p.out, "  (its kernel's lines did not arrive)")
+		lines = append(lines, "  ("+known.without+")")
 	}
 	for _, line := range o.Spec.KernelLog {
-		if _, err := fmt.Fprintln(p.out, "  "+clean(line)); err != nil {
-			return err
-		}
+		lines = append(lines, "  | "+clean(line))
 	}
-	_, err := fmt.Fprintln(p.out)
+	_, err := fmt.Fprintln(p.out, strings.Join(lines, "\n")+"\n")
 	return err
+}
+
+// A source is how a panic is known, and what it means that there are no lines of the kernel.
+type source struct{ how, without string }
+
+// heardBy is by whom a node is terminated whose kernel was heard (netconsole.Who; a test compares them).
+const heardBy = "epitaph/netconsole"
+
+func sourceOf(o *v1alpha1.NodeObituary) source {
+	s := &o.Spec
+	switch {
+	case s.Amended != nil:
+		return source{"Found after the restart, in " + clean(s.Amended.From) + ": nobody heard the kernel.", clean(s.Amended.From) + " had kept none of its lines"}
+	case s.Code == string(reason.KernelPanic) && s.By == heardBy:
+		return source{"Heard from the kernel as it died.", "none of its lines arrived beside the panic itself"}
+	case s.Code == string(reason.KernelPanic):
+		return source{"Known from what had been noted on the Node before it left.", "none of its lines are on record"}
+	default:
+		return source{"The Node left by something else (" + clean(s.Code) + "); the panic had been noted on it before.", "none of its lines are on record"}
+	}
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// maxNamed is how many nodes a line names; more are counted.
+const maxNamed = 5
+
+// A roster is how many nodes something is the case of, and the first of them.
+type roster struct {
+	n     int
+	first []string
+}
+
+func (r *roster) add(node string) {
+	if r.n++; len(r.first) < maxNamed {
+		r.first = append(r.first, clean(node))
+	}
+}
+
+func (r *roster) String() string {
+	named := strings.Join(r.first, ", ")
+	if more := r.n - len(r.first); more > 0 {
+		named += fmt.Sprintf(" and %d more", more)
+	}
+	return named
+}
+
+// A complaint is a fault that agents report, in the words of the first.
+type complaint struct {
+	roster
+	text string
+}
+
+// A census counts what the agents say of their nodes. Its size does not depend on the number of nodes, or on what they write.
+type census struct {
+	nodes, reports int
+	// silent have no report, unreadable one that cannot be read, and late one of another boot.
+	silent, unreadable, late roster
+	// mute are nodes whose kernel speaks to nobody, panicked those whose last boot ended in a panic.
+	mute, panicked roster
+	// panic is what the first of those panicked of.
+	panic      string
+	complaints map[string]*complaint
+}
+
+func newCensus() *census { return &census{complaints: map[string]*complaint{}} }
+
+func (c *census) count(node *corev1.Node) {
+	c.nodes++
+	report, found, err := termination.ReportOf(node)
+	switch {
+	case !found:
+		c.silent.add(node.Name)
+		return
+	case err != nil:
+		c.reports++
+		c.unreadable.add(node.Name)
+		return
+	}
+	c.reports++
+	if boot := node.Status.NodeInfo.BootID; boot != "" && boot != report.BootID {
+		c.late.add(node.Name) // what it says is over
+		return
+	}
+	if len(report.SpeaksTo) == 0 {
+		c.mute.add(node.Name)
+	}
+	c.complain(node.Name, report.Troubles)
+	if last := report.LastBoot; last != nil && last.Ended == "panic" {
+		if c.panicked.add(node.Name); c.panic == "" {
+			c.panic = clean(last.Panic)
+		}
+	}
+}
+
+// otherFault collects the codes that this version does not know: whoever may write a Node could write any number of them.
+const otherFault = "unknown"
+
+// complain counts each fault once a node.
+func (c *census) complain(node string, troubles []termination.Trouble) {
+	counted := map[string]bool{}
+	for _, t := range troubles {
+		code := otherFault
+		if slices.Contains(fault.Codes(), fault.Code(t.Code)) {
+			code = t.Code
+		}
+		if counted[code] {
+			continue
+		}
+		counted[code] = true
+		if c.complaints[code] == nil {
+			c.complaints[code] = &complaint{text: reason.CleanTo(t.Text, reason.MaxTextBytes)}
+		}
+		c.complaints[code].add(node)
+	}
+}
+
+// diagnoses are in the order of what they cost: panics that nobody would hear first.
+func (c *census) diagnoses() []diagnosis {
+	const what = "agents' reports"
+	all := []diagnosis{{well, what, fmt.Sprintf("%d of %d nodes have one", c.reports, c.nodes)}}
+	for _, d := range []struct {
+		of   *roster
+		says string
+	}{
+		{&c.silent, "%s no report: no agent runs there, or it cannot write: %s"},
+		{&c.unreadable, "%s a report that cannot be read: %s"},
+		{&c.late, "%s a report of another boot than the present one: the agent has not reported since the restart: %s"},
+		{&c.mute, "%s a kernel that speaks to no listener: a panic is not heard: %s"},
+	} {
+		if d.of.n > 0 {
+			all = append(all, diagnosis{dubious, what, fmt.Sprintf(d.says, have(d.of.n), d.of)})
+		}
+	}
+	for _, code := range append(fault.Codes(), otherFault) {
+		if x := c.complaints[string(code)]; x != nil {
+			all = append(all, diagnosis{dubious, "fault " + string(code), fmt.Sprintf("%s it: %s. The first says: %s", have(x.n), &x.roster, x.text)})
+		}
+	}
+	if c.panicked.n > 0 {
+		all = append(all, diagnosis{dubious, "last boots", fmt.Sprintf("%s one that ended in a panic: %s. The first: %s. \"kubectl epitaph panics\" has the kernels' lines",
+			have(c.panicked.n), &c.panicked, c.panic)})
+	}
+	return all
+}
+
+func have(nodes int) string {
+	if nodes == 1 {
+		return "1 node has"
+	}
+	return fmt.Sprintf("%d nodes have", nodes)
+}

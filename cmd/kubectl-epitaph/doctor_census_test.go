@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// reporting is a node with a report; an empty one has none.
+func reporting(name, report string) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n.Status.NodeInfo.BootID = "b1"
+	if report != "" {
+		n.Annotations = map[string]string{termination.ReportKey: report}
+	}
+	return n
+}
+
+const speaking = `"bootID": "b1", "speaksTo": ["10.0.0.9:6666"]`
+
+func TestCensus(t *testing.T) {
+	t.Parallel()
+	const what = "agents' reports"
+	many := make([]*corev1.Node, 7)
+	for n := range many {
+		many[n] = reporting(fmt.Sprintf("m%d", n), `{"bootID": "b1", "troubles": [{"code": "NoListener", "text": "no listener: start one"}]}`)
+	}
+	tests := map[string]struct {
+		nodes []*corev1.Node
+		want  []diagnosis
+	}{
+		"all is well": {
+			[]*corev1.Node{reporting("n1", `{`+speaking+`}`), reporting("n2", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "orderly"}}`)},
+			[]diagnosis{{well, what, "2 of 2 nodes have one"}},
+		},
+		"each trouble once": {
+			[]*corev1.Node{
+				reporting("none", ""), reporting("odd", "fine"), reporting("late", `{"bootID": "b0", "troubles": [{"code": "NoRoute"}]}`), reporting("mute", `{"bootID": "b1"}`),
+				reporting("back", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "panic", "panic": "sysrq triggered crash"}}`),
+			},
+			[]diagnosis{
+				{well, what, "4 of 5 nodes have one"},
+				{dubious, what, "1 node has no report: no agent runs there, or it cannot write: none"},
+				{dubious, what, "1 node has a report that cannot be read: odd"},
+				{dubious, what, "1 node has a report of another boot than the present one: the agent has not reported since the restart: late"},
+				{dubious, what, "1 node has a kernel that speaks to no listener: a panic is not heard: mute"},
+				{dubious, "last boots", `1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
+			},
+		},
+		"many of one": {many, []diagnosis{
+			{well, what, "7 of 7 nodes have one"},
+			{dubious, what, "7 nodes have a kernel that speaks to no listener: a panic is not heard: m0, m1, m2, m3, m4 and 2 more"},
+			{dubious, "fault NoListener", "7 nodes have it: m0, m1, m2, m3, m4 and 2 more. The first says: no listener: start one"},
+		}},
+		"a code twice, and codes that nobody knows": {
+			[]*corev1.Node{reporting("n1", `{`+speaking+`, "troubles": [{"code": "NoRoute", "text": "a"}, {"code": "NoRoute", "text": "b"}, {"code": "x"}, {"code": "y\u001b[2J", "text": "z"}]}`)},
+			[]diagnosis{
+				{well, what, "1 of 1 nodes have one"},
+				{dubious, "fault NoRoute", "1 node has it: n1. The first says: a"},
+				{dubious, "fault unknown", "1 node has it: n1. The first says: "},
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCensus()
+			for _, n := range tc.nodes {
+				c.count(n)
+			}
+			if diff := cmp.Diff(tc.want, c.diagnoses(), cmp.AllowUnexported(diagnosis{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// However much is written onto however many nodes, what is kept and said stays small and harmless.
+func TestCensusIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newCensus()
+	for n := range 2000 {
+		text := strings.Repeat(`\u001b[2J`, 2000)
+		report := fmt.Sprintf(`{"bootID": "b1", "troubles": [{"code": "code-%d", "text": "%s"}], "lastBoot": {"ended": "panic", "panic": "%s"}}`, n, text, text)
+		c.count(reporting(fmt.Sprintf("n%d", n), report))
+		c.count(reporting("huge", strings.Repeat("x", 1<<20)))
+	}
+	if len(c.complaints) != 1 {
+		t.Errorf("%d codes are kept, want 1", len(c.complaints))
+	}
+	said := 0
+	for _, d := range c.diagnoses() {
+		said += len(d.found)
+		if strings.Contains(d.found, "\x1b") {
+			t.Errorf("a terminal would obey %q", d.found)
+		}
+	}
+	if said > 4<<10 {
+		t.Errorf("%d bytes are said", said)
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+const installDefinitions = "kubectl apply --server-side -f charts/epitaph/crds (Helm installs them once, and never upgrades them)"
+
+// definitions asks for a record of each kind, by a field that the newest version of the definitions makes selectable, and whether
+// the API server knows every field that is written.
+func definitions(ctx context.Context, p *patient) []diagnosis {
+	byCode := client.MatchingFields{"spec.code": string(reason.KernelPanic)}
+	all := []diagnosis{
+		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.namespace), byCode, client.Limit(1))),
+		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
+	}
+	return append(all, fieldsOfRecords(ctx, p)...)
+}
+
+func defined(kind string, err error) diagnosis {
+	what := "CRD " + kind
+	switch {
+	case err == nil:
+		return diagnosis{well, what, "is served, and you may read it"}
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return diagnosis{broken, what, "is not installed: nothing can be recorded or told: " + installDefinitions}
+	case apierrors.IsBadRequest(err):
+		return diagnosis{broken, what, "is of another version, its fields cannot be selected: " + installDefinitions}
+	default:
+		return diagnosis{unseen, what, err.Error()}
+	}
+}
+
+// fieldsOfRecords compares the fields that the API server keeps with those that this version of Epitaph writes: others it drops.
+func fieldsOfRecords(ctx context.Context, p *patient) []diagnosis {
+	const what = "fields of the CRDs"
+	served, err := servedSchemas(ctx, p.config)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // They are not installed, as has been said.
+	case err != nil:
+		return []diagnosis{{unseen, what, err.Error()}}
+	}
+	var all []diagnosis
+	for _, record := range []any{v1alpha1.PodObituary{}, v1alpha1.NodeObituary{}} {
+		t := reflect.TypeOf(record)
+		schema, ok := served[t.Name()]
+		if !ok {
+			continue
+		}
+		if missing := schema.Properties["spec"].lacks(specOf(t), "spec"); missing != nil {
+			all = append(all, diagnosis{dubious, what, fmt.Sprintf("%s is older than this plugin: what Epitaph of the same version writes into %s is lost: %s",
+				t.Name(), strings.Join(missing, ", "), installDefinitions)})
+		}
+	}
+	if all == nil {
+		all = []diagnosis{{well, what, "are all that this version knows"}}
+	}
+	return all
+}
+
+func specOf(record reflect.Type) reflect.Type {
+	f, _ := record.FieldByName("Spec") // a test looks whether each record has one
+	return f.Type
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// webhooks are the entries of the webhook configuration.
+type webhooks []admissionregistrationv1.MutatingWebhook
+
+// The webhooks that the doctor asks something of.
+const (
+	evictionsWebhook = "evictions.epitaph-k8s.io"
+	creationsWebhook = "creations.epitaph-k8s.io"
+)
+
+// expected are the webhooks of an installation and what they see (webhook.Registration; a test compares them).
+var expected = []struct{ name, sees string }{
+	{"pods.epitaph-k8s.io", "deletions of pods"},
+	{"nodes.epitaph-k8s.io", "deletions of nodes"},
+	{evictionsWebhook, "evictions"},
+	{creationsWebhook, "creations of pods that carry a reason"},
+	{"system-pods.epitaph-k8s.io", "deletions of pods in namespaces that are never denied"},
+}
+
+func failsClosed(w admissionregistrationv1.MutatingWebhook) bool {
+	return ptr.Deref(w.FailurePolicy, admissionregistrationv1.Fail) == admissionregistrationv1.Fail
+}
+
+func (all webhooks) named(name string) *admissionregistrationv1.MutatingWebhook {
+	n := slices.IndexFunc(all, func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
+	if n < 0 {
+		return nil
+	}
+	return &all[n]
+}
+
+// closed are what fails while Epitaph is away.
+func (all webhooks) closed() []string {
+	var sees []string
+	for _, e := range expected {
+		if w := all.named(e.name); w != nil && failsClosed(*w) {
+			sees = append(sees, e.sees)
+		}
+	}
+	return sees
+}
+
+// registered says what happens while Epitaph is away, and what passes it by at all times.
+func (all webhooks) registered() []diagnosis {
+	const what = "webhook configuration"
+	found := fmt.Sprintf("%d webhooks; ", len(all))
+	if closed := all.closed(); closed != nil {
+		found += "while Epitaph is away, these fail: " + strings.Join(closed, ", ") + " (failurePolicy: Fail)"
+	} else {
+		found += "while Epitaph is away, everything passes (failurePolicy: Ignore)"
+	}
+	diagnoses := []diagnosis{{well, what, found}}
+	for _, e := range expected {
+		if all.named(e.name) == nil {
+			diagnoses = append(diagnoses, diagnosis{broken, what, "it lacks " + e.name + ": Epitaph does not see " + e.sees + ". Install the chart anew"})
+		}
+	}
+	return diagnoses
+}
+
+// trusted judges whom the API server trusts, once for each caBundle.
+func (all webhooks) trusted(now time.Time) []diagnosis {
+	var diagnoses []diagnosis
+	for n, w := range all {
+		same := func(other admissionregistrationv1.MutatingWebhook) bool {
+			return bytes.Equal(other.ClientConfig.CABundle, w.ClientConfig.CABundle)
+		}
+		if slices.ContainsFunc(all[:n], same) {
+			continue
+		}
+		d := authorities(w.ClientConfig.CABundle, now)
+		if n > 0 {
+			d.found = "of " + w.Name + ", which has another: " + d.found
+		}
+		diagnoses = append(diagnoses, d)
+	}
+	return diagnoses
+}
+
+var annotationKey = regexp.MustCompile(`annotations\[\?"([^"\\]+)"\]`)
+
+// reasonKey is the annotation that the API server looks for in a pod that is created, as the webhook's condition names it.
+func (all webhooks) reasonKey() string {
+	if w := all.named(creationsWebhook); w != nil {
+		for _, c := range w.MatchConditions {
+			if found := annotationKey.FindStringSubmatch(c.Expression); found != nil {
+				return found[1]
+			}
+		}
+	}
+	return reason.DefaultKeys().Pod.Reason
+}

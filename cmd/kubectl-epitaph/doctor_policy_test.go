@@ -1,0 +1,108 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/webhook"
+)
+
+// registration is what the product registers; change alters the configuration.
+func registration(change func(*config.Config)) webhooks {
+	c := config.Default()
+	change(&c)
+	return webhook.Registration(c, admissionregistrationv1.WebhookClientConfig{}).Webhooks
+}
+
+func failing(c *config.Config) { c.Webhook.FailurePolicy = "Fail" }
+
+func TestExpectedAreTheWebhooksOfTheProduct(t *testing.T) {
+	t.Parallel()
+	var names, want []string
+	for _, e := range expected {
+		names = append(names, e.name)
+	}
+	for _, w := range registration(failing) {
+		want = append(want, w.Name)
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("-the product's +the doctor's:\n%s", diff)
+	}
+}
+
+func TestRegistered(t *testing.T) {
+	t.Parallel()
+	const what = "webhook configuration"
+	without := func(name string) webhooks {
+		return slices.DeleteFunc(registration(failing), func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
+	}
+	tests := map[string]struct {
+		all  webhooks
+		want []diagnosis
+	}{
+		"open": {registration(func(*config.Config) {}), []diagnosis{
+			{well, what, "5 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
+		}},
+		// System pods and creations fail open whatever the policy.
+		"closed": {registration(failing), []diagnosis{
+			{well, what, "5 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
+		}},
+		"one is missing": {without("pods.epitaph-k8s.io"), []diagnosis{
+			{well, what, "4 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
+			{broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+		}},
+		// The API server's default.
+		"no policy is Fail": {webhooks{{Name: "nodes.epitaph-k8s.io"}}, []diagnosis{
+			{well, what, "1 webhooks; while Epitaph is away, these fail: deletions of nodes (failurePolicy: Fail)"},
+			{broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+			{broken, what, "it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
+			{broken, what, "it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
+			{broken, what, "it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
+		}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tc.want, tc.all.registered(), cmp.AllowUnexported(diagnosis{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	t.Parallel()
+	all := registration(failing)
+	for n := range all {
+		all[n].ClientConfig.CABundle = bundle(t)
+	}
+	// bundle makes another certificate each time; all but one shall have the same.
+	for n := range all[:4] {
+		all[n].ClientConfig.CABundle = all[0].ClientConfig.CABundle
+	}
+	got := all.trusted(noon)
+	want := []diagnosis{
+		{well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
+		{well, "webhook caBundle", "of system-pods.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(diagnosis{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestReasonKey(t *testing.T) {
+	t.Parallel()
+	own := registration(func(c *config.Config) { c.Annotations.Pod.Reason = "example.com/why" })
+	for want, all := range map[string]webhooks{
+		"example.com/why": own,
+		"pod.titus.netflix.com/pod-termination-reason": nil,
+	} {
+		if got := all.reasonKey(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

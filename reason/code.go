@@ -1,5 +1,10 @@
 package reason
 
+import (
+	"maps"
+	"slices"
+)
+
 // A Code names a cause of termination in one word, for tagging, metrics and queries.
 type Code string
 
@@ -79,6 +84,9 @@ var classes = map[Code]Class{
 
 	Unexplained: NoExplanation,
 }
+
+// Codes are all of the vocabulary, in alphabetical order.
+func Codes() []Code { return slices.Sorted(maps.Keys(classes)) }
 
 // Known tells whether c belongs to the vocabulary.
 func (c Code) Known() bool { return classes[c] != 0 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 const (
@@ -72,4 +73,19 @@ func (p *plugin) names(ctx context.Context, kind string) []string {
 	slices.Sort(all)
 	all = slices.Compact(all)
 	return all[:min(len(all), maxNames)]
+}
+
+// completeFlag completes the value of a flag that is there with one of a few words.
+func completeFlag(c *cobra.Command, flag string, words ...string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // There is no such flag: no user can bring that about.
+	}
+}
+
+func codes() []string {
+	var all []string
+	for _, c := range reason.Codes() {
+		all = append(all, string(c))
+	}
+	return all
 }

@@ -29,7 +29,8 @@ func (s *selection) bind(c *cobra.Command) {
 	f.StringVar(&s.filter.Pod, "pod", "", "only pods of this `name`")
 	f.DurationVar(&s.since, "since", 0, "only who left within this time, such as 24h")
 	f.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "of all namespaces")
-	_ = c.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(classes, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	completeFlag(c, "class", classes...)
+	completeFlag(c, "code", codes()...)
 }
 
 var classes = []string{reason.Disruption.String(), reason.Routine.String(), reason.NoExplanation.String()}
@@ -68,11 +69,14 @@ func (p *plugin) list() *cobra.Command {
 				return err
 			}
 			nodes := len(args) == 1 && (args[0] == "nodes" || args[0] == "node")
+			if nodes && s.filter.Pod != "" {
+				return fmt.Errorf("%w: --pod chooses among pods, not nodes", errUsage)
+			}
 			return p.show(c.Context(), s, nodes, output)
 		},
 	}
 	s.bind(c)
-	c.Flags().StringVarP(&output, "output", "o", "", "wide, json or yaml")
+	outputFlag(c, &output, "wide", "json", "yaml")
 	return c
 }
 
@@ -122,10 +126,10 @@ func (p *plugin) showNodes(ctx context.Context, c *cluster, filter lookup.Filter
 		return nil
 	}
 	rows := make([][]string, len(found))
-	for n, o := range found {
-		rows[n] = []string{o.Spec.NodeName, o.Spec.Code, o.Spec.By, p.ago(o.Spec.Left), o.Spec.Reason}
+	for n := range found {
+		rows[n] = p.nodeRow(&found[n], output == "wide")
 	}
-	return table(p.out, []string{"NODE", "CODE", "BY", "LEFT", "REASON"}, rows)
+	return table(p.out, nodeHeader(output == "wide"), rows)
 }
 
 func isStructured(output string) bool { return output == "json" || output == "yaml" }

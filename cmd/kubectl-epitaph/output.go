@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -77,6 +78,13 @@ func (p *plugin) ago(t metav1.Time) string {
 		return "-"
 	}
 	return duration.HumanDuration(p.clock.Since(t.Time).Truncate(time.Second))
+}
+
+// outputFlag adds the flag that names the format.
+func outputFlag(c *cobra.Command, to *string, formats ...string) {
+	last := len(formats) - 1
+	c.Flags().StringVarP(to, "output", "o", "", strings.Join(formats[:last], ", ")+" or "+formats[last])
+	completeFlag(c, "output", formats...)
 }
 
 // isFormat refuses formats that do not exist.

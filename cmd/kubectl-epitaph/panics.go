@@ -33,7 +33,7 @@ after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
 		},
 	}
 	c.Flags().DurationVar(&f.since, "since", 0, "only who left within this time, such as 24h")
-	c.Flags().StringVarP(&f.output, "output", "o", "", "json or yaml, for programs")
+	outputFlag(c, &f.output, "json", "yaml")
 	return c
 }
 

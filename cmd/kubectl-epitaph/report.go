@@ -33,7 +33,7 @@ on record; what retention has removed is not counted any more.`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.report(c.Context(), since, output) },
 	}
 	c.Flags().DurationVar(&since, "since", 0, "only deletions within this time, such as 168h")
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml, for programs")
+	outputFlag(c, &output, "json", "yaml")
 	return c
 }
 

@@ -27,6 +27,30 @@ func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string 
 	return row
 }
 
+func nodeHeader(wide bool) []string {
+	h := []string{"NODE", "CODE", "BY", "LEFT", "REASON"}
+	if wide {
+		h = append(h, "CAME BACK", "FOUND IN", "BOOT", "UID")
+	}
+	return h
+}
+
+func (p *plugin) nodeRow(o *v1alpha1.NodeObituary, wide bool) []string {
+	s := &o.Spec
+	row := []string{s.NodeName, s.Code, s.By, p.ago(s.Left), s.Reason}
+	if wide {
+		back, found := "no", ""
+		if s.Returned {
+			back = "yes"
+		}
+		if s.Amended != nil {
+			found = s.Amended.From
+		}
+		row = append(row, back, found, s.BootID, string(s.NodeUID))
+	}
+	return row
+}
+
 // owner is the controller that a person knows: the last of the chain.
 func owner(chain []v1alpha1.Owner) string {
 	if len(chain) == 0 {

@@ -31,7 +31,7 @@ func (p *plugin) why() *cobra.Command {
 		ValidArgsFunction: p.completeTargets("pod", "node", "job"),
 		RunE:              func(c *cobra.Command, args []string) error { return p.tell(c.Context(), args, f) },
 	}
-	c.Flags().StringVarP(&f.output, "output", "o", "", "json or yaml, for programs")
+	outputFlag(c, &f.output, "json", "yaml")
 	c.Flags().StringVar(&f.uid, "uid", "", "of several pods of this name the one with this `UID`, instead of the last")
 	return c
 }

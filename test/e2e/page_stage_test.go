@@ -98,20 +98,9 @@ func (c *cluster) reader(t *testing.T, namespace, name string) string {
 func (c *cluster) clusterReader(t *testing.T, namespace string) string {
 	t.Helper()
 	token, user := c.account(t, namespace, "auditor")
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: []rbacv1.PolicyRule{{
+	c.grantIn(t, "", user, rbacv1.PolicyRule{
 		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"podobituaries", "nodeobituaries"}, Verbs: []string{"get", "list"},
-	}}}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-	}
-	if _, err := c.client.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
-		t.Fatalf("create a role for %s: %v", user, err)
-	}
-	if _, err := c.client.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatalf("bind the role of %s: %v", user, err)
-	}
+	})
 	c.hasRight(t, user, "", v1alpha1.GroupVersion.Group, "nodeobituaries", "list")
 	return token
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // healthy names what must be well in every cluster of these tests, in the order of the report.
-var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary", "webhook configuration", "webhook caBundle", "webhook certificate", "webhook answers", "leader", "clocks of the nodes"}
+var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary", "fields of the CRDs", "webhook configuration", "webhook caBundle", "webhook certificate", "webhook answers", "leader", "recorder", "clocks of the nodes"}
 
 func TestPluginDoctor(t *testing.T) {
 	t.Parallel()
@@ -36,8 +36,16 @@ func TestPluginDoctor(t *testing.T) {
 		t.Errorf("with the built-in pod GC on, it said %+v", got)
 	}
 
+	got = c.plugin(t, "doctor", "--as", "mallory")
+	if got.code != 0 || strings.Count(got.out, "\nunseen  ") < 10 || strings.Contains(got.out, "BROKEN") {
+		t.Errorf("to somebody without rights, it said %+v, want that he cannot see it", got)
+	}
+
 	c.Epitaph.Stop()
 	got = c.plugin(t, "doctor")
+	if !strings.Contains(got.out, "Until it does, what is deleted leaves without a reason of Epitaph's.") {
+		t.Errorf("with the webhook away, it does not say what follows:\n%s", got.out)
+	}
 	if got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook answers        no: the API server let a pod pass") || !strings.Contains(got.err, "error: something is broken: see above") {
 		t.Errorf("with the webhook away, it said %+v", got)
 	}

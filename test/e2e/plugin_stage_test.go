@@ -134,18 +134,7 @@ func suspendedJob(t *testing.T, namespace, name string) types.UID {
 // grant gives a user rights in one namespace, and waits until the API server knows.
 func (c *cluster) grant(t *testing.T, namespace, user, group string, resources, verbs []string) {
 	t.Helper()
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{group}, Resources: resources, Verbs: verbs}}}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-	}
-	if _, err := c.client.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
-		t.Fatalf("create a role for %s: %v", user, err)
-	}
-	if _, err := c.client.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatalf("bind the role of %s: %v", user, err)
-	}
+	c.grantIn(t, namespace, user, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs})
 	c.hasRight(t, user, namespace, group, resources[0], verbs[0])
 }
 

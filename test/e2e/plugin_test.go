@@ -44,7 +44,7 @@ Who runs it again
   Job nightly is suspended: it starts pods again when somebody resumes it.
 
 May it be run again?
-  Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Whoever knows the program has to say whether it can be repeated.
+  Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Whoever knows the program has to say whether it can be repeated. Do not start it beside Job nightly, which starts another pod when it is resumed.
 `})
 	wantSaid(t, shared.plugin(t, "why", "node", node.Name), said{out: `Node ` + node.Name + ` left at 2026-05-01 12:00:00 UTC.
 
@@ -248,6 +248,7 @@ func TestPluginExitCodes(t *testing.T) {
 		"no argument":        {[]string{"why"}, 2, "error: usage: accepts between 1 and 2 arg(s)"},
 		"a wrong kind":       {[]string{"why", "service/x"}, 2, `error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},
 		"a wrong format":     {[]string{"list", "-o", "xml"}, 2, `error: usage: -o is "xml"`},
+		"pods of nodes":      {[]string{"list", "nodes", "--pod", "x"}, 2, "error: usage: --pod chooses among pods, not nodes"},
 		"a wrong class":      {[]string{"list", "--class", "bad"}, 2, `error: usage: --class is "bad"`},
 		"no reason":          {[]string{"delete", "pod/x"}, 2, `error: usage: say why with --reason "…"`},
 		"a reason to obey":   {[]string{"delete", "pod/x", "--reason", "a\x1b[2Jb"}, 2, `error: usage: --reason: the reason contains the control character U+001B at byte 1`},
@@ -281,11 +282,23 @@ func TestPluginPanicsAndAudit(t *testing.T) {
 	unexplained := func(by string) func(*v1alpha1.PodObituarySpec) {
 		return func(s *v1alpha1.PodObituarySpec) { s.Code, s.Class, s.By = "Unexplained", "unexplained", by }
 	}
-	shared.record(t, node, obituary(namespace, "a", unexplained("carol")), obituary(namespace, "b", unexplained("carol")),
+	found := panickedNode()
+	found.Spec.By, found.Spec.KernelLog, found.Spec.Returned = "kernel of node "+found.Name, nil, true
+	found.Spec.Amended = &v1alpha1.Amendment{At: metav1.Now(), From: "systemd-pstore"}
+	shared.record(t, node, found, obituary(namespace, "a", unexplained("carol")), obituary(namespace, "b", unexplained("carol")),
 		obituary(namespace, "c", unexplained("dave")), obituary(namespace, "d"))
 	got := shared.plugin(t, "panics", node.Name)
-	if _, lines, _ := strings.Cut(got.out, "\n"); lines != "  sysrq: Trigger a crash\n  Kernel panic - not syncing: sysrq triggered crash\n\n" {
+	if _, lines, _ := strings.Cut(got.out, "\n"); lines != "  Heard from the kernel as it died.\n  | sysrq: Trigger a crash\n  | Kernel panic - not syncing: sysrq triggered crash\n\n" {
 		t.Errorf("panics said %+v", got)
+	}
+	got = shared.plugin(t, "panics", found.Name)
+	if title, lines, _ := strings.Cut(got.out, "\n"); !strings.Contains(title, " ago, and came back: This node died unexpectedly") ||
+		lines != "  Found after the restart, in systemd-pstore: nobody heard the kernel.\n  (systemd-pstore had kept none of its lines)\n\n" {
+		t.Errorf("of one that was found later, panics said %+v", got)
+	}
+	got = shared.plugin(t, "list", "nodes", "--node", found.Name, "-o", "wide")
+	if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "CAME BACK FOUND IN BOOT UID") || !strings.Contains(fields, "yes systemd-pstore - u") {
+		t.Errorf("list nodes -o wide said %+v", got)
 	}
 	got = shared.plugin(t, "audit", "-n", namespace, "-o", "json")
 	want := `[

@@ -38,7 +38,11 @@ func amended(a *v1alpha1.Amendment) string {
 
 func meaningOfNode(o *v1alpha1.NodeObituary) string {
 	line := clean(o.Spec.Code)
-	if o.Spec.Class != reason.Disruption.String() {
+	switch o.Spec.Class {
+	case reason.Disruption.String():
+	case reason.Routine.String():
+		line += ": as the cluster or a person intended"
+	default:
 		line += unexplained(reason.Code(o.Spec.Code))
 	}
 	if by := clean(o.Spec.By); by != "" {

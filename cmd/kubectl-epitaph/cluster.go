@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -22,11 +23,23 @@ type cluster struct {
 	namespace string
 }
 
+// unconfigured says why there is no API server to ask, and what helps.
+func (p *plugin) unconfigured(err error) error {
+	switch {
+	case p.overrides.CurrentContext != "":
+		return fmt.Errorf("find the API server: %w: \"kubectl config get-contexts\" lists those there are", err)
+	case clientcmd.IsEmptyConfig(err):
+		return fmt.Errorf("find the API server: there is no kubeconfig (%s): name a file with --kubeconfig, or set KUBECONFIG", strings.Join(p.kubeconfig.GetLoadingPrecedence(), ", "))
+	default:
+		return fmt.Errorf("find the API server: %w", err)
+	}
+}
+
 func (p *plugin) connect() (*cluster, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&p.kubeconfig, &p.overrides)
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w: name a file with --kubeconfig, or set KUBECONFIG", err)
+		return nil, p.unconfigured(err)
 	}
 	namespace, _, err := loader.Namespace()
 	if err != nil {

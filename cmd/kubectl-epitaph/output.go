@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -50,13 +52,47 @@ func table(out io.Writer, header []string, rows [][]string) error {
 }
 
 func writeRow(w io.Writer, cells []string) {
+	fmt.Fprintln(w, strings.Join(shown(cells), "\t"))
+}
+
+// shown are cells as a terminal may have them.
+func shown(cells []string) []string {
 	safe := make([]string, len(cells))
 	for n, cell := range cells {
 		if safe[n] = clean(cell); safe[n] == "" {
 			safe[n] = "-"
 		}
 	}
-	fmt.Fprintln(w, strings.Join(safe, "\t"))
+	return safe
+}
+
+// columns write rows that come one by one. A column grows with what it has held, so that what follows stands below.
+type columns struct {
+	out    io.Writer
+	widths []int
+}
+
+// firstWidth is how wide a column is at first, gap what is left free after it.
+const (
+	firstWidth = 10
+	gap        = 2
+)
+
+func (c *columns) write(cells []string) error {
+	if c.widths == nil {
+		c.widths = slices.Repeat([]int{firstWidth}, len(cells))
+	}
+	var line strings.Builder
+	for n, cell := range shown(cells) {
+		c.widths[n] = max(c.widths[n], utf8.RuneCountInString(cell))
+		if n == len(cells)-1 {
+			line.WriteString(cell)
+		} else {
+			fmt.Fprintf(&line, "%-*s", c.widths[n]+gap, cell)
+		}
+	}
+	_, err := fmt.Fprintln(c.out, line.String())
+	return err
 }
 
 // structured writes a value as JSON or YAML. What a terminal would obey is escaped, also where the format would allow it.

@@ -136,3 +136,18 @@ func TestCleanLines(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestColumnsGrow(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	c := columns{out: &out}
+	for _, row := range [][]string{{"POD", "REASON"}, {"nightly-report-7v9nl", "a\x1b[2J"}, {"web-ä", ""}} {
+		if err := c.write(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "POD         REASON\nnightly-report-7v9nl  a\\x1b[2J\nweb-ä                 -\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,16 +38,14 @@ func (p *plugin) follow(ctx context.Context, s *selection) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.out, 20, 0, 2, ' ', 0)
-	show := func(cells []string) error {
-		writeRow(w, cells)
-		return w.Flush()
-	}
-	if err := show(podHeader(s.allNamespaces, false)); err != nil {
+	columns := &columns{out: p.out}
+	if err := columns.write(podHeader(s.allNamespaces, false)); err != nil {
 		return err
 	}
 	for {
-		err := c.each(ctx, filter, func(o *v1alpha1.PodObituary) error { return show(p.podRow(o, s.allNamespaces, false)) })
+		err := c.each(ctx, filter, func(o *v1alpha1.PodObituary) error {
+			return columns.write(p.podRow(o, s.allNamespaces, false))
+		})
 		if ctx.Err() != nil {
 			return nil
 		}

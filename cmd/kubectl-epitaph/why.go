@@ -132,7 +132,7 @@ func nodeStory(ctx context.Context, c *cluster, name string) (story.Story, error
 		return story.Story{}, err
 	}
 	if len(records) == 0 {
-		return story.Story{}, noRecord("node "+name, "kubectl epitaph list node")
+		return story.Story{}, noEndOf(ctx, c, name)
 	}
 	last := records[len(records)-1]
 	// Who may not list the pods of all namespaces is told those of his own.
@@ -144,6 +144,14 @@ func nodeStory(ctx context.Context, c *cluster, name string) (story.Story, error
 		return story.Story{}, err
 	}
 	return story.OfNode(&last, lookup.Of(&last, pods)), nil
+}
+
+// noEndOf says that a node has no record: most likely it is there.
+func noEndOf(ctx context.Context, c *cluster, name string) error {
+	if err := c.Get(ctx, types.NamespacedName{Name: name}, &corev1.Node{}); err == nil {
+		return fmt.Errorf("%w: node %s is there, and no end of it is on record", errNotFound, name)
+	}
+	return noRecord("node "+name, "kubectl epitaph list nodes")
 }
 
 func jobStory(ctx context.Context, c *cluster, name string) (story.Story, error) {

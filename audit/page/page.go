@@ -51,6 +51,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"clean": func(s string) string { return string(reason.Clean(s)) },
 	"at":    func(t metav1.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"last":  lastOwner,
+	"codes": reason.Codes,
 }).ParseFS(files, "templates/*.html"))
 
 // New returns a page.

@@ -3,8 +3,8 @@ package e2e
 import (
 	"bytes"
 	"image"
+	"image/color"
 	"image/png"
-
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -50,11 +50,11 @@ func (c *cluster) proxy(t *testing.T, token string) string {
 }
 
 // looks opens an address in the browser, and returns the document as the browser has understood it, and its picture.
-func looks(t *testing.T, address, picture string) (dom string, seen image.Image) {
+func looks(t *testing.T, address, picture string, flags ...string) (dom string, seen image.Image) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), chromium(t), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+	cmd := exec.CommandContext(t.Context(), chromium(t), append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--user-data-dir="+t.TempDir(), "--window-size=1280,860", "--screenshot="+picture, "--dump-dom", address)
+		"--user-data-dir="+t.TempDir(), "--window-size=1280,860", "--screenshot="+picture, "--dump-dom", address)...)
 	cmd.Dir = t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -110,6 +110,29 @@ func TestPageInABrowser(t *testing.T) {
 	}
 }
 
+// dark has the browser ask for dark pages, as the system's setting would.
+const dark = "--blink-settings=preferredColorScheme=0"
+
+// Whoever prefers dark pages gets one, and can read it; nobody else does.
+func TestPageInTheDark(t *testing.T) {
+	t.Parallel()
+	chromium(t)
+	namespace := shared.namespace(t)
+	address := shared.proxy(t, shared.clusterReader(t, namespace))
+	for name, tc := range map[string]struct {
+		flags []string
+		light bool
+	}{"light": {nil, true}, "dark": {[]string{dark}, false}} {
+		dom, seen := looks(t, address+"/?namespace="+namespace, filepath.Join(t.TempDir(), "p.png"), tc.flags...)
+		if !strings.Contains(dom, "Nobody is on record whom this selects.") {
+			t.Errorf("%s: an empty list says nothing:\n%s", name, dom)
+		}
+		if paper := color.GrayModel.Convert(seen.At(seen.Bounds().Dx()/2, seen.Bounds().Dy()-20)).(color.Gray).Y; (paper > 200) != tc.light || paper > 60 && paper < 200 {
+			t.Errorf("%s: the paper has the brightness %d of 255", name, paper)
+		}
+	}
+}
+
 // Had the template not escaped it, the browser would have run it, and the title would say so.
 func TestPageInABrowserRunsNothing(t *testing.T) {
 	t.Parallel()
@@ -135,7 +158,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		t.Fatal(err)
 	}
 	n := panickedNode()
-	n.Spec.NodeName = "node-5"
+	n.Spec.NodeName, n.Spec.Left = "node-5", metav1.NewTime(leftAt.Add(-61*time.Second)) // a second before its pod
 	n.Spec.KernelLog = []string{
 		"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash", "CPU: 1 PID: 812 Comm: bash Not tainted 6.1.0-37-cloud-amd64 #1  Debian 6.1.140-1",
 		"Call Trace:", " <TASK>", " dump_stack_lvl+0x44/0x5c", " panic+0x118/0x2ed", " sysrq_handle_crash+0x16/0x20", " __handle_sysrq.cold+0x76/0x1ac",

@@ -88,7 +88,7 @@ func TestPageOfAUserOfTheCluster(t *testing.T) {
 		path         string
 		want, refuse []string
 	}{
-		"all of a namespace": {"/?namespace=" + namespace, []string{">" + namespace + "/died</a>", ">" + namespace + "/evicted</a>", `<a href="/nodes">Nodes</a>`}, nil},
+		"all of a namespace": {"/?namespace=" + namespace, []string{">" + namespace + "/died</a>", ">" + namespace + "/evicted</a>", `<a href="/nodes">Nodes</a>`, `<a href="/?namespace=` + namespace + `">Show all</a>`, "<option>KernelPanic</option>"}, nil},
 		"by code":            {"/?namespace=" + namespace + "&code=Evicted", []string{"/evicted</a>"}, []string{"/died</a>"}},
 		"by node":            {"/?node=" + node.Name, []string{"/died</a>"}, []string{"/evicted</a>"}},
 		"by time":            {"/?namespace=" + namespace + "&since=1h", []string{"Nobody is on record whom this selects."}, []string{"/died</a>"}},

@@ -32,6 +32,21 @@ func TestPluginShowsHostileContentAndObeysNothing(t *testing.T) {
 	}
 }
 
+// A pod that is there carries whatever its owner wrote: a quarter of a megabyte, too.
+func TestPluginIsNotFloodedByAnAnnotation(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	shared.pod(t, namespace, shared.node(t).Name, "loud")
+	shared.annotate(t, namespace, "loud", strings.Repeat(hostile, 2000))
+	for _, args := range [][]string{{"why", "pod/loud"}, {"why", "pod/loud", "-o", "json"}, {"delete", "pod/loud", "--reason", "x"}} {
+		got := shared.plugin(t, append(args, "-n", namespace)...)
+		said := got.out + got.err
+		if len(said) > 8<<10 || strings.IndexFunc(strings.ReplaceAll(said, "\n", ""), obeyed) >= 0 {
+			t.Errorf("%v says %d bytes, or lets a terminal obey: %.2000q", args, len(said), said)
+		}
+	}
+}
+
 func obeyed(r rune) bool {
 	return unicode.IsControl(r) || r >= '\u202a' && r <= '\u202e' || r == '\u2028' || r == '\u2029'
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +32,15 @@ type diagnosis struct {
 // A patient is an installation of Epitaph.
 type patient struct {
 	*cluster
-	// system is the namespace Epitaph runs in.
+	// system is the namespace Epitaph runs in; told is set where the user has named it.
 	system string
+	told   bool
 	now    time.Time
 	// ahead is by how much the API server's clock is ahead of ours.
 	ahead time.Duration
-	// webhooks are what webhookConfiguration found.
+	// webhooks are what webhookConfiguration found; off is set where there is none on purpose.
 	webhooks webhooks
+	off      bool
 }
 
 func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
@@ -50,10 +53,13 @@ var examinations = []func(context.Context, *patient) []diagnosis{
 // examinationLimit bounds one examination.
 const examinationLimit = 15 * time.Second
 
+// usualNamespace is where the documentation installs Epitaph.
+const usualNamespace = "epitaph-system"
+
 var errBroken = errors.New("something is broken: see above")
 
 func (p *plugin) doctor() *cobra.Command {
-	system := "epitaph-system"
+	system := ""
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine an installation",
@@ -62,7 +68,7 @@ place do not let it see is reported as unseen.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.examine(c.Context(), system) },
 	}
-	c.Flags().StringVar(&system, "system-namespace", system, "the `namespace` that Epitaph runs in")
+	c.Flags().StringVar(&system, "system-namespace", "", "the `namespace` that Epitaph runs in; by default that of the webhook's Service, else "+usualNamespace)
 	return c
 }
 
@@ -72,7 +78,7 @@ func (p *plugin) examine(ctx context.Context, system string) error {
 		return err
 	}
 	ill := false
-	patient := &patient{cluster: c, system: system, now: p.clock.Now()}
+	patient := &patient{cluster: c, system: cmp.Or(system, usualNamespace), told: system != "", now: p.clock.Now()}
 	for _, examination := range examinations {
 		limited, cancel := context.WithTimeout(ctx, examinationLimit)
 		all := examination(limited, patient)

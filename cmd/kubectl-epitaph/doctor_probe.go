@@ -16,6 +16,9 @@ import (
 // it, so that the answer tells whether the API server reaches the webhook and trusts it. Nothing is written.
 func webhookAnswers(ctx context.Context, p *patient) []diagnosis {
 	const what = "webhook answers"
+	if p.off {
+		return nil // There is none to answer, as has been said.
+	}
 	key := p.webhooks.reasonKey()
 	probe := probePod(p.namespace, key)
 	err := p.Create(ctx, probe, client.DryRunAll)

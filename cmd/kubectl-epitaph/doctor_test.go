@@ -130,3 +130,14 @@ func TestSkew(t *testing.T) {
 		}
 	}
 }
+
+func TestSwitchesWebhookOff(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]bool{
+		"webhook: {enabled: false, mode: Audit}": true, "webhook: {enabled: true}": false, "webhook: {}": false, "": false, "\t": false,
+	} {
+		if got := switchesWebhookOff(file); got != want {
+			t.Errorf("%q: got %v, want %v", file, got, want)
+		}
+	}
+}

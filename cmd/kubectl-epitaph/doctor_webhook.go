@@ -9,8 +9,10 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -27,18 +29,48 @@ func webhookConfiguration(ctx context.Context, p *patient) []diagnosis {
 	err := p.Get(ctx, client.ObjectKey{Name: configurationName}, c)
 	switch {
 	case apierrors.IsNotFound(err):
-		return []diagnosis{{broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}}
+		return []diagnosis{p.unregistered(ctx)}
 	case err != nil:
 		return []diagnosis{{unseen, what, err.Error()}}
 	case len(c.Webhooks) == 0:
 		return []diagnosis{{broken, what, "it is empty: install the chart anew"}}
 	}
 	p.webhooks = c.Webhooks
+	if service := c.Webhooks[0].ClientConfig.Service; service != nil && !p.told {
+		p.system = service.Namespace
+	}
 	all := append(p.webhooks.registered(), p.webhooks.trusted(p.serverTime())...)
 	if first := c.Webhooks[0].ClientConfig; first.URL != nil {
 		return append(all, p.certificateAt(ctx, *first.URL, first.CABundle))
 	}
 	return append(all, diagnosis{unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
+}
+
+// configMapName is the chart's, which holds the configuration in configKey.
+const (
+	configMapName = "epitaph-config"
+	configKey     = "config.yaml"
+)
+
+// unregistered tells whether there is no webhook configuration because the webhook is switched off.
+func (p *patient) unregistered(ctx context.Context) diagnosis {
+	const what = "webhook configuration"
+	m := &corev1.ConfigMap{}
+	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName}, m); err == nil && switchesWebhookOff(m.Data[configKey]) {
+		p.off = true
+		return diagnosis{dubious, what, "there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
+	}
+	return diagnosis{broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
+}
+
+func switchesWebhookOff(file string) bool {
+	var c struct {
+		Webhook struct {
+			Enabled *bool `json:"enabled"`
+		} `json:"webhook"`
+	}
+	err := yaml.Unmarshal([]byte(file), &c)
+	return err == nil && c.Webhook.Enabled != nil && !*c.Webhook.Enabled
 }
 
 // authorities judges the certificates that the API server trusts for the webhook.

@@ -55,6 +55,14 @@ func TestPluginDoctor(t *testing.T) {
 	if got = c.plugin(t, "doctor"); got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook configuration  there is none") {
 		t.Errorf("without a configuration, it said %+v", got)
 	}
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "epitaph-config"}, Data: map[string]string{"config.yaml": "webhook: {enabled: false}"}}
+	if _, err := c.client.CoreV1().ConfigMaps("epitaph-system").Create(t.Context(), config, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"
+	if got = c.plugin(t, "doctor"); !strings.Contains(got.out, want) || strings.Contains(got.out, "webhook answers") {
+		t.Errorf("with the webhook switched off, it said %+v", got)
+	}
 }
 
 // kcmPod makes the pod that kubeadm would have made of kube-controller-manager.

@@ -37,8 +37,10 @@ func (f Facts) othersMayHave() string {
 		if succeeded > 0 || f.job().Status.Active > 0 || failed > 1 || failed > 0 && f.ignored() {
 			return "Job " + name + " counts other pods, which may have done the work: \"kubectl epitaph why job/" + name + "\" tells of them."
 		}
+		return ""
+	default:
+		return ""
 	}
-	return ""
 }
 
 // othersOf is for pods of controllers that Epitaph does not know: what else they start, only they can say.
@@ -70,7 +72,12 @@ func (f Facts) twice() string {
 		return " Do not start it beside Job " + name + ", which starts another pod by itself."
 	case jobSuspended:
 		return " Do not start it beside Job " + name + ", which starts another pod when it is resumed."
+	default:
+		return f.replaced()
 	}
+}
+
+func (f Facts) replaced() string {
 	if owners := f.spec().Owners; len(owners) > 0 && slices.Contains(replacing, owners[0].Kind) {
 		return " You need not start it: " + clean(owners[0].Kind) + " " + clean(owners[0].Name) + " replaces it by itself."
 	}

@@ -94,11 +94,16 @@ func (f Facts) interrupted(p progress) Verdict {
 		return restingOn(AuthorSaysAgain, "it was cut off by the platform, and the author of Job "+name+" has said (podFailurePolicy) that a pod which is disrupted is to be run again.")
 	case batchv1.PodFailurePolicyActionFailJob, batchv1.PodFailurePolicyActionFailIndex:
 		return restingOn(AuthorSaysNo, "the author of Job "+name+" has said (podFailurePolicy) that a pod which is disrupted is not to be run again.")
+	default:
+		return restingOn(groundOf(p), f.howItWasInterrupted(p)+askTheAuthor)
 	}
+}
+
+func groundOf(p progress) Ground {
 	if p == stopped {
-		return restingOn(ToldToStop, f.howItWasInterrupted(p)+askTheAuthor)
+		return ToldToStop
 	}
-	return restingOn(CutOff, f.howItWasInterrupted(p)+askTheAuthor)
+	return CutOff
 }
 
 func (f Facts) howItWasInterrupted(p progress) string {

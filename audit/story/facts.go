@@ -38,9 +38,9 @@ func (f Facts) unheard() bool {
 	return f.spec().NodeName != "" && slices.Contains([]reason.Code{reason.NodeUnreachable, reason.NodeDeleted}, f.code())
 }
 
-// silentBefore tells whether the node had been silent for a while before the pod was given up, though it was off in the end: nobody
-// saw what it did in that time. Kubernetes asks a cloud only about nodes that are not Ready, and lets nobody force pods off a node
-// that is (K8s v1.37 k8s.io/cloud-provider controllers/nodelifecycle, pkg/controller/podgc).
+// silentBefore tells whether the node may have been silent for long before it was given up, though it was off in the end: nobody saw
+// what it did in that time. Kubernetes asks a cloud only about nodes that are not Ready, and removes pods of a node that is declared
+// out of service by force only then (K8s v1.37 k8s.io/cloud-provider controllers/nodelifecycle, pkg/controller/podgc).
 func (f Facts) silentBefore() bool {
 	return f.spec().NodeName != "" && slices.Contains([]reason.Code{reason.CloudInstanceGone, reason.OutOfService}, f.code())
 }

@@ -62,7 +62,7 @@ func (f Facts) nothingRan(p progress) Verdict {
 	case f.unheard():
 		return restingOn(MayHaveStarted, "the program had not started when the node was last heard of, but it may have started since, and may even be running there. Make sure that the node is off.")
 	case f.silentBefore():
-		return restingOn(MayHaveStarted, "the program had not started when the node was last heard of, but the node had been silent for a while before it was given up: it may have started in that time."+askTheAuthor)
+		return restingOn(MayHaveStarted, "the program had not started when the node was last heard of, but how long before the node was given up that was, nobody knows: it may have started since."+askTheAuthor)
 	case p == preparing:
 		return restingOn(OnlyPrepared, "the program itself had not started when its node last reported; only its init containers had, and Kubernetes asks of those that they can be repeated.")
 	case f.spec().NodeName == "":

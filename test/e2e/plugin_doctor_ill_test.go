@@ -36,8 +36,8 @@ func TestPluginDoctorOfTheIll(t *testing.T) {
 func doctorReadsTheAgents(t *testing.T, c *cluster) {
 	// One agent is real, and has a kernel to set up; the others' words are written for them.
 	n := c.node(t)
-	c.listenAt(t, agentNamespace, "10.9.1.1")
-	real := c.agentOn(t, c.agentOf(t, n.Name), n.Name, agentNamespace, netconsolefs.New(netconsolefs.Versions["6.14"]), func(o *agent.Options) { o.BootID = n.BootID })
+	c.listenAt(t, ourNamespace, "10.9.1.1")
+	real := c.agentOn(t, c.agentOf(t, n.Name), n.Name, ourNamespace, netconsolefs.New(netconsolefs.Versions["6.14"]), func(o *agent.Options) { o.BootID = n.BootID })
 	if r := real.Pass(t.Context()); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
@@ -102,7 +102,7 @@ func doctorKnowsWhatFails(t *testing.T, c *cluster) {
 }
 
 func doctorMissesThePosition(t *testing.T, c *cluster) {
-	if err := c.client.CoreV1().ConfigMaps("epitaph-system").Delete(t.Context(), "epitaph-audit", metav1.DeleteOptions{}); err != nil {
+	if err := c.client.CoreV1().ConfigMaps(ourNamespace).Delete(t.Context(), "epitaph-audit", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := c.plugin(t, "doctor"), "look    recorder               there is no ConfigMap epitaph-system/epitaph-audit: nothing has been recorded yet"; !strings.Contains(got.out, want) {

@@ -17,7 +17,7 @@ import (
 func examiner(own string) map[string][]rbacv1.PolicyRule {
 	return map[string][]rbacv1.PolicyRule{
 		own: {may("epitaph-k8s.io", "list", "podobituaries"), may("", "create", "pods", "pods/eviction")},
-		"epitaph-system": {
+		ourNamespace: {
 			may("coordination.k8s.io", "get", "leases"), may("", "get", "configmaps"), may("apps", "list", "daemonsets"),
 		},
 		"kube-system":     {may("", "list", "pods")},

@@ -56,7 +56,7 @@ func TestPluginDoctor(t *testing.T) {
 		t.Errorf("without a configuration, it said %+v", got)
 	}
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "epitaph-config"}, Data: map[string]string{"config.yaml": "webhook: {enabled: false}"}}
-	if _, err := c.client.CoreV1().ConfigMaps("epitaph-system").Create(t.Context(), config, metav1.CreateOptions{}); err != nil {
+	if _, err := c.client.CoreV1().ConfigMaps(ourNamespace).Create(t.Context(), config, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := "look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"

@@ -130,7 +130,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/charttools test/promtools test/lint test/codegen test/krew image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/charttools test/promtools test/lint test/codegen test/krew test/policyreports image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

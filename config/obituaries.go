@@ -23,7 +23,8 @@ type Obituaries struct {
 	Events bool `json:"events"`
 	// Workers is how many obituaries are written at the same time at most: one as long as they are in time, and one more for each
 	// second that they are late.
-	Workers int `json:"workers" validate:"min=1,max=256"`
+	Workers int     `json:"workers" validate:"min=1,max=256"`
+	Reports Reports `json:"reports"`
 }
 
 func defaultObituaries() Obituaries {
@@ -36,5 +37,6 @@ func defaultObituaries() Obituaries {
 		MaxPerNamespace: 1000,
 		Events:          true,
 		Workers:         16,
+		Reports:         defaultReports(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (c Config) acrossFields() []wrong {
 		}
 		seen[r.Name] = n
 	}
-	return append(all, c.Agent.wrongs()...)
+	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs())
 }
 
 var structs = newValidator()

@@ -2,16 +2,15 @@ package recorder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -138,7 +137,7 @@ func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome,
 		return written, nil
 	case apierrors.IsAlreadyExists(err):
 		return repeated, nil
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), namespaceMissing(err):
+	case audit.NamespaceGone(err):
 		return namespaceGone, nil
 	}
 	withheld := rightWithheld(err)
@@ -157,9 +156,4 @@ func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome,
 // roles, and an operator may give the right later: nothing may be lost by it.
 func rightWithheld(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `cannot create resource "podobituaries"`)
-}
-
-func namespaceMissing(err error) bool {
-	var status *apierrors.StatusError
-	return errors.As(err, &status) && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
 }

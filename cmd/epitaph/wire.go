@@ -45,7 +45,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addAftermath, p.addPage} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addReports, p.addAftermath, p.addPage} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -173,15 +173,24 @@ func (p parts) addNetconsole(context.Context) error {
 	return p.mgr.Add(listener)
 }
 
-func (p parts) addRecorder(context.Context) error {
-	if !p.config.Audit.Enabled {
-		return nil
-	}
+// watching is a client that reads past the cache, watches and writes.
+func (p parts) watching() (client.WithWatch, error) {
 	api, err := client.NewWithWatch(p.mgr.GetConfig(), client.Options{
 		HTTPClient: p.mgr.GetHTTPClient(), Scheme: p.mgr.GetScheme(), Mapper: p.mgr.GetRESTMapper(),
 	})
 	if err != nil {
-		return fmt.Errorf("make the recorder's client: %w", err)
+		return nil, fmt.Errorf("make the audit's client: %w", err)
+	}
+	return api, nil
+}
+
+func (p parts) addRecorder(context.Context) error {
+	if !p.config.Audit.Enabled {
+		return nil
+	}
+	api, err := p.watching()
+	if err != nil {
+		return err
 	}
 	r, err := recorder.New(recorder.Options{
 		Config:     p.config.Audit,

@@ -71,6 +71,15 @@ var rules = map[string]rule{
 		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
 		why:  "the recorder watches and writes records; it must not be able to terminate",
 	},
+	"audit/reports": {
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
+		others: []string{
+			"github.com/openreports/reports-api/apis/openreports.io/v1alpha1", "k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache",
+			"k8s.io/client-go/util/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/cache", "sigs.k8s.io/controller-runtime/pkg/client",
+			"github.com/prometheus/client_golang/prometheus", "github.com/go-logr/logr",
+		},
+		why: "reports are made of records: they know neither who records nor who terminates",
+	},
 	"audit/story": {
 		ours:   []string{"reason", "api/v1alpha1"},
 		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1"},
@@ -234,6 +243,8 @@ func TestRulesForbid(t *testing.T) {
 		"the parser knows Kubernetes":  {"netconsole/wire", "k8s.io/api/core/v1"},
 		"the audit can terminate":      {"audit", module + "termination"},
 		"the recorder can terminate":   {"audit/recorder", module + "termination"},
+		"reports can terminate":        {"audit/reports", module + "termination"},
+		"reports know the recorder":    {"audit/reports", module + "audit/recorder"},
 		"a story reads the cluster":    {"audit/story", "sigs.k8s.io/controller-runtime/pkg/client"},
 		"the writer knows an edge":     {"termination", module + "gc"},
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},

@@ -23,12 +23,21 @@ import (
 )
 
 // file writes an obituary as the recorder would.
-func file(t *testing.T, records client.Client, namespace, pod string, left time.Time) {
+func (c *cluster) file(t *testing.T, namespace, pod string, left time.Time) {
+	t.Helper()
+	c.fileOf(t, namespace, pod, left, reason.New(reason.Pod, reason.Preempted, "x", "x"))
+}
+
+// fileOf writes one of a pod that left for this.
+func (c *cluster) fileOf(t *testing.T, namespace, pod string, left time.Time, why reason.Reason, change ...func(*v1alpha1.PodObituary)) {
 	t.Helper()
 	o := composer.Of(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: namespace, Name: pod, UID: types.UID(unique("11111111-1111-1111-")), CreationTimestamp: metav1.NewTime(left),
-	}}, reason.New(reason.Pod, reason.Preempted, "x", "x"), left)
-	if err := records.Create(t.Context(), o); err != nil {
+	}}, why, left)
+	for _, f := range change {
+		f(o)
+	}
+	if err := c.typed(t, c.RESTConfig()).Create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -42,9 +51,9 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 		if n == 3 {
 			time.Sleep(1100 * time.Millisecond) // the times of objects have whole seconds: the last two are the younger ones
 		}
-		file(t, records, many, fmt.Sprintf("p-%d", n), now)
+		c.file(t, many, fmt.Sprintf("p-%d", n), now)
 	}
-	file(t, records, few, "other", now)
+	c.file(t, few, "other", now)
 	limits := config.Default().Audit
 	limits.MaxPerNamespace = 2
 	why := map[string]int{}
@@ -95,7 +104,7 @@ func TestWhoMayReadRecords(t *testing.T) {
 	mine, theirs := shared.namespace(t), shared.namespace(t)
 	admin := shared.typed(t, shared.RESTConfig())
 	for _, ns := range []string{mine, theirs} {
-		file(t, admin, ns, "p", time.Now())
+		shared.file(t, ns, "p", time.Now())
 	}
 	err := admin.Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: mine, Name: "view"},

@@ -62,12 +62,17 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		listening(k)
 		k.LeaderElection.Enabled = true
 	}}})
+	c.needsEachRule(t, theManager, withdrawals())
+}
+
+// needsEachRule takes the rules away one after the other, each time from an Epitaph that starts.
+func (c *cluster) needsEachRule(t *testing.T, whose account, all []withdrawal) {
+	t.Helper()
 	c.Epitaph.Stop()
-	all := withdrawals()
-	wantEachRule(t, c, theManager, all)
+	wantEachRule(t, c, whose, all)
 	for _, w := range all {
 		t.Run(w.verb+" "+w.resource, func(t *testing.T) {
-			putBack := c.withdraw(t, theManager, w)
+			putBack := c.withdraw(t, whose, w)
 			defer putBack()
 			c.forget(t, w)
 			before := logged(t, c)

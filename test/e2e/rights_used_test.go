@@ -95,28 +95,32 @@ func streamed(right string, granted map[string]bool) bool {
 
 // unused are the rights that the chart grants an account and that nothing in these tests has used.
 func (r *usedRights) unused(whose account) ([]string, error) {
-	granted, err := grantedRights(whose)
+	granted, err := grantedRights(whose.file(), whose)
 	if err != nil {
 		return nil, err
 	}
+	return r.notUsed(whose, granted), nil
+}
+
+// notUsed are those of the rights that the account has not used.
+func (r *usedRights) notUsed(whose account, granted map[string]bool) (unused []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var unused []string
 	for _, right := range slices.Sorted(maps.Keys(granted)) {
 		if !r.used[whose][right] && rare[right] == "" && !streamed(right, granted) {
 			unused = append(unused, right)
 		}
 	}
-	return unused, nil
+	return unused
 }
 
-// grantedRights are those of the chart's roles for an account.
-func grantedRights(whose account) (map[string]bool, error) {
+// grantedRights are those of an account's roles in a file of the chart.
+func grantedRights(name string, whose account) (map[string]bool, error) {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", whose.file()))
+	file, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", name))
 	if err != nil {
 		return nil, fmt.Errorf("read the chart's rights: %w", err)
 	}

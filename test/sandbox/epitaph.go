@@ -70,6 +70,9 @@ func (s *Sandbox) startEpitaph(ctx context.Context) error {
 		return err
 	}
 	s.Epitaph = first
+	if err := s.GrantReports(ctx, first.Config.Audit.Reports); err != nil {
+		return err
+	}
 	// Before it starts: it is ready only when the API server would accept its certificate.
 	if first.Config.Webhook.Enabled {
 		if err := s.register(ctx, first); err != nil {

@@ -23,7 +23,12 @@ import (
 var manifests embed.FS
 
 // installDefinitions installs the chart's custom resource definitions and waits until the API server serves them.
-func (s *Sandbox) installDefinitions(context.Context) error {
+func (s *Sandbox) installDefinitions(ctx context.Context) error {
+	for _, format := range s.options.Reports {
+		if err := s.DefineReports(ctx, format); err != nil {
+			return err
+		}
+	}
 	if s.options.LeaveOutChart {
 		return nil
 	}
@@ -92,14 +97,22 @@ func (s *Sandbox) writeObjects(ctx context.Context) error {
 		return err
 	}
 	for _, file := range files {
-		objects, err := decodeObjects(file)
-		if err != nil {
+		if err := createAll(ctx, writer, file); err != nil {
 			return err
 		}
-		for _, object := range objects {
-			if err := writer.Create(ctx, object); err != nil {
-				return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
-			}
+	}
+	return nil
+}
+
+// createAll creates what one file holds.
+func createAll(ctx context.Context, writer client.Client, file []byte) error {
+	objects, err := decodeObjects(file)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if err := writer.Create(ctx, object); err != nil {
+			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
 	return nil

@@ -36,6 +36,8 @@ type Options struct {
 	Epitaph EpitaphOptions
 	// LimitCriticalPods has the API server refuse pods of the system's priority classes wherever no quota allows them, as GKE's does.
 	LimitCriticalPods bool
+	// Reports are the formats of config.Reports whose definitions the API server has.
+	Reports []string
 	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph cannot run without them.
 	LeaveOutChart bool
 }

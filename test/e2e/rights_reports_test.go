@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+func reportWithdrawals() []withdrawal {
+	return []withdrawal{
+		{resource: "podobituaries", verb: "watch", shows: aFindingIsReported, says: `cannot watch resource "podobituaries"`, breaks: "a report is up to a minute late"},
+		{resource: "reports", verb: "create", shows: aFindingIsNotReported, says: `cannot create resource "reports"`, breaks: "no new report; those that are there are kept up to date"},
+		{resource: "reports", verb: "update", shows: aFindingIsNotReported, says: `cannot get resource "reports"`, breaks: "no report is made, and none kept up to date"},
+		{resource: "reports", verb: "list", shows: aFindingIsNotReported, says: `cannot list resource "reports"`, breaks: "no findings of pods are reported"},
+	}
+}
+
+// Each rule that comes with config.audit.reports is taken away in turn; all else goes on.
+func TestEveryRuleOfReportsIsNeeded(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{
+		Reports: []string{config.OpenReports}, Epitaph: sandbox.EpitaphOptions{Configure: reporting(config.OpenReports)},
+	})
+	c.needsEachRule(t, theReporter, reportWithdrawals())
+}
+
+func aFindingIsReported(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	c.finding(t, ns, "p", time.Now())
+	c.eventuallyWithin(t, 2*patience, "the finding is reported", func(ctx context.Context) (bool, error) {
+		return c.theReport(ctx, t, reportKinds[config.OpenReports].namespaced, ns) != nil, nil
+	})
+}
+
+func aFindingIsNotReported(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	c.finding(t, ns, "p", time.Now())
+	time.Sleep(3 * reportEvery)
+	if u := c.theReport(t.Context(), t, reportKinds[config.OpenReports].namespaced, ns); u != nil {
+		t.Errorf("there is a report: %v", u.Object)
+	}
+}
+
+// noReportRightIsUnused wants the tests that were run in the cluster to have used all that a format's file grants.
+func noReportRightIsUnused(t *testing.T, c *cluster, format string) {
+	granted, err := grantedRights("reports-"+strings.ToLower(format)+".yaml", theReporter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var here usedRights
+	if err := here.collect(c.AuditLog()); err != nil {
+		t.Fatal(err)
+	}
+	if unused := here.notUsed(theManager, granted); len(granted) == 0 || len(unused) > 0 {
+		t.Errorf("of %d rights to report, %q are not used", len(granted), unused)
+	}
+}

@@ -17,8 +17,8 @@ import (
 // RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is something to explain or to
 // release it by.
 func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
-	r := reason.New(reason.Node, reason.Unexplained, "an unknown remover", "an unknown remover")
-	err := o.Writer.Create(ctx, &v1alpha1.NodeObituary{
+	r := reason.New(reason.Node, reason.Unexplained, Unseen, Unseen)
+	record := &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: missingName(node, since)},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName: node,
@@ -28,9 +28,13 @@ func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since t
 			Reason:   string(r.Text),
 			By:       r.By,
 		},
-	})
+	}
+	err := o.Writer.Create(ctx, record)
 	if apierrors.IsAlreadyExists(err) {
 		return nil
+	}
+	if err == nil {
+		o.Findings.note(record)
 	}
 	return wrapNode("write the obituary of missing node", node, err)
 }

@@ -23,6 +23,8 @@ type NodeObituaries struct {
 	Live   client.Reader
 	Writer client.Writer
 	Clock  clock.PassiveClock
+	// Findings is told of nodes that leave without a reason; nil tells nobody.
+	Findings *NodeFindings
 }
 
 // NodeNameField is the index of the cached obituaries: by the name their Node had.
@@ -47,10 +49,13 @@ func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason
 		return fmt.Errorf("record the end of node %s: %w", node.Name, err)
 	}
 	err = o.Writer.Create(ctx, wanted)
-	if err == nil || !apierrors.IsAlreadyExists(err) {
-		return wrapNode("write the obituary of node", node.Name, err)
+	if apierrors.IsAlreadyExists(err) {
+		return o.revise(ctx, wanted)
 	}
-	return o.revise(ctx, wanted)
+	if err == nil {
+		o.Findings.note(wanted)
+	}
+	return wrapNode("write the obituary of node", node.Name, err)
 }
 
 // revise brings the obituary that is there up to date, if it has to be.

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -17,9 +18,6 @@ const (
 	EventDisrupted   = "PodDisrupted"
 	EventRemoved     = "PodRemoved"
 )
-
-// maxNoteBytes bounds the text of an Event (K8s v1.37 pkg/apis/core/validation/events.go).
-const maxNoteBytes = 1024
 
 // announce says what was recorded: on the pod, by its UID, and on its owner and its node, where those of one kind make up a series.
 // Events are a convenience: in a burst some are dropped.
@@ -34,7 +32,7 @@ func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.Po
 	case o.Spec.Class == reason.Disruption.String():
 		kind, what = corev1.EventTypeWarning, EventDisrupted
 	}
-	note := reason.CleanTo("Pod "+o.Spec.PodName+" left: "+o.Spec.Reason, maxNoteBytes)
+	note := reason.CleanTo("Pod "+o.Spec.PodName+" left: "+o.Spec.Reason, audit.MaxNoteBytes)
 	for _, about := range r.concerned(ctx, pod) {
 		r.Events.Eventf(about, nil, kind, what, "RecordObituary", "%s", note)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -63,17 +64,21 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the recorder's metrics: %w", err)
 	}
-	// An alert on an increase needs the zero before it.
-	for _, gap := range []string{gapBridged, gapLost} {
-		m.gaps.WithLabelValues(gap)
+	m.begin()
+	return m, nil
+}
+
+// begin makes the series that alerts are about: an increase needs the zero before it.
+func (m *metrics) begin() {
+	for _, outcome := range []string{gapBridged, gapLost} {
+		m.gaps.WithLabelValues(outcome)
 	}
 	for _, became := range []outcome{written, repeated, namespaceGone, refused} {
 		m.obituaries.WithLabelValues(string(became))
 	}
-	for _, by := range []string{"person", "program", "unknown"} {
+	for _, by := range audit.Removers() {
 		m.findings.WithLabelValues(by)
 	}
-	return m, nil
 }
 
 // leave counts a pod once.
@@ -84,18 +89,6 @@ func (m *metrics) leave(why reason.Reason, from source) {
 	}
 	m.left.WithLabelValues(code, why.Code.Class().String(), string(from)).Inc()
 	if from == none {
-		m.findings.WithLabelValues(remover(why.By)).Inc()
-	}
-}
-
-// remover is a bounded word for who deleted a pod.
-func remover(by string) string {
-	switch {
-	case by == unseen || by == "":
-		return "unknown"
-	case reason.ActorOf(by, nil) == reason.Person:
-		return "person"
-	default:
-		return "program"
+		m.findings.WithLabelValues(audit.RemoverOf(why.By)).Inc()
 	}
 }

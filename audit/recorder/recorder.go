@@ -7,7 +7,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,11 +23,6 @@ const (
 	maxOwners = 4096
 )
 
-// An EventRecorder emits Events. The manager's is one.
-type EventRecorder interface {
-	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
-}
-
 // Options are what a recorder works with.
 type Options struct {
 	Config config.Obituaries
@@ -40,7 +34,7 @@ type Options struct {
 	// API watches, reads past the cache, and writes PodObituaries and the position.
 	API        client.WithWatch
 	Nodes      *audit.NodeObituaries
-	Events     EventRecorder
+	Events     audit.EventRecorder
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
 	Log        logr.Logger

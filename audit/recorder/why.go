@@ -14,9 +14,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// unseen stands for whoever deleted a pod: a watch does not say who it was.
-const unseen = "an unknown remover"
-
 // A source is where the reason of an obituary comes from.
 type source string
 
@@ -26,9 +23,9 @@ const (
 	none     source = "none"     // nobody said, and nothing tells
 )
 
-// why returns why the pod left. That the remover is unknown keeps inference to what the pod says itself.
+// why returns why the pod left. A watch does not say who deleted it. That the remover is unknown keeps inference to what the pod says itself.
 func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source, error) {
-	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: unseen}}
+	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: audit.Unseen}}
 	if said, err := r.Inferrer.Keys.Pod.Read(d.pod.Annotations); err == nil {
 		if completed, ok := r.Inferrer.Infer(f); ok {
 			said = completed
@@ -43,9 +40,9 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 	}
 	switch {
 	case f.NamespaceTerminating:
-		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace, unseen), inferred, nil
+		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace, audit.Unseen), inferred, nil
 	case obituary.EndedByItself(d.pod):
-		return reason.New(reason.Pod, reason.AlreadyEnded, string(d.pod.Status.Phase)+", deleted by "+unseen, unseen), inferred, nil
+		return reason.New(reason.Pod, reason.AlreadyEnded, string(d.pod.Status.Phase)+", deleted by "+audit.Unseen, audit.Unseen), inferred, nil
 	default:
 		return f.Unknown(), none, nil
 	}

@@ -39,11 +39,17 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			return fmt.Errorf("watch %T: %w", o, err)
 		}
 	}
+	findings, err := audit.NewNodeFindings(metrics.Registry, mgr.GetEventRecorder("epitaph-audit"))
+	if err != nil {
+		return err
+	}
 	p := parts{
 		mgr:        mgr,
 		config:     c,
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
-		obituaries: &audit.NodeObituaries{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}},
+		obituaries: &audit.NodeObituaries{
+			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
+		},
 	}
 	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addReports, p.addAftermath, p.addPage} {
 		if err := add(ctx); err != nil {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -140,7 +142,33 @@ func TestRecordOfPods(t *testing.T) {
 			t.Errorf("recorded %s by %q", o.Spec.Code, o.Spec.By)
 		}
 		if w := o.Spec.Owners; len(w) != 2 || w[0].Kind != "Job" || w[1].Kind != "CronJob" || w[1].Name != "nightly" {
-			t.Errorf("its owners are %+v, want the Job and the CronJob nightly", w)
+			t.Fatalf("its owners are %+v, want the Job and the CronJob nightly", w)
+		}
+		note := "Pod " + name + " left: " + o.Spec.Reason
+		shared.noted(t, ns, "involvedObject.kind=Pod,involvedObject.uid="+string(o.Spec.PodUID), "PodDisrupted", note)
+		shared.noted(t, ns, "involvedObject.kind=Job,involvedObject.uid="+string(o.Spec.Owners[0].UID), "PodDisrupted", note)
+		shared.noted(t, metav1.NamespaceDefault, "involvedObject.kind=Node,involvedObject.name="+node, "PodDisrupted", note)
+	})
+	t.Run("a pod of a deployment", func(t *testing.T) {
+		t.Parallel()
+		other := shared.namespace(t)
+		pod := shared.replicated(t, other, node)
+		shared.remove(t, shared.as(t, runner), other, pod)
+		shared.wantOwners(t, other, pod, "ReplicaSet", "Deployment")
+		out, err := shared.kubectl(t, other, "get", "podobituaries", "-o", "wide")
+		if head, _, _ := strings.Cut(out, "\n"); err != nil || strings.Join(strings.Fields(head), " ") != "NAME POD CODE REASON NODE OWNER BY LEFT" {
+			t.Errorf("kubectl shows %q (%v)", out, err)
+		}
+	})
+	t.Run("a node that leaves without a reason", func(t *testing.T) {
+		t.Parallel()
+		before := shared.metricOf(t, audit.MetricNodeFindings, "by", "program")
+		doomed := shared.node(t).Name
+		shared.deleteNode(t, doomed)
+		note := "Node " + doomed + " leaves: Nobody said why this node was deleted, and nothing could be inferred (deleted by " + runner + ")"
+		shared.noted(t, metav1.NamespaceDefault, "involvedObject.kind=Node,involvedObject.name="+doomed, "NodeUnexplained", note)
+		if after := shared.metricOf(t, audit.MetricNodeFindings, "by", "program"); after < before+1 {
+			t.Errorf("%v findings of nodes after %v", after, before)
 		}
 	})
 	t.Run("a pod that had finished was not cut off", func(t *testing.T) {
@@ -180,6 +208,15 @@ func TestRecordOfPods(t *testing.T) {
 		if shared.metric(t, "epitaph_audit_pods_left_total") < 2 {
 			t.Error("what left is not counted")
 		}
+	})
+}
+
+// noted waits for an Event with that text.
+func (c *cluster) noted(t *testing.T, namespace, about, why, text string) {
+	t.Helper()
+	c.eventually(t, why+" of "+about+" is an Event", func(ctx context.Context) (bool, error) {
+		events, err := c.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: about + ",reason=" + why})
+		return err == nil && slices.ContainsFunc(events.Items, func(e corev1.Event) bool { return e.Message == text }), err
 	})
 }
 

@@ -52,6 +52,9 @@ type Shutdown struct {
 	SystemBus string `json:"systemBus" validate:"required,startswith=/"`
 	// Proc is the host's /proc, which a pod with hostPID has as its own.
 	Proc string `json:"proc" validate:"required,startswith=/"`
+	// MaxDelay is how long a shutdown is held up at most while the API server does not answer. systemd-logind's own limit
+	// (InhibitDelayMaxSec=) holds as well, which the kubelet raises to minutes where it is to shut down gracefully.
+	MaxDelay metav1.Duration `json:"maxDelay" validate:"mindur=1s,maxdur=1m"`
 }
 
 // LastBoot configures how the agent finds out how the boot before ended: folders of the host.
@@ -96,6 +99,6 @@ func defaultAgent() Agent {
 		},
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",
-		Shutdown:       Shutdown{Enabled: true, SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc"},
+		Shutdown:       Shutdown{Enabled: true, SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc", MaxDelay: metav1.Duration{Duration: 5 * time.Second}},
 	}
 }

@@ -13,10 +13,15 @@ import (
 type caller struct {
 	sender             string
 	who, verb, command string
+	// privileged is root on the bus: neither logind nor polkit keeps it waiting.
+	privileged bool
 }
 
 // maxCallers bounds how many are remembered: systemctl greets logind an instant before it asks.
 const maxCallers = 32
+
+// lookTimeout bounds what is asked about a caller, or about a shutdown: the evidence must be written, with or without a name.
+const lookTimeout = time.Second
 
 // look finds out who is behind a name of the bus, at once: systemctl ends as soon as it has its answer. That is why it is looked into when
 // it greets already, by setting the message for the users.
@@ -26,6 +31,8 @@ func (w *Watcher) look(ctx context.Context, bus Bus, sender string) caller {
 			return c
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	c := w.identify(ctx, bus, sender)
 	c.sender = sender
 	w.callers = append(w.callers, c)
@@ -39,8 +46,15 @@ func (w *Watcher) identify(ctx context.Context, bus Bus, sender string) caller {
 		w.Log.V(1).Info("a caller of logind is not known", "error", reason.Clean(err.Error()))
 		return caller{}
 	}
+	c := w.person(ctx, bus, pid, uid)
+	c.privileged = uid == 0
+	return c
+}
+
+// person puts a name to a process that the bus knows.
+func (w *Watcher) person(ctx context.Context, bus Bus, pid, uid uint32) caller {
 	if w.visible {
-		if o, err := w.Processes.Of(int(pid)); err == nil {
+		if o, err := w.Processes.Of(ctx, int(pid)); err == nil {
 			return w.named(ctx, bus, o)
 		}
 	}
@@ -57,11 +71,16 @@ func (w *Watcher) identify(ctx context.Context, bus Bus, sender string) caller {
 // unattended is the service in which Debian and Ubuntu run unattended-upgrades.
 const unattended = "apt-daily-upgrade.service"
 
+// kernel is the name of who nobody started.
+const kernel = "the kernel"
+
 // named puts a name to where a request comes from: the pod before whoever may have started its runtime, who logged in before whom he has
 // become, and a service before root, as which it runs.
 func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
 	c := caller{verb: o.Verb, command: o.Command}
 	switch {
+	case o.Kernel:
+		c.who = kernel
 	case o.Pod != "":
 		c.who = "pod " + o.Pod
 	case o.Login != nil:
@@ -90,19 +109,22 @@ func (w *Watcher) userName(ctx context.Context, bus Bus, uid uint32) string {
 	return fmt.Sprintf("the user with UID %d", uid)
 }
 
-// search finds the one who runs halt, reboot … right now; where there are several of different people, nobody.
-func (w *Watcher) search(ctx context.Context, bus Bus) (found caller) {
+// search finds the one who runs halt, reboot … right now, if that is what begins; where there are several of different people, nobody.
+func (w *Watcher) search(ctx context.Context, bus Bus, begins string) (found caller) {
 	if !w.visible {
 		return caller{}
 	}
-	pids, err := w.Processes.Running()
+	pids, err := w.Processes.Running(ctx)
 	if err != nil {
-		w.Log.Error(err, "processes not searched")
+		w.Log.Error(err, "not all processes were searched")
 	}
 	for _, pid := range pids {
-		o, err := w.Processes.Of(pid)
+		o, err := w.Processes.Of(ctx, pid)
 		if err != nil || o.Verb == "" {
 			continue // It has ended.
+		}
+		if o.Verb != reason.EvidenceShutdown && !becomes(o.Verb, begins) {
+			continue
 		}
 		c := w.named(ctx, bus, o)
 		if found.who != "" && found.who != c.who {

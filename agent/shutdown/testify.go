@@ -19,6 +19,8 @@ const (
 	defaultDelay = 5 * time.Second
 	// margin is how long before the end of logind's patience we stop.
 	margin = 500 * time.Millisecond
+	// askTimeout bounds the question for that.
+	askTimeout = 300 * time.Millisecond
 	// attemptTimeout bounds one attempt to write, so that there is time for another.
 	attemptTimeout = 1500 * time.Millisecond
 	// pause is between two attempts.
@@ -27,14 +29,20 @@ const (
 	forgetPause = 10 * time.Second
 )
 
-// testify writes the evidence onto the Node, and tries again for as long as logind waits.
-func (w *Watcher) testify(ctx context.Context, bus Bus, began time.Time, e reason.Evidence) error {
-	patience, err := bus.MaxDelay(ctx)
+// patience is how long a shutdown is held up at most: as long as logind waits, which a kubelet may have raised to minutes, but no longer
+// than is worth it.
+func (w *Watcher) patience(ctx context.Context, bus Bus) time.Duration {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	patience, err := bus.MaxDelay(asking)
 	if err != nil {
 		patience = defaultDelay
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience-margin-w.Clock.Since(began))
-	defer cancel()
+	return min(w.Config.MaxDelay.Duration, max(patience-margin, margin))
+}
+
+// testify writes the evidence onto the Node, and tries again for as long as there is time.
+func (w *Watcher) testify(ctx context.Context, e reason.Evidence) error {
 	return w.insist(ctx, pause, func(ctx context.Context, node *corev1.Node) error {
 		// What an earlier one in this boot has left must not be taken for this one.
 		known, err := reason.EvidenceOn(node)

@@ -25,6 +25,7 @@ type Bus interface {
 	Delay(ctx context.Context, who, why string) (io.Closer, error)
 	MaxDelay(ctx context.Context) (time.Duration, error)
 	Begun(ctx context.Context) (bool, error)
+	Stopping(ctx context.Context) (bool, error)
 	Process(ctx context.Context, sender string) (pid, uid uint32, err error)
 	SeesProcesses(ctx context.Context) (bool, error)
 	UserName(ctx context.Context, uid uint32) (string, error)
@@ -34,8 +35,8 @@ type Bus interface {
 
 // Processes are those of the host. They are process.Proc.
 type Processes interface {
-	Of(pid int) (process.Origin, error)
-	Running() (pids []int, err error)
+	Of(ctx context.Context, pid int) (process.Origin, error)
+	Running(ctx context.Context) (pids []int, err error)
 }
 
 // A Writer keeps evidence on a Node. It is *termination.Terminator.
@@ -63,9 +64,12 @@ type Options struct {
 // A Watcher waits for the machine to be switched off.
 type Watcher struct {
 	Options
-	// asked is what may become a shutdown, oldest first, and callers who was looked into last.
+	// asked is what may become a shutdown, oldest first, and callers who was looked into last. later is what was heard too early.
 	asked   []ask
 	callers []caller
+	later   []logind.Event
+	// ending says that the machine is on its way down, and all was done about it; pastLogind, that logind was not asked.
+	ending, pastLogind bool
 	// visible tells whether the bus and we number processes alike.
 	visible bool
 	lock    io.Closer
@@ -122,14 +126,37 @@ func (w *Watcher) follow(ctx context.Context) error {
 			"mount the host's /run/dbus into the pod, or set agent.shutdown.enabled to false where the host has no systemd")
 	}
 	defer bus.Close()
-	w.asked, w.callers = nil, nil
+	w.asked, w.callers, w.later = nil, nil, nil
 	if err := w.begin(ctx, bus); err != nil {
 		return err
 	}
 	for {
-		e, err := bus.Next(ctx)
+		e, err := w.next(ctx, bus)
 		if err != nil {
+			w.lastLook(ctx, bus)
 			return fault.New(fault.NoSystemBus, err, "listen at the host's system bus", "it is tried again")
+		}
+		w.handle(ctx, bus, e)
+	}
+}
+
+// lastLookTimeout is how much longer is heard what the bus says when the agent is ended by a machine that goes down.
+const lastLookTimeout = 500 * time.Millisecond
+
+// lastLook hears the end out: where logind was not asked, systemd ends everything at once, us too.
+func (w *Watcher) lastLook(ctx context.Context, bus Bus) {
+	if ctx.Err() == nil {
+		return // It is the bus that has ended.
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
+	defer cancel()
+	if stopping, err := bus.Stopping(ctx); err != nil || !stopping {
+		return
+	}
+	for !w.ending {
+		e, err := w.next(ctx, bus)
+		if err != nil {
+			return
 		}
 		w.handle(ctx, bus, e)
 	}
@@ -138,6 +165,10 @@ func (w *Watcher) follow(ctx context.Context) error {
 // begin takes the lock, unless a shutdown has begun: then logind gives none, and what was written stays.
 func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 	begun, err := bus.Begun(ctx)
+	if stopping, errStopping := bus.Stopping(ctx); err == nil && errStopping == nil {
+		begun = begun || stopping
+	}
+	w.ending, w.pastLogind = begun, false
 	if err == nil && !begun {
 		err = w.take(ctx, bus)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,13 +25,17 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A host is what the watcher sees of a machine. Process 7 is alice's sudo halt, 8 a service, 9 a pod, 10 bob's, 11 is root's.
+// A host is what the watcher sees of a machine. Process 7 is alice's sudo halt, 8 a service, 9 a pod, 10 bob's, 11 is root's, 12 the
+// kernel's, 13 alice's who went past logind, 14 mallory's.
 type host struct {
 	events        chan logind.Event
 	begun, hidden bool
 	deaf          error
 	running       []int
 
+	stopping atomic.Bool
+	// stuck has the bus answer nothing any more.
+	stuck   bool
 	mu      sync.Mutex
 	locks   int // that are held
 	patient time.Duration
@@ -38,7 +43,7 @@ type host struct {
 
 func newHost() *host { return &host{events: make(chan logind.Event, 64), patient: 5 * time.Second} }
 
-var senders = map[string]uint32{":1.7": 7, ":1.8": 8, ":1.9": 9, ":1.10": 10, ":1.11": 11}
+var senders = map[string]uint32{":1.7": 7, ":1.8": 8, ":1.9": 9, ":1.10": 10, ":1.11": 11, ":1.12": 12, ":1.14": 14}
 
 var origins = map[int]process.Origin{
 	7:  {Verb: "halt", Command: "sudo halt", Login: ptr.To[uint32](1000)},
@@ -46,6 +51,9 @@ var origins = map[int]process.Origin{
 	9:  {Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
 	10: {Verb: "reboot", Command: "reboot", UID: ptr.To[uint32](1001)},
 	11: {Verb: "poweroff", Command: "poweroff"},
+	12: {Verb: "poweroff", Command: "poweroff", Kernel: true},
+	13: {Verb: "poweroff", Command: "sudo systemctl start poweroff.target", Login: ptr.To[uint32](1000)},
+	14: {Verb: "poweroff", Command: "poweroff", UID: ptr.To[uint32](1002)},
 }
 
 func (h *host) Next(ctx context.Context) (logind.Event, error) {
@@ -59,11 +67,19 @@ func (h *host) Next(ctx context.Context) (logind.Event, error) {
 		return e, nil
 	}
 }
-func (h *host) Deaf() error                                     { return h.deaf }
-func (h *host) Begun(context.Context) (bool, error)             { return h.begun, nil }
-func (h *host) SeesProcesses(context.Context) (bool, error)     { return !h.hidden, nil }
-func (h *host) MaxDelay(context.Context) (time.Duration, error) { return h.patient, nil }
-func (h *host) Close() error                                    { return nil }
+func (h *host) Deaf() error                                 { return h.deaf }
+func (h *host) Begun(context.Context) (bool, error)         { return h.begun, nil }
+func (h *host) SeesProcesses(context.Context) (bool, error) { return !h.hidden, nil }
+func (h *host) Close() error                                { return nil }
+func (h *host) Stopping(context.Context) (bool, error)      { return h.stopping.Load(), nil }
+
+func (h *host) MaxDelay(ctx context.Context) (time.Duration, error) {
+	if h.stuck {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return h.patient, nil
+}
 
 func (h *host) Delay(context.Context, string, string) (io.Closer, error) {
 	h.mu.Lock()
@@ -92,7 +108,7 @@ func (h *host) held() int {
 
 func (h *host) Process(_ context.Context, sender string) (pid, uid uint32, err error) {
 	if pid, ok := senders[sender]; ok {
-		return pid, map[bool]uint32{true: 1001}[pid == 10], nil
+		return pid, map[uint32]uint32{10: 1001, 14: 1002}[pid], nil
 	}
 	return 0, 0, errors.New("no such name")
 }
@@ -111,8 +127,8 @@ func (h *host) SessionUser(_ context.Context, pid uint32) (string, error) {
 	return "", errors.New("no session")
 }
 
-func (h *host) Of(pid int) (process.Origin, error) { return origins[pid], nil }
-func (h *host) Running() ([]int, error)            { return h.running, nil }
+func (h *host) Of(_ context.Context, pid int) (process.Origin, error) { return origins[pid], nil }
+func (h *host) Running(context.Context) ([]int, error)                { return h.running, nil }
 
 // A book is the Node, and what is written on it.
 type book struct {
@@ -167,25 +183,27 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// watch runs a watcher; the button is pressed by sending.
-func watch(t *testing.T, h *host, b *book) (w *Watcher, press chan<- struct{}) {
-	t.Helper()
-	presses := make(chan struct{})
-	w = New(Options{
-		Config: config.Default().Agent.Shutdown, Node: "n1", BootID: "b1", Live: b, Terminator: b, Processes: h,
+// A diary is a Node, as it is read and written.
+type diary interface {
+	client.Reader
+	Writer
+}
+
+func watcherOf(h *host, d diary) *Watcher {
+	return New(Options{
+		Config: config.Default().Agent.Shutdown, Node: "n1", BootID: "b1", Live: d, Terminator: d, Processes: h,
 		Connect: func(context.Context, string) (Bus, error) { return h, nil },
-		Button: func(ctx context.Context, pressed func()) error {
-			for {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-presses:
-					pressed()
-				}
-			}
+		Button: func(ctx context.Context, _ func()) error {
+			<-ctx.Done()
+			return nil
 		},
 		Clock: clock.RealClock{}, Log: logr.Discard(),
 	})
+}
+
+// run has a watcher watch until the test ends.
+func run(t *testing.T, w *Watcher, h *host) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -199,6 +217,24 @@ func watch(t *testing.T, h *host, b *book) (w *Watcher, press chan<- struct{}) {
 			t.Errorf("%d locks are held after the end", n)
 		}
 	})
+}
+
+// watch runs a watcher; the button is pressed by sending.
+func watch(t *testing.T, h *host, d diary) (w *Watcher, press chan<- struct{}) {
+	t.Helper()
+	presses := make(chan struct{})
+	w = watcherOf(h, d)
+	w.Button = func(ctx context.Context, pressed func()) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-presses:
+				pressed()
+			}
+		}
+	}
+	run(t, w, h)
 	return w, presses
 }
 
@@ -210,6 +246,13 @@ func TestWhoIsNamed(t *testing.T) {
 	scheduled := func(sender string, in time.Duration) logind.Event {
 		return logind.Event{Kind: logind.Scheduled, Sender: sender, Call: 2, What: "poweroff", Due: time.Now().Add(in)}
 	}
+	granted := func(sender string, call uint32) logind.Event {
+		return logind.Event{Kind: logind.Granted, Sender: sender, Call: call}
+	}
+	quiet := func(e logind.Event) logind.Event {
+		e.NoReply = true
+		return e
+	}
 	begins, powersOff := logind.Event{Kind: logind.Begins}, logind.Event{Kind: logind.Begins, What: "poweroff"}
 	tests := map[string]struct {
 		events  []logind.Event
@@ -220,35 +263,59 @@ func TestWhoIsNamed(t *testing.T) {
 		wantText string
 	}{
 		"alice by sudo": {
-			events: []logind.Event{asked(":1.7", "halt"), begins},
+			events: []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)},
 			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
 		"a process that is gone when she has asked, and was there when she greeted": {
-			events: []logind.Event{{Kind: logind.Greeted, Sender: ":1.7"}, asked(":1.7", "halt"), begins},
+			events: []logind.Event{{Kind: logind.Greeted, Sender: ":1.7"}, asked(":1.7", "halt"), begins, granted(":1.7", 1)},
 			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
 		"an unattended upgrade": {
-			events: []logind.Event{asked(":1.8", "reboot"), {Kind: logind.Begins, What: "reboot"}},
+			events: []logind.Event{asked(":1.8", "reboot"), {Kind: logind.Begins, What: "reboot"}, granted(":1.8", 1)},
 			want:   reason.Evidence{What: "shutdown", Who: "unattended-upgrades", Detail: "shutdown"}, wantText: "unattended-upgrades ran shutdown",
 		},
 		"a pod": {
-			events: []logind.Event{asked(":1.9", "reboot"), {Kind: logind.Begins, What: "kexec"}},
+			events: []logind.Event{asked(":1.9", "reboot"), {Kind: logind.Begins, What: "kexec"}, granted(":1.9", 1)},
 			want:   reason.Evidence{What: "kexec", Who: "pod 0a1b2c3d-0000-4000-8000-00000000beef", Detail: "kexec"}, wantText: "pod 0a1b2c3d-0000-4000-8000-00000000beef ran kexec",
 		},
+		"the kernel, which overheats": {
+			events: []logind.Event{asked(":1.12", "poweroff"), begins, granted(":1.12", 1)},
+			want:   reason.Evidence{What: "poweroff", Who: "the kernel", Detail: "poweroff"}, wantText: "the kernel ran poweroff",
+		},
 		"somebody who is not logged in": {
-			events: []logind.Event{asked(":1.10", "reboot"), begins},
+			events: []logind.Event{asked(":1.10", "reboot"), begins, granted(":1.10", 1)},
+			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+		},
+		"somebody whom polkit has asked for a password": {
+			events: []logind.Event{asked(":1.10", "poweroff"), asked(":1.14", "poweroff"), powersOff, granted(":1.10", 1)},
 			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
 		},
 		"root": {
 			events: []logind.Event{asked(":1.11", "poweroff"), powersOff},
 			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
 		},
+		"root, and others who ask as well, for a password or none": {
+			events: []logind.Event{asked(":1.14", "poweroff"), asked(":1.10", "poweroff"), asked(":1.11", "poweroff"), quiet(asked(":1.10", "poweroff")), powersOff, granted(":1.11", 1)},
+			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+		},
+		"root who wants no answer, and others who ask as well": {
+			events: []logind.Event{asked(":1.14", "poweroff"), quiet(asked(":1.11", "poweroff")), quiet(asked(":1.10", "poweroff")), powersOff},
+			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+		},
+		"somebody who wants no answer": {
+			events: []logind.Event{quiet(asked(":1.10", "reboot")), begins},
+			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+		},
 		"what was refused does not count": {
-			events: []logind.Event{asked(":1.10", "reboot"), {Kind: logind.Refused, Sender: ":1.10", Call: 1}, asked(":1.7", "halt"), begins},
+			events: []logind.Event{asked(":1.10", "reboot"), {Kind: logind.Refused, Sender: ":1.10", Call: 1}, asked(":1.7", "halt"), begins, granted(":1.7", 1)},
 			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
+		"what is not answered does not count: the button was pressed": {
+			events: []logind.Event{asked(":1.10", "poweroff"), powersOff}, pressed: true,
+			want: reason.Evidence{What: "power-button", Detail: "poweroff"}, wantText: "the power button was pressed",
+		},
 		"what begins is another thing than one of them asked for": {
-			events: []logind.Event{asked(":1.10", "reboot"), asked(":1.7", "halt"), {Kind: logind.Begins, What: "halt"}},
+			events: []logind.Event{asked(":1.11", "reboot"), asked(":1.7", "halt"), {Kind: logind.Begins, What: "halt"}},
 			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
 		"of two who asked, neither": {
@@ -256,19 +323,31 @@ func TestWhoIsNamed(t *testing.T) {
 			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 		"a shutdown that is due": {
-			events: []logind.Event{scheduled(":1.11", 0), powersOff},
+			events: []logind.Event{scheduled(":1.11", 0), granted(":1.11", 2), powersOff},
 			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
 		},
 		"one that is not due": {
-			events: []logind.Event{scheduled(":1.11", time.Hour), powersOff},
+			events: []logind.Event{scheduled(":1.11", time.Hour), granted(":1.11", 2), powersOff},
+			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+		},
+		"one that was due long ago, and did not come": {
+			events: []logind.Event{scheduled(":1.11", -time.Hour), granted(":1.11", 2), powersOff},
+			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+		},
+		"one that nobody has granted": {
+			events: []logind.Event{scheduled(":1.10", 0), powersOff},
 			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 		"one that was taken back": {
-			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, powersOff},
+			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, granted(":1.7", 3), powersOff},
 			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 		"one that somebody wanted to take back": {
 			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, {Kind: logind.Refused, Sender: ":1.7", Call: 3}, powersOff},
+			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+		},
+		"one that somebody wants to take back, whom polkit asks for a password": {
+			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.10", Call: 3}, powersOff},
 			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
 		},
 		"the power button": {
@@ -283,8 +362,12 @@ func TestWhoIsNamed(t *testing.T) {
 			events: []logind.Event{begins}, change: func(h *host) { h.running = []int{7}; h.deaf = logind.ErrDeaf },
 			want: reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
+		"nobody heard, and one process runs another thing": {
+			events: []logind.Event{powersOff}, change: func(h *host) { h.running = []int{7, 9} },
+			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+		},
 		"nobody heard, and two people's processes run it": {
-			events: []logind.Event{powersOff}, change: func(h *host) { h.running = []int{7, 11} },
+			events: []logind.Event{powersOff}, change: func(h *host) { h.running = []int{13, 11} },
 			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 		"processes cannot be seen: her session": {
@@ -292,7 +375,7 @@ func TestWhoIsNamed(t *testing.T) {
 			want: reason.Evidence{What: "halt", Who: "alice", Detail: "halt"}, wantText: "alice ran halt",
 		},
 		"processes cannot be seen: a user": {
-			events: []logind.Event{asked(":1.10", "reboot"), begins}, change: func(h *host) { h.hidden = true },
+			events: []logind.Event{asked(":1.10", "reboot"), begins, granted(":1.10", 1)}, change: func(h *host) { h.hidden = true },
 			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
 		},
 		"processes cannot be seen: root may be anybody": {
@@ -300,7 +383,7 @@ func TestWhoIsNamed(t *testing.T) {
 			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 		"the caller has left": {
-			events: []logind.Event{asked(":1.99", "poweroff"), begins},
+			events: []logind.Event{asked(":1.99", "poweroff"), begins, granted(":1.99", 1)},
 			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
 		},
 	}
@@ -319,7 +402,7 @@ func TestWhoIsNamed(t *testing.T) {
 				h.events <- e
 			}
 			// It is told twice.
-			h.events <- tc.events[len(tc.events)-1]
+			h.events <- begins
 			eventually(t, "evidence is written, and the shutdown goes on", func() bool { return len(b.read()) > 0 && h.held() == 0 })
 			got := b.read()[0]
 			if got.When.IsZero() || got.BootID != "b1" {

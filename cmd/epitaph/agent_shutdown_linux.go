@@ -25,7 +25,7 @@ func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watche
 			}
 			return bus, nil
 		},
-		Processes: process.Proc(c.Agent.Shutdown.Proc), Button: button.Listen, Clock: o.Clock, Log: o.Log.WithName("shutdown"),
+		Processes: process.New(c.Agent.Shutdown.Proc), Button: button.Listen, Clock: o.Clock, Log: o.Log.WithName("shutdown"),
 	})
 	o.Also = w.Faults
 	return w

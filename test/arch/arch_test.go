@@ -141,7 +141,11 @@ var rules = map[string]rule{
 		std: []string{"net", "net/http", "os", "os/exec"},
 		why: "who switches a machine off is decided from what is heard: bus, processes and button are its arguments",
 	},
-	"agent/shutdown/logind":  {others: []string{"github.com/godbus/dbus/v5"}, std: []string{"net/http", "os/exec"}, why: "what is said on the bus is no business of Kubernetes"},
+	"agent/shutdown/logind": {
+		ours: []string{"agent/shutdown/logind/wire"}, others: []string{"golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
+		why: "what is said on the bus is no business of Kubernetes, and a library that ends over what others send there would be the end of the agent",
+	},
+	"agent/shutdown/logind/wire": {others: []string{}, std: noIO[1:], why: "what a message says is a pure function of its bytes"},
 	"agent/shutdown/process": {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "what the kernel has in /proc is no business of Kubernetes"},
 	"agent/shutdown/button": {
 		others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},

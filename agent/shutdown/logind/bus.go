@@ -4,24 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"sync"
 	"time"
 
-	"github.com/godbus/dbus/v5"
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
 const (
 	name    = "org.freedesktop.login1"
 	path    = "/org/freedesktop/login1"
 	manager = name + ".Manager"
-	daemon  = "org.freedesktop.DBus"
+
+	daemon     = "org.freedesktop.DBus"
+	daemonPath = "/org/freedesktop/DBus"
+
+	systemd     = "org.freedesktop.systemd1"
+	systemdPath = "/org/freedesktop/systemd1"
 )
 
 const (
 	// callTimeout bounds each question to the bus or to logind.
 	callTimeout = 5 * time.Second
-	// backlog is how many messages wait to be read while a caller is looked into.
+	// backlog is how many events wait while a caller is looked into.
 	backlog = 256
 )
 
@@ -30,47 +35,35 @@ var ErrDeaf = errors.New("the bus does not let its calls be heard")
 
 // A Bus is the host's system bus.
 type Bus struct {
-	asks, hears *dbus.Conn
-	events      chan Event
-	deaf        error
+	path   string
+	asks   *client
+	hears  *conn
+	closed chan struct{}
+	once   sync.Once
+	events chan Event
+	deaf   error
 }
 
-// Connect reaches the bus by its socket. It is closed when the context ends.
+// Connect reaches the bus by its socket.
 func Connect(ctx context.Context, socket string) (*Bus, error) {
-	b := &Bus{events: make(chan Event, backlog)}
-	var err error
-	if b.asks, err = dial(ctx, socket); err != nil {
+	c, err := dial(ctx, socket, nil)
+	if err != nil {
 		return nil, fmt.Errorf("connect to the bus at %s: %w", socket, err)
 	}
-	var heard chan *dbus.Message
-	if b.hears, heard, err = monitor(ctx, socket); err != nil {
+	b := &Bus{path: socket, asks: newClient(c), closed: make(chan struct{}), events: make(chan Event, backlog)}
+	if b.hears, err = monitor(ctx, socket); err != nil {
 		b.deaf = fmt.Errorf("%w: %w", ErrDeaf, err)
-		b.hears, heard, err = subscribe(ctx, socket)
+		b.hears, err = subscribe(ctx, socket)
 	}
 	if err != nil {
-		_ = b.asks.Close()
+		b.asks.close()
 		return nil, fmt.Errorf("listen at the bus at %s: %w", socket, err)
 	}
-	go b.sort(heard)
-	context.AfterFunc(ctx, func() { _ = b.Close() }) // Nobody is left to be told.
+	// Who is logind is asked after listening has begun: what is heard of it is never older.
+	go b.sort(&ear{logind: b.owner(ctx, name), systemd: b.owner(ctx, systemd)})
+	// systemd speaks only where somebody wants to hear it. Without systemd, there is nothing to hear.
+	_, _ = b.asks.call(ctx, systemd, systemdPath, systemd+".Manager.Subscribe")
 	return b, nil
-}
-
-// dial gives up on a bus that lets one in and then says nothing. The connection outlives the context: see hangUp.
-func dial(ctx context.Context, socket string) (*dbus.Conn, error) {
-	patience, done := context.WithTimeout(ctx, callTimeout)
-	defer done()
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(patience, end)
-	conn, err := dbus.Connect("unix:path="+socket, dbus.WithContext(life))
-	if !stop() && err == nil {
-		err = patience.Err()
-	}
-	if err != nil {
-		end()
-		return nil, err
-	}
-	return conn, nil
 }
 
 // Deaf is why calls to logind are not heard, if they are not; logind's signals are heard all the same.
@@ -78,55 +71,73 @@ func (b *Bus) Deaf() error { return b.deaf }
 
 // Close leaves the bus.
 func (b *Bus) Close() error {
-	hangUp(b.hears)
-	return b.asks.Close()
+	b.once.Do(func() { close(b.closed) })
+	b.hears.close()
+	b.asks.close()
+	return nil
 }
 
-func (b *Bus) call(ctx context.Context, o dbus.BusObject, method string, args ...any) *dbus.Call {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return o.CallWithContext(ctx, method, 0, args...)
-}
-
-func (b *Bus) logind() dbus.BusObject { return b.asks.Object(name, path) }
-
-// Delay has each shutdown wait until the lock is closed, at most for as long as MaxDelay says.
-func (b *Bus) Delay(ctx context.Context, who, why string) (io.Closer, error) {
-	var fd dbus.UnixFD
-	if err := b.call(ctx, b.logind(), manager+".Inhibit", "shutdown", who, why, "delay").Store(&fd); err != nil {
-		return nil, fmt.Errorf("take a delay lock from logind: %w", err)
+// owner is the connection behind a well-known name; empty where there is none.
+func (b *Bus) owner(ctx context.Context, of string) string {
+	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+".GetNameOwner", of)
+	if err != nil {
+		return ""
 	}
-	return os.NewFile(uintptr(fd), "logind's delay lock"), nil
+	owner, _ := m.Text(0)
+	return owner
 }
 
 // MaxDelay is for how long logind lets a shutdown wait (InhibitDelayMaxSec= in logind.conf).
 func (b *Bus) MaxDelay(ctx context.Context) (time.Duration, error) {
-	var us uint64
-	if err := b.property(ctx, path, manager, "InhibitDelayMaxUSec", &us); err != nil {
+	m, err := b.property(ctx, name, path, manager, "InhibitDelayMaxUSec")
+	if err != nil {
 		return 0, err
 	}
 	const most = uint64(time.Hour / time.Microsecond)
-	return time.Duration(min(us, most)) * time.Microsecond, nil
+	us, ok := m.Uint64(0)
+	return time.Duration(min(us, most)) * time.Microsecond, expected(ok)
 }
 
 // Begun tells whether a shutdown has begun already.
 func (b *Bus) Begun(ctx context.Context) (begun bool, err error) {
-	err = b.property(ctx, path, manager, "PreparingForShutdown", &begun)
-	return begun, err
+	m, err := b.property(ctx, name, path, manager, "PreparingForShutdown")
+	if err != nil {
+		return false, err
+	}
+	begun, ok := m.Bool(0)
+	return begun, expected(ok)
 }
 
-func (b *Bus) property(ctx context.Context, object dbus.ObjectPath, of, property string, to any) error {
-	err := b.call(ctx, b.asks.Object(name, object), "org.freedesktop.DBus.Properties.Get", of, property).Store(to)
+// Stopping tells whether systemd is on its way down.
+func (b *Bus) Stopping(ctx context.Context) (bool, error) {
+	m, err := b.property(ctx, systemd, systemdPath, systemd+".Manager", "SystemState")
 	if err != nil {
-		return fmt.Errorf("read %s of logind: %w", property, err)
+		return false, err
+	}
+	state, ok := m.Text(0)
+	return state == "stopping", expected(ok)
+}
+
+func (b *Bus) property(ctx context.Context, to, object, of, property string) (wire.Message, error) {
+	m, err := b.asks.call(ctx, to, object, "org.freedesktop.DBus.Properties.Get", of, property)
+	if err != nil {
+		return m, fmt.Errorf("read %s of %s: %w", property, to, err)
+	}
+	return m, nil
+}
+
+// expected is an error for an answer of another type than the documented one.
+func expected(ok bool) error {
+	if !ok {
+		return errors.New("the answer cannot be read")
 	}
 	return nil
 }
 
 // Process is the process behind a name of the bus, and the user that it runs as.
 func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err error) {
-	if err = b.call(ctx, b.asks.BusObject(), daemon+".GetConnectionUnixProcessID", sender).Store(&pid); err == nil {
-		err = b.call(ctx, b.asks.BusObject(), daemon+".GetConnectionUnixUser", sender).Store(&uid)
+	if pid, err = b.ofSender(ctx, "GetConnectionUnixProcessID", sender); err == nil {
+		uid, err = b.ofSender(ctx, "GetConnectionUnixUser", sender)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("ask the bus who %s is: %w", sender, err)
@@ -134,9 +145,18 @@ func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err 
 	return pid, uid, nil
 }
 
+func (b *Bus) ofSender(ctx context.Context, method, sender string) (uint32, error) {
+	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+"."+method, sender)
+	if err != nil {
+		return 0, err
+	}
+	number, ok := m.Uint32(0)
+	return number, expected(ok)
+}
+
 // SeesProcesses tells whether the bus numbers processes as we do: whether we are in the PID namespace of the host.
 func (b *Bus) SeesProcesses(ctx context.Context) (bool, error) {
-	pid, _, err := b.Process(ctx, b.asks.Names()[0])
+	pid, _, err := b.Process(ctx, b.asks.name)
 	return err == nil && int(pid) == os.Getpid(), err
 }
 
@@ -151,10 +171,17 @@ func (b *Bus) SessionUser(ctx context.Context, pid uint32) (string, error) {
 }
 
 func (b *Bus) named(ctx context.Context, of, method string, number uint32) (user string, err error) {
-	var object dbus.ObjectPath
-	if err := b.call(ctx, b.logind(), manager+"."+method, number).Store(&object); err != nil {
+	m, err := b.asks.call(ctx, name, path, manager+"."+method, number)
+	if err != nil {
 		return "", fmt.Errorf("ask logind for %s of %d: %w", of, number, err)
 	}
-	err = b.property(ctx, object, of, "Name", &user)
-	return user, err
+	object, ok := m.Text(0)
+	if !ok {
+		return "", expected(ok)
+	}
+	if m, err = b.property(ctx, name, object, of, "Name"); err != nil {
+		return "", err
+	}
+	user, ok = m.Text(0)
+	return user, expected(ok)
 }

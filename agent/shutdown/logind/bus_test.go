@@ -173,7 +173,12 @@ func TestBus(t *testing.T) {
 	call("ScheduleShutdown", "halt", uint64(1_800_000_000_000_000))
 	call("ScheduleShutdown", "dry-reboot", uint64(0))
 	call("CancelScheduledShutdown")
-	// Nobody else can say that a shutdown begins.
+	// What is asked of others, or of logind's other objects, is nobody's business.
+	asks.Object(us, path).Go("org.freedesktop.login1.Manager.PowerOff", dbus.FlagNoReplyExpected, nil, true)
+	asks.Object("org.freedesktop.login1", path+"/user/_1000").Call("org.freedesktop.login1.Manager.PowerOff", 0, true)
+	asks.Object("org.freedesktop.login1", path).Call("org.example.Manager.PowerOff", 0, true)
+	asks.Object(m.conn.Names()[0], path).Call("org.freedesktop.login1.Manager.CancelScheduledShutdown", 0)
+	// Nobody else can say that a shutdown begins, and nobody else that it was granted.
 	if err := asks.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown", true); err != nil {
 		t.Fatal(err)
 	}
@@ -188,11 +193,16 @@ func TestBus(t *testing.T) {
 		{Kind: logind.Asked, Sender: us, What: "poweroff"},
 		{Kind: logind.Refused, Sender: us},
 		{Kind: logind.Scheduled, Sender: us, What: "halt", Due: time.UnixMicro(1_800_000_000_000_000)},
+		{Kind: logind.Granted, Sender: us},
 		{Kind: logind.Greeted, Sender: us},
 		{Kind: logind.Unscheduled, Sender: us},
+		{Kind: logind.Granted, Sender: us},
+		{Kind: logind.Unscheduled, Sender: us},
+		{Kind: logind.Granted, Sender: us},
 		{Kind: logind.Asked, Sender: us, What: "soft-reboot"},
 		{Kind: logind.Begins, What: "soft-reboot"},
 		{Kind: logind.Begins},
+		{Kind: logind.Granted, Sender: us},
 		{Kind: logind.CalledOff},
 		{Kind: logind.Restarted},
 	}
@@ -274,12 +284,11 @@ func TestNoBus(t *testing.T) {
 func TestBusHangsUp(t *testing.T) {
 	t.Parallel()
 	socket := aBus(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	b, err := logind.Connect(ctx, socket)
+	b, err := logind.Connect(t.Context(), socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel()
+	_ = b.Close()
 	if _, err := b.Next(t.Context()); err == nil || err.Error() != "hear the bus: it hung up" {
 		t.Errorf("next: %v", err)
 	}

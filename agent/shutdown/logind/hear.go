@@ -3,106 +3,83 @@ package logind
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/godbus/dbus/v5"
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// signals are what logind and the bus tell everybody.
-var signals = []string{
-	"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdown'",
-	"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdownWithMetadata'",
-	"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + name + "'",
+// signals are what logind, systemd and the bus tell everybody.
+func signals() []string {
+	all := []string{
+		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdown'",
+		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdownWithMetadata'",
+		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + name + "'",
+		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + systemd + "'",
+	}
+	for what := range types {
+		for _, member := range []string{"JobNew", "JobRemoved"} {
+			all = append(all, "type='signal',sender='"+systemd+"',interface='"+systemd+".Manager',member='"+member+"',arg2='"+what+".target'")
+		}
+	}
+	return all
 }
 
-// calls are what others ask of logind, and what it refuses.
+// calls are what others ask of logind, and what it answers.
 var calls = []string{
 	"type='method_call',destination='" + name + "'",
+	"type='method_return',sender='" + name + "'",
 	"type='error',sender='" + name + "'",
 }
 
-// monitor makes a connection that hears calls and signals in one order. The bus lets only root do that.
-func monitor(ctx context.Context, socket string) (*dbus.Conn, chan *dbus.Message, error) {
-	return listening(ctx, socket, func(conn *dbus.Conn) []*dbus.Call {
-		return []*dbus.Call{conn.BusObject().Go("org.freedesktop.DBus.Monitoring.BecomeMonitor", 0, nil, append(calls, signals...), uint32(0))}
+// monitor makes a connection that hears calls and signals in one order. The bus lets only root do that, and nothing may be sent
+// by it from then on.
+func monitor(ctx context.Context, socket string) (*conn, error) {
+	return listening(ctx, socket, func(c *conn) error {
+		_, err := c.ask(daemon, daemonPath, "org.freedesktop.DBus.Monitoring.BecomeMonitor", append(signals(), calls...), uint32(0))
+		return err
 	})
 }
 
 // subscribe makes a connection that hears the signals alone, as everybody may.
-func subscribe(ctx context.Context, socket string) (*dbus.Conn, chan *dbus.Message, error) {
-	return listening(ctx, socket, func(conn *dbus.Conn) (all []*dbus.Call) {
-		for _, rule := range signals {
-			all = append(all, conn.BusObject().Go(daemon+".AddMatch", 0, nil, rule))
+func subscribe(ctx context.Context, socket string) (*conn, error) {
+	return listening(ctx, socket, func(c *conn) error {
+		for _, rule := range signals() {
+			if _, err := c.ask(daemon, daemonPath, daemon+".AddMatch", rule); err != nil {
+				return err
+			}
 		}
-		return all
+		return nil
 	})
 }
 
-// listening asks the bus, and waits until it has agreed. A monitor that answers anything is thrown out, and the library answers
-// calls that it reads: so it reads none from the beginning, and the bus's own answers are read here.
-func listening(ctx context.Context, socket string, ask func(*dbus.Conn) []*dbus.Call) (*dbus.Conn, chan *dbus.Message, error) {
-	conn, err := dial(ctx, socket)
+func listening(ctx context.Context, socket string, agree func(*conn) error) (*conn, error) {
+	c, err := dial(ctx, socket, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	heard := make(chan *dbus.Message, backlog)
-	conn.Eavesdrop(heard)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for range ask(conn) {
-		if err := agreed(ctx, heard); err != nil {
-			hangUp(conn)
-			return nil, nil, err
-		}
+	stop := context.AfterFunc(ctx, c.close)
+	err = agree(c)
+	if !stop() {
+		err = errors.Join(ctx.Err(), err)
 	}
-	return conn, heard, nil
-}
-
-// hangUp closes a connection that is heard. The library closes the channel then, and may still send to it, which panics (godbus 5.2):
-// so it is taken away first.
-func hangUp(conn *dbus.Conn) {
-	conn.Eavesdrop(nil)
-	_ = conn.Close() // It is gone either way.
-}
-
-// agreed waits for one answer.
-func agreed(ctx context.Context, heard <-chan *dbus.Message) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case m, ok := <-heard:
-			switch {
-			case !ok:
-				return errors.New("the bus hung up")
-			case m.Type == dbus.TypeError:
-				return refusal(m)
-			case m.Type == dbus.TypeMethodReply:
-				return nil
-			}
-		}
+	if err != nil {
+		c.close()
+		return nil, err
 	}
+	return c, nil
 }
 
-func refusal(m *dbus.Message) error {
-	code, _ := m.Headers[dbus.FieldErrorName].Value().(string)
-	return fmt.Errorf("%s %v", code, m.Body)
-}
-
-// sort keeps what matters of what is heard, while a caller is looked into: the library drops what nobody takes.
-func (b *Bus) sort(heard <-chan *dbus.Message) {
+// sort keeps what matters of what is heard, while a caller is looked into.
+func (b *Bus) sort(e *ear) {
 	defer close(b.events)
 	for {
-		select {
-		case <-b.hears.Context().Done():
+		m, err := wire.Read(b.hears.in)
+		if err != nil {
 			return
-		case m, ok := <-heard:
-			if !ok {
-				return
-			}
-			if e, ok := eventIn(m); ok && !b.keep(e) {
-				return
-			}
+		}
+		if event, ok := e.hear(m); ok && !b.keep(event) {
+			return
 		}
 	}
 }
@@ -116,7 +93,7 @@ func (b *Bus) keep(e Event) bool {
 	select {
 	case b.events <- e:
 		return true
-	case <-b.hears.Context().Done():
+	case <-b.closed:
 		return false
 	}
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -12,6 +13,8 @@ import (
 type Origin struct {
 	// Verb is what was run: halt, poweroff, reboot, shutdown, kexec or soft-reboot; and Command how: "sudo halt", "systemctl reboot".
 	Verb, Command string
+	// Kernel says that the kernel itself started it: it overheats, or a hypervisor asks for it (Hyper-V, Xen).
+	Kernel bool
 	// Login is the UID of who had logged in; nil where nobody had.
 	Login *uint32
 	// UID is the first but root's on the way from the process to its ancestors; nil where all are root's.
@@ -20,33 +23,59 @@ type Origin struct {
 	Pod, Unit string
 }
 
-// maxAncestors bounds how far up one looks.
-const maxAncestors = 32
+const (
+	// maxAncestors bounds how far up one looks.
+	maxAncestors = 32
+	// kthreadd is the kernel thread whose children are those that the kernel starts, by itself (kernel/umh.c); nobody else can have
+	// it for a parent.
+	kthreadd = 2
+)
 
 // Of tells where the process comes from.
-func (p Proc) Of(pid int) (Origin, error) {
-	var o Origin
+func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
 	first, err := p.read(pid)
 	if err != nil {
-		return o, fmt.Errorf("look at process %d: %w", pid, err)
+		return Origin{}, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	o.Login, o.Pod, o.Unit = first.login, podIn(first.cgroup), unitIn(first.cgroup)
-	o.Verb, o.Command = verbOf(first.args)
-	for n, current := 0, first; ; n++ {
+	where := placeOf(first.cgroup, p.depth())
+	o := Origin{Login: first.login, Pod: where.pod, Unit: where.unit}
+	if o.Login == nil {
+		o.Login = where.user
+	}
+	// Whoever does not let his command line be read is found all the same.
+	args, _ := p.args(ctx, pid)
+	o.Verb, o.Command = verbOf(args)
+	p.climb(first, &o)
+	return o, nil
+}
+
+// climb looks at the ancestors. One that has ended meanwhile hides only what is above it.
+func (p Proc) climb(current process, o *Origin) {
+	for n := 0; n <= maxAncestors; n++ {
 		if o.UID == nil && current.uid != 0 {
 			o.UID = &current.uid
 		}
-		if n == maxAncestors || current.parent <= 1 {
-			return o, nil
+		o.Kernel = current.parent == kthreadd
+		if current.parent <= kthreadd {
+			return
 		}
-		// An ancestor that has ended meanwhile hides only what is above it.
+		var err error
 		if current, err = p.read(current.parent); err != nil {
-			return o, nil //nolint:nilerr // see above
+			return
 		}
 		if n == 0 && current.name == "sudo" && o.Command != "" {
 			o.Command = "sudo " + o.Command
 		}
 	}
+}
+
+// depth is how far below the root of the cgroups we are.
+func (p Proc) depth() int {
+	text, err := p.file(1, "cgroup")
+	if err != nil {
+		return -1
+	}
+	return depthOf(cgroupOf(text))
 }
 
 // programs are the names that systemctl is called by, and that other inits' programs have, too.
@@ -55,44 +84,46 @@ var programs = []string{"halt", "poweroff", "reboot", "shutdown"}
 // verbs are what systemctl itself is told.
 var verbs = []string{"halt", "poweroff", "reboot", "kexec", "soft-reboot"}
 
+// runlevels are what init and telinit are told.
+var runlevels = map[string]string{"0": "poweroff", "6": "reboot"}
+
 // verbOf tells what a command line asks for, in words of ours alone: its other words may be anything.
 func verbOf(args []string) (verb, command string) {
 	if len(args) == 0 {
 		return "", ""
 	}
 	program := path.Base(args[0])
-	if slices.Contains(programs, program) {
+	switch {
+	case slices.Contains(programs, program):
 		return program, program
-	}
-	if program != "systemctl" {
+	case program == "systemctl":
+		return verbOfSystemctl(args[1:])
+	case (program == "telinit" || program == "init") && len(args) > 1 && runlevels[args[1]] != "":
+		return runlevels[args[1]], program + " " + args[1]
+	default:
 		return "", ""
 	}
-	for _, arg := range args[1:] {
-		if slices.Contains(verbs, arg) {
+}
+
+// elsewhere are the options by which another machine is meant.
+var elsewhere = regexp.MustCompile(`^(-[HM]|--(host|machine)\b)`)
+
+// verbOfSystemctl is its own verb, or the target that it is told to start.
+func verbOfSystemctl(args []string) (verb, command string) {
+	starts := ""
+	for _, arg := range args {
+		if elsewhere.MatchString(arg) {
+			return "", ""
+		}
+		what, isTarget := strings.CutSuffix(arg, ".target")
+		switch {
+		case starts == "" && slices.Contains(verbs, arg):
 			return arg, "systemctl " + arg
+		case starts == "" && (arg == "start" || arg == "isolate"):
+			starts = arg
+		case starts != "" && isTarget && slices.Contains(verbs, what):
+			return what, "systemctl " + starts + " " + arg
 		}
 	}
 	return "", ""
-}
-
-// podUID is how the kubelet names a pod's cgroup: with hyphens, or, with systemd's cgroup driver, with underscores.
-var podUID = regexp.MustCompile(`^(?:kubepods.*-)?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?$`)
-
-func podIn(cgroup string) string {
-	for _, part := range strings.Split(cgroup, "/") {
-		if m := podUID.FindStringSubmatch(part); m != nil {
-			return strings.ReplaceAll(m[1], "_", "-")
-		}
-	}
-	return ""
-}
-
-// unitIn is the innermost service.
-func unitIn(cgroup string) string {
-	for _, part := range slices.Backward(strings.Split(cgroup, "/")) {
-		if strings.HasSuffix(part, ".service") {
-			return part
-		}
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,8 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // fake is a process as /proc shows it: its name is that of its program.
@@ -19,7 +22,14 @@ type fake struct {
 	uid    int
 	login  string
 	cgroup string
+	// effective is the UID that it acts as, and caps, in hexadecimal, its capabilities.
+	effective int
+	caps      string
+	// exe is the program, where it may be known.
+	exe string
 }
+
+const allCaps = "000001ffffffffff"
 
 const nobody = "4294967295"
 
@@ -32,8 +42,16 @@ func procOf(t *testing.T, all map[int]fake) Proc {
 			t.Fatal(err)
 		}
 		args := strings.Fields(p.args)
+		if p.caps == "" {
+			p.caps = "0"
+		}
+		if p.exe != "" {
+			if err := os.Symlink(p.exe, filepath.Join(dir, "exe")); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for name, content := range map[string]string{
-			"status":   fmt.Sprintf("Name:\t%s\nUmask:\t0022\nPPid:\t%d\nUid:\t%d\t0\t0\t0\n", filepath.Base(args[0]), p.parent, p.uid),
+			"status":   fmt.Sprintf("Name:\t%s\nUmask:\t0022\nPPid:\t%d\nUid:\t%d\t%d\t0\t0\nCapEff:\t%s\n", filepath.Base(args[0]), p.parent, p.uid, p.effective, p.caps),
 			"cmdline":  strings.Join(args, "\x00") + "\x00",
 			"loginuid": p.login, "cgroup": p.cgroup,
 		} {
@@ -45,7 +63,7 @@ func procOf(t *testing.T, all map[int]fake) Proc {
 			}
 		}
 	}
-	return Proc(root)
+	return New(root)
 }
 
 func id(n uint32) *uint32 { return &n }
@@ -63,52 +81,72 @@ func TestOf(t *testing.T) {
 	}{
 		"a user by sudo": {
 			map[int]fake{
-				50: {"/sbin/halt", 49, 0, "1000", session}, 49: {"sudo halt", 40, 0, "1000", session},
-				40: {"-bash", 1, 1000, "1000", session}, 1: {"/sbin/init", 0, 0, nobody, "0::/init.scope\n"},
+				50: {args: "/sbin/halt", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "sudo halt", parent: 40, uid: 0, login: "1000", cgroup: session},
+				40: {args: "-bash", parent: 1, uid: 1000, login: "1000", cgroup: session}, 1: {args: "/sbin/init", parent: 0, uid: 0, login: nobody, cgroup: "0::/init.scope\n"},
 			},
 			Origin{Verb: "halt", Command: "sudo halt", Login: id(1000), UID: id(1000)},
 		},
 		"words of the command line are not repeated": {
-			map[int]fake{50: {"shutdown -h now buy_my_coins", 49, 0, "1000", session}, 49: {"sudo shutdown -h now buy_my_coins", 1, 0, "1000", session}},
+			map[int]fake{50: {args: "shutdown -h now buy_my_coins", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "sudo shutdown -h now buy_my_coins", parent: 1, uid: 0, login: "1000", cgroup: session}},
 			Origin{Verb: "shutdown", Command: "sudo shutdown", Login: id(1000)},
 		},
 		"a root shell that a user got by sudo": {
-			map[int]fake{50: {"systemctl --no-wall reboot", 49, 0, "1000", session}, 49: {"bash", 48, 0, "1000", session}, 48: {"sudo -i", 1, 0, "1000", session}},
+			map[int]fake{50: {args: "systemctl --no-wall reboot", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "bash", parent: 48, uid: 0, login: "1000", cgroup: session}, 48: {args: "sudo -i", parent: 1, uid: 0, login: "1000", cgroup: session}},
 			Origin{Verb: "reboot", Command: "systemctl reboot", Login: id(1000)},
 		},
 		"root has logged in": {
-			map[int]fake{50: {"poweroff", 40, 0, "0", session}, 40: {"-bash", 1, 0, "0", session}},
+			map[int]fake{50: {args: "poweroff", parent: 40, uid: 0, login: "0", cgroup: session}, 40: {args: "-bash", parent: 1, uid: 0, login: "0", cgroup: session}},
 			Origin{Verb: "poweroff", Command: "poweroff", Login: id(0)},
 		},
 		"a user's service without a login": {
-			map[int]fake{50: {"systemctl soft-reboot", 49, 0, nobody, "0::/system.slice/ci.service\n"}, 49: {"sudo systemctl soft-reboot", 48, 0, nobody, "0::/system.slice/ci.service\n"}, 48: {"runner", 1, 33, nobody, "0::/system.slice/ci.service\n"}},
+			map[int]fake{50: {args: "systemctl soft-reboot", parent: 49, uid: 0, login: nobody, cgroup: "0::/system.slice/ci.service\n"}, 49: {args: "sudo systemctl soft-reboot", parent: 48, uid: 0, login: nobody, cgroup: "0::/system.slice/ci.service\n"}, 48: {args: "runner", parent: 1, uid: 33, login: nobody, cgroup: "0::/system.slice/ci.service\n"}},
 			Origin{Verb: "soft-reboot", Command: "sudo systemctl soft-reboot", UID: id(33), Unit: "ci.service"},
 		},
 		"a service": {
-			map[int]fake{50: {"/sbin/shutdown -r now", 1, 0, nobody, "0::/system.slice/apt-daily-upgrade.service\n"}},
+			map[int]fake{50: {args: "/sbin/shutdown -r now", parent: 1, uid: 0, login: nobody, cgroup: "0::/system.slice/apt-daily-upgrade.service\n"}},
 			Origin{Verb: "shutdown", Command: "shutdown", Unit: "apt-daily-upgrade.service"},
 		},
 		"a pod, systemd's cgroups": {
-			map[int]fake{50: {"/bin/systemctl reboot", 1, 0, nobody, podV2}},
+			map[int]fake{50: {args: "/bin/systemctl reboot", parent: 1, uid: 0, login: nobody, cgroup: podV2}},
 			Origin{Verb: "reboot", Command: "systemctl reboot", Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
 		},
 		"a pod, cgroups of version 1": {
-			map[int]fake{50: {"/usr/bin/kured", 1, 0, nobody, podV1}},
+			map[int]fake{50: {args: "/usr/bin/kured", parent: 1, uid: 0, login: nobody, cgroup: podV1}},
 			Origin{Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
 		},
+		"the kernel, which overheats": {
+			map[int]fake{50: {args: "/sbin/poweroff", parent: 2, login: nobody, cgroup: "0::/\n"}, 2: {args: "kthreadd", login: nobody}},
+			Origin{Verb: "poweroff", Command: "poweroff", Kernel: true},
+		},
+		"a service of a user's own, who has no login UID": {
+			map[int]fake{50: {args: "systemctl reboot", parent: 1, login: nobody, cgroup: "0::/user.slice/user-1000.slice/user@1000.service/app.slice/apt-daily-upgrade.service\n"}},
+			Origin{Verb: "reboot", Command: "systemctl reboot", Login: id(1000)},
+		},
+		"past logind": {
+			map[int]fake{50: {args: "systemctl start poweroff.target", parent: 49, login: "1000", cgroup: session}, 49: {args: "sudo systemctl start poweroff.target", parent: 1, login: "1000", cgroup: session}},
+			Origin{Verb: "poweroff", Command: "sudo systemctl start poweroff.target", Login: id(1000)},
+		},
+		"an old habit": {
+			map[int]fake{50: {args: "/sbin/telinit 6", parent: 1, login: "0", cgroup: session}},
+			Origin{Verb: "reboot", Command: "telinit 6", Login: id(0)},
+		},
+		"another machine is meant": {
+			map[int]fake{50: {args: "systemctl --host=b reboot", parent: 1, login: "1000", cgroup: session}},
+			Origin{Login: id(1000)},
+		},
 		"an ancestor has ended, and the kernel has no audit": {
-			map[int]fake{50: {"reboot", 49, 0, "", ""}},
+			map[int]fake{50: {args: "reboot", parent: 49, uid: 0, login: "", cgroup: ""}},
 			Origin{Verb: "reboot", Command: "reboot"},
 		},
 		"systemctl does something else": {
-			map[int]fake{50: {"systemctl stop reboot.service", 1, 0, "1000", session}},
+			map[int]fake{50: {args: "systemctl stop reboot.service", parent: 1, uid: 0, login: "1000", cgroup: session}},
 			Origin{Login: id(1000)},
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := procOf(t, tc.processes).Of(50)
+			got, err := procOf(t, tc.processes).Of(t.Context(), 50)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +168,7 @@ func TestOfNobody(t *testing.T) {
 	} {
 		p := procOf(t, nil)
 		if status != "" {
-			dir := filepath.Join(string(p), "50")
+			dir := filepath.Join(p.dir, "50")
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -138,25 +176,63 @@ func TestOfNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if o, err := p.Of(50); err == nil {
+		if o, err := p.Of(t.Context(), 50); err == nil {
 			t.Errorf("%s: it comes from %+v, want an error", name, o)
 		}
 	}
 }
 
+// Only who may switch the machine off is found, whatever others call their programs.
 func TestRunning(t *testing.T) {
 	t.Parallel()
 	p := procOf(t, map[int]fake{
-		7: {args: "/sbin/halt"}, 8: {args: "sudo halt"}, 9: {args: "systemctl status halt.target"}, 10: {args: "/usr/bin/systemctl --force kexec"}, 11: {args: "vi reboot"},
+		7:  {args: "/sbin/halt", caps: allCaps, exe: "/usr/bin/systemctl"},
+		8:  {args: "sudo halt", caps: allCaps},
+		9:  {args: "systemctl status halt.target", caps: allCaps},
+		10: {args: "/usr/bin/systemctl --force kexec", caps: allCaps},
+		11: {args: "vi reboot", caps: allCaps},
+		12: {args: "/home/mallory/reboot", uid: 1001, effective: 1001},
+		13: {args: "/usr/bin/reboot", caps: "a80425fb"}, // root of a container
+		14: {args: "/opt/reboot", caps: allCaps, exe: "/opt/reboot"},
+		15: {args: "systemctl start reboot.target", uid: 1001, caps: allCaps, exe: "/usr/bin/systemctl (deleted)"},
+		16: {args: "/sbin/init splash", caps: allCaps, exe: "/usr/lib/systemd/systemd"},
 	})
-	if err := os.WriteFile(filepath.Join(string(p), "uptime"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, "uptime"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Running()
+	got, err := p.Running(t.Context())
 	slices.Sort(got)
-	if want := []int{7, 10}; err != nil || !slices.Equal(got, want) {
+	if want := []int{7, 10, 15}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("running: %v, %v, want %v", got, err, want)
 	}
+}
+
+// A process may hold its command line back for ever: what else is known of it, is known.
+func TestHeldBack(t *testing.T) {
+	t.Parallel()
+	p := procOf(t, map[int]fake{50: {args: "reboot", parent: 1, login: "1000"}})
+	args := filepath.Join(p.dir, "50", "cmdline")
+	if err := os.Remove(args); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever opens a pipe that nobody writes to waits.
+	if err := unix.Mkfifo(args, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range maxWaiting + 1 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		o, err := p.Of(ctx, 50)
+		cancel()
+		if diff := cmp.Diff(Origin{Login: id(1000)}, o); err != nil || diff != "" {
+			t.Fatalf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	// Those that wait are let go.
+	w, err := os.OpenFile(args, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
 }
 
 // The test itself is a process.
@@ -165,7 +241,7 @@ func TestOfOurselves(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("there is no /proc")
 	}
-	o, err := Proc("/proc").Of(os.Getpid())
+	o, err := New("/proc").Of(t.Context(), os.Getpid())
 	if err != nil || o.Verb != "" || (o.UID != nil) && os.Getuid() == 0 && *o.UID == 0 {
 		t.Errorf("we come from %+v, %v", o, err)
 	}

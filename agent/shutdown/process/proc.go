@@ -11,26 +11,34 @@ import (
 	"strings"
 )
 
-// Proc is where the kernel's /proc is.
-type Proc string
+// Proc is the kernel's /proc.
+type Proc struct {
+	dir string
+	// waiting bounds how many command lines are waited for.
+	waiting chan struct{}
+}
+
+// maxWaiting is how many that are.
+const maxWaiting = 16
+
+// New is the /proc at a path.
+func New(dir string) Proc { return Proc{dir: dir, waiting: make(chan struct{}, maxWaiting)} }
 
 // maxFile bounds each file that is read.
 const maxFile = 16 << 10
 
-// maxProcesses bounds how many are looked at.
-const maxProcesses = 1 << 16
-
 type process struct {
 	name   string
-	args   []string
 	parent int
-	uid    uint32
-	login  *uint32
-	cgroup string
+	// uid is the real one, and effective what it acts as, with which capabilities.
+	uid, effective uint32
+	capabilities   uint64
+	login          *uint32
+	cgroup         string
 }
 
 func (p Proc) file(pid int, name string) (string, error) {
-	f, err := os.Open(filepath.Join(string(p), strconv.Itoa(pid), name))
+	f, err := os.Open(filepath.Join(p.dir, strconv.Itoa(pid), name))
 	if err != nil {
 		return "", err
 	}
@@ -39,19 +47,15 @@ func (p Proc) file(pid int, name string) (string, error) {
 	return string(content), err
 }
 
+// read looks at what the kernel knows of a process without asking the process's memory, which the process may hold back.
 func (p Proc) read(pid int) (found process, err error) {
 	status, err := p.file(pid, "status")
 	if err != nil {
 		return found, err
 	}
-	if found.name, found.parent, found.uid, err = readStatus(status); err != nil {
+	if found, err = readStatus(status); err != nil {
 		return found, err
 	}
-	args, err := p.file(pid, "cmdline")
-	if err != nil {
-		return found, err
-	}
-	found.args = strings.Split(strings.TrimRight(args, "\x00"), "\x00")
 	// A kernel without audit has no login UIDs, and one without cgroups none of those.
 	login, errLogin := p.file(pid, "loginuid")
 	if errLogin == nil {
@@ -65,30 +69,30 @@ func (p Proc) read(pid int) (found process, err error) {
 }
 
 // readStatus reads /proc/PID/status (man 5 proc).
-func readStatus(status string) (name string, parent int, uid uint32, err error) {
+func readStatus(status string) (found process, err error) {
 	seen := 0
 	for line := range strings.Lines(status) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":\t")
 		switch key {
 		case "Name":
-			name, seen = value, seen+1
+			found.name, seen = value, seen+1
 		case "PPid":
-			parent, err = strconv.Atoi(value)
+			found.parent, err = strconv.Atoi(value)
 			seen++
 		case "Uid":
-			real, _, _ := strings.Cut(value, "\t")
-			var n uint64
-			n, err = strconv.ParseUint(real, 10, 32)
-			uid, seen = uint32(n), seen+1
+			_, err = fmt.Sscanf(value, "%d\t%d", &found.uid, &found.effective)
+			seen++
+		case "CapEff":
+			found.capabilities, err = strconv.ParseUint(value, 16, 64)
 		}
 		if err != nil {
-			return "", 0, 0, fmt.Errorf("read %s: %w", key, err)
+			return found, fmt.Errorf("read %s: %w", key, err)
 		}
 	}
 	if seen != 3 {
-		return "", 0, 0, errors.New("its status lacks a name, a parent or a user")
+		return found, errors.New("its status lacks a name, a parent or a user")
 	}
-	return name, parent, uid, nil
+	return found, nil
 }
 
 // loginOf is nil where nobody has logged in: the kernel says -1.
@@ -110,31 +114,4 @@ func cgroupOf(text string) string {
 		}
 	}
 	return ""
-}
-
-// Running are the processes whose command line asks for a shutdown.
-func (p Proc) Running() (pids []int, err error) {
-	dir, err := os.Open(string(p))
-	if err != nil {
-		return nil, fmt.Errorf("look for processes: %w", err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(maxProcesses)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("look for processes: %w", err)
-	}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		args, err := p.file(pid, "cmdline")
-		if err != nil {
-			continue // It has ended.
-		}
-		if verb, _ := verbOf(strings.Split(args, "\x00")); verb != "" {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
 }

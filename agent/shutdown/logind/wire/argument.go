@@ -1,0 +1,84 @@
+package wire
+
+// at finds the nth argument: its type, what follows in the signature, and the value. A variant is opened.
+func (m Message) at(n int) (kind string, c cursor) {
+	c = cursor{order: m.order, data: m.body}
+	kind = m.signature
+	for ; n > 0 && kind != "" && !c.failed(); n-- {
+		kind = c.skip(kind, 0)
+	}
+	if kind != "" && kind[0] == 'v' {
+		kind = c.signature()
+	}
+	if c.failed() {
+		return "", c
+	}
+	return kind, c
+}
+
+func is(kind string, letters ...byte) bool {
+	for _, letter := range letters {
+		if kind != "" && kind[0] == letter {
+			return true
+		}
+	}
+	return false
+}
+
+// Text is the nth argument, if it is a string or an object path.
+func (m Message) Text(n int) (text string, ok bool) {
+	kind, c := m.at(n)
+	if !is(kind, 's', 'o') {
+		return "", false
+	}
+	text = c.text()
+	return text, !c.failed()
+}
+
+// Uint32 is the nth argument, if it is one.
+func (m Message) Uint32(n int) (value uint32, ok bool) {
+	kind, c := m.at(n)
+	if !is(kind, 'u') {
+		return 0, false
+	}
+	value = c.uint32()
+	return value, !c.failed()
+}
+
+// Uint64 is the nth argument, if it is one.
+func (m Message) Uint64(n int) (value uint64, ok bool) {
+	kind, c := m.at(n)
+	if !is(kind, 't') {
+		return 0, false
+	}
+	value = c.uint64()
+	return value, !c.failed()
+}
+
+// Bool is the nth argument, if it is one.
+func (m Message) Bool(n int) (value, ok bool) {
+	kind, c := m.at(n)
+	if !is(kind, 'b') {
+		return false, false
+	}
+	number := c.uint32()
+	return number == 1, !c.failed() && number <= 1
+}
+
+// Entry is a string that the nth argument, a dictionary of variants, has under a key.
+func (m Message) Entry(n int, key string) (text string, ok bool) {
+	kind, c := m.at(n)
+	if len(kind) < len("a{sv}") || kind[:len("a{sv}")] != "a{sv}" {
+		return "", false
+	}
+	for end := c.array(8); c.pos < end; {
+		c.align(8)
+		found, of := c.text(), c.signature()
+		if found == key && of == "s" {
+			text = c.text()
+			return text, !c.failed()
+		}
+		c.skip(of, 1)
+	}
+	return "", false
+}

@@ -1,0 +1,85 @@
+package wire
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// A cursor reads on in bytes. What goes wrong ends it: it then yields nothing, and has no more.
+type cursor struct {
+	order binary.ByteOrder
+	data  []byte
+	pos   int
+}
+
+func (c *cursor) more() bool { return c.pos < len(c.data) }
+
+func (c *cursor) fail() { c.pos = len(c.data) + 1 }
+
+func (c *cursor) failed() bool { return c.pos > len(c.data) }
+
+// take returns the next bytes, or nil if there are not as many.
+func (c *cursor) take(n int) []byte {
+	if c.failed() || n < 0 || n > len(c.data)-c.pos {
+		c.fail()
+		return nil
+	}
+	c.pos += n
+	return c.data[c.pos-n : c.pos]
+}
+
+// align goes on to the next multiple, counted from the beginning, which is one of eight in the message.
+func (c *cursor) align(to int) { c.take((to - c.pos%to) % to) }
+
+func (c *cursor) byte() byte {
+	if b := c.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (c *cursor) uint32() uint32 {
+	c.align(4)
+	if b := c.take(4); b != nil {
+		return c.order.Uint32(b)
+	}
+	return 0
+}
+
+func (c *cursor) uint64() uint64 {
+	c.align(8)
+	if b := c.take(8); b != nil {
+		return c.order.Uint64(b)
+	}
+	return 0
+}
+
+// text is a string or an object path.
+func (c *cursor) text() string { return c.ended(int64(c.uint32())) }
+
+func (c *cursor) signature() string { return c.ended(int64(c.byte())) }
+
+// ended is text with a zero behind it.
+func (c *cursor) ended(length int64) string {
+	if length >= int64(len(c.data)) {
+		c.fail()
+		return ""
+	}
+	b := c.take(int(length) + 1)
+	if b == nil || b[length] != 0 || !utf8.Valid(b[:length]) {
+		c.fail()
+		return ""
+	}
+	return string(b[:length])
+}
+
+// array goes to the first element of an array, and returns where it ends.
+func (c *cursor) array(alignment int) (end int) {
+	length := int64(c.uint32())
+	c.align(alignment)
+	if c.failed() || length > int64(len(c.data)-c.pos) {
+		c.fail()
+		return c.pos
+	}
+	return c.pos + int(length)
+}

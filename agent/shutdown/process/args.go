@@ -1,0 +1,35 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+var errHeldBack = errors.New("too many command lines are held back")
+
+// args are a process's command line. The kernel reads it from the process's memory, and a process can have that take for ever
+// (a mapping of a file system of its own): so it is waited for no longer than the context lasts.
+func (p Proc) args(ctx context.Context, pid int) ([]string, error) {
+	select {
+	case p.waiting <- struct{}{}:
+	default:
+		return nil, errHeldBack
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		defer func() { <-p.waiting }()
+		text, err := p.file(pid, "cmdline")
+		read <- answer{text, err}
+	}()
+	select {
+	case a := <-read:
+		return strings.Split(strings.TrimRight(a.text, "\x00"), "\x00"), a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

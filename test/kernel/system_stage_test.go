@@ -107,7 +107,8 @@ type system struct {
 	monitor     string
 }
 
-func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int) *system {
+// systemOf starts a machine and makes it a node; broker has dbus-broker in the place of dbus-daemon.
+func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, broker bool) *system {
 	t.Helper()
 	s := &system{cluster: c, name: fmt.Sprintf("system-%d", number), host: netip.MustParseAddr(fmt.Sprintf("10.81.%d.1", number))}
 	s.device, s.config = fmt.Sprintf("tap%d", number), strings.ReplaceAll(systemFile, "HOST", s.host.String())
@@ -123,12 +124,16 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int) *sy
 	s.proxy = c.forward(t, s.host.String()+":0")
 	s.monitor = filepath.Join(sockets, "monitor")
 	lines := []string{filepath.Join(sockets, "alice"), filepath.Join(sockets, "root")}
+	parameters := map[string]string{
+		"guest_address": netip.PrefixFrom(s.host.Next(), 24).String(), "guest_system": "1", "systemd.wants": "guest.service",
+	}
+	if broker {
+		parameters["guest_broker"] = "1"
+	}
 	s.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: s.host.Next(),
 		Memory: "512M", Disk: filepath.Join(dir, "system"), Discard: true, Reboots: true, Terminals: lines, Monitor: s.monitor,
-		Parameters: map[string]string{
-			"guest_address": netip.PrefixFrom(s.host.Next(), 24).String(), "guest_system": "1", "systemd.wants": "guest.service",
-		},
+		Parameters: parameters,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,10 @@ const (
 type end struct {
 	by      person
 	command string
+	// before is what is typed before.
+	before string
+	// broker has dbus-broker in the place of dbus-daemon.
+	broker bool
 	// button is pressed in place of a command.
 	button bool
 	// last is what the kernel says last.
@@ -59,11 +63,27 @@ var ends = map[string]end{
 	"alice halts":      {by: alice, command: "sudo halt", last: "reboot: System halted", ran: "alice ran sudo halt", who: "alice"},
 	"alice powers off": {by: alice, command: "sudo poweroff", last: "reboot: Power down", ran: "alice ran sudo poweroff", who: "alice"},
 	"alice shuts down": {by: alice, command: "sudo shutdown -h now", last: "reboot: Power down", ran: "alice ran sudo shutdown", who: "alice"},
-	"alice by a shell": {by: alice, command: "sudo bash -c 'systemctl poweroff; true'", last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice"},
-	"root reboots":     {by: root, command: "reboot", last: "reboot: Restarting system", ran: "root ran reboot", who: "root"},
-	"root powers off":  {by: root, command: "systemctl poweroff", last: "reboot: Power down", ran: "root ran systemctl poweroff", who: "root"},
-	"the button":       {button: true, last: "reboot: Power down", ran: "the power button was pressed", who: "power button"},
+	"alice by a shell, over dbus-broker": {
+		by: alice, command: "sudo bash -c 'systemctl poweroff; true'", broker: true, last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice",
+	},
+	"alice past logind": {
+		by: alice, command: "sudo systemctl start poweroff.target", last: "reboot: Power down", ran: "alice ran sudo systemctl start poweroff.target", who: "alice",
+	},
+	"root reboots": {by: root, command: "reboot", last: "reboot: Restarting system", ran: "root ran reboot", who: "root"},
+	"unattended-upgrades reboots": {
+		by: root, before: upgradeUnit, command: "systemctl start apt-daily-upgrade.service", last: "reboot: Restarting system",
+		ran: "unattended-upgrades ran shutdown", who: "unattended-upgrades",
+	},
+	"the kernel powers off": {
+		by: root, before: "echo '|/sbin/poweroff' > /proc/sys/kernel/core_pattern", command: "sh -c 'kill -SEGV $$'", last: "reboot: Power down",
+		ran: "the kernel ran poweroff", who: "the kernel",
+	},
+	"the button": {button: true, last: "reboot: Power down", ran: "the power button was pressed", who: "power button"},
 }
+
+// upgradeUnit has the service of unattended-upgrades do what it does last.
+const upgradeUnit = "mkdir -p /run/systemd/system/apt-daily-upgrade.service.d; " +
+	`printf '[Service]\nExecStartPre=\nExecStart=\nExecStart=/sbin/shutdown -r now\n' > /run/systemd/system/apt-daily-upgrade.service.d/reboot.conf; systemctl daemon-reload`
 
 func systemInside(t *testing.T, dir string) {
 	p, err := readPrepared(dir)
@@ -82,18 +102,22 @@ func systemInside(t *testing.T, dir string) {
 			n := number
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := c.systemOf(t, p, dir, n)
+				s := c.systemOf(t, p, dir, n, e.broker)
 				s.booted(t)
+				if e.broker {
+					s.terminals[root].types(t, "systemctl show --property=Id --value dbus.service")
+					s.terminals[root].sees(t, "dbus-broker.service")
+				}
 				s.endsBy(t, e)
 			})
 		}
 		t.Run("a reboot that comes back", func(t *testing.T) {
 			t.Parallel()
-			c.systemOf(t, p, dir, number+1).comesBack(t)
+			c.systemOf(t, p, dir, number+1, false).comesBack(t)
 		})
 		t.Run("the listener moves", func(t *testing.T) {
 			t.Parallel()
-			c.systemOf(t, p, dir, number+2).panicsAfterAMove(t)
+			c.systemOf(t, p, dir, number+2, false).panicsAfterAMove(t)
 		})
 	})
 }
@@ -101,6 +125,11 @@ func systemInside(t *testing.T, dir string) {
 // switchOff does it, and waits until the evidence stands on the Node, which is before the machine is down.
 func (s *system) switchOff(t *testing.T, e end) {
 	t.Helper()
+	if e.before != "" {
+		// In one line: what is seen is what it prints, and not what was typed.
+		s.terminals[e.by].types(t, e.before+"; expr 6000 + 67")
+		s.terminals[e.by].sees(t, "6067")
+	}
 	began := time.Now()
 	if e.button {
 		conn, err := net.Dial("unix", s.monitor)

@@ -14,7 +14,8 @@ import (
 )
 
 // systemPackages are what a system needs for systemd to start it, for people to log in, and to become root by sudo.
-const systemPackages = "systemd,systemd-sysv,dbus,libpam-systemd,sudo,udev,login"
+// dbus-broker is there for those who start it in the place of dbus-daemon.
+const systemPackages = "systemd,systemd-sysv,dbus,dbus-broker,libpam-systemd,sudo,udev,login"
 
 // systemSetup is what a system gets beyond its packages: Alice, who may become root. The rest is left out for a quicker boot.
 const systemSetup = `set -e
@@ -35,6 +36,7 @@ done
 systemctl mask getty@tty1.service serial-getty@ttyS0.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
   e2scrub_reap.service systemd-pstore.service fstrim.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
   e2scrub_all.timer systemd-random-seed.service systemd-hwdb-update.service
+rm -f /etc/systemd/system/dbus.service
 rm -rf /usr/share/doc /usr/share/man /usr/share/locale /var/cache/apt /var/lib/apt/lists
 `
 

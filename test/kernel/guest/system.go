@@ -33,7 +33,7 @@ func startSystem() error {
 	if err := unix.Mount("run", system+"/run", "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	if err := give(); err != nil {
+	if err := errors.Join(give(), chooseBus()); err != nil {
 		return err
 	}
 	for _, name := range []string{"/dev", "/proc", "/sys"} {
@@ -45,6 +45,14 @@ func startSystem() error {
 		return fmt.Errorf("change the root: %w", err)
 	}
 	return unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"})
+}
+
+// chooseBus has systemd start dbus-broker, if that is wanted.
+func chooseBus() error {
+	if os.Getenv("guest_broker") == "" {
+		return nil
+	}
+	return os.Symlink("/lib/systemd/system/dbus-broker.service", filepath.Join(system, "run/systemd/system/dbus.service"))
 }
 
 // give copies what the test adds.

@@ -1,15 +1,19 @@
 // Package shutdown has a node say who switched it off: while systemd-logind waits, the evidence is written onto the Node.
 //
 // Where a shutdown comes from is told by the first of these that knows:
-//   - who called logind, as the bus knows (package logind), and the process behind the call (process);
+//   - whose call logind grants, as the bus knows (package logind), and the process behind the call (process);
 //   - the power button, which the kernel tells of (button);
 //   - who had scheduled a shutdown that is due;
-//   - the one process that runs halt, reboot … at that moment, where logind was asked by another way than the bus.
+//   - who called logind and wanted no answer;
+//   - the one process that runs halt, reboot … at that moment, where logind was asked by another way than the bus, or not at all.
 //
 // Guarantees:
-//   - The delay lock is given back as soon as the evidence is written, and half a second before logind's patience ends in any case.
-//   - What is not known is left empty, and where two could have been it, neither is named.
+//   - The delay lock is given back as soon as the evidence is written, half a second before logind's patience ends, and when the
+//     configured time is over. Nothing that others do or leave undone prolongs that: neither the API server, the bus nor a process.
+//   - What has begun to be written is written also if the agent is ended meanwhile.
+//   - What is not known is left empty, and where two could have been it, neither is named. Nobody can have another named, or keep root
+//     from being.
 //   - A shutdown that is called off, or that the machine has survived within the same boot, leaves no evidence.
 //
-// Non-job: what goes past logind (halt -f, systemctl start halt.target, a machine that is cut off) is not seen, and no shutdown is refused.
+// Non-job: what systemd is not asked for in good order (halt -f, a machine that is cut off) is not seen, and no shutdown is refused.
 package shutdown

@@ -34,9 +34,10 @@ type Message struct {
 }
 
 const (
-	// MaxFieldsBytes and MaxBodyBytes are how much of a message is held. The longest name has 255 bytes, and what is asked for is short.
+	// MaxFieldsBytes is how much of the header fields is held. The longest name has 255 bytes.
 	MaxFieldsBytes = 8 << 10
-	MaxBodyBytes   = 8 << 10
+	// MaxBodyBytes is how much of a body is held. What is asked for is short.
+	MaxBodyBytes = 8 << 10
 	// maxArrayBytes and maxMessageBytes are D-Bus's own limits: a bus that goes beyond speaks something else.
 	maxArrayBytes   = 64 << 20
 	maxMessageBytes = 128 << 20

@@ -98,16 +98,20 @@ func afterType(signature string, depth int) (rest string, ok bool) {
 	case 'a':
 		return afterType(rest, depth+1)
 	case '(', '{':
-		for ok := true; rest != "" && rest[0] != ')' && rest[0] != '}'; {
-			if rest, ok = afterType(rest, depth+1); !ok {
-				return "", false
-			}
-		}
-		if rest == "" {
-			return "", false
-		}
-		return rest[1:], true
+		return afterStructure(rest, depth)
 	default:
 		return rest, fixedSizes[kind] > 0 || strings.IndexByte("sogv", kind) >= 0
 	}
+}
+
+func afterStructure(fields string, depth int) (rest string, ok bool) {
+	for fields != "" && fields[0] != ')' && fields[0] != '}' {
+		if fields, ok = afterType(fields, depth+1); !ok {
+			return "", false
+		}
+	}
+	if fields == "" {
+		return "", false
+	}
+	return fields[1:], true
 }

@@ -15,13 +15,15 @@ type caller struct {
 	who, verb, command string
 	// privileged is root on the bus: neither logind nor polkit keeps it waiting.
 	privileged bool
+	// unnamed is the UID in who, while logind has not told the name.
+	unnamed *uint32
 }
 
 // maxCallers bounds how many are remembered: systemctl greets logind an instant before it asks.
 const maxCallers = 32
 
 // lookTimeout bounds what is asked about a caller, or about a shutdown: the evidence must be written, with or without a name.
-const lookTimeout = time.Second
+const lookTimeout = 1500 * time.Millisecond
 
 // look finds out who is behind a name of the bus, at once: systemctl ends as soon as it has its answer. That is why it is looked into when
 // it greets already, by setting the message for the users.
@@ -63,7 +65,9 @@ func (w *Watcher) person(ctx context.Context, bus Bus, pid, uid uint32) caller {
 	}
 	// What runs as root may have been started by anybody.
 	if uid != 0 {
-		return caller{who: w.userName(ctx, bus, uid)}
+		c := caller{}
+		w.setUser(ctx, bus, &c, uid)
+		return c
 	}
 	return caller{}
 }
@@ -84,9 +88,9 @@ func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
 	case o.Pod != "":
 		c.who = "pod " + o.Pod
 	case o.Login != nil:
-		c.who = w.userName(ctx, bus, *o.Login)
+		w.setUser(ctx, bus, &c, *o.Login)
 	case o.UID != nil:
-		c.who = w.userName(ctx, bus, *o.UID)
+		w.setUser(ctx, bus, &c, *o.UID)
 	case o.Unit == unattended:
 		c.who = "unattended-upgrades"
 	case o.Unit != "":
@@ -97,16 +101,25 @@ func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
 	return c
 }
 
-// userName is a user's name, which logind knows of everybody who is logged in, or else the number.
-func (w *Watcher) userName(ctx context.Context, bus Bus, uid uint32) string {
+// setUser names a user as logind does, which knows everybody who is logged in, or else by the number.
+func (w *Watcher) setUser(ctx context.Context, bus Bus, c *caller, uid uint32) {
 	if uid == 0 {
-		return "root"
+		c.who = "root"
+		return
 	}
 	name, err := bus.UserName(ctx, uid)
 	if clean := reason.CleanTo(name, reason.MaxByBytes); err == nil && clean != "" {
-		return clean
+		c.who, c.unnamed = clean, nil
+		return
 	}
-	return fmt.Sprintf("the user with UID %d", uid)
+	c.who, c.unnamed = fmt.Sprintf("the user with UID %d", uid), &uid
+}
+
+// name asks once more for a name that logind did not tell in time.
+func (w *Watcher) name(ctx context.Context, bus Bus, c *caller) {
+	if c.unnamed != nil {
+		w.setUser(ctx, bus, c, *c.unnamed)
+	}
 }
 
 // search finds the one who runs halt, reboot … right now, if that is what begins; where there are several of different people, nobody.
@@ -114,15 +127,11 @@ func (w *Watcher) search(ctx context.Context, bus Bus, begins string) (found cal
 	if !w.visible {
 		return caller{}
 	}
-	pids, err := w.Processes.Running(ctx)
+	running, err := w.Processes.Running(ctx)
 	if err != nil {
 		w.Log.Error(err, "not all processes were searched")
 	}
-	for _, pid := range pids {
-		o, err := w.Processes.Of(ctx, pid)
-		if err != nil || o.Verb == "" {
-			continue // It has ended.
-		}
+	for _, o := range running {
 		if o.Verb != reason.EvidenceShutdown && !becomes(o.Verb, begins) {
 			continue
 		}

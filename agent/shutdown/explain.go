@@ -5,33 +5,32 @@ import (
 	"time"
 
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
-	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // explain says what is known of a shutdown that begins.
-func (w *Watcher) explain(ctx context.Context, bus Bus, begins string) reason.Evidence {
+func (w *Watcher) explain(ctx context.Context, bus Bus, begins string) finding {
 	w.hearAnswer(ctx, bus, begins)
 	if a, ok := w.lately(begins, func(a ask) bool { return a.granted }); ok {
-		return a.evidence(begins)
+		return finding{ask: a}
 	}
 	if a, ok := w.lately(begins, ask.believed); ok {
-		return a.evidence(begins)
+		return finding{ask: a}
 	}
 	if w.wasPressed(ctx) {
-		return reason.Evidence{What: reason.EvidencePowerButton, Detail: begins}
+		return finding{button: true}
 	}
 	if a, ok := w.due(begins); ok {
-		return a.evidence(begins)
+		return finding{ask: a}
 	}
 	// Whoever wanted no answer got none.
 	if a, ok := w.lately(begins, func(a ask) bool { return a.NoReply }); ok {
-		return a.evidence(begins)
+		return finding{ask: a}
 	}
-	return ask{caller: w.search(ctx, bus, begins)}.evidence(begins)
+	return finding{ask: ask{caller: w.search(ctx, bus, begins)}}
 }
 
 // answerIn is how long it may take until we hear that logind grants what begins: it says so right after.
-const answerIn = 400 * time.Millisecond
+const answerIn = 800 * time.Millisecond
 
 // maxLater bounds what is kept meanwhile.
 const maxLater = 256

@@ -36,7 +36,7 @@ type Bus interface {
 // Processes are those of the host. They are process.Proc.
 type Processes interface {
 	Of(ctx context.Context, pid int) (process.Origin, error)
-	Running(ctx context.Context) (pids []int, err error)
+	Running(ctx context.Context) ([]process.Origin, error)
 }
 
 // A Writer keeps evidence on a Node. It is *termination.Terminator.

@@ -35,10 +35,12 @@ type host struct {
 
 	stopping atomic.Bool
 	// stuck has the bus answer nothing any more.
-	stuck   bool
-	mu      sync.Mutex
-	locks   int // that are held
-	patient time.Duration
+	stuck bool
+	// nameless is how often logind does not tell a name in time.
+	nameless atomic.Int32
+	mu       sync.Mutex
+	locks    int // that are held
+	patient  time.Duration
 }
 
 func newHost() *host { return &host{events: make(chan logind.Event, 64), patient: 5 * time.Second} }
@@ -114,6 +116,9 @@ func (h *host) Process(_ context.Context, sender string) (pid, uid uint32, err e
 }
 
 func (h *host) UserName(_ context.Context, uid uint32) (string, error) {
+	if h.nameless.Add(-1) >= 0 {
+		return "", context.DeadlineExceeded
+	}
 	if uid == 1000 {
 		return "alice", nil
 	}
@@ -128,7 +133,12 @@ func (h *host) SessionUser(_ context.Context, pid uint32) (string, error) {
 }
 
 func (h *host) Of(_ context.Context, pid int) (process.Origin, error) { return origins[pid], nil }
-func (h *host) Running(context.Context) ([]int, error)                { return h.running, nil }
+func (h *host) Running(context.Context) (all []process.Origin, err error) {
+	for _, pid := range h.running {
+		all = append(all, origins[pid])
+	}
+	return all, nil
+}
 
 // A book is the Node, and what is written on it.
 type book struct {
@@ -269,6 +279,10 @@ func TestWhoIsNamed(t *testing.T) {
 		"a process that is gone when she has asked, and was there when she greeted": {
 			events: []logind.Event{{Kind: logind.Greeted, Sender: ":1.7"}, asked(":1.7", "halt"), begins, granted(":1.7", 1)},
 			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+		},
+		"alice, whose name logind does not tell at once": {
+			events: []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)}, change: func(h *host) { h.nameless.Store(1) },
+			want: reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
 		},
 		"an unattended upgrade": {
 			events: []logind.Event{asked(":1.8", "reboot"), {Kind: logind.Begins, What: "reboot"}, granted(":1.8", 1)},

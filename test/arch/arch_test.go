@@ -146,7 +146,7 @@ var rules = map[string]rule{
 		why: "what is said on the bus is no business of Kubernetes, and a library that ends over what others send there would be the end of the agent",
 	},
 	"agent/shutdown/logind/wire": {others: []string{}, std: noIO[1:], why: "what a message says is a pure function of its bytes"},
-	"agent/shutdown/process": {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "what the kernel has in /proc is no business of Kubernetes"},
+	"agent/shutdown/process":     {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "what the kernel has in /proc is no business of Kubernetes"},
 	"agent/shutdown/button": {
 		others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
 		why: "what the kernel says of its buttons is no business of Kubernetes",

@@ -66,9 +66,6 @@ var ends = map[string]end{
 	"alice by a shell, over dbus-broker": {
 		by: alice, command: "sudo bash -c 'systemctl poweroff; true'", broker: true, last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice",
 	},
-	"alice past logind": {
-		by: alice, command: "sudo systemctl start poweroff.target", last: "reboot: Power down", ran: "alice ran sudo systemctl start poweroff.target", who: "alice",
-	},
 	"root reboots": {by: root, command: "reboot", last: "reboot: Restarting system", ran: "root ran reboot", who: "root"},
 	"unattended-upgrades reboots": {
 		by: root, before: upgradeUnit, command: "systemctl start apt-daily-upgrade.service", last: "reboot: Restarting system",
@@ -111,6 +108,10 @@ func systemInside(t *testing.T, dir string) {
 				s.endsBy(t, e)
 			})
 		}
+		t.Run("alice past logind", func(t *testing.T) {
+			t.Parallel()
+			c.systemOf(t, p, dir, number+3, false).endsPastLogind(t)
+		})
 		t.Run("a reboot that comes back", func(t *testing.T) {
 			t.Parallel()
 			c.systemOf(t, p, dir, number+1, false).comesBack(t)
@@ -163,6 +164,35 @@ func (s *system) endsBy(t *testing.T, e end) {
 	s.vanishes(t)
 	s.leaveWith(t, reason.Reason{Code: reason.NodeHalted, By: e.who, Text: reason.Text("This node went away because " + e.ran + " on it")},
 		reason.Reason{Code: reason.NodeHalted, By: e.who, Text: reason.Text("This pod had to be terminated because " + e.ran + " on the node")})
+}
+
+// endsPastLogind has alice end the machine by sudo, and nobody wait for the agent. systemd ends her command at the same time, and so it is a
+// race whether she is named; nobody else must be.
+func (s *system) endsPastLogind(t *testing.T) {
+	t.Helper()
+	s.booted(t)
+	const last = "reboot: Power down"
+	named := end{ran: "alice ran sudo systemctl start poweroff.target", who: "alice"}
+	unknown := end{ran: " ran poweroff"}
+	began := time.Now()
+	s.terminals[alice].types(t, "sudo systemctl start poweroff.target")
+	var found end
+	s.eventually(t, "the evidence stands on the Node", func(context.Context) (bool, error) {
+		known, err := reason.EvidenceOn(s.nodeNow(t, s.name))
+		if slices.ContainsFunc(known, named.is) {
+			found = named
+		} else if slices.ContainsFunc(known, unknown.is) {
+			found = unknown
+		}
+		return found != end{}, err
+	})
+	t.Logf("RESULT kernel_past_logind_named=%v", found == named)
+	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(), s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
+	if strings.Contains(s.Console(), last) {
+		t.Error("the machine is down already")
+	}
+	s.says(t, last, s.boots)
+	t.Logf("the machine was down after %.1f s", time.Since(began).Seconds())
 }
 
 // comesBack reboots, after a shutdown that is called off: neither explains how the node leaves in the boot after.

@@ -136,22 +136,17 @@ func expected(ok bool) error {
 
 // Process is the process behind a name of the bus, and the user that it runs as.
 func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err error) {
-	if pid, err = b.ofSender(ctx, "GetConnectionUnixProcessID", sender); err == nil {
-		uid, err = b.ofSender(ctx, "GetConnectionUnixUser", sender)
+	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+".GetConnectionCredentials", sender)
+	if err == nil {
+		var hasPID, hasUID bool
+		pid, hasPID = m.EntryUint32(0, "ProcessID")
+		uid, hasUID = m.EntryUint32(0, "UnixUserID")
+		err = expected(hasPID && hasUID)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("ask the bus who %s is: %w", sender, err)
 	}
 	return pid, uid, nil
-}
-
-func (b *Bus) ofSender(ctx context.Context, method, sender string) (uint32, error) {
-	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+"."+method, sender)
-	if err != nil {
-		return 0, err
-	}
-	number, ok := m.Uint32(0)
-	return number, expected(ok)
 }
 
 // SeesProcesses tells whether the bus numbers processes as we do: whether we are in the PID namespace of the host.

@@ -8,13 +8,13 @@ import (
 
 var errHeldBack = errors.New("too many command lines are held back")
 
-// args are a process's command line. The kernel reads it from the process's memory, and a process can have that take for ever
-// (a mapping of a file system of its own): so it is waited for no longer than the context lasts.
-func (p Proc) args(ctx context.Context, pid int) ([]string, error) {
+// args begin to read a process's command line; what they return waits for it. The kernel reads it from the process's memory, and a process
+// can have that take for ever (a mapping of a file system of its own): so it is waited for no longer than the context lasts.
+func (p Proc) args(ctx context.Context, pid int) func() ([]string, error) {
 	select {
 	case p.waiting <- struct{}{}:
 	default:
-		return nil, errHeldBack
+		return func() ([]string, error) { return nil, errHeldBack }
 	}
 	type answer struct {
 		text string
@@ -26,10 +26,12 @@ func (p Proc) args(ctx context.Context, pid int) ([]string, error) {
 		text, err := p.file(pid, "cmdline")
 		read <- answer{text, err}
 	}()
-	select {
-	case a := <-read:
-		return strings.Split(strings.TrimRight(a.text, "\x00"), "\x00"), a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	return func() ([]string, error) {
+		select {
+		case a := <-read:
+			return strings.Split(strings.TrimRight(a.text, "\x00"), "\x00"), a.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }

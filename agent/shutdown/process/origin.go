@@ -33,6 +33,8 @@ const (
 
 // Of tells where the process comes from.
 func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
+	// It may be about to end: what is gone first is asked for first.
+	commandLine := p.args(ctx, pid)
 	first, err := p.read(pid)
 	if err != nil {
 		return Origin{}, fmt.Errorf("look at process %d: %w", pid, err)
@@ -43,7 +45,7 @@ func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
 		o.Login = where.user
 	}
 	// Whoever does not let his command line be read is found all the same.
-	args, _ := p.args(ctx, pid)
+	args, _ := commandLine()
 	o.Verb, o.Command = verbOf(args)
 	p.climb(first, &o)
 	return o, nil

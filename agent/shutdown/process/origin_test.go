@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -201,9 +200,11 @@ func TestRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := p.Running(t.Context())
-	slices.Sort(got)
-	if want := []int{7, 10, 15}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("running: %v, %v, want %v", got, err, want)
+	want := []Origin{
+		{Verb: "reboot", Command: "systemctl start reboot.target", UID: id(1001)}, {Verb: "kexec", Command: "systemctl kexec"}, {Verb: "halt", Command: "halt"},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("running, the latest first: %v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -22,41 +22,54 @@ const sysBoot = 22
 // starters are the names of programs that ask systemd itself.
 var starters = append([]string{"systemctl", "init", "telinit"}, programs...)
 
-// Running are the processes that ask for a shutdown by their command line, and may switch the machine off: anybody may call a program
-// reboot, but this one has to be root's.
-func (p Proc) Running(ctx context.Context) (pids []int, err error) {
-	dir, err := os.Open(p.dir)
+// Running are where the processes come from that ask for a shutdown by their command line, and may switch the machine off: anybody may call
+// a program reboot, but this one has to be root's. The latest are looked at first: they may be about to end.
+func (p Proc) Running(ctx context.Context) (all []Origin, err error) {
+	pids, err := p.pids()
 	if err != nil {
 		return nil, fmt.Errorf("look for processes: %w", err)
+	}
+	for _, pid := range slices.Backward(pids) {
+		if ctx.Err() != nil {
+			return all, fmt.Errorf("look for processes: %w", ctx.Err())
+		}
+		if !p.mayAsk(pid) {
+			continue
+		}
+		if o, err := p.Of(ctx, pid); err == nil && o.Verb != "" {
+			all = append(all, o)
+		}
+	}
+	return all, nil
+}
+
+func (p Proc) pids() (pids []int, err error) {
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return nil, err
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(maxProcesses)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("look for processes: %w", err)
+		return nil, err
 	}
 	for _, name := range names {
-		if ctx.Err() != nil {
-			return pids, fmt.Errorf("look for processes: %w", ctx.Err())
-		}
-		if pid, err := strconv.Atoi(name); err == nil && p.asks(ctx, pid) {
+		if pid, err := strconv.Atoi(name); err == nil {
 			pids = append(pids, pid)
 		}
 	}
+	slices.Sort(pids)
 	return pids, nil
 }
 
-func (p Proc) asks(ctx context.Context, pid int) bool {
+// mayAsk tells whether a process that exists has such a name, and the power.
+func (p Proc) mayAsk(pid int) bool {
 	status, err := p.file(pid, "status")
 	if err != nil {
-		return false // It has ended.
-	}
-	found, err := readStatus(status)
-	if err != nil || !slices.Contains(starters, found.name) || found.effective != 0 || found.capabilities>>sysBoot&1 == 0 || !p.isSystemctl(pid) {
 		return false
 	}
-	args, err := p.args(ctx, pid)
-	verb, _ := verbOf(args)
-	return err == nil && verb != ""
+	found, err := readStatus(status)
+	return err == nil && slices.Contains(starters, found.name) && found.effective == 0 && found.capabilities>>sysBoot&1 == 1 && p.isSystemctl(pid)
 }
 
 // isSystemctl tells whether a process runs the program that all those names are links to. Where that may not be known, it may be.

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // at finds the nth argument: its type, what follows in the signature, and the value. A variant is opened.
 func (m Message) at(n int) (kind string, c cursor) {
 	c = cursor{order: m.order, data: m.body}
@@ -67,18 +69,38 @@ func (m Message) Bool(n int) (value, ok bool) {
 
 // Entry is a string that the nth argument, a dictionary of variants, has under a key.
 func (m Message) Entry(n int, key string) (text string, ok bool) {
-	kind, c := m.at(n)
-	if len(kind) < len("a{sv}") || kind[:len("a{sv}")] != "a{sv}" {
+	kind, c := m.entry(n, key)
+	if kind != "s" {
 		return "", false
+	}
+	text = c.text()
+	return text, !c.failed()
+}
+
+// EntryUint32 is a number that it has there.
+func (m Message) EntryUint32(n int, key string) (value uint32, ok bool) {
+	kind, c := m.entry(n, key)
+	if kind != "u" {
+		return 0, false
+	}
+	value = c.uint32()
+	return value, !c.failed()
+}
+
+// entry finds what a dictionary has under a key: its type, and the value.
+func (m Message) entry(n int, key string) (of string, c cursor) {
+	const dictionary = "a{sv}"
+	kind, c := m.at(n)
+	if !strings.HasPrefix(kind, dictionary) {
+		return "", c
 	}
 	for end := c.array(8); c.pos < end; {
 		c.align(8)
 		found, of := c.text(), c.signature()
-		if found == key && of == "s" {
-			text = c.text()
-			return text, !c.failed()
+		if found == key && !c.failed() {
+			return of, c
 		}
 		c.skip(of, 1)
 	}
-	return "", false
+	return "", c
 }

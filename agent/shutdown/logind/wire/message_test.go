@@ -69,7 +69,7 @@ func TestFields(t *testing.T) {
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	nested := map[string][]dbus.Variant{"x": {dbus.MakeVariant(uint64(1)), dbus.MakeVariant([]string{"y"})}}
-	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("reboot"), "more": dbus.MakeVariant(nested), "flags": dbus.MakeVariant(uint64(4))}
+	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("reboot"), "more": dbus.MakeVariant(nested), "flags": dbus.MakeVariant(uint64(4)), "uid": dbus.MakeVariant(uint32(1000))}
 	for name, order := range orders {
 		m := read(t, encoded(t, order, call("halt", uint64(1<<40), true, uint32(9), metadata, dbus.MakeVariant("inside"), dbus.ObjectPath("/o"), byte(3), struct {
 			A byte
@@ -98,6 +98,12 @@ func TestArguments(t *testing.T) {
 		}
 		if _, ok := m.Entry(4, "flags"); ok {
 			t.Errorf("%s: an entry that is no string", name)
+		}
+		if uid, ok := m.EntryUint32(4, "uid"); !ok || uid != 1000 {
+			t.Errorf("%s: UID %d, %v", name, uid, ok)
+		}
+		if _, ok := m.EntryUint32(4, "type"); ok {
+			t.Errorf("%s: an entry that is no number", name)
 		}
 	}
 }
@@ -218,6 +224,7 @@ func FuzzRead(f *testing.F) {
 			for n := range 4 {
 				text, _ := m.Text(n)
 				entry, _ := m.Entry(n, "type")
+				_, _ = m.EntryUint32(n, "type")
 				_, _ = m.Uint32(n)
 				_, _ = m.Uint64(n)
 				_, _ = m.Bool(n)

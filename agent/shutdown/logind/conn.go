@@ -28,9 +28,7 @@ type conn struct {
 // dial gives up on a bus that lets one in and then says nothing. The connection outlives the context. whence wraps what is read, if it is
 // not nil.
 func dial(ctx context.Context, socket string, whence func(*net.UnixConn) io.Reader) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	s, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	s, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, err
 	}
@@ -38,16 +36,22 @@ func dial(ctx context.Context, socket string, whence func(*net.UnixConn) io.Read
 	if whence != nil {
 		c.in = whence(c.socket)
 	}
+	return c, c.within(ctx, c.enter)
+}
+
+// within does something with the connection, which is closed if that fails, or takes too long.
+func (c *conn) within(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	stop := context.AfterFunc(ctx, c.close)
-	err = c.enter()
+	err := do()
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
 		c.close()
-		return nil, err
 	}
-	return c, nil
+	return err
 }
 
 func (c *conn) close() { _ = c.socket.Close() } // It is gone either way.

@@ -53,21 +53,10 @@ func subscribe(ctx context.Context, socket string) (*conn, error) {
 
 func listening(ctx context.Context, socket string, agree func(*conn) error) (*conn, error) {
 	c, err := dial(ctx, socket, nil)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = c.within(ctx, func() error { return agree(c) })
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, c.close)
-	err = agree(c)
-	if !stop() {
-		err = errors.Join(ctx.Err(), err)
-	}
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	return c, err
 }
 
 // sort keeps what matters of what is heard, while a caller is looked into.

@@ -22,21 +22,22 @@ func (b *Bus) Delay(ctx context.Context, who, why string) (io.Closer, error) {
 }
 
 func (b *Bus) inhibit(ctx context.Context, args ...any) (*os.File, error) {
-	var in *taker
+	in := &taker{}
+	defer in.drop()
 	c, err := dial(ctx, b.path, func(s *net.UnixConn) io.Reader {
-		in = &taker{socket: s}
+		in.socket = s
 		return in
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	defer in.drop()
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	defer context.AfterFunc(ctx, c.close)()
-	if _, err := c.ask(name, path, manager+".Inhibit", args...); err != nil {
-		return nil, errors.Join(ctx.Err(), err)
+	err = c.within(ctx, func() error {
+		_, err := c.ask(name, path, manager+".Inhibit", args...)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return in.last()
 }

@@ -3,6 +3,7 @@ package shutdown
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/process"
@@ -101,14 +102,34 @@ func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
 	return c
 }
 
+// maxUsers bounds whose names are remembered.
+const maxUsers = 4096
+
+// meet learns the names of those who are logged in. A shutdown logs them out.
+func (w *Watcher) meet(ctx context.Context, bus Bus) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	users, err := bus.Users(ctx)
+	if err != nil {
+		w.Log.V(1).Info("who is logged in is not known", "error", reason.Clean(err.Error()))
+	}
+	if w.users == nil || len(w.users) > maxUsers {
+		w.users = map[uint32]string{}
+	}
+	maps.Copy(w.users, users)
+}
+
 // setUser names a user as logind does, which knows everybody who is logged in, or else by the number.
 func (w *Watcher) setUser(ctx context.Context, bus Bus, c *caller, uid uint32) {
 	if uid == 0 {
 		c.who = "root"
 		return
 	}
-	name, err := bus.UserName(ctx, uid)
-	if clean := reason.CleanTo(name, reason.MaxByBytes); err == nil && clean != "" {
+	name := w.users[uid]
+	if name == "" {
+		name, _ = bus.UserName(ctx, uid)
+	}
+	if clean := reason.CleanTo(name, reason.MaxByBytes); clean != "" {
 		c.who, c.unnamed = clean, nil
 		return
 	}

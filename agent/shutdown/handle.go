@@ -24,6 +24,8 @@ func (w *Watcher) handle(ctx context.Context, bus Bus, e logind.Event) {
 		w.goPast(ctx, bus, e)
 	case logind.GivenUp:
 		w.stay(ctx)
+	case logind.LoggedIn:
+		w.meet(ctx, bus)
 	}
 }
 

@@ -39,6 +39,11 @@ func TestPastLogind(t *testing.T) {
 			h.running = tc.running
 			watch(t, h, b)
 			eventually(t, "it waits for a shutdown", func() bool { return h.held() == 1 })
+			// She has logged in, and is logged out by then.
+			h.logIn(map[uint32]string{1000: "alice"})
+			h.events <- logind.Event{Kind: logind.LoggedIn}
+			eventually(t, "it has heard", func() bool { return len(h.events) == 0 })
+			h.nameless.Store(100)
 			h.stopping.Store(true)
 			// Somebody has asked logind for the same, and polkit asks him for a password: he has nothing to do with it.
 			h.events <- logind.Event{Kind: logind.Asked, Sender: ":1.14", Call: 1, What: "poweroff"}
@@ -55,6 +60,12 @@ func TestPastLogind(t *testing.T) {
 			eventually(t, "it is given up, and taken off", func() bool { return len(b.read()) == 0 })
 		})
 	}
+}
+
+func (h *host) logIn(users map[uint32]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.users = users
 }
 
 // What logind begins, systemd begins after it: that is no news. And a target that systemd merely looks at is none at all.

@@ -28,6 +28,7 @@ type Bus interface {
 	Stopping(ctx context.Context) (bool, error)
 	Process(ctx context.Context, sender string) (pid, uid uint32, err error)
 	SeesProcesses(ctx context.Context) (bool, error)
+	Users(ctx context.Context) (map[uint32]string, error)
 	UserName(ctx context.Context, uid uint32) (string, error)
 	SessionUser(ctx context.Context, pid uint32) (string, error)
 	Close() error
@@ -68,6 +69,8 @@ type Watcher struct {
 	asked   []ask
 	callers []caller
 	later   []logind.Event
+	// users are the names of those who have logged in: by the time that it matters, they may be logged out.
+	users map[uint32]string
 	// ending says that the machine is on its way down, and all was done about it; pastLogind, that logind was not asked.
 	ending, pastLogind bool
 	// visible tells whether the bus and we number processes alike.
@@ -177,6 +180,7 @@ func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 	}
 	w.visible, err = bus.SeesProcesses(ctx)
 	w.blame(w.limits(bus.Deaf(), err)...)
+	w.meet(ctx, bus)
 	if !begun {
 		w.forget(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,9 +39,11 @@ type host struct {
 	stuck bool
 	// nameless is how often logind does not tell a name in time.
 	nameless atomic.Int32
-	mu       sync.Mutex
-	locks    int // that are held
-	patient  time.Duration
+	// users are logged in.
+	users   map[uint32]string
+	mu      sync.Mutex
+	locks   int // that are held
+	patient time.Duration
 }
 
 func newHost() *host { return &host{events: make(chan logind.Event, 64), patient: 5 * time.Second} }
@@ -123,6 +126,12 @@ func (h *host) UserName(_ context.Context, uid uint32) (string, error) {
 		return "alice", nil
 	}
 	return "", errors.New("not logged in")
+}
+
+func (h *host) Users(context.Context) (map[uint32]string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.users), nil
 }
 
 func (h *host) SessionUser(_ context.Context, pid uint32) (string, error) {

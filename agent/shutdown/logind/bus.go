@@ -155,6 +155,15 @@ func (b *Bus) SeesProcesses(ctx context.Context) (bool, error) {
 	return err == nil && int(pid) == os.Getpid(), err
 }
 
+// Users are the names of those who are logged in.
+func (b *Bus) Users(ctx context.Context) (map[uint32]string, error) {
+	m, err := b.asks.call(ctx, name, path, manager+".ListUsers")
+	if err != nil {
+		return nil, fmt.Errorf("ask logind who is logged in: %w", err)
+	}
+	return m.Names(0), nil
+}
+
 // UserName is the name of a user who is logged in.
 func (b *Bus) UserName(ctx context.Context, uid uint32) (string, error) {
 	return b.named(ctx, name+".User", "GetUser", uid)

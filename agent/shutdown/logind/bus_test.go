@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,8 +129,17 @@ func (m *manager) RebootWithFlags(uint64) *dbus.Error {
 func (m *manager) ScheduleShutdown(string, uint64) *dbus.Error   { return nil }
 func (m *manager) CancelScheduledShutdown() (bool, *dbus.Error)  { return true, nil }
 func (m *manager) GetUser(uint32) (dbus.ObjectPath, *dbus.Error) { return path + "/user/_1000", nil }
+func (m *manager) ListUsers() ([]user, *dbus.Error) {
+	return []user{{1000, "alice", path + "/user/_1000"}, {1001, "bob", path + "/user/_1001"}}, nil
+}
 func (m *manager) GetSessionByPID(uint32) (dbus.ObjectPath, *dbus.Error) {
 	return "", dbus.MakeFailedError(errors.New("no session"))
+}
+
+type user struct {
+	UID    uint32
+	Name   string
+	Object dbus.ObjectPath
 }
 
 type properties struct{}
@@ -252,6 +262,9 @@ func TestBusAnswers(t *testing.T) {
 	}
 	if name, err := b.UserName(ctx, 1000); err != nil || name != "alice" {
 		t.Errorf("UID 1000 is %q, %v", name, err)
+	}
+	if users, err := b.Users(ctx); err != nil || !maps.Equal(users, map[uint32]string{1000: "alice", 1001: "bob"}) {
+		t.Errorf("logged in are %v, %v", users, err)
 	}
 	if name, err := b.SessionUser(ctx, 1); err == nil {
 		t.Errorf("PID 1 is in the session of %q", name)

@@ -96,7 +96,7 @@ func (e *ear) signal(m wire.Message) (Event, bool) {
 	case m.Sender == daemon && m.Interface == daemon && m.Member == "NameOwnerChanged":
 		return e.changed(m)
 	case m.Sender == e.logind && e.logind != "" && m.Interface == manager && m.Path == path:
-		return prepares(m)
+		return ofLogind(m)
 	case m.Sender == e.systemd && e.systemd != "" && m.Interface == systemd+".Manager" && m.Path == systemdPath:
 		return job(m)
 	default:
@@ -122,7 +122,10 @@ func (e *ear) changed(m wire.Message) (Event, bool) {
 	}
 }
 
-func prepares(m wire.Message) (Event, bool) {
+func ofLogind(m wire.Message) (Event, bool) {
+	if m.Member == "UserNew" {
+		return Event{Kind: LoggedIn}, true
+	}
 	if m.Member != "PrepareForShutdown" && m.Member != "PrepareForShutdownWithMetadata" {
 		return Event{}, false
 	}

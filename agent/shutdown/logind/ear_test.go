@@ -62,6 +62,7 @@ func TestNamesAreCompared(t *testing.T) {
 		"systemd gives it up":        {"JobRemoved", append(job, "canceled"), signal(systemdName, systemdManager, systemdPath), Event{Kind: GivenUp, What: "reboot"}},
 		"systemd has done it":        {"JobRemoved", append(job, "done"), signal(systemdName, systemdManager, systemdPath), Event{}},
 		"somebody forges the bus":    {"NameOwnerChanged", []any{name, logindName, ":1.4"}, signal(":1.4", daemon, daemonPath), Event{}},
+		"somebody logs in":           {"UserNew", nil, signal(logindName, manager, path), Event{Kind: LoggedIn}},
 		"logind sleeps":              {"PrepareForSleep", nil, signal(logindName, manager, path), Event{}},
 		"an answer to nobody's":      {"", nil, func(m *wire.Message) { m.Type, m.Sender = wire.MethodReturn, logindName }, Event{}},
 		"a message of no known type": {"PowerOff", nil, func(m *wire.Message) { m.Type = 9 }, Event{}},

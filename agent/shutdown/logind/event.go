@@ -33,6 +33,8 @@ const (
 	Started
 	// GivenUp: it does not after all.
 	GivenUp
+	// LoggedIn: somebody logs in who was not.
+	LoggedIn
 )
 
 // An Event is something that happened.
@@ -64,7 +66,7 @@ var types = map[string]bool{"halt": true, "poweroff": true, "reboot": true, "kex
 func (k Kind) String() string {
 	words := map[Kind]string{
 		Greeted: "greeted", Asked: "asked", Scheduled: "scheduled", Unscheduled: "unscheduled", Refused: "refused", Granted: "granted", Begins: "begins", CalledOff: "called off", Restarted: "restarted",
-		Started: "started", GivenUp: "given up",
+		Started: "started", GivenUp: "given up", LoggedIn: "logged in",
 	}
 	if word, ok := words[k]; ok {
 		return word

@@ -12,6 +12,7 @@ func signals() []string {
 	all := []string{
 		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdown'",
 		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdownWithMetadata'",
+		"type='signal',sender='" + name + "',interface='" + manager + "',member='UserNew'",
 		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + name + "'",
 		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + systemd + "'",
 	}
@@ -76,7 +77,7 @@ func (b *Bus) sort(e *ear) {
 // keep waits for room, but not with mere questions, of which everybody may ask as many as he likes: a flood of them must not hide that a
 // shutdown begins. It is false when the bus is closed.
 func (b *Bus) keep(e Event) bool {
-	if e.Kind == Greeted && len(b.events) == cap(b.events) {
+	if (e.Kind == Greeted || e.Kind == LoggedIn) && len(b.events) == cap(b.events) {
 		return true
 	}
 	select {

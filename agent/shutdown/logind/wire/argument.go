@@ -104,3 +104,24 @@ func (m Message) entry(n int, key string) (of string, c cursor) {
 	}
 	return "", c
 }
+
+// Names are the numbers and the texts with which the structures begin that the nth argument is an array of.
+func (m Message) Names(n int) map[uint32]string {
+	kind, c := m.at(n)
+	rest, ok := afterType(kind, 0)
+	const begins = "a(us"
+	if !ok || !strings.HasPrefix(kind, begins) {
+		return nil
+	}
+	more := kind[len(begins) : len(kind)-len(rest)-len(")")]
+	all := map[uint32]string{}
+	for end := c.array(8); c.pos < end; {
+		c.align(8)
+		number, text := c.uint32(), c.text()
+		c.skipAll(more)
+		if !c.failed() {
+			all[number] = text
+		}
+	}
+	return all
+}

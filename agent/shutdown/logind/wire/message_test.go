@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
@@ -104,6 +105,24 @@ func TestArguments(t *testing.T) {
 		}
 		if _, ok := m.EntryUint32(4, "type"); ok {
 			t.Errorf("%s: an entry that is no number", name)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	type user struct {
+		UID  uint32
+		Name string
+		Path dbus.ObjectPath
+	}
+	for name, order := range orders {
+		m := read(t, encoded(t, order, call("x", []user{{0, "root", "/u/_0"}, {1000, "alice", "/u/_1000"}}, uint32(3))))
+		if got, want := m.Names(1), map[uint32]string{0: "root", 1000: "alice"}; !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+		if got := m.Names(0); got != nil {
+			t.Errorf("%s: of a text: %v", name, got)
 		}
 	}
 }
@@ -213,6 +232,10 @@ func FuzzRead(f *testing.F) {
 		f.Add(encoded(f, order, call(true, metadata)))
 		f.Add(encoded(f, order, call("halt", uint64(1), uint32(2), []map[string]string{{"a": "b"}})))
 	}
+	f.Add(encoded(f, binary.LittleEndian, call([]struct {
+		UID  uint32
+		Name string
+	}{{1, "a"}, {2, "b"}})))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bytes.NewReader(data)
@@ -225,6 +248,7 @@ func FuzzRead(f *testing.F) {
 				text, _ := m.Text(n)
 				entry, _ := m.Entry(n, "type")
 				_, _ = m.EntryUint32(n, "type")
+				_ = m.Names(n)
 				_, _ = m.Uint32(n)
 				_, _ = m.Uint64(n)
 				_, _ = m.Bool(n)

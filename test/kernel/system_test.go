@@ -63,7 +63,7 @@ var ends = map[string]end{
 	"alice halts":      {by: alice, command: "sudo halt", last: "reboot: System halted", ran: "alice ran sudo halt", who: "alice"},
 	"alice powers off": {by: alice, command: "sudo poweroff", last: "reboot: Power down", ran: "alice ran sudo poweroff", who: "alice"},
 	"alice shuts down": {by: alice, command: "sudo shutdown -h now", last: "reboot: Power down", ran: "alice ran sudo shutdown", who: "alice"},
-	"alice by a shell, over dbus-broker": {
+	"alice by a shell over dbus-broker": {
 		by: alice, command: "sudo bash -c 'systemctl poweroff; true'", broker: true, last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice",
 	},
 	"root reboots": {by: root, command: "reboot", last: "reboot: Restarting system", ran: "root ran reboot", who: "root"},

@@ -84,6 +84,7 @@ func TestFull(t *testing.T) {
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
+	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
 	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"), netip.MustParseAddrPort("[fd00::9]:6666")}
 	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

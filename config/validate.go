@@ -77,6 +77,7 @@ func newValidator() *validator.Validate {
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
 		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
 		"podcode":  func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
+		"dnsname":  func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Subdomain(f.Field().String())) == 0 },
 		"dnslabel": func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Label(f.Field().String())) == 0 },
 		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
 		"maxdur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) <= duration(f.Param()) },
@@ -140,6 +141,8 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write a code that a pod can leave with, for example %s", is, reason.UserRequest)
 	case "dnslabel":
 		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)
+	case "dnsname":
+		return fmt.Sprintf("is %s: write the name of an object (lower-case letters, digits, - and .)", is)
 	case "nefield":
 		return fmt.Sprintf("is %s, which another field of this group is too: each annotation needs a key of its own", is)
 	case "required_without", "excluded_with":

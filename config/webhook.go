@@ -32,7 +32,10 @@ type Webhook struct {
 	// ClientCA, where set, is a file in CertDir with the certificates that may sign the API server's client certificate:
 	// whoever else reaches the port is turned away by TLS.
 	ClientCA string `json:"clientCA,omitempty" validate:"omitempty,excludesall=/\\"`
-	Mode     Mode   `json:"mode" validate:"oneof=Enforce Audit"`
+	// Certificates are the names of cert-manager's Certificates, in Namespace, from which the one in CertDir is made. What
+	// cert-manager says of them is told; without any, cert-manager is not asked.
+	Certificates []string `json:"certificates,omitempty" validate:"max=8,dive,required,dnsname"`
+	Mode         Mode     `json:"mode" validate:"oneof=Enforce Audit"`
 	// FailurePolicy is also what the webhook configuration says to the API server.
 	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
 	// Timeout is how long the API server waits for an answer (1 to 30 s).

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,7 +61,9 @@ func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctrl.SetLogger(newLogger(stderr, *verbosity))
+	log := newLogger(stderr, *verbosity)
+	ctrl.SetLogger(log)
+	log.Info("starting", "version", version)
 	boundMemory()
 	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
 	mgr, err := newManager(restConfig, c, serving)
@@ -94,7 +97,7 @@ func clusterOf(kubeconfig string, c config.Client) (*rest.Config, error) {
 
 func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, cmv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register the API types: %w", err)
 		}
@@ -166,14 +169,14 @@ func index(ctx context.Context, mgr manager.Manager) error {
 
 // probes tell the kubelet that the process lives, and the API server's Service when it may be asked: with warm caches, listening,
 // and with a certificate that the API server accepts.
-func probes(mgr manager.Manager, c config.Config, serving *certs.Serving) error {
+func probes(mgr manager.Manager, c config.Config, serving *certs.Serving, issuance *certs.Issuance) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
 	ready := map[string]healthz.Checker{"caches": cachesSynced(mgr)}
 	if c.Webhook.Enabled {
 		ready["webhook"] = mgr.GetWebhookServer().StartedChecker()
-		ready["certificate"] = serving.Checker(mgr.GetCache(), webhook.ConfigurationName)
+		ready["certificate"] = issuance.Explain(serving.Checker(mgr.GetCache(), webhook.ConfigurationName))
 	}
 	for name, check := range ready {
 		if err := mgr.AddReadyzCheck(name, aloud(name, check, ctrl.Log.WithName("readiness"))); err != nil {

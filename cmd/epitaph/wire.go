@@ -56,10 +56,14 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			return err
 		}
 	}
-	if err := serve(mgr, c, serving); err != nil {
+	issuance := certs.NewIssuance(certs.IssuanceOptions{
+		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates, Clock: clock.RealClock{},
+		Log: mgr.GetLogger().WithName("certificates"),
+	})
+	if err := serve(mgr, c, serving, issuance); err != nil {
 		return err
 	}
-	return probes(mgr, c, serving)
+	return probes(mgr, c, serving, issuance)
 }
 
 // cached are the kinds that the edges read from the cache; an instance is ready when it has seen them all.
@@ -73,12 +77,12 @@ func cached(c config.Config) []client.Object {
 	return all
 }
 
-// serve keeps the webhook's certificate the newest one.
-func serve(mgr manager.Manager, c config.Config, serving *certs.Serving) error {
+// serve keeps the webhook's certificate the newest one, and tells what cert-manager says of it.
+func serve(mgr manager.Manager, c config.Config, serving *certs.Serving, issuance *certs.Issuance) error {
 	if !c.Webhook.Enabled {
 		return nil
 	}
-	return errors.Join(serving.Register(metrics.Registry), mgr.Add(serving))
+	return errors.Join(serving.Register(metrics.Registry), mgr.Add(serving), issuance.Register(metrics.Registry), mgr.Add(issuance))
 }
 
 // syncTimeout bounds how long a readiness probe waits for the caches; the kubelet asks again.

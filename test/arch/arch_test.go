@@ -153,8 +153,12 @@ var rules = map[string]rule{
 	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
 	"certs": {
+		ours: []string{"reason"},
 		others: []string{
-			"k8s.io/api/admissionregistration/v1", "k8s.io/apimachinery/pkg/api/errors", "k8s.io/utils/clock", "github.com/prometheus/client_golang/prometheus",
+			"github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1", "github.com/cert-manager/cert-manager/pkg/apis/meta/v1", "github.com/go-logr/logr",
+			"k8s.io/api/admissionregistration/v1", "k8s.io/apimachinery/pkg/api/errors", "k8s.io/apimachinery/pkg/api/meta",
+			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/utils/clock",
+			"github.com/prometheus/client_golang/prometheus",
 			"sigs.k8s.io/controller-runtime/pkg/certwatcher", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/controller-runtime/pkg/healthz",
 		},
 		why: "certificates are no business of the edges",

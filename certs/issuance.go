@@ -1,0 +1,140 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+const (
+	// lookAgain is how often cert-manager is asked. It is no watch: a watch on a kind that is not installed, or must not be read,
+	// would hold up everything that waits for caches.
+	lookAgain = 10 * time.Second
+	// lookLimit bounds one question.
+	lookLimit = 5 * time.Second
+)
+
+// IssuanceOptions are what an Issuance works with.
+type IssuanceOptions struct {
+	// Reader asks the API server itself, and knows cert-manager's types.
+	Reader client.Reader
+	// Namespace and Names are those of the Certificates.
+	Namespace string
+	Names     []string
+	Clock     clock.WithTicker
+	Log       logr.Logger
+}
+
+// An Issuance tells how the Certificates stand from which cert-manager makes the serving certificate.
+type Issuance struct {
+	IssuanceOptions
+
+	mu       sync.Mutex
+	standing map[string]standing
+}
+
+// NewIssuance returns one that knows nothing until it is started.
+func NewIssuance(o IssuanceOptions) *Issuance {
+	return &Issuance{IssuanceOptions: o, standing: map[string]standing{}}
+}
+
+// Start looks again and again, until ctx ends.
+func (i *Issuance) Start(ctx context.Context) error {
+	tick := i.Clock.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		i.once(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C():
+		}
+	}
+}
+
+// NeedLeaderElection tells the manager that every replica looks: each serves, and tells why it cannot.
+func (i *Issuance) NeedLeaderElection() bool { return false }
+
+func (i *Issuance) once(ctx context.Context) {
+	for _, name := range i.Names {
+		i.note(name, i.look(ctx, name))
+	}
+}
+
+func (i *Issuance) look(ctx context.Context, name string) standing {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	c := &cmv1.Certificate{}
+	err := i.Reader.Get(ctx, client.ObjectKey{Namespace: i.Namespace, Name: name}, c)
+	switch {
+	case err == nil:
+		return judge(c)
+	case meta.IsNoMatchError(err), isUnknownKind(err):
+		return standing{ready: unknown, fault: "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"}
+	case apierrors.IsNotFound(err):
+		return standing{ready: notReady, fault: "not issued: there is no such Certificate in namespace " + i.Namespace + ": install the chart anew"}
+	default:
+		return standing{ready: unknown, fault: "cannot be read: " + string(reason.Clean(err.Error()))}
+	}
+}
+
+// isUnknownKind tells that the API server does not serve such objects any more, from that one is not there: the path is unknown to
+// it, and its answer no object (k8s.io/apimachinery/pkg/api/errors: NewGenericServerResponse).
+func isUnknownKind(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// note remembers how a Certificate stands, and logs what has changed.
+func (i *Issuance) note(name string, now standing) {
+	i.mu.Lock()
+	before := i.standing[name]
+	i.standing[name] = now
+	i.mu.Unlock()
+	switch now.fault {
+	case before.fault:
+	case "":
+		i.Log.Info("the Certificate is in order again", "certificate", name)
+	default:
+		i.Log.Info("the Certificate is not in order", "certificate", name, "error", now.fault)
+	}
+}
+
+// Explain has a probe that fails say what cert-manager says.
+func (i *Issuance) Explain(check healthz.Checker) healthz.Checker {
+	return func(r *http.Request) error {
+		err := check(r)
+		if err == nil {
+			return nil
+		}
+		if faults := i.faults(); faults != "" {
+			return fmt.Errorf("%w (%s)", err, faults)
+		}
+		return err
+	}
+}
+
+func (i *Issuance) faults() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var all []string
+	for _, name := range i.Names {
+		if fault := i.standing[name].fault; fault != "" {
+			all = append(all, "Certificate "+name+": "+fault)
+		}
+	}
+	return strings.Join(all, "; ")
+}

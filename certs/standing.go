@@ -1,0 +1,68 @@
+package certs
+
+import (
+	"fmt"
+	"time"
+
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// The values of MetricReady.
+const (
+	ready    = 1
+	notReady = 0
+	unknown  = -1
+)
+
+// A standing is how one Certificate stands, by cert-manager's word.
+type standing struct {
+	ready float64
+	// fault says what is wrong, for people; it is empty where nothing is.
+	fault string
+	// renewal is when cert-manager will renew it, zero where it has not said.
+	renewal time.Time
+}
+
+// judge reads the conditions. Ready is about what is in the Secret now; Issuing is there while cert-manager is at work on the next
+// certificate, and stays, False, where that came to nothing (cert-manager pkg/apis/certmanager/v1/types_certificate.go).
+func judge(c *cmv1.Certificate) standing {
+	s := standing{ready: notReady}
+	if c.Status.RenewalTime != nil {
+		s.renewal = c.Status.RenewalTime.Time
+	}
+	is, there := condition(c, cmv1.CertificateConditionReady)
+	issuing, begun := condition(c, cmv1.CertificateConditionIssuing)
+	gaveUp := begun && issuing.Status == cmmeta.ConditionFalse
+	switch {
+	case !there:
+		s.fault = "not issued: cert-manager has said nothing of it yet: does it run?"
+	case is.Status == cmmeta.ConditionTrue && is.ObservedGeneration < c.Generation:
+		s.fault = "not issued: cert-manager has not looked at its last change yet: does it run?"
+	case is.Status == cmmeta.ConditionTrue && gaveUp:
+		s.ready, s.fault = ready, "not renewed: "+words(issuing)
+	case is.Status == cmmeta.ConditionTrue:
+		s.ready = ready
+	case gaveUp:
+		s.fault = "not issued: " + words(issuing)
+	default:
+		s.fault = "not issued: " + words(is)
+	}
+	return s
+}
+
+func condition(c *cmv1.Certificate, kind cmv1.CertificateConditionType) (found cmv1.CertificateCondition, ok bool) {
+	for _, is := range c.Status.Conditions {
+		if is.Type == kind {
+			return is, true
+		}
+	}
+	return cmv1.CertificateCondition{}, false
+}
+
+// words are those of whoever issues: they come from outside.
+func words(c cmv1.CertificateCondition) string {
+	return string(reason.Clean(fmt.Sprintf("%s: %s", c.Reason, c.Message)))
+}

@@ -21,11 +21,20 @@ import (
 const (
 	repository = "epitaph"
 	// nobody is the user and the group that distroless images run as; no file belongs to them.
-	nobody      = "65532:65532"
-	programPath = "epitaph"
-	sbomPath    = "usr/share/sbom/epitaph.spdx.json"
-	megabyte    = 1e6
+	nobody   = "65532:65532"
+	sbomPath = "usr/share/sbom/epitaph.spdx.json"
+	megabyte = 1e6
 )
+
+// commands are the programs of the image, each at the root under its own name. The first is the entry point; `helm test` runs the
+// second.
+var commands = []string{"epitaph", "kubectl-epitaph"}
+
+// A program is one of them, compiled.
+type program struct {
+	name    string
+	content []byte
+}
 
 // A recipe is everything that decides what the image is, but for the Go toolchain.
 type recipe struct {
@@ -64,17 +73,15 @@ func (r recipe) make(ctx context.Context) (made, error) {
 }
 
 func (r recipe) part(ctx context.Context, platform v1.Platform) (part, error) {
-	program, err := gobuild.Program{
-		Checkout: r.checkout, Package: "./cmd/epitaph", Version: r.version, OS: platform.OS, Arch: platform.Architecture,
-	}.Compile(ctx)
+	programs, err := r.compile(ctx, platform)
 	if err != nil {
 		return part{}, err
 	}
-	sbom, err := billOfMaterials(program, r.version)
+	sbom, err := billOfMaterials(programs, r.version)
 	if err != nil {
 		return part{}, err
 	}
-	layer, err := layerOf(program, sbom)
+	layer, err := layerOf(programs, sbom)
 	if err != nil {
 		return part{}, err
 	}
@@ -87,6 +94,19 @@ func (r recipe) part(ctx context.Context, platform v1.Platform) (part, error) {
 		return part{}, fmt.Errorf("measure the layer for %s: %w", platform, err)
 	}
 	return part{platform: platform, image: image, sbom: sbom, size: size}, nil
+}
+
+func (r recipe) compile(ctx context.Context, platform v1.Platform) (programs []program, err error) {
+	for _, name := range commands {
+		content, err := gobuild.Program{
+			Checkout: r.checkout, Package: "./cmd/" + name, Version: r.version, OS: platform.OS, Arch: platform.Architecture,
+		}.Compile(ctx)
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, program{name, content})
+	}
+	return programs, nil
 }
 
 // assemble puts the layer upon nothing.
@@ -107,7 +127,7 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 	file.OS, file.Architecture, file.Created = platform.OS, platform.Architecture, v1.Time{Time: epoch}
 	file.Config = v1.Config{
 		User:       nobody,
-		Entrypoint: []string{"/" + programPath},
+		Entrypoint: []string{"/" + commands[0]},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "epitaph",
 			"org.opencontainers.image.version":  r.version,
@@ -120,7 +140,7 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 // epoch is when everything in the image was made, as far as it says.
 var epoch = time.Unix(0, 0).UTC()
 
-func layerOf(program, sbom []byte) (v1.Layer, error) {
+func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	for _, dir := range []string{"usr", "usr/share", path.Dir(sbomPath)} {
@@ -128,12 +148,11 @@ func layerOf(program, sbom []byte) (v1.Layer, error) {
 			return nil, fmt.Errorf("write the layer: %w", err)
 		}
 	}
-	for _, file := range []struct {
-		name    string
-		mode    int64
-		content []byte
-	}{{sbomPath, 0o444, sbom}, {programPath, 0o555, program}} {
-		if err := addFile(w, file.name, file.mode, file.content); err != nil {
+	if err := addFile(w, sbomPath, 0o444, sbom); err != nil {
+		return nil, err
+	}
+	for _, p := range programs {
+		if err := addFile(w, p.name, 0o555, p.content); err != nil {
 			return nil, err
 		}
 	}

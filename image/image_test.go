@@ -45,7 +45,9 @@ func TestArchive(t *testing.T) {
 	checkConfig(t, image, native)
 	checkSize(t, image)
 	sbom := checkFiles(t, image)
-	for _, want := range []string{"github.com/epitaph-k8s/epitaph", "stdlib", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"} {
+	for _, want := range []string{
+		"github.com/epitaph-k8s/epitaph/cmd/epitaph", "github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph", "stdlib", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
+	} {
 		if !slices.ContainsFunc(sbom.Packages, func(p spdxPackage) bool { return p.Name == want }) {
 			t.Errorf("the bill of materials does not list %s", want)
 		}
@@ -66,8 +68,10 @@ func TestReproducible(t *testing.T) {
 func TestPlatforms(t *testing.T) {
 	checkout := t.TempDir()
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
-	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"),
-		"package main\n\nvar version string\n\nfunc main() { print(\"epitaph \", version, \"\\n\") }\n")
+	for _, name := range commands {
+		writeFile(t, filepath.Join(checkout, "cmd", name, "main.go"),
+			"package main\n\nvar version string\n\nfunc main() { print(\""+name+" version \", version, \"\\n\") }\n")
+	}
 	out := t.TempDir()
 	archive, err := build(t, checkout, platforms...).write(out)
 	if err != nil {
@@ -136,8 +140,8 @@ func checkFiles(t *testing.T, image v1.Image) (sbom spdxDocument) {
 	r := mutate.Extract(image)
 	defer r.Close()
 	files := untar(t, r)
-	if len(files) != 2 || files[programPath] == nil || files[sbomPath] == nil {
-		t.Fatalf("%d files, want %s and %s only", len(files), programPath, sbomPath)
+	if len(files) != 3 || files[commands[0]] == nil || files[commands[1]] == nil || files[sbomPath] == nil {
+		t.Fatalf("%d files, want %s and %s only", len(files), commands, sbomPath)
 	}
 	if err := json.Unmarshal(files[sbomPath], &sbom); err != nil {
 		t.Fatal(err)
@@ -147,20 +151,22 @@ func checkFiles(t *testing.T, image v1.Image) (sbom spdxDocument) {
 		t.Fatal(err)
 	}
 	if config.OS == runtime.GOOS && config.Architecture == runtime.GOARCH {
-		checkProgram(t, files[programPath])
+		checkProgram(t, files, "epitaph", "version")
+		checkProgram(t, files, "kubectl-epitaph", "--version")
 	}
 	return sbom
 }
 
-func checkProgram(t *testing.T, program []byte) {
+// checkProgram runs a program of the image, and asks it for its version.
+func checkProgram(t *testing.T, files map[string][]byte, name, ask string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "epitaph")
-	if err := os.WriteFile(path, program, 0o755); err != nil {
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, files[name], 0o755); err != nil {
 		t.Fatal(err)
 	}
-	said, err := exec.CommandContext(t.Context(), path, "version").CombinedOutput()
-	if want := "epitaph " + testVersion + "\n"; err != nil || string(said) != want {
-		t.Errorf("the program says %q, %v; want %q", said, err, want)
+	said, err := exec.CommandContext(t.Context(), path, ask).CombinedOutput()
+	if !strings.HasSuffix(strings.TrimSpace(string(said)), testVersion) || err != nil {
+		t.Errorf("%s says %q, %v; want %s", name, said, err, testVersion)
 	}
 }
 

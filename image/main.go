@@ -3,7 +3,7 @@
 //	image --checkout DIR --out DIR --version VERSION
 //
 // Invariant: who builds the same sources with the same Go gets the same bytes, hence the same digest: no time, no path and no user
-// of the building machine goes into it. The image holds one static program and the bill of materials, and runs as nobody.
+// of the building machine goes into it. The image holds two static programs and their bill of materials, and runs as nobody.
 //
 // Non-job: it pushes nothing. docs/image.md says which tools do.
 package main
@@ -28,7 +28,7 @@ func main() {
 	defer stop()
 	checkout := flag.String("checkout", ".", "the `folder` of Epitaph's sources")
 	out := flag.String("out", "dist", "the `folder` for the archive and the bills of materials")
-	version := flag.String("version", "devel", "the `version` to stamp into the program and to tag the image with")
+	version := flag.String("version", "devel", "the `version` to stamp into the programs and to tag the image with")
 	flag.Parse()
 	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: platforms}, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)

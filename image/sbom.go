@@ -53,35 +53,46 @@ type (
 
 const (
 	spdxDocumentID = "SPDXRef-DOCUMENT"
-	spdxProgramID  = "SPDXRef-epitaph"
 	noAssertion    = "NOASSERTION"
 )
 
-// billOfMaterials lists what the linker says went into the program: its modules and the Go standard library. Its time is the
-// epoch and its name the program's hash, for the image must come out the same each time.
-func billOfMaterials(program []byte, version string) ([]byte, error) {
-	info, err := buildinfo.Read(bytes.NewReader(program))
-	if err != nil {
-		return nil, fmt.Errorf("read the program's build information: %w", err)
-	}
-	hash := sha256.Sum256(program)
-	digest := hex.EncodeToString(hash[:])
+// billOfMaterials lists what the linker says went into the programs: their modules and the Go standard library. Its time is the
+// epoch and its name the programs' hash, for the image must come out the same each time.
+func billOfMaterials(programs []program, version string) ([]byte, error) {
 	d := spdxDocument{
 		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: spdxDocumentID, Name: "epitaph " + version,
-		DocumentNamespace: "https://epitaph-k8s.io/spdx/" + digest,
-		CreationInfo:      spdxCreation{Created: "1970-01-01T00:00:00Z", Creators: []string{"Tool: epitaph/image"}},
-		Packages: []spdxPackage{{
-			ID: spdxProgramID, Name: info.Main.Path, Version: version, DownloadLocation: noAssertion,
-			Checksums: []spdxChecksum{{Algorithm: "SHA256", Value: digest}},
-		}},
-		Relationships: []spdxRelationship{{Element: spdxDocumentID, Type: "DESCRIBES", Related: spdxProgramID}},
+		CreationInfo: spdxCreation{Created: "1970-01-01T00:00:00Z", Creators: []string{"Tool: epitaph/image"}},
 	}
-	d.add("stdlib", info.GoVersion)
-	for _, module := range info.Deps {
-		used := effective(module)
-		d.add(used.Path, used.Version)
+	all := sha256.New()
+	for _, p := range programs {
+		all.Write(p.content)
+		if err := d.describe(p, version); err != nil {
+			return nil, err
+		}
 	}
+	d.DocumentNamespace = "https://epitaph-k8s.io/spdx/" + hex.EncodeToString(all.Sum(nil))
 	return json.MarshalIndent(d, "", "  ")
+}
+
+// describe lists a program and what is in it.
+func (d *spdxDocument) describe(p program, version string) error {
+	info, err := buildinfo.Read(bytes.NewReader(p.content))
+	if err != nil {
+		return fmt.Errorf("read the build information of %s: %w", p.name, err)
+	}
+	hash := sha256.Sum256(p.content)
+	id := "SPDXRef-" + p.name
+	d.Packages = append(d.Packages, spdxPackage{
+		ID: id, Name: info.Path, Version: version, DownloadLocation: noAssertion,
+		Checksums: []spdxChecksum{{Algorithm: "SHA256", Value: hex.EncodeToString(hash[:])}},
+	})
+	d.relate(spdxDocumentID, "DESCRIBES", id)
+	d.relate(id, "CONTAINS", d.module("stdlib", info.GoVersion))
+	for _, m := range info.Deps {
+		used := effective(m)
+		d.relate(id, "CONTAINS", d.module(used.Path, used.Version))
+	}
+	return nil
 }
 
 // effective is what a replace directive puts in a module's place.
@@ -92,12 +103,21 @@ func effective(m *debug.Module) *debug.Module {
 	return m
 }
 
-// add lists a Go module under the name by which scanners find it.
-func (d *spdxDocument) add(path, version string) {
+func (d *spdxDocument) relate(element, kind, related string) {
+	d.Relationships = append(d.Relationships, spdxRelationship{Element: element, Type: kind, Related: related})
+}
+
+// module lists a Go module once, under the name by which scanners find it, and returns its ID.
+func (d *spdxDocument) module(path, version string) string {
+	for _, p := range d.Packages {
+		if p.Name == path && p.Version == version {
+			return p.ID
+		}
+	}
 	id := fmt.Sprintf("SPDXRef-module-%d", len(d.Packages))
 	d.Packages = append(d.Packages, spdxPackage{
 		ID: id, Name: path, Version: version, DownloadLocation: noAssertion,
 		ExternalRefs: []spdxRef{{Category: "PACKAGE-MANAGER", Type: "purl", Locator: "pkg:golang/" + path + "@" + version}},
 	})
-	d.Relationships = append(d.Relationships, spdxRelationship{Element: spdxProgramID, Type: "CONTAINS", Related: id})
+	return id
 }

@@ -45,15 +45,32 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: agent
 {{- end }}
 
+{{- define "epitaph.testLabels" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
 {{- define "epitaph.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{/* Where the certificate comes from: whoever names an issuer or a Secret need not set the mode as well. */}}
+{{- define "epitaph.certificateMode" -}}
+{{- $c := .Values.certificates }}
+{{- if ne $c.mode "cert-manager" }}{{ $c.mode }}
+{{- else if $c.issuer.name }}issuer
+{{- else if $c.secret }}secret
+{{- else }}cert-manager{{ end }}
 {{- end }}
 
 {{/* The Secret with the serving certificate. Helm's own has a name of its own: that of cert-manager outlives the release, and Helm
 would refuse to take it over. */}}
 {{- define "epitaph.tlsSecret" -}}
-{{ if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: name the Secret in certificates.secret" .Values.certificates.secret }}
-{{- else if eq .Values.certificates.mode "helm" }}epitaph-webhook-helm
+{{- $mode := include "epitaph.certificateMode" . -}}
+{{ if eq $mode "secret" }}{{ required "certificates.mode is secret: name the Secret in certificates.secret" .Values.certificates.secret }}
+{{- else if eq $mode "helm" }}epitaph-webhook-helm
 {{- else }}epitaph-webhook-tls{{ end }}
 {{- end }}
 
@@ -65,6 +82,9 @@ would refuse to take it over. */}}
 {{- $_ := set $c "namespace" .Release.Namespace }}
 {{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
 {{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}
+{{- $mode := include "epitaph.certificateMode" . }}
+{{- if eq $mode "cert-manager" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook" "epitaph-ca") }}
+{{- else if eq $mode "issuer" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook") }}{{ end }}
 {{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
 {{- $_ := set $c.page "address" (printf ":%d" (int .Values.ports.page)) }}
 {{- $_ := set $c.page "certDir" "/var/run/epitaph/tls" }}

@@ -15,6 +15,11 @@ import (
 //
 // It is built with Go's default flags, those of `go test`, so that both share what they compile.
 func Product(ctx context.Context, out io.Writer, command, to string) error {
+	return ProductVersion(ctx, out, command, "", to)
+}
+
+// ProductVersion is Product with a version stamped in, as in a release; "" leaves it out.
+func ProductVersion(ctx context.Context, out io.Writer, command, version, to string) error {
 	if err := goOnPath(); err != nil {
 		return err
 	}
@@ -28,13 +33,16 @@ func Product(ctx context.Context, out io.Writer, command, to string) error {
 	}
 	// One place for each checkout: there, go finds that nothing has changed, and does not link again.
 	name := sha256.Sum256([]byte(checkout))
-	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength], command)
+	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength], command+version)
 	unlock, err := lock(ctx, built+".lock", out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	c := compilation{name: command, module: checkout, out: out, packages: []string{"./cmd/" + command}}
+	if version != "" {
+		c.flags = []string{"-ldflags", "-X main.version=" + version}
+	}
 	if err := c.run(ctx, built); err != nil {
 		return err
 	}

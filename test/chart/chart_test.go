@@ -37,7 +37,7 @@ func TestChart(t *testing.T) {
 	if err := prepare(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChart$", "-test.v", "-test.timeout=15m"))
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChart$", "-test.v", "-test.timeout=25m"))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	// The kernel kills the child when the thread that started it ends.
@@ -67,7 +67,19 @@ func prepare(ctx context.Context, dir string) error {
 	if _, err := sandbox.MonitoringDefinitions(ctx); err != nil {
 		return err
 	}
-	return binaries.Product(ctx, os.Stdout, "epitaph", filepath.Join(dir, "epitaph"))
+	for _, p := range []struct{ command, version string }{
+		{"epitaph", appVersion}, {"kubectl-epitaph", appVersion}, {"epitaph", nextVersion},
+	} {
+		if err := binaries.ProductVersion(ctx, os.Stdout, p.command, p.version, imageFile(dir, p.version, p.command)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// imageFile is where the program is that an image of that version has at its root.
+func imageFile(dir, version, command string) string {
+	return filepath.Join(dir, "images", version, command)
 }
 
 // inside is one cluster's life with Epitaph. Each step needs those before it.
@@ -83,16 +95,25 @@ func inside(t *testing.T, dir string) {
 		{"critical pods need a quota", criticalPods},
 		{"the certificate is issued and trusted", trusted},
 		{"deletes go through the Service", deletes},
+		{"helm test", examined},
+		{"what cert-manager says is told", issuance},
 		{"upgrade to Fail", upgradeToFail},
 		{"the certificate is renewed", renewed},
+		{"a replica is deleted", deleted},
 		{"a replica is killed", killed},
+		{"upgrade to another program", upgradeProgram},
 		{"rollback", rollback},
+		{"a replica is killed, and deletions pass", killedOpen},
+		{"helm test finds what is broken", illnesses},
 		{"a wrong certificate is talked about", wrong},
-		{"definitions are upgraded", definitions},
 		{"another source of certificates", anotherSource},
 		{"uninstall", uninstall},
+		{"definitions are upgraded", definitions},
+		{"an issuer of the cluster's", corporateIssuer},
+		{"a certificate of one's own", ownCertificate},
 		{"without cert-manager", withoutCertManager},
 		{"the deployment goes first", deploymentFirst},
+		{"cert-manager goes first", certManagerFirst},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.do(t, c) }) {
 			t.Fatalf("step %q has failed: those after it need it", step.name)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +32,8 @@ const (
 	// release and namespace are what the documentation installs.
 	release   = "epitaph"
 	namespace = "epitaph-system"
+	// appVersion is the chart's, nextVersion that of a program which comes after it.
+	appVersion, nextVersion = "0.1.0", "0.2.0"
 	// workNode is kwok's: what is deleted is there. The replicas are on nodes of their own.
 	workNode = "work"
 )
@@ -47,6 +47,8 @@ type cluster struct {
 	kubelets []*kubelet.Kubelet
 	chart    string
 	dir      string
+	// discovery is where Helm and kubectl keep what they have learned of the cluster's kinds.
+	discovery string
 }
 
 func startCluster(t *testing.T, dir string) *cluster {
@@ -59,7 +61,7 @@ func startCluster(t *testing.T, dir string) *cluster {
 		Out: os.Stdout, Nodes: []sandbox.NodeSpec{{Name: workNode}}, LeaveOutChart: true, LimitCriticalPods: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	must(t, err)
-	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir}
+	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir, discovery: filepath.Join(dir, "discovery")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.showLogs(t)
@@ -94,7 +96,7 @@ func (c *cluster) addKubelet(t *testing.T, number int) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	k, err := kubelet.Start(ctx, kubelet.Options{
 		Node: name, Network: netip.MustParsePrefix(fmt.Sprintf("10.77.%d.0/24", number)), Client: own, Dir: filepath.Join(c.dir, name),
-		Program: func(string) (string, error) { return filepath.Join(c.dir, "epitaph"), nil },
+		Program: c.program,
 		Launch:  c.Launch, WriteKubeconfig: c.WriteKubeconfig,
 		Logf: func(format string, args ...any) { fmt.Printf("  kubelet of "+name+": "+format+"\n", args...) },
 	})
@@ -116,32 +118,6 @@ func (c *cluster) showLogs(t *testing.T) {
 			t.Logf("the end of %s:\n%s", path, log[max(0, len(log)-lastBytes):])
 		}
 	}
-}
-
-// helm runs Helm as the administrator and returns what it printed.
-func (c *cluster) helm(t *testing.T, args ...string) string {
-	t.Helper()
-	said, err := c.tryHelm(t, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return said
-}
-
-func (c *cluster) tryHelm(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.Programs["helm"], args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
-	for _, home := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
-		cmd.Env = append(cmd.Env, home+"="+filepath.Join(c.dir, home))
-	}
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
-	said, err := cmd.Output()
-	if err != nil {
-		return string(said), fmt.Errorf("helm %s: %w\n%s%s", args[0], err, said, complaints.String())
-	}
-	return string(said), nil
 }
 
 // as is a client of somebody who may do everything.

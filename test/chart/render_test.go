@@ -52,6 +52,10 @@ func lint(t *testing.T, c *cluster) {
 			}
 		})
 	}
+	_, err := c.tryHelm(t, "template", release, c.chart, "--kube-version=v1.37.2", "--set", "config.webhook.failurePolcy=Fail")
+	if err == nil || !strings.Contains(err.Error(), "failurePolcy") {
+		t.Errorf("a misspelled value ends with %v, want its name", err)
+	}
 }
 
 // rendered has the API server look at every object, as strictly as it can, and write none.
@@ -63,11 +67,15 @@ func rendered(t *testing.T, c *cluster) {
 		t.Run(name, func(t *testing.T) {
 			objects := c.template(t, values...)
 			for _, o := range objects {
+				if o.GetKind() == "Pod" { // its account is not there: the other objects are not written either
+					unstructured.RemoveNestedField(o.Object, "spec", "serviceAccountName")
+				}
 				if err := strict.Create(t.Context(), o.DeepCopy(), client.DryRunAll); err != nil {
 					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
 				}
 			}
 			registered(t, objects)
+			certified(t, objects)
 			policed(t, objects)
 			secured(t, c, objects)
 			labelled(t, objects)
@@ -123,6 +131,33 @@ func registered(t *testing.T, objects []*unstructured.Unstructured) {
 	}
 	if diff := cmp.Diff(want.Webhooks, got.Webhooks); diff != "" {
 		t.Errorf("the webhooks (-want +got):\n%s", diff)
+	}
+}
+
+// certified wants every replica to find the Secret that it mounts: something else of the chart makes it, or its owner.
+func certified(t *testing.T, objects []*unstructured.Unstructured) {
+	t.Helper()
+	wanted, made := "", map[string]bool{"of-its-owner": true}
+	for _, o := range objects {
+		switch {
+		case o.GetKind() == "Secret":
+			made[o.GetName()] = true
+		case o.GetKind() == "Certificate":
+			name, _, err := unstructured.NestedString(o.Object, "spec", "secretName")
+			must(t, err)
+			made[name] = true
+		case o.GetKind() == "Deployment":
+			volumes, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "volumes")
+			must(t, err)
+			for _, v := range volumes {
+				if name, there, _ := unstructured.NestedString(v.(map[string]any), "secret", "secretName"); there {
+					wanted = name
+				}
+			}
+		}
+	}
+	if wanted != "" && !made[wanted] {
+		t.Errorf("the replicas mount the Secret %s, which nothing makes", wanted)
 	}
 }
 

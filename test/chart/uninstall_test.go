@@ -87,6 +87,11 @@ func deploymentFirst(t *testing.T, c *cluster) {
 	}
 	c.helm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")
 	must(t, pods.Delete(t.Context(), "orphan", metav1.DeleteOptions{}))
+	c.nothingIsRegistered(t)
+}
+
+func (c *cluster) nothingIsRegistered(t *testing.T) {
+	t.Helper()
 	left := &unstructured.UnstructuredList{}
 	left.SetAPIVersion("admissionregistration.k8s.io/v1")
 	left.SetKind("MutatingWebhookConfigurationList")
@@ -94,4 +99,59 @@ func deploymentFirst(t *testing.T, c *cluster) {
 	for _, o := range left.Items {
 		t.Errorf("the webhook configuration %s is left", o.GetName())
 	}
+}
+
+// certManagerFirst takes cert-manager's definitions away before Epitaph, and Epitaph's Certificates with them. What runs goes on; Helm
+// takes nothing away that it cannot name, and all of it once it can again.
+func certManagerFirst(t *testing.T, c *cluster) {
+	c.helm(t, "install", release, c.chart, "--namespace", namespace, "--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=3m")
+	c.serving(t, "with-cert-manager")
+	c.allTell(t, "epitaph-webhook", 1)
+	before := c.logs(t)
+	definitions := c.takeAway(t, "cert-manager.io")
+	c.allSay(t, before, outOfOrder, "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates")
+	c.allTell(t, "epitaph-webhook", -1)
+	l := c.startLoad(t)
+	goesOn(t, l)
+	c.discovery = t.TempDir() // as on another machine: Helm remembers kinds for hours
+	_, err := c.tryHelm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")
+	if err == nil || !strings.Contains(err.Error(), `failed to delete release: `+release) {
+		t.Errorf("helm uninstall ended with %v, want it refused", err)
+	}
+	goesOn(t, l)
+	l.stopUnharmed(t, "without cert-manager's definitions", true)
+	for _, o := range definitions {
+		must(t, c.objects.Create(t.Context(), o))
+	}
+	// Helm finds them once the API server serves them.
+	eventually(t, "helm uninstall succeeds", func(context.Context) (bool, error) {
+		_, err := c.tryHelm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")
+		return err == nil, nil
+	})
+	eventually(t, "the replicas are gone", func(context.Context) (bool, error) { return len(c.replicas(t)) == 0, nil })
+	c.nothingIsRegistered(t)
+}
+
+// takeAway deletes a group's definitions, and returns them as they can be created again.
+func (c *cluster) takeAway(t *testing.T, group string) (definitions []client.Object) {
+	t.Helper()
+	all := &unstructured.UnstructuredList{}
+	all.SetAPIVersion("apiextensions.k8s.io/v1")
+	all.SetKind("CustomResourceDefinitionList")
+	must(t, c.objects.List(t.Context(), all))
+	for _, o := range all.Items {
+		if in, _, _ := unstructured.NestedString(o.Object, "spec", "group"); in != group {
+			continue
+		}
+		must(t, c.objects.Delete(t.Context(), o.DeepCopy()))
+		eventually(t, o.GetName()+" is gone", func(ctx context.Context) (bool, error) {
+			err := c.objects.Get(ctx, client.ObjectKeyFromObject(&o), o.DeepCopy())
+			return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+		})
+		unstructured.RemoveNestedField(o.Object, "status")
+		o.SetResourceVersion("")
+		o.SetUID("")
+		definitions = append(definitions, &o)
+	}
+	return definitions
 }

@@ -6,9 +6,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,7 +22,7 @@ import (
 
 var (
 	certificates = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}
-	definition   = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+	obituaries   = schema.GroupVersionKind{Group: "epitaph-k8s.io", Version: "v1alpha1", Kind: "PodObituary"}
 )
 
 // named is an object of a kind that has no Go type here.
@@ -45,7 +42,7 @@ func upgradeToFail(t *testing.T, c *cluster) {
 	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at the upgrade", true)
 	c.policyIs(t, admissionregistrationv1.Fail)
-	c.allReplaced(t, before)
+	c.allReplaced(t, before, 2)
 }
 
 func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePolicyType) {
@@ -62,8 +59,8 @@ func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePol
 	}
 }
 
-// allReplaced wants two replicas, and none of those before.
-func (c *cluster) allReplaced(t *testing.T, before []corev1.Pod) {
+// allReplaced waits for so many replicas, none of them of those before.
+func (c *cluster) allReplaced(t *testing.T, before []corev1.Pod, replicas int) {
 	t.Helper()
 	old := map[string]bool{}
 	for _, p := range before {
@@ -76,7 +73,7 @@ func (c *cluster) allReplaced(t *testing.T, before []corev1.Pod) {
 				return false, nil
 			}
 		}
-		return len(now) == len(before), nil
+		return len(now) == replicas, nil
 	})
 }
 
@@ -165,64 +162,39 @@ func (c *cluster) renew(t *testing.T, name string) {
 	})
 }
 
-// killed is no rollout: a replica dies at once, with whatever it was about to answer.
-func killed(t *testing.T, c *cluster) {
+// upgradeProgram has both replicas run another version of the program.
+func upgradeProgram(t *testing.T, c *cluster) {
+	c.allRun(t, appVersion)
+	before := c.replicas(t)
 	l := c.startLoad(t)
-	victim := c.replicas(t)[0]
-	for _, k := range c.kubelets {
-		if p := k.Process(victim.UID); p != nil {
-			p.Kill()
-		}
-	}
-	eventually(t, "it was started again", func(context.Context) (bool, error) {
-		for _, p := range c.replicas(t) {
-			if p.UID == victim.UID && len(p.Status.ContainerStatuses) == 1 {
-				s := p.Status.ContainerStatuses[0]
-				return s.RestartCount == 1 && s.Ready, nil
-			}
-		}
-		return false, nil
-	})
-	deleted, failed := l.stop()
-	fmt.Printf("  a replica was killed: %d deletes, %d failed: %v\n", deleted, failed, l.failures)
-	l = c.startLoad(t)
-	goesOn(t, l)
-	l.stopUnharmed(t, "after a replica was killed", true)
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--reuse-values", "--set", "image.tag="+nextVersion, "--wait", "--timeout=5m")
+	l.stopUnharmed(t, "at the upgrade to another program", true)
+	c.policyIs(t, admissionregistrationv1.Fail)
+	c.allReplaced(t, before, 2)
+	c.allRun(t, nextVersion)
 }
 
-// rollback is the first revision again.
+// allRun wants every replica to have said that it is of that version.
+func (c *cluster) allRun(t *testing.T, version string) {
+	t.Helper()
+	logs := c.logs(t)
+	for _, p := range c.replicas(t) {
+		if want := `"msg":"starting","version":"` + version + `"`; !strings.Contains(logs[p.UID], want) {
+			t.Errorf("%s has not logged %s", p.Name, want)
+		}
+	}
+}
+
+// rollback is the first revision again: the configuration and the program.
 func rollback(t *testing.T, c *cluster) {
 	before := c.replicas(t)
 	l := c.startLoad(t)
 	c.helm(t, "rollback", release, "1", "--namespace", namespace, "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at the rollback", true)
 	c.policyIs(t, admissionregistrationv1.Ignore)
-	c.allReplaced(t, before)
+	c.allReplaced(t, before, 2)
+	c.allRun(t, appVersion)
 	c.denies(t, "rolled-back")
-}
-
-// definitions are not touched by Helm's upgrade, and are upgraded by the command of the documentation.
-func definitions(t *testing.T, c *cluster) {
-	next := filepath.Join(t.TempDir(), "epitaph")
-	must(t, os.CopyFS(next, os.DirFS(c.chart)))
-	const name, column = "podobituaries.epitaph-k8s.io", "Of-the-next-version"
-	file := filepath.Join(next, "crds", "epitaph-k8s.io_podobituaries.yaml")
-	content, err := os.ReadFile(file)
-	must(t, err)
-	text := strings.Replace(string(content), "additionalPrinterColumns:\n", "additionalPrinterColumns:\n    - {name: "+column+", type: string, jsonPath: .spec.name}\n", 1)
-	must(t, os.WriteFile(file, []byte(text), 0o600))
-
-	c.helm(t, "upgrade", release, next, "--namespace", namespace, "--wait", "--timeout=5m")
-	if c.hasColumn(t, name, column) {
-		t.Errorf("helm upgrade has changed a definition: the documentation says that it does not")
-	}
-	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"], "--kubeconfig="+c.Kubeconfig, "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", filepath.Join(next, "crds"))
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("kubectl apply: %v\n%s", err, said)
-	}
-	if !c.hasColumn(t, name, column) {
-		t.Errorf("the definition is not that of the next version")
-	}
 }
 
 // anotherSource changes where the certificate comes from, with the command of the documentation.
@@ -234,13 +206,4 @@ func anotherSource(t *testing.T, c *cluster) {
 	c.helm(t, append(upgrade, "--force-conflicts")...)
 	must(t, c.verifies(t, c.issued(t, madeSecret)))
 	c.denies(t, "another-source")
-}
-
-func (c *cluster) hasColumn(t *testing.T, name, column string) bool {
-	t.Helper()
-	o := named(definition, "", name)
-	must(t, c.objects.Get(t.Context(), client.ObjectKeyFromObject(o), o))
-	versions, _, err := unstructured.NestedSlice(o.Object, "spec", "versions")
-	must(t, err)
-	return strings.Contains(fmt.Sprint(versions), column)
 }

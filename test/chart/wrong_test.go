@@ -56,7 +56,8 @@ func wrong(t *testing.T, c *cluster) {
 		},
 		{
 			name: "expired",
-			want: "the serving certificate has expired at " + longAgo.UTC().Format(time.RFC3339) + ": renew it, and look at why it was not (kubectl describe certificate)",
+			want: "the serving certificate has expired at " + longAgo.UTC().Format(time.RFC3339) + ": renew it, and look at why it was not (kubectl describe certificate)" +
+				" (Certificate epitaph-webhook: not issued: there is no such Certificate in namespace epitaph-system: install the chart anew)",
 			spoil: func(t *testing.T) {
 				// Who renews it does so no more.
 				must(t, c.objects.Delete(t.Context(), named(certificates, namespace, "epitaph-webhook")))
@@ -71,10 +72,10 @@ func wrong(t *testing.T, c *cluster) {
 		t.Run(w.name, func(t *testing.T) {
 			before := c.logs(t)
 			w.spoil(t)
-			c.allLog(t, before, "not ready", w.want)
+			c.allSay(t, before, "not ready", w.want)
 			before = c.logs(t)
 			w.amend(t)
-			c.allLog(t, before, "ready again", "")
+			c.allSay(t, before, "ready again", "")
 			eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 		})
 	}
@@ -96,8 +97,8 @@ func (c *cluster) logs(t *testing.T) map[types.UID]string {
 	return logs
 }
 
-// allLog waits until every replica has said of its certificate what is wanted.
-func (c *cluster) allLog(t *testing.T, before map[types.UID]string, message, fault string) {
+// allSay waits until every replica has logged the message, with that error.
+func (c *cluster) allSay(t *testing.T, before map[types.UID]string, message, fault string) {
 	t.Helper()
 	if len(before) != 2 {
 		t.Fatalf("%d replicas log, want 2", len(before))
@@ -116,7 +117,7 @@ func says(t *testing.T, log, message, fault string) bool {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		var entry struct{ Msg, Probe, Error string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message && entry.Probe == "certificate" && entry.Error == fault {
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message && (entry.Probe == "" || entry.Probe == "certificate") && entry.Error == fault {
 			return true
 		}
 	}
@@ -164,9 +165,13 @@ func (c *cluster) writeSecret(t *testing.T, certificate, key []byte) {
 // selfSigned is a certificate for the webhook's name, and its key, in PEM.
 func selfSigned(t *testing.T, until time.Time) (certificate, key []byte) {
 	t.Helper()
+	return signedByItself(t, &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{serverName}, NotBefore: until.Add(-24 * time.Hour), NotAfter: until})
+}
+
+func signedByItself(t *testing.T, template *x509.Certificate) (certificate, key []byte) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{serverName}, NotBefore: until.Add(-24 * time.Hour), NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	must(t, err)
 	encoded, err := x509.MarshalPKCS8PrivateKey(private)

@@ -121,6 +121,9 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed when the program has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
+// ExitCode is that of a program that has ended; -1 if a signal ended it.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
 // Stop asks the program to end, and kills it if it does not.
 func (p *Process) Stop() { p.StopWithin(stopGrace) }
 

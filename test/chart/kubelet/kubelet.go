@@ -8,16 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
@@ -41,8 +37,8 @@ type Options struct {
 	Client kubernetes.Interface
 	// Dir is where volumes are.
 	Dir string
-	// Program is what the image runs.
-	Program func(image string) (string, error)
+	// Program is what the image has for the command; without one, it is the image's entry point.
+	Program func(image string, command []string) (string, error)
 	// Launch starts it.
 	Launch func(name, program string, args ...string) (*sandbox.Process, error)
 	// WriteKubeconfig writes a file with which whoever has the token reaches the API server.
@@ -68,6 +64,9 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 	first := o.Network.Masked().Addr().Next()
 	k := &Kubelet{o: o, address: first, spare: first, pods: map[types.UID]*worker{}}
 	if err := k.register(ctx); err != nil {
+		return nil, err
+	}
+	if err := k.serveLogs(ctx); err != nil {
 		return nil, err
 	}
 	factory := informers.NewSharedInformerFactoryWithOptions(o.Client, 0, informers.WithTweakListOptions(func(l *metav1.ListOptions) {
@@ -145,56 +144,4 @@ func (k *Kubelet) addressFor(pod *corev1.Pod) netip.Addr {
 	}
 	k.spare = k.spare.Next()
 	return k.spare
-}
-
-func (k *Kubelet) register(ctx context.Context) error {
-	capacity := corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("110"),
-	}
-	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: k.o.Node, Labels: map[string]string{corev1.LabelHostname: k.o.Node, corev1.LabelOSStable: "linux"}},
-		Status: corev1.NodeStatus{
-			Capacity: capacity, Allocatable: capacity,
-			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: k.address.String()}},
-			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", LastHeartbeatTime: metav1.Now()}},
-			NodeInfo:   corev1.NodeSystemInfo{KubeletVersion: "v1.37.2", OperatingSystem: "linux"},
-		},
-	}
-	if _, err := k.o.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("register node %s: %w", k.o.Node, err)
-	}
-	return nil
-}
-
-func (k *Kubelet) beat(ctx context.Context) {
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
-	for {
-		if err := k.renew(ctx); err != nil && ctx.Err() == nil {
-			k.o.Logf("renew the lease of %s: %v", k.o.Node, err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (k *Kubelet) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestLimit)
-	defer cancel()
-	leases := k.o.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	spec := coordinationv1.LeaseSpec{HolderIdentity: &k.o.Node, LeaseDurationSeconds: ptr.To(int32(4)), RenewTime: &metav1.MicroTime{Time: time.Now()}}
-	lease, err := leases.Get(ctx, k.o.Node, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		_, err = leases.Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: k.o.Node}, Spec: spec}, metav1.CreateOptions{})
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	lease.Spec = spec
-	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
-	return err
 }

@@ -16,11 +16,7 @@ func (w *worker) tell(ctx context.Context, pod *corev1.Pod, s state) error {
 	if s == w.told {
 		return nil
 	}
-	container := corev1.ContainerStatus{
-		Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image, Ready: s.ready, Started: &s.running, RestartCount: s.restarts,
-		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
-	}
-	if err := w.patch(ctx, pod, corev1.PodRunning, s.ready, container); err != nil {
+	if err := w.patch(ctx, pod, s); err != nil {
 		return err
 	}
 	w.told = s
@@ -31,12 +27,10 @@ func (w *worker) tell(ctx context.Context, pod *corev1.Pod, s state) error {
 func (w *worker) finish(ctx context.Context, pod *corev1.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	container := corev1.ContainerStatus{
-		Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image, RestartCount: w.restarts,
-		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", FinishedAt: metav1.Now()}},
-	}
-	if err := w.patch(ctx, pod, corev1.PodSucceeded, false, container); err != nil {
-		return err
+	if !w.told.over {
+		if err := w.tell(ctx, pod, w.last(pod)); err != nil {
+			return err
+		}
 	}
 	err := w.kubelet.o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: new(int64), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
@@ -47,14 +41,40 @@ func (w *worker) finish(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-func (w *worker) patch(ctx context.Context, pod *corev1.Pod, phase corev1.PodPhase, ready bool, container corev1.ContainerStatus) error {
+func (s state) phase() corev1.PodPhase {
+	switch {
+	case !s.over:
+		return corev1.PodRunning
+	case s.exit == 0:
+		return corev1.PodSucceeded
+	default:
+		return corev1.PodFailed
+	}
+}
+
+func (s state) container() corev1.ContainerState {
+	if !s.over {
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
+	}
+	why := "Completed"
+	if s.exit != 0 {
+		why = "Error"
+	}
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: why, ExitCode: s.exit, FinishedAt: metav1.Now()}}
+}
+
+func (w *worker) patch(ctx context.Context, pod *corev1.Pod, s state) error {
+	container := corev1.ContainerStatus{
+		Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image,
+		Ready: s.ready, Started: &s.running, RestartCount: s.restarts, State: s.container(),
+	}
 	status := corev1.PodStatus{
-		Phase: phase, PodIP: w.address.String(), PodIPs: []corev1.PodIP{{IP: w.address.String()}},
+		Phase: s.phase(), PodIP: w.address.String(), PodIPs: []corev1.PodIP{{IP: w.address.String()}},
 		HostIP: w.kubelet.address.String(), HostIPs: []corev1.HostIP{{IP: w.kubelet.address.String()}},
 		ContainerStatuses: []corev1.ContainerStatus{container},
 	}
 	value := corev1.ConditionFalse
-	if ready {
+	if s.ready {
 		value = corev1.ConditionTrue
 	}
 	for _, kind := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {

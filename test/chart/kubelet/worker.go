@@ -37,6 +37,9 @@ type worker struct {
 type state struct {
 	running, ready bool
 	restarts       int32
+	// over is set when the container has ended for good, with this exit code.
+	over bool
+	exit int32
 }
 
 // newWorker must be called under the kubelet's lock.
@@ -84,6 +87,9 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod) error {
 			return err
 		}
 	}
+	if w.over(pod) {
+		return w.tell(ctx, pod, w.last(pod))
+	}
 	if w.process == nil || !w.process.Running() {
 		if err := w.start(ctx, pod); err != nil {
 			return err
@@ -92,10 +98,24 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod) error {
 	return w.tell(ctx, pod, state{running: true, ready: w.probe(ctx, pod), restarts: w.restarts})
 }
 
+// over tells whether the container has ended and is not started again.
+func (w *worker) over(pod *corev1.Pod) bool {
+	return pod.Spec.RestartPolicy == corev1.RestartPolicyNever && w.process != nil && !w.process.Running()
+}
+
+// last is the state in which a pod leaves; one that was told to go has ended well.
+func (w *worker) last(pod *corev1.Pod) state {
+	s := state{restarts: w.restarts, over: true}
+	if w.over(pod) && pod.DeletionTimestamp == nil {
+		s.exit = int32(w.process.ExitCode())
+	}
+	return s
+}
+
 // start starts the container, again if it has ended.
 func (w *worker) start(ctx context.Context, pod *corev1.Pod) error {
 	k, c := w.kubelet, pod.Spec.Containers[0]
-	program, err := k.o.Program(c.Image)
+	program, err := k.o.Program(c.Image, c.Command)
 	if err != nil {
 		return err
 	}
@@ -107,7 +127,7 @@ func (w *worker) start(ctx context.Context, pod *corev1.Pod) error {
 	for _, arg := range c.Args {
 		args = append(args, w.localise(arg))
 	}
-	p, err := k.o.Launch(pod.Name, program, append(args, "--kubeconfig="+kubeconfig)...)
+	p, err := k.o.Launch(pod.Name+"-"+string(pod.UID[:8]), program, append(args, "--kubeconfig="+kubeconfig)...)
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,19 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 test: test-unit test-controlplane test-chart test-kernel test-image ## run every test
 	@echo "all tests passed"
 
+# What tests would be skipped without, where apt can install it: a bus to listen at, and a browser to look at the page with.
+.PHONY: testtools
+testtools:
+	@for tool in dbus-daemon chromium; do command -v $$tool >/dev/null || missing="$${missing:-} $$tool"; done; \
+	  [ -z "$${missing:-}" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "no root or no apt-get, so tests that need$$missing are skipped"; exit 0; }; \
+	  [ -z "$${missing:-}" ] || { apt-get update -q && apt-get install -qy --no-install-recommends $$missing fonts-dejavu-core; }
+
 .PHONY: test-unit
-test-unit: ## unit tests, with the race detector
+test-unit: testtools ## unit tests, with the race detector
 	@$(call timed,unit tests,$(GO) test -short -race -shuffle=on ./...)
 
 .PHONY: test-controlplane
-test-controlplane: controlplane ## tests against the real control plane
+test-controlplane: controlplane testtools ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart

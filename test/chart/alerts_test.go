@@ -38,7 +38,7 @@ type exprTest struct {
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("skipped by -short: it needs promtool; run make test-chart")
+		t.Skip("SKIPPED by -short: it needs promtool, which make test-chart builds and runs")
 	}
 	programs, err := binaries.Ensure(t.Context(), os.Stdout, binaries.PromTools)
 	must(t, err)

@@ -77,7 +77,7 @@ cp "$1"/* /var/run/secrets/kubernetes.io/serviceaccount/ && shift && exec "$@"`
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err = cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || strings.Contains(errOut.String(), "unshare:") {
-		t.Skipf("SKIPPED: no mount namespace can be made here: %v %s", err, errOut.String())
+		t.Skipf("SKIPPED: unshare (util-linux) can make no mount namespace here, run it as root: %v %s", err, errOut.String())
 	}
 	return said{out.String(), errOut.String(), cmd.ProcessState.ExitCode()}
 }

@@ -129,7 +129,7 @@ func openFiles(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("there is no /proc")
+		t.Fatalf("count the open files: %v", err)
 	}
 	return len(all)
 }

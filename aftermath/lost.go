@@ -13,9 +13,9 @@ type outage struct{ from, back time.Time }
 // lostIn tells whether a pod that is gone was lost in the outage: its deletion was asked for while the node was down, when it
 // had not ended yet, or the restart failed it.
 func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
-	asked := pod.Left.Time
-	if pod.Condemned != nil {
-		asked = pod.Condemned.Time
+	asked := pod.Removed.Time
+	if pod.DeletionRequested != nil {
+		asked = pod.DeletionRequested.Time
 	}
 	if !pod.Created.Time.Before(o.from) || asked.Before(o.from) {
 		return false
@@ -51,7 +51,7 @@ func cutOff(o outage, c v1alpha1.ContainerEnd) bool {
 	case c.Finished != nil && c.Started != nil && !c.Finished.Time.Before(c.Started.Time):
 		return !c.Finished.Time.Before(o.from)
 	default:
-		return c.Why == "Unknown" || c.Why == "ContainerStatusUnknown"
+		return c.Reason == "Unknown" || c.Reason == "ContainerStatusUnknown"
 	}
 }
 

@@ -24,27 +24,27 @@ func TestLost(t *testing.T) {
 	t.Parallel()
 	running := v1alpha1.ContainerEnd{State: v1alpha1.Running, Started: at(1)}
 	// As containerd reports what it no longer finds a process of.
-	cut := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(13), Why: "Unknown", ExitCode: ptr.To(int32(255))}
-	done := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(9), Why: "Completed"}
+	cut := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(13), Reason: "Unknown", ExitCode: ptr.To(int32(255))}
+	done := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(9), Reason: "Completed"}
 	restarted := v1alpha1.ContainerEnd{State: v1alpha1.Running, Started: at(13), Restarts: 1}
 	tests := map[string]struct {
 		pod        v1alpha1.PodObituarySpec
 		wantLost   bool
 		wantFailed bool
 	}{
-		"evicted while the node was down":  {pod: v1alpha1.PodObituarySpec{Left: minute(13), Condemned: at(11), Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true},
-		"gone while the node was down":     {pod: v1alpha1.PodObituarySpec{Left: minute(11), Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true},
-		"gone before it was heard of":      {pod: v1alpha1.PodObituarySpec{Left: minute(11)}, wantLost: true},
-		"created after the panic":          {pod: v1alpha1.PodObituarySpec{Created: minute(11), Left: minute(12), Containers: []v1alpha1.ContainerEnd{cut}}},
-		"deletion asked for before":        {pod: v1alpha1.PodObituarySpec{Left: minute(11), Condemned: at(9), Containers: []v1alpha1.ContainerEnd{running}}},
-		"had ended before":                 {pod: v1alpha1.PodObituarySpec{Left: minute(11), Phase: "Succeeded", Containers: []v1alpha1.ContainerEnd{done}}},
-		"went on, and was deleted later":   {pod: v1alpha1.PodObituarySpec{Left: minute(30), Condemned: at(29), Phase: "Running", Containers: []v1alpha1.ContainerEnd{restarted}}},
-		"failed by the restart":            {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{done, cut}}, wantLost: true, wantFailed: true},
-		"failed, and the kubelet lost it":  {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true, wantFailed: true},
-		"failed, with an end of no time":   {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.Exited, Why: "ContainerStatusUnknown"}}}, wantLost: true, wantFailed: true},
-		"failed by itself before":          {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{done}}},
-		"failed by itself in the new boot": {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.Exited, Started: at(13), Finished: at(20), Why: "Error"}}}},
-		"never started, and failed":        {pod: v1alpha1.PodObituarySpec{Left: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.NeverStarted}}}},
+		"evicted while the node was down":  {pod: v1alpha1.PodObituarySpec{Removed: minute(13), DeletionRequested: at(11), Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true},
+		"gone while the node was down":     {pod: v1alpha1.PodObituarySpec{Removed: minute(11), Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true},
+		"gone before it was heard of":      {pod: v1alpha1.PodObituarySpec{Removed: minute(11)}, wantLost: true},
+		"created after the panic":          {pod: v1alpha1.PodObituarySpec{Created: minute(11), Removed: minute(12), Containers: []v1alpha1.ContainerEnd{cut}}},
+		"deletion asked for before":        {pod: v1alpha1.PodObituarySpec{Removed: minute(11), DeletionRequested: at(9), Containers: []v1alpha1.ContainerEnd{running}}},
+		"had ended before":                 {pod: v1alpha1.PodObituarySpec{Removed: minute(11), Phase: "Succeeded", Containers: []v1alpha1.ContainerEnd{done}}},
+		"went on, and was deleted later":   {pod: v1alpha1.PodObituarySpec{Removed: minute(30), DeletionRequested: at(29), Phase: "Running", Containers: []v1alpha1.ContainerEnd{restarted}}},
+		"failed by the restart":            {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{done, cut}}, wantLost: true, wantFailed: true},
+		"failed, and the kubelet lost it":  {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{running}}, wantLost: true, wantFailed: true},
+		"failed, with an end of no time":   {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.Exited, Reason: "ContainerStatusUnknown"}}}, wantLost: true, wantFailed: true},
+		"failed by itself before":          {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{done}}},
+		"failed by itself in the new boot": {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.Exited, Started: at(13), Finished: at(20), Reason: "Error"}}}},
+		"never started, and failed":        {pod: v1alpha1.PodObituarySpec{Removed: minute(30), Phase: "Failed", Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.NeverStarted}}}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

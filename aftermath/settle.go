@@ -107,7 +107,7 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 
 func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) error {
 	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
-	if a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.Condemned != nil && end.Condemned.Time.Before(d.from) {
+	if a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
 		return nil
 	}
 	err := a.Terminator.AnnotateUnchanged(ctx, pod, d.pod)

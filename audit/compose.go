@@ -34,7 +34,7 @@ func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.Node
 			NodeUID:   node.UID,
 			BootID:    node.Status.NodeInfo.BootID,
 			Addresses: addresses(node),
-			Left:      metav1.NewTime(left.Truncate(time.Second)),
+			Removed:   metav1.NewTime(left.Truncate(time.Second)),
 			Code:      codeOf(r),
 			Class:     reason.Code(codeOf(r)).Class().String(),
 			Reason:    string(r.Text),

@@ -40,7 +40,7 @@ func TestObituaryHoldsWhatIsKnown(t *testing.T) {
 	want := &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: "n1-8f6f7c1e4f0a"},
 		Spec: v1alpha1.NodeObituarySpec{
-			NodeName: "n1", NodeUID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", BootID: "boot-1", Addresses: []string{"10.0.0.1"}, Left: metav1.NewTime(noon),
+			NodeName: "n1", NodeUID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", BootID: "boot-1", Addresses: []string{"10.0.0.1"}, Removed: metav1.NewTime(noon),
 			Code: "NodeHalted", Class: "disruption", Reason: "This node went away because bob ran sudo halt on it", By: "bob",
 			Evidence: []v1alpha1.Evidence{{What: "halt", Who: "bob", When: metav1.NewTime(noon)}},
 		},
@@ -113,7 +113,7 @@ func TestLaterWordHoldsUnlessItKnowsLess(t *testing.T) {
 
 func TestWhoseEndItWas(t *testing.T) {
 	t.Parallel()
-	o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{Left: metav1.NewTime(noon)}}
+	o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{Removed: metav1.NewTime(noon)}}
 	tests := map[string]struct {
 		created metav1.Time
 		change  func(*v1alpha1.NodeObituary)

@@ -101,7 +101,7 @@ func (o *NodeObituaries) Returned(ctx context.Context, node string, pod reason.R
 	var last *v1alpha1.NodeObituary
 	for n := range all.Items {
 		c := &all.Items[n]
-		if c.Spec.Returned && reason.ForPodsOf(node, ReasonOf(c)) == pod && (last == nil || c.Spec.Left.After(last.Spec.Left.Time)) {
+		if c.Spec.Returned && reason.ForPodsOf(node, ReasonOf(c)) == pod && (last == nil || c.Spec.Removed.After(last.Spec.Removed.Time)) {
 			last = c
 		}
 	}

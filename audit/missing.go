@@ -22,7 +22,7 @@ func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since t
 		ObjectMeta: metav1.ObjectMeta{Name: missingName(node, since)},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName: node,
-			Left:     metav1.NewTime(since.Truncate(time.Second)),
+			Removed:  metav1.NewTime(since.Truncate(time.Second)),
 			Code:     string(r.Code),
 			Class:    r.Code.Class().String(),
 			Reason:   string(r.Text),

@@ -123,10 +123,10 @@ func SpeaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
 
 // LeftAt is when the Node left. The API server's clock, by which pods are dated too, outweighs ours where ours is behind.
 func LeftAt(o *v1alpha1.NodeObituary) time.Time {
-	if o.CreationTimestamp.After(o.Spec.Left.Time) {
+	if o.CreationTimestamp.After(o.Spec.Removed.Time) {
 		return o.CreationTimestamp.Time
 	}
-	return o.Spec.Left.Time
+	return o.Spec.Removed.Time
 }
 
 // ReasonOf returns the reason that the obituary holds.

@@ -11,13 +11,13 @@ import (
 // APIVersion and Kind are what a configuration file must say that it is.
 const (
 	APIVersion = "config.epitaph-k8s.io/v1alpha1"
-	Kind       = "ManagerConfiguration"
+	Kind       = "Configuration"
 )
 
 // A Config is the whole configuration of `epitaph manager` and of `epitaph agent`, which read the same file.
 type Config struct {
 	APIVersion string `json:"apiVersion" validate:"eq=config.epitaph-k8s.io/v1alpha1"`
-	Kind       string `json:"kind" validate:"eq=ManagerConfiguration"`
+	Kind       string `json:"kind" validate:"eq=Configuration"`
 
 	// Namespace is where Epitaph itself runs; nothing is ever denied there.
 	Namespace string `json:"namespace" validate:"required,dnslabel"`
@@ -28,7 +28,7 @@ type Config struct {
 	GC          GC            `json:"gc"`
 	Netconsole  Netconsole    `json:"netconsole"`
 	Agent       Agent         `json:"agent"`
-	Audit       Obituaries    `json:"audit"`
+	Audit       Audit         `json:"audit"`
 	Page        Page          `json:"page"`
 	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
 	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
@@ -87,7 +87,7 @@ func Default() Config {
 			Enabled:               true,
 			Address:               ":9443",
 			CertDir:               "/var/run/epitaph/tls",
-			Mode:                  Enforce,
+			Mode:                  EnforceMode,
 			FailurePolicy:         FailOpen,
 			Timeout:               metav1.Duration{Duration: 5 * time.Second},
 			WriteTimeout:          metav1.Duration{Duration: 2 * time.Second},
@@ -99,7 +99,7 @@ func Default() Config {
 		GC:             defaultGC(),
 		Netconsole:     defaultNetconsole(),
 		Agent:          defaultAgent(),
-		Audit:          defaultObituaries(),
+		Audit:          defaultAudit(),
 		Page:           defaultPage(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",

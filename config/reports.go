@@ -33,7 +33,7 @@ func defaultReports() Reports {
 }
 
 // wrongs are what the reports lack: they are made of obituaries.
-func (o Obituaries) wrongs() []wrong {
+func (o Audit) wrongs() []wrong {
 	switch {
 	case !o.Reports.Enabled:
 		return nil

@@ -75,8 +75,8 @@ func newValidator() *validator.Validate {
 			return len(validation.IsQualifiedName(strings.ToLower(f.Field().String()))) == 0
 		},
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
-		"code":     func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
-		"podcode":  func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
+		"nodecode": func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
+		"anycode":  func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
 		"dnsname":  func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Subdomain(f.Field().String())) == 0 },
 		"dnslabel": func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Label(f.Field().String())) == 0 },
 		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
@@ -135,9 +135,9 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write the name of a file, without a directory", is)
 	case "annotationkey":
 		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
-	case "code":
+	case "nodecode":
 		return fmt.Sprintf("is %s: write the code of a disruption of nodes, for example %s", is, reason.HardwareFailure)
-	case "podcode":
+	case "anycode":
 		return fmt.Sprintf("is %s: write a code that a pod can leave with, for example %s", is, reason.UserRequest)
 	case "dnslabel":
 		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)

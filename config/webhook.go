@@ -6,10 +6,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type Mode string
 
 const (
-	// Enforce denies it.
-	Enforce Mode = "Enforce"
-	// Audit allows it with a warning that kubectl shows.
-	Audit Mode = "Audit"
+	// EnforceMode denies it.
+	EnforceMode Mode = "Enforce"
+	// AuditMode allows it with a warning that kubectl shows.
+	AuditMode Mode = "Audit"
 )
 
 // A FailurePolicy says what becomes of a deletion when Epitaph itself is at fault.

@@ -38,7 +38,7 @@ func brokenDisk(n *corev1.Node) {
 
 func onRecord(uid types.UID, code reason.Code, text string, left time.Time, change ...func(*v1alpha1.NodeObituary)) *v1alpha1.NodeObituary {
 	o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{
-		NodeName: "n1", NodeUID: uid, Code: string(code), Reason: text, By: "webhook", Left: metav1.NewTime(left),
+		NodeName: "n1", NodeUID: uid, Code: string(code), Reason: text, By: "webhook", Removed: metav1.NewTime(left),
 	}}
 	for _, f := range change {
 		f(o)

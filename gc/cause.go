@@ -16,8 +16,8 @@ const (
 	CauseUnscheduled Cause = "unscheduled"
 	// CauseTerminated is a finished pod beyond the number that is kept.
 	CauseTerminated Cause = "terminated"
-	// CauseSilent is a terminating pod that nobody gave a reason: it gets one, and ends by itself.
-	CauseSilent Cause = "silent"
+	// CauseUnexplained is a terminating pod that nobody gave a reason: it gets one, and ends by itself.
+	CauseUnexplained Cause = "unexplained"
 )
 
 // standing is what is known of a Node by its name.
@@ -43,7 +43,7 @@ func causeOf(pod *corev1.Pod, node standing, hasReason bool) (Cause, bool) {
 	case !bound && terminating:
 		return CauseUnscheduled, true
 	case terminating && !hasReason && !vanishing(pod):
-		return CauseSilent, true
+		return CauseUnexplained, true
 	default:
 		return "", false
 	}

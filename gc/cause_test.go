@@ -51,10 +51,10 @@ func TestCauses(t *testing.T) {
 		"an orphan that a lost delete left behind":          {pod: pod(noGrace, failed), node: absent, hasReason: true, want: CauseOrphaned},
 		"a terminating pod on a node out of service":        {pod: pod(graceful), node: outOfService, hasReason: true, want: CauseOutOfService},
 		"a terminating pod that was never scheduled":        {pod: pod(unbound, noGrace, held), node: absent, hasReason: true, want: CauseUnscheduled},
-		"a terminating pod without a reason":                {pod: pod(graceful), node: inService, want: CauseSilent},
+		"a terminating pod without a reason":                {pod: pod(graceful), node: inService, want: CauseUnexplained},
 		"a terminating pod with one":                        {pod: pod(graceful), node: inService, hasReason: true},
 		"a vanishing pod: any write would delete it":        {pod: pod(noGrace), node: inService},
-		"a pod at grace 0 that a finalizer holds can be it": {pod: pod(noGrace, held), node: inService, want: CauseSilent},
+		"a pod at grace 0 that a finalizer holds can be it": {pod: pod(noGrace, held), node: inService, want: CauseUnexplained},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

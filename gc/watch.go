@@ -99,7 +99,7 @@ func (c *Collector) podSeen(pod *corev1.Pod) {
 	switch cause {
 	case CauseOrphaned:
 		c.subjects.Add(subject{node: pod.Spec.NodeName})
-	case CauseSilent:
+	case CauseUnexplained:
 		c.subjects.AddAfter(subject{pod: key}, silence)
 	default:
 		c.subjects.Add(subject{pod: key})

@@ -30,7 +30,7 @@ func (c *Collector) work(ctx context.Context, k task) error {
 	if err != nil {
 		return err
 	}
-	if k.cause == CauseSilent {
+	if k.cause == CauseUnexplained {
 		return c.annotate(ctx, pod, r)
 	}
 	return c.terminate(ctx, k.cause, pod, r)
@@ -95,7 +95,7 @@ func (c *Collector) nodeFacts(ctx context.Context, cause Cause, f *reason.Facts)
 		if a.covers(f.Pod) {
 			f.NodeReason = a.reason
 		}
-	case CauseSilent:
+	case CauseUnexplained:
 		f.Remover = reason.Remover{User: unseen}
 		return c.livingNode(ctx, f)
 	case CauseOutOfService:

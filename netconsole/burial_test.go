@@ -344,7 +344,7 @@ func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
 	t.Parallel()
 	record := func(name, code, by string, ago time.Duration) *v1alpha1.NodeObituary {
 		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.NodeObituarySpec{
-			NodeName: name, NodeUID: types.UID("uid-of-" + name), Code: code, By: by, Left: metav1.NewTime(startOfBubble.Add(-ago)),
+			NodeName: name, NodeUID: types.UID("uid-of-" + name), Code: code, By: by, Removed: metav1.NewTime(startOfBubble.Add(-ago)),
 		}}
 	}
 	tests := map[string]struct {

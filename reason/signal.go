@@ -20,7 +20,7 @@ type Signal struct {
 	// Taint is the key of a taint.
 	Taint string `json:"taint,omitempty"`
 	// Code that the signal leads to.
-	Code Code `json:"code" validate:"required,code"`
+	Code Code `json:"code" validate:"required,nodecode"`
 	// Source is the project (and version) that emits the signal.
 	Source string `json:"source,omitempty"`
 }

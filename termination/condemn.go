@@ -15,7 +15,7 @@ import (
 // CondemnedKey is the annotation of a Node that was found dead and whose pods and Node object have to go: one piece of
 // evidence as JSON, with the boot that died. It is a durable intent: whoever reads it can finish the work, and only the boot
 // that it names may be buried.
-const CondemnedKey = "epitaph-k8s.io/condemned"
+const CondemnedKey = "epitaph-k8s.io/marked-dead"
 
 const (
 	// maxCondemnedBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some names.

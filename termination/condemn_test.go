@@ -25,7 +25,7 @@ var panicked = reason.Evidence{What: reason.EvidencePanic, Detail: "Oops", When:
 func TestCondemn(t *testing.T) {
 	t.Parallel()
 	r := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
-	const intent = `"epitaph-k8s.io/condemned":"{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}"`
+	const intent = `"epitaph-k8s.io/marked-dead":"{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}"`
 	const tail = `,"resourceVersion":"7","uid":"u2"}}`
 	term, w := terminator()
 	for _, node := range []*corev1.Node{aNode(nil), aNode(map[string]string{reason.DefaultKeys().Node.Reason: "rack move"})} {
@@ -78,9 +78,9 @@ func TestPardonTakesOnlyItsOwnReasonBack(t *testing.T) {
 		}
 	}
 	want := []string{
-		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/condemned":null,"node.titus.netflix.com/node-termination-by-caller":null,` +
+		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/marked-dead":null,"node.titus.netflix.com/node-termination-by-caller":null,` +
 			`"node.titus.netflix.com/node-termination-reason":null,"node.titus.netflix.com/node-termination-reason-code":null},"resourceVersion":"7","uid":"u2"}}`,
-		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/condemned":null},"resourceVersion":"7","uid":"u2"}}`,
+		`PATCH n1 {"metadata":{"annotations":{"epitaph-k8s.io/marked-dead":null},"resourceVersion":"7","uid":"u2"}}`,
 	}
 	if diff := cmp.Diff(want, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

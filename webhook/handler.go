@@ -113,7 +113,7 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 		return outcome{action: actionFilled, rule: rule.Name, reason: facts.Unknown()}
 	}
 	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason, rule.Name, problem)
-	if h.policy.mode == config.Audit {
+	if h.policy.mode == config.AuditMode {
 		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(), message: "epitaph (audit only): " + message}
 	}
 	return outcome{action: actionDenied, rule: rule.Name, message: message}

@@ -246,7 +246,7 @@ func TestHandlerDecides(t *testing.T) {
 		},
 		"audit only: allowed, written, warned": {
 			world: world{node: aNode()}, object: aPod(), user: "alice", wantAllowed: true,
-			config:      func(c *config.Webhook) { c.Mode = config.Audit },
+			config:      func(c *config.Webhook) { c.Mode = config.AuditMode },
 			wantWritten: []string{"trainer-0: Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)"},
 			wantWarning: "epitaph (audit only): pod trainer-0 must not leave without a reason",
 		},

@@ -19,7 +19,7 @@ const ReleaseAnnotation = "epitaph-k8s.io/release-pods"
 // +kubebuilder:printcolumn:name="Code",type=string,JSONPath=`.spec.code`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`
-// +kubebuilder:printcolumn:name="Left",type=date,JSONPath=`.spec.left`
+// +kubebuilder:printcolumn:name="Removed",type=date,JSONPath=`.spec.removed`
 type NodeObituary struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -43,8 +43,8 @@ type NodeObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
 	Addresses []string `json:"addresses,omitempty"`
-	// Left is when the Node left, or was about to.
-	Left metav1.Time `json:"left"`
+	// Removed is when the Node left, or was about to.
+	Removed metav1.Time `json:"removed"`
 
 	// Code names the cause in one word.
 	// +kubebuilder:validation:MinLength=1

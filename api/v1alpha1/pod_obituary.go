@@ -19,7 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owners[0].name`
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`,priority=1
-// +kubebuilder:printcolumn:name="Left",type=date,JSONPath=`.spec.left`
+// +kubebuilder:printcolumn:name="Removed",type=date,JSONPath=`.spec.removed`
 type PodObituary struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -70,11 +70,11 @@ type PodObituarySpec struct {
 	Phase string `json:"phase,omitempty"`
 	// Created is when the Pod was created.
 	Created metav1.Time `json:"created"`
-	// Condemned is when the deletion was asked for; absent where the Pod vanished at once.
+	// DeletionRequested is when the deletion was requested; absent where the Pod vanished at once.
 	// +optional
-	Condemned *metav1.Time `json:"condemned,omitempty"`
-	// Left is when the Pod was gone, as the recorder saw it.
-	Left metav1.Time `json:"left"`
+	DeletionRequested *metav1.Time `json:"deletionRequested,omitempty"`
+	// Removed is when the Pod was gone, as the recorder saw it.
+	Removed metav1.Time `json:"removed"`
 	// Containers are the last known states, init containers first.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
@@ -128,10 +128,10 @@ type ContainerEnd struct {
 	// ExitCode of the last run; set when State is Exited.
 	// +optional
 	ExitCode *int32 `json:"exitCode,omitempty"`
-	// Why the container waits or ended, in the kubelet's word: OOMKilled, ImagePullBackOff, Completed.
+	// Reason says why the container waits or ended, in the kubelet's word: OOMKilled, ImagePullBackOff, Completed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	Why string `json:"why,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Started is when the last run began.
 	// +optional
 	Started *metav1.Time `json:"started,omitempty"`

@@ -134,7 +134,7 @@ func (in *NodeObituarySpec) DeepCopyInto(out *NodeObituarySpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
-	in.Left.DeepCopyInto(&out.Left)
+	in.Removed.DeepCopyInto(&out.Removed)
 	if in.Evidence != nil {
 		in, out := &in.Evidence, &out.Evidence
 		*out = make([]Evidence, len(*in))
@@ -246,11 +246,11 @@ func (in *PodObituarySpec) DeepCopyInto(out *PodObituarySpec) {
 		copy(*out, *in)
 	}
 	in.Created.DeepCopyInto(&out.Created)
-	if in.Condemned != nil {
-		in, out := &in.Condemned, &out.Condemned
+	if in.DeletionRequested != nil {
+		in, out := &in.DeletionRequested, &out.DeletionRequested
 		*out = (*in).DeepCopy()
 	}
-	in.Left.DeepCopyInto(&out.Left)
+	in.Removed.DeepCopyInto(&out.Removed)
 	if in.Containers != nil {
 		in, out := &in.Containers, &out.Containers
 		*out = make([]ContainerEnd, len(*in))

@@ -42,7 +42,7 @@ func (f Finder) Pods(ctx context.Context, want Filter) (found []v1alpha1.PodObit
 			return nil, false, fmt.Errorf("list pod obituaries: %w", err)
 		}
 		for _, o := range page.Items {
-			if !o.Spec.Left.Time.Before(want.Since) {
+			if !o.Spec.Removed.Time.Before(want.Since) {
 				found = append(found, o)
 			}
 		}
@@ -51,7 +51,7 @@ func (f Finder) Pods(ctx context.Context, want Filter) (found []v1alpha1.PodObit
 		}
 		options = append(options[:len(options):len(options)], client.Continue(page.Continue))
 	}
-	slices.SortStableFunc(found, func(a, b v1alpha1.PodObituary) int { return a.Spec.Left.Compare(b.Spec.Left.Time) })
+	slices.SortStableFunc(found, func(a, b v1alpha1.PodObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
 	return found, more, nil
 }
 
@@ -62,9 +62,9 @@ func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary
 		return nil, fmt.Errorf("list node obituaries: %w", err)
 	}
 	found := slices.DeleteFunc(all.Items, func(o v1alpha1.NodeObituary) bool {
-		return o.Spec.Left.Time.Before(want.Since) || want.Class != "" && o.Spec.Class != want.Class
+		return o.Spec.Removed.Time.Before(want.Since) || want.Class != "" && o.Spec.Class != want.Class
 	})
-	slices.SortStableFunc(found, func(a, b v1alpha1.NodeObituary) int { return a.Spec.Left.Compare(b.Spec.Left.Time) })
+	slices.SortStableFunc(found, func(a, b v1alpha1.NodeObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
 	return found, nil
 }
 

@@ -30,8 +30,8 @@ func TestLiving(t *testing.T) {
 			if diff := cmp.Diff(tc.want, [4]string{s.Code, s.Class, s.Reason, s.By}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if !s.Left.IsZero() {
-				t.Errorf("it left at %s", s.Left)
+			if !s.Removed.IsZero() {
+				t.Errorf("it left at %s", s.Removed)
 			}
 		})
 	}

@@ -48,9 +48,9 @@ func end(s corev1.ContainerStatus, isInit bool) v1alpha1.ContainerEnd {
 		exited(&c, last)
 	}
 	if waiting := s.State.Waiting; waiting != nil && waiting.Reason != "" {
-		c.Why = waiting.Reason
+		c.Reason = waiting.Reason
 	}
-	c.Why = reason.CleanTo(c.Why, maxWhyBytes)
+	c.Reason = reason.CleanTo(c.Reason, maxWhyBytes)
 	return c
 }
 
@@ -61,7 +61,7 @@ const unknownExit = 255
 // exited fills in how a container ended. One that the kubelet or containerd had lost sight of has a code that they made up (for the
 // kubelet: K8s v1.37 pkg/kubelet/kubelet_pods.go, ContainerStatusUnknown): nobody saw it end.
 func exited(c *v1alpha1.ContainerEnd, t *corev1.ContainerStateTerminated) {
-	c.Why, c.Started = t.Reason, valid(t.StartedAt)
+	c.Reason, c.Started = t.Reason, valid(t.StartedAt)
 	if t.Reason == "ContainerStatusUnknown" && strings.Contains(t.Message, "used to be Running") || t.Reason == "Unknown" && t.ExitCode == unknownExit {
 		c.State = v1alpha1.Running
 		return
@@ -75,7 +75,7 @@ func EndedByItself(pod *corev1.Pod) bool {
 	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
 		return false
 	}
-	asked := Condemned(pod)
+	asked := DeletionRequested(pod)
 	if asked == nil {
 		return true
 	}

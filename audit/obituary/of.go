@@ -37,8 +37,8 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			By:                reason.CleanTo(r.By, reason.MaxByBytes),
 			Phase:             reason.CleanTo(string(pod.Status.Phase), maxPhaseBytes),
 			Created:           orElse(valid(pod.CreationTimestamp), gone),
-			Condemned:         Condemned(pod),
-			Left:              gone,
+			DeletionRequested: DeletionRequested(pod),
+			Removed:           gone,
 			Containers:        ends,
 			ContainersOmitted: omitted,
 		},
@@ -71,9 +71,9 @@ func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
 	}
 }
 
-// Condemned is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s v1.37
+// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s v1.37
 // k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil for a pod that vanished at once.
-func Condemned(pod *corev1.Pod) *metav1.Time {
+func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	if pod.DeletionTimestamp == nil {
 		return nil
 	}

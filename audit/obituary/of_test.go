@@ -55,11 +55,11 @@ func TestObituaryHoldsHowFarThePodHadCome(t *testing.T) {
 			Owners: []v1alpha1.Owner{{Kind: "Job", Name: "train", UID: "j"}},
 			Code:   "HardwareFailure", Class: "disruption", By: "ops",
 			Reason: "This pod had to be terminated because the underlying hardware failed (disk sda)",
-			Phase:  "Running", Created: at(-time.Hour), Condemned: ptr.To(at(0)), Left: at(2 * time.Second),
+			Phase:  "Running", Created: at(-time.Hour), DeletionRequested: ptr.To(at(0)), Removed: at(2 * time.Second),
 			Containers: []v1alpha1.ContainerEnd{
-				{Name: "fetch", Init: true, State: v1alpha1.Exited, ExitCode: ptr.To(int32(0)), Why: "Completed", Started: ptr.To(at(-50 * time.Minute)), Finished: ptr.To(at(-49 * time.Minute))},
+				{Name: "fetch", Init: true, State: v1alpha1.Exited, ExitCode: ptr.To(int32(0)), Reason: "Completed", Started: ptr.To(at(-50 * time.Minute)), Finished: ptr.To(at(-49 * time.Minute))},
 				{Name: "main", State: v1alpha1.Running, Started: ptr.To(at(-48 * time.Minute)), Restarts: 2},
-				{Name: "helper", State: v1alpha1.NeverStarted, Why: "ImagePullBackOff"},
+				{Name: "helper", State: v1alpha1.NeverStarted, Reason: "ImagePullBackOff"},
 			},
 		},
 	}
@@ -102,7 +102,7 @@ func TestHowAContainerEnded(t *testing.T) {
 				State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 				LastTerminationState: corev1.ContainerState{Terminated: exited}, RestartCount: 7,
 			},
-			v1alpha1.ContainerEnd{State: v1alpha1.Exited, ExitCode: ptr.To(int32(3)), Why: "CrashLoopBackOff", Restarts: 7},
+			v1alpha1.ContainerEnd{State: v1alpha1.Exited, ExitCode: ptr.To(int32(3)), Reason: "CrashLoopBackOff", Restarts: 7},
 		},
 		"it runs again after it had ended": {
 			corev1.ContainerStatus{
@@ -116,11 +116,11 @@ func TestHowAContainerEnded(t *testing.T) {
 				ExitCode: 137, Reason: "ContainerStatusUnknown",
 				Message: "The container could not be located when the pod was deleted.  The container used to be Running",
 			}}},
-			v1alpha1.ContainerEnd{State: v1alpha1.Running, Why: "ContainerStatusUnknown"},
+			v1alpha1.ContainerEnd{State: v1alpha1.Running, Reason: "ContainerStatusUnknown"},
 		},
 		"containerd found it without a process": {
 			corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 255, Reason: "Unknown", FinishedAt: at(0)}}},
-			v1alpha1.ContainerEnd{State: v1alpha1.Running, Why: "Unknown"},
+			v1alpha1.ContainerEnd{State: v1alpha1.Running, Reason: "Unknown"},
 		},
 		"nothing is said": {corev1.ContainerStatus{}, v1alpha1.ContainerEnd{State: v1alpha1.NeverStarted}},
 	}
@@ -152,19 +152,19 @@ func TestWhoEndedByItself(t *testing.T) {
 			}}}
 		}
 	}
-	condemned := func(p *corev1.Pod) {
+	deleted := func(p *corev1.Pod) {
 		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = ptr.To(at(30*time.Second)), ptr.To(int64(30))
 	}
 	tests := map[string]struct {
 		pod  *corev1.Pod
 		want bool
 	}{
-		"it runs":                              {worker(condemned), false},
-		"it was through before":                {worker(ended(-time.Second), condemned), true},
+		"it runs":                              {worker(deleted), false},
+		"it was through before":                {worker(ended(-time.Second), deleted), true},
 		"it was through and vanished at once":  {worker(ended(-time.Second)), true},
-		"it ended because it was told to stop": {worker(ended(2*time.Second), condemned), false},
-		"it ended at about that time":          {worker(ended(0), condemned), false},
-		"one of its containers still ran":      {worker(condemned, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), false},
+		"it ended because it was told to stop": {worker(ended(2*time.Second), deleted), false},
+		"it ended at about that time":          {worker(ended(0), deleted), false},
+		"one of its containers still ran":      {worker(deleted, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

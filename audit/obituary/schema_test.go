@@ -69,7 +69,7 @@ func accepts(t *testing.T, by *validate.SchemaValidator, pod *corev1.Pod, r reas
 func TestSchemaRefuses(t *testing.T) {
 	t.Parallel()
 	sent := map[string]any{"spec": map[string]any{
-		"podName": "p", "podUID": "u", "code": "X", "class": "fun", "created": "2026-11-23T12:00:00Z", "left": "2026-11-23T12:00:00Z",
+		"podName": "p", "podUID": "u", "code": "X", "class": "fun", "created": "2026-11-23T12:00:00Z", "removed": "2026-11-23T12:00:00Z",
 	}}
 	if result := schema(t).Validate(sent); len(result.Errors) != 1 {
 		t.Errorf("%d errors, want the one of the class: %v", len(result.Errors), result.Errors)

@@ -34,7 +34,7 @@ const (
 type Keeper struct {
 	API    client.Client
 	Clock  clock.WithTicker
-	Limits config.Obituaries
+	Limits config.Audit
 	Log    logr.Logger
 	// Expired, if set, is told why an obituary was removed: age or number.
 	Expired func(why string)

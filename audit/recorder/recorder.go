@@ -25,7 +25,7 @@ const (
 
 // Options are what a recorder works with.
 type Options struct {
-	Config config.Obituaries
+	Config config.Audit
 	// Namespace is Epitaph's own, where the position is kept.
 	Namespace string
 	Inferrer  reason.Inferrer

@@ -15,7 +15,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-func fresh(t *testing.T, change ...func(*config.Obituaries)) *Recorder {
+func fresh(t *testing.T, change ...func(*config.Audit)) *Recorder {
 	t.Helper()
 	c := config.Default().Audit
 	for _, f := range change {
@@ -30,11 +30,11 @@ func fresh(t *testing.T, change ...func(*config.Obituaries)) *Recorder {
 
 func TestWhatIsRecorded(t *testing.T) {
 	t.Parallel()
-	defaults := func(*config.Obituaries) {}
-	routine := func(c *config.Obituaries) { c.Classes, c.Codes = []string{"routine"}, nil }
+	defaults := func(*config.Audit) {}
+	routine := func(c *config.Audit) { c.Classes, c.Codes = []string{"routine"}, nil }
 	tests := map[string]struct {
 		code   reason.Code
-		config func(*config.Obituaries)
+		config func(*config.Audit)
 		want   bool
 	}{
 		"a disruption":                 {reason.Preempted, defaults, true},
@@ -126,7 +126,7 @@ func TestMoreIsWrittenAtATimeTheLaterItIs(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := fresh(t, func(c *config.Obituaries) { c.Workers = 5 })
+			r := fresh(t, func(c *config.Audit) { c.Workers = 5 })
 			r.Clock = clocktesting.NewFakeClock(now)
 			if got := r.seats(now.Add(-tc.late)); got != tc.want {
 				t.Errorf("%d obituaries are written at the same time, want %d", got, tc.want)

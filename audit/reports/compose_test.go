@@ -23,7 +23,7 @@ func deadPod(change ...func(*epitaph.PodObituary)) *epitaph.PodObituary {
 	o := &epitaph.PodObituary{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "train-8f6f7c1e4f0a"},
 		Spec: epitaph.PodObituarySpec{
-			PodName: "train", PodUID: "8f6f7c1e", NodeName: "n1", Code: "Unexplained", Class: "unexplained", By: "alice", Left: metav1.NewTime(noon),
+			PodName: "train", PodUID: "8f6f7c1e", NodeName: "n1", Code: "Unexplained", Class: "unexplained", By: "alice", Removed: metav1.NewTime(noon),
 			Reason: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)",
 			Owners: []epitaph.Owner{{Kind: "Job", Name: "nightly-1"}, {Kind: "CronJob", Name: "nightly"}},
 		},
@@ -39,7 +39,7 @@ func crowd(n int, change ...func(*epitaph.PodObituary)) []v1alpha1.ReportResult 
 	var all []v1alpha1.ReportResult
 	for i := range n {
 		all = append(all, ofPod(deadPod(append(change, func(o *epitaph.PodObituary) {
-			o.Spec.PodName, o.Spec.Left = fmt.Sprintf("p-%d", i), metav1.NewTime(noon.Add(time.Duration(-i)*time.Minute))
+			o.Spec.PodName, o.Spec.Removed = fmt.Sprintf("p-%d", i), metav1.NewTime(noon.Add(time.Duration(-i)*time.Minute))
 			o.Name = fmt.Sprintf("p-%d-8f6f7c1e4f0a", i)
 		})...)))
 	}
@@ -70,7 +70,7 @@ func TestReportOfOneNodeThatNobodySawGo(t *testing.T) {
 	t.Parallel()
 	o := &epitaph.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: "n1-missed692"},
-		Spec:       epitaph.NodeObituarySpec{NodeName: "n1", Code: "Unexplained", Left: metav1.NewTime(noon)},
+		Spec:       epitaph.NodeObituarySpec{NodeName: "n1", Code: "Unexplained", Removed: metav1.NewTime(noon)},
 	}
 	got := compose([]v1alpha1.ReportResult{ofNode(o)}, 1, verdict{result: unenforced, max: 100})
 	if got.Summary != (v1alpha1.ReportSummary{Warn: 1}) {

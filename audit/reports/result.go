@@ -38,7 +38,7 @@ const (
 // ofPod makes a finding of the obituary of a pod. Only Epitaph may write obituaries; it is made harmless nevertheless, since who may
 // edit definitions may edit them.
 func ofPod(o *epitaph.PodObituary) v1alpha1.ReportResult {
-	r := ofObituary(rulePods, o.Spec.Reason, o.Spec.Left)
+	r := ofObituary(rulePods, o.Spec.Reason, o.Spec.Removed)
 	r.Subjects = []corev1.ObjectReference{subject("Pod", o.Namespace, o.Spec.PodName, o.Spec.PodUID)}
 	r.Properties = properties(map[string]string{
 		"by": o.Spec.By, "code": o.Spec.Code, "node": o.Spec.NodeName, "obituary": o.Name, "owner": ownerOf(o),
@@ -47,7 +47,7 @@ func ofPod(o *epitaph.PodObituary) v1alpha1.ReportResult {
 }
 
 func ofNode(o *epitaph.NodeObituary) v1alpha1.ReportResult {
-	r := ofObituary(ruleNodes, o.Spec.Reason, o.Spec.Left)
+	r := ofObituary(ruleNodes, o.Spec.Reason, o.Spec.Removed)
 	r.Subjects = []corev1.ObjectReference{subject("Node", "", o.Spec.NodeName, o.Spec.NodeUID)}
 	r.Properties = properties(map[string]string{"by": o.Spec.By, "code": o.Spec.Code, "obituary": o.Name})
 	return r

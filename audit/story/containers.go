@@ -45,7 +45,7 @@ func (f Facts) state(c v1alpha1.ContainerEnd) string {
 	case v1alpha1.Exited:
 		return f.exited(c)
 	case v1alpha1.NeverStarted:
-		return "had not started" + because(c.Why)
+		return "had not started" + because(c.Reason)
 	default:
 		return "was in the unknown state " + clean(string(c.State))
 	}
@@ -74,11 +74,11 @@ func (f Facts) exited(c v1alpha1.ContainerEnd) string {
 	case c.ExitCode == nil:
 		s += ", its exit code is not on record"
 	case f.toldToStop(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Why) + ", when it had been told to stop or at about that time"
+		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) + ", when it had been told to stop or at about that time"
 	case killedBySignal(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Why) + ", before anybody deleted the pod"
+		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) + ", before anybody deleted the pod"
 	default:
-		s += " by itself with " + exitCode(*c.ExitCode) + because(c.Why)
+		s += " by itself with " + exitCode(*c.ExitCode) + because(c.Reason)
 	}
 	return s
 }

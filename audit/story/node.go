@@ -19,9 +19,9 @@ func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
 // departed says when the node left, or that only a boot of it ended.
 func departed(o *v1alpha1.NodeObituary) string {
 	if o.Spec.Returned {
-		return " went down at " + at(o.Spec.Left) + ", and came back"
+		return " went down at " + at(o.Spec.Removed) + ", and came back"
 	}
-	return " left at " + at(o.Spec.Left)
+	return " left at " + at(o.Spec.Removed)
 }
 
 // amended says how the reason came to be known after the fact.
@@ -94,7 +94,7 @@ func summaries(pods []v1alpha1.PodObituary) []string {
 			return append(lines, fmt.Sprintf("and %d more.", len(pods)-n))
 		}
 		name := clean(p.Namespace) + "/" + clean(p.Spec.PodName)
-		lines = append(lines, at(p.Spec.Left)+": "+name+", "+clean(p.Spec.Code))
+		lines = append(lines, at(p.Spec.Removed)+": "+name+", "+clean(p.Spec.Code))
 	}
 	return lines
 }

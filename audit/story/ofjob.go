@@ -82,7 +82,7 @@ func jobVerdict(name string, s jobState, j *batchv1.Job, pods []v1alpha1.PodObit
 // ofCompleted says of a Job that has completed what must be said of those pods that it counts.
 func ofCompleted(name string, j *batchv1.Job, pods []v1alpha1.PodObituary) Verdict {
 	for n := range pods {
-		if v := (Facts{Pod: &pods[n], Job: j}).ofItself(); v.Ground == CountedUnproven {
+		if v := (Facts{Pod: &pods[n], Job: j}).ofItself(); v.Basis == CountedUnproven {
 			return restingOn(CountedUnproven, "pod "+clean(pods[n].Spec.PodName)+" decides: "+v.Because)
 		}
 	}
@@ -98,7 +98,7 @@ func ofAll(j *batchv1.Job, pods []v1alpha1.PodObituary) Verdict {
 	for n := range pods {
 		f := Facts{Pod: &pods[n], Job: j}
 		if v := f.ofItself(); v.Answer != Safe {
-			return restingOn(v.Ground, "pod "+clean(pods[n].Spec.PodName)+" decides: "+v.Because+f.onPurpose())
+			return restingOn(v.Basis, "pod "+clean(pods[n].Spec.PodName)+" decides: "+v.Because+f.onPurpose())
 		}
 	}
 	return restingOn(EachPodSafe, "so it is for each of its pods.")

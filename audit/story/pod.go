@@ -20,9 +20,9 @@ func (f Facts) name() string { return clean(f.Pod.Namespace) + "/" + clean(f.spe
 func (f Facts) title() string {
 	switch {
 	case !f.Here:
-		return "Pod " + f.name() + " left at " + at(f.spec().Left) + "."
-	case f.spec().Condemned != nil:
-		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().Condemned) + "."
+		return "Pod " + f.name() + " left at " + at(f.spec().Removed) + "."
+	case f.spec().DeletionRequested != nil:
+		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().DeletionRequested) + "."
 	default:
 		return "Pod " + f.name() + " is still there."
 	}
@@ -32,7 +32,7 @@ func (f Facts) sentence() string {
 	if text := clean(f.spec().Reason); text != "" {
 		return text
 	}
-	if f.Here && f.spec().Condemned == nil {
+	if f.Here && f.spec().DeletionRequested == nil {
 		return "Nothing has been said about its end."
 	}
 	return "Nobody said why."

@@ -87,10 +87,10 @@ func unclear(c v1alpha1.ContainerEnd) bool {
 
 // untraced tells whether the kubelet had found nothing of the container when it stopped the pod. It then makes up an exit code, for
 // containers that had never started, too (K8s v1.37 pkg/kubelet/status/status_manager.go, TerminatePod).
-func untraced(c v1alpha1.ContainerEnd) bool { return c.Why == "ContainerStatusUnknown" }
+func untraced(c v1alpha1.ContainerEnd) bool { return c.Reason == "ContainerStatusUnknown" }
 
 // toBeRepeated tells whether the kubelet waits before it starts the container again, as a restartPolicy of Always has it.
-func toBeRepeated(c v1alpha1.ContainerEnd) bool { return c.Why == "CrashLoopBackOff" }
+func toBeRepeated(c v1alpha1.ContainerEnd) bool { return c.Reason == "CrashLoopBackOff" }
 
 func began(c v1alpha1.ContainerEnd) bool { return !waits(c) || c.Restarts > 0 || c.Started != nil }
 
@@ -115,7 +115,7 @@ func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	case reason.AlreadyEnded, reason.TerminatedPodLimit: // The reason is that it had ended before.
 		return false
 	case reason.KernelPanic: // A kernel that panics tells nobody to stop; somebody may have before.
-		return f.condemnedBeforeItsNode() && f.toldByTimes(c)
+		return f.deletedBeforeItsNode() && f.toldByTimes(c)
 	case reason.LimitExceeded: // The kubelet stops the pod; its object is deleted later.
 		return true
 	default:
@@ -123,21 +123,21 @@ func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	}
 }
 
-// condemnedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node died.
-func (f Facts) condemnedBeforeItsNode() bool {
-	condemned := f.spec().Condemned
-	return condemned != nil && (f.Node == nil || condemned.Before(&f.Node.Spec.Left))
+// deletedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node died.
+func (f Facts) deletedBeforeItsNode() bool {
+	asked := f.spec().DeletionRequested
+	return asked != nil && (f.Node == nil || asked.Before(&f.Node.Spec.Removed))
 }
 
 func (f Facts) toldByTimes(c v1alpha1.ContainerEnd) bool {
-	switch condemned := f.spec().Condemned; {
-	case f.disrupted() && (condemned == nil || f.over()):
+	switch asked := f.spec().DeletionRequested; {
+	case f.disrupted() && (asked == nil || f.over()):
 		// A kubelet that evicts or shuts down stops a pod long before somebody deletes it. Had the pod ended before that,
 		// its code would be AlreadyEnded.
 		return true
-	case condemned == nil:
+	case asked == nil:
 		return f.spec().Phase == string(corev1.PodFailed) && !unsuccessful(c) // activeDeadlineSeconds: the kubelet stopped it
 	default:
-		return c.Finished == nil || c.Finished.Add(clockSkew).After(condemned.Time)
+		return c.Finished == nil || c.Finished.Add(clockSkew).After(asked.Time)
 	}
 }

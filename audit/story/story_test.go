@@ -27,7 +27,7 @@ type storyCase struct {
 	Pods []v1alpha1.PodObituary `json:"pods"`
 	Want struct {
 		Verdict Answer `json:"verdict"`
-		Ground  Ground `json:"ground"`
+		Basis   Basis  `json:"basis"`
 		Text    string `json:"text"`
 	} `json:"want"`
 }
@@ -84,35 +84,35 @@ func TestCases(t *testing.T) {
 			if got.Verdict != nil {
 				v = *got.Verdict
 			}
-			if v.Answer != c.Want.Verdict || v.Ground != c.Want.Ground {
-				t.Errorf("%s: the verdict is %q by %q, want %q by %q", c.Description, v.Answer, v.Ground, c.Want.Verdict, c.Want.Ground)
+			if v.Answer != c.Want.Verdict || v.Basis != c.Want.Basis {
+				t.Errorf("%s: the verdict is %q by %q, want %q by %q", c.Description, v.Answer, v.Basis, c.Want.Verdict, c.Want.Basis)
 			}
 		})
 	}
 }
 
-// A ground that no case has come to is one that nobody has thought through.
-func TestEveryGroundHasACase(t *testing.T) {
+// A basis that no case has come to is one that nobody has thought through.
+func TestEveryBasisHasACase(t *testing.T) {
 	t.Parallel()
 	missing := maps.Clone(answers)
 	for _, c := range readCases(t) {
-		delete(missing, c.Want.Ground)
+		delete(missing, c.Want.Basis)
 	}
-	for ground := range missing {
-		t.Errorf("no case ends with %s", ground)
+	for basis := range missing {
+		t.Errorf("no case ends with %s", basis)
 	}
 }
 
-// The page for batch users has every ground, under its answer.
-func TestGroundsAreDocumented(t *testing.T) {
+// The page for batch users has every basis, under its answer.
+func TestBasesAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/batch-users.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := map[Ground]Answer{}
+	documented := map[Basis]Answer{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (safe|no|unknown) \\|").FindAllSubmatch(page, -1) {
-		documented[Ground(m[1])] = Answer(m[2])
+		documented[Basis(m[1])] = Answer(m[2])
 	}
 	if diff := cmp.Diff(answers, documented); diff != "" {
 		t.Errorf("-the code +docs/batch-users.md:\n%s", diff)

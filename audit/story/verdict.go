@@ -15,10 +15,10 @@ func (f Facts) verdict() Verdict {
 	return v
 }
 
-// ofItself looks at what this pod has done already, strongest ground first.
+// ofItself looks at what this pod has done already, strongest basis first.
 func (f Facts) ofItself() Verdict {
 	switch p := f.progress(); {
-	case f.Here && !f.over() && f.spec().Condemned == nil:
+	case f.Here && !f.over() && f.spec().DeletionRequested == nil:
 		return restingOn(StillThere, "it is still there and has not ended.")
 	case f.Here && !f.over():
 		return restingOn(BeingDeleted, "it is being deleted and has not ended yet. Ask again when it is gone.")
@@ -74,7 +74,7 @@ func (f Facts) nothingRan(p progress) Verdict {
 
 func (f Facts) failedByItself() Verdict {
 	mains := f.mains()
-	if oom := named(mains, func(c v1alpha1.ContainerEnd) bool { return c.Why == "OOMKilled" }); oom != "" {
+	if oom := named(mains, func(c v1alpha1.ContainerEnd) bool { return c.Reason == "OOMKilled" }); oom != "" {
 		return restingOn(OutOfMemory, "it was killed for want of memory ("+oom+"): it had reached its own limit, or its node had no more. Unchanged, it may well end the same way.")
 	}
 	if killed := named(mains, killedBySignal); killed != "" {
@@ -95,11 +95,11 @@ func (f Facts) interrupted(p progress) Verdict {
 	case batchv1.PodFailurePolicyActionFailJob, batchv1.PodFailurePolicyActionFailIndex:
 		return restingOn(AuthorSaysNo, "the author of Job "+name+" has said (podFailurePolicy) that a pod which is disrupted is not to be run again.")
 	default:
-		return restingOn(groundOf(p), f.howItWasInterrupted(p)+askTheAuthor)
+		return restingOn(basisOf(p), f.howItWasInterrupted(p)+askTheAuthor)
 	}
 }
 
-func groundOf(p progress) Ground {
+func basisOf(p progress) Basis {
 	if p == stopped {
 		return ToldToStop
 	}

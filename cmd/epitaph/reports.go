@@ -20,7 +20,7 @@ func (p parts) addReports(context.Context) error {
 	}
 	r, err := reports.New(reports.Options{
 		Config:     p.config.Audit.Reports,
-		Enforced:   p.config.Webhook.Enabled && p.config.Webhook.Mode == config.Enforce,
+		Enforced:   p.config.Webhook.Enabled && p.config.Webhook.Mode == config.EnforceMode,
 		Cache:      p.mgr.GetCache(),
 		API:        api,
 		Clock:      clock.RealClock{},

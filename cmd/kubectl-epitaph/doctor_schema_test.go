@@ -47,8 +47,8 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%s lacks %v", file, got)
 		}
 		delete(s.Properties, "amended")
-		delete(s.Properties, "left")
-		if got := s.lacks(spec, "spec"); !slices.Equal(got, []string{"spec.left", "spec.amended"}) {
+		delete(s.Properties, "removed")
+		if got := s.lacks(spec, "spec"); !slices.Equal(got, []string{"spec.removed", "spec.amended"}) {
 			t.Errorf("%s without two fields lacks %v", file, got)
 		}
 	}

@@ -78,9 +78,9 @@ func panicked(o *v1alpha1.NodeObituary) bool {
 }
 
 func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
-	when := "left " + p.ago(o.Spec.Left) + " ago"
+	when := "left " + p.ago(o.Spec.Removed) + " ago"
 	if o.Spec.Returned {
-		when = "went down " + p.ago(o.Spec.Left) + " ago, and came back"
+		when = "went down " + p.ago(o.Spec.Removed) + " ago, and came back"
 	}
 	title := fmt.Sprintf("Node %s %s: %s", clean(o.Spec.NodeName), when, clean(o.Spec.Reason))
 	known := sourceOf(o)

@@ -49,7 +49,7 @@ func TestLastWords(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			p := &plugin{out: &out, clock: clocktesting.NewFakeClock(noon.Add(5 * time.Minute))}
-			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", Left: metav1.NewTime(noon), Code: "KernelPanic", By: netconsole.Who, Reason: "its kernel panicked"}}
+			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", Removed: metav1.NewTime(noon), Code: "KernelPanic", By: netconsole.Who, Reason: "its kernel panicked"}}
 			tc.change(&o.Spec)
 			if err := p.lastWordsOf(o); err != nil {
 				t.Fatal(err)

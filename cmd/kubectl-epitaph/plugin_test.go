@@ -114,10 +114,10 @@ func TestFindings(t *testing.T) {
 	t.Parallel()
 	left := func(namespace, by string, when time.Time) v1alpha1.PodObituary {
 		o := v1alpha1.PodObituary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
-		o.Spec.By, o.Spec.Left = by, metav1.NewTime(when)
+		o.Spec.By, o.Spec.Removed = by, metav1.NewTime(when)
 		return o
 	}
-	node := v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{By: "carol", Left: metav1.NewTime(noon)}}
+	node := v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{By: "carol", Removed: metav1.NewTime(noon)}}
 	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) // a Friday: still the last week of 2026 (ISO 8601)
 	got := findingsOf([]v1alpha1.PodObituary{
 		left("a", "carol", noon), left("a", "dave", noon), left("a", "dave", noon), left("b", "carol", newYear),

@@ -78,10 +78,10 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 func findingsOf(pods []v1alpha1.PodObituary, nodes []v1alpha1.NodeObituary) []finding {
 	counts := map[finding]int{}
 	for _, o := range pods {
-		counts[finding{Week: week(o.Spec.Left.Time), Namespace: o.Namespace, By: o.Spec.By}]++
+		counts[finding{Week: week(o.Spec.Removed.Time), Namespace: o.Namespace, By: o.Spec.By}]++
 	}
 	for _, o := range nodes {
-		counts[finding{Week: week(o.Spec.Left.Time), Namespace: "(nodes)", By: o.Spec.By}]++
+		counts[finding{Week: week(o.Spec.Removed.Time), Namespace: "(nodes)", By: o.Spec.By}]++
 	}
 	all := make([]finding, 0, len(counts))
 	for f, n := range counts {

@@ -17,7 +17,7 @@ func podHeader(namespace, wide bool) []string {
 
 func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string {
 	s := &o.Spec
-	row := []string{s.PodName, s.Code, s.NodeName, owner(s.Owners), p.ago(s.Left), s.Reason}
+	row := []string{s.PodName, s.Code, s.NodeName, owner(s.Owners), p.ago(s.Removed), s.Reason}
 	if namespace {
 		row = append([]string{o.Namespace}, row...)
 	}
@@ -37,7 +37,7 @@ func nodeHeader(wide bool) []string {
 
 func (p *plugin) nodeRow(o *v1alpha1.NodeObituary, wide bool) []string {
 	s := &o.Spec
-	row := []string{s.NodeName, s.Code, s.By, p.ago(s.Left), s.Reason}
+	row := []string{s.NodeName, s.Code, s.By, p.ago(s.Removed), s.Reason}
 	if wide {
 		back, found := "no", ""
 		if s.Returned {

@@ -370,7 +370,7 @@ func intentIsTakenUp(t *testing.T, c *cluster) {
 	c.dies(t, node.Name)
 	wantPod, wantNode := panicked("unfinished")
 	annotations := keys.Node.Annotations(wantNode)
-	annotations["epitaph-k8s.io/condemned"] = fmt.Sprintf(`{"what":"panic","detail":"unfinished","when":"2026-01-02T03:04:05Z","bootID":%q}`, node.BootID)
+	annotations["epitaph-k8s.io/marked-dead"] = fmt.Sprintf(`{"what":"panic","detail":"unfinished","when":"2026-01-02T03:04:05Z","bootID":%q}`, node.BootID)
 	c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err := c.Epitaph.Start(t.Context()); err != nil {
 		t.Fatal(err)

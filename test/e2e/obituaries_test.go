@@ -111,7 +111,7 @@ func TestMemoryOfNodes(t *testing.T) {
 	})
 	t.Run("the API server refuses what is no obituary", func(t *testing.T) {
 		bad := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Spec: v1alpha1.NodeObituarySpec{
-			NodeName: "n1", Left: metav1.Now(), Code: "X", Class: "fun", Reason: strings.Repeat("x", 2000),
+			NodeName: "n1", Removed: metav1.Now(), Code: "X", Class: "fun", Reason: strings.Repeat("x", 2000),
 		}}
 		if err := o.Writer.Create(t.Context(), bad); !apierrors.IsInvalid(err) {
 			t.Errorf("the create ended with %v, want it invalid", err)

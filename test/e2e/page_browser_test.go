@@ -158,7 +158,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		t.Fatal(err)
 	}
 	n := panickedNode()
-	n.Spec.NodeName, n.Spec.Left = "node-5", metav1.NewTime(leftAt.Add(-61*time.Second)) // a second before its pod
+	n.Spec.NodeName, n.Spec.Removed = "node-5", metav1.NewTime(leftAt.Add(-61*time.Second)) // a second before its pod
 	n.Spec.KernelLog = []string{
 		"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash", "CPU: 1 PID: 812 Comm: bash Not tainted 6.1.0-37-cloud-amd64 #1  Debian 6.1.140-1",
 		"Call Trace:", " <TASK>", " dump_stack_lvl+0x44/0x5c", " panic+0x118/0x2ed", " sysrq_handle_crash+0x16/0x20", " __handle_sysrq.cold+0x76/0x1ac",
@@ -170,7 +170,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		minutes++
 		when := metav1.NewTime(leftAt.Add(-time.Duration(minutes*minutes) * time.Minute))
 		return func(s *v1alpha1.PodObituarySpec) {
-			s.Left = when
+			s.Removed = when
 			s.Code, s.Class, s.By, s.NodeName, s.Owners = string(code), code.Class().String(), by, node, owners
 			s.Reason = string(reason.New(reason.Pod, code, detail, by).Text)
 			if ends != nil {
@@ -182,7 +182,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 	shared.record(t, n, train,
 		obituary(namespace, "index-0", left(reason.HardwareFailure, "ReadonlyFilesystem: FilesystemIsReadOnly", "system:serviceaccount:kube-system:node-controller", "node-2", []v1alpha1.Owner{{Kind: "StatefulSet", Name: "index"}})),
 		obituary(namespace, "report-x", left(reason.Preempted, namespace+"/hotfix", "system:kube-scheduler", "node-1", nil,
-			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.NeverStarted, Why: "ContainerCreating"})),
+			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.NeverStarted, Reason: "ContainerCreating"})),
 		obituary(namespace, "notebook", left(reason.UserRequest, "the experiment is over", "alice", "node-1", nil,
 			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.Exited, ExitCode: ptr.To(int32(0)), Finished: &startAt})),
 		obituary(namespace, "scraper", left(reason.Unexplained, "carol", "carol", "node-3", nil)))

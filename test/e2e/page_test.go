@@ -185,7 +185,7 @@ func TestPageShowsHostileContentAndRunsNothing(t *testing.T) {
 func panickedNode() *v1alpha1.NodeObituary {
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("gone")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, NodeUID: "u", Left: leftAt, Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
+		NodeName: node.Name, NodeUID: "u", Removed: leftAt, Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
 		Reason: "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)", By: "epitaph/netconsole",
 		KernelLog: []string{"Kernel panic - not syncing: sysrq triggered crash"},
 	}
@@ -196,13 +196,13 @@ func panickedNode() *v1alpha1.NodeObituary {
 func hostileRecords(namespace string) (*v1alpha1.NodeObituary, *v1alpha1.PodObituary) {
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("hostile")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, Left: leftAt, Code: "KernelPanic", Class: "disruption", Reason: hostile, By: hostile, KernelLog: []string{hostile},
+		NodeName: node.Name, Removed: leftAt, Code: "KernelPanic", Class: "disruption", Reason: hostile, By: hostile, KernelLog: []string{hostile},
 		Evidence: []v1alpha1.Evidence{{What: hostile, Who: hostile, Detail: hostile, When: leftAt}},
 	}
 	pod := obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) {
 		s.Reason, s.By, s.Code, s.NodeObituary = hostile, hostile, "Odd\x1b[2J", node.Name
 		s.Owners = []v1alpha1.Owner{{Kind: "K\x1b[1m", Name: hostile}}
-		s.Containers[0].Name, s.Containers[0].Why = "m\x1b[1m", hostile
+		s.Containers[0].Name, s.Containers[0].Reason = "m\x1b[1m", hostile
 		s.Containers[0].State, s.Containers[0].ExitCode = v1alpha1.Exited, ptr.To(int32(1))
 	})
 	return node, pod

@@ -99,7 +99,7 @@ func TestPluginLists(t *testing.T) {
 	shared.record(t, obituary(namespace, "a"), obituary(namespace, "b", func(s *v1alpha1.PodObituarySpec) {
 		s.Code, s.Class, s.Reason, s.By, s.NodeName = "Unexplained", "unexplained", "Nobody said why", "carol", "other"
 		s.Owners = []v1alpha1.Owner{{Kind: "ReplicaSet", Name: "web-5d"}, {Kind: "Deployment", Name: "web"}}
-		s.Left = metav1.Now()
+		s.Removed = metav1.Now()
 	}))
 	tests := map[string]struct {
 		args []string
@@ -279,7 +279,7 @@ func TestPluginPanicsAndAudit(t *testing.T) {
 	namespace := shared.namespace(t)
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("crashed")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, Left: metav1.Now(), Code: "KernelPanic", Class: "disruption", Reason: "its kernel panicked", By: "epitaph/netconsole",
+		NodeName: node.Name, Removed: metav1.Now(), Code: "KernelPanic", Class: "disruption", Reason: "its kernel panicked", By: "epitaph/netconsole",
 		KernelLog: []string{"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash"},
 	}
 	unexplained := func(by string) func(*v1alpha1.PodObituarySpec) {

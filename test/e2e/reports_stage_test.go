@@ -27,7 +27,7 @@ func reporting(format string) func(*config.Config) {
 	return func(c *config.Config) {
 		quick(c)
 		if format == config.PolicyReport {
-			c.Webhook.Mode = config.Audit
+			c.Webhook.Mode = config.AuditMode
 		}
 		c.Audit.Reports = config.Reports{Enabled: true, Format: format, MaxResults: fewResults, Every: metav1.Duration{Duration: reportEvery}}
 	}

@@ -57,7 +57,7 @@ func onePodIsReported(t *testing.T, c *cluster, kind kinds) {
 		"summary": map[string]any{"pass": int64(0), "fail": int64(1), "warn": int64(0), "error": int64(0), "skip": int64(0)},
 		"results": []any{map[string]any{
 			"source": "epitaph", "policy": "every-deletion-has-a-reason", "rule": "pods", "category": "Audit", "severity": "medium",
-			"result": "fail", "scored": true, "timestamp": map[string]any{"seconds": o.Spec.Left.Unix(), "nanos": int64(0)},
+			"result": "fail", "scored": true, "timestamp": map[string]any{"seconds": o.Spec.Removed.Unix(), "nanos": int64(0)},
 			"message":   "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + runner + ")",
 			"resources": []any{map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": ns, "name": "unsaid", "uid": string(pod.UID)}},
 			"properties": map[string]any{

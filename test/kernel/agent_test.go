@@ -25,7 +25,7 @@ import (
 )
 
 // agentFile is the agent's configuration in the guest: so that what it finds by itself, it finds soon.
-const agentFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "ManagerConfiguration", "agent": {"period": "1s", "listeners": ["10.79.1.9:6666"], "clearPanicTimeout": true, "clearWithoutWatchdog": true}}`
+const agentFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["10.79.1.9:6666"], "clearPanicTimeout": true, "clearWithoutWatchdog": true}}`
 
 // agentPatience is longer than patience: a machine with a program as large as ours takes its time where it shares its processors.
 const agentPatience = 4 * time.Minute

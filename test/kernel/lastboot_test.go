@@ -36,7 +36,7 @@ import (
 const (
 	lateNode = "late"
 	// lateFile names a listener that is none: the panic has to be found without one.
-	lateFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "ManagerConfiguration", "agent": {"period": "1s", "listeners": ["10.80.1.1:6699"]}}`
+	lateFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["10.80.1.1:6699"]}}`
 	// kept is memory that Linux leaves alone, and nobody clears at a reset.
 	kept = "mem_address=0x10000000,mem_size=0x100000,record_size=0x10000"
 )

@@ -28,8 +28,8 @@ import (
 
 const (
 	// followingFile is the agent's configuration of a machine that follows who listens, and systemFile of the others.
-	followingFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "ManagerConfiguration", "agent": {"period": "1s"}}`
-	systemFile    = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "ManagerConfiguration", "agent": {"period": "1s", "listeners": ["HOST:6666"]}}`
+	followingFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s"}}`
+	systemFile    = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["HOST:6666"]}}`
 	// ourUnit is our program as a service, in place of a kubelet; agentUnit is that of docs/agent.md, with a token.
 	ourUnit = `[Unit]
 After=systemd-logind.service

@@ -21,7 +21,7 @@ func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 	t.Parallel()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
 		Dir: t.TempDir(), Out: t.Output(), Nodes: []sandbox.NodeSpec{{Name: "only", CPU: "16"}},
-		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Webhook.Mode = config.Audit }},
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Webhook.Mode = config.AuditMode }},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 	t.Cleanup(s.Stop)
 	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
 
-	if mode := s.Epitaph.Config.Webhook.Mode; mode != config.Audit {
+	if mode := s.Epitaph.Config.Webhook.Mode; mode != config.AuditMode {
 		t.Errorf("mode = %s, want the one that Configure set", mode)
 	}
 	answers(t, s.Epitaph.MetricsURL)

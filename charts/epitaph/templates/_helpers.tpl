@@ -78,7 +78,7 @@ would refuse to take it over. */}}
 {{- define "epitaph.config" -}}
 {{- $c := deepCopy .Values.config }}
 {{- $_ := set $c "apiVersion" "config.epitaph-k8s.io/v1alpha1" }}
-{{- $_ := set $c "kind" "ManagerConfiguration" }}
+{{- $_ := set $c "kind" "Configuration" }}
 {{- $_ := set $c "namespace" .Release.Namespace }}
 {{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
 {{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}

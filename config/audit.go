@@ -8,13 +8,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Obituaries configures which of the pods that left have an obituary, and how long it is kept. All of them are counted.
-type Obituaries struct {
+// Audit configures which of the pods that left have an obituary, and how long it is kept. All of them are counted.
+type Audit struct {
 	Enabled bool `json:"enabled"`
 	// Classes of codes that are recorded.
 	Classes []string `json:"classes" validate:"dive,oneof=disruption unexplained routine"`
 	// Codes that are recorded although their class is not.
-	Codes []reason.Code `json:"codes" validate:"dive,podcode"`
+	Codes []reason.Code `json:"codes" validate:"dive,anycode"`
 	// Retention is how long an obituary is kept.
 	Retention metav1.Duration `json:"retention" validate:"mindur=1h,maxdur=87600h"`
 	// MaxPerNamespace is how many obituaries a namespace keeps; the oldest go first.
@@ -27,8 +27,8 @@ type Obituaries struct {
 	Reports Reports `json:"reports"`
 }
 
-func defaultObituaries() Obituaries {
-	return Obituaries{
+func defaultAudit() Audit {
+	return Audit{
 		Enabled: true,
 		Classes: []string{reason.Disruption.String(), reason.NoExplanation.String()},
 		// Routine to the cluster, and yet what somebody will ask about.

@@ -13,47 +13,47 @@ const (
 	Unknown Answer = "unknown"
 )
 
-// A Ground is what an answer rests on, in one word: for programs, and for docs/batch-users.md, which a test compares.
-type Ground string
+// A Basis is what an answer rests on, in one word: for programs, and for docs/batch-users.md, which a test compares.
+type Basis string
 
-// The grounds of a pod's verdict.
+// The bases of a pod's verdict.
 const (
-	NeverStarted    Ground = "NeverStarted"
-	OnlyPrepared    Ground = "OnlyPrepared"
-	AuthorSaysAgain Ground = "AuthorSaysAgain"
+	NeverStarted    Basis = "NeverStarted"
+	OnlyPrepared    Basis = "OnlyPrepared"
+	AuthorSaysAgain Basis = "AuthorSaysAgain"
 
-	StillThere   Ground = "StillThere"
-	JobCompleted Ground = "JobCompleted"
-	OverItsLimit Ground = "OverItsLimit"
-	Finished     Ground = "Finished"
-	AuthorSaysNo Ground = "AuthorSaysNo"
+	StillThere   Basis = "StillThere"
+	JobCompleted Basis = "JobCompleted"
+	OverItsLimit Basis = "OverItsLimit"
+	Finished     Basis = "Finished"
+	AuthorSaysNo Basis = "AuthorSaysNo"
 
-	BeingDeleted    Ground = "BeingDeleted"
-	CutOff          Ground = "CutOff"
-	ToldToStop      Ground = "ToldToStop"
-	CountedUnproven Ground = "CountedUnproven"
-	MayStillRun     Ground = "MayStillRun"
-	MayHaveStarted  Ground = "MayHaveStarted"
-	FailedByItself  Ground = "FailedByItself"
-	OutOfMemory     Ground = "OutOfMemory"
-	Killed          Ground = "Killed"
-	BetweenRuns     Ground = "BetweenRuns"
-	PartlyRun       Ground = "PartlyRun"
-	NotReported     Ground = "NotReported"
-	OthersMayHave   Ground = "OthersMayHave"
+	BeingDeleted    Basis = "BeingDeleted"
+	CutOff          Basis = "CutOff"
+	ToldToStop      Basis = "ToldToStop"
+	CountedUnproven Basis = "CountedUnproven"
+	MayStillRun     Basis = "MayStillRun"
+	MayHaveStarted  Basis = "MayHaveStarted"
+	FailedByItself  Basis = "FailedByItself"
+	OutOfMemory     Basis = "OutOfMemory"
+	Killed          Basis = "Killed"
+	BetweenRuns     Basis = "BetweenRuns"
+	PartlyRun       Basis = "PartlyRun"
+	NotReported     Basis = "NotReported"
+	OthersMayHave   Basis = "OthersMayHave"
 )
 
-// The further grounds of a Job's verdict.
+// The further bases of a Job's verdict.
 const (
-	EachPodSafe    Ground = "EachPodSafe"
-	JobNotOver     Ground = "JobNotOver"
-	JobSuspended   Ground = "JobSuspended"
-	NothingKnown   Ground = "NothingKnown"
-	NotAllOnRecord Ground = "NotAllOnRecord"
+	EachPodSafe    Basis = "EachPodSafe"
+	JobNotOver     Basis = "JobNotOver"
+	JobSuspended   Basis = "JobSuspended"
+	NothingKnown   Basis = "NothingKnown"
+	NotAllOnRecord Basis = "NotAllOnRecord"
 )
 
-// answers are what each ground leads to.
-var answers = map[Ground]Answer{
+// answers are what each basis leads to.
+var answers = map[Basis]Answer{
 	NeverStarted: Safe, OnlyPrepared: Safe, AuthorSaysAgain: Safe, EachPodSafe: Safe,
 
 	StillThere: No, JobCompleted: No, OverItsLimit: No, Finished: No, AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
@@ -66,11 +66,11 @@ var answers = map[Ground]Answer{
 // A Verdict is the answer, what it rests on, and why.
 type Verdict struct {
 	Answer  Answer `json:"answer"`
-	Ground  Ground `json:"ground"`
+	Basis   Basis  `json:"basis"`
 	Because string `json:"because"`
 }
 
-func restingOn(g Ground, because string) Verdict { return Verdict{answers[g], g, because} }
+func restingOn(g Basis, because string) Verdict { return Verdict{answers[g], g, because} }
 
 // String returns the verdict as a sentence.
 func (v Verdict) String() string {

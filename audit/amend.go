@@ -30,8 +30,9 @@ type PodObituaries struct {
 func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error {
 	amended := o.DeepCopy()
 	amended.Spec.Amended = newAmendment(p.Clock.Now(), source, o.Spec.Code)
-	amended.Spec.Code, amended.Spec.Class = string(r.Code), r.Code.Class().String()
-	amended.Spec.Reason, amended.Spec.By, amended.Spec.NodeObituary = string(r.Text), r.By, nodeObituary
+	amended.Spec.Code, amended.Spec.Class = codeOf(r), reason.Code(codeOf(r)).Class().String()
+	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))), reason.CleanTo(r.By, reason.MaxByBytes)
+	amended.Spec.NodeObituary = nodeObituary
 	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("amend the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)

@@ -2,61 +2,80 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// The bounds of the CRD's lists: an obituary that the API server refuses would hold up the deletion it is about.
+// The bounds of the CRD, which counts characters where these count bytes. An obituary that the API server refuses would hold up
+// the deletion that it is about.
 const (
-	maxAddresses = 32
-	maxEvidence  = 32
-	maxCodeBytes = 64
+	maxAddresses    = 32
+	maxAddressBytes = 253
+	maxEvidence     = 32
+	maxWhatBytes    = 64
+	maxCodeBytes    = 64
+	maxIDBytes      = 64
 )
 
-// compose writes the obituary of a Node.
+// compose writes the obituary of a Node. Whatever the Node says of itself, the API server accepts what is returned.
 func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.NodeObituary, error) {
 	if node.UID == "" {
 		return nil, errors.New("it has no UID")
 	}
-	if r.IsZero() {
+	if problems := validation.IsDNS1123Subdomain(node.Name); len(problems) > 0 {
+		return nil, fmt.Errorf("no Node is called %q", reason.CleanTo(node.Name, obituary.MaxNameBytes))
+	}
+	text := reason.Clean(string(r.Text))
+	if text == "" {
 		return nil, errors.New("there is no reason to record")
 	}
 	return &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName:  node.Name,
-			NodeUID:   node.UID,
-			BootID:    node.Status.NodeInfo.BootID,
+			NodeUID:   id(node.UID),
+			BootID:    id(node.Status.NodeInfo.BootID),
 			Addresses: addresses(node),
 			Removed:   metav1.NewTime(left.Truncate(time.Second)),
 			Code:      codeOf(r),
 			Class:     reason.Code(codeOf(r)).Class().String(),
-			Reason:    string(r.Text),
-			By:        r.By,
+			Reason:    string(text),
+			By:        reason.CleanTo(r.By, reason.MaxByBytes),
 			Evidence:  evidence(node),
 		},
 	}, nil
 }
 
+// bare is the obituary without what the Node had said of itself: what is left is needed to find it, and to answer by it.
+func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
+	b := o.DeepCopy()
+	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog = nil, nil, nil
+	return b
+}
+
+// id bounds a UID or a boot ID: the latter is the word of the node.
+func id[T ~string](s T) T { return T(reason.CleanTo(string(s), maxIDBytes)) }
+
 // codeOf returns the code under which r is filed: the words of somebody who gave none are a request.
 func codeOf(r reason.Reason) string {
-	code := string(r.Code)
-	if code == "" {
-		return string(reason.UserRequest)
+	if code := reason.CleanTo(string(r.Code), maxCodeBytes); code != "" {
+		return code
 	}
-	return code[:min(len(code), maxCodeBytes)]
+	return string(reason.UserRequest)
 }
 
 func addresses(node *corev1.Node) []string {
 	var all []string
 	for _, a := range node.Status.Addresses[:min(len(node.Status.Addresses), maxAddresses)] {
-		all = append(all, a.Address)
+		all = append(all, reason.CleanTo(a.Address, maxAddressBytes))
 	}
 	return all
 }
@@ -70,7 +89,10 @@ func evidence(node *corev1.Node) []v1alpha1.Evidence {
 	var all []v1alpha1.Evidence
 	for _, e := range found[max(0, len(found)-maxEvidence):] {
 		all = append(all, v1alpha1.Evidence{
-			What: string(reason.Clean(e.What)), Who: string(reason.Clean(e.Who)), Detail: string(reason.Clean(e.Detail)), When: metav1.NewTime(e.When),
+			What:   reason.CleanTo(e.What, maxWhatBytes),
+			Who:    reason.CleanTo(e.Who, reason.MaxByBytes),
+			Detail: string(reason.Clean(e.Detail)),
+			When:   obituary.TimeOr(e.When, metav1.Time{}),
 		})
 	}
 	return all

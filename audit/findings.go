@@ -1,10 +1,10 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -16,8 +16,11 @@ const (
 	Unseen = "an unknown remover"
 	// MetricNodeFindings is the name of the metric.
 	MetricNodeFindings = "epitaph_audit_node_findings_total"
-	// EventNodeUnexplained is the reason of the Event.
+	// MetricNodeObituaries is the name of the metric of the records of nodes.
+	MetricNodeObituaries = "epitaph_audit_node_obituaries_total"
+	// EventNodeUnexplained and EventNodeUnrecorded are the reasons of the Events.
 	EventNodeUnexplained = "NodeUnexplained"
+	EventNodeUnrecorded  = "NodeUnrecorded"
 	// MaxNoteBytes bounds the text of an Event (K8s v1.37 pkg/apis/core/validation/events.go).
 	MaxNoteBytes = 1024
 )
@@ -42,24 +45,52 @@ type EventRecorder interface {
 	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 }
 
-// NodeFindings tells of nodes that leave without a reason: once for each, by the replica that is the first to write it down.
+// What became of the record of a node.
+type nodeOutcome string
+
+const (
+	// nodeWritten: it is there, and was not before.
+	nodeWritten nodeOutcome = "written"
+	// nodeReduced: it is there, without what the Node had said of itself.
+	nodeReduced nodeOutcome = "reduced"
+	// nodeRefused: the API server will not have it.
+	nodeRefused nodeOutcome = "refused"
+	// nodeNotInstalled: the API server does not know such records.
+	nodeNotInstalled nodeOutcome = "not-installed"
+)
+
+// NodeFindings tells of nodes that leave without a reason, once for each, by the replica that is the first to write it down; and
+// of records that could not be written.
 type NodeFindings struct {
-	found  *prometheus.CounterVec
-	events EventRecorder
+	found   *prometheus.CounterVec
+	records *prometheus.CounterVec
+	events  EventRecorder
 }
 
-// NewNodeFindings registers the metric.
+// NewNodeFindings registers the metrics.
 func NewNodeFindings(r prometheus.Registerer, events EventRecorder) (*NodeFindings, error) {
 	found := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: MetricNodeFindings, Help: "Nodes that were recorded to leave without a reason, by what is known of who deleted them.",
 	}, []string{"by"})
-	if err := r.Register(found); err != nil {
-		return nil, fmt.Errorf("register the metric of the findings of nodes: %w", err)
+	records := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: MetricNodeObituaries, Help: "Obituaries of nodes, by what became of them.",
+	}, []string{"outcome"})
+	if err := errors.Join(r.Register(found), r.Register(records)); err != nil {
+		return nil, fmt.Errorf("register the metrics of the records of nodes: %w", err)
 	}
 	for _, by := range Removers() {
 		found.WithLabelValues(by) // an alert on an increase needs the zero before it
 	}
-	return &NodeFindings{found: found, events: events}, nil
+	for _, became := range []nodeOutcome{nodeWritten, nodeReduced, nodeRefused, nodeNotInstalled} {
+		records.WithLabelValues(string(became))
+	}
+	return &NodeFindings{found: found, records: records, events: events}, nil
+}
+
+func (f *NodeFindings) count(became nodeOutcome) {
+	if f != nil {
+		f.records.WithLabelValues(string(became)).Inc()
+	}
 }
 
 // note tells of a node that was just recorded, if it is a finding.
@@ -68,7 +99,5 @@ func (f *NodeFindings) note(o *v1alpha1.NodeObituary) {
 		return
 	}
 	f.found.WithLabelValues(RemoverOf(o.Spec.By)).Inc()
-	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: o.Spec.NodeName, UID: o.Spec.NodeUID}
-	text := reason.CleanTo("Node "+o.Spec.NodeName+" leaves: "+o.Spec.Reason, MaxNoteBytes)
-	f.events.Eventf(about, nil, corev1.EventTypeWarning, EventNodeUnexplained, "RecordObituary", "%s", text)
+	f.tell(o, EventNodeUnexplained, "Node "+o.Spec.NodeName+" leaves: "+o.Spec.Reason)
 }

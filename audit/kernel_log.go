@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,8 +13,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxLogLines is the bound of the CRD's list.
-const maxLogLines = 256
+const (
+	// maxLogLines is the bound of the CRD's list.
+	maxLogLines = 256
+	// maxLogBytes bounds the lines together: etcd takes objects of up to 1.5 MiB, and every replica caches each record.
+	maxLogBytes = 64 << 10
+)
 
 // RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find room. Of several replicas that
 // heard the kernel, the one that heard most is kept.
@@ -24,6 +29,9 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 	held := &v1alpha1.NodeObituary{}
 	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
 	if err := o.Live.Get(ctx, key, held); err != nil {
+		if notInstalled(err) { // it was refused, which was told
+			return nil
+		}
 		return wrapNode("read the obituary of node", node.Name, err)
 	}
 	lines := printable(kernelLog)
@@ -32,14 +40,20 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 	}
 	before := held.DeepCopy()
 	held.Spec.KernelLog = lines
-	return wrapNode("add the kernel's log to the obituary of node", node.Name, o.Writer.Patch(ctx, held, client.MergeFrom(before)))
+	return wrapNode("add the kernel's log to the obituary of node", node.Name, o.patch(ctx, held, client.MergeFrom(before)))
 }
 
-// printable makes lines harmless for whoever reads the obituary on a terminal.
+// printable makes lines harmless for whoever reads the obituary on a terminal, and keeps the newest that find room.
 func printable(kernelLog []string) []string {
 	var lines []string
-	for _, line := range kernelLog[max(0, len(kernelLog)-maxLogLines):] {
-		lines = append(lines, string(reason.Clean(line)))
+	size := 0
+	for _, line := range slices.Backward(kernelLog[max(0, len(kernelLog)-maxLogLines):]) {
+		text := string(reason.Clean(line))
+		if size += len(text); size > maxLogBytes {
+			break
+		}
+		lines = append(lines, text)
 	}
+	slices.Reverse(lines)
 	return lines
 }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,11 +45,11 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l La
 	before := held.DeepCopy()
 	if explain {
 		held.Spec.Amended = newAmendment(o.Clock.Now(), l.Evidence.Source, held.Spec.Code)
-		held.Spec.Code, held.Spec.Class = string(l.Reason.Code), l.Reason.Code.Class().String()
-		held.Spec.Reason, held.Spec.By = string(l.Reason.Text), l.Reason.By
+		held.Spec.Code, held.Spec.Class = codeOf(l.Reason), reason.Code(codeOf(l.Reason)).Class().String()
+		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))), reason.CleanTo(l.Reason.By, reason.MaxByBytes)
 	}
 	held.Spec.KernelLog = lines
-	err = o.Writer.Patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
 }
 
@@ -63,7 +64,7 @@ func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1al
 	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the obituary of node", node, err)
 	}
-	n := slices.IndexFunc(all.Items, func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == bootID })
+	n := slices.IndexFunc(all.Items, func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == id(bootID) })
 	if n < 0 {
 		return nil, nil
 	}
@@ -77,18 +78,19 @@ func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1al
 
 // createReturned writes the obituary of a boot. Its name follows from the boot, so it is written once.
 func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, l Late) (*v1alpha1.NodeObituary, bool, error) {
-	record, err := compose(node, l.Reason, l.Evidence.When)
+	now := o.Clock.Now()
+	record, err := compose(node, l.Reason, obituary.TimeOr(l.Evidence.When, metav1.NewTime(now)).Time)
 	if err != nil {
 		return nil, false, fmt.Errorf("record the end of a boot of node %s: %w", node.Name, err)
 	}
-	record.Name = obituary.Name(node.Name, types.UID(reason.CleanTo(l.Evidence.BootID, obituary.MaxNameBytes)))
-	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = l.Evidence.BootID, true, node.UID
-	record.Spec.Amended, record.Spec.KernelLog = newAmendment(o.Clock.Now(), l.Evidence.Source, ""), printable(l.KernelLog)
-	err = o.Writer.Create(ctx, record)
+	record.Name = obituary.Name(node.Name, types.UID(l.Evidence.BootID))
+	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = id(l.Evidence.BootID), true, id(node.UID)
+	record.Spec.Amended, record.Spec.KernelLog = newAmendment(now, l.Evidence.Source, ""), printable(l.KernelLog)
+	created, err := o.create(ctx, record)
 	if apierrors.IsAlreadyExists(err) {
 		return record, false, nil
 	}
-	return record, err == nil, wrapNode("write the obituary of a boot of node", node.Name, err)
+	return record, created, wrapNode("write the obituary of a boot of node", node.Name, err)
 }
 
 // Returned returns the obituary of the boot of a node that a pod was lost with, by the reason that the pod carries; nil where

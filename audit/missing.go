@@ -29,11 +29,11 @@ func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since t
 			By:       r.By,
 		},
 	}
-	err := o.Writer.Create(ctx, record)
+	created, err := o.create(ctx, record)
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
-	if err == nil {
+	if created {
 		o.Findings.note(record)
 	}
 	return wrapNode("write the obituary of missing node", node, err)

@@ -48,11 +48,11 @@ func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason
 	if err != nil {
 		return fmt.Errorf("record the end of node %s: %w", node.Name, err)
 	}
-	err = o.Writer.Create(ctx, wanted)
+	created, err := o.create(ctx, wanted)
 	if apierrors.IsAlreadyExists(err) {
 		return o.revise(ctx, wanted)
 	}
-	if err == nil {
+	if created {
 		o.Findings.note(wanted)
 	}
 	return wrapNode("write the obituary of node", node.Name, err)
@@ -66,7 +66,8 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 		return wrapNode("read the obituary of node", wanted.Spec.NodeName, err)
 	}
 	if held.Spec.NodeUID != wanted.Spec.NodeUID {
-		return fmt.Errorf("record the end of node %s (%s): obituary %s is about %s", wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
+		return fmt.Errorf("record the end of node %s (%s): obituary %s is about %s",
+			wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
 	}
 	if !supersedes(wanted.Spec, held.Spec) {
 		return nil
@@ -74,7 +75,7 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 	before := held.DeepCopy()
 	wanted.Spec.KernelLog = held.Spec.KernelLog
 	held.Spec = wanted.Spec
-	err = o.Writer.Patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
 }
 
@@ -144,6 +145,7 @@ func wrapNode(what, name string, err error) error {
 // Succeed notes that a later Node bears the name: the pods of this one live on under it, and the obituary speaks for none of
 // them any more.
 func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary, by types.UID) error {
-	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"succeededBy":%q}}`, by))
-	return wrapNode("close the obituary of node", of.Spec.NodeName, o.Writer.Patch(ctx, of.DeepCopy(), patch))
+	closed := of.DeepCopy()
+	closed.Spec.SucceededBy = id(by)
+	return wrapNode("close the obituary of node", of.Spec.NodeName, o.patch(ctx, closed, client.MergeFrom(of)))
 }

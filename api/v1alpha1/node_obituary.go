@@ -38,10 +38,12 @@ type NodeObituarySpec struct {
 	NodeUID types.UID `json:"nodeUID,omitempty"`
 	// BootID is the boot that ended.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	BootID string `json:"bootID,omitempty"`
 	// Addresses are the addresses the Node had.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=253
 	Addresses []string `json:"addresses,omitempty"`
 	// Removed is when the Node left, or was about to.
 	Removed metav1.Time `json:"removed"`
@@ -68,6 +70,7 @@ type NodeObituarySpec struct {
 	// KernelLog is the kernel's last lines, where it could still send them.
 	// +optional
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=1024
 	KernelLog []string `json:"kernelLog,omitempty"`
 	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no pod.
 	// +optional
@@ -97,15 +100,19 @@ type Amendment struct {
 // Evidence is something that happened on a node.
 type Evidence struct {
 	// What happened: halt, poweroff, reboot, shutdown, kexec, panic or hardware.
+	// +kubebuilder:validation:MaxLength=64
 	What string `json:"what"`
 	// Who did it.
 	// +optional
+	// +kubebuilder:validation:MaxLength=256
 	Who string `json:"who,omitempty"`
 	// Detail is the panic line or the type of the failure.
 	// +optional
+	// +kubebuilder:validation:MaxLength=1024
 	Detail string `json:"detail,omitempty"`
-	// When it happened, by the clock of the node.
-	When metav1.Time `json:"when"`
+	// When it happened, by the clock of the node; absent where the evidence does not say.
+	// +optional
+	When metav1.Time `json:"when,omitzero"`
 }
 
 // NodeObituaryList is a list of obituaries.

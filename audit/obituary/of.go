@@ -92,6 +92,11 @@ func valid(t metav1.Time) *metav1.Time {
 	return &t
 }
 
+// TimeOr returns t, or the other where t cannot be written.
+func TimeOr(t time.Time, otherwise metav1.Time) metav1.Time {
+	return orElse(valid(metav1.NewTime(t)), otherwise)
+}
+
 func orElse(t *metav1.Time, otherwise metav1.Time) metav1.Time {
 	if t != nil {
 		return *t

@@ -1,9 +1,6 @@
 package obituary
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,58 +9,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/kube-openapi/pkg/validation/spec"
-	"k8s.io/kube-openapi/pkg/validation/strfmt"
-	"k8s.io/kube-openapi/pkg/validation/validate"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/crdschema"
 )
 
-// schema is that of the CRD, judged by the code that the API server judges with.
-func schema(t testing.TB) *validate.SchemaValidator {
-	t.Helper()
-	data, err := os.ReadFile("../../charts/epitaph/crds/epitaph-k8s.io_podobituaries.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var crd struct {
-		Spec struct {
-			Versions []struct {
-				Schema struct {
-					OpenAPIV3Schema spec.Schema `json:"openAPIV3Schema"`
-				} `json:"schema"`
-			} `json:"versions"`
-		} `json:"spec"`
-	}
-	if err := yaml.Unmarshal(data, &crd); err != nil {
-		t.Fatal(err)
-	}
-	return validate.NewSchemaValidator(&crd.Spec.Versions[0].Schema.OpenAPIV3Schema, nil, "", strfmt.Default)
-}
+// maxBytes bounds an obituary: 64 containers with all they can have.
+const maxBytes = 128 << 10
 
-// accepts fails the test where the API server would refuse the obituary.
-func accepts(t *testing.T, by *validate.SchemaValidator, pod *corev1.Pod, r reason.Reason, left time.Time) {
+func schema(t testing.TB) crdschema.Schema {
 	t.Helper()
-	o := Of(pod, r, left)
-	data, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sent map[string]any
-	if err := json.Unmarshal(data, &sent); err != nil {
-		t.Fatal(err)
-	}
-	if result := by.Validate(sent); len(result.Errors) > 0 {
-		t.Errorf("refused: %v", result.Errors)
-	}
-	if problems := validation.IsDNS1123Subdomain(o.Name); len(problems) > 0 {
-		t.Errorf("refused for its name %q: %v", o.Name, problems)
-	}
-	if shown := fmt.Sprintf("%+v", o.Spec); strings.ContainsAny(shown, "\x1b\x07\u202e\u2066") {
-		t.Errorf("a terminal would obey %q", shown)
-	}
+	return crdschema.Read(t, "../../charts/epitaph/crds/epitaph-k8s.io_podobituaries.yaml")
 }
 
 func TestSchemaRefuses(t *testing.T) {
@@ -71,8 +28,8 @@ func TestSchemaRefuses(t *testing.T) {
 	sent := map[string]any{"spec": map[string]any{
 		"podName": "p", "podUID": "u", "code": "X", "class": "fun", "created": "2026-11-23T12:00:00Z", "removed": "2026-11-23T12:00:00Z",
 	}}
-	if result := schema(t).Validate(sent); len(result.Errors) != 1 {
-		t.Errorf("%d errors, want the one of the class: %v", len(result.Errors), result.Errors)
+	if problems := schema(t).Problems(sent); len(problems) != 1 {
+		t.Errorf("%d problems, want the one of the class: %v", len(problems), problems)
 	}
 }
 
@@ -91,7 +48,7 @@ func TestHostilePodsHaveObituaries(t *testing.T) {
 			Name: evil, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: evil, StartedAt: never, FinishedAt: never}},
 		}}},
 	}
-	accepts(t, schema(t), pod, reason.Reason{Code: reason.Code(evil), Text: reason.Text(evil), By: evil}, noon)
+	schema(t).Accepts(t, Of(pod, reason.Reason{Code: reason.Code(evil), Text: reason.Text(evil), By: evil}, noon), maxBytes)
 }
 
 func FuzzObituaryIsAccepted(f *testing.F) {
@@ -121,6 +78,6 @@ func FuzzObituaryIsAccepted(f *testing.F) {
 				pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: container, State: s, RestartCount: n})
 			}
 		}
-		accepts(t, by, pod, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, noon)
+		by.Accepts(t, Of(pod, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, noon), maxBytes)
 	})
 }

@@ -3,7 +3,6 @@ package recorder
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -140,20 +139,9 @@ func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome,
 	case audit.NamespaceGone(err):
 		return namespaceGone, nil
 	}
-	withheld := rightWithheld(err)
 	err = fmt.Errorf("write the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
-	if withheld {
-		return again, err
-	}
-	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) {
+	if audit.Refused(err) {
 		return refused, err
 	}
 	return again, err
-}
-
-// rightWithheld tells whether it is RBAC that refuses, and no quota or policy: the words are k8s.io/apiserver's
-// (pkg/endpoints/handlers/responsewriters/errors.go, v0.37). An API server that has just started refuses so until it has read the
-// roles, and an operator may give the right later: nothing may be lost by it.
-func rightWithheld(err error) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `cannot create resource "podobituaries"`)
 }

@@ -1,4 +1,4 @@
-package recorder
+package audit
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ func TestRightWithheld(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := tc.err != nil && rightWithheld(tc.err); got != tc.want {
+			if got := tc.err != nil && RightWithheld(tc.err); got != tc.want {
 				t.Errorf("withheld: %t, want %t", got, tc.want)
 			}
 		})

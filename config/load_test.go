@@ -13,6 +13,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
 // Each file of testdata/broken is named by its mistake; beside it stands what the operator gets to read.
@@ -86,6 +87,12 @@ func TestFull(t *testing.T) {
 	want.Webhook.ClientCA = "apiserver-ca.crt"
 	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
 	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"), netip.MustParseAddrPort("[fd00::9]:6666")}
+	want.Netconsole.KernelRules = []kernel.Rule{{
+		ID: "our-accelerator", Kind: "accelerator", Severity: kernel.Fatal, Starts: []string{"board "},
+		Match: "^acme (?P<dev>acme[0-9]+): board (?P<what>burnt|melted)", Subsystem: []string{"acme"}, NotDevices: "^acme9",
+		After: []string{"pci-unplugged"}, NotAfter: []string{"usb-unplugged"}, Device: "accelerator {dev}", Failure: "{what}",
+		Lasts: metav1.Duration{Duration: 24 * time.Hour}, Source: "acme.c",
+	}}
 	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

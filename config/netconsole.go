@@ -1,9 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
 // TokenKey is the annotation of a Node with the SHA-256, in hex, of the secret that its kernel adds to all it sends;
@@ -33,6 +36,10 @@ type Netconsole struct {
 	AcceptNodeNames bool         `json:"acceptNodeNames"`
 	ProofOfDeath    ProofOfDeath `json:"proofOfDeath"`
 	Brake           Brake        `json:"brake"`
+	// KernelRules say what lines of the kernel mean. They are tried before the default ones, and replace those with the same ID.
+	KernelRules []kernel.Rule `json:"kernelRules,omitempty" validate:"max=256,dive"`
+	// OmitDefaultKernelRules leaves the default rules out.
+	OmitDefaultKernelRules bool `json:"omitDefaultKernelRules,omitempty"`
 	// Workers is how many pods of a dead node are terminated at the same time.
 	Workers int `json:"workers" validate:"min=1,max=256"`
 }
@@ -81,4 +88,23 @@ func defaultNetconsole() Netconsole {
 		Brake:   Brake{Nodes: 20, Window: metav1.Duration{Duration: 5 * time.Minute}},
 		Workers: 32,
 	}
+}
+
+// Rules are the rules for lines of the kernel, the first that matches wins.
+func (n Netconsole) Rules() []kernel.Rule {
+	if n.OmitDefaultKernelRules {
+		return n.KernelRules
+	}
+	return kernel.With(n.KernelRules, kernel.DefaultRules())
+}
+
+// wrongs are what is wrong with the rules for lines of the kernel beyond their fields' own bounds.
+func (n Netconsole) wrongs() (all []wrong) {
+	_, err := kernel.Compile(n.Rules())
+	for _, e := range kernel.Wrongs(err) {
+		if e.Index < len(n.KernelRules) {
+			all = append(all, wrong{fmt.Sprintf("netconsole.kernelRules[%d]", e.Index), e.Error()})
+		}
+	}
+	return all
 }

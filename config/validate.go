@@ -58,7 +58,7 @@ func (c Config) acrossFields() []wrong {
 		}
 		seen[r.Name] = n
 	}
-	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs())
+	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs(), c.Netconsole.wrongs())
 }
 
 var structs = newValidator()

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
 // addresses says which node a datagram comes from. It holds what the API says of all nodes, and is what keeps a flood of
@@ -24,9 +26,9 @@ type claimant struct {
 	addresses []netip.Addr
 }
 
-func newAddresses() *addresses {
+func newAddresses(rules *kernel.Rules) *addresses {
 	return &addresses{
-		claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(),
+		claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(rules),
 	}
 }
 

@@ -42,7 +42,7 @@ func TestAddressesFind(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAddresses()
+			a := newAddresses(rules)
 			a.set(aNode("n1", tc.has))
 			s, contested := a.find(netip.MustParseAddr(tc.from))
 			got := ""
@@ -76,7 +76,7 @@ func TestAddressesOfEveryTypeCount(t *testing.T) {
 func TestContestedAddress(t *testing.T) {
 	t.Parallel()
 	shared := netip.MustParseAddr("10.0.0.1")
-	a := newAddresses()
+	a := newAddresses(rules)
 	if news := a.set(aNode("n1", "10.0.0.1")); len(news) != 0 {
 		t.Errorf("%v is contested by one node", news)
 	}
@@ -100,7 +100,7 @@ func TestContestedAddress(t *testing.T) {
 
 func TestANodeThatMovesKeepsWhatItSaid(t *testing.T) {
 	t.Parallel()
-	a := newAddresses()
+	a := newAddresses(rules)
 	a.set(aNode("n1", "10.0.0.1"))
 	before, _ := a.find(netip.MustParseAddr("10.0.0.1"))
 	a.set(aNode("n1", "10.0.0.7"))
@@ -114,7 +114,7 @@ func TestANodeThatMovesKeepsWhatItSaid(t *testing.T) {
 }
 
 func TestUnknownSendersCostNothing(t *testing.T) {
-	a := newAddresses()
+	a := newAddresses(rules)
 	a.set(aNode("n1", "10.0.0.1"))
 	stranger := netip.MustParseAddr("::ffff:192.0.2.1")
 	if n := testing.AllocsPerRun(100, func() { a.find(stranger) }); n != 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -57,11 +58,15 @@ type Listener struct {
 
 // New opens the socket and returns a listener that Start makes read from it.
 func New(o Options) (*Listener, error) {
+	rules, err := kernel.Compile(o.Config.Rules())
+	if err != nil {
+		return nil, fmt.Errorf("compile the rules for kernel lines: %w", err)
+	}
 	conn, err := listen(o.Config.Address)
 	if err != nil {
 		return nil, err
 	}
-	index := newAddresses()
+	index := newAddresses(rules)
 	m, err := newMetrics(o.Registerer, index.contested, func() float64 { return drops(conn) })
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
@@ -155,7 +160,7 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 		return outcomePlainRefused
 	case o == wire.OutcomePanicRest && h.authenticity == tokenRight:
 		l.undertaker.corroborate(s.uid, h.line, h.doubtful())
-	case h.kind != "":
+	case h.trouble != nil:
 		l.undertaker.witness(ctx, s, h, now)
 	}
 	return outcome(o)

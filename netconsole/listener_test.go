@@ -14,11 +14,21 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
+
+// rules are those that come with the program.
+var rules = func() *kernel.Rules {
+	r, err := kernel.Compile(kernel.DefaultRules())
+	if err != nil {
+		panic(err)
+	}
+	return r
+}()
 
 // aListener hears the nodes for a replica, without a socket.
 func aListener(u *undertaker, nodes ...*corev1.Node) *Listener {
-	l := &Listener{config: u.config, addresses: newAddresses(), undertaker: u, metrics: u.metrics, clock: u.clock, log: logr.Discard()}
+	l := &Listener{config: u.config, addresses: newAddresses(rules), undertaker: u, metrics: u.metrics, clock: u.clock, log: logr.Discard()}
 	for _, n := range nodes {
 		l.addresses.set(n)
 	}

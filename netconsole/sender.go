@@ -9,15 +9,18 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
 // A memory is what all senders share. One lock is enough: one goroutine hears them all, and the others seldom ask.
 type memory struct {
 	sync.Mutex
 	wire *wire.Memory
+	// rules say what lines mean. They do not change.
+	rules *kernel.Rules
 }
 
-func newMemory() *memory { return &memory{wire: wire.NewMemory()} }
+func newMemory(rules *kernel.Rules) *memory { return &memory{wire: wire.NewMemory(), rules: rules} }
 
 // A sender is a node that may speak to us, and what it said lately.
 type sender struct {
@@ -29,7 +32,7 @@ type sender struct {
 	token  token
 	boot   boot
 	stream *wire.Stream
-	noted  map[string]time.Time // kinds of trouble, and when they were last told
+	said   kernel.History
 }
 
 // A heard is what is worth acting upon in a datagram.
@@ -43,8 +46,8 @@ type heard struct {
 	// fits is set where the message can come from the boot that the kernel spoke from before, and the kernel has never spoken
 	// the plain format, in which a line can be made to look like the extended one.
 	fits bool
-	// trouble is a line that tells of failing hardware, and its kind.
-	trouble, kind string
+	// trouble is what a line tells of the machine; nil where nothing is to be told.
+	trouble *kernel.Finding
 }
 
 // doubtful tells whether something about a panic does not look like the node's own words. A token that is right outweighs all
@@ -85,7 +88,7 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 		h = s.panicked(&e, now)
 	case e.Outcome == wire.OutcomeLine && e.Extended:
 		s.boot.follow(&e.Record, now)
-		h.kind, h.trouble = s.trouble(&e, now)
+		h.trouble = s.trouble(&e, now)
 	}
 	return e.Outcome, h
 }
@@ -109,20 +112,17 @@ func (s *sender) speaksForItself(e *wire.Event) bool {
 	return !e.Mixed && (!s.token.set || s.token.judge(&e.Record) == tokenRight)
 }
 
-// trouble returns a line that tells of failing hardware, at most one of a kind per period.
-func (s *sender) trouble(e *wire.Event, now time.Time) (kind, line string) {
-	kind = troubleIn(e.Record.Text())
-	if kind == "" || !s.speaksForItself(e) {
-		return "", ""
+// trouble returns what a line tells of the machine, if that is to be told.
+func (s *sender) trouble(e *wire.Event, now time.Time) *kernel.Finding {
+	text := e.Record.Text()
+	if !e.Record.FromKernel() || !s.memory.rules.Concern(text) || !s.speaksForItself(e) {
+		return nil
 	}
-	if last, noted := s.noted[kind]; noted && now.Sub(last) < troublePeriod {
-		return "", ""
+	f := s.said.Take(s.memory.rules, kernel.Line{Text: text, Subsystem: e.Record.Subsystem()}, wire.Sentence, now)
+	if f == nil || !f.Tell {
+		return nil
 	}
-	if s.noted == nil {
-		s.noted = map[string]time.Time{}
-	}
-	s.noted[kind] = now
-	return kind, string(wire.Unescape(nil, e.Record.Text()))
+	return f
 }
 
 // release lets new lines push out those of a panic.
@@ -134,11 +134,11 @@ func (s *sender) release() {
 	}
 }
 
-// untold forgets that trouble of a kind was noted.
-func (s *sender) untold(kind string) {
+// untold has the next line of the kind told.
+func (s *sender) untold(f *kernel.Finding) {
 	s.memory.Lock()
 	defer s.memory.Unlock()
-	delete(s.noted, kind)
+	s.said.Untold(f)
 }
 
 // maxLines is how many lines an obituary holds.

@@ -1,57 +1,17 @@
 package netconsole
 
 import (
-	"bytes"
 	"context"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-const (
-	// troublePeriod is how often one kind of trouble of one node is told: a failing disk says so a thousand times.
-	troublePeriod = 10 * time.Minute
-	// maxTroubleWrites are under way at a time; what comes on top is left out and comes again.
-	maxTroubleWrites = 8
-)
-
-// troubles are how lines of the kernel begin that tell of failing hardware. They are looked for at the beginning only, where
-// no name chosen by a user stands.
-var troubles = []struct{ start, kind string }{
-	{"mce: [Hardware Error]", "machine check"},
-	{"{", "firmware reported error"}, // {1}[Hardware Error]: ..., drivers/acpi/apei/ghes.c
-	{"EDAC ", "memory error"},
-	{"NVRM: Xid", "GPU error"},
-	{"I/O error, dev ", "disk I/O error"},
-	{"blk_update_request: I/O error", "disk I/O error"},
-	{"Buffer I/O error on dev", "disk I/O error"},
-	{"EXT4-fs error ", "filesystem error"},
-	{"watchdog: BUG: soft lockup", "soft lockup"},
-	{"watchdog: Watchdog detected hard LOCKUP", "hard lockup"},
-}
-
-// troubleIn returns the kind of trouble that a line of the kernel tells of, or "".
-func troubleIn(text []byte) string {
-	for _, t := range troubles {
-		if len(text) < len(t.start) || string(text[:len(t.start)]) != t.start {
-			continue
-		}
-		switch t.kind {
-		case "firmware reported error":
-			if !bytes.Contains(text[:min(len(text), 24)], []byte("}[Hardware Error]")) {
-				continue
-			}
-		case "memory error":
-			if !bytes.Contains(text, []byte(" UE ")) { // uncorrectable; the corrected ones are daily bread
-				continue
-			}
-		}
-		return t.kind
-	}
-	return ""
-}
+// maxTroubleWrites are under way at a time; what comes on top is left out and comes again.
+const maxTroubleWrites = 8
 
 // witness puts trouble onto the Node as evidence: if the node goes soon, this is why. Where too many are written already, as when a
 // storage fails that many nodes share, it is not taken for told, and the next line of its kind is.
@@ -59,18 +19,28 @@ func (u *undertaker) witness(ctx context.Context, s *sender, h heard, now time.T
 	select {
 	case u.witnesses <- struct{}{}:
 	default:
-		s.untold(h.kind)
+		s.untold(h.trouble)
 		return
 	}
 	u.work.Go(func() {
 		defer func() { <-u.witnesses }()
 		err := u.insist(ctx, s.name, s.uid, func(n *corev1.Node) error {
-			return u.terminator.Testify(ctx, n, reason.Evidence{
-				What: reason.EvidenceHardware, Detail: string(reason.Clean(h.kind + ": " + h.trouble)), When: now, BootID: n.Status.NodeInfo.BootID,
-			})
+			return u.terminator.Testify(ctx, n, testimony(h.trouble, now, n.Status.NodeInfo.BootID))
 		})
 		if err != nil {
-			u.log.Info("evidence not written", "node", s.name, "kind", h.kind, "error", reason.Clean(err.Error()))
+			u.log.Info("evidence not written", "node", s.name, "rule", h.trouble.Rule.ID, "error", reason.Clean(err.Error()))
 		}
 	})
+}
+
+// testimony is what a line tells, as evidence.
+func testimony(f *kernel.Finding, heard time.Time, bootID string) reason.Evidence {
+	e := reason.Evidence{
+		What: reason.EvidenceHardware, Detail: string(reason.Clean(f.Detail())), When: heard, BootID: bootID,
+		Rule: f.Rule.ID, Fatal: f.Rule.Severity == kernel.Fatal, Until: heard.Add(f.Rule.Lasts.Duration),
+	}
+	if f.Rule.Severity == kernel.Trouble {
+		e.What = reason.EvidenceKernel
+	}
+	return e
 }

@@ -23,6 +23,8 @@ const (
 	EvidencePowerButton = "power-button"
 	EvidencePanic       = "panic"
 	EvidenceHardware    = "hardware"
+	// EvidenceKernel is trouble of the kernel's own that it survived: no cause, but what may explain a node that falls silent.
+	EvidenceKernel = "kernel"
 )
 
 // Evidence is something that happened on a node and may turn out to be what the node died of.
@@ -37,6 +39,12 @@ type Evidence struct {
 	When time.Time `json:"when"`
 	// BootID is the boot during which it happened. A node that has booted again has survived it.
 	BootID string `json:"bootID,omitempty"`
+	// Rule is the rule for kernel lines that found it, where one did (docs/kernel-lines.md).
+	Rule string `json:"rule,omitempty"`
+	// Fatal is set for hardware that does not work any more: a node that goes on reporting has not survived that.
+	Fatal bool `json:"fatal,omitempty"`
+	// Until, where set, is when it is too late for the node to go because of it: a node that was heard of later outlived it.
+	Until time.Time `json:"until,omitzero"`
 	// Found is set where it became known only in a later boot: when. Source is where it was found then.
 	Found  time.Time `json:"found,omitzero"`
 	Source string    `json:"source,omitempty"`
@@ -119,13 +127,22 @@ var weights = map[string]int{
 	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1, EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
 }
 
-// weightiest returns the most decisive evidence that counts; among equals the first. Evidence that cannot be read is
+// weighs is the place of e among all evidence: 0 where it tells of no end.
+func weighs(e Evidence) int {
+	w := 2 * weights[e.What]
+	if e.Fatal && w > 0 {
+		w++
+	}
+	return w
+}
+
+// weightiest returns the most decisive evidence that counts; what is fatal before what is not, and among equals the first. Evidence that cannot be read is
 // reported where it is written and where the node is watched; here the conditions still speak.
 func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) {
 	all, _ := EvidenceOn(node)
 	var best Evidence
 	for _, e := range all {
-		if weights[e.What] > weights[best.What] && counts(e) {
+		if weighs(e) > weighs(best) && counts(e) {
 			best = e
 		}
 	}

@@ -1,6 +1,9 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // announcement is how kernel/panic.c, and nothing else in the kernel, begins.
 var announcement = []byte("Kernel panic - not syncing: ")
@@ -12,13 +15,13 @@ func announces(r *Record) bool {
 	return r.Prefix == 0 && r.Offset == 0 && r.Flag == '-' && bytes.HasPrefix(r.Body, announcement) && escaped(r.Text())
 }
 
-// saysOf is what the kernel says it panics of: the text behind the announcement, unescaped.
+// saysOf is what the kernel says it panics of: the text behind the announcement, unescaped and in one line.
 func saysOf(r *Record) string {
 	text := bytes.TrimPrefix(r.Text(), announcement)
 	if r.Total != 0 && len(r.Text()) == len(r.Body) {
 		text = withoutCutEscape(text)
 	}
-	return string(Unescape(nil, text))
+	return strings.TrimSpace(Sentence(text))
 }
 
 // resembles returns the text of a plain datagram that reads like a panic. panic() prints a record of its own, so the

@@ -17,9 +17,9 @@ func TestDetectPanic(t *testing.T) {
 		"release": {"7.3.4,0,377,5581801,-;Kernel panic - not syncing: Fatal exception\n", "Fatal exception"},
 		"caller":  {"0,1,2,-,caller=T1;Kernel panic - not syncing: Attempted to kill init!\n", "Attempted to kill init!"},
 		"EDAC, which begins with a newline": {
-			`0,1,2,-;Kernel panic - not syncing: \x0aEDAC MC0: UE page 0x0` + "\n", "\nEDAC MC0: UE page 0x0",
+			`0,1,2,-;Kernel panic - not syncing: \x0aEDAC MC0: UE page 0x0` + "\n", "EDAC MC0: UE page 0x0",
 		},
-		"of two lines":  {`0,1,2,-;Kernel panic - not syncing: first\x0asecond` + "\n", "first\nsecond"},
+		"of two lines":  {`0,1,2,-;Kernel panic - not syncing: first\x0asecond` + "\n", "first second"},
 		"without words": {"0,1,2,-;Kernel panic - not syncing: \n", ""},
 		"first fragment": {
 			"0,1,2,-,ncfrag=0/2000;Kernel panic - not syncing: long\n key=valu", "long",

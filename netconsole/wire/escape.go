@@ -20,6 +20,25 @@ func Unescape(dst, src []byte) []byte {
 	return dst
 }
 
+// Sentence is what escaped text stands for, in one line: records of several lines, as some drivers print them, have blanks where
+// the kernel breaks or indents them.
+func Sentence(escaped []byte) string {
+	text := Unescape(nil, escaped)
+	sentence, broken := text[:0], false
+	for _, c := range text {
+		if c >= '\t' && c <= '\r' {
+			broken = true
+			continue
+		}
+		if broken && c != ' ' && len(sentence) > 0 && sentence[len(sentence)-1] != ' ' {
+			sentence = append(sentence, ' ')
+		}
+		broken = false
+		sentence = append(sentence, c)
+	}
+	return string(sentence)
+}
+
 func hexDigit(c byte) (byte, bool) {
 	switch {
 	case c >= '0' && c <= '9':

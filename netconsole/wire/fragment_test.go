@@ -113,8 +113,8 @@ func TestFragmentsOfPanic(t *testing.T) {
 		steps []step
 		lines []string
 	}{
-		"in order":             {[]step{{head, wire.OutcomePanic, 0}, {head, again, 0}, {tail, wire.OutcomePanicRest, 0}}, []string{"long", "", "long\ntext"}},
-		"the rest comes first": {[]step{{tail, wire.OutcomeFragment, 0}, {head, wire.OutcomePanic, 0}}, []string{"", "long\ntext"}},
+		"in order":             {[]step{{head, wire.OutcomePanic, 0}, {head, again, 0}, {tail, wire.OutcomePanicRest, 0}}, []string{"long", "", "long text"}},
+		"the rest comes first": {[]step{{tail, wire.OutcomeFragment, 0}, {head, wire.OutcomePanic, 0}}, []string{"", "long text"}},
 		"the rest is late":     {[]step{{head, wire.OutcomePanic, 0}, {tail, wire.OutcomeFragment, 2 * time.Second}}, []string{"long", ""}},
 		"the rest contradicts": {
 			[]step{{head, wire.OutcomePanic, 0}, {strings.Replace(tail, "0,7", "4,7", 1), wire.OutcomeConflict, 0}}, []string{"long", ""},

@@ -62,6 +62,17 @@ func (r *Record) Value(key string) ([]byte, bool) {
 	return nil, false
 }
 
+// Subsystem is that of the device which the message is about: "" where it is about none. The kernel puts it before all else in
+// the dictionary, and there only it counts: further down, the name of a process could stand for it.
+func (r *Record) Subsystem() string {
+	_, dictionary, _ := bytes.Cut(r.Body, []byte{'\n'})
+	value, ok := bytes.CutPrefix(firstLine(dictionary), []byte(" SUBSYSTEM="))
+	if !ok {
+		return ""
+	}
+	return string(value)
+}
+
 func firstLine(b []byte) []byte {
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
 		return b[:i]

@@ -30,7 +30,7 @@ type sighting struct{ rule, device string }
 // Take takes a line, and returns what it says: nil where that is nothing. It is to be told where [Finding.Tell] is set: of one kind
 // the first line in ten minutes, and what is worse at once. How the kernel's escapes are undone is the caller's knowledge.
 func (h *History) Take(rules *Rules, l Line, plain func([]byte) string, now time.Time) *Finding {
-	if !rules.concern(l.Text) {
+	if !rules.Concern(l.Text) {
 		return nil
 	}
 	f := rules.find(l, plain, func(c *compiled, device string) bool { return h.allows(rules, c, device, now) })
@@ -45,7 +45,7 @@ func (h *History) Take(rules *Rules, l Line, plain func([]byte) string, now time
 }
 
 // Untold has the next line of a kind told: this one could not be.
-func (h *History) Untold(f Finding) { delete(h.told, f.Rule.Kind) }
+func (h *History) Untold(f *Finding) { delete(h.told, f.Rule.Kind) }
 
 func (h *History) tells(r Rule, now time.Time) bool {
 	last, before := h.told[r.Kind]

@@ -60,6 +60,21 @@ func (e *RuleError) Error() string { return e.Err.Error() }
 
 func (e *RuleError) Unwrap() error { return e.Err }
 
+// Wrongs are what is wrong with rules, of the error that [Compile] returned.
+func Wrongs(err error) (all []*RuleError) {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Compile's own
+	if !ok {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		var r *RuleError
+		if errors.As(e, &r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 // Compile makes rules ready. Its error joins one [RuleError] for each rule with which something is wrong.
 func Compile(rules []Rule) (*Rules, error) {
 	r := &Rules{all: make([]compiled, len(rules)), byID: map[string]*compiled{}, awaited: map[string]bool{}}
@@ -110,8 +125,8 @@ const maxMessages = 4
 // maxHead is how far into a line a message begins at the latest.
 const maxHead = 96
 
-// concern tells whether any rule may match the line: nearly always none may, and that must cost next to nothing.
-func (r *Rules) concern(text []byte) bool {
+// Concern tells whether any rule may match the line: nearly always none may, and that must cost next to nothing.
+func (r *Rules) Concern(text []byte) bool {
 	for at, n := 0, 0; n < maxMessages && at < len(text); n++ {
 		for i := range r.starts[text[at]] {
 			if begins(text[at:], r.starts[text[at]][i].text) {

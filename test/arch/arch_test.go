@@ -32,13 +32,18 @@ var rules = map[string]rule{
 		std:    noIO,
 		why:    "the core is a pure function of values: no client, no clock, no log",
 	},
+	"reason/kernel": {
+		others: []string{"k8s.io/apimachinery/pkg/apis/meta/v1", "sigs.k8s.io/yaml"},
+		std:    noIO,
+		why:    "what a line means is a pure function of the lines so far: time is an argument",
+	},
 	"netconsole/wire": {
 		others: []string{},
 		std:    noIO,
 		why:    "the parser faces the network: bytes and time are its arguments, and nothing of Kubernetes is in reach",
 	},
 	"config": {
-		ours: []string{"reason"},
+		ours: []string{"reason", "reason/kernel"},
 		others: []string{
 			"github.com/go-playground/validator/v10", "sigs.k8s.io/yaml", "sigs.k8s.io/json",
 			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/util/validation",
@@ -104,7 +109,7 @@ var rules = map[string]rule{
 	"aftermath":  {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
 	"webhook":    {ours: edge(), why: "edges do not know each other"},
 	"gc":         {ours: edge(), why: "edges do not know each other"},
-	"netconsole": {ours: append(edge(), "netconsole/wire"), why: "edges do not know each other"},
+	"netconsole": {ours: append(edge(), "netconsole/wire", "reason/kernel"), why: "edges do not know each other"},
 	"agent": {
 		ours: append(edge(), "agent/configfs", "agent/fault", "agent/lastboot", "agent/listeners", "agent/route", "agent/watchdog"),
 		why:  "edges do not know each other",

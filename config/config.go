@@ -39,7 +39,7 @@ type Config struct {
 
 // Inference configures how evidence becomes a reason.
 type Inference struct {
-	// Signals are looked at before the default ones; the first that matches wins.
+	// Signals are looked at before the default ones of their rank; the first that matches wins.
 	Signals []reason.Signal `json:"signals,omitempty" validate:"dive"`
 	// OmitDefaultSignals leaves the default signals out.
 	OmitDefaultSignals bool `json:"omitDefaultSignals,omitempty"`
@@ -61,7 +61,7 @@ func (c *Config) Inferrer() reason.Inferrer {
 	if !c.Inference.OmitDefaultIdentities {
 		identities = append(identities[:len(identities):len(identities)], reason.DefaultIdentities()...)
 	}
-	return reason.Inferrer{Keys: c.Annotations, Signals: signals, Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
+	return reason.Inferrer{Keys: c.Annotations, Signals: reason.Ranked(signals), Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
 }
 
 // LeaderElection configures which replica collects garbage and writes obituaries.

@@ -52,7 +52,7 @@ func Parse(data []byte) (Config, error) {
 		return Config{}, fmt.Errorf("decode what fits: %w", err)
 	}
 	for _, w := range c.wrongs() {
-		if !s.paths[w.path] {
+		if !s.told(w.path) {
 			s.mistakes = append(s.mistakes, w)
 		}
 	}

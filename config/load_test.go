@@ -78,10 +78,20 @@ func TestFull(t *testing.T) {
 	want := config.Default()
 	want.Inference = config.Inference{
 		Signals: []reason.Signal{
-			{Condition: "BatteryLow", Status: "True", ConditionReason: "UPS", MessageHolds: "runtime", Code: reason.HardwareFailure, Source: "our UPS exporter"},
-			{Taint: "example.com/rack-move", Code: reason.NodeDrained},
+			{
+				Mark: reason.Mark{
+					Condition: pattern("BatteryLow"), Status: "True", Reasons: []reason.Pattern{pattern("UPS*")}, Message: pattern("/runtime (low|short)/"),
+				},
+				With:    []reason.Mark{{Unschedulable: true}, {Label: pattern("example.com/drains")}},
+				Without: []reason.Mark{{Annotation: pattern("example.com/ups-test"), Value: pattern("yes")}},
+				Code:    reason.HardwareFailure, Detail: "{type}: runtime {1}", Rank: reason.Failure, Source: "our UPS exporter",
+			},
+			{Mark: reason.Mark{Taint: pattern("example.com/rack-move"), Effect: "NoExecute"}, Code: reason.NodeDrained},
 		},
-		Identities:     []reason.Identity{{User: "system:serviceaccount:infra:shrinker*", Actor: reason.Autoscaler, Source: "our own"}},
+		Identities: []reason.Identity{{
+			User: pattern("system:serviceaccount:infra:shrinker*"), Groups: []reason.Pattern{pattern("system:serviceaccounts:infra")},
+			Actor: reason.Autoscaler, Source: "our own",
+		}},
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
@@ -98,6 +108,8 @@ func TestFull(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func pattern(text string) reason.Pattern { return reason.MustPattern(text) }
 
 func fullRule() config.Rule {
 	return config.Rule{
@@ -196,13 +208,13 @@ func TestLoadIsBounded(t *testing.T) {
 func TestInferrer(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
-	c.Inference.Signals = []reason.Signal{{Taint: "mine", Code: reason.NodeDrained}}
-	c.Inference.Identities = []reason.Identity{{User: "mine", Actor: reason.Autoscaler}}
+	c.Inference.Signals = []reason.Signal{{Mark: reason.Mark{Taint: pattern("mine")}, Code: reason.NodeDrained}}
+	c.Inference.Identities = []reason.Identity{{User: pattern("mine"), Actor: reason.Autoscaler}}
 	got := c.Inferrer()
-	if n := len(got.Signals); n != 1+len(reason.DefaultSignals()) || got.Signals[0].Taint != "mine" {
+	if n := len(got.Signals); n != 1+len(reason.DefaultSignals()) || got.Signals[0].Mark.Taint.String() != "mine" {
 		t.Errorf("%d signals, the first %+v: want mine before the default ones", n, got.Signals[0])
 	}
-	if n := len(got.Identities); n != 1+len(reason.DefaultIdentities()) || got.Identities[0].User != "mine" {
+	if n := len(got.Identities); n != 1+len(reason.DefaultIdentities()) || got.Identities[0].User.String() != "mine" {
 		t.Errorf("%d identities, the first %+v: want mine before the default ones", n, got.Identities[0])
 	}
 	c.Inference.OmitDefaultSignals, c.Inference.OmitDefaultIdentities = true, true

@@ -29,6 +29,16 @@ func (s *shape) wrong(path, format string, args ...any) bool {
 	return false
 }
 
+// told tells whether a mistake was found in the field, or within it: it was then taken out, and its section is no longer whole.
+func (s *shape) told(path string) bool {
+	for at := range s.paths {
+		if at == path || strings.HasPrefix(at, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
 // object looks at the fields of a struct. A list in the file replaces the default one: the decoder would mix their elements.
 func (s *shape) object(file map[string]any, v reflect.Value, path string) {
 	fields := fieldsOf(v.Type())

@@ -48,6 +48,9 @@ func (c Config) acrossFields() []wrong {
 			"%s is not shorter than webhook.timeout (%s), so the answer would come too late: write a shorter one",
 			c.Webhook.WriteTimeout.Duration, c.Webhook.Timeout.Duration)})
 	}
+	for n, signal := range c.Inference.Signals {
+		all = append(all, marksWrong(fmt.Sprintf("inference.signals[%d]", n), signal)...)
+	}
 	seen := map[string]int{}
 	for n, r := range c.Webhook.Rules {
 		first, twice := seen[r.Name]
@@ -59,6 +62,24 @@ func (c Config) acrossFields() []wrong {
 		seen[r.Name] = n
 	}
 	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs(), c.Netconsole.wrongs())
+}
+
+// marksWrong checks the marks of a signal, whose fields must go together.
+func marksWrong(path string, s reason.Signal) []wrong {
+	var all []wrong
+	check := func(at string, m reason.Mark) {
+		if err := m.Check(); err != nil {
+			all = append(all, wrong{path + "." + at, err.Error()})
+		}
+	}
+	check("mark", s.Mark)
+	for n, m := range s.With {
+		check(fmt.Sprintf("with[%d]", n), m)
+	}
+	for n, m := range s.Without {
+		check(fmt.Sprintf("without[%d]", n), m)
+	}
+	return all
 }
 
 var structs = newValidator()
@@ -145,10 +166,6 @@ func remedy(f validator.FieldError) string {
 		return fmt.Sprintf("is %s: write the name of an object (lower-case letters, digits, - and .)", is)
 	case "nefield":
 		return fmt.Sprintf("is %s, which another field of this group is too: each annotation needs a key of its own", is)
-	case "required_without", "excluded_with":
-		return "exactly one of condition and taint must be set (conditionReason and messageHolds go with condition)"
-	case "required_with":
-		return "is missing: a condition needs the status to look for: True, False or Unknown"
 	default:
 		return fmt.Sprintf("is %s: does not satisfy %s %s", is, f.Tag(), f.Param())
 	}

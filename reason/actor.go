@@ -1,10 +1,5 @@
 package reason
 
-import (
-	"slices"
-	"strings"
-)
-
 // An Actor is what a user name tells about who deletes. It is a hint about the cause, never a permission.
 type Actor uint8
 
@@ -35,50 +30,12 @@ const (
 	Rebalancer
 )
 
-const (
-	serviceAccountPrefix = "system:serviceaccount:"
-	kubeSystemPrefix     = serviceAccountPrefix + "kube-system:"
-)
-
-// Names of k8s.io/kubernetes v1.37 cmd/kube-controller-manager/names and pkg/controller's client names.
-var actors = map[string]Actor{
-	// The administrators of k3s and OpenShift, and whoever the API server could not name, are people.
-	"system:admin":     Person,
-	"system:anonymous": Person,
-
-	"system:kube-scheduler":                            Scheduler,
-	"system:kube-controller-manager":                   ControllerManager,
-	"system:cloud-controller-manager":                  NodeController,
-	kubeSystemPrefix + "cloud-controller-manager":      NodeController,
-	kubeSystemPrefix + "node-controller":               NodeController,
-	kubeSystemPrefix + "taint-eviction-controller":     NodeController,
-	kubeSystemPrefix + "pod-garbage-collector":         PodGC,
-	kubeSystemPrefix + "generic-garbage-collector":     OwnerGC,
-	kubeSystemPrefix + "namespace-controller":          NamespaceController,
-	kubeSystemPrefix + "replicaset-controller":         ReplicaSetController,
-	kubeSystemPrefix + "replication-controller":        ReplicaSetController,
-	kubeSystemPrefix + "statefulset-controller":        StatefulSetController,
-	kubeSystemPrefix + "daemon-set-controller":         DaemonSetController,
-	kubeSystemPrefix + "job-controller":                JobController,
-	kubeSystemPrefix + "cronjob-controller":            JobController,
-	kubeSystemPrefix + "ttl-after-finished-controller": TTLController,
-
-	kubeSystemPrefix + "device-taint-eviction-controller": DeviceTaintController,
-}
-
 // ActorOf classifies a user by name and groups.
 func ActorOf(user string, groups []string) Actor {
-	if a, ok := actors[user]; ok {
-		return a
+	for _, id := range kubernetesIdentities() {
+		if id.matches(user, groups) {
+			return id.Actor
+		}
 	}
-	switch {
-	case strings.HasPrefix(user, "system:node:") && slices.Contains(groups, "system:nodes"):
-		return Kubelet
-	case strings.HasPrefix(user, serviceAccountPrefix):
-		return ServiceAccount
-	case strings.HasPrefix(user, "system:"):
-		return ControlPlane
-	default:
-		return Person
-	}
+	return Person
 }

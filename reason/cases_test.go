@@ -1,8 +1,10 @@
 package reason
 
 import (
+	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +19,8 @@ import (
 
 // An inferenceCase is a file of testdata/cases: see the README there.
 type inferenceCase struct {
+	// Name is that of a case which shares its file with others.
+	Name        string `json:"name"`
 	Description string `json:"description"`
 	// Now defaults to noon of 1 May 2026.
 	Now     *time.Time `json:"now"`
@@ -80,8 +84,11 @@ func (c inferenceCase) facts() Facts {
 
 // inferrer is the one that the defaults make, with the case's own signals and identities before them.
 func (c inferenceCase) inferrer(signals []Signal, identities []Identity) Inferrer {
+	if len(c.Signals) > 0 {
+		signals = Ranked(slices.Concat(c.Signals, signals))
+	}
 	return Inferrer{
-		Keys: DefaultKeys(), Signals: slices.Concat(c.Signals, signals), Identities: slices.Concat(c.Identities, identities),
+		Keys: DefaultKeys(), Signals: signals, Identities: slices.Concat(c.Identities, identities),
 		NamePreemptors: c.NamePreemptors,
 	}
 }
@@ -111,14 +118,20 @@ func readCases(t *testing.T) map[string]inferenceCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var c inferenceCase
-		if err := yaml.UnmarshalStrict(data, &c); err != nil {
-			t.Fatalf("%s: %v", file, err)
+		for part := range strings.SplitSeq(string(data), "\n---\n") {
+			var c inferenceCase
+			if err := yaml.UnmarshalStrict([]byte(part), &c); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if c.Description == "" || c.Pod == nil && c.Node == nil {
+				t.Fatalf("%s %s: a case needs a description, and a pod or a node that goes", file, c.Name)
+			}
+			name := path.Join(strings.TrimSuffix(filepath.Base(file), ".yaml"), c.Name)
+			if _, twice := all[name]; twice {
+				t.Fatalf("two cases are called %s", name)
+			}
+			all[name] = c
 		}
-		if c.Description == "" || c.Pod == nil && c.Node == nil {
-			t.Fatalf("%s: a case needs a description, and a pod or a node that goes", file)
-		}
-		all[strings.TrimSuffix(filepath.Base(file), ".yaml")] = c
 	}
 	return all
 }
@@ -164,10 +177,10 @@ func TestEveryRuleHasACase(t *testing.T) {
 		}
 	}
 	for n, s := range DefaultSignals() {
-		wanted("the signal "+s.Condition+s.Taint+" "+string(s.Status)+s.ConditionReason, slices.Delete(DefaultSignals(), n, n+1), DefaultIdentities(), rules)
+		wanted(fmt.Sprintf("the signal %+v", s.Mark), slices.Delete(DefaultSignals(), n, n+1), DefaultIdentities(), rules)
 	}
 	for n, id := range DefaultIdentities() {
-		wanted("the identity "+id.User, DefaultSignals(), slices.Delete(DefaultIdentities(), n, n+1), rules)
+		wanted("the identity "+id.User.String(), DefaultSignals(), slices.Delete(DefaultIdentities(), n, n+1), rules)
 	}
 	for what, less := range poorer(rules) {
 		wanted(what, DefaultSignals(), DefaultIdentities(), less)
@@ -223,8 +236,8 @@ func TestEveryActorHasACase(t *testing.T) {
 	for _, c := range readCases(t) {
 		seen[c.Remover.User] = true
 	}
-	for user := range actors {
-		if !seen[user] {
+	for _, id := range KubernetesIdentities() {
+		if user := id.User.String(); !strings.Contains(user, "*") && !seen[user] {
 			t.Errorf("no case in %s is about the user %s", casesDir, user)
 		}
 	}
@@ -235,10 +248,18 @@ func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
 	t.Parallel()
 	for _, s := range DefaultSignals() {
 		if s.Source == "" {
-			t.Errorf("the signal %s%s does not name the project that emits it", s.Condition, s.Taint)
+			t.Errorf("the signal %+v does not name the project that emits it", s.Mark)
 		}
 		if !s.Code.OfNodes() {
-			t.Errorf("the signal %s%s leads to %s, which is no disruption of a node", s.Condition, s.Taint, s.Code)
+			t.Errorf("the signal %+v leads to %s, which is no disruption of a node", s.Mark, s.Code)
+		}
+		if s.Rank == "" {
+			t.Errorf("the signal %+v has no rank", s.Mark)
+		}
+		for _, m := range slices.Concat([]Mark{s.Mark}, s.With, s.Without) {
+			if err := m.Check(); err != nil {
+				t.Errorf("the mark %+v: %v", m, err)
+			}
 		}
 	}
 	for _, id := range DefaultIdentities() {

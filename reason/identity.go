@@ -2,48 +2,53 @@ package reason
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 )
 
 // An Identity says who is behind a user name. Identities are data: [DefaultIdentities] come with the program, and the
-// configuration puts its own before them. They serve inference only; no permission follows from one.
+// configuration puts its own before them. They serve inference; of a user that is no service account they also say whether
+// policy takes him for a person.
 type Identity struct {
-	// User is a user name; a trailing * matches any ending.
-	User string `json:"user" validate:"required"`
+	// User is what the user name must be like.
+	User Pattern `json:"user" validate:"required"`
+	// Groups, where there are any, are those of which the user must be in one.
+	Groups []Pattern `json:"groups,omitempty"`
 	// Actor is what the user is.
 	Actor Actor `json:"actor" validate:"required"`
 	// Source is the project (and version) that runs under that name.
 	Source string `json:"source,omitempty"`
 }
 
-// DefaultIdentities are the names under which well-known components that evict pods or remove nodes are installed.
-func DefaultIdentities() []Identity {
-	const (
-		autoscaler  = "kubernetes/autoscaler cluster-autoscaler/cloudprovider/*/examples, Helm chart cluster-autoscaler"
-		karpenter   = "Helm chart karpenter, docs v1 getting started"
-		descheduler = "kubernetes-sigs/descheduler kubernetes/base/rbac.yaml, Helm chart descheduler"
-		vpa         = "kubernetes/autoscaler vertical-pod-autoscaler/deploy/vpa-rbac.yaml"
-	)
-	return []Identity{
-		{User: kubeSystemPrefix + "cluster-autoscaler*", Actor: Autoscaler, Source: autoscaler},
-		{User: kubeSystemPrefix + "karpenter", Actor: Autoscaler, Source: karpenter},
-		{User: serviceAccountPrefix + "karpenter:karpenter", Actor: Autoscaler, Source: karpenter},
-		{User: kubeSystemPrefix + "descheduler*", Actor: Rebalancer, Source: descheduler},
-		{User: kubeSystemPrefix + "vpa-updater", Actor: Rebalancer, Source: vpa},
-	}
+var (
+	kubernetesIdentities = load[Identity]("kubernetes-users.yaml")
+	defaultIdentities    = load[Identity]("users.yaml")
+)
+
+// DefaultIdentities are the names under which well-known components that evict pods or remove nodes are installed, and the clouds'
+// own users.
+func DefaultIdentities() []Identity { return slices.Clone(defaultIdentities()) }
+
+// KubernetesIdentities are the names of Kubernetes' own components. The last of them matches every user.
+func KubernetesIdentities() []Identity { return slices.Clone(kubernetesIdentities()) }
+
+func (i Identity) matches(user string, groups []string) bool {
+	return i.User.Matches(user) && (len(i.Groups) == 0 || slices.ContainsFunc(groups, func(g string) bool { return anyMatches(i.Groups, g) }))
 }
 
-func (i Identity) matches(user string) bool {
-	if prefix, ok := strings.CutSuffix(i.User, "*"); ok {
-		return strings.HasPrefix(user, prefix)
+// ActorOf classifies a user by name and groups.
+func (i Inferrer) ActorOf(user string, groups []string) Actor {
+	for _, id := range i.Identities {
+		if id.matches(user, groups) {
+			return id.Actor
+		}
 	}
-	return user == i.User
+	return ActorOf(user, groups)
 }
 
-// actor returns what the remover is.
+// actor returns what the remover is, unless nobody saw it.
 func (i Inferrer) actor(r Remover) Actor {
 	for _, id := range i.Identities {
-		if id.matches(r.User) {
+		if id.matches(r.User, r.Groups) {
 			return id.Actor
 		}
 	}

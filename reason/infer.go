@@ -10,6 +10,8 @@ import (
 type Remover struct {
 	// User is the name that ends up in [Reason.By].
 	User string
+	// Groups of the user, where they are known.
+	Groups []string
 	// Actor is what the name tells; an identity of the [Inferrer] overrides it. The zero value means that nobody saw who it was.
 	Actor Actor
 	// Evicts is set where the request is an eviction: then the remover clears a node, and the node's trouble counts.
@@ -29,7 +31,7 @@ const (
 
 // RemoverOf returns the remover behind an admission request's user.
 func RemoverOf(user string, groups []string) Remover {
-	return Remover{User: user, Actor: ActorOf(user, groups)}
+	return Remover{User: user, Groups: groups, Actor: ActorOf(user, groups)}
 }
 
 // Facts is what is known about one deletion. The objects are read, never changed. Whatever is left out is unknown, and

@@ -42,10 +42,7 @@ func (n inference) requesterSays() (Reason, bool) {
 	if !n.Remover.Evicts || Clean(n.Remover.Says) == "" {
 		return Reason{}, false
 	}
-	by := n.Remover.User
-	if n.Remover.For != "" {
-		by += " for " + n.Remover.For
-	}
+	by := n.evictor()
 	if finished(n.Pod) {
 		return Reason{}, false
 	}
@@ -53,6 +50,14 @@ func (n inference) requesterSays() (Reason, bool) {
 		return Reason{}, false
 	}
 	return always(n.evictedBy(by, "by "+by+": "+n.Remover.Says))
+}
+
+// evictor names whoever evicts, and on whose behalf.
+func (n inference) evictor() string {
+	if n.Remover.For == "" {
+		return n.Remover.User
+	}
+	return n.Remover.User + " for " + n.Remover.For
 }
 
 // evictedBy tells an eviction from a drain, which goes with a cordon.

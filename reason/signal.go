@@ -1,109 +1,78 @@
 package reason
 
 import (
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A Signal is a rule that reads one condition or one taint of a Node. Signals are data: [DefaultSignals] come with the
-// program, and the configuration puts its own before them.
+// A Signal is a rule that reads one mark of a Node. Signals are data: [DefaultSignals] come with the program, and the
+// configuration adds its own.
 type Signal struct {
-	// Condition is the type of a node condition. Exactly one of Condition and Taint is set.
-	Condition string `json:"condition,omitempty" validate:"required_without=Taint,excluded_with=Taint"`
-	// Status that the condition must have.
-	Status corev1.ConditionStatus `json:"status,omitempty" validate:"required_with=Condition,omitempty,oneof=True False Unknown"`
-	// ConditionReason, where set, is how the condition's reason must start.
-	ConditionReason string `json:"conditionReason,omitempty" validate:"excluded_with=Taint"`
-	// MessageHolds, where set, is text that the condition's message must hold.
-	MessageHolds string `json:"messageHolds,omitempty" validate:"excluded_with=Taint"`
-	// Taint is the key of a taint.
-	Taint string `json:"taint,omitempty"`
+	// Mark is what is read.
+	Mark Mark `json:"mark"`
+	// With are marks of which at least one must be on the Node, too, if there are any.
+	With []Mark `json:"with,omitempty" validate:"dive"`
+	// Without are marks that must not be on the Node.
+	Without []Mark `json:"without,omitempty" validate:"dive"`
 	// Code that the signal leads to.
 	Code Code `json:"code" validate:"required,nodecode"`
+	// Detail, where set, is what fills the gap of the code's sentence: a text in which {type}, {status}, {reason}, {message},
+	// {value}, {node}, and {1}, {2} … for the groups of a regular expression, stand for what was found.
+	Detail string `json:"detail,omitempty" validate:"max=256"`
+	// Rank orders the signals; among equals the first counts. Without a rank a signal comes before all others.
+	Rank Rank `json:"rank,omitempty" validate:"omitempty,oneof=Failure Notice Declaration Trouble Removal Symptom"`
 	// Source is the project (and version) that emits the signal.
 	Source string `json:"source,omitempty"`
 }
 
-// DefaultSignals are what well-known components leave on a Node, the root causes first: the first that matches wins, and a
-// disk that failed explains why the node then stopped answering.
-func DefaultSignals() []Signal {
-	const (
-		kernel  = "kubernetes/node-problem-detector@6632ca6 config/kernel-monitor.json"
-		systemd = "kubernetes/node-problem-detector@6632ca6 config/systemd-monitor-counter.json"
-		health  = "kubernetes/node-problem-detector@6632ca6 config/health-checker-*.json"
-		npdNet  = "kubernetes/node-problem-detector@6632ca6 config/kernel-monitor-counter.json"
-		eks     = "aws/eks-node-monitoring-agent@51af549 pkg/reasons/reasons.yaml"
-		aks     = "Azure AKS docs, node-problem-detector on AKS"
-		nth     = "aws/aws-node-termination-handler@62a8761 pkg/node/node.go"
-		medik   = "medik8s/self-node-remediation, medik8s/fence-agents-remediation, medik8s/node-maintenance-operator docs"
-	)
-	return []Signal{
-		{Condition: "ReadonlyFilesystem", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
-		{Condition: "XfsShutdown", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
-		{Condition: "CperHardwareErrorFatal", Status: corev1.ConditionTrue, Code: HardwareFailure, Source: kernel},
-		{Condition: "AcceleratedHardwareReady", Status: corev1.ConditionFalse, Code: HardwareFailure, Source: eks},
-		{Condition: "StorageReady", Status: corev1.ConditionFalse, Code: HardwareFailure, Source: eks},
-		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Preempt", Code: SpotInterrupted, Source: aks},
-		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Redeploy", Code: HardwareFailure, Source: aks},
-		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Terminate", Code: NodeScaledDown, Source: aks},
-		{Condition: "VMEventScheduled", Status: corev1.ConditionTrue, ConditionReason: "Reboot", Code: NodeShutdown, Source: aks},
-		{Taint: "aws-node-termination-handler/scheduled-maintenance", Code: HardwareFailure, Source: nth},
-		{Taint: "aws-node-termination-handler/spot-itn", Code: SpotInterrupted, Source: nth},
-		{Taint: "aws-node-termination-handler/rebalance-recommendation", Code: SpotInterrupted, Source: nth},
-		{Taint: "aws-node-termination-handler/asg-lifecycle-termination", Code: NodeScaledDown, Source: nth},
-		{Taint: "cloud.google.com/impending-node-termination", Code: SpotInterrupted, Source: "GKE docs, graceful node termination"},
-		{Taint: "ToBeDeletedByClusterAutoscaler", Code: NodeScaledDown, Source: "kubernetes/autoscaler cluster-autoscaler/utils/taints/taints.go"},
-		{Taint: "karpenter.sh/disrupted", Code: NodeScaledDown, Source: "kubernetes-sigs/karpenter@2266468 pkg/apis/v1/taints.go"},
-		{Taint: corev1.TaintNodeOutOfService, Code: OutOfService, Source: "KEP-2268"},
-		{Taint: "node.cloudprovider.kubernetes.io/shutdown", Code: CloudInstanceGone, Source: "k8s.io/cloud-provider v0.37 api/well_known_taints.go"},
-		{Condition: "Ready", Status: corev1.ConditionFalse, MessageHolds: "node is shutting down", Code: NodeShutdown, Source: "kubelet v1.37 pkg/kubelet/nodeshutdown"},
-		// The two fence a node that does not answer, whatever the cause.
-		{Taint: "remediation.medik8s.io/self-node-remediation", Code: NodeUnreachable, Source: medik},
-		{Taint: "remediation.medik8s.io/fence-agents-remediation", Code: NodeUnreachable, Source: medik},
-		{Taint: "medik8s.io/drain", Code: NodeDrained, Source: medik},
-		{Condition: "KernelDeadlock", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: kernel},
-		{Condition: "KernelReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
-		{Condition: "ContainerRuntimeReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
-		{Condition: "NetworkingReady", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: eks},
-		{Condition: "FrequentKubeletRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: systemd},
-		{Condition: "FrequentContainerdRestart", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: systemd},
-		{Condition: "KubeletUnhealthy", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: health},
-		{Condition: "ContainerRuntimeUnhealthy", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: health},
-		{Condition: "FrequentUnregisterNetDevice", Status: corev1.ConditionTrue, Code: NodeUnreachable, Source: npdNet},
-		{Condition: "Ready", Status: corev1.ConditionUnknown, Code: NodeUnreachable, Source: "KEP-589, kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
-		{Condition: "Ready", Status: corev1.ConditionFalse, Code: NodeUnreachable, Source: "kubelet v1.37"},
-		// The taints outlive the conditions by a moment.
-		{Taint: corev1.TaintNodeUnreachable, Code: NodeUnreachable, Source: "kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
-		{Taint: corev1.TaintNodeNotReady, Code: NodeUnreachable, Source: "kube-controller-manager v1.37 pkg/controller/nodelifecycle"},
-	}
+// A Rank says how near to the root of the trouble a signal is.
+type Rank string
+
+// The ranks, the nearest to the root first: a disk that failed explains why the node was then drained, or stopped answering.
+const (
+	// Failure is hardware that is broken.
+	Failure Rank = "Failure"
+	// Notice is what the cloud has announced for the machine.
+	Notice Rank = "Notice"
+	// Declaration is somebody's word that the machine is off.
+	Declaration Rank = "Declaration"
+	// Trouble is a node that is unwell.
+	Trouble Rank = "Trouble"
+	// Removal is a node that is taken away, or out of service, although nothing above is wrong with it.
+	Removal Rank = "Removal"
+	// Symptom is how an end looks from outside, whatever its cause.
+	Symptom Rank = "Symptom"
+)
+
+// Ranks are all ranks in their order.
+func Ranks() []Rank { return []Rank{Failure, Notice, Declaration, Trouble, Removal, Symptom} }
+
+// Ranked returns the signals by rank; those of one rank keep their order.
+func Ranked(signals []Signal) []Signal {
+	all := slices.Clone(signals)
+	order := Ranks()
+	slices.SortStableFunc(all, func(a, b Signal) int { return slices.Index(order, a.Rank) - slices.Index(order, b.Rank) })
+	return all
 }
+
+var defaultSignals = load[Signal]("nodes.yaml")
+
+// DefaultSignals are what well-known components leave on a Node, by rank: the first that matches wins.
+func DefaultSignals() []Signal { return Ranked(defaultSignals()) }
 
 // match returns the reason that the signal gives the node.
 func (s Signal) match(node *corev1.Node, by string) (Reason, bool) {
-	if s.Taint != "" {
-		for _, t := range node.Spec.Taints {
-			if t.Key == s.Taint {
-				return New(Node, s.Code, s.detail(node, t.Key, t.Value), by), true
-			}
-		}
+	found, ok := s.Mark.onNode(node)
+	if !ok {
 		return Reason{}, false
 	}
-	c := nodeCondition(node, corev1.NodeConditionType(s.Condition))
-	if c == nil || c.Status != s.Status || !strings.HasPrefix(c.Reason, s.ConditionReason) || !strings.Contains(c.Message, s.MessageHolds) {
+	on := func(m Mark) bool {
+		_, ok := m.onNode(node)
+		return ok
+	}
+	if len(s.With) > 0 && !slices.ContainsFunc(s.With, on) || slices.ContainsFunc(s.Without, on) {
 		return Reason{}, false
 	}
-	return New(Node, s.Code, s.detail(node, s.Condition, c.Reason), by), true
-}
-
-// detail fills the gap of the sentence: the failure's type and what its emitter adds, or, where the sentence already says
-// what happened, the node it happened to.
-func (s Signal) detail(node *corev1.Node, what, more string) string {
-	if s.Code == CloudInstanceGone {
-		return node.Name
-	}
-	if s.Condition != "" && s.Condition == string(corev1.NodeReady) {
-		what = "Ready=" + string(s.Status)
-	}
-	return joined(what, more)
+	return New(Node, s.Code, found.words(s.Detail), by), true
 }

@@ -50,9 +50,29 @@ func (n inference) nodeTrouble() (Reason, bool) {
 		return ForPodsOf(n.Node.Name, r), true
 	}
 	if r, ok := n.nodeSaysOfItself(); ok {
-		return ForPodsOf(n.Node.Name, r), true
+		return n.besideTheDrain(ForPodsOf(n.Node.Name, r)), true
 	}
 	return Reason{}, false
+}
+
+// outranksDrain are the codes of what is wrong with a node, as opposed to why it is taken away.
+var outranksDrain = map[Code]bool{HardwareFailure: true, KernelPanic: true, NodeUnreachable: true}
+
+// besideTheDrain names whoever drained or evicted, and repeats their words, where something else is the reason.
+func (n inference) besideTheDrain(r Reason) Reason {
+	detail, ok := podSentences[r.Code].detail(r.Text)
+	if !n.Remover.Evicts || !outranksDrain[r.Code] || !ok {
+		return r
+	}
+	did := "evicted by "
+	if n.Node.Spec.Unschedulable {
+		did = "drained by "
+	}
+	who := n.evictor()
+	if words := clean(n.Remover.Says, MaxTextBytes); words != "" {
+		who += ": " + words
+	}
+	return New(Pod, r.Code, detail+"; "+did+who, r.By)
 }
 
 // nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell. Of a Node that a person

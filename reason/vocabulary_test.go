@@ -67,24 +67,6 @@ func TestManualListsEveryCode(t *testing.T) {
 	}
 }
 
-func TestManualListsEverySignalAndIdentity(t *testing.T) {
-	t.Parallel()
-	data, err := os.ReadFile(manual)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range DefaultSignals() {
-		if name := "`" + s.Condition + s.Taint + "`"; !strings.Contains(string(data), name) {
-			t.Errorf("%s does not name the signal %s", manual, name)
-		}
-	}
-	for _, id := range DefaultIdentities() {
-		if !strings.Contains(string(data), "`"+id.User+"`") {
-			t.Errorf("%s does not name the identity %s", manual, id.User)
-		}
-	}
-}
-
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	keys := DefaultKeys()

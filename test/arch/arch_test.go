@@ -28,7 +28,8 @@ var (
 
 var rules = map[string]rule{
 	"reason": {
-		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types"},
+		// The YAML is part of the program: signals and users are data.
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml"},
 		std:    noIO,
 		why:    "the core is a pure function of values: no client, no clock, no log",
 	},

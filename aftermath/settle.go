@@ -107,12 +107,14 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 
 func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) error {
 	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
-	if a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
+	_, held := reason.HeldOn(pod)
+	if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
 		return nil
 	}
 	err := a.Terminator.AnnotateUnchanged(ctx, pod, d.pod)
 	switch {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged), errors.Is(err, termination.ErrVanishing):
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged), errors.Is(err, termination.ErrVanishing),
+		errors.Is(err, termination.ErrUnwritable):
 		return nil // the next look finds it, there or on record
 	case err != nil:
 		return err

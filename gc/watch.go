@@ -113,6 +113,6 @@ func (c *Collector) obituarySeen(o *v1alpha1.NodeObituary) {
 }
 
 func (c *Collector) hasReason(pod *corev1.Pod) bool {
-	_, err := c.inferrer.Keys.Pod.Read(pod.Annotations)
+	_, err := c.inferrer.Keys.Pod.OnPod(pod)
 	return err == nil
 }

@@ -129,7 +129,7 @@ func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,
 // annotate gives a terminating pod its reason, unless somebody changes the pod at the same moment: then it is looked at again.
 func (c *Collector) annotate(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
 	switch err := c.terminator.AnnotateUnchanged(ctx, pod, r); {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing):
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
 		return nil
 	case apierrors.IsConflict(err):
 		c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, silence)

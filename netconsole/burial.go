@@ -112,6 +112,11 @@ func (b *burial) condemn(ctx context.Context) error {
 			return errTaken
 		}
 		err = b.terminator.Condemn(ctx, node, b.reason(), b.evidence())
+		if errors.Is(err, termination.ErrUnwritable) {
+			// Without the intent nobody can finish what this replica leaves undone, and two may do the same; dead it is all the same.
+			b.log.Error(err, "intent not written, burying the node without", "node", b.node)
+			return nil
+		}
 		if !errors.Is(err, termination.ErrChanged) {
 			return gone(err)
 		}

@@ -63,7 +63,7 @@ func (b *burial) terminateAll(ctx context.Context, pods []corev1.Pod, done map[t
 
 // terminatePod ends a pod for the kernel's panic, or for the reason that somebody else gave it before.
 func (b *burial) terminatePod(ctx context.Context, pod *corev1.Pod) error {
-	r, err := b.keys.Pod.Read(pod.Annotations)
+	r, err := b.keys.Pod.OnPod(pod)
 	if err != nil {
 		r = b.reasonFor(pod)
 	}

@@ -78,12 +78,12 @@ func rareOf(p *corev1.Pod, kept []string) rare {
 	return few
 }
 
-// disruptions keeps the conditions that say why a pod goes (the second is Kueue's); a pod that lives has none, and no list
-// either.
+// disruptions keeps the conditions that say why a pod goes (the second is Kueue's, the third reason.HeldIn); a pod that lives has
+// none, and no list either.
 func disruptions(all []corev1.PodCondition) []corev1.PodCondition {
 	var kept []corev1.PodCondition
 	for _, c := range all {
-		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" {
+		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" || c.Type == "epitaph-k8s.io/TerminationReason" {
 			kept = append(kept, c)
 		}
 	}

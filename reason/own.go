@@ -6,14 +6,7 @@ import (
 
 // ownReason keeps what somebody wrote, and completes a missing code and actor.
 func (n inference) ownReason() (Reason, bool) {
-	subject, annotations := Node, map[string]string(nil)
-	switch {
-	case n.Pod != nil:
-		subject, annotations = Pod, n.Pod.Annotations
-	case n.Node != nil:
-		annotations = n.Node.Annotations
-	}
-	r, err := n.Keys.Of(subject).Read(annotations)
+	subject, r, err := n.carried()
 	if err != nil {
 		return Reason{}, false
 	}
@@ -24,6 +17,24 @@ func (n inference) ownReason() (Reason, bool) {
 		r.By = clean(n.Remover.User, MaxByBytes)
 	}
 	return r, true
+}
+
+// carried is the reason on the object itself. What a condition holds of a pod that neither ended nor terminates was written for
+// a deletion that may have been called off: whoever deletes it now is asked anew.
+func (n inference) carried() (Subject, Reason, error) {
+	switch {
+	case n.Pod != nil && n.settled():
+		r, err := n.Keys.Pod.OnPod(n.Pod)
+		return Pod, r, err
+	case n.Pod != nil:
+		r, err := n.Keys.Pod.Read(n.Pod.Annotations)
+		return Pod, r, err
+	case n.Node != nil:
+		r, err := n.Keys.Node.Read(n.Node.Annotations)
+		return Node, r, err
+	default:
+		return Node, Reason{}, ErrBlank
+	}
 }
 
 // codeOf finds the code that belongs to a text: that of the sentence, where it is one of ours, else the user's own words.

@@ -51,7 +51,8 @@ func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r rea
 		return "", fmt.Errorf("encode the reason of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
 	}
 	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.JSONPatchType, patch)); err != nil {
-		return "", fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asStale(asGone(err)))
+		err = fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asUnwritable(asStale(asGone(err))))
+		return t.holdInstead(ctx, obj, r, "", err)
 	}
 	return target.ResourceVersion, nil
 }

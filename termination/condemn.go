@@ -3,6 +3,7 @@ package termination
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,7 +29,8 @@ const (
 )
 
 // Condemn writes the intent to bury the node as it was read, and why it died, in one PATCH that fails with [ErrChanged] if
-// anybody else wrote to it since: of several replicas exactly one gets it through. A reason that the node carries stays.
+// anybody else wrote to it since: of several replicas exactly one gets it through. A reason that the node carries stays. A Node on
+// which nothing can be written is [ErrUnwritable].
 func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Reason, e reason.Evidence) error {
 	value, err := json.Marshal(e)
 	if err != nil {
@@ -40,7 +42,11 @@ func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Re
 			annotations[key] = text
 		}
 	}
-	return t.annotateUnchanged(ctx, node, annotations)
+	err = asUnwritable(t.annotateUnchanged(ctx, node, annotations))
+	if errors.Is(err, ErrUnwritable) {
+		return t.told(node, r, err, err)
+	}
+	return err
 }
 
 // Pardon takes the intent back, and with it the reason that came with it: the node turned out to live, or to have booted again.

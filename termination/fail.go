@@ -3,6 +3,7 @@ package termination
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,43 +19,60 @@ import (
 const conditionReason = "DeletionByPodGC"
 
 // failPod moves the pod to phase Failed with r in one strategic merge patch of pods/status: annotations, phase and the
-// DisruptionTarget condition, and returns the resource version that it has then. A pod that has finished keeps its phase and conditions: its own end is the truth.
+// DisruptionTarget condition, and returns the resource version that it has then. A pod that has finished keeps its phase and
+// conditions: its own end is the truth. Where the annotations are refused, phase and conditions go without them; where those are
+// refused too, the error is [ErrUnwritable].
 func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reason) (resourceVersion string, err error) {
 	if vanishing(pod) {
 		return "", ErrVanishing
 	}
+	version, err := t.patchStatus(ctx, pod, t.failure(pod, r))
+	if !errors.Is(err, ErrUnwritable) {
+		return version, err
+	}
+	refused := err
+	bare := t.failure(pod, r)
+	bare.Metadata.Annotations = nil
+	bare.Status.Conditions = append(bare.Status.Conditions, reason.Held(r, t.clock.Now()))
+	version, err = t.patchStatus(ctx, pod, bare)
+	return version, t.told(pod, r, refused, err)
+}
+
+// patchStatus sends a strategic merge patch of pods/status.
+func (t *Terminator) patchStatus(ctx context.Context, pod *corev1.Pod, p statusPatch) (resourceVersion string, err error) {
 	target := &metav1.PartialObjectMetadata{}
 	if _, err := identify(pod, target); err != nil {
 		return "", err
 	}
-	patch, err := json.Marshal(t.failure(pod, r))
+	patch, err := json.Marshal(p)
 	if err != nil {
-		return "", fmt.Errorf("encode the failure of pod %s: %w", client.ObjectKeyFromObject(pod), err)
+		return "", fmt.Errorf("encode the status of pod %s: %w", client.ObjectKeyFromObject(pod), err)
 	}
 	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
-		return "", fmt.Errorf("fail pod %s: %w", client.ObjectKeyFromObject(pod), asGone(err))
+		return "", fmt.Errorf("write the status of pod %s: %w", client.ObjectKeyFromObject(pod), asUnwritable(asGone(err)))
 	}
 	return target.ResourceVersion, nil
 }
 
-type failurePatch struct {
-	Metadata failureMeta   `json:"metadata"`
-	Status   failureStatus `json:"status,omitzero"`
+type statusPatch struct {
+	Metadata statusMeta `json:"metadata"`
+	Status   status     `json:"status,omitzero"`
 }
 
-type failureMeta struct {
-	UID         types.UID         `json:"uid"`
-	Annotations map[string]string `json:"annotations"`
+type statusMeta struct {
+	UID             types.UID         `json:"uid"`
+	ResourceVersion string            `json:"resourceVersion,omitempty"`
+	Annotations     map[string]string `json:"annotations,omitempty"`
 }
 
-type failureStatus struct {
+type status struct {
 	Phase      corev1.PodPhase       `json:"phase,omitempty"`
 	Conditions []corev1.PodCondition `json:"conditions,omitempty"`
 }
 
 // failure is the patch that fails the pod. DisruptionTarget is documented as retriable, so only disruptions get it.
-func (t *Terminator) failure(pod *corev1.Pod, r reason.Reason) failurePatch {
-	p := failurePatch{Metadata: failureMeta{UID: pod.UID, Annotations: t.keys.Pod.Annotations(r)}}
+func (t *Terminator) failure(pod *corev1.Pod, r reason.Reason) statusPatch {
+	p := statusPatch{Metadata: statusMeta{UID: pod.UID, Annotations: t.keys.Pod.Annotations(r)}}
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return p
 	}

@@ -17,6 +17,9 @@ import (
 // The patch that fails it is what a Job's controller counts by. A pod that a finalizer holds stays, Failed and with its
 // reason, until the finalizer's owner lets go.
 //
+// A pod that cannot be written at all is deleted all the same: it must not stay for ever because somebody filled its annotations or
+// a policy guards it. Whoever is told of refusals ([Telling]) has the reason then.
+//
 // Somebody may write to the pod between the two: then both are repeated, a few times, before the error is the caller's.
 func (t *Terminator) TerminatePod(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
 	const attempts = 4
@@ -25,8 +28,8 @@ func (t *Terminator) TerminatePod(ctx context.Context, pod *corev1.Pod, r reason
 		var failed string
 		failed, err = t.failPod(ctx, pod, r)
 		switch {
-		case errors.Is(err, ErrVanishing):
-			// Its deletion is all that is left to do.
+		case errors.Is(err, ErrVanishing), errors.Is(err, ErrUnwritable):
+			// Its deletion is all that is left to do, or all that can be done.
 			return t.Delete(ctx, pod, client.GracePeriodSeconds(0))
 		case err != nil:
 			return err

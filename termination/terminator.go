@@ -30,11 +30,16 @@ type Terminator struct {
 	client client.Client
 	keys   reason.KeySet
 	clock  clock.PassiveClock
+	tell   func(Refusal)
 }
 
 // New returns a Terminator that writes through c under the given annotation keys.
-func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock) *Terminator {
-	return &Terminator{client: c, keys: keys, clock: clk}
+func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock, options ...Option) *Terminator {
+	t := &Terminator{client: c, keys: keys, clock: clk, tell: func(Refusal) {}}
+	for _, set := range options {
+		set(t)
+	}
+	return t
 }
 
 // annotate patches annotations of the object (nil takes one off) through its status subresource, which accepts them and needs

@@ -21,7 +21,9 @@ func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r r
 	if vanishing(pod) {
 		return ErrVanishing
 	}
-	return t.annotateUnchanged(ctx, pod, values(t.keys.Pod.Annotations(r)))
+	err := t.annotateUnchanged(ctx, pod, values(t.keys.Pod.Annotations(r)))
+	_, err = t.holdInstead(ctx, pod, r, pod.ResourceVersion, asUnwritable(err))
+	return asChanged(err)
 }
 
 // annotateUnchanged patches annotations (nil takes one off), provided that nobody wrote to the object since it was read.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -38,18 +39,24 @@ func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	if err != nil || obj.GetDeletionTimestamp() != nil {
 		return time.Time{}, false
 	}
+	if since, held := heldSince(obj); held {
+		return since, true
+	}
 	when, what, _ := strings.Cut(obj.GetAnnotations()[WrittenKey], " ")
 	since, err = time.Parse(time.RFC3339, when)
 	text := reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason])
 	return since, err == nil && (what == completed || what == digest(text))
 }
 
-// Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails with [ErrChanged] if anybody wrote to the object
-// since it was read: perhaps its deletion.
+// Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails with [ErrChanged] if anybody
+// wrote to the object since it was read: perhaps its deletion.
 func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
 	subject, err := subjectOf(obj)
 	if err != nil {
 		return err
+	}
+	if _, held := heldSince(obj); held {
+		return t.release(ctx, obj.(*corev1.Pod))
 	}
 	keys := t.keys.Of(subject)
 	ours := map[string]any{keys.Code: nil, keys.By: nil, WrittenKey: nil}

@@ -77,7 +77,7 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 		return o
 	}
 	version, o := h.write(ctx, d, o)
-	if o.action == actionFilled && d.eviction.versioned {
+	if version != "" && d.eviction.versioned {
 		o.patch = []operation{{Op: "replace", Path: "/deleteOptions/preconditions/resourceVersion", Value: version}}
 	}
 	return o

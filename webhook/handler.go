@@ -173,6 +173,9 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 	case errors.Is(err, termination.ErrChanged):
 		// The API server cannot commit a delete of this copy either: it reads again, and asks again if there is still no reason.
 		o.action = actionStale
+	case errors.Is(err, termination.ErrUnwritable):
+		// Whatever the failure policy: what can never be written must not keep the object for ever.
+		o.action, o.message = actionUnwritable, unwritten(err)
 	case err != nil:
 		return "", outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}

@@ -29,7 +29,9 @@ const (
 	actionPromised  action = "promised" // evicted: written when the pod is seen to terminate
 	actionRefused   action = "refused"  // evicted: a disruption budget will refuse
 	actionStripped  action = "stripped" // created with a reason, which was taken off
-	actionFault     action = "fault"    // our own trouble; the failure policy decides
+	// actionUnwritable: the API server refuses the reason on this object, and would again.
+	actionUnwritable action = "unwritable"
+	actionFault      action = "fault" // our own trouble; the failure policy decides
 )
 
 // An outcome is the decision about one request.
@@ -68,13 +70,18 @@ func respond(o outcome, policy config.FailurePolicy) (*admissionv1.AdmissionResp
 		if policy == config.FailClosed {
 			return nil, o.err
 		}
-		response.Warnings = []string{"epitaph: the reason could not be written: " + string(reason.Clean(o.err.Error()))}
+		response.Warnings = []string{unwritten(o.err)}
 	default:
 		if o.message != "" {
 			response.Warnings = []string{o.message}
 		}
 	}
 	return response, nil
+}
+
+// unwritten warns of a deletion whose reason is not on the object.
+func unwritten(err error) string {
+	return "epitaph: the reason could not be written: " + string(reason.Clean(err.Error()))
 }
 
 // auditAnnotations puts what was decided into the API server's audit log. They do not change between the calls for one

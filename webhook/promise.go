@@ -127,7 +127,7 @@ func (k *Keeper) keep(ctx context.Context, name types.NamespacedName) error {
 		return nil
 	}
 	_, err := k.handler.writer.Annotate(ctx, pod, promised)
-	if err != nil && !errors.Is(err, termination.ErrGone) && !errors.Is(err, termination.ErrVanishing) {
+	if err != nil && !errors.Is(err, termination.ErrGone) && !errors.Is(err, termination.ErrVanishing) && !errors.Is(err, termination.ErrUnwritable) {
 		return err
 	}
 	k.handler.promises.forget(pod.UID)

@@ -12,7 +12,7 @@ import (
 
 // Living returns what the record of a pod would be if it left now. Without a reason on it, it has neither code nor class.
 func Living(pod *corev1.Pod, keys reason.Keys) *v1alpha1.PodObituary {
-	r, _ := keys.Read(pod.Annotations) // without a reason, it says nothing
+	r, _ := keys.OnPod(pod) // without a reason, it says nothing
 	o := obituary.Of(pod, r, time.Time{})
 	if r.IsZero() {
 		o.Spec.Code, o.Spec.Class = "", ""

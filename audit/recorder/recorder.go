@@ -32,8 +32,10 @@ type Options struct {
 	// Cache holds Nodes, Namespaces and NodeObituaries.
 	Cache client.Reader
 	// API watches, reads past the cache, and writes PodObituaries and the position.
-	API        client.WithWatch
-	Nodes      *audit.NodeObituaries
+	API   client.WithWatch
+	Nodes *audit.NodeObituaries
+	// Refusals knows the reasons that pods do not carry; nil knows none.
+	Refusals   *audit.Refusals
 	Events     audit.EventRecorder
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer

@@ -38,7 +38,7 @@ func trim(p *corev1.Pod, keys reason.Keys) *corev1.Pod {
 	}
 	for _, c := range p.Status.Conditions {
 		// The second is Kueue's; see package reason.
-		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" {
+		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" || c.Type == reason.HeldIn {
 			c.Message = short(c.Message)
 			t.Status.Conditions = append(t.Status.Conditions, c)
 		}

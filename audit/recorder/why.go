@@ -26,11 +26,14 @@ const (
 // why returns why the pod left. A watch does not say who deleted it. That the remover is unknown keeps inference to what the pod says itself.
 func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source, error) {
 	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: audit.Unseen}}
-	if said, err := r.Inferrer.Keys.Pod.Read(d.pod.Annotations); err == nil {
+	if said, err := r.Inferrer.Keys.Pod.OnPod(d.pod); err == nil {
 		if completed, ok := r.Inferrer.Infer(f); ok {
 			said = completed
 		}
 		return said, sourceOf(said), nil
+	}
+	if kept, ok := r.Refusals.Of(d.pod, d.left); ok {
+		return kept, sourceOf(kept), nil
 	}
 	if err := r.addFacts(ctx, &f); err != nil {
 		return reason.Reason{}, none, err

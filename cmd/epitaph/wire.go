@@ -43,10 +43,17 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 	if err != nil {
 		return err
 	}
+	refusals, err := audit.NewRefusals(metrics.Registry, mgr.GetEventRecorder("epitaph-termination"), clock.RealClock{})
+	if err != nil {
+		return err
+	}
 	p := parts{
-		mgr:        mgr,
-		config:     c,
-		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
+		mgr:      mgr,
+		config:   c,
+		refusals: refusals,
+		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}, termination.Telling(func(r termination.Refusal) {
+			refusals.Note(r.Object, r.Reason, r.Held, r.Err)
+		})),
 		obituaries: &audit.NodeObituaries{
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
 		},
@@ -105,6 +112,7 @@ type parts struct {
 	config     config.Config
 	terminator *termination.Terminator
 	obituaries *audit.NodeObituaries
+	refusals   *audit.Refusals
 }
 
 func (p parts) addWebhook(context.Context) error {
@@ -209,6 +217,7 @@ func (p parts) addRecorder(context.Context) error {
 		Cache:      p.mgr.GetCache(),
 		API:        api,
 		Nodes:      p.obituaries,
+		Refusals:   p.refusals,
 		Events:     p.mgr.GetEventRecorder("epitaph-audit"),
 		Clock:      clock.RealClock{},
 		Registerer: metrics.Registry,

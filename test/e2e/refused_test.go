@@ -17,8 +17,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// Our write is refused: by RBAC, and by somebody else's policy. What becomes of the delete is for the failure policy to say; a denial
-// it never is, and each time it is counted as a fault.
+// Our write is refused. Where RBAC withholds the right, what becomes of the delete is for the failure policy to say; a denial it never
+// is, and each time it is counted as a fault. Where somebody else's policy refuses, it would refuse for ever: the delete goes through.
 func TestOurWriteIsRefusedWhateverThePolicy(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []config.FailurePolicy{config.FailOpen, config.FailClosed} {
@@ -46,7 +46,15 @@ func TestOurWriteIsRefusedWhateverThePolicy(t *testing.T) {
 					err := c.patchAsEpitaph(ctx, t, ns)
 					return err != nil && strings.Contains(err.Error(), "failed expression"), nil
 				})
-				c.deleteEndsIn(t, ns, policy, "failed expression")
+				unwritable := c.decisions(t, "unwritable")
+				deleter, warned := c.warned(t, runner)
+				if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+					t.Fatalf("the delete ended with %v, want it allowed", err)
+				}
+				wantWarned(t, warned, "failed expression")
+				if n := c.decisions(t, "unwritable") - unwritable; n < 1 {
+					t.Errorf("%v deletions were counted as unwritable, want one at least", n)
+				}
 			})
 		})
 	}
@@ -66,15 +74,21 @@ func (c *cluster) deleteEndsIn(t *testing.T, ns string, policy config.FailurePol
 		if err != nil {
 			t.Fatalf("the delete ended with %v, want it allowed", err)
 		}
-		if !strings.Contains(warned.String(), "epitaph: the reason could not be written: ") || !strings.Contains(warned.String(), refusal) {
-			t.Errorf("warned %q, want that the reason could not be written, and %q", warned, refusal)
-		}
+		wantWarned(t, warned, refusal)
 	case config.FailClosed:
 		var status apierrors.APIStatus
 		if !errors.As(err, &status) || status.Status().Code != http.StatusInternalServerError || !strings.Contains(err.Error(), "failed calling webhook") {
 			t.Fatalf("the delete ended with %v, want a call that failed and no denial", err)
 		}
 		c.alive(t, ns, "a")
+	}
+}
+
+// wantWarned checks that a client was warned, with the words of whoever refused.
+func wantWarned(t *testing.T, warned *warnings, refusal string) {
+	t.Helper()
+	if !strings.Contains(warned.String(), "epitaph: the reason could not be written: ") || !strings.Contains(warned.String(), refusal) {
+		t.Errorf("warned %q, want that the reason could not be written, and %q", warned, refusal)
 	}
 }
 

@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+const (
+	// MetricRefused is the name of the metric.
+	MetricRefused = "epitaph_audit_reasons_refused_total"
+	// EventReasonRefused is the reason of the Event.
+	EventReasonRefused = "ReasonRefused"
+
+	// maxRefusals are remembered; with 1 KiB of text each they take some 16 MiB at most, and the oldest are forgotten first.
+	maxRefusals = 8192
+	// refusalLife is how long one is remembered of a pod that is not seen to go.
+	refusalLife = time.Hour
+	// refusalLag is how long before the deletion begins a reason can have been refused for its sake: the API server gives a request
+	// a minute, and times in objects have whole seconds.
+	refusalLag = 90 * time.Second
+)
+
+// Refusals know the reasons that the API server would not have on their objects (termination.Refusal). They say so in an Event, and
+// have the reasons of pods for the record. Those live in the memory of the replica that was refused: nothing can be written for it.
+type Refusals struct {
+	refused *prometheus.CounterVec
+	events  EventRecorder
+	clock   clock.PassiveClock
+	known   *utilcache.LRUExpireCache
+}
+
+// A refusal is a reason, and when it was last refused.
+type refusal struct {
+	reason reason.Reason
+	at     time.Time
+}
+
+// NewRefusals registers the metric.
+func NewRefusals(r prometheus.Registerer, events EventRecorder, clk clock.PassiveClock) (*Refusals, error) {
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: MetricRefused, Help: "Reasons that the API server would not have in annotations, by whether a condition of the pod holds them instead.",
+	}, []string{"held"})
+	if err := r.Register(refused); err != nil {
+		return nil, fmt.Errorf("register the metric of refused reasons: %w", err)
+	}
+	for _, held := range []bool{false, true} {
+		refused.WithLabelValues(strconv.FormatBool(held)) // an alert on an increase needs the zero before it
+	}
+	return &Refusals{refused: refused, events: events, clock: clk, known: utilcache.NewLRUExpireCacheWithClock(maxRefusals, clk)}, nil
+}
+
+// Note tells of a reason that was refused; held says that a condition of the pod has it. It is told once for each reason of an
+// object. That nobody knows a reason replaces none.
+func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error) {
+	before, repeated := f.of(obj)
+	if repeated && (before.reason == r || r.Code == reason.Unexplained) {
+		if obj.GetDeletionTimestamp() != nil {
+			f.known.Add(obj.GetUID(), refusal{before.reason, f.clock.Now()}, refusalLife)
+		}
+		return
+	}
+	f.known.Add(obj.GetUID(), refusal{r, f.clock.Now()}, refusalLife)
+	f.refused.WithLabelValues(strconv.FormatBool(held)).Inc()
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID()}
+	if _, node := obj.(*corev1.Node); node {
+		about.Kind = "Node"
+	}
+	note := reason.CleanTo(fmt.Sprintf("%s (%s). It cannot be written on the %s: %s",
+		r.Text, r.Code, map[string]string{"Pod": "pod", "Node": "node"}[about.Kind], err), MaxNoteBytes)
+	f.events.Eventf(about, nil, corev1.EventTypeWarning, EventReasonRefused, "WriteReason", "%s", note)
+}
+
+func (f *Refusals) of(obj client.Object) (refusal, bool) {
+	known, ok := f.known.Get(obj.GetUID())
+	if !ok {
+		return refusal{}, false
+	}
+	return known.(refusal), true
+}
+
+// Of returns the reason that was refused for the sake of the deletion that ended the pod. One that was refused long before belongs to
+// a deletion that did not come about.
+func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
+	if f == nil {
+		return reason.Reason{}, false
+	}
+	known, ok := f.of(pod)
+	began := left
+	if pod.DeletionTimestamp != nil {
+		began = pod.DeletionTimestamp.Time
+		if grace := pod.DeletionGracePeriodSeconds; grace != nil {
+			began = began.Add(-time.Duration(*grace) * time.Second)
+		}
+	}
+	if !ok || began.Sub(known.at) > refusalLag {
+		return reason.Reason{}, false
+	}
+	return known.reason, true
+}

@@ -1,0 +1,61 @@
+package reason
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// HeldIn is the condition that holds a pod's reason where its annotations cannot: they may be full (256 KiB for all of them), or
+// somebody's policy may guard them. The API server drops the conditions of a pod that is created, and only who may write
+// pods/status can add one afterwards. Its reason is the code; its message is the text and, on a second line, who did it.
+const HeldIn corev1.PodConditionType = "epitaph-k8s.io/TerminationReason"
+
+// Held returns the condition that holds r.
+func Held(r Reason, now time.Time) corev1.PodCondition {
+	return corev1.PodCondition{
+		Type:               HeldIn,
+		Status:             corev1.ConditionTrue,
+		Reason:             clean(string(r.Code), maxCodeBytes),
+		Message:            string(r.Text) + "\n" + clean(r.By, MaxByBytes),
+		LastTransitionTime: metav1.NewTime(now),
+	}
+}
+
+// HeldOn returns the reason that a condition of the pod holds, if one does. A text has no line breaks, so the first one ends it.
+func HeldOn(pod *corev1.Pod) (Reason, bool) {
+	c := podCondition(pod, HeldIn)
+	if c == nil || c.Status != corev1.ConditionTrue {
+		return Reason{}, false
+	}
+	said, by, _ := strings.Cut(c.Message, "\n")
+	text, err := ParseText(said)
+	if err != nil {
+		return Reason{}, false
+	}
+	return Reason{Code: Code(clean(c.Reason, maxCodeBytes)), Text: text, By: clean(by, MaxByBytes)}, true
+}
+
+// OnPod returns the reason that the pod carries, in its annotations or in the condition [HeldIn]. The annotations come first:
+// anybody who may change the pod can correct them. What they leave out, the condition completes. The error is that of [Keys.Read].
+func (k Keys) OnPod(pod *corev1.Pod) (Reason, error) {
+	r, err := k.Read(pod.Annotations)
+	held, ok := HeldOn(pod)
+	switch {
+	case !ok:
+		return r, err
+	case err != nil:
+		return held, nil
+	case r.Text != held.Text:
+		return r, nil
+	}
+	if r.Code == "" {
+		r.Code = held.Code
+	}
+	if r.By == "" {
+		r.By = held.By
+	}
+	return r, nil
+}

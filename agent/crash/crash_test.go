@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,88 @@ func TestDumps(t *testing.T) {
 			got, err := places(t, tc.files).Dumps()
 			if diff := cmp.Diff(tc.want, got, cmpopts.IgnoreFields(Dump{}, "ID", "Files")); diff != "" || err != nil {
 				t.Errorf("%v; -want +got:\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// What kdump was started for: exceptions of x86 by name (arch/x86/kernel/traps.c), faults (arch/x86/mm/fault.c,
+// arch/arm64/mm/fault.c), bugs (lib/bug.c). What comes later in the same crash tells less.
+func TestKdumpNamesTheException(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		log  []string
+		want string
+	}{
+		"divide error":            {[]string{"divide error: 0000 [#1] SMP PTI", "CPU: 3 PID: 4711"}, "divide error: 0000 [#1] SMP PTI"},
+		"divide error since 6.10": {[]string{"Oops: divide error: 0000 [#1] SMP PTI", "CPU: 3"}, "Oops: divide error: 0000 [#1] SMP PTI"},
+		"double fault": {
+			[]string{"traps: PANIC: double fault, error_code: 0x0", "double fault: 0000 [#1] SMP NOPTI"}, "double fault: 0000 [#1] SMP NOPTI",
+		},
+		"general protection fault": {
+			[]string{"general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1] SMP PTI", "CPU: 3"},
+			"general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1] SMP PTI",
+		},
+		"old general protection fault": {[]string{"general protection fault: 0000 [#1] SMP"}, "general protection fault: 0000 [#1] SMP"},
+		"stack segment":                {[]string{"stack segment: 0000 [#1] SMP"}, "stack segment: 0000 [#1] SMP"},
+		"oops alone":                   {[]string{"eth0: link up", "Oops: 0000 [#1] SMP PTI"}, "Oops: 0000 [#1] SMP PTI"},
+		"page fault": {
+			[]string{
+				"BUG: unable to handle page fault for address: ffffb2a4c0a3f000", "#PF: supervisor read access in kernel mode",
+				"#PF: error_code(0x0000) - not-present page", "PGD 100000067 P4D 0 ", "Oops: Oops: 0000 [#1] PREEMPT SMP NOPTI",
+			}, "BUG: unable to handle page fault for address: ffffb2a4c0a3f000",
+		},
+		"bug": {
+			[]string{"kernel BUG at mm/slub.c:305!", "invalid opcode: 0000 [#1] SMP PTI"}, "kernel BUG at mm/slub.c:305!",
+		},
+		"arm64": {
+			[]string{
+				"Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008", "Mem abort info:", "  ESR = 0x0000000096000005",
+				"Internal error: Oops: 0000000096000005 [#1] SMP",
+			}, "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008",
+		},
+		"power":            {[]string{"Oops: Kernel access of bad area, sig: 11 [#1]"}, "Oops: Kernel access of bad area, sig: 11 [#1]"},
+		"an older bug":     {[]string{"BUG: Bad page state in process sh  pfn:12", "divide error: 0000 [#2] SMP PTI"}, "divide error: 0000 [#2] SMP PTI"},
+		"a panic after it": {[]string{"divide error: 0000 [#1] SMP PTI", "Kernel panic - not syncing: Fatal exception"}, "Fatal exception"},
+		"a program's":      {[]string{"traps: prog[4711] trap divide error ip:4004d6 sp:7ffd error:0 in prog[400000+1000]"}, unsaid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log strings.Builder
+			for n, l := range tc.log {
+				fmt.Fprintf(&log, "[ 1021.11%04d] %s\n", n, l)
+			}
+			got, err := places(t, map[string]string{"crash/127.0.0.1-2026-11-01/vmcore-dmesg.txt": log.String()}).Dumps()
+			if err != nil || len(got) != 1 || got[0].Line != tc.want {
+				t.Errorf("%+v, %v, want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
+// A panic of several lines is one sentence, wherever it is kept.
+func TestPanicOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	const first, second = "Kernel panic - not syncing: An NMI occurred. The reason is logged in:", "1. Integrated Management Log (IML)"
+	for name, tc := range map[string]struct{ file, log, want string }{
+		"pstore": {
+			"pstore/dmesg-ramoops-0", "Panic#1 Part1\n<0>[    9.000000] " + first + "\n<0>[    9.000000] " + second + "\n<4>[    9.000000] CPU: 3 PID: 1\n",
+			"An NMI occurred. The reason is logged in: 1. Integrated Management Log (IML)",
+		},
+		"pstore, beginning with the second": {
+			"pstore/dmesg-ramoops-0", "Panic#1 Part1\n<0>[    9.000000] Kernel panic - not syncing: \n<0>[    9.000000] EDAC MC0: UE page 0x0\n",
+			"EDAC MC0: UE page 0x0",
+		},
+		"kdump": {
+			"crash/a/dmesg.a", "[    9.000000] " + first + "\n" + second + "\n[    9.000012] CPU: 3 PID: 1\n",
+			"An NMI occurred. The reason is logged in: 1. Integrated Management Log (IML)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := places(t, map[string]string{tc.file: tc.log}).Dumps()
+			if err != nil || len(got) != 1 || got[0].Line != tc.want {
+				t.Errorf("%+v, %v, want %q", got, err, tc.want)
 			}
 		})
 	}

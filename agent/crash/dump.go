@@ -53,7 +53,7 @@ func newDump(source Source, content string, all []line) Dump {
 	d := Dump{Source: source, ID: hex.EncodeToString(id[:idBytes]), Line: unsaid}
 	n := lastCause(all, source == Kdump)
 	if n >= 0 {
-		d.Line, d.After = string(reason.Clean(all[n].cause())), all[n].after
+		d.Line, d.After = string(reason.Clean(cause(all, n))), all[n].after
 	}
 	for _, l := range around(all, n) {
 		d.Log = append(d.Log, reason.CleanTo(l.text, maxLineBytes))

@@ -12,9 +12,22 @@ const announcement = "Kernel panic - not syncing: "
 
 // crashes are how the kernel begins to tell of what kdump may be started for without a panic (crash_kexec of oops_end in
 // arch/x86/kernel/dumpstack.c, and of die on arm64).
-var crashes = []string{
-	announcement, "BUG: ", "kernel BUG at ", "Oops: general protection fault", "general protection fault", "Unable to handle kernel ", "Internal error: ",
-}
+var crashes = regexp.MustCompile(`^(?:` + announcement + `|BUG: |[Kk]ernel BUG at |(?:traps: )?PANIC: |(?:Oops: )*general protection fault|` +
+	`Unable to handle kernel |` + exception + `)`)
+
+// exception is how die() tells of an exception by its name and number (arch/x86/kernel/traps.c): "divide error: 0000 [#1] SMP".
+const exception = `(?:Oops: )?[a-z][a-z0-9 /-]{2,40}: [0-9a-f]{4,16} \[#[0-9]+\]`
+
+// sequels are how the kernel goes on in the same crash: they count where nothing better stands shortly before them.
+var sequels = regexp.MustCompile(`^(?:(?:Oops: )+[0-9a-f]{4,16} \[#[0-9]+\]|Oops: [A-Z][^:]*, sig: |(?:Oops: )?invalid opcode: |Internal error: )`)
+
+const (
+	// sequelAfter is how many lines the kernel may write between the first line of a crash and its sequel: arm64 explains the
+	// fault before it says "Internal error".
+	sequelAfter = 24
+	// maxContinued is how many further lines a cause may have.
+	maxContinued = 8
+)
 
 const (
 	// userspace is the first prefix that is not the kernel's own (facility 1, LOG_USER).
@@ -72,23 +85,42 @@ func (l line) tells(withoutLevels bool) bool {
 	if !withoutLevels {
 		return l.prefix == emergency && strings.HasPrefix(l.text, announcement)
 	}
-	for _, c := range crashes {
-		if strings.HasPrefix(l.text, c) {
-			return true
-		}
-	}
-	return false
+	return crashes.MatchString(l.text) || sequels.MatchString(l.text)
 }
 
-// cause is what the kernel says that it died of.
-func (l line) cause() string { return strings.TrimPrefix(l.text, announcement) }
+// sequel tells whether the line only goes on to tell of a crash.
+func (l line) sequel() bool { return sequels.MatchString(l.text) }
 
-// lastCause is the index of the last line that tells of the death, or -1.
+// cause is what the kernel says from the nth line on that it died of. A panic of several lines is one record: they have one time,
+// or, where the log has no level, none.
+func cause(all []line, n int) string {
+	words := []string{strings.TrimSpace(strings.TrimPrefix(all[n].text, announcement))}
+	if !strings.HasPrefix(all[n].text, announcement) {
+		return words[0]
+	}
+	for _, l := range all[n+1 : min(len(all), n+1+maxContinued)] {
+		if l.prefix != all[n].prefix || l.after != all[n].after && l.after != 0 || all[n].after == 0 || strings.HasPrefix(l.text, "CPU: ") {
+			break
+		}
+		words = append(words, strings.TrimSpace(l.text))
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
+}
+
+// lastCause is the index of the last line that tells of the death, or -1: the first of its crash.
 func lastCause(all []line, withoutLevels bool) int {
-	for n := len(all) - 1; n >= 0; n-- {
-		if all[n].tells(withoutLevels) {
+	last := -1
+	for n := len(all) - 1; n >= 0 && (last < 0 || n >= last-sequelAfter); n-- {
+		switch {
+		case !all[n].tells(withoutLevels):
+		case last < 0:
+			last = n
+		case !all[n].sequel():
 			return n
 		}
+		if last >= 0 && !all[last].sequel() {
+			return last
+		}
 	}
-	return -1
+	return last
 }

@@ -59,7 +59,7 @@ FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) && $(call fuzz,./audit/obituary,FuzzObituaryIsAccepted) && $(call fuzz,./audit,FuzzNodeObituaryIsAccepted) \
-	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake) \
+	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake) && $(call fuzz,./netconsole,FuzzProgramIsNoEvidence) && $(call fuzz,./netconsole,FuzzKernelLines) \
 	  && $(call fuzz,./agent/shutdown/logind/wire,FuzzRead) && $(call fuzz,./agent/shutdown/logind/wire,FuzzAgainstReference) && $(call fuzz,./agent/shutdown/process,FuzzPlaceOf) && $(call fuzz,./agent/shutdown/button,FuzzIsPress))
 
 # The pictures of the page are what a test sees in headless Chromium, which is installed where apt can.

@@ -1,5 +1,11 @@
 package reason
 
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
 // nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that scales down on an
 // unhealthy node does not do it because of the node, and a pod that has finished did not die of its node's end.
 func (n inference) nodeSays() (Reason, bool) {
@@ -89,7 +95,7 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 			continue
 		}
 		if r, ok := s.match(n.Node, n.Remover.User); ok {
-			return r, true
+			return n.withTheKernelsWords(r), true
 		}
 	}
 	return Reason{}, false
@@ -99,4 +105,20 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 // lifecycle controller deletes a Node because the instance is gone.
 func (n inference) cloudKnowsMore(c Code) bool {
 	return n.Pod == nil && n.Remover.Actor == NodeController && (c == NodeUnreachable || c == NodeShutdown)
+}
+
+// withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before: of itself a soft lockup or a task
+// that hangs ends nothing, but where it does, it is all that is known.
+func (n inference) withTheKernelsWords(r Reason) Reason {
+	ready := nodeCondition(n.Node, corev1.NodeReady)
+	if r.Code != NodeUnreachable || ready == nil || ready.Status == corev1.ConditionTrue {
+		return r
+	}
+	all, _ := EvidenceOn(n.Node)
+	for _, e := range slices.Backward(all) {
+		if e.What == EvidenceKernel && !e.Survived(n.Node) && !ready.LastHeartbeatTime.After(e.Until) {
+			return New(Node, r.Code, joined("Ready="+string(ready.Status), ready.Reason)+"; "+e.Detail, r.By)
+		}
+	}
+	return r
 }

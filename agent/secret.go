@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,7 +49,7 @@ func (a *Agent) userdata() []configfs.Datum {
 	return all
 }
 
-// share tells the API the hash of the secret, and then has the kernel send it. To a kernel that cannot send any, the API must
+// share tells the API the hash of the secret and the boot that it is of, and then has the kernel send it. To a kernel that cannot send any, the API must
 // know of none: it would miss it.
 func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []configfs.Target) error {
 	if a.Cluster == nil || len(speaks) == 0 {
@@ -59,8 +58,7 @@ func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []con
 	if !kernel.TakesUserdata(speaks[0]) {
 		return a.announce(ctx, "")
 	}
-	hash := sha256.Sum256([]byte(a.secret.value))
-	if err := a.announce(ctx, hex.EncodeToString(hash[:])); err != nil {
+	if err := a.announce(ctx, config.AnnounceToken(a.BootID, a.secret.value)); err != nil {
 		return err
 	}
 	if a.secret.shared {
@@ -75,8 +73,8 @@ func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []con
 	return nil
 }
 
-func (a *Agent) announce(ctx context.Context, hash string) error {
-	return a.write(ctx, config.TokenKey, hash, func(ctx context.Context, node *corev1.Node) error {
-		return a.Cluster.Terminator.Announce(ctx, node, hash)
+func (a *Agent) announce(ctx context.Context, token string) error {
+	return a.write(ctx, config.TokenKey, token, func(ctx context.Context, node *corev1.Node) error {
+		return a.Cluster.Terminator.Announce(ctx, node, token)
 	})
 }

@@ -38,7 +38,10 @@ func trimNode(n *corev1.Node, kept []string) *corev1.Node {
 			Conditions:      n.Status.Conditions,
 			Addresses:       n.Status.Addresses,
 			DaemonEndpoints: n.Status.DaemonEndpoints,
-			NodeInfo:        corev1.NodeSystemInfo{BootID: n.Status.NodeInfo.BootID},
+			NodeInfo: corev1.NodeSystemInfo{
+				BootID:    n.Status.NodeInfo.BootID,
+				MachineID: n.Status.NodeInfo.MachineID, SystemUUID: n.Status.NodeInfo.SystemUUID,
+			},
 		},
 	}
 }

@@ -9,16 +9,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// TokenKey is the annotation of a Node with the SHA-256, in hex, of the secret that its kernel adds to all it sends;
-// TokenUserdata is the key under which it does, in the userdata of its netconsole target. The agent draws a secret at each
-// boot, and annotates the Node before it has the kernel send: then whoever cannot read the node's configfs cannot speak for it.
-const (
-	TokenKey      = "epitaph-k8s.io/netconsole-token"
-	TokenUserdata = "epitaph-token"
-	// NameUserdata is the key of the userdata that names the node.
-	NameUserdata = "epitaph-node"
-)
-
 // Netconsole configures the listener for the last lines of dying kernels. A packet that it believes deletes a Node, so its
 // defaults believe little.
 type Netconsole struct {
@@ -29,7 +19,8 @@ type Netconsole struct {
 	// is then believed only with proof of death.
 	AcceptPlain bool `json:"acceptPlain"`
 	// RequirePrivilegedPort refuses datagrams whose source port is not below 1024. Epitaph's agent has the kernel send from
-	// such a port and holds it, so that no unprivileged process of the node can.
+	// such a port and holds it, so that no unprivileged process of the node's own network can. It is no proof: a pod's datagram
+	// from port 665 may leave the node through MASQUERADE with a source port below 1024. The token is what proves the sender.
 	RequirePrivilegedPort bool `json:"requirePrivilegedPort"`
 	// AcceptNodeNames also hears nodes at addresses that the API does not know: by the name in their userdata, provided that
 	// the token is right.
@@ -56,10 +47,14 @@ type ProofOfDeath struct {
 	Interval metav1.Duration `json:"interval" validate:"mindur=10ms,maxdur=10s"`
 	// Window is how long a panic stays pending while user space still answers.
 	Window metav1.Duration `json:"window" validate:"mindur=1s,maxdur=10m"`
-	// MissedRenewal is how long the Lease of a node that never used to answer, or whose panic is doubtful (docs/security.md), must
-	// go without a renewal. The kubelet renews it every ten seconds; a node that used to answer, whose panic looks like its own and
-	// that is silent now needs no such wait.
+	// MissedRenewal is how long the node's Lease must go without a renewal after a panic that is not signed, or after a signed one
+	// where silence alone proves nothing (docs/security.md); at least for as long as the Lease says that it lasts. It has to be
+	// longer than a restart of the kubelet takes, with the renewal that follows. A signed panic of a node that used to answer, and
+	// has been silent since, needs no such wait.
 	MissedRenewal metav1.Duration `json:"missedRenewal" validate:"mindur=1s,maxdur=10m"`
+	// MaxReboot is what takes the place of MissedRenewal where a reboot in good order explains the silence as well: the longest
+	// time that a node may take to come back.
+	MaxReboot metav1.Duration `json:"maxReboot" validate:"mindur=1s,maxdur=1h"`
 	// QuietRound is how often every node is asked in quiet times whether it answers at all.
 	QuietRound metav1.Duration `json:"quietRound" validate:"mindur=1s,maxdur=1h"`
 }
@@ -81,8 +76,10 @@ func defaultNetconsole() Netconsole {
 			Timeout:     metav1.Duration{Duration: 300 * time.Millisecond},
 			Interval:    metav1.Duration{Duration: 200 * time.Millisecond},
 			Window:      metav1.Duration{Duration: 30 * time.Second},
-			// Two renewals and a half.
-			MissedRenewal: metav1.Duration{Duration: 25 * time.Second},
+			// What a Lease lasts by default (nodeLeaseDurationSeconds), and four renewals: a kubelet that restarts for 15 seconds
+			// has renewed it long before.
+			MissedRenewal: metav1.Duration{Duration: 40 * time.Second},
+			MaxReboot:     metav1.Duration{Duration: 10 * time.Minute},
 			QuietRound:    metav1.Duration{Duration: time.Minute},
 		},
 		Brake:   Brake{Nodes: 20, Window: metav1.Duration{Duration: 5 * time.Minute}},

@@ -15,7 +15,7 @@ import (
 // unknown senders from costing memory: looking an address up allocates nothing.
 type addresses struct {
 	mu     sync.RWMutex
-	claims map[netip.Addr][]*sender
+	claims map[netip.Addr]claim
 	nodes  map[types.UID]*claimant
 	names  map[string]*sender
 	memory *memory
@@ -24,11 +24,18 @@ type addresses struct {
 type claimant struct {
 	sender    *sender
 	addresses []netip.Addr
+	machine   machine
+}
+
+// A claim is by all nodes that have the address. The owner is whom it belongs to, nil where that cannot be told.
+type claim struct {
+	by    []*claimant
+	owner *sender
 }
 
 func newAddresses(rules *kernel.Rules) *addresses {
 	return &addresses{
-		claims: map[netip.Addr][]*sender{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(rules),
+		claims: map[netip.Addr]claim{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(rules),
 	}
 }
 
@@ -37,15 +44,11 @@ func (a *addresses) find(address netip.Addr) (s *sender, contested bool) {
 	address = plainForm(address)
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	switch claims := a.claims[address]; len(claims) {
-	case 0:
-		return nil, false
-	case 1:
-		return claims[0], false
-	default:
-		return nil, true
-	}
+	c := a.claims[address]
+	return c.owner, c.contested()
 }
+
+func (c claim) contested() bool { return c.owner == nil && len(c.by) > 0 }
 
 // named returns the sender of a name, or nil. The name is not kept.
 func (a *addresses) named(name []byte) *sender {
@@ -56,7 +59,7 @@ func (a *addresses) named(name []byte) *sender {
 
 // set takes note of a node's addresses and returns those that another node claims as well, where that is news.
 func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
-	has := addressesOf(node)
+	has, is := addressesOf(node), machineOf(node)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.nodes[node.UID]
@@ -65,14 +68,16 @@ func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 		a.nodes[node.UID], a.names[node.Name] = c, c.sender
 	}
 	c.sender.update(node)
-	if slices.Equal(c.addresses, has) {
+	if slices.Equal(c.addresses, has) && c.machine == is {
 		return nil
 	}
+	before := c.addresses
 	a.withdraw(c)
-	c.addresses = has
+	c.addresses, c.machine = has, is
 	for _, address := range has {
-		a.claims[address] = append(a.claims[address], c.sender)
-		if len(a.claims[address]) > 1 {
+		now := claimBy(append(a.claims[address].by, c))
+		a.claims[address] = now
+		if now.contested() && !slices.Contains(before, address) {
 			contested = append(contested, address)
 		}
 	}
@@ -97,8 +102,8 @@ func (a *addresses) contested() float64 {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	n := 0.0
-	for _, claims := range a.claims {
-		if len(claims) > 1 {
+	for _, c := range a.claims {
+		if c.contested() {
 			n++
 		}
 	}
@@ -107,13 +112,30 @@ func (a *addresses) contested() float64 {
 
 func (a *addresses) withdraw(c *claimant) {
 	for _, address := range c.addresses {
-		left := slices.DeleteFunc(slices.Clone(a.claims[address]), func(s *sender) bool { return s == c.sender })
+		left := slices.DeleteFunc(slices.Clone(a.claims[address].by), func(other *claimant) bool { return other == c })
 		if len(left) == 0 {
 			delete(a.claims, address)
 		} else {
-			a.claims[address] = left
+			a.claims[address] = claimBy(left)
 		}
 	}
+}
+
+// claimBy finds out whom an address belongs to. Of several Nodes of one machine, the last that registered is the one it runs as
+// now: it was renamed, and what it was called before is only not deleted yet.
+func claimBy(by []*claimant) claim {
+	last := by[0]
+	for _, c := range by[1:] {
+		if c.machine.registeredAfter(last.machine) {
+			last = c
+		}
+	}
+	for _, c := range by {
+		if !c.machine.is(last.machine) {
+			return claim{by: by}
+		}
+	}
+	return claim{by: by, owner: last.sender}
 }
 
 // addressesOf returns the addresses of every type that are literal IP addresses, each once. Names are not looked up: whoever

@@ -77,13 +77,15 @@ func TestContestedAddress(t *testing.T) {
 	t.Parallel()
 	shared := netip.MustParseAddr("10.0.0.1")
 	a := newAddresses(rules)
+	other := aNode("n2", "10.0.0.1", "10.0.0.2")
+	other.Status.NodeInfo.BootID = "another machine's"
 	if news := a.set(aNode("n1", "10.0.0.1")); len(news) != 0 {
 		t.Errorf("%v is contested by one node", news)
 	}
-	if diff := cmp.Diff([]string{"10.0.0.1"}, asStrings(a.set(aNode("n2", "10.0.0.1", "10.0.0.2")))); diff != "" {
+	if diff := cmp.Diff([]string{"10.0.0.1"}, asStrings(a.set(other))); diff != "" {
 		t.Errorf("contested addresses (-want +got):\n%s", diff)
 	}
-	if news := a.set(aNode("n2", "10.0.0.1", "10.0.0.2")); len(news) != 0 {
+	if news := a.set(other); len(news) != 0 {
 		t.Errorf("%v is reported twice", news)
 	}
 	if s, contested := a.find(shared); s != nil || !contested || a.contested() != 1 {
@@ -95,6 +97,62 @@ func TestContestedAddress(t *testing.T) {
 	a.drop("uid-of-n2")
 	if s, contested := a.find(shared); s == nil || s.name != "n1" || contested {
 		t.Errorf("found %v (contested %t) after the other claim went, want n1", s, contested)
+	}
+}
+
+// A machine that was renamed registers anew; its address is that of the Node that it runs as now.
+func TestRenamedNodeHasItsAddress(t *testing.T) {
+	t.Parallel()
+	as := func(name, bootID, machineID, systemUUID string, registered int64) *corev1.Node {
+		node := aNode(name, "10.0.0.1")
+		node.Status.NodeInfo = corev1.NodeSystemInfo{BootID: bootID, MachineID: machineID, SystemUUID: systemUUID}
+		node.CreationTimestamp = metav1.Unix(registered, 0)
+		return node
+	}
+	tests := map[string]struct {
+		nodes []*corev1.Node
+		want  string
+	}{
+		"in the same boot":              {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2)}, want: "new"},
+		"told of in the other order":    {nodes: []*corev1.Node{as("new", "b", "", "", 2), as("old", "b", "", "", 1)}, want: "new"},
+		"twice":                         {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2), as("newest", "b", "", "", 3)}, want: "newest"},
+		"with a reboot":                 {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "m", "s", 2)}, want: "new"},
+		"another machine":               {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "n", "t", 2)}},
+		"a clone of another machine":    {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "m", "t", 2)}},
+		"nothing is known of either":    {nodes: []*corev1.Node{as("old", "", "", "", 1), as("new", "", "", "", 2)}},
+		"and another machine claims it": {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2), as("third", "c", "", "", 0)}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAddresses(rules)
+			for _, node := range tc.nodes {
+				a.set(node)
+			}
+			s, contested := a.find(netip.MustParseAddr("10.0.0.1"))
+			if contested != (tc.want == "") || s == nil != contested || s != nil && s.name != tc.want {
+				t.Errorf("found %+v (contested %t), want %q", s, contested, tc.want)
+			}
+		})
+	}
+}
+
+// What the API says of a machine may change after its Node was seen first: its kubelet fills it in.
+func TestRenamedNodeIsKnownLater(t *testing.T) {
+	t.Parallel()
+	a := newAddresses(rules)
+	old, young := aNode("old", "10.0.0.1"), aNode("young", "10.0.0.1")
+	young.CreationTimestamp = metav1.Unix(2, 0)
+	young.Status.NodeInfo.BootID = ""
+	a.set(old)
+	a.set(young)
+	if _, contested := a.find(netip.MustParseAddr("10.0.0.1")); !contested {
+		t.Error("an address of two Nodes is not contested while nothing is known of one of them")
+	}
+	young.Status.NodeInfo.BootID = old.Status.NodeInfo.BootID
+	a.set(young)
+	if s, contested := a.find(netip.MustParseAddr("10.0.0.1")); contested || s == nil || s.name != "young" || a.contested() != 0 {
+		t.Errorf("found %+v (contested %t), want the Node that the machine runs as now", s, contested)
 	}
 }
 

@@ -33,7 +33,7 @@ func newBrake(c config.Brake) *brake {
 func (b *brake) admit(node types.UID, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forget(now)
+	b.expire(now)
 	if _, counted := b.deaths[node]; counted {
 		return true
 	}
@@ -48,14 +48,21 @@ func (b *brake) admit(node types.UID, now time.Time) bool {
 func (b *brake) note(node types.UID, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forget(now)
+	b.expire(now)
 	if _, counted := b.deaths[node]; !counted {
 		b.deaths[node] = now
 	}
 }
 
-// forget drops what is older than the window, which bounds the memory by the nodes that die within one.
-func (b *brake) forget(now time.Time) {
+// forget no longer counts a node that turned out to live.
+func (b *brake) forget(node types.UID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.deaths, node)
+}
+
+// expire drops what is older than the window, which bounds the memory by the nodes that die within one.
+func (b *brake) expire(now time.Time) {
 	for node, at := range b.deaths {
 		if now.Sub(at) >= b.config.Window.Duration {
 			delete(b.deaths, node)
@@ -73,7 +80,8 @@ func (u *undertaker) admits(ctx context.Context, d death) bool {
 	return u.brake.admit(d.uid, now)
 }
 
-// recall counts the nodes that are on record to have panicked within the window.
+// recall counts the nodes that are on record to have panicked within the window: those with the words of their kernel, which only
+// this listener writes. What else a record says may be somebody else's claim, which must not keep nodes from being buried.
 func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := u.reader.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
@@ -82,7 +90,8 @@ func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 	for n := range all.Items {
 		o := &all.Items[n]
 		left := audit.LeftAt(o)
-		if o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == Who && now.Sub(left) < u.config.Brake.Window.Duration {
+		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == Who && len(o.Spec.KernelLog) > 0
+		if ours && now.Sub(left) < u.config.Brake.Window.Duration {
 			u.brake.note(o.Spec.NodeUID, left)
 		}
 	}

@@ -31,10 +31,7 @@ type death struct {
 	// words are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
 	words words
 	heard time.Time
-	// forged is set where the token is wrong, doubtful where something else does not fit.
-	forged, doubtful bool
-	// corroboration is what was heard since.
-	corroboration *corroboration
+	trust trust
 }
 
 // words are the last lines of a kernel, which are held until they are released.
@@ -58,11 +55,10 @@ func (d death) evidence() reason.Evidence {
 	return reason.Evidence{What: reason.EvidencePanic, Who: Who, Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
 }
 
-// deathOf is the death that a condemned Node speaks of.
+// deathOf is the death that a condemned Node speaks of. Who wrote that, and what made him sure, is not known.
 func deathOf(node *corev1.Node, e reason.Evidence, heard time.Time) death {
 	return death{
-		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard, words: detail(e.Detail),
-		corroboration: &corroboration{},
+		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard, words: detail(e.Detail), trust: trustUnsigned,
 	}
 }
 

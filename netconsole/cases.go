@@ -1,83 +1,189 @@
 package netconsole
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 )
 
-// A corroboration is what was heard of a panic after its case was opened, and is beyond the doubt that the case began with: the
-// rest of the same message, which brings the token, or the node's own panic after somebody else's. Its zero value is none.
-type corroboration struct {
-	mu    sync.Mutex
-	heard bool
-	line  string
+// maxLooks is how many cases are looked at at the same time; as many again that are signed, which wait for nobody else.
+const maxLooks = 32
+
+// An openCase is about a node whose panic was heard. The undertaker's lock guards all of it but what never changes: the node, its
+// boot, and whether it is inherited.
+type openCase struct {
+	death
+	trial trial
+	// inherited is set where the intent is somebody else's, or from before a restart.
+	inherited bool
+	// doubted is set once it was said aloud that user space answers.
+	doubted bool
+	// judged is set with the verdict.
+	judged bool
+	// left is what is still to be written once it is judged, and tries how often that has failed.
+	left  func(context.Context) error
+	tries int
 }
 
-func (c *corroboration) add(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.heard {
-		c.heard, c.line = true, line
+// cases are the open ones, one per node at most, and the queues of those that are to be looked at.
+type cases struct {
+	open map[types.UID]*openCase
+	// urgent has those that are signed, patient the others.
+	urgent, patient workqueue.TypedDelayingInterface[types.UID]
+}
+
+func newCases() cases {
+	return cases{
+		open:    map[types.UID]*openCase{},
+		urgent:  workqueue.NewTypedDelayingQueue[types.UID](),
+		patient: workqueue.NewTypedDelayingQueue[types.UID](),
 	}
 }
 
-func (c *corroboration) get() (line string, heard bool) {
-	if c == nil {
-		return "", false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.line, c.heard
+func (c *cases) shutDown() {
+	c.urgent.ShutDown()
+	c.patient.ShutDown()
 }
 
-// corroborated is the death as it is known by now: a doubtful panic gives way to one that is not, its words included.
-func (d death) corroborated() death {
-	if line, heard := d.corroboration.get(); d.doubtful && heard {
-		d.line, d.doubtful = line, false
+// queue is where the case waits its turn.
+func (c *cases) queue(of *openCase) workqueue.TypedDelayingInterface[types.UID] {
+	if of.trial.trust == trustSigned {
+		return c.urgent
 	}
-	return d
+	return c.patient
 }
 
-// open opens a case about the node and handles it in the background; false if there is one already.
-func (u *undertaker) open(d death, handle func()) bool {
+// open opens a case about the node, to be looked at after a while; false if there is one already.
+func (u *undertaker) open(c *openCase, after time.Duration) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.cases[d.uid] != nil {
+	if u.ended || u.cases.open[c.uid] != nil {
 		return false
 	}
-	u.cases[d.uid] = d.corroboration
-	u.work.Go(func() {
-		defer u.close(d)
-		handle()
-	})
+	u.cases.open[c.uid] = c
+	u.work.Add(1)
+	u.cases.queue(c).AddAfter(c.uid, after)
 	return true
 }
 
 // close closes the case. If the node lives, its ring is to take its words again.
-func (u *undertaker) close(d death) {
+func (u *undertaker) close(c *openCase) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.cases, d.uid)
-	d.words.release()
+	if u.cases.open[c.uid] != c {
+		return
+	}
+	delete(u.cases.open, c.uid)
+	c.words.release()
+	u.work.Done()
 }
 
-// corroborate adds to the case about the node, and tells whether there is one.
-func (u *undertaker) corroborate(node types.UID, line string, doubtful bool) bool {
+// join adds a panic to the case about its node, and tells whether there is one.
+func (u *undertaker) join(d death) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	c := u.cases[node]
-	if c != nil && !doubtful {
-		c.add(line)
+	c := u.cases.open[d.uid]
+	if c != nil && !c.judged && c.trial.hears(d.trust, d.heard) {
+		c.line, c.trust, c.heard = d.line, d.trust, d.heard
+		u.cases.queue(c).Add(c.uid)
 	}
 	return c != nil
+}
+
+// known is the death as it is known by now.
+func (u *undertaker) known(c *openCase) death {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return c.death
 }
 
 // dismiss lets go of what a sender said with a panic that no case is opened about. A case that is open needs it still.
 func (u *undertaker) dismiss(node types.UID, w words) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.cases[node] == nil {
+	if u.cases.open[node] == nil {
 		w.release()
 	}
+}
+
+// begin makes room for cases, which are looked at once it runs.
+func (u *undertaker) begin() { u.cases = newCases() }
+
+// run looks at cases until the context ends, and returns when all of that has stopped. What is unfinished then is taken up by
+// whoever reads the intent on the Node.
+func (u *undertaker) run(ctx context.Context) {
+	var queues sync.WaitGroup
+	for _, q := range []workqueue.TypedDelayingInterface[types.UID]{u.cases.urgent, u.cases.patient} {
+		stop := context.AfterFunc(ctx, q.ShutDown)
+		defer stop()
+		queues.Go(func() { u.serve(ctx, q) })
+	}
+	queues.Wait()
+	u.mu.Lock()
+	u.ended = true
+	left := u.cases.open
+	u.cases.open = map[types.UID]*openCase{}
+	u.mu.Unlock()
+	for range left {
+		u.work.Done()
+	}
+}
+
+// serve looks at the cases of a queue, at so many at a time.
+func (u *undertaker) serve(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID]) {
+	seats := make(chan struct{}, maxLooks)
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	for {
+		node, ended := q.Get()
+		if ended {
+			return
+		}
+		seats <- struct{}{}
+		looks.Go(func() {
+			defer func() { <-seats }()
+			defer q.Done(node)
+			u.turn(ctx, q, node)
+		})
+	}
+}
+
+// turn gives the case about a node its turn. One that has become urgent since is left to the other queue.
+func (u *undertaker) turn(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID], node types.UID) {
+	u.mu.Lock()
+	c := u.cases.open[node]
+	mine := c != nil && u.cases.queue(c) == q
+	var left func(context.Context) error
+	if mine {
+		left = c.left
+		mine = !c.judged || left != nil
+	}
+	u.mu.Unlock()
+	switch {
+	case !mine || ctx.Err() != nil:
+	case left != nil:
+		u.write(ctx, q, c, left)
+	default:
+		if v, wait := u.look(ctx, c); v == verdictPending {
+			q.AddAfter(node, wait)
+		} else {
+			u.judge(ctx, c, v)
+		}
+	}
+}
+
+// write does what is left to be written about a case that is judged, again and again until it is done.
+func (u *undertaker) write(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID], c *openCase, left func(context.Context) error) {
+	err := left(ctx)
+	if err == nil {
+		u.close(c)
+		return
+	}
+	if c.tries++; c.tries == 1 {
+		u.log.Error(err, "evidence not written yet", "node", c.node)
+	}
+	q.AddAfter(c.uid, min(firstRetry<<min(c.tries, maxDoublings), lastRetry))
 }

@@ -95,18 +95,18 @@ func talk(t *testing.T, l *Listener) (missing []string) {
 func TestClosedCaseIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
+		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		c.alive.Store(true)
 		u, _ := c.aReplica(t, node.UID)
 		l := aListener(u, node)
 		l.hears(t, from1, panicDatagram)
-		if len(u.cases) != 0 {
-			t.Errorf("%d cases are open after the verdict", len(u.cases))
+		if len(u.cases.open) != 0 {
+			t.Errorf("%d cases are open after the verdict", len(u.cases.open))
 		}
 		c.alive.Store(false)
 		time.Sleep(time.Second)
-		l.hears(t, from1, "0,500,12000000,-;Kernel panic - not syncing: this time truly\n")
+		l.hears(t, from1, "0,500,12000000,-;Kernel panic - not syncing: this time truly\n epitaph-token="+aSecret+"\n")
 		if c.node(t, "n1") != nil || u.judged(verdictDead) != 1 {
 			t.Errorf("the second panic was not acted upon: %v dead", u.judged(verdictDead))
 		}

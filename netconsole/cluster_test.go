@@ -162,8 +162,14 @@ func (n *notebook) has(why string) bool {
 	return slices.ContainsFunc(n.notes, func(note string) bool { return strings.HasPrefix(note, why) })
 }
 
-// aReplica is an undertaker of the cluster; its nodes used to answer.
+// aReplica is an undertaker of the cluster that runs until the test ends; its nodes used to answer.
 func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *notebook) {
+	t.Helper()
+	return c.aReplicaUntil(t.Context(), t, nodes...)
+}
+
+// aReplicaUntil dies with its context.
+func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T, nodes ...types.UID) (*undertaker, *notebook) {
 	t.Helper()
 	none := func() float64 { return 0 }
 	m, err := newMetrics(prometheus.NewRegistry(), none, none)
@@ -177,14 +183,53 @@ func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *note
 	u := &undertaker{
 		config: settings, keys: reason.DefaultKeys(), reader: c.client, live: c.client,
 		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c, events: events{notes}, clock: clk,
-		metrics: m, brake: newBrake(settings.Brake), habits: newHabits(clk, roundsRemembered*proof().QuietRound.Duration),
-		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() }, cases: map[types.UID]*corroboration{},
+		metrics: m, brake: newBrake(settings.Brake), leases: newLeases(clk, c.client),
+		answering: newLately(clk, roundsRemembered*proof().QuietRound.Duration), refuted: newLately(clk, mistrust),
+		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() },
 		witnesses: make(chan struct{}, maxTroubleWrites),
 	}
+	u.leases.synced = func() bool { return true }
+	c.tellLeases(t, u)
 	for _, n := range nodes {
-		u.habits.note(n)
+		u.answering.note(n)
 	}
+	u.begin()
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { u.run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
 	return u, notes
+}
+
+// tellLeases does what the watch does.
+func (c *cluster) tellLeases(t *testing.T, u *undertaker) {
+	t.Helper()
+	all := &coordinationv1.LeaseList{}
+	if err := c.client.List(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	for n := range all.Items {
+		u.leases.see(nil, &all.Items[n])
+	}
+}
+
+// renews is what the kubelet of a living node does.
+func (c *cluster) renews(t *testing.T, u *undertaker, node string) {
+	t.Helper()
+	lease := &coordinationv1.Lease{}
+	key := types.NamespacedName{Namespace: corev1.NamespaceNodeLease, Name: node}
+	if err := c.client.Get(t.Context(), key, lease); err != nil {
+		t.Fatal(err)
+	}
+	before, now := lease.DeepCopy(), metav1.NowMicro()
+	lease.Spec.RenewTime = &now
+	if err := c.client.Update(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	u.leases.see(before, lease)
 }
 
 func (u *undertaker) judged(v verdict) float64 {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,7 +30,8 @@ type Informers interface {
 type Options struct {
 	Config config.Netconsole
 	Keys   reason.KeySet
-	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by "spec.nodeName"; Informers are that cache's.
+	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by "spec.nodeName"; Informers are that cache's, of
+	// Nodes and of Leases, which need hold no more of one than [TrimLease] leaves.
 	Reader    client.Reader
 	Informers Informers
 	// Live reads from the API server.
@@ -77,11 +77,12 @@ func New(o Options) (*Listener, error) {
 		undertaker: &undertaker{
 			config: o.Config, keys: o.Keys, reader: o.Reader, live: o.Live, terminator: o.Terminator, obituary: o.Obituary,
 			events: events{o.Recorder}, clock: o.Clock, metrics: m, log: o.Log,
-			brake: newBrake(o.Config.Brake), habits: newHabits(o.Clock, roundsRemembered*proof.QuietRound.Duration),
+			brake: newBrake(o.Config.Brake), leases: newLeases(o.Clock, o.Live),
+			answering: newLately(o.Clock, roundsRemembered*proof.QuietRound.Duration), refuted: newLately(o.Clock, mistrust),
 			answers: func(ctx context.Context, hosts []netip.Addr) bool {
 				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration)
 			},
-			cases: map[types.UID]*corroboration{}, witnesses: make(chan struct{}, maxTroubleWrites),
+			witnesses: make(chan struct{}, maxTroubleWrites),
 		},
 	}, nil
 }
@@ -95,12 +96,18 @@ func (l *Listener) NeedLeaderElection() bool { return false }
 // Start hears until the context ends. It returns when all work that it began has stopped; what is unfinished then is
 // taken up by whoever reads the intent on the Node.
 func (l *Listener) Start(ctx context.Context) error {
+	l.undertaker.begin()
+	defer l.undertaker.cases.shutDown()
+	if err := l.undertaker.leases.watch(ctx, l.informers); err != nil {
+		return err
+	}
 	if err := l.watchNodes(ctx); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	defer stop()
 	defer l.undertaker.work.Wait()
+	l.undertaker.work.Go(func() { l.undertaker.run(ctx) })
 	l.undertaker.work.Go(func() { l.undertaker.quietRounds(ctx) })
 	l.log.Info("netconsole hears", "address", l.Addr().String())
 	return l.receive(ctx)
@@ -158,8 +165,8 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 	case o == wire.OutcomeCandidate:
 		l.undertaker.dismiss(s.uid, s)
 		return outcomePlainRefused
-	case o == wire.OutcomePanicRest && h.authenticity == tokenRight:
-		l.undertaker.corroborate(s.uid, h.line, h.doubtful())
+	case o == wire.OutcomePanicRest && h.trust == trustSigned:
+		l.undertaker.join(death{uid: s.uid, line: h.line, trust: h.trust, heard: now})
 	case h.trouble != nil:
 		l.undertaker.witness(ctx, s, h, now)
 	}
@@ -193,7 +200,6 @@ const (
 // hear brings a panic to trial.
 func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) {
 	l.undertaker.hear(ctx, death{
-		node: s.name, uid: s.uid, line: h.line, words: s, heard: now,
-		forged: h.authenticity == tokenWrong, doubtful: h.doubtful(),
+		node: s.name, uid: s.uid, line: h.line, words: s, heard: now, trust: h.trust,
 	})
 }

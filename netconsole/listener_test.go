@@ -47,7 +47,9 @@ func (l *Listener) hears(t *testing.T, from netip.AddrPort, datagrams ...string)
 }
 
 const (
-	panicDatagram = "0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n"
+	// panicDatagram is signed where the node has told the API of the token.
+	panicDatagram = "0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token=" + aSecret + "\n"
+	unsignedPanic = "0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n"
 	plainPanic    = "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n"
 )
 
@@ -72,20 +74,20 @@ func TestEveryDatagramHasOneOutcome(t *testing.T) {
 		"a panic from a port anybody can have": {configure: privileged, from: "10.0.0.1:6665", datagram: panicDatagram, want: "unprivileged-port"},
 		"a panic from a port that is held":     {configure: privileged, datagram: panicDatagram, want: "panic", buried: true},
 		"a plain panic":                        {datagram: plainPanic, want: "plain-refused"},
-		"a panic after plain text": {
-			before: "[    1.000000] hello\n", datagram: panicDatagram, want: "candidate", verdict: verdictUnproven,
-		},
-		"a plain panic, switched on": {configure: plain, datagram: plainPanic, want: "candidate", buried: true},
-		"user space that says so":    {datagram: "12,400,9000000,-;Kernel panic - not syncing: fake\n", want: "userspace"},
-		"another level":              {datagram: "4,400,9000000,-;Kernel panic - not syncing: fake\n", want: "line"},
-		"nothing":                    {datagram: "", want: "malformed"},
-		"too much":                   {datagram: "0,1,1,-;" + strings.Repeat("x", 2000), want: "too-long"},
+		"a panic after plain text":             {before: "[    1.000000] hello\n", datagram: panicDatagram, want: "candidate", buried: true},
+		"a panic without the token":            {datagram: unsignedPanic, want: "panic", verdict: verdictUnproven},
+		"a plain panic, switched on":           {configure: plain, datagram: plainPanic, want: "candidate", verdict: verdictUnproven},
+		"user space that says so":              {datagram: "12,400,9000000,-;Kernel panic - not syncing: fake\n", want: "userspace"},
+		"another level":                        {datagram: "4,400,9000000,-;Kernel panic - not syncing: fake\n", want: "line"},
+		"nothing":                              {datagram: "", want: "malformed"},
+		"too much":                             {datagram: "0,1,1,-;" + strings.Repeat("x", 2000), want: "too-long"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				node, other, third := aNode("n1", "10.0.0.1", "10.0.0.9"), aNode("n2", "10.0.0.9"), aNode("n3")
+				node, other, third := signed(aNode("n1", "10.0.0.1", "10.0.0.9")), aNode("n2", "10.0.0.9"), aNode("n3")
+				other.Status.NodeInfo.BootID = "another machine's"
 				c := aCluster(t, node, other, third)
 				u, _ := c.aReplica(t, node.UID, other.UID)
 				if tc.configure != nil {
@@ -149,42 +151,46 @@ func TestOutcomesHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A panic that does not fit the boot the kernel spoke from before is not believed for silence alone.
+// An unsigned panic that does not fit the boot the kernel spoke from before may have been recorded in another boot: a node that is
+// silent for as long as a reboot takes is not buried for it.
 func TestReplayedPanicIsDoubted(t *testing.T) {
 	t.Parallel()
 	const hour = 3600 * 1000000
+	const believed, doubted = 40 * time.Second, 10 * time.Minute
 	tests := map[string]struct {
 		before string
 		later  time.Duration
 		panic  string
-		want   verdict
+		want   time.Duration
 	}{
-		"of this boot":                         {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+60*1000000), want: verdictDead},
-		"late by seconds":                      {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+55*1000000), want: verdictDead},
-		"after hours of drift":                 {before: line(100, hour), later: 10 * time.Hour, panic: panicAt(120, 11*hour-30*1000000), want: verdictDead},
-		"overtaken by a later line":            {before: line(100, hour), panic: panicAt(90, hour), want: verdictDead},
-		"of nothing known":                     {panic: panicAt(120, hour), want: verdictDead},
-		"recorded in an earlier, younger boot": {before: line(100, hour), later: time.Minute, panic: panicAt(120, 7*60*1000000), want: verdictUnproven},
-		"recorded in an earlier, older boot":   {before: line(100, hour), later: time.Minute, panic: panicAt(120, 9*hour), want: verdictUnproven},
-		"of an impossible time":                {before: line(100, hour), panic: panicAt(120, 1<<63), want: verdictUnproven},
-		"with a number far behind":             {before: line(5000, hour), panic: panicAt(120, hour), want: verdictUnproven},
+		"of this boot":                         {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+60*1000000), want: believed},
+		"late by seconds":                      {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+55*1000000), want: believed},
+		"after hours of drift":                 {before: line(100, hour), later: 10 * time.Hour, panic: panicAt(120, 11*hour-30*1000000), want: believed},
+		"overtaken by a later line":            {before: line(100, hour), panic: panicAt(90, hour), want: believed},
+		"of nothing known":                     {panic: panicAt(120, hour), want: believed},
+		"recorded in an earlier, younger boot": {before: line(100, hour), later: time.Minute, panic: panicAt(120, 7*60*1000000), want: doubted},
+		"recorded in an earlier, older boot":   {before: line(100, hour), later: time.Minute, panic: panicAt(120, 9*hour), want: doubted},
+		"of an impossible time":                {before: line(100, hour), panic: panicAt(120, 1<<63), want: doubted},
+		"with a number far behind":             {before: line(5000, hour), panic: panicAt(120, hour), want: doubted},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				node := aNode("n1", "10.0.0.1")
-				c := aCluster(t, node)
+				c := aCluster(t, node, aLease("n1"))
 				u, _ := c.aReplica(t, node.UID)
 				l := aListener(u, node)
 				if tc.before != "" {
 					l.hears(t, from1, tc.before)
 				}
 				time.Sleep(tc.later)
-				u.habits.note(node.UID)
+				u.answering.note(node.UID)
+				c.renews(t, u, "n1")
+				start := time.Now()
 				l.hears(t, from1, tc.panic)
-				if u.judged(tc.want) != 1 {
-					t.Errorf("no verdict %q", tc.want)
+				if took := time.Since(start); u.judged(verdictDead) != 1 || took < tc.want || took > tc.want+5*time.Second {
+					t.Errorf("dead: %v, after %s; want 1, after %s", u.judged(verdictDead), took, tc.want)
 				}
 			})
 		})

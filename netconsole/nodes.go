@@ -47,7 +47,7 @@ func (l *Listener) see(ctx context.Context, object any) {
 	}
 	if e, condemned := termination.Condemned(node); condemned {
 		l.undertaker.brake.note(node.UID, l.clock.Now())
-		l.undertaker.takeOver(ctx, deathOf(node, e, l.clock.Now()))
+		l.undertaker.takeOver(deathOf(node, e, l.clock.Now()))
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func TestSuccessorHasTheAddressAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		was, is := aNode("n1", "10.0.0.1"), aNode("n1", "10.0.0.1")
+		was, is := aNode("n1", "10.0.0.1"), signed(aNode("n1", "10.0.0.1"))
 		is.UID = "uid-of-its-successor"
 		c := aCluster(t, is)
 		u, _ := c.aReplica(t, is.UID)
@@ -49,22 +49,22 @@ func TestChangedNodeKeepsWhatItSaid(t *testing.T) {
 	})
 }
 
-func TestHabitsAreForgotten(t *testing.T) {
+func TestWhatWasNotedIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHabits(clock.RealClock{}, time.Minute)
+		h := newLately(clock.RealClock{}, time.Minute)
 		h.note("gone")
 		time.Sleep(30 * time.Second)
 		h.note("here")
 		time.Sleep(30 * time.Second)
 		h.forget()
 		for node, want := range map[types.UID]bool{"gone": false, "here": true, "never": false} {
-			if got := h.answered(node); got != want {
-				t.Errorf("node %q is known to answer: %t, want %t", node, got, want)
+			if got := h.has(node); got != want {
+				t.Errorf("node %q is noted: %t, want %t", node, got, want)
 			}
 		}
 		if len(h.last) != 1 {
-			t.Errorf("%d nodes are remembered, want the one that answered lately", len(h.last))
+			t.Errorf("%d nodes are remembered, want the one that was noted lately", len(h.last))
 		}
 	})
 }

@@ -28,7 +28,8 @@ func (u *undertaker) quietRounds(ctx context.Context) {
 
 // quietRound asks every node once, and takes up the condemned ones that no event drew attention to.
 func (u *undertaker) quietRound(ctx context.Context) error {
-	u.habits.forget()
+	u.answering.forget()
+	u.refuted.forget()
 	nodes := &corev1.NodeList{}
 	if err := u.reader.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return err
@@ -41,13 +42,13 @@ func (u *undertaker) quietRound(ctx context.Context) error {
 	for n := range nodes.Items {
 		node := &nodes.Items[n]
 		if e, condemned := termination.Condemned(node); condemned {
-			u.takeOver(ctx, deathOf(node, e, u.clock.Now()))
+			u.takeOver(deathOf(node, e, u.clock.Now()))
 		}
 		seats <- struct{}{}
 		probes.Go(func() {
 			defer func() { <-seats }()
 			if u.answers(ctx, addressesOf(node)) {
-				u.habits.note(node.UID)
+				u.answering.note(node.UID)
 			}
 		})
 	}

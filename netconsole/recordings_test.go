@@ -27,7 +27,7 @@ func TestRecordings(t *testing.T) {
 				l := aListener(u, node)
 				tally := map[string]int{}
 				for _, payload := range r.payloads {
-					u.habits.note(node.UID)
+					u.answering.note(node.UID)
 					tally[l.take(t.Context(), from1, payload, l.clock.Now()).String()]++
 				}
 				u.work.Wait()

@@ -12,14 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// run carries out the steps. Work that is inherited begins with a new proof: since the intent was written the node may have
-// come back.
+// run carries out the steps. Whoever inherits the work has proven the death anew before.
 func (b *burial) run(ctx context.Context) error {
-	if b.inherited {
-		if err := b.proveAgain(ctx); err != nil {
-			return err
-		}
-	}
 	for _, s := range steps {
 		if err := b.persist(ctx, s); err != nil {
 			return err
@@ -54,10 +48,10 @@ func final(err error) bool {
 
 // proveAgain returns nil only if the node is dead in the boot that died.
 func (b *burial) proveAgain(ctx context.Context) error {
-	d := b.death
-	d.heard = b.clock.Now()
+	c := &openCase{death: b.death, trial: newProofAnew(b.config.ProofOfDeath, b.trust, b.clock.Now()), inherited: true}
 	for {
-		switch b.try(ctx, d) {
+		v, wait := b.look(ctx, c)
+		switch v {
 		case verdictDead:
 			return nil
 		case verdictRebooted:
@@ -66,10 +60,11 @@ func (b *burial) proveAgain(ctx context.Context) error {
 			return errGone
 		case verdictAlive:
 			return errAlive
-		default: // unproven: its Lease cannot be read now
-			if !b.wait(ctx, lastRetry) {
-				return ctx.Err()
-			}
+		case verdictUnproven: // it has no Lease now
+			c.trial, wait = newProofAnew(b.config.ProofOfDeath, b.trust, b.clock.Now()), lastRetry
+		}
+		if !b.wait(ctx, wait) {
+			return ctx.Err()
 		}
 	}
 }
@@ -77,6 +72,7 @@ func (b *burial) proveAgain(ctx context.Context) error {
 // pardon takes the intent back.
 func (u *undertaker) pardon(ctx context.Context, b *burial, because error) {
 	u.events.pardoned(b.death, because)
+	u.brake.forget(b.uid)
 	err := u.insist(ctx, b.node, b.uid, func(node *corev1.Node) error {
 		if _, condemned := termination.Condemned(node); !condemned {
 			return nil

@@ -41,19 +41,10 @@ type heard struct {
 	line string
 	// extended is set for the format that user space cannot forge.
 	extended bool
-	// authenticity is what its token tells.
-	authenticity authenticity
-	// fits is set where the message can come from the boot that the kernel spoke from before, and the kernel has never spoken
-	// the plain format, in which a line can be made to look like the extended one.
-	fits bool
+	// trust is how far it is believed to be the node's own.
+	trust trust
 	// trouble is what a line tells of the machine; nil where nothing is to be told.
 	trouble *kernel.Finding
-}
-
-// doubtful tells whether something about a panic does not look like the node's own words. A token that is right outweighs all
-// else; without one, silence alone is not enough.
-func (h heard) doubtful() bool {
-	return h.authenticity == tokenAbsent || h.authenticity == unsigned && !h.fits
 }
 
 func newSender(node *corev1.Node, m *memory) *sender {
@@ -87,35 +78,43 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest, e.Outcome == wire.OutcomeCandidate:
 		h = s.panicked(&e, now)
 	case e.Outcome == wire.OutcomeLine && e.Extended:
-		s.boot.follow(&e.Record, now)
+		// Where the kernel signs, nobody else may move it to another boot.
+		if a := s.token.judge(&e.Record); a == tokenRight || a == tokenUnknown {
+			s.boot.follow(&e.Record, now)
+		}
 		h.trouble = s.trouble(&e, now)
 	}
 	return e.Outcome, h
 }
 
-// panicked gathers what speaks for and against a panic. The plain format has no numbers that could fit and no token.
+// panicked gathers what speaks for and against a panic. The plain format has no token, and no numbers that could fit; and from a
+// kernel that has spoken it, those of the extended format say nothing: a plain line can be made to look like one.
 func (s *sender) panicked(e *wire.Event, now time.Time) heard {
-	h := heard{line: e.Line, extended: e.Extended, authenticity: unsigned, fits: true}
-	switch {
-	case e.Extended:
-		h.authenticity = s.token.judge(&e.Record)
-		h.fits = !e.Mixed && s.boot.fits(&e.Record, now)
-	case s.token.set:
-		h.authenticity = tokenAbsent
+	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned}
+	if !e.Extended {
+		return h
+	}
+	switch s.token.judge(&e.Record) {
+	case tokenRight:
+		h.trust = trustSigned
+	case tokenWrong:
+		h.trust = trustNone
+	default:
+		if !e.Mixed && !s.boot.fits(&e.Record, now) {
+			h.trust = trustDoubtful
+		}
 	}
 	return h
 }
 
-// speaksForItself tells whether a line may become evidence: not from a sender in whose format user space can forge lines, and not
-// without the token where there is one.
-func (s *sender) speaksForItself(e *wire.Event) bool {
-	return !e.Mixed && (!s.token.set || s.token.judge(&e.Record) == tokenRight)
-}
+// vouchedFor tells whether a line may become evidence. It wants what a panic wants that is acted upon at once, the token: a line
+// without it may be anybody's who has the node's address, and no later silence could tell.
+func (s *sender) vouchedFor(e *wire.Event) bool { return s.token.judge(&e.Record) == tokenRight }
 
 // trouble returns what a line tells of the machine, if that is to be told.
 func (s *sender) trouble(e *wire.Event, now time.Time) *kernel.Finding {
 	text := e.Record.Text()
-	if !e.Record.FromKernel() || !s.memory.rules.Concern(text) || !s.speaksForItself(e) {
+	if !e.Record.FromKernel() || !s.memory.rules.Concern(text) || !s.vouchedFor(e) {
 		return nil
 	}
 	f := s.said.Take(s.memory.rules, kernel.Line{Text: text, Subsystem: e.Record.Subsystem()}, wire.Sentence, now)

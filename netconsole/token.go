@@ -3,7 +3,6 @@ package netconsole
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -15,9 +14,9 @@ import (
 type authenticity uint8
 
 const (
-	_           authenticity = iota
-	unsigned                 // the node has told the API of no token
-	tokenAbsent              // it has, but the message has none, or is cut off before it
+	_            authenticity = iota
+	tokenUnknown              // the node has told the API of no token of this boot
+	tokenAbsent               // it has, but the message has none, or is cut off before it
 	tokenWrong
 	tokenRight
 )
@@ -26,24 +25,20 @@ const (
 // has the kernel send it as userdata, and tells the API the hash. Its zero value means that there is none.
 type token struct {
 	set  bool
-	hash [sha256.Size]byte
+	hash config.TokenHash
 }
 
-// tokenOf reads the hash that a node has told. One that is not a hash is none: what then lacks is proven otherwise.
+// tokenOf reads what the node has told. What is not a token, or is of another boot than the one that the Node is in, is none: what
+// then lacks is proven otherwise.
 func tokenOf(node *corev1.Node) (t token) {
-	hash, err := hex.DecodeString(node.Annotations[config.TokenKey])
-	if err != nil || len(hash) != len(t.hash) {
-		return token{}
-	}
-	t.set = true
-	copy(t.hash[:], hash)
+	t.hash, t.set = config.TokenOfBoot(node.Annotations[config.TokenKey], node.Status.NodeInfo.BootID)
 	return t
 }
 
 // judge compares the token of a message with t, in a time that does not tell how much of it is right.
 func (t token) judge(r *wire.Record) authenticity {
 	if !t.set {
-		return unsigned
+		return tokenUnknown
 	}
 	secret, found := r.Value(config.TokenUserdata)
 	if !found || r.Total != 0 {

@@ -1,8 +1,6 @@
 package netconsole
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -20,13 +18,14 @@ import (
 const aSecret = "c29tZSBzZWNyZXQgb2YgdGhpcyBib290"
 
 func signed(node *corev1.Node) *corev1.Node {
-	hash := sha256.Sum256([]byte(aSecret))
-	node.Annotations = map[string]string{config.TokenKey: hex.EncodeToString(hash[:])}
+	node.Annotations = map[string]string{config.TokenKey: config.AnnounceToken(node.Status.NodeInfo.BootID, aSecret)}
 	return node
 }
 
 func TestToken(t *testing.T) {
 	t.Parallel()
+	// A round after the kernel has settled; and the window, with another round, of a node without a Lease.
+	const acted, pended = settling + 400*time.Millisecond, 30*time.Second + 400*time.Millisecond
 	const announced = "0,400,9000000,-;Kernel panic - not syncing: boom\n"
 	tests := map[string]struct {
 		datagram string
@@ -34,22 +33,22 @@ func TestToken(t *testing.T) {
 		verdict  verdict
 		took     time.Duration // of the trial
 	}{
-		"right":  {datagram: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: 400 * time.Millisecond},
+		"right":  {datagram: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: acted},
 		"wrong":  {datagram: announced + " epitaph-token=guessed\n", verdict: verdictForged},
 		"empty":  {datagram: announced + " epitaph-token=\n", verdict: verdictForged},
-		"absent": {datagram: announced, verdict: verdictUnproven, took: 30 * time.Second},
+		"absent": {datagram: announced, verdict: verdictUnproven, took: pended},
 		"in text, where the kernel would have escaped the newline": {
-			datagram: `0,400,9000000,-;Kernel panic - not syncing: boom\x0a epitaph-token=` + aSecret + "\n", verdict: verdictUnproven, took: 30 * time.Second,
+			datagram: `0,400,9000000,-;Kernel panic - not syncing: boom\x0a epitaph-token=` + aSecret + "\n", verdict: verdictUnproven, took: pended,
 		},
-		"cut off":                    {datagram: cutOff, verdict: verdictUnproven, took: 30 * time.Second},
-		"right, in a later fragment": {datagram: cutOff, rest: restOf(aSecret[9:] + "\n"), verdict: verdictDead, took: 400 * time.Millisecond},
-		"wrong, in a later fragment": {datagram: cutOff, rest: restOf(strings.Repeat("x", len(aSecret)-9) + "\n"), verdict: verdictUnproven, took: 30 * time.Second},
+		"cut off":                    {datagram: cutOff, verdict: verdictUnproven, took: pended},
+		"right, in a later fragment": {datagram: cutOff, rest: restOf(aSecret[9:] + "\n"), verdict: verdictDead, took: acted},
+		"wrong, in a later fragment": {datagram: cutOff, rest: restOf(strings.Repeat("x", len(aSecret)-9) + "\n"), verdict: verdictUnproven, took: pended},
 		"right, in the fragment of another message": {
-			datagram: cutOff, rest: strings.Replace(restOf(aSecret[9:]+"\n"), ",400,", ",401,", 1), verdict: verdictUnproven, took: 30 * time.Second,
+			datagram: cutOff, rest: strings.Replace(restOf(aSecret[9:]+"\n"), ",400,", ",401,", 1), verdict: verdictUnproven, took: pended,
 		},
-		"absent, and right in the panic that follows": {datagram: announced, rest: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: 400 * time.Millisecond},
+		"absent, and right in the panic that follows": {datagram: announced, rest: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: acted},
 		"absent, and absent in what follows": {
-			datagram: announced, rest: "0,401,9000000,-;Kernel panic - not syncing: boom\n", verdict: verdictUnproven, took: 30 * time.Second,
+			datagram: announced, rest: "0,401,9000000,-;Kernel panic - not syncing: boom\n", verdict: verdictUnproven, took: pended,
 		},
 	}
 	for name, tc := range tests {

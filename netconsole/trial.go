@@ -6,70 +6,221 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
+const (
+	// settling is how long after a panic user space is not asked yet: on other processors it may answer for as long as the
+	// kernel takes to stop them, which it does right after the announcement (vpanic() of kernel/panic.c).
+	settling = 100 * time.Millisecond
+	// underWay is how long a renewal of the Lease may be under way to us: one that comes so soon after a panic may have been
+	// made before it.
+	underWay = 5 * time.Second
+	// betweenRounds is the least time between two rounds of probes of one node, whatever is heard of it.
+	betweenRounds = time.Second
+	// watchful is how often a case looks after the API server while it waits for a Lease to run out.
+	watchful = 2 * time.Second
+)
+
 // A trial decides from signs of life whether a node whose panic was heard is dead. It is a state machine without I/O.
 //
 // Only user space proves life: a dead kernel may go on answering pings, resets and even connection requests for ever
 // (arm64 with kernel.panic=0). And a genuine panic does not prove death: with reboot=force user space goes on for as long as
-// kernel.panic says. So silence decides, and silence counts only from a node that used to speak; from another it takes the
-// renewals of its Lease that fail to come.
+// kernel.panic says. So silence decides. How much of it depends on who says that the node panicked:
+//
+//   - A panic that is signed, of a node that used to answer and has not answered since: a few probes.
+//   - All else: the Lease must go unrenewed for longer than the kubelet takes to restart, and user space be silent then.
+//   - Where a reboot explains that as well, because the node is going down in good order, or had been silent before, or because
+//     somebody has told untruths about it lately: for longer than a reboot takes.
+//   - A panic that is not signed, after which the node has answered: never.
 type trial struct {
 	config config.ProofOfDeath
-	heard  time.Time
-	// spoke is set once the node is known to answer while it lives.
-	spoke bool
-	// doubtful is set where the panic may not be the node's own: then renewals have to fail to come, too.
-	doubtful bool
-
-	silent     int
-	lease      string
-	leaseSince time.Time
-}
-
-// signs are what one round of looking for life has found.
-type signs struct {
-	at time.Time
-	// answered is set where user space answered.
+	trust  trust
+	// again is set where the death was proven before, and is proven anew: since then the node may have come back.
+	again bool
+	// began is when the panic was heard, or the proof anew began. Of what was heard since, the last counts that was contradicted.
+	began time.Time
+	// since is the earliest moment from which silence counts.
+	since time.Time
+	// refuted is set where a panic of this node turned out to be untrue lately.
+	refuted bool
+	// answered is set where a sign of life came after the panic; the last one at sign.
 	answered bool
-	// lease identifies the last renewal of the node's Lease; empty where that is not known.
-	lease string
+	sign     time.Time
+	// probed is when the last round of probes began, and silent the last one that nobody answered.
+	probed, silent time.Time
+	// lease is the last renewal that is known, and held the one that the API server itself had after the round at silent.
+	lease, held string
 }
 
-// weigh takes a round's signs and returns the verdict so far.
-func (t *trial) weigh(s signs) verdict {
-	t.spoke = t.spoke || s.answered
-	if s.answered || t.renewed(s) {
-		t.silent = 0
-		return t.pendingUntilWindowEnds(s.at, verdictAlive)
-	}
-	t.silent++
+func newTrial(c config.ProofOfDeath, level trust, now time.Time) trial {
+	return trial{config: c, trust: level, began: now, since: now}
+}
+
+// newProofAnew is the trial of a node whose death was proven before: its silence counts from when it was last seen to live.
+func newProofAnew(c config.ProofOfDeath, level trust, now time.Time) trial {
+	return trial{config: c, trust: level, began: now, again: true}
+}
+
+// facts are what is known of the node apart from probes.
+type facts struct {
+	lease leaseView
+	// habitual is set where the node is known to answer while it lives: only then silence says anything by itself.
+	habitual bool
+	// leaving is set where the node is going down in good order.
+	leaving bool
+}
+
+// A move is what a trial comes to: a verdict; or, while that is pending, a round of probes to be made now; or a time to wait.
+type move struct {
+	verdict verdict
+	probe   bool
+	// confirm asks for the Lease as the API server has it, after the round.
+	confirm bool
+	wait    time.Duration
+	// observe is set where the API server must be seen to answer while one waits.
+	observe bool
+}
+
+func decided(v verdict) move { return move{verdict: v} }
+
+func until(now, then time.Time) move {
+	return move{verdict: verdictPending, wait: max(then.Sub(now), time.Millisecond)}
+}
+
+// hears takes note of another panic of the node, and tells whether the trial begins anew. It does for more trust, and for a panic
+// that comes after the node has contradicted the last one: that one may have been forged, and this one be genuine.
+func (t *trial) hears(level trust, now time.Time) bool {
+	contradicted := t.answered && (t.trust != trustSigned || level == trustSigned)
 	switch {
-	case t.silent < t.config.Attempts:
-		return verdictPending
-	case t.spoke && !t.doubtful:
-		return verdictDead
-	case t.lease == "":
-		return t.pendingUntilWindowEnds(s.at, verdictUnproven)
-	case s.at.Sub(t.leaseSince) >= t.config.MissedRenewal.Duration:
-		return verdictDead
-	default:
-		return verdictPending
-	}
-}
-
-// renewed tells whether the Lease was renewed since the round before. The clocks of nodes are not trusted: what counts is
-// that the renewal changed, and since when, by our clock, it has not.
-func (t *trial) renewed(s signs) bool {
-	if s.lease == "" || s.lease == t.lease {
+	case level == trustNone, level <= t.trust && !contradicted:
 		return false
+	case contradicted:
+		t.refuted = t.refuted || t.trust != trustSigned
+		t.since, t.answered = now, false
 	}
-	first := t.lease == ""
-	t.lease, t.leaseSince = s.lease, s.at
-	return !first
+	t.trust, t.began, t.again = level, now, false
+	return true
 }
 
-func (t *trial) pendingUntilWindowEnds(now time.Time, otherwise verdict) verdict {
-	if now.Sub(t.heard) < t.config.Window.Duration {
-		return verdictPending
+// took takes the result of a round of probes, and the renewal of the Lease that was confirmed after it.
+func (t *trial) took(start time.Time, answered bool, held string) {
+	t.probed = start
+	switch {
+	case start.Before(t.began):
+	case answered:
+		t.answered, t.sign = true, start
+	default:
+		t.silent, t.held = start, held
 	}
-	return otherwise
+}
+
+// next is what is to be done now.
+func (t *trial) next(now time.Time, f facts) move {
+	t.observe(f.lease)
+	ends := t.began.Add(t.config.Window.Duration)
+	if s, over := t.life(now, ends); over {
+		return s
+	}
+	if t.probed.Before(t.began) {
+		return t.probe(now, t.began.Add(settling), t.again)
+	}
+	if t.trust == trustSigned && f.habitual && !f.leaving && !t.answered && !t.silent.Before(t.began) {
+		return decided(verdictDead)
+	}
+	if !f.lease.found {
+		return t.withoutLease(now, ends, f.lease.known)
+	}
+	return t.waits(now, ends, f)
+}
+
+// life judges a node that has answered since the panic.
+func (t *trial) life(now, ends time.Time) (s move, over bool) {
+	switch {
+	case !t.answered:
+		return move{}, false
+	case !t.sign.Before(ends):
+		return decided(verdictAlive), true
+	case t.trust == trustSigned || t.again:
+		return move{}, false
+	case now.Before(ends):
+		return until(now, ends), true
+	default:
+		return decided(verdictAlive), true
+	}
+}
+
+// observe takes a renewal of the Lease for a sign of life, unless it may have been under way when the node panicked.
+func (t *trial) observe(l leaseView) {
+	if !l.found || l.id == t.lease {
+		return
+	}
+	t.lease = l.id
+	if l.renewed && l.changed.After(t.began.Add(underWay)) {
+		t.answered, t.sign = true, l.changed
+	}
+}
+
+// withoutLease judges a node that has none that could run out. While the Leases are not known, that cannot be told.
+func (t *trial) withoutLease(now, ends time.Time, known bool) move {
+	switch {
+	case !known:
+		return move{verdict: verdictPending, wait: watchful, observe: true}
+	case now.Before(ends):
+		return until(now, ends)
+	case t.probed.Before(ends):
+		return t.probe(now, now, false)
+	default:
+		return decided(verdictUnproven)
+	}
+}
+
+// waits waits for the Lease to run out, and then for user space to be silent.
+func (t *trial) waits(now, ends time.Time, f facts) move {
+	deadline := t.deadline(f)
+	switch {
+	case t.answered && !now.Before(ends) && t.probed.Before(ends):
+		return t.probe(now, now, false) // does it still live?
+	case now.Before(deadline):
+		s := until(now, deadline)
+		s.wait, s.observe = min(s.wait, watchful), true
+		return s
+	case t.silent.Before(deadline) || t.held != f.lease.id:
+		return t.probe(now, now, true)
+	default:
+		return decided(verdictDead)
+	}
+}
+
+// deadline is when the Lease has gone unrenewed for long enough.
+func (t *trial) deadline(f facts) time.Time {
+	from := latest(t.since, t.sign, f.lease.changed, f.lease.unbroken)
+	enough := max(t.config.MissedRenewal.Duration, f.lease.lasts)
+	if t.reboots(f, enough) {
+		enough = max(enough, t.config.MaxReboot.Duration)
+	}
+	return from.Add(enough)
+}
+
+// reboots tells whether a reboot explains the node's silence as well as a panic does.
+func (t *trial) reboots(f facts, enough time.Duration) bool {
+	if t.again {
+		return f.leaving
+	}
+	silentBefore := t.trust != trustSigned && f.lease.changed.Add(enough).Before(t.since)
+	return f.leaving || silentBefore || t.trust == trustDoubtful || t.trust == trustUnsigned && t.refuted
+}
+
+// probe asks for a round of probes, not before the given time.
+func (t *trial) probe(now, earliest time.Time, confirm bool) move {
+	if at := latest(earliest, t.probed.Add(betweenRounds)); now.Before(at) {
+		return until(now, at)
+	}
+	return move{verdict: verdictPending, probe: true, confirm: confirm}
+}
+
+func latest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if t.After(first) {
+			first = t
+		}
+	}
+	return first
 }

@@ -15,16 +15,17 @@ import (
 func TestTroubleBecomesEvidence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
+		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		u, _ := c.aReplica(t, node.UID)
 		l := aListener(u, node)
+		const token = "\n epitaph-token=" + aSecret + "\n"
 		l.hears(t, from1,
-			`3,1,1000,-;I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`+"\n",
-			"3,2,1001,-;I/O error, dev sda, sector 4712 op 0x0:(READ) flags 0x0\n",
-			"11,3,1002,-;mce: [Hardware Error]: said by user space\n",
-			"6,4,1003,-;worker I/O error, dev sda\n",
-			"4,5,1004,-;NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus.\n")
+			`3,1,1000,-;I/O error, dev sda, sector 4711 op 0x0:(READ) \x1b[2J flags 0x0`+token,
+			"3,2,1001,-;I/O error, dev sda, sector 4712 op 0x0:(READ) flags 0x0"+token,
+			"11,3,1002,-;mce: [Hardware Error]: said by user space"+token,
+			"6,4,1003,-;worker I/O error, dev sda"+token,
+			"4,5,1004,-;NVRM: Xid (PCI:0000:81:00): 79, GPU has fallen off the bus."+token)
 		found, err := reason.EvidenceOn(c.node(t, "n1"))
 		if err != nil {
 			t.Fatal(err)
@@ -42,7 +43,7 @@ func TestTroubleBecomesEvidence(t *testing.T) {
 			t.Errorf("evidence (-want +got):\n%s", diff)
 		}
 		time.Sleep(10 * time.Minute)
-		l.hears(t, from1, "3,9,2000,-;I/O error, dev sda, sector 99\n")
+		l.hears(t, from1, "3,9,2000,-;I/O error, dev sda, sector 99"+token)
 		if found, err = reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != 3 {
 			t.Errorf("%d pieces of evidence (%v) after the period, want 3", len(found), err)
 		}
@@ -55,10 +56,12 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 	const trouble = "3,1,1000,-;I/O error, dev sda, sector 4711\n"
 	tests := map[string]struct {
 		signed    bool
+		rebooted  bool
 		datagrams []string
 		want      int
 	}{
-		"without a token":                     {datagrams: []string{trouble}, want: 1},
+		"of a node without a token":           {datagrams: []string{trouble}},
+		"with the token of an earlier boot":   {signed: true, rebooted: true, datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}},
 		"after the plain format":              {datagrams: []string{"[    1.000000] hello\n", trouble}},
 		"with the token":                      {signed: true, datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}, want: 1},
 		"with a wrong token":                  {signed: true, datagrams: []string{trouble + " epitaph-token=guessed\n"}},
@@ -72,6 +75,9 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 				node := aNode("n1", "10.0.0.1")
 				if tc.signed {
 					node = signed(node)
+				}
+				if tc.rebooted {
+					node.Status.NodeInfo.BootID = "boot-2"
 				}
 				c := aCluster(t, node)
 				u, _ := c.aReplica(t, node.UID)
@@ -88,19 +94,20 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 func TestTroubleOfManyNodesIsToldLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
+		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		u, _ := c.aReplica(t, node.UID)
 		l := aListener(u, node)
+		const token = "\n epitaph-token=" + aSecret + "\n"
 		for range maxTroubleWrites {
 			u.witnesses <- struct{}{}
 		}
-		l.hears(t, from1, "3,1,1000,-;I/O error, dev sda, sector 1\n")
+		l.hears(t, from1, "3,1,1000,-;I/O error, dev sda, sector 1"+token)
 		if found, _ := reason.EvidenceOn(c.node(t, "n1")); len(found) != 0 {
 			t.Fatalf("evidence %v, while there is no seat", found)
 		}
 		<-u.witnesses
-		l.hears(t, from1, "3,2,1001,-;I/O error, dev sda, sector 2\n")
+		l.hears(t, from1, "3,2,1001,-;I/O error, dev sda, sector 2"+token)
 		if found, err := reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != 1 {
 			t.Errorf("evidence %v (%v), want the second line", found, err)
 		}

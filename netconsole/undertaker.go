@@ -26,11 +26,14 @@ type Obituary interface {
 const (
 	// takeOverAfter is how long the replica that condemned a node has before another one looks whether it still is there.
 	takeOverAfter = 3 * time.Second
-	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the other.
-	firstRetry = 50 * time.Millisecond
-	lastRetry  = 5 * time.Second
+	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the other, so many times.
+	firstRetry   = 50 * time.Millisecond
+	lastRetry    = 5 * time.Second
+	maxDoublings = 7
 	// denouncePeriod is how often forgeries are spoken of.
 	denouncePeriod = time.Second
+	// mistrust is how long a node of which an untrue panic was heard is mistrusted: whoever told it may tell another one.
+	mistrust = time.Hour
 )
 
 // An undertaker tries nodes whose panic was heard and buries those that are dead: one case per node at a time.
@@ -45,29 +48,33 @@ type undertaker struct {
 	clock      clock.Clock
 	metrics    *metrics
 	brake      *brake
-	habits     *habits
+	leases     *leases
 	log        logr.Logger
+	// answering are the nodes that answer while they live, and refuted those of which an untrue panic was heard.
+	answering, refuted *lately
 	// answers asks user space for a sign of life.
 	answers func(ctx context.Context, hosts []netip.Addr) bool
 
-	mu sync.Mutex
-	// cases are those that are open, and what was heard in them since.
-	cases map[types.UID]*corroboration
+	mu    sync.Mutex
+	cases cases
+	// ended is set once nothing is looked at any more.
+	ended bool
 	// denounced is when a forgery was last spoken of.
 	denounced time.Time
-	work      sync.WaitGroup
+	// work is done when no case is open, no node is being buried, and no evidence is being written.
+	work sync.WaitGroup
 	// witnesses are the seats of those who write evidence.
 	witnesses chan struct{}
 }
 
 // hear deals with a panic that was heard of a node. The Node is looked up last: a flood of panics must not cost a copy of it each.
 func (u *undertaker) hear(ctx context.Context, d death) {
-	if d.forged {
+	if d.trust == trustNone {
 		u.denounce(d)
 		u.dismiss(d.uid, d.words)
 		return
 	}
-	if u.corroborate(d.uid, d.line, d.doubtful) {
+	if u.join(d) {
 		u.count(verdictKnown)
 		return
 	}
@@ -77,8 +84,10 @@ func (u *undertaker) hear(ctx context.Context, d death) {
 		u.dismiss(d.uid, d.words)
 		return
 	}
-	d.bootID, d.corroboration = bootID, &corroboration{}
-	if !u.open(d, func() { u.judge(ctx, d) }) {
+	d.bootID = bootID
+	c := &openCase{death: d, trial: newTrial(u.config.ProofOfDeath, d.trust, d.heard)}
+	c.trial.refuted = u.refuted.has(d.uid)
+	if !u.open(c, 0) {
 		u.count(verdictKnown)
 	}
 }
@@ -90,23 +99,37 @@ func (u *undertaker) bootOf(ctx context.Context, d death) (bootID string, there 
 	return node.Status.NodeInfo.BootID, err == nil && node.UID == d.uid
 }
 
-func (u *undertaker) judge(ctx context.Context, d death) {
-	v := u.try(ctx, d)
-	d = d.corroborated()
-	if v == verdictPending {
-		return // the process ends; the verdict is another replica's
+// judge does what follows from a verdict.
+func (u *undertaker) judge(ctx context.Context, c *openCase, v verdict) {
+	u.mu.Lock()
+	if c.judged {
+		u.mu.Unlock()
+		return
+	}
+	c.judged = true
+	d, inherited := c.death, c.inherited
+	u.mu.Unlock()
+	if inherited {
+		u.work.Go(func() {
+			defer u.close(c)
+			u.finish(ctx, d, v)
+		})
+		return
 	}
 	if v == verdictDead && !u.admits(ctx, d) {
 		v = verdictBraked
 	}
 	u.count(v)
 	u.metrics.trials.WithLabelValues(string(v)).Observe(u.clock.Since(d.heard).Seconds())
-	u.log.Info("panic judged", "node", d.node, "verdict", string(v), "line", reason.Clean(d.line))
-	if v != verdictDead {
-		u.refuse(ctx, d, v)
+	u.log.Info("panic judged", "node", d.node, "verdict", string(v), "signed", d.trust == trustSigned, "line", reason.Clean(d.line))
+	if v == verdictDead {
+		u.work.Go(func() {
+			defer u.close(c)
+			u.bury(ctx, &burial{undertaker: u, death: d})
+		})
 		return
 	}
-	u.bury(ctx, &burial{undertaker: u, death: d})
+	u.refuse(c, d, v)
 }
 
 // denounce refuses a forged panic. It opens no case, for a genuine one may follow; and it says so only now and then, for a
@@ -127,35 +150,65 @@ func (u *undertaker) denounce(d death) {
 	u.events.refused(d, verdictForged)
 }
 
-// refuse says aloud that a panic is not acted upon. What is true of it stays on the Node as evidence.
-func (u *undertaker) refuse(ctx context.Context, d death, v verdict) {
+// refuse says aloud that a panic is not acted upon. What is true of it stays on the Node as evidence: that a node is dead that the
+// brake spares, and what is signed of one that came back, or whose death cannot be proven.
+func (u *undertaker) refuse(c *openCase, d death, v verdict) {
 	u.events.refused(d, v)
-	if v != verdictRebooted && v != verdictBraked && v != verdictUnproven {
+	if v == verdictAlive && d.trust != trustSigned {
+		u.refuted.note(d.uid)
+	}
+	survived := v == verdictRebooted || v == verdictUnproven
+	if v != verdictBraked && (!survived || d.trust != trustSigned) {
+		u.close(c)
 		return
 	}
-	if err := u.testify(ctx, d.node, d.uid, d.evidence()); err != nil {
-		u.log.Error(err, "evidence not written", "node", d.node)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c.left = func(ctx context.Context) error {
+		return u.writeOnce(ctx, d.node, d.uid, func(node *corev1.Node) error { return u.terminator.Testify(ctx, node, d.evidence()) })
 	}
+	u.cases.queue(c).Add(c.uid)
 }
 
 // takeOver finishes what another replica, or this one before a restart, has begun with a condemned node. It proves the death
 // anew: since the intent was written the node may have come back.
-func (u *undertaker) takeOver(ctx context.Context, d death) {
-	u.open(d, func() {
-		if !u.wait(ctx, takeOverAfter) {
-			return
-		}
-		u.bury(ctx, &burial{undertaker: u, death: d, inherited: true})
-	})
+func (u *undertaker) takeOver(d death) {
+	trial := newProofAnew(u.config.ProofOfDeath, d.trust, d.heard.Add(takeOverAfter))
+	u.open(&openCase{death: d, trial: trial, inherited: true}, takeOverAfter)
 }
 
-// bury carries out the steps, and takes the intent back where the node turns out to live.
+// finish does what follows from a verdict about a node that was condemned before.
+func (u *undertaker) finish(ctx context.Context, d death, v verdict) {
+	b := &burial{undertaker: u, death: d, inherited: true}
+	switch v {
+	case verdictDead:
+		u.bury(ctx, b)
+	case verdictRebooted:
+		u.conclude(ctx, b, errRebooted)
+	case verdictAlive:
+		u.conclude(ctx, b, errAlive)
+	case verdictGone:
+		u.conclude(ctx, b, errGone)
+	default:
+		// Its Lease is gone: whoever sees the intent next tries again.
+		u.log.Info("death of a condemned node not proven", "node", d.node, "verdict", string(v))
+	}
+}
+
+// bury carries out the steps.
 func (u *undertaker) bury(ctx context.Context, b *burial) {
 	err := b.run(ctx)
 	if errors.Is(err, errTaken) && u.wait(ctx, takeOverAfter) {
 		b.inherited = true
-		err = b.run(ctx)
+		if err = b.proveAgain(ctx); err == nil {
+			err = b.run(ctx)
+		}
 	}
+	u.conclude(ctx, b, err)
+}
+
+// conclude tells how a burial ended, and takes the intent back where the node turns out to live.
+func (u *undertaker) conclude(ctx context.Context, b *burial, err error) {
 	switch {
 	case err == nil:
 		u.log.Info("node buried", "node", b.node, "inherited", b.inherited)

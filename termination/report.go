@@ -126,8 +126,8 @@ func bounded(kernelLog []string) []string {
 
 // Announce tells the API the hash of the secret that the node's kernel adds to all it sends (config.TokenKey); an empty one says
 // that there is none.
-func (t *Terminator) Announce(ctx context.Context, node *corev1.Node, hash string) error {
-	return t.setOrClear(ctx, node, config.TokenKey, hash)
+func (t *Terminator) Announce(ctx context.Context, node *corev1.Node, token string) error {
+	return t.setOrClear(ctx, node, config.TokenKey, token)
 }
 
 // setOrClear writes one annotation of the node, unless it is right already.

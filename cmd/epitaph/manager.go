@@ -13,6 +13,7 @@ import (
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/podcache"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
@@ -137,6 +139,8 @@ func cacheOptions(c config.Config) cache.Options {
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
+			// Those of nodes alone: nobody else's may be read.
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
 			// Ours alone: nobody else's registration may be read.
 			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", webhook.ConfigurationName)},
 		},

@@ -27,9 +27,18 @@ const (
 	recording = "netconsole/wire/testdata/captures/sysrq-ext-6.1c-panic10.jsonl"
 	// lastWords is what the recorded kernel died of.
 	lastWords = "sysrq triggered crash"
+	// secret is what an agent would have had the kernel sign with.
+	secret = "c2lnbmVkIGluIHRoZSBkZW1v"
 )
 
 func kernelPanics(ctx context.Context, st *stage) error {
+	node, err := st.nodeNamed(panicNode)
+	if err != nil {
+		return err
+	}
+	if err := st.sandbox.Announce(ctx, node, secret); err != nil {
+		return err
+	}
 	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"), podOn(panicNode, "cache-2")}
 	if err := st.runs(ctx, others...); err != nil {
 		return err
@@ -39,10 +48,6 @@ func kernelPanics(ctx context.Context, st *stage) error {
 		return err
 	}
 	st.victim = victim
-	node, err := st.nodeNamed(panicNode)
-	if err != nil {
-		return err
-	}
 	if err := st.sandbox.StopKubelet(ctx, panicNode); err != nil {
 		return err
 	}
@@ -51,7 +56,7 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	st.say("%d recorded datagrams sent from %s to the listener", datagrams, node.Address)
+	st.say("%d recorded datagrams, signed, sent from %s to the listener", datagrams, node.Address)
 
 	const text = "This pod died unexpectedly because the underlying node kernel panicked! (" + lastWords + ")"
 	for _, name := range []string{"cache-0", "cache-1", "cache-2", victim} {
@@ -123,7 +128,7 @@ func (st *stage) send(ctx context.Context, from sandbox.Node) (int, error) {
 	}
 	defer conn.Close()
 	for _, p := range payloads {
-		if _, err := conn.Write(p); err != nil {
+		if _, err := conn.Write(sandbox.Signed(p, secret)); err != nil {
 			return 0, fmt.Errorf("send from node %s: %w", from.Name, err)
 		}
 	}

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/netip"
@@ -109,13 +107,14 @@ func (c *cluster) report(t *testing.T, node string) (r termination.Report, token
 // told fails the test when the kernel is given a secret that the API server does not know yet.
 type told struct {
 	*netconsolefs.Kernel
-	known func() string
-	t     *testing.T
+	known  func() string
+	bootID string
+	t      *testing.T
 }
 
 func (k told) Write(file, value string) error {
 	if strings.HasSuffix(file, "/"+config.TokenUserdata+"/value") {
-		if hash := sha256.Sum256([]byte(value)); k.known() != hex.EncodeToString(hash[:]) {
+		if k.known() != config.AnnounceToken(k.bootID, value) {
 			k.t.Error("the kernel is given a secret whose hash is not on the Node")
 		}
 	}
@@ -127,7 +126,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 	namespace, node := shared.namespace(t), shared.node(t)
 	shared.listenAt(t, namespace, "10.9.0.1")
 	kernel := netconsolefs.New(netconsolefs.Versions["6.14"])
-	files := told{kernel, func() string { _, token := shared.report(t, node.Name); return token }, t}
+	files := told{kernel, func() string { _, token := shared.report(t, node.Name); return token }, "boot-of-" + node.Name, t}
 	a := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, files)
 	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
@@ -138,7 +137,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 		t.Errorf("the report (-want +got):\n%s", diff)
 	}
 	secret, _, _ := kernel.Value(kernel.Names()[0], config.TokenUserdata)
-	if hash := sha256.Sum256([]byte(secret)); len(secret) != 32 || token != hex.EncodeToString(hash[:]) {
+	if len(secret) != 32 || token != config.AnnounceToken("boot-of-"+node.Name, secret) {
 		t.Errorf("the kernel sends %q, and the Node says %q", secret, token)
 	}
 

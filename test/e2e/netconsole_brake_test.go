@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
@@ -43,7 +41,7 @@ func (c *cluster) buries(t *testing.T, line string) {
 	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aPanic(line))
+	c.says(t, node.Address, aSignedPanic(line))
 	wantPod, wantNode := panicked(line)
 	c.leaves(t, reason.Pod, ns+"/a", wantPod)
 	c.leaves(t, reason.Node, node.Name, wantNode)
@@ -55,7 +53,7 @@ func (c *cluster) holds(t *testing.T, replica *sandbox.Epitaph, line string) {
 	ns, node := c.namespace(t), c.answering(t)
 	pod := c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
-	c.saysTo(t, replica.Config.Netconsole.Address, node.Address, aPanic(line))
+	c.saysTo(t, replica.Config.Netconsole.Address, node.Address, aSignedPanic(line))
 	c.event(t, node.Name, netconsole.EventPanicRefused, "A kernel panic was heard ("+line+") and is not acted upon: too many nodes were declared dead lately")
 	stays(t, c, pod, time.Second)
 	if found := c.aliveNode(t, node.Name); keys.Node.Has(found.Annotations) {
@@ -72,9 +70,10 @@ func TestTokenInALaterFragment(t *testing.T) {
 		k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: 10 * time.Minute}
 	}}})
 	const secret = "b25lIHNlY3JldCBwZXIgYm9vdA"
-	hash := sha256.Sum256([]byte(secret))
 	ns, node := c.namespace(t), c.answering(t)
-	c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{config.TokenKey: hex.EncodeToString(hash[:])}}})
+	if err := c.Announce(t.Context(), node, secret); err != nil {
+		t.Fatal(err)
+	}
 	c.pod(t, ns, node.Name, "a")
 	time.Sleep(learned) // the token, too
 	forged := []byte("0,300,8000000,-;Kernel panic - not syncing: forged\n " + config.TokenUserdata + "=guessed\n")

@@ -85,7 +85,7 @@ func crashesAt(t *testing.T, c *cluster, point crashPoint, follows func(*testing
 	lift := c.bar(t, point, ns, node.Name)
 	c.dies(t, node.Name)
 	before := c.metricOf(t, netconsole.MetricRetries, "step", point.step)
-	c.says(t, node.Address, aPanic("and then we died, too"))
+	c.says(t, node.Address, aSignedPanic("and then we died, too"))
 	c.eventually(t, "the write is refused", func(context.Context) (bool, error) {
 		return c.metricOf(t, netconsole.MetricRetries, "step", point.step) > before, nil
 	})
@@ -199,7 +199,7 @@ func TestPanicIsActedUponAfterAnAPIServerCrash(t *testing.T) {
 		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		return err != nil, nil
 	})
-	c.says(t, node.Address, []byte("4,399,8999000,-;the line before\n"), aPanic("said into a void"), []byte("4,401,9000100,-;the line after\n"))
+	c.says(t, node.Address, []byte("4,399,8999000,-;the line before\n"), aSignedPanic("said into a void"), []byte("4,401,9000100,-;the line after\n"))
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,8 @@ func (c *cluster) createBareNode(ctx context.Context, namespace string, n bareNo
 		return err
 	}
 	now := metav1.Now()
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}, Status: corev1.NodeStatus{
+	token := map[string]string{config.TokenKey: config.AnnounceToken("boot-of-"+n.name, tokenOfBoot)}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name, Annotations: token}, Status: corev1.NodeStatus{
 		Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.address}},
 		NodeInfo:   corev1.NodeSystemInfo{BootID: "boot-of-" + n.name},
 		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: now, LastTransitionTime: now}},
@@ -55,7 +56,7 @@ func (c *cluster) createBareNode(ctx context.Context, namespace string, n bareNo
 		return err
 	}
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: n.name, Namespace: corev1.NamespaceNodeLease}, Spec: coordinationv1.LeaseSpec{
-		HolderIdentity: &n.name, LeaseDurationSeconds: ptr.To(int32(40)), RenewTime: &metav1.MicroTime{Time: now.Time},
+		HolderIdentity: &n.name, LeaseDurationSeconds: ptr.To(int32(4)), RenewTime: &metav1.MicroTime{Time: now.Time},
 	}}
 	if _, err := c.client.CoordinationV1().Leases(lease.Namespace).Create(ctx, lease, metav1.CreateOptions{}); err != nil {
 		return err
@@ -76,11 +77,6 @@ func TestManyPanicsAtOnceAreBraked(t *testing.T) {
 		k.GC.Enabled = false // it would speak of the pods of the dead nodes, too
 		k.Netconsole.Brake.Nodes = admitted
 		k.LeaderElection.Enabled = false
-		// 300 Leases are read at once, from an API server that has other things to do.
-		k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: 5 * time.Minute}
-		k.Netconsole.ProofOfDeath.Timeout = metav1.Duration{Duration: 5 * time.Second}
-		k.Netconsole.ProofOfDeath.Interval = metav1.Duration{Duration: 4 * time.Second}
-		k.Netconsole.ProofOfDeath.Attempts = 2
 	}}})
 	ns := c.namespace(t)
 	all := c.bareNodes(t, ns, nodes)
@@ -96,7 +92,7 @@ func TestManyPanicsAtOnceAreBraked(t *testing.T) {
 		return heard()-before == nodes, nil
 	})
 	for _, n := range all {
-		c.says(t, n.address, aPanic("all at once"))
+		c.says(t, n.address, aSignedPanic("all at once"))
 	}
 	c.eventually(t, "every panic is judged", func(context.Context) (bool, error) {
 		if c.metric(t, netconsole.MetricPanics) < nodes {
@@ -166,7 +162,7 @@ func TestBurialIsFinishedAfterCrashes(t *testing.T) {
 	ns, node := c.namespace(t), c.answering(t)
 	pods := c.orphans(t, ns, node.Name, 150)
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aPanic("killed in the middle"))
+	c.says(t, node.Address, aSignedPanic("killed in the middle"))
 	c.eventually(t, "the burial has begun", func(context.Context) (bool, error) {
 		n := len(c.podsIn(t, ns))
 		return n > 0 && n < len(pods), nil
@@ -178,7 +174,7 @@ func TestBurialIsFinishedAfterCrashes(t *testing.T) {
 			interrupted++
 		}
 		c.restart(t)
-		time.Sleep(6 * time.Second) // to take the intent up, to see that the Lease is not renewed, and to go on for a while
+		time.Sleep(10 * time.Second) // to take the intent up, to see that the Lease is not renewed, and to go on for a while
 	}
 	if interrupted == 0 {
 		t.Error("no crash was in the middle: this test showed nothing")

@@ -91,6 +91,20 @@ func aPanic(line string) []byte {
 	return []byte("0,400,9000000,-;Kernel panic - not syncing: " + line + "\n")
 }
 
+// tokenOfBoot is the secret that kernels of these tests add to what they say.
+const tokenOfBoot = "c2lnbmVkIGluIHRoZXNlIHRlc3Rz"
+
+// aSignedPanic is the same of a kernel that an agent has set up.
+func aSignedPanic(line string) []byte { return sandbox.Signed(aPanic(line), tokenOfBoot) }
+
+// signedAll signs whole messages.
+func signedAll(datagrams [][]byte) [][]byte {
+	for n := range datagrams {
+		datagrams[n] = sandbox.Signed(datagrams[n], tokenOfBoot)
+	}
+	return datagrams
+}
+
 func panicked(line string) (pod, node reason.Reason) {
 	return reason.Reason{
 			Code: reason.KernelPanic, By: "epitaph/netconsole",
@@ -101,10 +115,20 @@ func panicked(line string) (pod, node reason.Reason) {
 		}
 }
 
-// answering makes a node that is known to answer.
-func (c *cluster) answering(t *testing.T) sandbox.Node {
+// signing makes a node whose agent has told the API of its token.
+func (c *cluster) signing(t *testing.T) sandbox.Node {
 	t.Helper()
 	n := c.node(t)
+	if err := c.Announce(t.Context(), n, tokenOfBoot); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// answering makes a node that signs, and is known to answer.
+func (c *cluster) answering(t *testing.T) sandbox.Node {
+	t.Helper()
+	n := c.signing(t)
 	time.Sleep(learned)
 	return n
 }
@@ -182,7 +206,7 @@ func recordedPanic(t *testing.T, c *cluster) {
 			pods := c.fill(t, ns, node.Name, 3)
 			c.dies(t, node.Name)
 			began := time.Now()
-			c.says(t, node.Address, recording(t, capture)...)
+			c.says(t, node.Address, signedAll(recording(t, capture))...)
 			wantPod, wantNode := panicked(line)
 			for _, pod := range pods {
 				d := c.leaves(t, reason.Pod, pod, wantPod)
@@ -219,7 +243,7 @@ func harmlessWords(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aPanic(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \xe2\x80\xae line`))
+	c.says(t, node.Address, aSignedPanic(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \xe2\x80\xae line`))
 	wantPod, wantNode := panicked(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \u202e line`)
 	c.leaves(t, reason.Pod, ns+"/a", wantPod)
 	c.leaves(t, reason.Node, node.Name, wantNode)
@@ -249,9 +273,9 @@ func livingNodeVetoes(t *testing.T, c *cluster) {
 }
 
 func userSpaceOutlivesThePanic(t *testing.T, c *cluster) {
-	ns, node := c.namespace(t), c.node(t)
+	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
-	c.says(t, node.Address, aPanic("with reboot=force"))
+	c.says(t, node.Address, aSignedPanic("with reboot=force"))
 	c.event(t, node.Name, netconsole.EventPanicDoubted, "with reboot=force")
 	c.dies(t, node.Name)
 	wantPod, wantNode := panicked("with reboot=force")
@@ -260,9 +284,9 @@ func userSpaceOutlivesThePanic(t *testing.T, c *cluster) {
 }
 
 func rebootedNodeStays(t *testing.T, c *cluster) {
-	ns, node := c.namespace(t), c.node(t)
+	ns, node := c.namespace(t), c.answering(t)
 	pod := c.pod(t, ns, node.Name, "a")
-	c.says(t, node.Address, aPanic("and quickly back"))
+	c.says(t, node.Address, aSignedPanic("and quickly back"))
 	c.event(t, node.Name, netconsole.EventPanicDoubted, "and quickly back")
 	c.patchNode(t, node.Name, map[string]any{"status": map[string]any{"nodeInfo": map[string]any{"bootID": "another-boot"}}}, "status")
 	c.event(t, node.Name, netconsole.EventPanicRefused, "the node is back under another boot ID")
@@ -280,7 +304,7 @@ func ownReasonStays(t *testing.T, c *cluster) {
 	c.pod(t, ns, node.Name, "a")
 	c.annotate(t, ns, "a", "I am done with it")
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aPanic("boom"))
+	c.says(t, node.Address, aSignedPanic("boom"))
 	d := c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
 		Code: reason.UserRequest, Text: "I am done with it", By: netconsole.Who,
 	})
@@ -315,8 +339,8 @@ func workIsDoneOnce(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.answering(t)
 	pods := c.fill(t, ns, node.Name, 5)
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aPanic("heard by two"))
-	c.saysTo(t, second.Config.Netconsole.Address, node.Address, aPanic("heard by two"))
+	c.says(t, node.Address, aSignedPanic("heard by two"))
+	c.saysTo(t, second.Config.Netconsole.Address, node.Address, aSignedPanic("heard by two"))
 	wantPod, wantNode := panicked("heard by two")
 	for _, pod := range pods {
 		c.leaves(t, reason.Pod, pod, wantPod)
@@ -336,7 +360,7 @@ func apiServerAway(t *testing.T, c *cluster) {
 	c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
 	resume := c.freeze(t, "kube-apiserver")
-	c.says(t, node.Address, aPanic("nobody listens"))
+	c.says(t, node.Address, aSignedPanic("nobody listens"))
 	time.Sleep(3 * time.Second)
 	resume()
 	wantPod, wantNode := panicked("nobody listens")

@@ -18,11 +18,8 @@ func (a *agentProcess) may(t *testing.T, w withdrawal, want bool) {
 	resource, subresource, _ := strings.Cut(w.resource, "/")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User:               "system:serviceaccount:" + ourNamespace + ":" + string(theAgent),
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: w.verb, Group: w.group, Resource: resource, Subresource: subresource},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: w.verb, Group: w.group, Resource: resource, Subresource: subresource, Namespace: w.in},
 	}}
-	if w.ours {
-		review.Spec.ResourceAttributes.Namespace = ourNamespace
-	}
 	a.eventually(t, "the authorizer knows the rules", func(ctx context.Context) (bool, error) {
 		answer, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		return err == nil && answer.Status.Allowed == want, nil
@@ -33,7 +30,7 @@ func agentWithdrawals() []withdrawal {
 	return []withdrawal{
 		{resource: "nodes", verb: "get", says: `cannot get resource "nodes"`, breaks: "`NodeUnwritten`: no report, no secret, and nobody is named for a shutdown"},
 		{resource: "nodes/status", verb: "patch", says: `cannot patch resource "nodes/status"`, breaks: "`NodeUnwritten`: the same"},
-		{resource: "endpointslices", group: "discovery.k8s.io", verb: "list", ours: true, says: `cannot list resource "endpointslices"`, breaks: "`ListenersUnread`: the known listeners are kept, and a new node has none"},
+		{resource: "endpointslices", group: "discovery.k8s.io", verb: "list", in: ourNamespace, says: `cannot list resource "endpointslices"`, breaks: "`ListenersUnread`: the known listeners are kept, and a new node has none"},
 	}
 }
 
@@ -53,7 +50,7 @@ func TestEveryRuleOfTheAgentIsNeeded(t *testing.T) {
 			putBack := c.withdraw(t, theAgent, w)
 			defer func() { putBack(); a.may(t, w, true) }()
 			a.may(t, w, false)
-			if w.ours {
+			if w.in != "" {
 				a.wantsListeners(t, w)
 			} else {
 				a.wantsItsNode(t, w)

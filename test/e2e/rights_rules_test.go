@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
-// An account is a service account of the chart; its ClusterRole, and its Role in Epitaph's namespace, have its name.
+// An account is a service account of the chart; its ClusterRole, and its Roles in namespaces, have its name.
 type account string
 
 const (
@@ -49,9 +50,9 @@ func wantEachRule(t *testing.T, c *cluster, whose account, all []withdrawal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ours := range []bool{false, true} {
-		for _, rule := range c.rules(t, whose, ours) {
-			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.ours == ours && w.is(rule) })
+	for _, in := range whose.namespaces() {
+		for _, rule := range c.rules(t, whose, in) {
+			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.in == in && w.is(rule) })
 			if n < 0 {
 				t.Errorf("no test takes the rule away that grants %s %q on %q", whose, rule.Verbs, rule.Resources)
 			} else if !strings.Contains(string(doc), "| "+all[n].breaks+" |") {
@@ -61,13 +62,17 @@ func wantEachRule(t *testing.T, c *cluster, whose account, all []withdrawal) {
 	}
 }
 
-func (c *cluster) rules(t *testing.T, whose account, ours bool) []rbacv1.PolicyRule {
+// namespaces are where the account has a Role, and none for its ClusterRole.
+func (a account) namespaces() []string {
+	return map[account][]string{
+		theManager: {"", ourNamespace, corev1.NamespaceNodeLease}, theAgent: {"", ourNamespace}, theReporter: {""},
+	}[a]
+}
+
+func (c *cluster) rules(t *testing.T, whose account, in string) []rbacv1.PolicyRule {
 	t.Helper()
-	if ours && whose == theReporter {
-		return nil
-	}
-	if ours {
-		role, err := c.client.RbacV1().Roles(ourNamespace).Get(t.Context(), string(whose), metav1.GetOptions{})
+	if in != "" {
+		role, err := c.client.RbacV1().Roles(in).Get(t.Context(), string(whose), metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,12 +85,12 @@ func (c *cluster) rules(t *testing.T, whose account, ours bool) []rbacv1.PolicyR
 	return role.Rules
 }
 
-func (c *cluster) setRules(t *testing.T, whose account, ours bool, rules []rbacv1.PolicyRule) {
+func (c *cluster) setRules(t *testing.T, whose account, in string, rules []rbacv1.PolicyRule) {
 	t.Helper()
 	var err error
-	if ours {
-		_, err = c.client.RbacV1().Roles(ourNamespace).Update(t.Context(), &rbacv1.Role{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ourNamespace, Name: string(whose)}, Rules: rules,
+	if in != "" {
+		_, err = c.client.RbacV1().Roles(in).Update(t.Context(), &rbacv1.Role{
+			ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: string(whose)}, Rules: rules,
 		}, metav1.UpdateOptions{})
 	} else {
 		_, err = c.client.RbacV1().ClusterRoles().Update(t.Context(), &rbacv1.ClusterRole{
@@ -100,11 +105,11 @@ func (c *cluster) setRules(t *testing.T, whose account, ours bool, rules []rbacv
 // withdraw takes the rule away until it is put back.
 func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack func()) {
 	t.Helper()
-	before := c.rules(t, whose, w.ours)
+	before := c.rules(t, whose, w.in)
 	after := slices.DeleteFunc(slices.Clone(before), w.is)
 	if len(after) != len(before)-1 {
 		t.Fatalf("%s on %s is granted by %d rules", w.verb, w.resource, len(before)-len(after))
 	}
-	c.setRules(t, whose, w.ours, after)
-	return func() { c.setRules(t, whose, w.ours, before) }
+	c.setRules(t, whose, w.in, after)
+	return func() { c.setRules(t, whose, w.in, before) }
 }

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
@@ -22,8 +22,8 @@ type withdrawal struct {
 	resource, verb string
 	// group is the resource's, where a test asks for it.
 	group string
-	// ours is set for a rule of the role for our own namespace.
-	ours bool
+	// in is the namespace of the Role that has the rule, empty for the ClusterRole.
+	in string
 	// breaks is what the documentation says.
 	breaks string
 	// unready is set where Epitaph does not become ready without it.
@@ -39,7 +39,7 @@ func withdrawals() []withdrawal {
 		{resource: "pods", verb: "delete", unready: true, says: `cannot list resource "pods"`, breaks: "nothing is known of pods and nodes: a replica does not become ready"},
 		{resource: "pods/status", verb: "patch", shows: reasonsAreNotWritten, breaks: "no reason can be written: a deletion is let through with a warning, or fails with `failurePolicy: Fail`"},
 		{resource: "namespaces", verb: "list", unready: true, says: `cannot list resource "namespaces"`, breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
-		{resource: "leases", verb: "get", shows: aPanicWaitsForTheLease, says: `cannot get resource "leases"`, breaks: "the panic of a node that never answered a probe is not believed"},
+		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true, says: `cannot list resource "leases"`, breaks: "no panic can be judged that is not signed: a replica does not become ready"},
 		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
 		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and a rollout passes for a scale-down"},
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob"},
@@ -49,9 +49,9 @@ func withdrawals() []withdrawal {
 		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded, says: `cannot create resource "podobituaries"`, breaks: "no records; they are written when the right is back"},
 		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "tokenreviews"`, breaks: "nobody can sign in to the page"},
 		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "subjectaccessreviews"`, breaks: "the page shows nothing to anybody"},
-		{resource: "leases", verb: "update", ours: true, says: `cannot update resource "leases"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
-		{resource: "configmaps", verb: "create", ours: true, says: `cannot create resource "configmaps"`, breaks: "recording does not begin in a new installation"},
-		{resource: "configmaps", verb: "update", ours: true, says: `cannot get resource "configmaps"`, breaks: "recording does not begin: where the last leader stopped is not known"},
+		{resource: "leases", verb: "update", in: ourNamespace, says: `cannot update resource "leases"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
+		{resource: "configmaps", verb: "create", in: ourNamespace, says: `cannot create resource "configmaps"`, breaks: "recording does not begin in a new installation"},
+		{resource: "configmaps", verb: "update", in: ourNamespace, says: `cannot get resource "configmaps"`, breaks: "recording does not begin: where the last leader stopped is not known"},
 	}
 }
 
@@ -128,19 +128,6 @@ func reasonsAreNotWritten(t *testing.T, c *cluster) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", reason.Reason{})
-}
-
-// Epitaph starts when the node is dead already, so that it has never answered.
-func aPanicWaitsForTheLease(t *testing.T, c *cluster) {
-	node, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.dies(t, node.Name)
-	c.Epitaph.Stop()
-	c.restart(t)
-	c.says(t, node.Address, aPanic("nobody reads the Lease"))
-	c.event(t, node.Name, netconsole.EventPanicRefused, "its death cannot be proven")
 }
 
 func aPodIsRecorded(t *testing.T, c *cluster) {

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -111,11 +113,28 @@ func createAll(ctx context.Context, writer client.Client, file []byte) error {
 		return err
 	}
 	for _, object := range objects {
-		if err := writer.Create(ctx, object); err != nil {
+		if err := createOne(ctx, writer, object); err != nil {
 			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
 	return nil
+}
+
+// createOne waits for the namespace: the API server makes those of the system only after it is ready.
+func createOne(ctx context.Context, writer client.Client, object *unstructured.Unstructured) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		err := writer.Create(ctx, object)
+		if !apierrors.IsNotFound(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(probeInterval):
+		}
+	}
 }
 
 func decodeObjects(content []byte) ([]*unstructured.Unstructured, error) {

@@ -28,6 +28,8 @@ const (
 	podsOfANode = 110
 	victim      = "node-1"
 	limit       = time.Minute
+	// secret is what an agent would have had the victim's kernel sign with.
+	secret = "c2lnbmVkIGluIHRoZSBiZW5jaG1hcms"
 )
 
 // buryOne lets a full node panic on the real control plane.
@@ -47,12 +49,19 @@ func buryOne(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	node, err := victimOf(c)
+	if err != nil {
+		return err
+	}
+	if err := c.Announce(ctx, node, secret); err != nil {
+		return err
+	}
 	time.Sleep(2 * time.Second) // a quiet round
 	if err := c.StopKubelet(ctx, victim); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := panics(ctx, c); err != nil {
+	if err := panics(ctx, c, node); err != nil {
 		return err
 	}
 	course, err := tally.Wait(ctx, podsOfANode, began, limit)
@@ -89,24 +98,28 @@ func fill(ctx context.Context, c *bench.Cluster) error {
 	return group.Wait()
 }
 
-// panics sends the panic from the victim's address.
-func panics(ctx context.Context, c *bench.Cluster) error {
+func victimOf(c *bench.Cluster) (sandbox.Node, error) {
 	for _, n := range c.Nodes() {
-		if n.Name != victim {
-			continue
+		if n.Name == victim {
+			return n, nil
 		}
-		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(n.Address)}}
-		conn, err := dialer.DialContext(ctx, "udp", c.Epitaph.Config.Netconsole.Address)
-		if err != nil {
-			return fmt.Errorf("send from %s: %w", victim, err)
-		}
-		defer conn.Close()
-		if _, err := conn.Write([]byte("0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n")); err != nil {
-			return fmt.Errorf("send from %s: %w", victim, err)
-		}
-		return nil
 	}
-	return fmt.Errorf("the sandbox has no %s", victim)
+	return sandbox.Node{}, fmt.Errorf("the sandbox has no %s", victim)
+}
+
+// panics sends the panic from the node's address.
+func panics(ctx context.Context, c *bench.Cluster, node sandbox.Node) error {
+	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(node.Address)}}
+	conn, err := dialer.DialContext(ctx, "udp", c.Epitaph.Config.Netconsole.Address)
+	if err != nil {
+		return fmt.Errorf("send from %s: %w", victim, err)
+	}
+	defer conn.Close()
+	said := sandbox.Signed([]byte("0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n"), secret)
+	if _, err := conn.Write(said); err != nil {
+		return fmt.Errorf("send from %s: %w", victim, err)
+	}
+	return nil
 }
 
 // trialAndIntent reads how long after the datagram the one panic was judged, and the intent was written.

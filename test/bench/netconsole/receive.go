@@ -216,11 +216,14 @@ func (nothing) Get(context.Context, client.ObjectKey, client.Object, ...client.G
 
 func (nothing) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-// listed is an informer that knows its nodes from the beginning, and learns nothing.
+// listed is an informer that knows its nodes from the beginning, and learns nothing. There are no Leases.
 type listed []*corev1.Node
 
-func (l listed) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
-	return &listInformer{nodes: l}, nil
+func (l listed) GetInformer(_ context.Context, of client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
+	if _, ok := of.(*corev1.Node); ok {
+		return &listInformer{nodes: l}, nil
+	}
+	return &listInformer{}, nil
 }
 
 type listInformer struct {

@@ -23,23 +23,46 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up
 
 .PHONY: test
-test: test-unit test-controlplane test-chart test-kernel test-image ## run every test
+test: test-unit test-controlplane test-node test-chart test-kernel test-image ## run every test
 	@echo "all tests passed"
 
-# What tests would be skipped without: a bus to listen at, and a browser to look at the page with. Where they cannot be installed (we
-# are not root, there is no apt, or, as with Chromium on Ubuntu, no such package) those tests are skipped, and say so.
+# What tests would be skipped without, and the packages that have it: a bus to listen at, a browser to look at the page with, what a
+# real node is made of; and a C compiler with its headers, which the race detector is linked with. Where they cannot be installed (we
+# are not root, there is no apt, or, as with Chromium on Ubuntu, no such package) those tests are skipped, and say so. Nothing is
+# removed for it, and no service is started.
+tool_dbus-daemon = command -v dbus-daemon
+tool_chromium = command -v chromium
+tool_containerd = command -v containerd && command -v runc
+tool_containernetworking-plugins = [ -x /usr/lib/cni/ptp ]
+tool_c-compiler = echo '\#include <stdlib.h>' | $$($(GO) env CC) -E -
+packages_dbus-daemon = dbus-daemon dbus
+packages_containerd = containerd
+packages_c-compiler = gcc+libc6-dev
+# install tries the packages that may have a tool, one after another.
+define install
+@{ $(tool_$(1)); } >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
+  for packages in $(or $(packages_$(1)),$(1)); do \
+    SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-remove --no-install-recommends $${packages//+/ } && break; \
+  done && { $(tool_$(1)); } >/dev/null; } || echo "$(1) cannot be installed here: what needs it is left out"
+
+endef
+
 .PHONY: testtools
 testtools:
-	@for tool in dbus-daemon chromium; do \
-	  command -v $$tool >/dev/null && continue; \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
-	    { apt-get install -qy --no-install-recommends $$tool || { [ $$tool = dbus-daemon ] && apt-get install -qy --no-install-recommends dbus; }; }; } \
-	  || echo "$$tool cannot be installed here: tests that need it are skipped"; \
-	done
+	$(foreach tool,dbus-daemon chromium,$(call install,$(tool)))
+
+.PHONY: nodetools
+nodetools:
+	$(foreach tool,containerd containernetworking-plugins,$(call install,$(tool)))
+
+.PHONY: racetools
+racetools:
+	$(call install,c-compiler)
 
 .PHONY: test-unit
-test-unit: testtools ## unit tests, with the race detector
-	@$(call timed,unit tests,$(GO) test -short -race -shuffle=on ./...)
+test-unit: testtools racetools ## unit tests, with the race detector
+	@race=-race; { $(tool_c-compiler); } >/dev/null 2>&1 || { race=; echo "no C compiler: unit tests run WITHOUT the race detector"; }; \
+	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
 
 .PHONY: test-controlplane
 test-controlplane: controlplane testtools ## tests against the real control plane
@@ -48,6 +71,11 @@ test-controlplane: controlplane testtools ## tests against the real control plan
 .PHONY: test-chart
 test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
 	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)
+
+# -v shows why it was skipped.
+.PHONY: test-node
+test-node: controlplane kubelet nodetools ## tests on a real kubelet with containerd and runc, if we are root
+	@$(call timed,node test,$(GO) test -count=1 -timeout=30m -v ./test/realnode)
 
 # -v shows why it was skipped, and what it measured.
 .PHONY: test-kernel
@@ -118,6 +146,10 @@ generate: ## write deep copies, CRDs, docs/values.md and the tables of docs/reas
 controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once; cached)
 	@$(SANDBOX) build controlplane tools
 
+.PHONY: kubelet
+kubelet: $(SANDBOX) ## build the kubelet of the release (once; cached)
+	@$(SANDBOX) build kubelet
+
 .PHONY: charttools
 charttools: $(SANDBOX) ## build Helm and cert-manager (once; cached)
 	@$(SANDBOX) build charttools
@@ -143,7 +175,7 @@ vet: ## go vet
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/charttools test/promtools test/lint test/codegen test/krew test/policyreports image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in . test/controlplane test/tools test/kubelet test/charttools test/promtools test/lint test/codegen test/krew test/policyreports image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
 
 .PHONY: lint
 lint: $(SANDBOX) ## golangci-lint, built from its module

@@ -45,7 +45,16 @@ var ControlPlane = Group{
 	LDFlags: kubernetesVersion,
 }
 
-// Tools are the kubelets.
+// Kubelet is the real one, of the same release. It is a group of its own, with the requirements and the flags of ControlPlane:
+// whoever has built that finds nearly all of it in Go's build cache.
+var Kubelet = Group{
+	Name:     "kubelet",
+	Dir:      "test/kubelet",
+	Programs: map[string]string{"kubelet": "k8s.io/kubernetes/cmd/kubelet"},
+	LDFlags:  kubernetesVersion,
+}
+
+// Tools play the kubelets of nodes that have no containers.
 var Tools = Group{
 	Name:     "tools",
 	Dir:      "test/tools",
@@ -80,7 +89,7 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, ChartTools, PromTools, Lint}
+var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last element of its path that is
 // not a major version.

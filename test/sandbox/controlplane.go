@@ -97,6 +97,8 @@ func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
 		"--enable-aggregator-routing=true",
 		// It must not be loopback; nobody dials it, since the Service "kubernetes" gets no endpoints.
 		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
+		// For logs: nothing here resolves a node's name.
+		"--kubelet-preferred-address-types=InternalIP",
 	)
 }
 
@@ -141,10 +143,18 @@ func (s *Sandbox) controllerManagerFlags(port int) []string {
 		"--root-ca-file="+s.path("pki", "ca.crt"),
 		// A silent node is Unknown after four missed renewals of a second each, and tainted at once; a real cluster takes
 		// fifty seconds and taints one node every ten.
-		"--node-monitor-period=500ms", "--node-monitor-grace-period=4s", "--node-startup-grace-period=30s",
+		"--node-monitor-period=500ms", "--node-monitor-grace-period="+s.monitorGrace().String(), "--node-startup-grace-period=30s",
 		"--node-eviction-rate=10", "--secondary-node-eviction-rate=10",
 	)
 	return append(flags, fastClient...)
+}
+
+// monitorGrace is how long a node may be silent: kwok renews each second, a real kubelet every two at the most often.
+func (s *Sandbox) monitorGrace() time.Duration {
+	if s.options.RealNodes {
+		return 20 * time.Second
+	}
+	return 4 * time.Second
 }
 
 func (s *Sandbox) cloudFlags(port int) []string {
@@ -227,7 +237,7 @@ func (s *Sandbox) writeSecrets() error {
 	if err := writeSigningKey(s.path("pki"), "sa"); err != nil {
 		return err
 	}
-	server, err := s.authority.server("kube-apiserver", loopback.AsSlice())
+	server, err := s.authority.server("kube-apiserver", loopback.AsSlice(), serviceAddress.Addr().AsSlice())
 	if err != nil {
 		return err
 	}

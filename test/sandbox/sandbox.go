@@ -38,6 +38,8 @@ type Options struct {
 	LimitCriticalPods bool
 	// Reports are the formats of config.Reports whose definitions the API server has.
 	Reports []string
+	// RealNodes leaves a node more time between two signs of life: for real kubelets, on a machine that is busy.
+	RealNodes bool
 	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph cannot run without them.
 	LeaveOutChart bool
 }
@@ -71,6 +73,7 @@ type Sandbox struct {
 	mu        sync.Mutex
 	processes []*Process
 	nodes     []*node
+	relays    []func()
 	replicas  int
 }
 
@@ -116,7 +119,10 @@ func (s *Sandbox) Stop() {
 	for _, n := range s.nodes {
 		n.release()
 	}
-	s.processes, s.nodes = nil, nil
+	for _, end := range s.relays {
+		end()
+	}
+	s.processes, s.nodes, s.relays = nil, nil, nil
 	s.mu.Unlock()
 	s.background.Wait()
 	stopAll(processes)

@@ -74,10 +74,12 @@ type Agent struct {
 	// held is the source port, once it is bound.
 	held io.Closer
 	// known are the listeners that were last heard of.
-	known   []listeners.Listener
-	secret  secret
-	written map[string]written
-	last    string
+	known []listeners.Listener
+	// speaksTo are the targets that the kernel was last seen with.
+	speaksTo []configfs.Target
+	secret   secret
+	written  map[string]written
+	last     string
 	// lastEnd is how the boot before this one ended, nil where that is not known.
 	lastEnd *lastboot.End
 	pulse   pulse

@@ -397,6 +397,24 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// Who unmounts configfs takes away the sight of the targets, and not the targets. The module takes them along.
+func TestTargetsThatAreOnlyNotSeen(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[fault.Code]int{fault.NoConfigfs: 1, fault.NoPermission: 1, fault.NoModule: 0} {
+		w := newWorld("6.1", nine)
+		a := w.agent(t)
+		if r := a.Pass(t.Context()); len(r.SpeaksTo) != 1 {
+			t.Fatalf("it speaks to %v", r.SpeaksTo)
+		}
+		w.unready = fault.New(code, nil, "nothing there", "")
+		for range 2 {
+			if r := a.Pass(t.Context()); len(r.SpeaksTo) != want {
+				t.Errorf("%s: it speaks to %v, want %d", code, r.SpeaksTo, want)
+			}
+		}
+	}
+}
+
 func TestRehearse(t *testing.T) {
 	t.Parallel()
 	w := newWorld("6.14", nine)

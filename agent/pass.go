@@ -56,6 +56,7 @@ func (a *Agent) Pass(ctx context.Context) Result {
 func (a *Agent) work(ctx context.Context, r *Result) error {
 	files, err := a.Files()
 	if err != nil {
+		r.SpeaksTo = a.unseen(err)
 		return err
 	}
 	kernel := configfs.On(files)
@@ -76,8 +77,18 @@ func (a *Agent) work(ctx context.Context, r *Result) error {
 			r.SpeaksTo = append(r.SpeaksTo, t)
 		}
 	}
+	a.speaksTo = r.SpeaksTo
 	r.blame(a.replace(kernel, found, r.SpeaksTo))
 	return a.share(ctx, kernel, r.SpeaksTo)
+}
+
+// unseen are the targets that the kernel still has where its configfs is only not to be seen: they outlive its mount (configfs pins what
+// was made in it, fs/configfs/mount.c). A kernel without the module has none.
+func (a *Agent) unseen(err error) []configfs.Target {
+	if code := fault.Of(err).Code; code == fault.NoConfigfs || code == fault.NoPermission {
+		return a.speaksTo
+	}
+	return nil
 }
 
 // targets are what the kernel should have: the way to each listener that was chosen. Where there is no way, the next one takes its

@@ -11,8 +11,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// refName is by which annotation an OCI archive says what an image is called.
-const refName = "org.opencontainers.image.ref.name"
+// An OCI archive says by annotations what an image is called: its tag for those who give the name themselves, and the whole name for
+// containerd (images.AnnotationImageName), which imports it under that one. It is how a kubelet asks for "epitaph:TAG".
+const (
+	refName        = "org.opencontainers.image.ref.name"
+	containerdName = "io.containerd.image.name"
+	defaultPrefix  = "docker.io/library/"
+)
 
 // write puts the archive and a bill of materials for each platform into a folder.
 func (m made) write(out string) (archive string, err error) {
@@ -34,7 +39,9 @@ func (m made) write(out string) (archive string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("begin the image layout: %w", err)
 	}
-	if err := at.AppendIndex(m.index, layout.WithAnnotations(map[string]string{refName: m.tag})); err != nil {
+	if err := at.AppendIndex(m.index, layout.WithAnnotations(map[string]string{
+		refName: m.tag, containerdName: defaultPrefix + repository + ":" + m.tag,
+	})); err != nil {
 		return "", fmt.Errorf("write the image layout: %w", err)
 	}
 	archive = filepath.Join(out, "epitaph.oci.tar")

@@ -1,6 +1,6 @@
 // Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with its bill of materials beside it.
 //
-//	image --checkout DIR --out DIR --version VERSION
+//	image --checkout DIR --out DIR --version VERSION [--platform OS/ARCH]
 //
 // Invariant: who builds the same sources with the same Go gets the same bytes, hence the same digest: no time, no path and no user
 // of the building machine goes into it. The image holds two static programs and their bill of materials, and runs as nobody.
@@ -29,11 +29,30 @@ func main() {
 	checkout := flag.String("checkout", ".", "the `folder` of Epitaph's sources")
 	out := flag.String("out", "dist", "the `folder` for the archive and the bills of materials")
 	version := flag.String("version", "devel", "the `version` to stamp into the programs and to tag the image with")
+	only := flag.String("platform", "", "the one `platform` to build for; every one without it")
 	flag.Parse()
-	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: platforms}, *out); err != nil {
+	chosen, err := choose(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(2)
+	}
+	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: chosen}, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
+}
+
+// choose is every platform, or the one.
+func choose(only string) ([]v1.Platform, error) {
+	if only == "" {
+		return platforms, nil
+	}
+	for _, p := range platforms {
+		if p.String() == only {
+			return []v1.Platform{p}, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no image for the platform %s: choose one of %v", only, platforms)
 }
 
 func run(ctx context.Context, stdout io.Writer, r recipe, out string) error {

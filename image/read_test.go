@@ -99,6 +99,9 @@ func read(t *testing.T, archive string) v1.ImageIndex {
 	if len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations[refName] != testVersion {
 		t.Fatalf("the archive holds %+v, want one image named %s", manifest.Manifests, testVersion)
 	}
+	if got, want := manifest.Manifests[0].Annotations[containerdName], "docker.io/library/epitaph:"+testVersion; got != want {
+		t.Errorf("containerd would call it %q, and a kubelet asks for %q", got, want)
+	}
 	index, err := root.ImageIndex(manifest.Manifests[0].Digest)
 	if err != nil {
 		t.Fatal(err)

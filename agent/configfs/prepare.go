@@ -20,7 +20,10 @@ type System interface {
 
 const (
 	subsystem = "netconsole"
-	loadIt    = "load it on the host (modprobe netconsole; at each boot: echo netconsole > /etc/modules-load.d/netconsole.conf), in a kernel that has CONFIG_NETCONSOLE_DYNAMIC"
+	// hostPath is where the host mounts its configfs, whatever a container calls it (configfs_init of fs/configfs/mount.c).
+	hostPath = "/sys/kernel/config"
+	mountIt  = "mount it on the host (mount -t configfs configfs " + hostPath + ")"
+	loadIt   = "load it on the host (modprobe netconsole; at each boot: echo netconsole > /etc/modules-load.d/netconsole.conf), in a kernel that has CONFIG_NETCONSOLE_DYNAMIC"
 )
 
 // Prepare returns where netconsole's targets are below the configfs at path, and makes sure that they can be there: it mounts
@@ -36,7 +39,7 @@ func Prepare(path string, load bool, s System) (Directory, error) {
 	}
 	if err != nil {
 		return "", fault.New(fault.NoConfigfs, err, "look for a configfs at "+path,
-			"the kernel needs CONFIG_CONFIGFS_FS, and a container needs the host's "+path+" mounted at the same place")
+			"the kernel needs CONFIG_CONFIGFS_FS (modprobe configfs), and a container needs the host's "+hostPath+" there")
 	}
 	if !mounted {
 		if err := s.Mount(path); err != nil {
@@ -68,11 +71,11 @@ func unmounted(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fault.New(fault.NoPermission, err, "mount configfs at "+path,
-			"mount it on the host (mount -t configfs configfs "+path+"), or give the agent CAP_SYS_ADMIN")
+			mountIt+", or give the agent CAP_SYS_ADMIN")
 	case errors.Is(err, syscall.ENODEV):
 		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, "the kernel has none: it needs CONFIG_CONFIGFS_FS (modprobe configfs)")
 	default:
-		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, "mount it on the host (mount -t configfs configfs "+path+")")
+		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, mountIt)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestPrepare(t *testing.T) {
 		},
 		"no configfs in the container": {
 			host: host{stat: &fs.PathError{Op: "statfs", Path: "/sys/kernel/config", Err: syscall.ENOENT}}, wantLoads: 1, wantCode: fault.NoConfigfs,
-			want: "look for a configfs at DIR: statfs /sys/kernel/config: no such file or directory: the kernel needs CONFIG_CONFIGFS_FS, and a container needs the host's DIR mounted at the same place",
+			want: "look for a configfs at DIR: statfs /sys/kernel/config: no such file or directory: the kernel needs CONFIG_CONFIGFS_FS (modprobe configfs), and a container needs the host's /sys/kernel/config there",
 		},
 		"no configfs in the kernel": {
 			host: host{mount: syscall.ENODEV}, wantMounts: 1, wantCode: fault.NoConfigfs,
@@ -68,7 +68,7 @@ func TestPrepare(t *testing.T) {
 		},
 		"it may not mount": {
 			host: host{mount: syscall.EPERM}, wantMounts: 1, wantCode: fault.NoPermission,
-			want: "mount configfs at DIR: operation not permitted: mount it on the host (mount -t configfs configfs DIR), or give the agent CAP_SYS_ADMIN",
+			want: "mount configfs at DIR: operation not permitted: mount it on the host (mount -t configfs configfs /sys/kernel/config), or give the agent CAP_SYS_ADMIN",
 		},
 		"the kernel has no such module": {
 			host: host{mounted: true}, wantLoads: 1, wantCode: fault.NoModule,

@@ -56,7 +56,8 @@ func (f Facts) running(c v1alpha1.ContainerEnd) string {
 	if c.Started != nil {
 		since = " since " + at(*c.Started)
 	}
-	if f.Here {
+	// Who has ended a pod without its kubelet, does not know of its containers.
+	if f.Here && !f.over() {
 		return "is running" + since
 	}
 	return "was running" + since + " when it was last heard of; nobody saw it end"

@@ -15,11 +15,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/realnode"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -39,16 +42,25 @@ type cluster struct {
 	*sandbox.Sandbox
 	node    *realnode.Node
 	client  *kubernetes.Clientset
+	objects client.Client
 	witness *witness.Witness
 	dir     string
 }
 
 func newCluster(ctx context.Context, s *sandbox.Sandbox, dir string) (*cluster, error) {
-	client, err := kubernetes.NewForConfig(s.RESTConfig())
+	clientset, err := kubernetes.NewForConfig(s.RESTConfig())
 	if err != nil {
 		return nil, err
 	}
-	w, err := witness.New(ctx, client)
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	objects, err := client.New(s.RESTConfig(), client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, err
+	}
+	w, err := witness.New(ctx, clientset)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +75,11 @@ func newCluster(ctx context.Context, s *sandbox.Sandbox, dir string) (*cluster, 
 	if err := os.MkdirAll(own, 0o755); err != nil {
 		return nil, err
 	}
-	node, err := realnode.Start(ctx, s, realnode.Options{Prepared: prepared, Name: nodeName, Address: nodeAddress, Pods: podNetwork, Dir: own})
+	node, err := realnode.Start(ctx, s, realnode.Options{Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods, Dir: own})
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{Sandbox: s, node: node, client: client, witness: w, dir: dir}, nil
+	return &cluster{Sandbox: s, node: node, client: clientset, objects: objects, witness: w, dir: dir}, nil
 }
 
 func (c *cluster) stop() {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -124,6 +125,20 @@ func (n *Node) Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return os.Open(filepath.Join("/proc", inner, "root", path))
+}
+
+// Exec runs a program of the machine as one of the node's processes, and returns what it printed.
+func (n *Node) Exec(ctx context.Context, program string, args ...string) ([]byte, error) {
+	inner, err := n.inner()
+	if err != nil {
+		return nil, err
+	}
+	all := append([]string{"--target=" + inner, "--mount", "--pid", "--uts", "--", program}, args...)
+	said, err := exec.CommandContext(ctx, "nsenter", all...).CombinedOutput()
+	if err != nil {
+		return said, fmt.Errorf("run %s on node %s: %w\n%s", program, n.o.Name, err, said)
+	}
+	return said, nil
 }
 
 // inner is the process ID of the node's process 1, the only child of what was started.

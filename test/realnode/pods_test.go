@@ -3,10 +3,16 @@
 package realnode_test
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"os"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -32,4 +38,108 @@ func TestDeletedPodLeavesWithItsReason(t *testing.T) {
 	if s := d.Pod.Status.ContainerStatuses[0].State.Terminated; s == nil || s.ExitCode != 0 {
 		t.Errorf("its container is %+v, want it ended with 0", d.Pod.Status.ContainerStatuses[0].State)
 	}
+}
+
+// The last to delete a pod is its kubelet, whoever was the first, and however the pod was to go.
+func TestKubeletsFinalDeleteKeepsTheReason(t *testing.T) {
+	t.Parallel()
+	c := shared
+	for name, tc := range map[string]struct {
+		remove func(t *testing.T, name string) error
+		want   reason.Reason
+	}{
+		"deleted": {
+			remove: func(t *testing.T, name string) error {
+				return c.as(t, program).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), name, metav1.DeleteOptions{})
+			},
+			want: reason.Reason{Code: reason.Unexplained, By: program, Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + program + ")"},
+		},
+		"evicted": {
+			remove: func(t *testing.T, name string) error {
+				return c.as(t, program).PolicyV1().Evictions(metav1.NamespaceDefault).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: metav1.NamespaceDefault}})
+			},
+			want: reason.Reason{Code: reason.Evicted, By: program, Text: "This pod was evicted (by " + program + ")"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			name := "final-" + name
+			c.runs(t, worker(name, "-term-exit=0"))
+			must(t, tc.remove(t, name))
+			if d := c.leaves(t, name); d.Reason != tc.want {
+				t.Errorf("it left with\n  %+v, want\n  %+v", d.Reason, tc.want)
+			}
+			if got, want := c.lastDeleter(t, name), "system:node:"+nodeName; got != want {
+				t.Errorf("%s deleted it for good, want %s", got, want)
+			}
+		})
+	}
+}
+
+// lastDeleter is whose DELETE of a pod the API server answered last.
+func (c *cluster) lastDeleter(t *testing.T, name string) (who string) {
+	t.Helper()
+	content, err := os.ReadFile(c.AuditLog())
+	must(t, err)
+	for line := range bytes.Lines(content) {
+		var e struct {
+			Stage, Verb            string
+			User, ImpersonatedUser struct{ Username string }
+			ObjectRef              struct{ Resource, Name string }
+		}
+		must(t, json.Unmarshal(line, &e))
+		if e.Stage == "ResponseComplete" && e.Verb == "delete" && e.ObjectRef.Resource == "pods" && e.ObjectRef.Name == name {
+			who = cmp.Or(e.ImpersonatedUser.Username, e.User.Username)
+		}
+	}
+	return who
+}
+
+// A pod that fails by itself, or because its time was up, is what its kubelet says of it.
+func TestPodsThatFail(t *testing.T) {
+	t.Parallel()
+	c := shared
+	overruns := worker("overruns", "-term-exit=0")
+	overruns.Spec.ActiveDeadlineSeconds = ptr.To(int64(3))
+	for _, tc := range []struct {
+		pod    *corev1.Pod
+		reason string
+		exit   int32
+	}{
+		{pod: worker("fails", "-for=2s", "-exit=3"), exit: 3},
+		{pod: overruns, reason: "DeadlineExceeded"},
+	} {
+		t.Run(tc.pod.Name, func(t *testing.T) {
+			t.Parallel()
+			c.create(t, tc.pod)
+			pod := c.comes(t, tc.pod.Name, "it has failed and its container has ended", func(p *corev1.Pod) bool {
+				return p.Status.Phase == corev1.PodFailed && allEnded(p)
+			})
+			if got := pod.Status.ContainerStatuses[0].State.Terminated.ExitCode; got != tc.exit || pod.Status.Reason != tc.reason {
+				t.Errorf("it failed with code %d and reason %q, want %d and %q", got, pod.Status.Reason, tc.exit, tc.reason)
+			}
+			c.saysWhy(t, pod.Name, "it has failed")
+			must(t, c.as(t, alice).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
+			if d := c.leaves(t, pod.Name); d.Reason != (reason.Reason{Code: reason.UserRequest, Text: "it has failed", By: alice}) {
+				t.Errorf("it left with %+v", d.Reason)
+			}
+		})
+	}
+}
+
+// What is mounted within a folder of the host that a container has read-only can be written to, also where it was mounted later: the
+// agent's configfs.
+func TestMountsOfTheHostAreSeenAndWritable(t *testing.T) {
+	t.Parallel()
+	c := shared
+	const folder = "/run/mounts-of-the-host"
+	pod := worker("mounts", "-write="+"/host/inner/file")
+	pod.Spec.Volumes = []corev1.Volume{{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: folder, Type: ptr.To(corev1.HostPathDirectoryOrCreate)}}}}
+	pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "host", MountPath: "/host", ReadOnly: true, MountPropagation: ptr.To(corev1.MountPropagationHostToContainer)}}
+	c.runs(t, pod)
+	_, err := c.node.Exec(t.Context(), "mkdir", folder+"/inner")
+	must(t, err)
+	_, err = c.node.Exec(t.Context(), "mount", "-t", "tmpfs", "later", folder+"/inner")
+	must(t, err)
+	c.comes(t, "mounts", "it has written", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
 }

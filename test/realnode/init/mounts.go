@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func mountAll(p plan.Plan) error {
 	if err := mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
 	}
-	for _, step := range []func(plan.Plan) error{mountFolders, hideSettings, mountCgroups} {
+	for _, step := range []func(plan.Plan) error{mountFolders, hideSettings, hideConfigfs, mountCgroups} {
 		if err := step(p); err != nil {
 			return err
 		}
@@ -111,6 +112,15 @@ func hideSettings(p plan.Plan) error {
 		}
 	}
 	return nil
+}
+
+// hideConfigfs hides what no namespace has of its own: netconsole's targets would be this machine's.
+func hideConfigfs(plan.Plan) error {
+	const path = "/sys/kernel/config"
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "")
 }
 
 // mountCgroups mounts each hierarchy anew: as seen from this process's cgroup namespace. The others are unmounted; the runtime takes

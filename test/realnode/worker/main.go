@@ -1,6 +1,6 @@
 // Command worker is the program of the tests' images: it does what a container is to do, and nothing else.
 //
-//	worker [-say TEXT] [-for DURATION] [-exit CODE] [-term-after DURATION] [-term-exit CODE]
+//	worker [-say TEXT] [-write FILE] [-for DURATION] [-exit CODE] [-term-after DURATION] [-term-exit CODE]
 //
 // Without -for it goes on until SIGTERM; it then takes as long as -term-after says, and ends with -term-exit. As process 1 of a pod's
 // sandbox ("pause") it is started without arguments, and waits.
@@ -17,6 +17,7 @@ import (
 
 func main() {
 	say := flag.String("say", "", "the `text` to print first")
+	write := flag.String("write", "", "a `file` to write; it is over when that has come about")
 	last := flag.Duration("for", 0, "how long to go on; 0 is until SIGTERM")
 	exit := flag.Int("exit", 0, "the exit `code` when it is over")
 	after := flag.Duration("term-after", 0, "how long to take over SIGTERM")
@@ -26,6 +27,12 @@ func main() {
 	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
 	if *say != "" {
 		fmt.Println(*say)
+	}
+	if *write != "" {
+		for os.WriteFile(*write, nil, 0o644) != nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+		os.Exit(*exit)
 	}
 	var over <-chan time.Time
 	if *last > 0 {

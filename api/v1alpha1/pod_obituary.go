@@ -73,6 +73,9 @@ type PodObituarySpec struct {
 	// DeletionRequested is when the deletion was requested; absent where the Pod vanished at once.
 	// +optional
 	DeletionRequested *metav1.Time `json:"deletionRequested,omitempty"`
+	// DisruptionTarget is set where the Pod had that condition, by which the podFailurePolicy of a Job tells a disruption.
+	// +optional
+	DisruptionTarget bool `json:"disruptionTarget,omitempty"`
 	// Removed is when the Pod was gone, as the recorder saw it.
 	Removed metav1.Time `json:"removed"`
 	// Containers are the last known states, init containers first.

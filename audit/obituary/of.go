@@ -1,6 +1,7 @@
 package obituary
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,7 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			Phase:             reason.CleanTo(string(pod.Status.Phase), maxPhaseBytes),
 			Created:           orElse(valid(pod.CreationTimestamp), gone),
 			DeletionRequested: DeletionRequested(pod),
+			DisruptionTarget:  isDisrupted(pod),
 			Removed:           gone,
 			Containers:        ends,
 			ContainersOmitted: omitted,
@@ -47,6 +49,13 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 		o.Spec.Owners = []v1alpha1.Owner{OwnerOf(c)}
 	}
 	return o
+}
+
+// isDisrupted tells whether the pod has the condition, which is set for disruptions and nothing else (KEP-3329).
+func isDisrupted(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue
+	})
 }
 
 // codeOf returns the code under which r is filed: words without a code are a request, no words are a finding.

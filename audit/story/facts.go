@@ -17,6 +17,9 @@ type Facts struct {
 	Pod *v1alpha1.PodObituary
 	// Here is set where the pod is still there: the record says how it is now, and Left means nothing yet.
 	Here bool
+	// Untracked is set where the pod is still there without the finalizer by which a Job keeps it until it is counted
+	// (batch.kubernetes.io/job-tracking).
+	Untracked bool
 	// Node is what the pod's node died of; nil where it did not.
 	Node *v1alpha1.NodeObituary
 	// Job is the Job of the name that the pod's nearest controller has; nil where it could not be read or is gone.

@@ -102,12 +102,15 @@ func (f Facts) counted(name string) string {
 		return "Job " + name + " is about to count it as a success."
 	case j.Status.UncountedTerminatedPods != nil && slices.Contains(j.Status.UncountedTerminatedPods.Failed, uid):
 		return "Job " + name + " is about to count it as a failure."
-	case f.Here:
+	case f.Here && !f.Untracked:
 		return "Job " + name + " has not counted it yet."
 	case f.spec().Phase == string(corev1.PodSucceeded):
 		return countedAs(name, "a success", j.Status.Succeeded)
 	case f.ignored():
 		return "Job " + name + " should not have counted it as a failure: its podFailurePolicy ignores such an end."
+	case f.overlooked():
+		return countedAs(name, "a failure", j.Status.Failed) +
+			" Its podFailurePolicy tells a disruption by the condition DisruptionTarget, which the pod did not have."
 	default:
 		return countedAs(name, "a failure", j.Status.Failed)
 	}

@@ -22,8 +22,16 @@ func (f Facts) policy() *batchv1.PodFailurePolicyRule {
 	return nil
 }
 
-// ignored tells whether the Job controller should not count the pod's end as a failure.
+// ignored tells whether the Job controller should not count the pod's end as a failure. It knows a disruption by the pod's condition.
 func (f Facts) ignored() bool {
+	return f.toBeIgnored() && (f.policy().OnExitCodes != nil || f.spec().DisruptionTarget)
+}
+
+// overlooked tells whether it should not, by what the author meant, but cannot know: a kubelet that fails its pods after a crash of its
+// node does not say that they were disrupted.
+func (f Facts) overlooked() bool { return f.toBeIgnored() && !f.ignored() }
+
+func (f Facts) toBeIgnored() bool {
 	r := f.policy()
 	return r != nil && r.Action == batchv1.PodFailurePolicyActionIgnore
 }

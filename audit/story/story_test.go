@@ -20,6 +20,7 @@ type storyCase struct {
 	Description string                 `json:"description"`
 	Pod         *v1alpha1.PodObituary  `json:"pod"`
 	Here        bool                   `json:"here"`
+	Untracked   bool                   `json:"untracked"`
 	Node        *v1alpha1.NodeObituary `json:"node"`
 	Job         *batchv1.Job           `json:"job"`
 	JobGone     bool                   `json:"jobGone"`
@@ -35,7 +36,7 @@ type storyCase struct {
 func (c storyCase) story() Story {
 	switch {
 	case c.Pod != nil:
-		return OfPod(Facts{Pod: c.Pod, Here: c.Here, Node: c.Node, Job: c.Job, JobGone: c.JobGone})
+		return OfPod(Facts{Pod: c.Pod, Here: c.Here, Untracked: c.Untracked, Node: c.Node, Job: c.Job, JobGone: c.JobGone})
 	case c.Node != nil:
 		return OfNode(c.Node, c.Pods)
 	default:

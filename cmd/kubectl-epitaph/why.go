@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -81,7 +83,7 @@ func (p *plugin) podStory(ctx context.Context, c *cluster, name string, uid type
 	}
 	if living != nil && (uid == living.UID || uid == "" && (len(records) == 0 || says(living))) {
 		facts, err := c.Facts(ctx, lookup.Living(living, reason.DefaultKeys().Pod))
-		facts.Here = true
+		facts.Here, facts.Untracked = true, !slices.Contains(living.Finalizers, batchv1.JobTrackingFinalizer)
 		return story.OfPod(facts), err
 	}
 	chosen := -1

@@ -15,13 +15,13 @@ import (
 
 // WrittenKey is the annotation that marks what we wrote ahead of a deletion: the minute in which we did, and a digest of the
 // reason's text, or the word "completed" where only code and actor are ours. A reason whose digest differs is somebody else's.
-const WrittenKey = "epitaph-k8s.io/reason-written"
+const WrittenKey = reason.WrittenKey
 
 // completed stands in the mark where the words are somebody else's.
 const completed = "completed"
 
 // markPrecision keeps the mark the same for the repeated calls of one admission: a write that changes nothing costs no revision.
-const markPrecision = time.Minute
+const markPrecision = reason.WrittenPrecision
 
 func mark(what string, now time.Time) string {
 	return now.UTC().Truncate(markPrecision).Format(time.RFC3339) + " " + what

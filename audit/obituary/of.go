@@ -80,8 +80,11 @@ func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
 	}
 }
 
-// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s v1.37
-// k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil for a pod that vanished at once.
+// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s
+// v1.37 k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil for a pod that vanished at once.
+//
+// A DELETE that comes when the grace has run out moves the timestamp to its own time (same function). The mark that Epitaph wrote
+// ahead of the first DELETE is older then, to the minute.
 func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	if pod.DeletionTimestamp == nil {
 		return nil
@@ -89,6 +92,9 @@ func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	asked := pod.DeletionTimestamp.Time
 	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
 		asked = asked.Add(-time.Duration(*grace) * time.Second)
+	}
+	if written, ok := reason.WrittenAt(pod.Annotations); ok && asked.Sub(written) > reason.WrittenPrecision && !written.Before(pod.CreationTimestamp.Time) {
+		asked = written
 	}
 	return valid(metav1.NewTime(asked))
 }

@@ -23,8 +23,11 @@ type departure struct {
 	left time.Time
 	// ticket is its place in the progress.
 	ticket *ticket
-	// missed is set where nobody saw it go: then pod is an earlier state.
+	// revision is that of the event.
+	revision string
+	// missed is set where nobody saw it go and its last state is yet to be found: then pod is an earlier state. unseen stays set.
 	missed *span
+	unseen bool
 }
 
 // follow reads the watch, from the given revision until ctx is done.
@@ -80,12 +83,13 @@ func (r *Recorder) take(ctx context.Context, e watch.Event, before string) strin
 	if !ok {
 		return before
 	}
+	r.requests.note(pod, false)
 	if e.Type != watch.Deleted {
 		r.progress.pass(pod.ResourceVersion)
 		return pod.ResourceVersion
 	}
 	r.enqueue(ctx, departure{
-		pod: trim(pod, r.Inferrer.Keys.Pod), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion),
+		pod: trim(pod, r.Inferrer.Keys.Pod), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion), revision: pod.ResourceVersion,
 	})
 	return pod.ResourceVersion
 }

@@ -35,7 +35,7 @@ func (r *Recorder) origin(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
-		revision = r.chosen(saved, now)
+		revision, r.leadsSince = r.chosen(saved, now), now
 		return nil
 	}); err != nil || revision == saved {
 		return revision, err

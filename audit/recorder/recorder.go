@@ -51,7 +51,11 @@ type Recorder struct {
 	gone     chan departure
 	progress progress
 	owners   *lru.Cache
+	requests requests
 	keeper   Keeper
+	standby  *Standby
+	// from is the revision that recording starts after, leadsSince that at which this replica had begun to lead.
+	from, leadsSince string
 }
 
 // New returns a recorder. Add it to the manager.
@@ -62,6 +66,8 @@ func New(o Options) (*Recorder, error) {
 		codes:   map[reason.Code]bool{},
 		gone:    make(chan departure, maxQueue),
 		owners:  lru.New(maxOwners),
+
+		requests: newRequests(),
 	}
 	for _, class := range []reason.Class{reason.Disruption, reason.Routine, reason.NoExplanation} {
 		for _, name := range o.Config.Classes {
@@ -87,10 +93,14 @@ func (*Recorder) NeedLeaderElection() bool { return true }
 
 // Start records until ctx is done.
 func (r *Recorder) Start(ctx context.Context) error {
+	if err := r.standby.ready(ctx); err != nil {
+		return ignoreEnd(ctx, err)
+	}
 	from, err := r.origin(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, err)
 	}
+	r.from = from
 	r.progress.reset(from)
 	r.Log.Info("recording pods that leave", "revision", from)
 	var running sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -145,6 +146,22 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 4}, "findings": {r.metrics.findings, 3}} {
 		if got := testutil.CollectAndCount(tc.series); got != tc.want {
 			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestEventsOnNodesNameNoPod(t *testing.T) {
+	t.Parallel()
+	o := &v1alpha1.PodObituary{}
+	o.Namespace, o.Spec.PodName, o.Spec.By = "secret-team", "secret-pod", "alice"
+	o.Spec.Reason, o.Spec.Class = "This pod was preempted by a higher priority job (secret-team/secret-job)", "disruption"
+	for code, want := range map[string]string{
+		"Preempted":  "A pod of this node left: Preempted (disruption)",
+		"secret-pod": "A pod of this node left: a code of another tool (disruption)",
+	} {
+		o.Spec.Code = code
+		if got := noteOnNode(o); got != want {
+			t.Errorf("the note is %q, want %q", got, want)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func trim(p *corev1.Pod, keys reason.Keys) *corev1.Pod {
 			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),
 		},
 	}
-	kept := []string{keys.Reason, keys.Code, keys.By, corev1.MirrorPodAnnotationKey}
+	kept := []string{keys.Reason, keys.Code, keys.By, reason.WrittenKey, corev1.MirrorPodAnnotationKey}
 	maps.DeleteFunc(t.Annotations, func(k, _ string) bool { return !slices.Contains(kept, k) })
 	for k, v := range t.Annotations {
 		t.Annotations[k] = short(v)

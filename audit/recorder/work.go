@@ -85,6 +85,7 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}
+	d.pod = r.told(ctx, *d)
 	why, from, err := r.why(ctx, *d)
 	if err != nil {
 		return err

@@ -226,7 +226,7 @@ func (p parts) addRecorder(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.mgr.Add(r)
+	return errors.Join(p.mgr.Add(r.Standby(p.mgr.GetCache())), p.mgr.Add(r))
 }
 
 func (p parts) addAftermath(context.Context) error {

@@ -147,7 +147,7 @@ func TestRecordOfPods(t *testing.T) {
 		note := "Pod " + name + " left: " + o.Spec.Reason
 		shared.noted(t, ns, "involvedObject.kind=Pod,involvedObject.uid="+string(o.Spec.PodUID), "PodDisrupted", note)
 		shared.noted(t, ns, "involvedObject.kind=Job,involvedObject.uid="+string(o.Spec.Owners[0].UID), "PodDisrupted", note)
-		shared.noted(t, metav1.NamespaceDefault, "involvedObject.kind=Node,involvedObject.name="+node, "PodDisrupted", note)
+		shared.noted(t, metav1.NamespaceDefault, "involvedObject.kind=Node,involvedObject.name="+node, "PodDisrupted", "A pod of this node left: Evicted (disruption)")
 	})
 	t.Run("a pod of a deployment", func(t *testing.T) {
 		t.Parallel()

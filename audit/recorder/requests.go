@@ -1,0 +1,185 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/lru"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// maxRequests bounds the pods of which is remembered when they were told to stop: those of a whole large cluster's drain, in
+// some 10 MiB.
+const maxRequests = 1 << 16
+
+// requests remember when pods were told to stop. The final DELETE, with which a kubelet removes a pod that has ended, moves the
+// deletion timestamp to its own time if the grace period has run out (K8s v1.37 k8s.io/apiserver pkg/registry/rest/delete.go,
+// BeforeDelete): only the first event of a pod that terminates says when that began.
+type requests struct{ first *lru.Cache }
+
+func newRequests() requests { return requests{lru.New(maxRequests)} }
+
+// note remembers the pod if this is its first event with a deletion timestamp. Without grace, it is that for sure only of a pod
+// that was seen alive just before: else it may be the final DELETE of one that a finalizer holds.
+func (q requests) note(pod *corev1.Pod, seenAlive bool) {
+	if pod.DeletionTimestamp == nil || !seenAlive && graceless(pod) {
+		return
+	}
+	if at, known := q.of(pod.UID); known && !at.IsZero() {
+		return
+	}
+	q.first.Add(pod.UID, unmoved(pod))
+}
+
+// doubt remembers of a pod without grace that was not seen before that it may have been told to stop earlier.
+func (q requests) doubt(pod *corev1.Pod) {
+	if _, known := q.of(pod.UID); !known && pod.DeletionTimestamp != nil && graceless(pod) {
+		q.first.Add(pod.UID, time.Time{})
+	}
+}
+
+// of returns when the pod was told to stop, as far as that is remembered; the zero time where there is a doubt.
+func (q requests) of(pod types.UID) (time.Time, bool) {
+	at, ok := q.first.Get(pod)
+	if !ok {
+		return time.Time{}, false
+	}
+	return at.(time.Time), true
+}
+
+func graceless(pod *corev1.Pod) bool { return ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 }
+
+// unmoved is when the pod was told to stop, if nobody has shortened its grace since.
+func unmoved(pod *corev1.Pod) time.Time {
+	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
+}
+
+// A Standby remembers when pods are told to stop. It is a runnable of every replica: whoever leads next must know of the pods
+// that were told before.
+type Standby struct {
+	requests requests
+	pods     cache.Cache
+	// synced is closed when it knows the pods that there are.
+	synced chan struct{}
+}
+
+// Standby returns the runnable that belongs to the recorder, which waits for it. It watches the pods in the cache that is shared.
+func (r *Recorder) Standby(pods cache.Cache) *Standby {
+	r.standby = &Standby{requests: r.requests, pods: pods, synced: make(chan struct{})}
+	return r.standby
+}
+
+// ready waits until the pods that there are have been looked at.
+func (s *Standby) ready(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	select {
+	case <-s.synced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// NeedLeaderElection says that every replica remembers.
+func (*Standby) NeedLeaderElection() bool { return false }
+
+// Start remembers until ctx is done.
+func (s *Standby) Start(ctx context.Context) error {
+	informer, err := s.pods.GetInformer(ctx, &corev1.Pod{})
+	if err != nil {
+		return fmt.Errorf("watch the pods: %w", err)
+	}
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) {
+			if pod, ok := object.(*corev1.Pod); ok {
+				s.requests.note(pod, false)
+				s.requests.doubt(pod)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, ok := before.(*corev1.Pod)
+			is, fine := after.(*corev1.Pod)
+			if ok && fine {
+				s.requests.note(is, was.UID == is.UID && was.DeletionTimestamp == nil)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch the pods: %w", err)
+	}
+	if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		close(s.synced)
+	}
+	<-ctx.Done()
+	_ = informer.RemoveEventHandler(registration) // fails only for what was not registered
+	return nil
+}
+
+// told returns the pod with the time at which it was told to stop as its deletion timestamp, as if that had had no grace.
+func (r *Recorder) told(ctx context.Context, d departure) *corev1.Pod {
+	if d.pod.DeletionTimestamp == nil {
+		return d.pod
+	}
+	at, known := r.requests.of(d.pod.UID)
+	switch {
+	case known && !at.IsZero():
+	case !graceless(d.pod):
+		at = unmoved(d.pod)
+	case known, r.beganBefore(d):
+		at = r.toldBefore(ctx, d.pod)
+	default: // it vanished at once
+		at = d.pod.DeletionTimestamp.Time
+	}
+	pod := *d.pod
+	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &metav1.Time{Time: at}, ptr.To(int64(0))
+	pod.Annotations = maps.Clone(pod.Annotations)
+	delete(pod.Annotations, reason.WrittenKey) // what it says of the time is taken into account
+	return &pod
+}
+
+// beganBefore tells whether the pod may have been told to stop before this replica watched: it was gone by the time that this one
+// leads, or nobody saw it go.
+func (r *Recorder) beganBefore(d departure) bool {
+	if d.unseen {
+		return true
+	}
+	order, err := resourceversion.CompareResourceVersion(d.revision, r.leadsSince)
+	return err != nil || order <= 0
+}
+
+// toldBefore finds out when a pod without grace was told to stop that had been before this replica watched. History tells it
+// exactly, as it does where the pod was not told before and vanished at once. Else it was no later than our mark and the end of
+// the first of its containers: what cannot be put in order must not pass for an end by itself.
+func (r *Recorder) toldBefore(ctx context.Context, pod *corev1.Pod) time.Time {
+	before, err := r.stateAt(ctx, pod, r.from)
+	switch {
+	case err != nil:
+	case before == nil, before.DeletionTimestamp == nil:
+		return pod.DeletionTimestamp.Time
+	case !graceless(before):
+		return unmoved(before)
+	}
+	earliest := pod.DeletionTimestamp.Time
+	if asked := obituary.DeletionRequested(pod); asked != nil {
+		earliest = asked.Time
+	}
+	for _, s := range pod.Status.ContainerStatuses {
+		if t := s.State.Terminated; t != nil && !t.FinishedAt.IsZero() && t.FinishedAt.Time.Before(earliest) {
+			earliest = t.FinishedAt.Time
+		}
+	}
+	return earliest
+}

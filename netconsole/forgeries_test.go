@@ -1,0 +1,240 @@
+package netconsole
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+// A living node answers and renews its Lease but while its kubelet restarts or it reboots.
+type livingNode struct {
+	node *corev1.Node
+	from netip.AddrPort
+
+	mu   sync.Mutex
+	down bool
+	// renewal is held while its Lease is renewed.
+	renewal sync.Mutex
+}
+
+func (l *livingNode) renews(t *testing.T, c *cluster, u *undertaker) {
+	l.renewal.Lock()
+	defer l.renewal.Unlock()
+	c.renews(t, u, l.node.Name)
+}
+
+func (l *livingNode) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down
+}
+
+func (l *livingNode) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+}
+
+// forgeries is how many forged panics are sent.
+const forgeries = 2000
+
+// Panics of every kind come from the addresses of nodes that live, restart their kubelets for 1, 5 and 15 seconds, and reboot for a
+// minute and a half meanwhile. None of them is acted upon; and each node's own panic still is, in the end.
+func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
+	t.Parallel()
+	genuine := announcementsIn(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		nodes := livingNodes(8)
+		var objects []client.Object
+		for _, l := range nodes {
+			objects = append(objects, l.node, aLease(l.node.Name))
+		}
+		c := aCluster(t, objects...)
+		u, _ := c.aReplica(t)
+		u.config.AcceptPlain = true
+		u.answers = func(_ context.Context, hosts []netip.Addr) bool {
+			return slices.ContainsFunc(nodes, func(l *livingNode) bool { return l.from.Addr() == hosts[0] && !l.isDown() })
+		}
+		l := aListener(u)
+		for _, n := range nodes {
+			u.answering.note(n.node.UID)
+			l.addresses.set(n.node)
+		}
+		var lives sync.WaitGroup
+		for number, n := range nodes {
+			lives.Go(func() { c.renewing(ctx, t, u, n) })
+			lives.Go(func() { c.restless(ctx, t, l, n, number) })
+		}
+		forger := rand.New(rand.NewPCG(1, 2))
+		for range forgeries {
+			n := nodes[forger.IntN(len(nodes))]
+			l.take(ctx, n.from, forge(forger, genuine), l.clock.Now())
+			time.Sleep(time.Duration(forger.IntN(600)) * time.Millisecond)
+		}
+		stop()
+		lives.Wait()
+		for _, n := range nodes {
+			n.setDown(false)
+		}
+		u.work.Wait()
+		for _, n := range nodes {
+			left := c.node(t, n.node.Name)
+			if left == nil {
+				t.Fatalf("node %s is gone", n.node.Name)
+			}
+			if _, condemned := termination.Condemned(left); condemned {
+				t.Errorf("node %s is condemned", n.node.Name)
+			}
+		}
+		if u.judged(verdictDead) != 0 || u.judged(verdictAlive) < 8 || u.judged(verdictForged) < 20 || u.judged(verdictKnown) < 100 {
+			t.Errorf("of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
+				u.judged(verdictDead), u.judged(verdictAlive), u.judged(verdictForged), u.judged(verdictKnown))
+		}
+		for _, n := range nodes {
+			u.answering.note(n.node.UID)
+			n.setDown(true)
+			l.take(t.Context(), n.from, []byte(strings.Replace(panicDatagram, ",400,", ",40000,", 1)), l.clock.Now())
+		}
+		u.work.Wait()
+		for _, n := range nodes {
+			if c.node(t, n.node.Name) != nil {
+				t.Errorf("node %s is left, which has panicked in the end", n.node.Name)
+			}
+		}
+	})
+}
+
+// livingNodes are nodes of which every other one signs.
+func livingNodes(n int) (all []*livingNode) {
+	for i := range n {
+		address := fmt.Sprintf("10.0.0.%d", i+1)
+		node := aNode(fmt.Sprintf("n%d", i), address)
+		node.Status.NodeInfo.BootID = "boot-1-of-" + node.Name
+		if i%2 == 0 {
+			node = signed(node)
+		}
+		all = append(all, &livingNode{node: node, from: netip.AddrPortFrom(netip.MustParseAddr(address), 665)})
+	}
+	return all
+}
+
+// renewing renews the node's Lease every ten seconds while its kubelet lives.
+func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *livingNode) {
+	for u.wait(ctx, 10*time.Second) {
+		if !n.isDown() {
+			n.renews(t, c, u)
+		}
+	}
+}
+
+// restless restarts the node's kubelet, and now and then the node.
+func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *livingNode, number int) {
+	u := l.undertaker
+	if !u.wait(ctx, time.Duration(20+7*number)*time.Second) {
+		return
+	}
+	for round := 0; ; round++ {
+		lasting := []time.Duration{1, 5, 15, 90}[round%4] * time.Second
+		n.setDown(true)
+		if !u.wait(ctx, lasting) {
+			return
+		}
+		if round%4 == 3 {
+			c.reboots(t, l, n, fmt.Sprintf("boot-%d-of-%s", round, n.node.Name))
+		}
+		n.setDown(false)
+		n.renews(t, c, u)
+		if !u.wait(ctx, time.Minute) {
+			return
+		}
+	}
+}
+
+// reboots has the node come back in another boot. Where it signs, its agent tells of a new secret.
+func (c *cluster) reboots(t *testing.T, l *Listener, n *livingNode, bootID string) {
+	node := c.node(t, n.node.Name)
+	if node == nil {
+		t.Errorf("node %s is gone while it reboots", n.node.Name)
+		return
+	}
+	node.Status.NodeInfo.BootID = bootID
+	if err := c.client.Status().Update(t.Context(), node); err != nil {
+		t.Errorf("boot node %s: %v", node.Name, err)
+	}
+	if len(node.Annotations) > 0 {
+		signed(node)
+		if err := c.client.Update(t.Context(), node); err != nil {
+			t.Errorf("annotate node %s: %v", node.Name, err)
+		}
+	}
+	l.see(t.Context(), node)
+}
+
+// announcementsIn are the panics of all recordings, of both formats.
+func announcementsIn(t *testing.T) (all [][]byte) {
+	t.Helper()
+	for _, r := range recordings(t) {
+		for _, payload := range r.payloads {
+			if bytes.Contains(payload, []byte("Kernel panic - not syncing")) {
+				all = append(all, payload)
+			}
+		}
+	}
+	if len(all) < 80 {
+		t.Fatalf("the recordings have %d panics", len(all))
+	}
+	return all
+}
+
+// forge makes a panic out of a recorded one: as it was, with a field off by one, with a token that is none of this boot, cut, or made
+// of noise. The one thing that it does not know is the token.
+func forge(r *rand.Rand, genuine [][]byte) []byte {
+	d := slices.Clone(genuine[r.IntN(len(genuine))])
+	switch r.IntN(6) {
+	case 0:
+		return d
+	case 1:
+		return offByOne(r, d)
+	case 2:
+		guess := []string{"", "guessed", aSecret[:len(aSecret)-1], aSecret + "x", strings.ToUpper(aSecret)}[r.IntN(5)]
+		return fmt.Appendf(bytes.TrimSuffix(d, []byte("\n")), "\n epitaph-token=%s\n", guess)
+	case 3:
+		return d[:r.IntN(len(d)+1)]
+	case 4:
+		d[r.IntN(len(d))] = byte(r.IntN(256))
+		return d
+	default:
+		return fmt.Appendf(nil, "%d,%d,%d,-;Kernel panic - not syncing: %d\n", r.IntN(2), r.IntN(1<<20), r.Int64N(1<<40), r.IntN(1<<30))
+	}
+}
+
+// offByOne changes one of the numbers of a header.
+func offByOne(r *rand.Rand, d []byte) []byte {
+	head, rest, ok := bytes.Cut(d, []byte(";"))
+	fields := strings.Split(string(head), ",")
+	if !ok || len(fields) < 3 {
+		return d
+	}
+	n := r.IntN(3)
+	number, err := strconv.ParseUint(fields[n], 10, 64)
+	if err != nil {
+		return d
+	}
+	fields[n] = strconv.FormatUint(number+uint64(1-2*r.IntN(2)), 10)
+	return append([]byte(strings.Join(fields, ",")+";"), rest...)
+}

@@ -74,8 +74,8 @@ test-chart: controlplane charttools promtools ## install, upgrade and uninstall 
 
 # -v shows why it was skipped.
 .PHONY: test-node
-test-node: controlplane kubelet nodetools ## tests on a real kubelet with containerd and runc, if we are root
-	@$(call timed,node test,$(GO) test -count=1 -timeout=30m -parallel=16 -v ./test/realnode/...)
+test-node: controlplane charttools kubelet nodetools ## pods, and the chart in containers, on a real kubelet, if we are root
+	@$(call timed,node test,$(GO) test -p=1 -count=1 -timeout=30m -parallel=16 -v ./test/realnode/...)
 
 # -v shows why it was skipped, and what it measured.
 .PHONY: test-kernel

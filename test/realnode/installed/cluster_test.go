@@ -1,0 +1,174 @@
+//go:build linux
+
+package installed
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/realnode"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+	"github.com/epitaph-k8s/epitaph/test/witness"
+)
+
+const (
+	poll = 100 * time.Millisecond
+	// patience bounds every wait for something that must come about. It is no measure of speed.
+	patience = 3 * time.Minute
+	// release and namespace are what the documentation installs.
+	release   = "epitaph"
+	namespace = "epitaph-system"
+	nodeName  = "real-1"
+)
+
+// A cluster has a real node, and nothing of Epitaph.
+type cluster struct {
+	*sandbox.Sandbox
+	node    *realnode.Node
+	client  *kubernetes.Clientset
+	witness *witness.Witness
+	chart   string
+	dir     string
+}
+
+func startCluster(ctx context.Context, dir string) (*cluster, error) {
+	checkout, err := binaries.Checkout()
+	if err != nil {
+		return nil, err
+	}
+	paths, err := binaries.Ensure(ctx, os.Stdout, binaries.ChartTools)
+	if err != nil {
+		return nil, err
+	}
+	s, err := sandbox.Start(ctx, sandbox.Options{
+		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}}, LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Programs["helm"] = paths["helm"]
+	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir}
+	if err := c.addNode(ctx); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *cluster) addNode(ctx context.Context) (err error) {
+	if c.client, err = kubernetes.NewForConfig(c.RESTConfig()); err != nil {
+		return err
+	}
+	if c.witness, err = witness.New(ctx, c.client); err != nil {
+		return err
+	}
+	if err := c.ServeInCluster(ctx); err != nil {
+		return err
+	}
+	prepared, err := realnode.Prepare(ctx, os.Stdout, c.dir)
+	if err != nil {
+		return err
+	}
+	own := filepath.Join(c.dir, nodeName)
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return err
+	}
+	c.node, err = realnode.Start(ctx, c.Sandbox, realnode.Options{
+		Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods, Dir: own,
+		Images: []string{filepath.Join(c.dir, "epitaph.oci.tar")},
+	})
+	return err
+}
+
+func (c *cluster) stop() {
+	c.node.Stop()
+	c.Sandbox.Stop()
+}
+
+// helm runs Helm as the administrator and returns what it printed.
+func (c *cluster) helm(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), c.Programs["helm"], args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "KUBECACHEDIR="+filepath.Join(c.dir, "discovery"))
+	for _, home := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
+		cmd.Env = append(cmd.Env, home+"="+filepath.Join(c.dir, home))
+	}
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	said, err := cmd.Output()
+	if err != nil {
+		c.describe(t)
+		t.Fatalf("helm %s: %v\n%s%s", args[0], err, said, complaints.String())
+	}
+	return string(said)
+}
+
+// describe logs what is known of Epitaph's pods.
+func (c *cluster) describe(t *testing.T) {
+	t.Helper()
+	for _, p := range c.pods(t, "") {
+		t.Logf("pod %s: %s %+v", p.Name, p.Status.Phase, p.Status.ContainerStatuses)
+		lines := int64(40)
+		if log, err := c.client.CoreV1().Pods(namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: &lines}).DoRaw(t.Context()); err == nil {
+			t.Logf("its log:\n%s", log)
+		}
+	}
+	events, err := c.client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	for _, e := range events.Items {
+		if e.Type == corev1.EventTypeWarning {
+			t.Logf("%s: %s: %s", e.InvolvedObject.Name, e.Reason, e.Message)
+		}
+	}
+}
+
+// pods are those of a component; all of Epitaph's where it is empty.
+func (c *cluster) pods(t *testing.T, component string) []corev1.Pod {
+	t.Helper()
+	selector := ""
+	if component != "" {
+		selector = "app.kubernetes.io/component=" + component
+	}
+	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	must(t, err)
+	return pods.Items
+}
+
+// as is somebody who may do everything.
+func (c *cluster) as(t *testing.T, user string) *kubernetes.Clientset {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(c.As(user, "system:masters"))
+	must(t, err)
+	return client
+}
+
+func eventually(t *testing.T, what string, is func(context.Context) (bool, error)) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, is); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ran prints how long something took.
+func ran(what string, began time.Time) {
+	fmt.Printf("RESULT node_%s_s %.1f s\n", what, time.Since(began).Seconds())
+}

@@ -26,9 +26,10 @@ type GC struct {
 // GCBrake holds unexplained deletions back when more nodes disappear than a cluster plausibly loses.
 type GCBrake struct {
 	Enabled bool `json:"enabled"`
-	// Window is how far back a node that left unexplained is counted.
+	// Window is how long a node that left unexplained is counted after its pods are gone; while it has pods, it counts however old
+	// it is.
 	Window metav1.Duration `json:"window" validate:"mindur=1m,maxdur=24h"`
-	// MaxPercent of the nodes may leave unexplained within Window.
+	// MaxPercent of the nodes may be gone unexplained.
 	MaxPercent int `json:"maxPercent" validate:"min=1,max=100"`
 	// MinNodes must have left before the brake can hold: in a small cluster one node is a large share.
 	MinNodes int `json:"minNodes" validate:"min=1,max=10000"`

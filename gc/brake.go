@@ -5,96 +5,136 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// A brake counts the nodes that are gone unexplained. While they are an implausible share of all nodes, their pods stay:
-// an outage of the network or of a zone, a mistaken script or a store that was restored without its Nodes looks just like the
-// death of many nodes, and pods that were deleted do not come back. Nodes that left with a reason are not its business.
+// A brake holds the pods of nodes that are gone unexplained while those are an implausible share of all nodes: an outage of the
+// network or of a zone, a mistaken script or a store that was restored without its Nodes looks just like the death of many nodes,
+// and pods that were deleted do not come back. Nodes that left with a reason are not its business.
+//
+// What it decides follows from the objects that are there ([Collector.lossesNow]), so every replica decides the same, at any time and
+// after any number of restarts. What it remembers saves work and words, and decides nothing.
 type brake struct {
 	config config.GCBrake
 
-	mu   sync.Mutex
-	lost map[string]loss
+	mu sync.Mutex
+	// missed are the names that pods are bound to and no Node has.
+	missed sets.Set[string]
+	// last are the losses that were counted last, at that time.
+	last losses
+	at   time.Time
+	// holding are the nodes whose pods are held.
+	holding sets.Set[string]
 }
 
-// A loss is a node that is gone unexplained.
-type loss struct {
-	at time.Time
-	// held is set while its pods are held. Such a loss counts however old it is: holding must not end by itself.
-	held bool
+func newBrake(c config.GCBrake) *brake {
+	return &brake{config: c, missed: sets.New[string](), holding: sets.New[string]()}
 }
 
-func newBrake(c config.GCBrake) *brake { return &brake{config: c, lost: map[string]loss{}} }
-
-// note counts a node that is gone unexplained.
-func (b *brake) note(node string, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lost[node] = loss{at: at, held: b.lost[node].held}
+// losses are the nodes that are gone unexplained.
+type losses struct {
+	// lost have the moment at which each left or was first missed.
+	lost map[string]time.Time
+	// returned are names that are back: their Nodes are young, and yet replace nobody.
+	returned sets.Set[string]
 }
 
-// clear takes a node out of the count: it is back, explained or released.
-func (b *brake) clear(node string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.lost, node)
-}
-
-// A verdict is what the brake says about one node, with the figures that it rests on.
-type verdict struct {
-	held bool
-	// news is set where the node was not held before, or is not held any more.
-	news bool
-	// lost nodes out of total are gone unexplained; all of them that are held count in holding.
-	lost, total, holding int
-}
-
-// judge tells whether the pods of a node that is gone unexplained are held. here is how many Nodes there are.
-func (b *brake) judge(node string, here int, now time.Time) verdict {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	maps.DeleteFunc(b.lost, func(_ string, l loss) bool { return !l.held && now.Sub(l.at) > b.config.Window.Duration })
-	v := verdict{lost: len(b.lost), total: here + len(b.lost)}
-	v.held = implausible(b.config, v.lost, v.total)
-	l := b.lost[node]
-	v.news = l.held != v.held
-	l.held = v.held
-	if !l.at.IsZero() {
-		b.lost[node] = l
-	}
-	v.holding = b.holding()
-	return v
-}
-
-// rest says that no pod of the node is left to be held; the loss goes on counting for the window.
-func (b *brake) rest(node string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l, ok := b.lost[node]; ok {
-		l.held = false
-		b.lost[node] = l
-	}
-}
-
-func (b *brake) holding() int {
-	n := 0
-	for _, l := range b.lost {
-		if l.held {
-			n++
+// newest is when the last of them left.
+func (l losses) newest() time.Time {
+	var last time.Time
+	for _, at := range l.lost {
+		if at.After(last) {
+			last = at
 		}
 	}
-	return n
+	return last
+}
+
+// with adds a node to them, unless it is one of them.
+func (l losses) with(node string, at time.Time) losses {
+	if _, ok := l.lost[node]; ok {
+		return l
+	}
+	lost := maps.Clone(l.lost)
+	lost[node] = at
+	return losses{lost, l.returned}
+}
+
+// A sighting is what is known of a name that no Node has.
+type sighting struct {
+	absence
+	// wasNode is set where the name is known to have been a Node's: pods alone, whose author may have invented it, do not tell.
+	wasNode bool
+	// hasPods is set where there are pods that are still to be ended.
+	hasPods bool
+}
+
+// counts tells whether it is a loss by itself: however long it is gone, while it has pods that nobody has let go.
+func (s sighting) counts() bool { return s.wasNode && s.hasPods && !s.explained && !s.released() }
+
+// implausible tells whether so many nodes do not die at once. here is how many Nodes there are beside them.
+func implausible(c config.GCBrake, lost, here int) bool {
+	return c.Enabled && lost >= c.MinNodes && lost*100 > c.MaxPercent*(lost+here)
+}
+
+// miss notes that a pod is bound to a name that no Node has.
+func (b *brake) miss(node string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.missed.Insert(node)
+}
+
+// back forgets a name: a Node has it, or no pod is left.
+func (b *brake) back(node string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.missed.Delete(node)
+	b.holding.Delete(node)
+}
+
+func (b *brake) missing() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.missed.UnsortedList()
+}
+
+// hold notes whether the pods of a node are held, and tells whether that is news.
+func (b *brake) hold(node string, held bool) (news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.holding.Has(node) == held {
+		return false
+	}
+	if held {
+		b.holding.Insert(node)
+	} else {
+		b.holding.Delete(node)
+	}
+	return true
 }
 
 // held is how many nodes' pods are held.
 func (b *brake) held() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.holding()
+	return b.holding.Len()
 }
 
-// implausible tells whether so many nodes do not die at once.
-func implausible(c config.GCBrake, lost, total int) bool {
-	return c.Enabled && lost >= c.MinNodes && lost*100 > c.MaxPercent*total
+// countedFor is how long a count of the losses is used again: the many pods of a node ask one after the other. It is no longer than
+// the shortest quarantine, so whoever left together with a node is counted when that node's pods are due.
+const countedFor = time.Second
+
+// counted returns the last count if it is fresh.
+func (b *brake) counted(now time.Time) (losses, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last, b.last.lost != nil && now.Sub(b.at) < countedFor
+}
+
+func (b *brake) keep(l losses, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last, b.at = l, at
 }

@@ -5,21 +5,19 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func tightBrake() *brake {
-	return newBrake(config.GCBrake{Enabled: true, Window: metav1.Duration{Duration: 10 * time.Minute}, MaxPercent: 30, MinNodes: 3})
-}
-
-func lose(b *brake, n int, at time.Time) {
-	for i := range n {
-		b.note(fmt.Sprintf("n%d", i), at)
-	}
+func tightBrake() config.GCBrake {
+	return config.GCBrake{Enabled: true, Window: metav1.Duration{Duration: 10 * time.Minute}, MaxPercent: 30, MinNodes: 3}
 }
 
 func TestBrakeJudges(t *testing.T) {
@@ -39,68 +37,90 @@ func TestBrakeJudges(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := tightBrake()
-			b.config.Enabled = tc.enabled
-			lose(b, tc.lost, noon)
-			if got := b.judge("n0", tc.here, noon.Add(time.Minute)); got.held != tc.want {
-				t.Errorf("verdict %+v, want held %t", got, tc.want)
+			c := tightBrake()
+			c.Enabled = tc.enabled
+			if got := implausible(c, tc.lost, tc.here); got != tc.want {
+				t.Errorf("held %t, want %t", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestBrakeForgetsLossesBeyondItsWindow(t *testing.T) {
+// A node that is gone counts while it has pods that nobody has let go, however long it is gone; a name that somebody invented never.
+func TestWhatIsALoss(t *testing.T) {
 	t.Parallel()
-	b := tightBrake()
-	lose(b, 4, noon)
-	if b.judge("n9", 6, noon.Add(11*time.Minute)).held {
-		t.Error("nodes that left eleven minutes ago still count in a window of ten")
+	record := func(annotation string) *v1alpha1.NodeObituary {
+		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotation: "yes"}}}
 	}
-}
-
-func TestBrakeDoesNotLetGoByItself(t *testing.T) {
-	t.Parallel()
-	b := tightBrake()
-	lose(b, 4, noon)
-	for i := range 4 {
-		if !b.judge(fmt.Sprintf("n%d", i), 6, noon.Add(time.Minute)).held {
-			t.Fatalf("n%d is not held", i)
+	tests := map[string]struct {
+		s    sighting
+		want bool
+	}{
+		"a node with pods, gone for a year": {sighting{absence: absence{since: noon.AddDate(-1, 0, 0)}, wasNode: true, hasPods: true}, true},
+		"its pods are held":                 {sighting{absence: absence{obituary: record(v1alpha1.HeldAnnotation)}, wasNode: true, hasPods: true}, true},
+		"a person released them":            {sighting{absence: absence{obituary: record(v1alpha1.ReleaseAnnotation)}, wasNode: true, hasPods: true}, false},
+		"it left with a reason":             {sighting{absence: absence{explained: true}, wasNode: true, hasPods: true}, false},
+		"its pods are gone":                 {sighting{wasNode: true}, false},
+		"a name that somebody invented":     {sighting{hasPods: true}, false},
+	}
+	for name, tt := range tests {
+		if got := tt.s.counts(); got != tt.want {
+			t.Errorf("%s: counts %t, want %t", name, got, tt.want)
 		}
 	}
-	if !b.judge("n0", 6, noon.Add(24*time.Hour)).held {
-		t.Error("a day later the pods go: the window ended the holding")
+}
+
+func TestWhoseStatusTellsOfANode(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		phase     corev1.PodPhase
+		hasReason bool
+		want      bool
+	}{
+		"it waits, as when it was created":      {corev1.PodPending, false, false},
+		"it runs":                               {corev1.PodRunning, false, true},
+		"it runs and has a reason":              {corev1.PodRunning, true, true},
+		"it has succeeded":                      {corev1.PodSucceeded, true, true},
+		"it has failed":                         {corev1.PodFailed, false, true},
+		"it may be the collector who failed it": {corev1.PodFailed, true, false},
 	}
-	if b.held() != 4 {
-		t.Errorf("%d nodes are held, want 4", b.held())
+	for name, tt := range tests {
+		if got := ran(&corev1.Pod{Status: corev1.PodStatus{Phase: tt.phase}}, tt.hasReason); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
 	}
 }
 
-func TestBrakeReleasesWhenNodesComeBack(t *testing.T) {
+// Nodes that came after the losses replace what was lost, and make it no more plausible; those that came back do.
+func TestPopulationBesideTheLosses(t *testing.T) {
 	t.Parallel()
-	b := tightBrake()
-	lose(b, 4, noon)
-	for i := range 4 {
-		b.judge(fmt.Sprintf("n%d", i), 6, noon.Add(time.Minute))
+	c := newCensus()
+	arrive := func(name string, created time.Time) {
+		c.arrive(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(created)}})
 	}
-	b.clear("n3")
-	v := b.judge("n0", 7, noon.Add(2*time.Minute))
-	if v.held || !v.news || v.lost != 3 || v.total != 10 {
-		t.Errorf("verdict %+v, want a release as news, with 3 of 10 lost", v)
+	for n := range 6 {
+		arrive(fmt.Sprintf("old-%d", n), noon.Add(-time.Hour))
 	}
-	if v := b.judge("n0", 7, noon.Add(3*time.Minute)); v.news {
-		t.Error("the same verdict is news twice")
+	for n := range 10 {
+		arrive(fmt.Sprintf("replacement-%d", n), noon.Add(time.Hour))
+	}
+	arrive("returned", noon.Add(time.Hour))
+	l := losses{lost: map[string]time.Time{"a": noon, "b": noon.Add(-time.Minute)}, returned: sets.New("returned")}
+	if got := c.population(l); got != 7 {
+		t.Errorf("%d nodes are counted beside the losses, want the 6 old ones and the one that returned", got)
+	}
+	if got := len(l.with("c", noon).lost); got != 3 || len(l.lost) != 2 {
+		t.Errorf("with one more they are %d and %d, want 3, and 2 as before", got, len(l.lost))
 	}
 }
 
-func TestBrakeCountsNodesWhosePodsWentInTheWindow(t *testing.T) {
+func TestHoldIsNewsOnce(t *testing.T) {
 	t.Parallel()
-	b := tightBrake()
-	lose(b, 3, noon)
-	b.rest("n0")
-	b.rest("n1")
-	b.rest("n2")
-	b.note("n3", noon.Add(5*time.Minute))
-	if !b.judge("n3", 6, noon.Add(6*time.Minute)).held {
-		t.Error("a node whose pods are gone no longer counts: losses could trickle past the brake")
+	b := newBrake(tightBrake())
+	if !b.hold("n", true) || b.hold("n", true) || b.held() != 1 {
+		t.Error("holding is news once")
+	}
+	if !b.hold("n", false) || b.hold("n", false) || b.held() != 0 {
+		t.Error("releasing is news once")
 	}
 }

@@ -1,6 +1,8 @@
 package gc
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +21,8 @@ type census struct {
 type resident struct {
 	uid      types.UID
 	standing standing
+	// created is when, in seconds.
+	created int64
 }
 
 // A departure is the last that was seen of a Node.
@@ -41,7 +45,7 @@ func (c *census) arrive(node *corev1.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.here[node.Name]
-	now := resident{uid: node.UID, standing: standingOf(node)}
+	now := resident{uid: node.UID, standing: standingOf(node), created: node.CreationTimestamp.Unix()}
 	c.here[node.Name] = now
 	return before != now
 }
@@ -97,9 +101,23 @@ func (c *census) recorded(d departure) {
 	}
 }
 
-// population is how many Nodes are there.
-func (c *census) population() int {
+// departures are the names of those that are remembered.
+func (c *census) departures() []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return len(c.here)
+	return slices.Collect(maps.Keys(c.gone))
+}
+
+// population is how many Nodes are there that the losses can be compared with: Nodes that came after them replace what was lost, and
+// make it no more plausible, unless they bear a name that is back.
+func (c *census) population(l losses) int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	last, n := l.newest().Unix(), 0
+	for name, r := range c.here {
+		if r.created <= last || l.returned.Has(name) {
+			n++
+		}
+	}
+	return n
 }

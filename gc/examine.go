@@ -30,7 +30,7 @@ func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration
 		return c.examineAbsent(ctx, s.node)
 	}
 	c.missing.over(s.node)
-	c.brake.clear(s.node)
+	c.brake.back(s.node)
 	if err := c.succeed(ctx, s.node, node.uid); err != nil || node.standing != outOfService {
 		return 0, err
 	}
@@ -43,16 +43,13 @@ func (c *Collector) examineAbsent(ctx context.Context, name string) (again time.
 	if err != nil {
 		return 0, err
 	}
-	if !a.explained {
-		c.brake.note(name, a.since)
-	}
 	pods, err := c.podsOf(ctx, name)
 	if err != nil {
 		return 0, err
 	}
 	if len(pods) == 0 {
 		c.missing.over(name)
-		c.brake.rest(name)
+		c.brake.back(name)
 		return 0, nil
 	}
 	gone, err := c.confirmed.absent(ctx, name)

@@ -23,11 +23,14 @@ func (c *Collector) Start(ctx context.Context) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), toolscache.InformerSynced(c.counted)) {
 		return nil
 	}
-	stop, err := c.follow(ctx)
+	told, stop, err := c.follow(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	if !toolscache.WaitForCacheSync(ctx.Done(), told) {
+		return nil
+	}
 	c.log.Info("collecting pods", "workers", c.config.Workers, "quarantine", c.config.Quarantine.Duration.String())
 
 	var running sync.WaitGroup

@@ -55,15 +55,16 @@ func (c *Collector) nodeLeft(node *corev1.Node) {
 }
 
 // follow watches pods and obituaries from now on. A handler that joins a running informer is first told of everything that is
-// there: that is the new leader's look at all pods, and the informer's resync is the safety net that repeats it.
-func (c *Collector) follow(ctx context.Context) (stop func(), err error) {
+// there: that is the new leader's look at all pods, and the informer's resync is the safety net that repeats it. Before told, what
+// is missed is not known in full, and the brake cannot judge.
+func (c *Collector) follow(ctx context.Context) (told toolscache.InformerSynced, stop func(), err error) {
 	pods, err := c.cache.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
-		return nil, fmt.Errorf("watch the pods: %w", err)
+		return nil, nil, fmt.Errorf("watch the pods: %w", err)
 	}
 	obituaries, err := c.cache.GetInformer(ctx, &v1alpha1.NodeObituary{})
 	if err != nil {
-		return nil, fmt.Errorf("watch the obituaries: %w", err)
+		return nil, nil, fmt.Errorf("watch the obituaries: %w", err)
 	}
 	podEvents, err := pods.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { c.podSeen(o.(*corev1.Pod)) },
@@ -71,16 +72,17 @@ func (c *Collector) follow(ctx context.Context) (stop func(), err error) {
 		DeleteFunc: func(o any) { c.forgetFinished(last[*corev1.Pod](o)) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watch the pods: %w", err)
+		return nil, nil, fmt.Errorf("watch the pods: %w", err)
 	}
 	obituaryEvents, err := obituaries.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
 		UpdateFunc: func(_, o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watch the obituaries: %w", err)
+		return nil, nil, fmt.Errorf("watch the obituaries: %w", err)
 	}
-	return func() {
+	told = func() bool { return podEvents.HasSynced() && obituaryEvents.HasSynced() }
+	return told, func() {
 		// An informer that has stopped has no handlers to remove; that is no fault.
 		_ = pods.RemoveEventHandler(podEvents)
 		_ = obituaries.RemoveEventHandler(obituaryEvents)
@@ -98,6 +100,7 @@ func (c *Collector) podSeen(pod *corev1.Pod) {
 	key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
 	switch cause {
 	case CauseOrphaned:
+		c.brake.miss(pod.Spec.NodeName)
 		c.subjects.Add(subject{node: pod.Spec.NodeName})
 	case CauseUnexplained:
 		c.subjects.AddAfter(subject{pod: key}, silence)

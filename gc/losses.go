@@ -1,0 +1,111 @@
+package gc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
+)
+
+// lossesNow counts the nodes that are gone unexplained:
+//   - those that still have pods, whatever their age, unless a person has let the pods go;
+//   - those that left within brake.window, also when their pods are gone: losses must not trickle past the brake one by one;
+//   - while any pods are held: all those whose pods were held since, also when a person has released or explained them since. What
+//     one person knows of one node says nothing of the others; the return of nodes does.
+//
+// All of it is read from Nodes, pods and NodeObituaries.
+func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
+	now := c.clock.Now()
+	if l, ok := c.brake.counted(now); ok {
+		return l, nil
+	}
+	l, open := losses{lost: map[string]time.Time{}, returned: sets.New[string]()}, false
+	for _, name := range append(c.brake.missing(), c.census.departures()...) {
+		if c.census.standingOf(name).standing != absent {
+			c.brake.back(name)
+			continue
+		}
+		s, err := c.sightingOf(ctx, name, now)
+		if err != nil {
+			return losses{}, err
+		}
+		if !s.hasPods {
+			c.brake.back(name)
+		}
+		if s.counts() {
+			l.lost[name] = s.left()
+			open = open || s.onHold()
+		}
+	}
+	return l, c.countRecorded(ctx, l, open, now)
+}
+
+// countRecorded adds the losses, and the returns, that only the records tell of, and keeps the count.
+func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now time.Time) error {
+	all := &v1alpha1.NodeObituaryList{}
+	if err := c.cache.List(ctx, all, sharing); err != nil {
+		return fmt.Errorf("list the obituaries of nodes: %w", err)
+	}
+	for n := range all.Items {
+		o := &all.Items[n]
+		name := o.Spec.NodeName
+		switch {
+		case c.census.standingOf(name).standing != absent:
+			l.returned.Insert(name)
+			continue
+		case o.Spec.Returned, o.Spec.SucceededBy != "":
+			continue
+		}
+		a := absence{obituary: o, explained: explains(audit.ReasonOf(o))}
+		recent := !a.explained && !a.released() && now.Sub(audit.LeftAt(o)) <= c.config.Brake.Window.Duration
+		if _, counted := l.lost[name]; !counted && (recent || open && a.onHold()) {
+			l.lost[name] = a.left()
+		}
+	}
+	c.brake.keep(l, now)
+	return nil
+}
+
+// sightingOf looks at a name that no Node has.
+func (c *Collector) sightingOf(ctx context.Context, name string, now time.Time) (sighting, error) {
+	pods, err := c.podsOf(ctx, name)
+	if err != nil {
+		return sighting{}, err
+	}
+	o, err := c.obituaries.Last(ctx, name)
+	if err != nil {
+		return sighting{}, err
+	}
+	d, seen := c.census.departed(name)
+	first := now
+	if !seen && len(pods) > 0 {
+		first = c.missing.first(name, now)
+	}
+	s := sighting{absence: absenceOf(c.inferrer, d, seen, o, first)}
+	s.wasNode = seen || o != nil && (o.Spec.NodeUID != "" || o.Spec.SucceededBy != "")
+	for n := range pods {
+		hasReason := c.hasReason(&pods[n])
+		s.wasNode = s.wasNode || ran(&pods[n], hasReason)
+		s.hasPods = s.hasPods || !settled(&pods[n], hasReason)
+	}
+	return s, nil
+}
+
+// ran tells whether a kubelet has written the pod's status: then a Node of that name was there. Whoever creates a pod can bind it to
+// any name, but its status begins anew, and only kubelets and controllers may write it; a kubelet, only that of pods on its own Node.
+// That a pod failed tells nothing where it may have been a collector who failed it.
+func ran(pod *corev1.Pod, hasReason bool) bool {
+	switch pod.Status.Phase {
+	case corev1.PodRunning, corev1.PodSucceeded:
+		return true
+	case corev1.PodFailed:
+		return !hasReason
+	default:
+		return false
+	}
+}

@@ -28,6 +28,12 @@ const (
 	Autoscaler
 	// Rebalancer evicts pods for their own sake, not for their node's: descheduler, vertical pod autoscaler.
 	Rebalancer
+	// Remediator fences nodes that do not answer, and takes their pods off.
+	Remediator
+	// MachineController drains machines and takes their Nodes away.
+	MachineController
+	// CloudProvider is a user of the cloud's own, who upgrades and repairs nodes.
+	CloudProvider
 )
 
 // ActorOf classifies a user by name and groups.

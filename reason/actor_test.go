@@ -33,7 +33,7 @@ func TestActorOf(t *testing.T) {
 
 func TestActorsHaveNames(t *testing.T) {
 	t.Parallel()
-	for a := Person; a <= Rebalancer; a++ {
+	for a := Person; a <= CloudProvider; a++ {
 		text, err := a.MarshalText()
 		var back Actor
 		if err != nil || back.UnmarshalText(text) != nil || back != a {

@@ -205,10 +205,15 @@ func poorer(full ruleset) map[string]ruleset {
 		less.disruptions = without(full.disruptions, key)
 		all["the DisruptionTarget reason "+key] = less
 	}
-	for key := range full.statuses {
+	for n, s := range full.statuses() {
 		less := full
-		less.statuses = without(full.statuses, key)
-		all["the status reason "+key] = less
+		less.statuses = func() []Status { return slices.Delete(Statuses(), n, n+1) }
+		all[fmt.Sprintf("the status %s %s", s.Reason, s.Message)] = less
+	}
+	for n, s := range full.podSignals() {
+		less := full
+		less.podSignals = func() []PodSignal { return slices.Delete(PodSignals(), n, n+1) }
+		all[fmt.Sprintf("the signal of a pod %+v", s.Mark)] = less
 	}
 	for key := range full.podRemovers {
 		less := full
@@ -260,6 +265,16 @@ func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
 			if err := m.Check(); err != nil {
 				t.Errorf("the mark %+v: %v", m, err)
 			}
+		}
+	}
+	for _, s := range Statuses() {
+		if s.Source == "" || !s.Code.Known() {
+			t.Errorf("the status %s %s does not name its source, or leads to %q", s.Reason, s.Message, s.Code)
+		}
+	}
+	for _, s := range PodSignals() {
+		if err := s.Mark.Check(); err != nil || s.Source == "" || len(s.Users) == 0 || !s.Code.Known() {
+			t.Errorf("the signal of a pod %+v is not whole: %v", s, err)
 		}
 	}
 	for _, id := range DefaultIdentities() {

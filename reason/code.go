@@ -24,6 +24,8 @@ const (
 	NodeScaledDown    Code = "NodeScaledDown"
 	SpotInterrupted   Code = "SpotInterrupted"
 	NodeDeleted       Code = "NodeDeleted"
+	// Refused is for a pod that the kubelet of its node did not admit.
+	Refused Code = "Refused"
 )
 
 // Routine removals: the cluster or a person tidied up, as intended.
@@ -40,6 +42,8 @@ const (
 	AlreadyEnded Code = "AlreadyEnded"
 	// LimitExceeded is for a pod that used more than its own limit allows: running it again ends the same way.
 	LimitExceeded Code = "LimitExceeded"
+	// DeadlineExceeded is for a pod that ran longer than its own activeDeadlineSeconds.
+	DeadlineExceeded Code = "DeadlineExceeded"
 )
 
 // Unexplained means that nobody said why and that nothing could be inferred.
@@ -76,11 +80,11 @@ var classes = map[Code]Class{
 	Preempted: Disruption, HardwareFailure: Disruption, NodeHalted: Disruption, CloudInstanceGone: Disruption,
 	KernelPanic: Disruption, NodeDrained: Disruption, Evicted: Disruption, NodePressure: Disruption,
 	NodeShutdown: Disruption, NodeUnreachable: Disruption, OutOfService: Disruption, NodeScaledDown: Disruption,
-	SpotInterrupted: Disruption, NodeDeleted: Disruption,
+	SpotInterrupted: Disruption, NodeDeleted: Disruption, Refused: Disruption,
 
 	ScaledDown: Routine, OwnerDeleted: Routine, JobFinished: Routine, NamespaceDeleted: Routine,
 	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine, UserRequest: Routine,
-	AlreadyEnded: Routine, LimitExceeded: Routine,
+	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine,
 
 	Unexplained: NoExplanation,
 }

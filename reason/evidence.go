@@ -98,7 +98,7 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 		return false
 	}
 	ready := nodeCondition(node, corev1.NodeReady)
-	if ready == nil || ready.Status != corev1.ConditionTrue {
+	if ready == nil || ready.Status != corev1.ConditionTrue || e.Fatal {
 		return true
 	}
 	grace := e.When.Add(readyGrace)
@@ -106,7 +106,7 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 }
 
 // Survived tells whether e can never again be what the node dies of: the node has booted since, or its kubelet went on reporting
-// for longer than a machine takes to go down. The time of the last heartbeat stays the kubelet's, also where the node lifecycle
+// for longer than e can take to end it. The time of the last heartbeat stays the kubelet's, also where the node lifecycle
 // controller set the status.
 func (e Evidence) Survived(node *corev1.Node) bool {
 	if e.Late() {
@@ -116,7 +116,21 @@ func (e Evidence) Survived(node *corev1.Node) bool {
 		return true
 	}
 	ready := nodeCondition(node, corev1.NodeReady)
-	return ready != nil && ready.LastHeartbeatTime.After(e.When.Add(goingDown))
+	return ready != nil && ready.LastHeartbeatTime.After(e.outlivedAt())
+}
+
+// outlivedAt is when a node that goes on reporting has survived e, unless its rule says so. A machine that is told to go down takes its
+// time. A machine whose hardware fails does not: if it works on for longer than heartbeats are late, that was not its end, except where
+// something does not work any more.
+func (e Evidence) outlivedAt() time.Time {
+	switch {
+	case !e.Until.IsZero():
+		return e.Until
+	case e.What == EvidenceHardware && !e.Fatal:
+		return e.When.Add(readyGrace)
+	default:
+		return e.When.Add(goingDown)
+	}
 }
 
 // weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an end where a command is

@@ -62,7 +62,8 @@ var actorNames = map[Actor]string{
 	NamespaceController: "NamespaceController", ReplicaSetController: "ReplicaSetController",
 	StatefulSetController: "StatefulSetController", DaemonSetController: "DaemonSetController", JobController: "JobController",
 	TTLController: "TTLController", Kubelet: "Kubelet", DeviceTaintController: "DeviceTaintController",
-	Autoscaler: "Autoscaler", Rebalancer: "Rebalancer",
+	Autoscaler: "Autoscaler", Rebalancer: "Rebalancer", Remediator: "Remediator", MachineController: "MachineController",
+	CloudProvider: "CloudProvider",
 }
 
 // String returns the actor as the configuration writes it.

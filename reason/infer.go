@@ -112,8 +112,9 @@ type ruleset struct {
 	pod, node []rule
 	// disruptions reads the reason of the pod's DisruptionTarget condition.
 	disruptions map[string]disruption
-	// statuses reads status.reason of a pod that its kubelet has failed.
-	statuses map[string]rule
+	// statuses reads the status of a pod that its kubelet has failed, podSignals what other schedulers leave.
+	statuses   func() []Status
+	podSignals func() []PodSignal
 	// podRemovers and nodeRemovers know what follows from who removes the object.
 	podRemovers, nodeRemovers map[Actor]rule
 }
@@ -121,12 +122,13 @@ type ruleset struct {
 var rules = ruleset{
 	pod: []rule{
 		inference.ownReason, inference.requesterSays,
-		inference.disruptionSays, inference.queueSays, inference.statusSays,
-		inference.nodeSays, inference.removerSays,
+		inference.schedulerSays, inference.disruptionSays, inference.statusSays,
+		inference.nodeSays, inference.removerSays, inference.finishedSays,
 	},
 	node:         []rule{inference.ownReason, inference.nodeSaysOfItself, inference.nodeRemoverSays},
 	disruptions:  disruptions,
 	statuses:     statuses,
+	podSignals:   podSignals,
 	podRemovers:  podRemovers,
 	nodeRemovers: nodeRemovers,
 }

@@ -85,10 +85,15 @@ func (n inference) byStatefulSet() (Reason, bool) {
 	return n.byReplicaSet()
 }
 
-// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is not wanted there any more.
+// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is not wanted there any more. From a node
+// with a NoExecute taint that the pod does not tolerate both this controller and the taint manager delete it, and either may be first
+// (K8s v1.37 pkg/controller/daemon, NodeShouldRunDaemonPod).
 func (n inference) byDaemonSet() (Reason, bool) {
 	if finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
+	}
+	if taints := n.drivenOff(); len(taints) > 0 {
+		return n.because(n.evictedByTaint(n.Remover.User))
 	}
 	if o, ok := n.knownOwner(); ok && o.Revision != "" && !n.outdated() {
 		return n.of(ScaledDown)

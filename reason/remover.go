@@ -21,6 +21,14 @@ var podRemovers = map[Actor]rule{
 		}
 		return always(New(Pod, NodeScaledDown, n.Pod.Spec.NodeName, n.Remover.User))
 	},
+	Remediator: func(n inference) (Reason, bool) {
+		if finished(n.Pod) {
+			return Reason{}, false
+		}
+		return always(New(Pod, NodeUnreachable, "node "+n.Pod.Spec.NodeName+" is fenced", n.Remover.User))
+	},
+	MachineController:     inference.forcedOff,
+	CloudProvider:         inference.forcedOff,
 	PodGC:                 inference.collected,
 	OwnerGC:               inference.cascaded,
 	NamespaceController:   inference.namespaceDeleted,
@@ -60,6 +68,27 @@ var nodeRemovers = map[Actor]rule{
 	Autoscaler: func(n inference) (Reason, bool) {
 		return always(New(Node, NodeScaledDown, "by "+n.Remover.User, n.Remover.User))
 	},
+	Remediator: func(n inference) (Reason, bool) {
+		return always(New(Node, NodeUnreachable, "fenced by "+n.Remover.User, n.Remover.User))
+	},
+	MachineController: inference.drainedAway,
+	CloudProvider:     inference.drainedAway,
+}
+
+// forcedOff is for a pod that a drain could not evict, and that was then deleted: the node is cordoned.
+func (n inference) forcedOff() (Reason, bool) {
+	if n.Node == nil || !n.Node.Spec.Unschedulable || finished(n.Pod) {
+		return Reason{}, false
+	}
+	return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
+}
+
+// drainedAway is for a Node that was cordoned for its removal.
+func (n inference) drainedAway() (Reason, bool) {
+	if !n.Node.Spec.Unschedulable {
+		return Reason{}, false
+	}
+	return always(New(Node, NodeDrained, "by "+n.Remover.User, n.Remover.User))
 }
 
 func (n inference) nodeRemoverSays() (Reason, bool) {
@@ -69,21 +98,39 @@ func (n inference) nodeRemoverSays() (Reason, bool) {
 	return Reason{}, false
 }
 
-// evictedByTaint names the NoExecute taints of the node: the taint manager does not say which of them it was.
+// evictedByTaint names the NoExecute taints of the node that drive the pod off: the taint manager does not say which of them it was.
 func (n inference) evictedByTaint(by string) Reason {
 	detail := "a NoExecute taint of node " + n.Pod.Spec.NodeName
-	if n.Node != nil {
-		var keys []string
-		for _, t := range n.Node.Spec.Taints {
-			if t.Effect == corev1.TaintEffectNoExecute {
-				keys = append(keys, t.Key)
-			}
-		}
-		if len(keys) > 0 {
-			detail = "node " + n.Node.Name + " is tainted " + strings.Join(keys, ", ")
-		}
+	if taints := n.drivenOff(); len(taints) > 0 {
+		detail = "node " + n.Node.Name + " is tainted " + strings.Join(taints, ", ")
 	}
 	return New(Pod, Evicted, detail, by)
+}
+
+// drivenOff are the keys of the NoExecute taints that the pod does not tolerate, or only for a time.
+func (n inference) drivenOff() []string {
+	if n.Node == nil {
+		return nil
+	}
+	var keys []string
+	for _, t := range n.Node.Spec.Taints {
+		if t.Effect == corev1.TaintEffectNoExecute && !tolerates(n.Pod, t) {
+			keys = append(keys, t.Key)
+		}
+	}
+	return keys
+}
+
+// tolerates tells whether the pod may stay for ever on a node with the taint, or go to it.
+func tolerates(pod *corev1.Pod, taint corev1.Taint) bool {
+	for _, t := range pod.Spec.Tolerations {
+		exists := t.Operator == corev1.TolerationOpExists
+		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == taint.Effect) &&
+			(t.Key == taint.Key || t.Key == "" && exists) && (exists || t.Value == taint.Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The built-in one fails a pod
@@ -120,7 +167,20 @@ func (n inference) nodeDeleted(by string) Reason {
 
 // alreadyEnded is for the object of a pod that ended by itself: what happened after that killed nobody.
 func (n inference) alreadyEnded(what string) (Reason, bool) {
-	return always(New(Pod, AlreadyEnded, string(n.Pod.Status.Phase)+", "+what, n.Remover.User))
+	ended := string(n.Pod.Status.Phase)
+	if why := joined(n.Pod.Status.Reason, n.Pod.Status.Message); why != "" {
+		ended += " (" + why + ")"
+	}
+	return always(New(Pod, AlreadyEnded, ended+", "+what, n.Remover.User))
+}
+
+// finishedSays knows of a pod that had ended before anybody asked for its removal that it had: whoever tidies up. Of one that was told
+// to stop first, the end may have come of that.
+func (n inference) finishedSays() (Reason, bool) {
+	if !finished(n.Pod) || n.Pod.DeletionTimestamp != nil {
+		return Reason{}, false
+	}
+	return n.alreadyEnded("removed by " + n.Remover.User)
 }
 
 func tainted(node *corev1.Node, key string) bool {

@@ -40,6 +40,7 @@ var podSentences = map[Code]sentence{
 	OutOfService:    "This pod had to be terminated because its node was declared out of service (%)",
 	NodeScaledDown:  "This pod had to be terminated because its node was scaled down (%)",
 	SpotInterrupted: "This pod had to be terminated because the cloud took the spot instance of its node back (%)",
+	Refused:         "This pod was refused by the kubelet of its node (%)",
 	NodeDeleted:     "This pod had to be terminated because its node was deleted (%)",
 
 	ScaledDown:         "This pod was removed because its owner needs fewer pods (%)",
@@ -50,6 +51,7 @@ var podSentences = map[Code]sentence{
 	TerminatedPodLimit: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",
 	NeverScheduled:     "This pod was deleted before it was ever scheduled to a node",
 	AlreadyEnded:       "This pod had already ended by itself, only its object was removed (%)",
+	DeadlineExceeded:   "This pod was stopped because it ran longer than its own deadline allows (%)",
 	LimitExceeded:      "This pod was evicted because it used more than its own limit allows (%)",
 	Unexplained:        "Nobody said why this pod was deleted, and nothing could be inferred (deleted by %)",
 }

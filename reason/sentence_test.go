@@ -35,6 +35,8 @@ func TestPodSentences(t *testing.T) {
 		TerminatedPodLimit: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",
 		NeverScheduled:     "This pod was deleted before it was ever scheduled to a node",
 		AlreadyEnded:       "This pod had already ended by itself, only its object was removed (x)",
+		Refused:            "This pod was refused by the kubelet of its node (x)",
+		DeadlineExceeded:   "This pod was stopped because it ran longer than its own deadline allows (x)",
 		LimitExceeded:      "This pod was evicted because it used more than its own limit allows (x)",
 		UserRequest:        "x",
 		Unexplained:        "Nobody said why this pod was deleted, and nothing could be inferred (deleted by x)",

@@ -13,7 +13,7 @@ func (n inference) nodeSays() (Reason, bool) {
 		return Reason{}, false
 	}
 	switch n.Remover.Actor {
-	case NodeController, PodGC, Autoscaler:
+	case NodeController, PodGC, Autoscaler, Remediator, MachineController, CloudProvider:
 		return n.nodeTrouble()
 	case Rebalancer:
 		return Reason{}, false

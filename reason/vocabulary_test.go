@@ -11,9 +11,9 @@ func TestClasses(t *testing.T) {
 	t.Parallel()
 	tests := map[Class]string{
 		Disruption: "Preempted HardwareFailure NodeHalted CloudInstanceGone KernelPanic NodeDrained Evicted NodePressure NodeShutdown " +
-			"NodeUnreachable OutOfService NodeScaledDown SpotInterrupted NodeDeleted",
+			"NodeUnreachable OutOfService NodeScaledDown SpotInterrupted NodeDeleted Refused",
 		Routine: "ScaledDown OwnerDeleted JobFinished NamespaceDeleted RolloutReplaced TerminatedPodLimit NeverScheduled UserRequest " +
-			"AlreadyEnded LimitExceeded",
+			"AlreadyEnded LimitExceeded DeadlineExceeded",
 		NoExplanation: "Unexplained",
 	}
 	listed := 0

@@ -27,6 +27,8 @@ type doomedPod struct {
 	Spec struct {
 		NodeName string `json:"nodeName"`
 		Priority *int32 `json:"priority"`
+		// What drives the pod off its node depends on what it tolerates.
+		Tolerations []corev1.Toleration `json:"tolerations"`
 	} `json:"spec"`
 	Status struct {
 		Phase      corev1.PodPhase       `json:"phase"`
@@ -49,7 +51,7 @@ func decodePod(raw []byte) (*corev1.Pod, error) {
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp, DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
 			Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences, Finalizers: m.Finalizers,
 		},
-		Spec:   corev1.PodSpec{NodeName: d.Spec.NodeName, Priority: d.Spec.Priority},
+		Spec:   corev1.PodSpec{NodeName: d.Spec.NodeName, Priority: d.Spec.Priority, Tolerations: d.Spec.Tolerations},
 		Status: corev1.PodStatus{Phase: d.Status.Phase, Reason: d.Status.Reason, Message: d.Status.Message, Conditions: d.Status.Conditions},
 	}, nil
 }

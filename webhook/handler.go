@@ -78,6 +78,7 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 
 // remove decides about a removal, and writes.
 func (h *Handler) remove(ctx context.Context, d request) outcome {
+	d.actor = h.inferrer.ActorOf(d.user, d.groups)
 	rule, err := h.policy.decide(ctx, d.deletion, h.labelsOf)
 	if err != nil {
 		return outcome{action: actionFault, rule: rule.Name, err: err}

@@ -152,12 +152,16 @@ func glob(pattern, name string) bool {
 	return pattern == name
 }
 
+// ruleActor is who deletes, to a rule. A service account stays one under whatever identity: whoever may make one chooses its name, and
+// the system is never denied. Other users are what their identity says.
 func ruleActor(d deletion) config.RuleActor {
 	switch {
+	case strings.HasPrefix(d.user, "system:serviceaccount:kube-system:"):
+		return config.System
+	case strings.HasPrefix(d.user, "system:serviceaccount:"), d.actor == reason.ServiceAccount:
+		return config.ServiceAccount
 	case d.actor == reason.Person:
 		return config.Person
-	case d.actor == reason.ServiceAccount && !strings.HasPrefix(d.user, "system:serviceaccount:kube-system:"):
-		return config.ServiceAccount
 	default:
 		return config.System
 	}

@@ -26,6 +26,8 @@ func (f Facts) ofItself() Verdict {
 		return f.afterItsJob(p)
 	case f.code() == reason.LimitExceeded:
 		return restingOn(OverItsLimit, "it used more than its own limit allows; unchanged, it would end the same way.")
+	case f.code() == reason.DeadlineExceeded:
+		return restingOn(OverItsLimit, "it ran longer than its own deadline allows; unchanged, it would end the same way.")
 	case p == finished:
 		return restingOn(Finished, "it had finished; every container had ended by itself with code 0.")
 	case p == neverBegan || p == preparing:

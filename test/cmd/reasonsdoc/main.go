@@ -32,6 +32,8 @@ func main() {
 var tables = map[string]func() string{
 	"signals":    signals,
 	"identities": func() string { return identities(reason.DefaultIdentities()) },
+	"schedulers": schedulers,
+	"kubelet":    kubelet,
 	"kubernetes": func() string { return identities(reason.KubernetesIdentities()) },
 }
 
@@ -74,6 +76,28 @@ func identities(all []reason.Identity) string {
 			who += " in " + patterns(id.Groups)
 		}
 		row(&b, who, id.Actor.String(), id.Source)
+	}
+	return b.String()
+}
+
+func schedulers() string {
+	var b strings.Builder
+	b.WriteString("| on the Pod | deleted by | code | left by |\n|---|---|---|---|\n")
+	for _, s := range reason.PodSignals() {
+		row(&b, inWords(s.Mark), patterns(s.Users), code(string(s.Code)), s.Source)
+	}
+	return b.String()
+}
+
+func kubelet() string {
+	var b strings.Builder
+	b.WriteString("| status.reason, status.message | code | source |\n|---|---|---|\n")
+	for _, s := range reason.Statuses() {
+		words := code(s.Reason.String())
+		if !s.Message.IsZero() {
+			words += ", " + code(s.Message.String())
+		}
+		row(&b, words, code(string(s.Code)), s.Source)
 	}
 	return b.String()
 }

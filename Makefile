@@ -137,10 +137,11 @@ test-image: controlplane ## image and plugin are the same wherever they are buil
 	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate
-generate: ## write deep copies, CRDs, docs/values.md and the tables of docs/reasons.md anew
+generate: ## write deep copies, CRDs, docs/values.md, docs/kernel-lines.md and the tables of docs/reasons.md anew
 	@cd test/codegen && $(GO) generate .
 	@page=$$($(GO) run ./test/cmd/valuesdoc <charts/epitaph/values.yaml) && echo "$$page" >docs/values.md
 	@page=$$($(GO) run ./test/cmd/reasonsdoc <docs/reasons.md) && echo "$$page" >docs/reasons.md
+	@page=$$($(GO) run ./test/cmd/kernellinesdoc) && printf "%s\n" "$$page" >docs/kernel-lines.md
 
 .PHONY: controlplane
 controlplane: $(SANDBOX) ## build etcd, the Kubernetes components and kwok (once; cached)

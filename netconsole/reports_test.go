@@ -171,9 +171,9 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 	}{
 		"the node reports": {corev1.ConditionTrue, 10 * time.Second, "This pod had to be terminated because its node was drained (node n1 by alice)"},
 		"the node falls silent": {corev1.ConditionUnknown, 10 * time.Second, "This pod had to be terminated because its node was unreachable or unhealthy " +
-			"(Ready=Unknown: NodeStatusUnknown; kernel: soft lockup of CPU 5 for 23s: watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419])"},
+			"(Ready=Unknown: NodeStatusUnknown; kernel: soft lockup of CPU 5 for 23s: watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]; drained by alice)"},
 		"it falls silent much later": {corev1.ConditionUnknown, 11 * time.Minute, "This pod had to be terminated because its node was unreachable or unhealthy " +
-			"(Ready=Unknown: NodeStatusUnknown)"},
+			"(Ready=Unknown: NodeStatusUnknown; drained by alice)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

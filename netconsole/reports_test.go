@@ -71,6 +71,7 @@ func (r report) datagrams() (all []string, waits []time.Duration) {
 		for entry := range strings.Lines(line.Dictionary) {
 			d += " " + strings.TrimSuffix(entry, "\n") + "\n"
 		}
+		d += " epitaph-token=" + aSecret + "\n"
 		all, waits = append(all, d), append(waits, time.Duration(line.Wait)*time.Millisecond)
 	}
 	return all, waits
@@ -95,7 +96,7 @@ func TestPublicReports(t *testing.T) {
 		t.Run(r.Name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				node := aNode("n1", "10.0.0.1")
+				node := signed(aNode("n1", "10.0.0.1"))
 				node.Status.Conditions = []corev1.NodeCondition{{
 					Type: corev1.NodeReady, Status: corev1.ConditionTrue,
 					LastHeartbeatTime: metav1.NewTime(startOfBubble), LastTransitionTime: metav1.NewTime(startOfBubble.Add(-time.Hour)),
@@ -148,7 +149,7 @@ func TestPanicOfSeveralLines(t *testing.T) {
 	all := reports(t)
 	at := slices.IndexFunc(all, func(r report) bool { return r.Name == "hpwdt-nmi-of-five-lines" })
 	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
+		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		c.alive.Store(true) // the node stays, and what it said with it
 		u, notes := c.aReplica(t, node.UID)
@@ -178,10 +179,10 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				node := aNode("n1", "10.0.0.1")
+				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node)
 				u, _ := c.aReplica(t, node.UID)
-				aListener(u, node).hears(t, from1, "0,1,1000,-;watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]\n")
+				aListener(u, node).hears(t, from1, "0,1,1000,-;watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]\n epitaph-token="+aSecret+"\n")
 				node = c.node(t, "n1")
 				at := time.Now().Add(tc.heartbeat)
 				node.Status.Conditions = []corev1.NodeCondition{{

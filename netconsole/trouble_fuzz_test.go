@@ -45,7 +45,7 @@ func fromProgram(text string, prefix uint16, seq int) [][]byte {
 	}
 	print := func(prefix int, text string) []byte {
 		seq++
-		return fmt.Appendf(nil, "%d,%d,%d,-;%s\n cpu=0\n taskname=%s\n", prefix, seq, 1000*seq, escaped(text), name)
+		return fmt.Appendf(nil, "%d,%d,%d,-;%s\n epitaph-token=%s\n cpu=0\n taskname=%s\n", prefix, seq, 1000*seq, escaped(text), aSecret, name)
 	}
 	all := [][]byte{print(8+int(prefix)%2040, text)}
 	for level := range 8 {
@@ -63,8 +63,14 @@ type program struct {
 	seq    int
 }
 
-func aProgram() *program {
-	return &program{sender: newSender(aNode("n1", "10.0.0.1"), newMemory(rules))}
+func aProgram() *program { return &program{sender: aSignedSender()} }
+
+// aSignedSender is heard of what carries its token.
+func aSignedSender() *sender {
+	node := signed(aNode("n1", "10.0.0.1"))
+	s := newSender(node, newMemory(rules))
+	s.update(node)
+	return s
 }
 
 // saysNothing fails where the listener has something to tell.
@@ -90,7 +96,7 @@ func TestProgramIsNoEvidence(t *testing.T) {
 		p.saysNothing(t, "\n SUBSYSTEM="+line, 4)
 		p.saysNothing(t, strings.Repeat("a", 1000)+line, 2039)
 	}
-	if _, h := p.sender.push(fmt.Appendf(nil, "3,%d,1,-;critical medium error, dev sda, sector 1\n", p.seq), startOfBubble); h.trouble == nil {
+	if _, h := p.sender.push(fmt.Appendf(nil, "3,%d,1,-;critical medium error, dev sda, sector 1\n epitaph-token=%s\n", p.seq, aSecret), startOfBubble); h.trouble == nil {
 		t.Error("the kernel's own line is none, either")
 	}
 }
@@ -111,8 +117,8 @@ func FuzzKernelLines(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		s := newSender(aNode("n1", "10.0.0.1"), newMemory(rules))
-		_, h := s.push(append(append([]byte("3,1,1000,-;"), line...), '\n'), startOfBubble)
+		s := aSignedSender()
+		_, h := s.push(append(append([]byte("3,1,1000,-;"), line...), "\n epitaph-token="+aSecret+"\n"...), startOfBubble)
 		if h.trouble == nil {
 			return
 		}

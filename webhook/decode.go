@@ -1,13 +1,79 @@
 package webhook
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/segmentio/encoding/json"
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
+
+// maxDepth bounds how deeply the JSON of a review is nested. Ours is a fast decoder that knows no bound: it recurses until the
+// process dies of it. The API server writes reviews with a decoder's twin that knows this one, so no genuine review is deeper
+// (encoding/json, maxNestingDepth).
+const maxDepth = 10_000
+
+var errTooDeep = fmt.Errorf("the body is nested more than %d deep", maxDepth)
+
+// decodeReview reads a review, and with it the depth of all that is in it.
+func decodeReview(body []byte) (*admissionv1.AdmissionReview, error) {
+	if deeper(body, maxDepth) {
+		return nil, errTooDeep
+	}
+	review := &admissionv1.AdmissionReview{}
+	if err := json.Unmarshal(body, review); err != nil {
+		return nil, fmt.Errorf("the body is no AdmissionReview: %w", err)
+	}
+	if review.Kind != "AdmissionReview" || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
+		return nil, errors.New("the body must be an AdmissionReview of admission.k8s.io/v1")
+	}
+	if review.Request == nil || review.Request.UID == "" {
+		return nil, errors.New("the review has no request with a UID")
+	}
+	return review, nil
+}
+
+// deeper tells whether text nests arrays and objects more than limit deep. Of what is no JSON it tells at least as much as a decoder
+// would descend: brackets count wherever a decoder could take them for such.
+func deeper(text []byte, limit int) bool {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '[', '{':
+			if depth++; depth > limit {
+				return true
+			}
+		case ']', '}':
+			depth = max(depth-1, 0)
+		case '"':
+			i = endOfString(text, i+1)
+		}
+	}
+	return false
+}
+
+// endOfString returns where the string ends that begins at from: at the first quote before which there is an even number of
+// backslashes.
+func endOfString(text []byte, from int) int {
+	for i := from; ; i++ {
+		next := bytes.IndexByte(text[i:], '"')
+		if next < 0 {
+			return len(text)
+		}
+		i += next
+		before := i
+		for before > from && text[before-1] == '\\' {
+			before--
+		}
+		if (i-before)%2 == 0 {
+			return i
+		}
+	}
+}
 
 // A doomedPod is what is read of a pod that is to be deleted: what inference, policy and the writer look at. The rest, most of a
 // pod, is skipped and never held. Expressions get the whole object.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/httpsserver"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -37,6 +38,7 @@ type Handler struct {
 	reader   client.Reader
 	live     client.Reader
 	promises *promises
+	bodies   *httpsserver.Bodies
 	created  config.CreatedReasons
 	// timeout is how long a request may take: a little less than the API server waits, so that an answer is heard.
 	timeout      time.Duration

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -400,6 +401,11 @@ func TestReviewsOfOtherThingsAreFaults(t *testing.T) {
 func FuzzReview(f *testing.F) {
 	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"DELETE","resource":{"version":"v1","resource":"pods"},"oldObject":{"metadata":{"name":"a"}}}}`))
 	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"DELETE","resource":{"version":"v1","resource":"nodes"},"oldObject":{"metadata":{"name":"a"}},"userInfo":{"username":"system:node:x"}}}`))
+	// A decoder without a bound ends the process. With less of a stack than the gigabyte that there is, small inputs find that.
+	debug.SetMaxStack(16 << 20)
+	for _, bomb := range bombs(256 << 10) {
+		f.Add(bomb)
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := &world{node: aNode()}
 		c := config.Default()

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,14 +16,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/httpsserver"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // Path is where the API server sends its reviews.
 const Path = "/admit"
 
-// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a review holds one.
-const maxBodyBytes = 3 << 20
+const (
+	// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a review holds one.
+	maxBodyBytes = 3 << 20
+	// maxBodiesBytes bounds all reviews that are worked on at once. What is decoded takes some three times as much.
+	maxBodiesBytes = 32 << 20
+)
 
 // Options are what a handler works with.
 type Options struct {
@@ -61,6 +65,7 @@ func New(o Options) (*Handler, error) {
 		inferrer:     o.Inferrer,
 		policy:       rules,
 		promises:     newPromises(o.Clock),
+		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
 		failure:      o.Config.FailurePolicy,
 		timeout:      o.Config.Timeout.Duration * 9 / 10,
@@ -71,8 +76,8 @@ func New(o Options) (*Handler, error) {
 	}, nil
 }
 
-// ServeHTTP answers one review, also while the process shuts down: controller-runtime ends the contexts of its requests then
-// (v0.25 pkg/internal/httpserver), and a delete that we have been asked about would fail for it. Each request has a time limit of its own.
+// ServeHTTP answers one review, also while the process shuts down and where the caller has hung up: what was begun for a delete
+// is ended. Each request has a time limit of its own.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
 }
@@ -84,10 +89,11 @@ func (h *Handler) Keeper(c cache.Cache) *Keeper {
 
 // serve answers one review.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
-	review, status, err := readReview(w, r)
+	review, release, status, err := h.readReview(w, r)
+	defer release()
 	if err != nil {
 		h.metrics.malformed.Inc()
-		logr.FromContextOrDiscard(r.Context()).Info("review refused", "status", status, "error", reason.Clean(err.Error()))
+		logr.FromContextOrDiscard(r.Context()).V(1).Info("review refused", "status", status, "error", reason.Clean(err.Error()))
 		http.Error(w, err.Error(), status)
 		return
 	}
@@ -103,41 +109,28 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong with it.
-func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, int, error) {
+// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong with it. The caller releases
+// the body when it has answered.
+func (h *Handler) readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, func(), int, error) {
 	if r.Method != http.MethodPost {
-		return nil, http.StatusMethodNotAllowed, fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
+		return nil, func() {}, http.StatusMethodNotAllowed, fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, http.StatusUnsupportedMediaType, errors.New("the content type must be application/json")
+		return nil, func() {}, http.StatusUnsupportedMediaType, errors.New("the content type must be application/json")
 	}
-	body, err := readBody(w, r)
+	body, release, err := h.bodies.Read(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has more than %d bytes", tooLarge.Limit)
+		return nil, release, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has more than %d bytes", tooLarge.Limit)
+	case errors.Is(err, httpsserver.ErrFull):
+		return nil, release, http.StatusServiceUnavailable, err
 	case err != nil:
-		return nil, http.StatusBadRequest, fmt.Errorf("read the review: %w", err)
+		return nil, release, http.StatusBadRequest, fmt.Errorf("read the review: %w", err)
 	}
-	review := &admissionv1.AdmissionReview{}
-	if err := json.Unmarshal(body, review); err != nil {
-		return nil, http.StatusBadRequest, fmt.Errorf("the body is no AdmissionReview: %w", err)
+	review, err := decodeReview(body)
+	if err != nil {
+		return nil, release, http.StatusBadRequest, err
 	}
-	if review.Kind != "AdmissionReview" || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
-		return nil, http.StatusBadRequest, errors.New("the body must be an AdmissionReview of admission.k8s.io/v1")
-	}
-	if review.Request == nil || review.Request.UID == "" {
-		return nil, http.StatusBadRequest, errors.New("the review has no request with a UID")
-	}
-	return review, http.StatusOK, nil
-}
-
-// usualBodyBytes hold most reviews. More is taken as it comes: a caller that announces much and sends nothing costs no more.
-const usualBodyBytes = 64 << 10
-
-// readBody reads at most maxBodyBytes.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), usualBodyBytes)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	return body.Bytes(), err
+	return review, release, http.StatusOK, nil
 }

@@ -95,6 +95,7 @@ func TestFull(t *testing.T) {
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
+	want.Webhook.ClientNames = []string{"kube-apiserver"}
 	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
 	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"), netip.MustParseAddrPort("[fd00::9]:6666")}
 	want.Netconsole.KernelRules = []kernel.Rule{{

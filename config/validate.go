@@ -51,6 +51,9 @@ func (c Config) acrossFields() []wrong {
 	for n, signal := range c.Inference.Signals {
 		all = append(all, marksWrong(fmt.Sprintf("inference.signals[%d]", n), signal)...)
 	}
+	if len(c.Webhook.ClientNames) > 0 && c.Webhook.ClientCA == "" {
+		all = append(all, wrong{"webhook.clientNames", "names callers, but nothing says whose certificates to believe: set webhook.clientCA"})
+	}
 	seen := map[string]int{}
 	for n, r := range c.Webhook.Rules {
 		first, twice := seen[r.Name]

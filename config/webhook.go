@@ -32,6 +32,9 @@ type Webhook struct {
 	// ClientCA, where set, is a file in CertDir with the certificates that may sign the API server's client certificate:
 	// whoever else reaches the port is turned away by TLS.
 	ClientCA string `json:"clientCA,omitempty" validate:"omitempty,excludesall=/\\"`
+	// ClientNames are the common names of which that certificate must have one: for an authority that also signs others', as that of
+	// a cluster does. Without any, each certificate that ClientCA signs will do.
+	ClientNames []string `json:"clientNames,omitempty" validate:"max=16,dive,required,max=64"`
 	// Certificates are the names of cert-manager's Certificates, in Namespace, from which the one in CertDir is made. What
 	// cert-manager says of them is told; without any, cert-manager is not asked.
 	Certificates []string `json:"certificates,omitempty" validate:"max=8,dive,required,dnsname"`

@@ -20,10 +20,6 @@ func (p *Page) form(w http.ResponseWriter, _ *http.Request) error {
 
 // login keeps the token in a cookie that only this host gets back, only by HTTPS, and no script can read.
 func (p *Page) login(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	if err := r.ParseForm(); err != nil {
-		return errRefused
-	}
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	if strings.ContainsFunc(token, notOfACookie) {
 		return errAnonymous
@@ -31,7 +27,7 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) error {
 	if _, err := p.desk.visitor(r.Context(), token); err != nil {
 		return err
 	}
-	http.SetCookie(w, cookie(token, 0))
+	setToken(w, r, token)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
 }
@@ -40,15 +36,28 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) error {
 func notOfACookie(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`",;\`, r) }
 
 func (p *Page) logout(w http.ResponseWriter, r *http.Request) error {
-	http.SetCookie(w, cookie("", -1))
+	setToken(w, r, "")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }
 
-// cookie holds a token until the browser is closed. It goes with links from elsewhere, but with no form of another site.
-func cookie(token string, maxAge int) *http.Cookie {
+// setToken keeps the token in as many cookies as it takes, and takes back what the browser has beyond those.
+func setToken(w http.ResponseWriter, r *http.Request, token string) {
+	for n := range maxCookies {
+		part := token[:min(len(token), maxCookieBytes)]
+		token = token[len(part):]
+		if part != "" {
+			http.SetCookie(w, cookie(cookieOf(n), part, 0))
+		} else if _, err := r.Cookie(cookieOf(n)); err == nil {
+			http.SetCookie(w, cookie(cookieOf(n), "", -1))
+		}
+	}
+}
+
+// cookie lasts until the browser is closed. It goes with links from elsewhere, but with no form of another site.
+func cookie(name, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName, Value: token, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
 

@@ -2,8 +2,9 @@ package page
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
-	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -27,17 +28,23 @@ type rights struct {
 
 // may asks whether the visitor may do verb; without a namespace, in all of them.
 func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) (bool, error) {
-	key := strings.Join([]string{r.user.Username, r.user.UID, strings.Join(r.user.Groups, "\x00"), a.Verb, a.Group, a.Resource, a.Namespace, a.Name}, "\x01")
-	if allowed, ok := r.known.Get(key); ok {
-		return allowed.(bool), nil
-	}
 	extra := map[string]authorizationv1.ExtraValue{}
 	for k, v := range r.user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
 	}
-	review, err := r.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+	asked := authorizationv1.SubjectAccessReviewSpec{
 		User: r.user.Username, UID: r.user.UID, Groups: r.user.Groups, Extra: extra, ResourceAttributes: &a,
-	}}, metav1.CreateOptions{})
+	}
+	// All that the answer may depend on, Extra too: an authorizer may look at the scopes of a token. JSON sorts the keys of maps.
+	text, err := json.Marshal(asked)
+	if err != nil {
+		return false, fmt.Errorf("encode what is asked about the visitor: %w", err)
+	}
+	key := sha256.Sum256(text)
+	if allowed, ok := r.known.Get(key); ok {
+		return allowed.(bool), nil
+	}
+	review, err := r.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: asked}, metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("ask whether the visitor may %s %s: %w: %w", a.Verb, a.Resource, errUnasked, err)
 	}

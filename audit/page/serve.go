@@ -9,17 +9,52 @@ import (
 // A handler answers a request, or says why not before it has written anything.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// open serves everybody.
+// open serves everybody. Only what we do takes a seat, never what a visitor does: what he sends was read before, and he is sent
+// his answer afterwards, however slow he is.
 func (p *Page) open(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := readForm(w, r); err != nil {
+			p.end(w, r, err)
+			return
+		}
+		answer := &answer{header: w.Header(), status: http.StatusOK}
 		select {
 		case p.seats <- struct{}{}:
-			defer func() { <-p.seats }()
-			p.end(w, r, h(w, r))
+			func() {
+				defer func() { <-p.seats }()
+				p.end(answer, r, h(answer, r))
+			}()
 		default:
-			p.end(w, r, errBusy)
+			p.end(answer, r, errBusy)
 		}
+		answer.send(w)
 	})
+}
+
+// readForm reads the body of a form, which has one field; a request without one has none to be read.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	if r.Method == http.MethodPost && r.ParseForm() != nil {
+		return errRefused
+	}
+	return nil
+}
+
+// An answer is one that has not been sent yet.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// send sends it. That the visitor has gone meanwhile is no error.
+func (a *answer) send(w http.ResponseWriter) {
+	w.WriteHeader(a.status)
+	_, _ = a.body.WriteTo(w)
 }
 
 // forVisitors serves who is known to the API server, and sends others to the form.
@@ -65,7 +100,7 @@ type errorView struct {
 	Says    string
 }
 
-// render writes a whole page or, where its template fails, nothing of it. That the visitor has gone meanwhile is no error.
+// render writes a whole page or, where its template fails, nothing of it.
 func render(w http.ResponseWriter, status int, name string, view any) error {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, view); err != nil {

@@ -3,24 +3,23 @@ package page
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/httpsserver"
 )
 
 const (
 	// A visitor who is slow must not hold a connection for long.
 	readLimit  = 10 * time.Second
 	writeLimit = 60 * time.Second
-	idleLimit  = 2 * time.Minute
 	// stopLimit is how long those who are being answered may take when we stop.
 	stopLimit      = 5 * time.Second
 	maxHeaderBytes = 32 << 10
@@ -30,6 +29,7 @@ const (
 type Server struct {
 	Page   http.Handler
 	Config config.Page
+	Log    logr.Logger
 }
 
 // NeedLeaderElection is false: reading needs no leader.
@@ -41,29 +41,13 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the certificate of the page: %w", err)
 	}
-	listener, err := tls.Listen("tcp", s.Config.Address, &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
-	if err != nil {
-		return fmt.Errorf("listen for the page on %s: %w", s.Config.Address, err)
-	}
-	server := &http.Server{
-		Handler: s.Page, ReadTimeout: readLimit, ReadHeaderTimeout: readLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit,
-		MaxHeaderBytes: maxHeaderBytes,
+	server := &httpsserver.Server{
+		Name: "page", Address: s.Config.Address, Handler: s.Page,
+		TLS:         &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12},
+		ReadTimeout: readLimit, WriteTimeout: writeLimit, StopTimeout: stopLimit, MaxHeaderBytes: maxHeaderBytes, Log: s.Log,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Start(ctx) })
-	group.Go(func() error { return serve(server, listener) })
-	group.Go(func() error {
-		<-ctx.Done()
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
-		defer cancel()
-		return server.Shutdown(stopping)
-	})
+	group.Go(func() error { return server.Start(ctx) })
 	return group.Wait()
-}
-
-func serve(server *http.Server, listener net.Listener) error {
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the page: %w", err)
-	}
-	return nil
 }

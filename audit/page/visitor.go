@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,10 @@ const (
 	cookieName = "__Host-epitaph-token"
 	// maxTokenBytes bounds a token before anybody is asked about it. A service account's has about 1,000.
 	maxTokenBytes = 8 << 10
+	// maxCookieBytes is how much of a token one cookie holds: browsers drop one whose name and value exceed 4,096 bytes
+	// (RFC 6265bis, section 5.6).
+	maxCookieBytes = 4000
+	maxCookies     = (maxTokenBytes + maxCookieBytes - 1) / maxCookieBytes
 	// believedFor is how long an answer of the API server is not asked for again: so long, a right that is taken away lasts.
 	believedFor = 30 * time.Second
 	// maxBelieved bounds how many answers are kept.
@@ -43,10 +48,23 @@ func tokenOf(r *http.Request) string {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return token
 	}
-	if c, err := r.Cookie(cookieName); err == nil {
-		return c.Value
+	var token strings.Builder
+	for n := range maxCookies {
+		c, err := r.Cookie(cookieOf(n))
+		if err != nil {
+			break
+		}
+		token.WriteString(c.Value)
 	}
-	return ""
+	return token.String()
+}
+
+// cookieOf is the name of the cookie with the n-th part of a token.
+func cookieOf(n int) string {
+	if n == 0 {
+		return cookieName
+	}
+	return cookieName + "-" + strconv.Itoa(n+1)
 }
 
 // visitor returns whose token it is; errAnonymous where it is nobody's.

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"strconv"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
@@ -27,7 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
@@ -104,10 +100,6 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 			return nil, fmt.Errorf("register the API types: %w", err)
 		}
 	}
-	host, port, err := splitAddress(c.Webhook.Address)
-	if err != nil {
-		return nil, err
-	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cacheOptions(c),
@@ -118,10 +110,7 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 		LeaderElectionNamespace: c.Namespace,
 		// The process ends when the manager does, so the next leader need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host: host, Port: port, CertDir: c.Webhook.CertDir, ClientCAName: c.Webhook.ClientCA,
-			TLSOpts: []func(*tls.Config){serving.TLS},
-		}),
+		WebhookServer:                 newWebhookServer(c.Webhook, serving),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the manager: %w", err)
@@ -145,19 +134,6 @@ func cacheOptions(c config.Config) cache.Options {
 			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", webhook.ConfigurationName)},
 		},
 	}
-}
-
-// splitAddress splits a "host:port" that the configuration has checked.
-func splitAddress(address string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, fmt.Errorf("read the address %s: %w", address, err)
-	}
-	port, err = strconv.Atoi(text)
-	if err != nil {
-		return "", 0, fmt.Errorf("read the port of %s: %w", address, err)
-	}
-	return host, port, nil
 }
 
 // index adds what the edges look objects up by.

@@ -270,9 +270,14 @@ func TestMalformedReviewsAreAnswered(t *testing.T) {
 		body []byte
 		want int
 	}{
-		"nothing":        {nil, http.StatusBadRequest},
-		"bytes":          {bytes.Repeat([]byte{0xff, 0}, 1000), http.StatusBadRequest},
-		"deep":           {bytes.Repeat([]byte("["), 100000), http.StatusBadRequest},
+		"nothing":      {nil, http.StatusBadRequest},
+		"bytes":        {bytes.Repeat([]byte{0xff, 0}, 1000), http.StatusBadRequest},
+		"deep":         {bytes.Repeat([]byte("["), 3_000_000), http.StatusBadRequest},
+		"deep objects": {bytes.Repeat([]byte(`{"a":`), 600_000), http.StatusBadRequest},
+		"nearly a pod": {
+			append([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","oldObject":{"x":`), bytes.Repeat([]byte("["), 3_000_000)...),
+			http.StatusBadRequest,
+		},
 		"a large object": {bytes.Repeat([]byte(" "), 8<<20), http.StatusRequestEntityTooLarge},
 	}
 	for name, tc := range tests {

@@ -1,0 +1,82 @@
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Clients are those who may speak to a server: whoever shows a certificate of theirs.
+type Clients struct {
+	// File holds the certificates that may sign a client's, in PEM; a change is noticed without a restart.
+	File string
+	// Names are the common names of which the client's certificate must have one. Without any, each that is signed will do: then
+	// the authority must sign nobody else's.
+	Names []string
+
+	mu    sync.Mutex
+	read  time.Time
+	roots *x509.CertPool
+}
+
+// NewClients returns the clients whose certificates the file in the folder signs, by these names.
+func NewClients(dir, file string, names []string) *Clients {
+	return &Clients{File: filepath.Join(dir, file), Names: names}
+}
+
+// TLS has a server turn everybody else away in the handshake, before a byte of a request is read.
+func (c *Clients) TLS(config *tls.Config) {
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	// A session that is resumed is not verified against an authority that has changed since.
+	config.SessionTicketsDisabled = true
+	config.VerifyConnection = c.verify
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		roots, err := c.authorities()
+		if err != nil {
+			return nil, err
+		}
+		own := config.Clone()
+		own.ClientCAs, own.GetConfigForClient = roots, nil
+		return own, nil
+	}
+}
+
+// authorities reads the file again where it has changed.
+func (c *Clients) authorities() (*x509.CertPool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info, err := os.Stat(c.File)
+	if err != nil {
+		return nil, fmt.Errorf("read the clients' authority: %w", err)
+	}
+	if c.roots != nil && info.ModTime().Equal(c.read) {
+		return c.roots, nil
+	}
+	content, err := os.ReadFile(c.File)
+	if err != nil {
+		return nil, fmt.Errorf("read the clients' authority: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("read the clients' authority: %s holds no certificate in PEM", c.File)
+	}
+	c.roots, c.read = roots, info.ModTime()
+	return roots, nil
+}
+
+// verify compares the name of a client whose certificate is good.
+func (c *Clients) verify(state tls.ConnectionState) error {
+	if len(state.VerifiedChains) == 0 {
+		return errors.New("the client shows no certificate of its authority")
+	}
+	if name := state.PeerCertificates[0].Subject.CommonName; len(c.Names) > 0 && !slices.Contains(c.Names, name) {
+		return fmt.Errorf("the client is %.64q, which is none of webhook.clientNames", name)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/epitaph-k8s/epitaph/certs"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/httpsserver"
+)
+
+const (
+	// webhookHeaderBytes bounds the header of a review: the API server sends a few hundred bytes.
+	webhookHeaderBytes = 8 << 10
+	// webhookStopLimit is how long deletions that wait for us may take when we stop: as long as one may take at all.
+	webhookStopLimit = 30 * time.Second
+)
+
+// A webhookServer is what the manager starts before its caches. controller-runtime's own has no limit on how long a body is read.
+type webhookServer struct {
+	*httpsserver.Server
+	mux *http.ServeMux
+}
+
+var _ ctrlwebhook.Server = (*webhookServer)(nil)
+
+func newWebhookServer(c config.Webhook, serving *certs.Serving) *webhookServer {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	serving.TLS(tlsConfig)
+	if c.ClientCA != "" {
+		certs.NewClients(c.CertDir, c.ClientCA, c.ClientNames).TLS(tlsConfig)
+	}
+	mux := http.NewServeMux()
+	return &webhookServer{mux: mux, Server: &httpsserver.Server{
+		Name: "webhook", Address: c.Address, TLS: tlsConfig, Handler: mux,
+		// The API server waits no longer for the whole.
+		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration, StopTimeout: webhookStopLimit,
+		MaxHeaderBytes: webhookHeaderBytes, Log: ctrl.Log.WithName("webhook"),
+	}}
+}
+
+// NeedLeaderElection is false: every replica is asked.
+func (s *webhookServer) NeedLeaderElection() bool { return false }
+
+// Register has a handler asked at the path.
+func (s *webhookServer) Register(path string, hook http.Handler) { s.mux.Handle(path, hook) }
+
+// WebhookMux has the handlers.
+func (s *webhookServer) WebhookMux() *http.ServeMux { return s.mux }
+
+// StartedChecker tells the readiness probe whether the server listens.
+func (s *webhookServer) StartedChecker() healthz.Checker {
+	return func(*http.Request) error {
+		if !s.Listening() {
+			return errors.New("the webhook does not listen yet")
+		}
+		return nil
+	}
+}

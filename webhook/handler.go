@@ -38,6 +38,8 @@ type Handler struct {
 	reader   client.Reader
 	live     client.Reader
 	promises *promises
+	// supposes is set where a question is asked about an object that need not be there ([WhatIf]).
+	supposes bool
 	bodies   *httpsserver.Bodies
 	created  config.CreatedReasons
 	// timeout is how long a request may take: a little less than the API server waits, so that an answer is heard.
@@ -67,7 +69,9 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 	case what == kindEvict:
 		d, err = h.decodeEviction(ctx, req)
 	default:
-		d, err = decodeDeletion(req)
+		if d, err = decodeDeletion(req); err == nil {
+			err = h.confirm(ctx, d)
+		}
 	}
 	switch {
 	case apierrors.IsNotFound(err):
@@ -76,6 +80,29 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 		return outcome{action: actionFault, err: err}
 	}
 	return h.remove(ctx, d)
+}
+
+// confirm asks the API server, first by way of our cache, whether the object of a review is there. Whoever reaches our port may
+// say that something is deleted; only what is there, with this UID, has a reason or a record written for it.
+func (h *Handler) confirm(ctx context.Context, d request) error {
+	if h.supposes {
+		return nil
+	}
+	for _, from := range []client.Reader{h.reader, h.live} {
+		var there client.Object = &corev1.Pod{}
+		if d.subject == reason.Node {
+			there = &corev1.Node{}
+		}
+		key := client.ObjectKeyFromObject(d.object)
+		err := from.Get(ctx, key, there)
+		switch {
+		case err == nil && there.GetUID() == d.object.GetUID() && there.GetUID() != "":
+			return nil
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("look for %s %s: %w", d.subject, reason.Clean(key.String()), err)
+		}
+	}
+	return apierrors.NewNotFound(corev1.Resource(d.subject.String()+"s"), d.object.GetName())
 }
 
 // remove decides about a removal, and writes.

@@ -36,6 +36,8 @@ type world struct {
 	died     reason.Reason
 	writeErr error
 	crash    bool
+	// empty is set where no pod is there.
+	empty bool
 	// heeds refuses writes whose context has ended, as a client does.
 	heeds bool
 
@@ -44,6 +46,10 @@ type world struct {
 }
 
 func (w *world) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	if pod, ok := obj.(*corev1.Pod); ok && !w.empty {
+		pod.UID = aPod().UID
+		return nil
+	}
 	if w.readErr != nil {
 		return w.readErr
 	}
@@ -288,6 +294,9 @@ func TestHandlerDecides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := tc.world
+			if node, ok := tc.object.(*corev1.Node); ok {
+				w.node = node
+			}
 			review := deleteOf(t, tc.object, tc.user)
 			review.Request.DryRun = &tc.dryRun
 			got := ask(t, w.handler(t, tc.config), review)
@@ -420,4 +429,29 @@ func FuzzReview(f *testing.F) {
 			t.Errorf("status 500 where faults are allowed: %s", got.Body)
 		}
 	})
+}
+
+// What the API server does not have, or has under another UID, has no reason and no record written for it.
+func TestWhatIsNotThereIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	stranger := aNode()
+	stranger.UID = "forged"
+	unknown := aNode()
+	unknown.Name = "no-such-node"
+	tests := map[string]struct {
+		world *world
+		obj   client.Object
+	}{
+		"a pod that is not there":  {&world{empty: true}, aPod()},
+		"a pod of another UID":     {&world{}, aPod(func(p *corev1.Pod) { p.UID = "forged" })},
+		"a pod without a UID":      {&world{}, aPod(func(p *corev1.Pod) { p.UID = "" })},
+		"a node that is not there": {&world{node: aNode()}, unknown},
+		"a node of another UID":    {&world{node: aNode()}, stranger},
+	}
+	for name, tt := range tests {
+		got := ask(t, tt.world.handler(t, nil), deleteOf(t, tt.obj, "system:serviceaccount:ci:runner"))
+		if !got.Allowed || tt.world.written != nil || tt.world.recorded != nil {
+			t.Errorf("%s: allowed %t, wrote %q, recorded %q", name, got.Allowed, tt.world.written, tt.world.recorded)
+		}
+	}
 }

@@ -40,6 +40,7 @@ func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequ
 	if err != nil {
 		return err
 	}
+	h.supposes = true
 	req = req.DeepCopy()
 	dryRun := true
 	req.DryRun = &dryRun

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -119,4 +120,54 @@ func (c *cluster) review(t *testing.T, review *admissionv1.AdmissionReview, cert
 		t.Fatalf("read the answer (status %s): %v", answer.Status, err)
 	}
 	return decoded.Response, nil
+}
+
+// Whoever reaches the port may send what reads like a deletion. Of what the API server does not have nothing is written: no reason
+// on a living object, and no record of a node.
+func TestForgedDeletionsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	pod := shared.pod(t, ns, node, "a")
+	for name, change := range map[string]func(*corev1.Pod){
+		"another UID": func(p *corev1.Pod) { p.UID = "2d1f6ba3-2f6c-4a5b-8a44-000000000000" },
+		"no UID":      func(p *corev1.Pod) { p.UID = "" },
+		"no such pod": func(p *corev1.Pod) { p.Name = "nobody" },
+	} {
+		forged := pod.DeepCopy()
+		change(forged)
+		response, err := shared.review(t, deletionOf(t, forged))
+		if err != nil || !response.Allowed || len(response.Warnings) > 0 {
+			t.Errorf("%s: the answer was %+v, %v; want it allowed without a word", name, response, err)
+		}
+	}
+	if p := shared.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) || p.Annotations["epitaph-k8s.io/reason-written"] != "" {
+		t.Errorf("the pod carries %q", p.Annotations)
+	}
+
+	living, err := shared.client.CoreV1().Nodes().Get(t.Context(), node, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed, reborn := living.DeepCopy(), living.DeepCopy()
+	renamed.Name = unique("no-such-node")
+	reborn.UID = "2d1f6ba3-2f6c-4a5b-8a44-000000000000"
+	for _, forged := range []*corev1.Node{renamed, reborn} {
+		review := deletionOf(t, pod)
+		forged.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}
+		review.Request.Namespace, review.Request.Name = "", forged.Name
+		review.Request.Kind.Kind, review.Request.Resource.Resource = "Node", "nodes"
+		review.Request.OldObject.Raw = encode(t, forged)
+		if response, err := shared.review(t, review); err != nil || !response.Allowed {
+			t.Errorf("%s: the answer was %+v, %v; want it allowed", forged.Name, response, err)
+		}
+	}
+	var records v1alpha1.NodeObituaryList
+	if err := shared.typed(t, shared.RESTConfig()).List(t.Context(), &records); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range records.Items {
+		if o.Spec.NodeName == renamed.Name || o.Spec.NodeName == node {
+			t.Errorf("node %s is on record: %+v", o.Spec.NodeName, o.Spec)
+		}
+	}
 }

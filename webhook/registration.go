@@ -16,18 +16,19 @@ import (
 // Names of the webhook configuration and of the webhooks in it. Each resource has its own, so that the API server's own metrics,
 // which know no resource, tell them apart.
 const (
-	ConfigurationName = "epitaph"
-	PodsWebhook       = "pods.epitaph-k8s.io"
-	SystemPodsWebhook = "system-pods.epitaph-k8s.io"
-	NodesWebhook      = "nodes.epitaph-k8s.io"
-	EvictionsWebhook  = "evictions.epitaph-k8s.io"
-	CreationsWebhook  = "creations.epitaph-k8s.io"
+	ConfigurationName      = "epitaph"
+	PodsWebhook            = "pods.epitaph-k8s.io"
+	SystemPodsWebhook      = "system-pods.epitaph-k8s.io"
+	NodesWebhook           = "nodes.epitaph-k8s.io"
+	EvictionsWebhook       = "evictions.epitaph-k8s.io"
+	SystemEvictionsWebhook = "system-evictions.epitaph-k8s.io"
+	CreationsWebhook       = "creations.epitaph-k8s.io"
 )
 
 // Registration returns the webhook configuration that belongs to c; at says how the API server reaches the webhook.
 //
-// The pods of the namespaces that are never denied have a webhook of their own that fails open whatever the failure policy: what
-// brings Epitaph back must be deletable while Epitaph is away. It is there also where nothing fails closed, since an entry that
+// The deletions and evictions of pods in the namespaces that are never denied have webhooks of their own that fail open whatever the failure policy: what
+// brings Epitaph back must be deletable while Epitaph is away. They are there also where nothing fails closed, since an entry that
 // goes cannot be applied: cert-manager owns the caBundle in it, and the rest of the entry would be missing.
 func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
 	pods := webhookFor(c.Webhook, PodsWebhook, admissionregistrationv1.Delete, "pods", at)
@@ -44,10 +45,15 @@ func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfi
 	system.Name = SystemPodsWebhook
 	system.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 	system.NamespaceSelector = namespaces(metav1.LabelSelectorOpIn, exempt)
+	systemEvictions := evictions
+	systemEvictions.Name = SystemEvictionsWebhook
+	systemEvictions.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+	systemEvictions.NamespaceSelector = system.NamespaceSelector
 	pods.NamespaceSelector = namespaces(metav1.LabelSelectorOpNotIn, exempt)
+	evictions.NamespaceSelector = pods.NamespaceSelector
 	return &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
-		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations, system},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations, system, systemEvictions},
 	}
 }
 

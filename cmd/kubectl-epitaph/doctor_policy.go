@@ -30,6 +30,7 @@ var expected = []struct{ name, sees string }{
 	{evictionsWebhook, "evictions"},
 	{creationsWebhook, "creations of pods that carry a reason"},
 	{"system-pods.epitaph-k8s.io", "deletions of pods in namespaces that are never denied"},
+	{"system-evictions.epitaph-k8s.io", "evictions in namespaces that are never denied"},
 }
 
 func failsClosed(w admissionregistrationv1.MutatingWebhook) bool {

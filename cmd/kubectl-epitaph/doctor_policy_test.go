@@ -45,14 +45,14 @@ func TestRegistered(t *testing.T) {
 		want []diagnosis
 	}{
 		"open": {registration(func(*config.Config) {}), []diagnosis{
-			{well, what, "5 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
+			{well, what, "6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
 		}},
 		// System pods and creations fail open whatever the policy.
 		"closed": {registration(failing), []diagnosis{
-			{well, what, "5 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
+			{well, what, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
 		}},
 		"one is missing": {without("pods.epitaph-k8s.io"), []diagnosis{
-			{well, what, "4 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
+			{well, what, "5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
 			{broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
 		}},
 		// The API server's default.
@@ -62,6 +62,7 @@ func TestRegistered(t *testing.T) {
 			{broken, what, "it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
 			{broken, what, "it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
 			{broken, what, "it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
+			{broken, what, "it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
 		}},
 	}
 	for name, tc := range tests {
@@ -81,13 +82,13 @@ func TestTrusted(t *testing.T) {
 		all[n].ClientConfig.CABundle = bundle(t)
 	}
 	// bundle makes another certificate each time; all but one shall have the same.
-	for n := range all[:4] {
+	for n := range all[:5] {
 		all[n].ClientConfig.CABundle = all[0].ClientConfig.CABundle
 	}
 	got := all.trusted(noon)
 	want := []diagnosis{
 		{well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
-		{well, "webhook caBundle", "of system-pods.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
+		{well, "webhook caBundle", "of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(diagnosis{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

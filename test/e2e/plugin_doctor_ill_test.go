@@ -79,7 +79,7 @@ func doctorReadsTheAgents(t *testing.T, c *cluster) {
 
 // What the doctor says of deletions while the webhook is away is what then happens to them.
 func doctorKnowsWhatFails(t *testing.T, c *cluster) {
-	if got := c.plugin(t, "doctor"); !strings.Contains(got.out, "5 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)\n") {
+	if got := c.plugin(t, "doctor"); !strings.Contains(got.out, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)\n") {
 		t.Errorf("it does not say what fails:\n%s", got.out)
 	}
 	namespace := c.namespace(t)

@@ -244,13 +244,20 @@ func TestFailClosed(t *testing.T) {
 			return err == nil, nil
 		})
 		c.pod(t, namespace, node, "a")
+		c.pod(t, namespace, node, "b")
 	}
 	c.Epitaph.Kill()
 	pods := c.as(t, runner).CoreV1().Pods
+	if err := evict(t, c.as(t, runner), ns, "b"); !apierrors.IsInternalError(err) {
+		t.Errorf("without Epitaph the eviction ended with %v, want it failed", err)
+	}
 	if err := pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); !apierrors.IsInternalError(err) {
 		t.Errorf("without Epitaph the delete ended with %v, want it failed", err)
 	}
 	for _, namespace := range []string{metav1.NamespaceSystem, "epitaph-system"} {
+		if err := evict(t, c.as(t, runner), namespace, "b"); err != nil {
+			t.Errorf("evictions in %s are locked out: %v", namespace, err)
+		}
 		if err := pods(namespace).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 			t.Errorf("%s is locked out: %v", namespace, err)
 		}

@@ -26,7 +26,14 @@ import (
 // somebody said a moment ago must not be overwritten by what was inferred without it. Other changes do not matter: an object that
 // is written all the time can be annotated all the same.
 func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
-	return t.annotateAhead(ctx, obj, r, digest(r.Text))
+	return t.AnnotateFor(ctx, obj, r, "")
+}
+
+// AnnotateFor is [Terminator.Annotate] for the deletion that one user has asked for: another user's deletion has another reason, as
+// long as the object lives ([Terminator.WrittenFor]).
+func (t *Terminator) AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error) {
+	what := digest(r.Text) + " " + reason.CleanTo(user, reason.MaxByBytes)
+	return t.annotateAhead(ctx, obj, r, strings.TrimSpace(what))
 }
 
 // Complete is [Terminator.Annotate] for a reason whose words are on the object already: only its code and its actor are ours.

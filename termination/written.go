@@ -14,7 +14,8 @@ import (
 )
 
 // WrittenKey is the annotation that marks what we wrote ahead of a deletion: the minute in which we did, and a digest of the
-// reason's text, or the word "completed" where only code and actor are ours. A reason whose digest differs is somebody else's.
+// reason's text with the user who asked for the deletion, or the word "completed" where only code and actor are ours. A reason whose
+// digest differs is somebody else's.
 const WrittenKey = reason.WrittenKey
 
 // completed stands in the mark where the words are somebody else's.
@@ -44,8 +45,24 @@ func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	}
 	when, what, _ := strings.Cut(obj.GetAnnotations()[WrittenKey], " ")
 	since, err = time.Parse(time.RFC3339, when)
-	text := reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason])
-	return since, err == nil && (what == completed || what == digest(text))
+	_, ours := t.writtenFor(obj, subject)
+	return since, err == nil && (what == completed || ours)
+}
+
+// WrittenFor tells whether the object lives on with a reason that we wrote, and whose deletion it was written for. Whoever else
+// deletes the object does it for a reason of their own.
+func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
+	subject, err := subjectOf(obj)
+	if err != nil || obj.GetDeletionTimestamp() != nil {
+		return "", false
+	}
+	return t.writtenFor(obj, subject)
+}
+
+func (t *Terminator) writtenFor(obj client.Object, subject reason.Subject) (user string, ours bool) {
+	_, what, _ := strings.Cut(obj.GetAnnotations()[WrittenKey], " ")
+	sum, user, _ := strings.Cut(what, " ")
+	return user, sum == digest(reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason]))
 }
 
 // Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails with [ErrChanged] if anybody

@@ -30,6 +30,10 @@ type Obituaries interface {
 // A Writer puts a reason onto a living object, or completes the one that is there. It is *termination.Terminator.
 type Writer interface {
 	Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
+	// AnnotateFor writes the reason of the deletion that the user has asked for; WrittenFor tells, of an object that lives on with
+	// such a reason, which user that was.
+	AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error)
+	WrittenFor(obj client.Object) (user string, ours bool)
 	Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
 }
 
@@ -125,11 +129,15 @@ func (h *Handler) remove(ctx context.Context, d request) outcome {
 // decide finds the reason that the object leaves with, or that it must not leave.
 func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outcome {
 	keys := h.inferrer.Keys.Of(d.subject)
-	_, problem := keys.Read(d.object.GetAnnotations())
+	asked := d
+	if h.leftover(d) {
+		asked.object = without(d.object, keys)
+	}
+	_, problem := keys.Read(asked.object.GetAnnotations())
 	if problem == nil {
 		return h.keep(d, rule)
 	}
-	facts, err := h.facts(ctx, d)
+	facts, err := h.facts(ctx, asked)
 	if err != nil {
 		return outcome{action: actionFault, rule: rule.Name, err: fmt.Errorf("find out why %s %s goes: %w", d.subject, d.object.GetName(), err)}
 	}
@@ -147,6 +155,23 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(), message: "epitaph (audit only): " + message}
 	}
 	return outcome{action: actionDenied, rule: rule.Name, message: message}
+}
+
+// leftover tells whether the object lives on with the reason that we wrote for somebody else's deletion, which did not come about.
+func (h *Handler) leftover(d request) bool {
+	user, ours := h.writer.WrittenFor(d.object)
+	return ours && user != reason.CleanTo(d.user, reason.MaxByBytes)
+}
+
+// without returns the object as if it had no reason.
+func without(object client.Object, keys reason.Keys) client.Object {
+	bare := object.DeepCopyObject().(client.Object)
+	annotations := bare.GetAnnotations()
+	for _, key := range []string{keys.Reason, keys.Code, keys.By} {
+		delete(annotations, key)
+	}
+	bare.SetAnnotations(annotations)
+	return bare
 }
 
 // keep leaves the words that are on the object, and completes them by a missing code and actor.
@@ -190,11 +215,12 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 
 // write puts the outcome's reason onto the object, and returns its new resource version.
 func (h *Handler) write(ctx context.Context, d request, o outcome) (version string, _ outcome) {
-	put := h.writer.Annotate
+	var err error
 	if o.completes {
-		put = h.writer.Complete
+		version, err = h.writer.Complete(ctx, d.object, o.reason)
+	} else {
+		version, err = h.writer.AnnotateFor(ctx, d.object, o.reason, d.user)
 	}
-	version, err := put(ctx, d.object, o.reason)
 	switch {
 	case errors.Is(err, termination.ErrGone):
 		o.action = actionGone

@@ -81,6 +81,12 @@ func (w *world) Complete(ctx context.Context, obj client.Object, r reason.Reason
 }
 
 func (w *world) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (string, error) {
+	return w.AnnotateFor(ctx, obj, r, "")
+}
+
+func (*world) WrittenFor(client.Object) (string, bool) { return "", false }
+
+func (w *world) AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, _ string) (string, error) {
 	if w.crash {
 		panic("out of order")
 	}

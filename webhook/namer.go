@@ -116,10 +116,7 @@ func (n *Namer) name(ctx context.Context, key types.NamespacedName) (done bool, 
 // preemptor infers the reason anew, as if the pod had none, and tells whether it now says who he is.
 func (n *Namer) preemptor(ctx context.Context, pod *corev1.Pod) (r reason.Reason, known bool, err error) {
 	keys := n.handler.inferrer.Keys.Pod
-	victim := pod.DeepCopy()
-	for _, key := range []string{keys.Reason, keys.Code, keys.By} {
-		delete(victim.Annotations, key)
-	}
+	victim := without(pod, keys).(*corev1.Pod)
 	f := reason.Facts{Now: n.handler.clock.Now(), Pod: victim, Remover: reason.Remover{User: pod.Annotations[keys.By], Actor: reason.Scheduler}}
 	if err := n.handler.preemptorFacts(ctx, &f); err != nil {
 		return reason.Reason{}, false, err

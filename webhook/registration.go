@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // Names of the webhook configuration and of the webhooks in it. Each resource has its own, so that the API server's own metrics,
@@ -84,14 +85,17 @@ func namespaces(op metav1.LabelSelectorOperator, names []string) *metav1.LabelSe
 }
 
 // podConditions keep away from us what costs nothing then: pods that carry a valid and complete reason (so the retry after our
-// own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more.
+// own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more. A reason that we
+// wrote ahead of a deletion is as good as any once the pod terminates; until then only for the user who asked for that deletion, or a
+// deletion that was refused would speak for the next one.
 func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
 	text, code, by := annotation("oldObject", keys.Reason), annotation("oldObject", keys.Code), annotation("oldObject", keys.By)
 	return []admissionregistrationv1.MatchCondition{
 		{
 			Name: "lacks-a-valid-reason",
-			Expression: fmt.Sprintf("%[1]s.trim() == '' || %[2]s == '' || %[3]s == '' || bytes(%[1]s).size() > %[4]d || %[1]s.matches(%[5]s)",
-				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern)),
+			Expression: fmt.Sprintf("%[1]s.trim() == '' || %[2]s == '' || %[3]s == '' || bytes(%[1]s).size() > %[4]d || %[1]s.matches(%[5]s) || "+
+				"!has(oldObject.metadata.deletionTimestamp) && %[6]s != '' && !%[6]s.endsWith(' completed') && !%[6]s.endsWith(' ' + request.userInfo.username)",
+				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern), annotation("oldObject", termination.WrittenKey)),
 		},
 		{
 			Name:       "can-still-be-written",

@@ -19,6 +19,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // A Snapshot is the part of a cluster that a question is asked about, as objects from files.
@@ -35,7 +36,8 @@ func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequ
 	reader := snapshotReader{s}
 	h, err := New(Options{
 		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: reader, Live: reader, Obituaries: noObituaries{},
-		Clock: clk, Registerer: prometheus.NewRegistry(),
+		// A dry run is written nowhere; the writer only tells what was.
+		Writer: termination.New(nil, c.Annotations, clk), Clock: clk, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (h *Handler) nodeFacts(ctx context.Context, f *reason.Facts) error {
 		return nil
 	}
 	node := &corev1.Node{}
-	err := h.reader.Get(ctx, types.NamespacedName{Name: name}, node)
+	err := h.nodeReader(f.Remover).Get(ctx, types.NamespacedName{Name: name}, node)
 	if err == nil {
 		f.Node = node
 		return nil
@@ -71,6 +71,15 @@ func (h *Handler) nodeFacts(ctx context.Context, f *reason.Facts) error {
 		return fmt.Errorf("read the obituary of node %s: %w", name, err)
 	}
 	return nil
+}
+
+// nodeReader reads the pod's node. The DaemonSet controller deletes because of a taint as soon as its watch shows it, which may be before
+// ours does; of everybody else the cache is fresh enough.
+func (h *Handler) nodeReader(by reason.Remover) client.Reader {
+	if by.Actor == reason.DaemonSetController {
+		return h.live
+	}
+	return h.reader
 }
 
 // preemptorFacts adds the pods that wait for a node, where the pod was preempted for one of them.

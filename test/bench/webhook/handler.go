@@ -98,7 +98,9 @@ func (still) Find(context.Context, string, time.Time) (reason.Reason, bool, erro
 
 func (still) Annotate(context.Context, client.Object, reason.Reason) (string, error) { return "1", nil }
 
-func (still) AnnotateFor(context.Context, client.Object, reason.Reason, string) (string, error) { return "1", nil }
+func (still) AnnotateFor(context.Context, client.Object, reason.Reason, string) (string, error) {
+	return "1", nil
+}
 
 func (still) WrittenFor(client.Object) (string, bool) { return "", false }
 

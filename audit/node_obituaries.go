@@ -41,7 +41,7 @@ func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error
 	return nil
 }
 
-// Record writes what the node leaves with. Recording the same again changes nothing. Where an obituary of this very Node says
+// Record writes what the node leaves with. Recording the same again only renews when the Node left. Where an obituary of this very Node says
 // something else, the later word holds, because the earlier deletion did not come about; but it never falls back to unexplained.
 func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason.Reason) error {
 	wanted, err := compose(node, r, o.Clock.Now())
@@ -50,13 +50,20 @@ func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason
 	}
 	created, err := o.create(ctx, wanted)
 	if apierrors.IsAlreadyExists(err) {
-		return o.revise(ctx, wanted)
+		if err := o.revise(ctx, wanted); !apierrors.IsNotFound(err) {
+			return err
+		}
+		created, err = o.create(ctx, wanted) // what was there was taken back meanwhile
 	}
 	if created {
 		o.Findings.note(wanted)
 	}
 	return wrapNode("write the obituary of node", node.Name, err)
 }
+
+// renewAfter is for how long recording the same again changes nothing: the replicas, and the repeated calls of one admission, say
+// the same within moments. Later, it is another deletion of the Node, before which the record must not be taken back.
+const renewAfter = 5 * time.Second
 
 // revise brings the obituary that is there up to date, if it has to be.
 func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary) error {
@@ -69,12 +76,16 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 		return fmt.Errorf("record the end of node %s (%s): obituary %s is about %s",
 			wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
 	}
-	if !supersedes(wanted.Spec, held.Spec) {
+	before := held.DeepCopy()
+	switch {
+	case supersedes(wanted.Spec, held.Spec):
+		wanted.Spec.KernelLog = held.Spec.KernelLog
+		held.Spec = wanted.Spec
+	case wanted.Spec.Removed.Sub(held.Spec.Removed.Time) > renewAfter:
+		held.Spec.Removed = wanted.Spec.Removed
+	default:
 		return nil
 	}
-	before := held.DeepCopy()
-	wanted.Spec.KernelLog = held.Spec.KernelLog
-	held.Spec = wanted.Spec
 	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
 }

@@ -58,7 +58,8 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
 		},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRecorder, p.addReports, p.addAftermath, p.addPage} {
+	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addRecorder, p.addReports, p.addAftermath,
+		p.addPage} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -189,6 +190,21 @@ func (p parts) addNetconsole(context.Context) error {
 		return err
 	}
 	return p.mgr.Add(listener)
+}
+
+// addRetractor takes back what is on record about nodes that live, whichever edge had it written.
+func (p parts) addRetractor(context.Context) error {
+	return p.mgr.Add(&audit.Retractor{
+		Cache:      p.mgr.GetCache(),
+		Obituaries: p.obituaries,
+		After:      p.config.Webhook.LeftoverAfter.Duration,
+		Intended: func(node *corev1.Node) bool {
+			_, condemned := termination.Condemned(node)
+			return condemned
+		},
+		Clock: clock.RealClock{},
+		Log:   p.mgr.GetLogger().WithName("retractor"),
+	})
 }
 
 // watching is a client that reads past the cache, watches and writes.

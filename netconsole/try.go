@@ -78,7 +78,7 @@ func leaves(node *corev1.Node) bool {
 		return false
 	}
 	for _, e := range evidence {
-		if !e.Late() && e.BootID == node.Status.NodeInfo.BootID && e.What != reason.EvidencePanic && e.What != reason.EvidenceHardware {
+		if e.OfShutdown() && !e.Late() && e.BootID == node.Status.NodeInfo.BootID {
 			return true
 		}
 	}

@@ -37,8 +37,9 @@ type crashPoint struct {
 }
 
 var crashPoints = map[string]crashPoint{
-	"after the intent": {
-		step: "pods", op: admissionregistrationv1.Update, resource: "pods/status", podsLeft: 3,
+	// A reason that is refused holds up nothing; a deletion that is refused does.
+	"before the first pod's deletion": {
+		step: "pods", op: admissionregistrationv1.Delete, resource: "pods", podsLeft: 3,
 		barred: func(ns, _ string) string { return fmt.Sprintf("request.namespace == %q", ns) },
 	},
 	"midway through the pods": {

@@ -244,7 +244,7 @@ func harmlessWords(t *testing.T, c *cluster) {
 	c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
 	c.says(t, node.Address, aSignedPanic(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \xe2\x80\xae line`))
-	wantPod, wantNode := panicked(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \u202e line`)
+	wantPod, wantNode := panicked(`\x1b]0;owned\x07\x1b[2J first line second \u202e line`)
 	c.leaves(t, reason.Pod, ns+"/a", wantPod)
 	c.leaves(t, reason.Node, node.Name, wantNode)
 }

@@ -32,6 +32,12 @@ var reads = map[string]bool{"get": true, "list": true, "watch": true}
 // audited reads the answered changes that are wanted out of the API server's audit log.
 func (c *cluster) audited(t *testing.T, wanted func(auditEvent) bool) []auditEvent {
 	t.Helper()
+	return c.answered(t, func(e auditEvent) bool { return !reads[e.Verb] && wanted(e) })
+}
+
+// answered reads the answered requests that are wanted, reads among them, out of the API server's audit log.
+func (c *cluster) answered(t *testing.T, wanted func(auditEvent) bool) []auditEvent {
+	t.Helper()
 	file, err := os.Open(c.AuditLog())
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,7 @@ func (c *cluster) audited(t *testing.T, wanted func(auditEvent) bool) []auditEve
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatal(err)
 		}
-		if e.Stage == "ResponseComplete" && !reads[e.Verb] && wanted(e) {
+		if e.Stage == "ResponseComplete" && wanted(e) {
 			found = append(found, e)
 		}
 	}

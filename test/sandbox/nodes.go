@@ -197,6 +197,42 @@ func (s *Sandbox) StartKubelet(ctx context.Context, name string) error {
 	return s.boot(n)
 }
 
+// ResumeKubelet ends a restart of a kubelet that StopKubelet began: it comes back in the same boot.
+func (s *Sandbox) ResumeKubelet(ctx context.Context, name string) error {
+	if err := s.Reconnect(name); err != nil {
+		return err
+	}
+	label := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":"` + kubeletLabelValue + `"}}}`)
+	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("hand node %s to kwok: %w", name, err)
+	}
+	return nil
+}
+
+// CutOff takes the node out of everybody's reach: nothing answers on its TLS port, while its kubelet goes on renewing the Lease.
+func (s *Sandbox) CutOff(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.find(name)
+	if n == nil || n.kubelet == nil {
+		return fmt.Errorf("cut node %s off: it does not answer, or there is no such node", name)
+	}
+	n.kubelet.close()
+	n.kubelet = nil
+	return nil
+}
+
+// Reconnect has a node answer again that was cut off.
+func (s *Sandbox) Reconnect(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.find(name)
+	if n == nil || n.kubelet != nil {
+		return fmt.Errorf("reconnect node %s: it answers, or there is no such node", name)
+	}
+	return s.boot(n)
+}
+
 func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,9 @@ type GC struct {
 	TerminatedPodThreshold int `json:"terminatedPodThreshold" validate:"min=0,max=10000000"`
 	// ObituaryRetention is how long the obituaries of nodes are kept.
 	ObituaryRetention metav1.Duration `json:"obituaryRetention" validate:"mindur=1h,maxdur=87600h"`
-	Brake             GCBrake         `json:"brake"`
+	// MaxObituaries is how many obituaries of nodes are kept; the oldest go first.
+	MaxObituaries int     `json:"maxObituaries" validate:"min=100,max=1000000"`
+	Brake         GCBrake `json:"brake"`
 }
 
 // GCBrake holds unexplained deletions back when more nodes disappear than a cluster plausibly loses.
@@ -43,6 +45,7 @@ func defaultGC() GC {
 		Workers:                16,
 		TerminatedPodThreshold: 12500,
 		ObituaryRetention:      metav1.Duration{Duration: 7 * 24 * time.Hour},
+		MaxObituaries:          10000,
 		Brake: GCBrake{
 			Enabled:    true,
 			Window:     metav1.Duration{Duration: 10 * time.Minute},

@@ -17,13 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
 const (
 	// keepEvery is how often namespaces that got new obituaries are looked at.
 	keepEvery = 15 * time.Second
-	// keepAllEvery is how many of those looks are at all namespaces: age comes slowly.
+	// keepAllEvery: one of so many looks is at all namespaces, and at their age, too.
 	keepAllEvery = 40
 	// Reasons for which obituaries are removed.
 	byAge    = "age"
@@ -83,8 +84,18 @@ func (k *Keeper) run(ctx context.Context) {
 	}
 }
 
-// Keep removes what is too old or too many in a namespace, or in all.
+// Keep removes what is too many in a namespace. In all of them, if none is named, it removes also what is too old: a bounded
+// share of each namespace at once, and only what is old by the API server's clock, too.
 func (k *Keeper) Keep(ctx context.Context, namespace string) error {
+	if namespace != metav1.NamespaceAll {
+		return k.keep(ctx, namespace, time.Time{})
+	}
+	// Without the API server's time, which is zero then, nothing is old.
+	now, err := audit.SharedNow(ctx, k.Clock, k.API)
+	return errors.Join(err, k.keep(ctx, namespace, now))
+}
+
+func (k *Keeper) keep(ctx context.Context, namespace string, now time.Time) error {
 	page := &metav1.PartialObjectMetadataList{}
 	page.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PodObituaryList"))
 	var failures []error
@@ -97,30 +108,31 @@ func (k *Keeper) Keep(ctx context.Context, namespace string) error {
 		for n := range page.Items {
 			o := page.Items[n].ObjectMeta
 			if o.Namespace != current {
-				failures = append(failures, k.prune(ctx, held))
+				failures = append(failures, k.prune(ctx, held, now))
 				current, held = o.Namespace, held[:0]
 			}
 			held = append(held, metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID, CreationTimestamp: o.CreationTimestamp})
 		}
 		if page.Continue == "" {
-			return errors.Join(append(failures, k.prune(ctx, held))...)
+			return errors.Join(append(failures, k.prune(ctx, held, now))...)
 		}
 	}
 }
 
-// prune removes of the obituaries of one namespace those that are too old, and the oldest beyond the number.
-func (k *Keeper) prune(ctx context.Context, held []metav1.ObjectMeta) error {
+// prune removes of the obituaries of one namespace the oldest beyond the number, and a share of those that are too old.
+func (k *Keeper) prune(ctx context.Context, held []metav1.ObjectMeta, now time.Time) error {
 	slices.SortFunc(held, func(a, b metav1.ObjectMeta) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	surplus := len(held) - k.Limits.MaxPerNamespace
+	surplus, share := len(held)-k.Limits.MaxPerNamespace, audit.ExpiredAtOnce(len(held))
 	var failures []error
 	for n := range held {
-		switch old := k.Clock.Since(held[n].CreationTimestamp.Time) > k.Limits.Retention.Duration; {
-		case old:
-			failures = append(failures, k.remove(ctx, held[n], byAge))
+		switch {
 		case n < surplus:
 			failures = append(failures, k.remove(ctx, held[n], byNumber))
+		case share > 0 && now.Sub(held[n].CreationTimestamp.Time) > k.Limits.Retention.Duration:
+			share--
+			failures = append(failures, k.remove(ctx, held[n], byAge))
 		default:
 			return errors.Join(failures...)
 		}

@@ -118,15 +118,50 @@ func TestMemoryOfNodes(t *testing.T) {
 		}
 	})
 	t.Run("records go by age", func(t *testing.T) {
-		o.Clock = clocktesting.NewFakePassiveClock(now.Add(24 * time.Hour))
-		if n, err := o.Expire(t.Context(), 25*time.Hour); n != 0 || err != nil {
+		if n, err := o.Expire(t.Context(), time.Hour, 100); n != 0 || err != nil {
 			t.Errorf("%d removed too early (%v)", n, err)
 		}
-		if n, err := o.Expire(t.Context(), 23*time.Hour); n != 2 || err != nil {
+		o.Clock = clocktesting.NewFakePassiveClock(now.Add(24 * time.Hour))
+		if n, err := o.Expire(t.Context(), 23*time.Hour, 100); n != 0 || err != nil {
+			t.Errorf("%d removed (%v) because our clock alone jumped ahead", n, err)
+		}
+		o.Clock = clock.RealClock{}
+		removed := 0
+		c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
+			n, err := o.Expire(ctx, time.Second, 100)
+			removed += n
+			return removed == 2 && c.obituariesOf(t, "n1") == 0, err
+		})
+	})
+	t.Run("records go by number, the oldest first, but not those that pods are held by", func(t *testing.T) {
+		missing := []string{"a", "b", "c", "d"}
+		for n, name := range missing {
+			if err := o.RecordMissing(t.Context(), name, now.Add(-time.Duration(n)*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			c.finds(t, o, name, now.Add(-5*time.Hour), reason.Unexplained)
+			if n < 3 {
+				time.Sleep(1100 * time.Millisecond) // the times have whole seconds
+			}
+		}
+		first, err := o.Last(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Hold(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		c.eventually(t, "the cache knows that pods are held", func(ctx context.Context) (bool, error) {
+			o, err := o.Last(ctx, "a")
+			return o.Annotations[v1alpha1.HeldAnnotation] != "", err
+		})
+		if n, err := o.Expire(t.Context(), time.Hour, 2); n != 2 || err != nil {
 			t.Errorf("%d removed (%v), want 2", n, err)
 		}
-		if n := c.obituariesOf(t, "n1"); n != 0 {
-			t.Errorf("%d are left, want none", n)
+		for n, name := range missing {
+			if left, want := c.obituariesOf(t, name), []int{1, 0, 0, 1}[n]; left != want {
+				t.Errorf("%d obituaries of node %s, want %d", left, name, want)
+			}
 		}
 	})
 }

@@ -11,10 +11,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	composer "github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
 	"github.com/epitaph-k8s/epitaph/config"
@@ -57,7 +59,7 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 	limits := config.Default().Audit
 	limits.MaxPerNamespace = 2
 	why := map[string]int{}
-	k := &recorder.Keeper{API: records, Clock: clocktesting.NewFakeClock(now.Add(limits.Retention.Duration - time.Minute)), Limits: limits, Expired: func(by string) { why[by]++ }}
+	k := &recorder.Keeper{API: records, Clock: clock.RealClock{}, Limits: limits, Expired: func(by string) { why[by]++ }}
 
 	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
 		t.Fatal(err)
@@ -73,8 +75,47 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 0 || why["age"] != 3 {
-		t.Errorf("%d obituaries are older than the retention and still there, %v removed", n, why)
+	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 3 || why["age"] != 0 {
+		t.Errorf("%d obituaries are left after our clock alone jumped ahead, %v removed; want all three", n, why)
+	}
+	k.Clock, k.Limits.Retention.Duration = clock.RealClock{}, time.Second
+	c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
+		err := k.Keep(ctx, metav1.NamespaceAll)
+		return len(c.obituaries(t, many))+len(c.obituaries(t, few)) == 0 && why["age"] == 3, err
+	})
+}
+
+// One look removes a bounded share of a namespace by age, and a look at a namespace that has grown removes none: a clock that
+// jumps ahead and takes the API server's with it empties nothing at once.
+func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
+	records, ns := c.typed(t, c.RESTConfig()), c.namespace(t)
+	for n := range 20 {
+		c.file(t, ns, fmt.Sprintf("p-%d", n), time.Now())
+	}
+	limits := config.Default().Audit
+	k := &recorder.Keeper{API: records, Clock: clock.RealClock{}, Limits: limits}
+	k.Limits.Retention.Duration = time.Second
+	c.eventually(t, "all are old by the API server's clock", func(ctx context.Context) (bool, error) {
+		now, err := audit.SharedNow(ctx, k.Clock, records)
+		for _, o := range c.obituaries(t, ns) {
+			if now.Sub(o.CreationTimestamp.Time) <= time.Second {
+				return false, err
+			}
+		}
+		return true, err
+	})
+	for _, look := range []struct {
+		at   string
+		left int
+	}{{ns, 20}, {metav1.NamespaceAll, 4}, {metav1.NamespaceAll, 0}} {
+		if err := k.Keep(t.Context(), look.at); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.obituaries(t, ns)); n != look.left {
+			t.Errorf("%d obituaries are left after a look at %q, want %d", n, look.at, look.left)
+		}
 	}
 }
 

@@ -27,15 +27,20 @@ const (
 	// refusalLag is how long before the deletion begins a reason can have been refused for its sake: the API server gives a request
 	// a minute, and times in objects have whole seconds.
 	refusalLag = 90 * time.Second
+	// maxEvictions are remembered: those of a whole large cluster's drain. With 1 KiB of text each they take 32 MiB at most, and
+	// the oldest are forgotten first.
+	maxEvictions = 20_000
 )
 
 // Refusals know the reasons that the API server would not have on their objects (termination.Refusal). They say so in an Event, and
-// have the reasons of pods for the record. Those live in the memory of the replica that was refused: nothing can be written for it.
+// have the reasons of pods for the record. They know what was decided about evictions, too, for pods that vanish although the API
+// server was expected to refuse. All that lives in the memory of the replica that was refused, or asked: nothing can be written for it.
 type Refusals struct {
 	refused *prometheus.CounterVec
 	events  EventRecorder
 	clock   clock.PassiveClock
 	known   *utilcache.LRUExpireCache
+	evicted *utilcache.LRUExpireCache
 }
 
 // A refusal is a reason, and when it was last refused.
@@ -55,7 +60,11 @@ func NewRefusals(r prometheus.Registerer, events EventRecorder, clk clock.Passiv
 	for _, held := range []bool{false, true} {
 		refused.WithLabelValues(strconv.FormatBool(held)) // an alert on an increase needs the zero before it
 	}
-	return &Refusals{refused: refused, events: events, clock: clk, known: utilcache.NewLRUExpireCacheWithClock(maxRefusals, clk)}, nil
+	return &Refusals{
+		refused: refused, events: events, clock: clk,
+		known:   utilcache.NewLRUExpireCacheWithClock(maxRefusals, clk),
+		evicted: utilcache.NewLRUExpireCacheWithClock(maxEvictions, clk),
+	}, nil
 }
 
 // Note tells of a reason that was refused; held says that a condition of the pod has it. It is told once for each reason of an
@@ -79,21 +88,32 @@ func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error
 	f.events.Eventf(about, nil, corev1.EventTypeWarning, EventReasonRefused, "WriteReason", "%s", note)
 }
 
+// Evicting remembers the reason of a pod whose eviction is admitted, for the case that nobody gets to write it. What another eviction
+// said before is replaced.
+func (f *Refusals) Evicting(pod *corev1.Pod, r reason.Reason) {
+	if f != nil {
+		f.evicted.Add(pod.UID, refusal{r, f.clock.Now()}, refusalLife)
+	}
+}
+
 func (f *Refusals) of(obj client.Object) (refusal, bool) {
-	known, ok := f.known.Get(obj.GetUID())
+	return recall(f.known, obj)
+}
+
+func recall(from *utilcache.LRUExpireCache, obj client.Object) (refusal, bool) {
+	known, ok := from.Get(obj.GetUID())
 	if !ok {
 		return refusal{}, false
 	}
 	return known.(refusal), true
 }
 
-// Of returns the reason that was refused for the sake of the deletion that ended the pod. One that was refused long before belongs to
-// a deletion that did not come about.
+// Of returns the reason that was refused for the sake of the deletion that ended the pod, else the one that was decided for the
+// eviction that did. One of long before belongs to a deletion that did not come about.
 func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 	if f == nil {
 		return reason.Reason{}, false
 	}
-	known, ok := f.of(pod)
 	began := left
 	if pod.DeletionTimestamp != nil {
 		began = pod.DeletionTimestamp.Time
@@ -101,8 +121,22 @@ func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 			began = began.Add(-time.Duration(*grace) * time.Second)
 		}
 	}
-	if !ok || began.Sub(known.at) > refusalLag {
-		return reason.Reason{}, false
+	if known, ok := f.of(pod); ok && began.Sub(known.at) <= refusalLag {
+		return known.reason, true
 	}
-	return known.reason, true
+	if known, ok := recall(f.evicted, pod); ok && began.Sub(known.at) <= refusalLag && evicted(pod) {
+		return known.reason, true
+	}
+	return reason.Reason{}, false
+}
+
+// evicted tells whether an eviction of the pod went through: the API server says so on the pod before it deletes it
+// (k8s.io/kubernetes@v1.37.2/pkg/registry/core/pod/storage/eviction.go, addConditionAndDeletePod).
+func evicted(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget {
+			return c.Status == corev1.ConditionTrue && c.Reason == "EvictionByEvictionAPI"
+		}
+	}
+	return false
 }

@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
@@ -20,10 +20,10 @@ import (
 
 // An eviction is what the requester of one asks for.
 type eviction struct {
-	// graceless is set where the pod is to go at once.
-	graceless bool
-	// versioned is set where the requester bound the eviction to a resource version of the pod.
-	versioned bool
+	// grace is how long the pod is given; nil leaves that to the pod's spec.
+	grace *int64
+	// preconditions say which pod, and which version of it, the requester means.
+	preconditions metav1.Preconditions
 }
 
 // decodeEviction reads a CREATE of pods/eviction and looks the pod up.
@@ -41,8 +41,8 @@ func (h *Handler) decodeEviction(ctx context.Context, req *admissionv1.Admission
 	if o := asked.DeleteOptions; o != nil {
 		// A dry run that is asked for in the body only leaves request.dryRun false.
 		d.dryRun = d.dryRun || slices.Contains(o.DryRun, metav1.DryRunAll)
-		d.eviction.graceless = o.GracePeriodSeconds != nil && *o.GracePeriodSeconds == 0
-		d.eviction.versioned = o.Preconditions != nil && o.Preconditions.ResourceVersion != nil
+		d.eviction.grace = o.GracePeriodSeconds
+		d.eviction.preconditions = ptr.Deref(o.Preconditions, metav1.Preconditions{})
 	}
 	name := req.Name
 	if name == "" {
@@ -60,58 +60,51 @@ func (h *Handler) decodeEviction(ctx context.Context, req *admissionv1.Admission
 
 // applyEviction sees to the reason of a pod that is to be evicted. Admission comes before the disruption budget is looked at,
 // and the DELETE that follows is not admitted again. So a pod that vanishes with its eviction gets its reason now, and any
-// other one when it is seen to terminate: an eviction that is refused must leave no trace.
+// other one when it is seen to terminate: an eviction that is refused must leave no trace. Where the pod goes although that
+// was not foreseen, its record has what was decided here.
 func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outcome {
 	pod := d.object.(*corev1.Pod)
-	if !vanishes(pod, d.eviction) {
+	h.refusals.Evicting(pod, o.reason)
+	if !vanishes(pod, d.eviction.grace) {
 		h.promises.make(pod.UID, o.reason)
 		o.action = actionPromised
 		return o
 	}
-	refused, err := h.budgetRefuses(ctx, pod)
+	refused, err := h.refuses(ctx, pod, d.eviction.preconditions)
 	if err != nil {
 		return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}
 	if refused {
+		// A finalizer may keep the pod that goes all the same.
+		h.promises.make(pod.UID, o.reason)
 		o.action = actionRefused
 		return o
 	}
 	version, o := h.write(ctx, d, o)
-	if version != "" && d.eviction.versioned {
+	if version != "" && d.eviction.preconditions.ResourceVersion != nil {
 		o.patch = []operation{{Op: "replace", Path: "/deleteOptions/preconditions/resourceVersion", Value: version}}
 	}
 	return o
 }
 
-// vanishes tells whether the eviction removes the pod at once, so that no terminating pod will be seen.
-func vanishes(pod *corev1.Pod, e *eviction) bool {
-	return e.graceless || pod.Spec.NodeName == "" || finished(pod) ||
-		pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0
-}
-
-func finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
-// budgetRefuses predicts what the API server will say of a pod that it would ask a disruption budget for
-// (pkg/registry/core/pod/storage/eviction.go: pending, finished and terminating pods are not asked for).
-func (h *Handler) budgetRefuses(ctx context.Context, pod *corev1.Pod) (bool, error) {
-	if pod.Status.Phase == corev1.PodPending || finished(pod) || pod.DeletionTimestamp != nil {
+// refuses predicts whether the API server refuses the eviction of a pod. Our cache may be behind the budgets, and a refusal
+// that does not come costs the pod its reason, so what it says is believed only if the API server has it, too. The other error
+// leaves a reason on a pod that lives on, which is swept.
+func (h *Handler) refuses(ctx context.Context, pod *corev1.Pod, only metav1.Preconditions) (bool, error) {
+	if !met(pod, only) {
+		return true, nil
+	}
+	if skipsBudgets(pod) {
 		return false, nil
 	}
-	budgets := &policyv1.PodDisruptionBudgetList{}
-	if err := h.reader.List(ctx, budgets, client.InNamespace(pod.Namespace)); err != nil {
-		return false, fmt.Errorf("list the disruption budgets of namespace %s: %w", pod.Namespace, err)
-	}
-	for n := range budgets.Items {
-		b := &budgets.Items[n]
-		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err != nil {
-			return false, fmt.Errorf("read the selector of disruption budget %s: %w", client.ObjectKeyFromObject(b), err)
+	for _, from := range []client.Reader{h.reader, h.live} {
+		budgets := &policyv1.PodDisruptionBudgetList{}
+		if err := from.List(ctx, budgets, client.InNamespace(pod.Namespace)); err != nil {
+			return false, fmt.Errorf("list the disruption budgets of namespace %s: %w", pod.Namespace, err)
 		}
-		if selector.Matches(labels.Set(pod.Labels)) && b.Status.DisruptionsAllowed <= 0 {
-			return true, nil
+		if !budgetsRefuse(pod, budgets.Items) {
+			return false, nil
 		}
 	}
-	return false, nil
+	return true, nil
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/httpsserver"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -42,6 +43,7 @@ type Handler struct {
 	reader   client.Reader
 	live     client.Reader
 	promises *promises
+	refusals *audit.Refusals
 	// supposes is set where a question is asked about an object that need not be there ([WhatIf]).
 	supposes bool
 	bodies   *httpsserver.Bodies

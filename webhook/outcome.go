@@ -27,7 +27,7 @@ const (
 	actionWarned    action = "warned"    // would be denied, but the mode is Audit
 	actionDenied    action = "denied"
 	actionPromised  action = "promised" // evicted: written when the pod is seen to terminate
-	actionRefused   action = "refused"  // evicted: a disruption budget will refuse
+	actionRefused   action = "refused"  // evicted: a disruption budget or a precondition will refuse
 	actionStripped  action = "stripped" // created with a reason, which was taken off
 	// actionUnwritable: the API server refuses the reason on this object, and would again.
 	actionUnwritable action = "unwritable"

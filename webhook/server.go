@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/httpsserver"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -42,6 +43,8 @@ type Options struct {
 	Live       client.Reader
 	Obituaries Obituaries
 	Writer     Writer
+	// Refusals has for the record what was decided about evictions; nil has nothing.
+	Refusals   *audit.Refusals
 	Clock      clock.PassiveClock
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -65,6 +68,7 @@ func New(o Options) (*Handler, error) {
 		inferrer:     o.Inferrer,
 		policy:       rules,
 		promises:     newPromises(o.Clock),
+		refusals:     o.Refusals,
 		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
 		failure:      o.Config.FailurePolicy,

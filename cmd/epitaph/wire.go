@@ -128,6 +128,7 @@ func (p parts) addWebhook(context.Context) error {
 		Live:         p.mgr.GetAPIReader(),
 		Obituaries:   p.obituaries,
 		Writer:       p.terminator,
+		Refusals:     p.refusals,
 		Clock:        clock.RealClock{},
 		Registerer:   metrics.Registry,
 		Log:          p.mgr.GetLogger().WithName("webhook"),

@@ -10,6 +10,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
@@ -124,6 +125,145 @@ func TestEvictedPodsThatVanishAtOnceHaveTheirReason(t *testing.T) {
 		if d := shared.leaves(t, reason.Pod, ns+"/"+name, reason.Reason{}); d.Reason.By != "alice" || d.Reason.Code != reason.Evicted {
 			t.Errorf("%s left with %+v, want it evicted by alice", name, d.Reason)
 		}
+	}
+}
+
+func withoutGrace(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = ptr.To(int64(0)) }
+
+// An eviction that says nothing of grace leaves it to the pod.
+func TestEvictedPodWithoutGraceOfItsOwnHasItsReason(t *testing.T) {
+	t.Parallel()
+	ns, node, alice := shared.namespace(t), shared.node(t).Name, shared.as(t, "alice")
+	shared.pod(t, ns, node, "free", withoutGrace)
+	before := shared.pod(t, ns, node, "a", withoutGrace, guarded)
+	open := shared.budget(t, ns)
+	for range 5 {
+		if err := evict(t, alice, ns, "a"); !apierrors.IsTooManyRequests(err) {
+			t.Fatalf("the eviction ended with %v, want it refused by the budget", err)
+		}
+	}
+	if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("refused evictions wrote to the pod: %q", after.Annotations)
+	}
+	open()
+	for _, name := range []string{"free", "a"} {
+		shared.eventually(t, "the eviction goes through", func(context.Context) (bool, error) { return evict(t, alice, ns, name) == nil, nil })
+		if d := shared.leaves(t, reason.Pod, ns+"/"+name, reason.Reason{}); d.Reason.By != "alice" || d.Reason.Code != reason.Evicted {
+			t.Errorf("%s left with %+v, want it evicted by alice", name, d.Reason)
+		}
+	}
+}
+
+// unready says of a pod that it is not ready, as its kubelet would, and returns what it then is.
+func (c *cluster) unready(t *testing.T, namespace, name string) *corev1.Pod {
+	t.Helper()
+	const patch = `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`
+	p, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The budget of these tests allows no disruption, but lets unready pods go by its policy.
+func TestUnreadyPodsThatABudgetLetsGoHaveTheirReason(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		policy  policyv1.UnhealthyPodEvictionPolicyType
+		healthy bool // There is a ready pod beside, which is all that the budget wants.
+		refused bool
+	}{
+		"AlwaysAllow":                           {policy: policyv1.AlwaysAllow},
+		"IfHealthyBudget, enough are healthy":   {policy: policyv1.IfHealthyBudget, healthy: true},
+		"by default, enough are healthy":        {healthy: true},
+		"IfHealthyBudget, too few are healthy":  {policy: policyv1.IfHealthyBudget, refused: true},
+		"by default, with too few of them well": {refused: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns, node, alice := shared.namespace(t), shared.node(t).Name, shared.as(t, "alice")
+			budgets, healthy := shared.client.PolicyV1().PodDisruptionBudgets(ns), int32(0)
+			shared.pod(t, ns, node, "a", guarded)
+			before := shared.unready(t, ns, "a")
+			if tt.healthy {
+				healthy = 1
+				shared.pod(t, ns, node, "beside", guarded)
+			}
+			b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: "guard"}, Spec: policyv1.PodDisruptionBudgetSpec{
+				MinAvailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "guarded"}},
+			}}
+			if tt.policy != "" {
+				b.Spec.UnhealthyPodEvictionPolicy = &tt.policy
+			}
+			if _, err := budgets.Create(t.Context(), b, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			shared.eventually(t, "the budget was counted", func(ctx context.Context) (bool, error) {
+				b, err := budgets.Get(ctx, "guard", metav1.GetOptions{})
+				return err == nil && b.Status.ObservedGeneration == b.Generation && b.Status.CurrentHealthy == healthy, err
+			})
+			err := evict(t, alice, ns, "a", graceless)
+			if tt.refused {
+				if !apierrors.IsTooManyRequests(err) {
+					t.Fatalf("the eviction ended with %v, want it refused by the budget", err)
+				}
+				if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
+					t.Errorf("the refused eviction wrote to the pod: %q", after.Annotations)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{}); d.Reason.By != "alice" || d.Reason.Code != reason.Evicted {
+				t.Errorf("left with %+v, want it evicted by alice", d.Reason)
+			}
+		})
+	}
+}
+
+// Two budgets that cover one pod are an error to the API server.
+func TestEvictionUnderTwoBudgetsLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	before := shared.pod(t, ns, node, "a", guarded)
+	for _, name := range []string{"one", "other"} {
+		b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: policyv1.PodDisruptionBudgetSpec{
+			MinAvailable: ptr.To(intstr.FromInt32(0)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "guarded"}},
+		}}
+		if _, err := shared.client.PolicyV1().PodDisruptionBudgets(ns).Create(t.Context(), b, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		shared.eventually(t, "budget "+name+" allows a disruption", func(ctx context.Context) (bool, error) {
+			b, err := shared.client.PolicyV1().PodDisruptionBudgets(ns).Get(ctx, name, metav1.GetOptions{})
+			return err == nil && b.Status.DisruptionsAllowed == 1, err
+		})
+	}
+	if err := evict(t, shared.as(t, "alice"), ns, "a", graceless); err == nil || !strings.Contains(err.Error(), "more than one PodDisruptionBudget") {
+		t.Fatalf("the eviction ended with %v, want that there is more than one budget", err)
+	}
+	if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the refused eviction wrote to the pod: %q", after.Annotations)
+	}
+}
+
+// An eviction that means another pod, or an older version of it, must stay refused: our write must not make it fit.
+func TestEvictionWhosePreconditionsFailIsRefused(t *testing.T) {
+	t.Parallel()
+	ns, node, alice := shared.namespace(t), shared.node(t).Name, shared.as(t, "alice")
+	before := shared.pod(t, ns, node, "a")
+	for name, only := range map[string]metav1.Preconditions{
+		"another pod":      {UID: ptr.To[types.UID]("another")},
+		"an older version": {ResourceVersion: ptr.To("1")},
+	} {
+		err := evict(t, alice, ns, "a", graceless, func(e *policyv1.Eviction) { e.DeleteOptions.Preconditions = &only })
+		if !apierrors.IsConflict(err) {
+			t.Errorf("the eviction of %s ended with %v, want a conflict", name, err)
+		}
+	}
+	if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("refused evictions wrote to the pod: %q", after.Annotations)
 	}
 }
 

@@ -38,6 +38,9 @@ func (c *cluster) memory(t *testing.T) *audit.NodeObituaries {
 		t.Fatal(err)
 	}
 	go func() { _ = cached.Start(t.Context()) }()
+	if !cached.WaitForCacheSync(t.Context()) {
+		t.Fatal("the cache does not start")
+	}
 	live, err := client.New(c.RESTConfig(), client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)

@@ -178,17 +178,17 @@ func TestBurialOfWhatCannotBeWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ns, node := c.namespace(t), c.answering(t)
-			c.pod(t, ns, node.Name, "full", full)
+			born := c.pod(t, ns, node.Name, "full", full).CreationTimestamp.Time
 			c.pod(t, ns, node.Name, "beside")
 			spoil(t, node.Name)
 			c.dies(t, node.Name)
-			c.says(t, node.Address, aPanic("nothing to write on"))
+			c.says(t, node.Address, aSignedPanic("nothing to write on"))
 			wantPod, wantNode := panicked("nothing to write on")
 			c.leaves(t, reason.Pod, ns+"/beside", wantPod)
 			wantFailedWith(t, c.goes(t, ns, "full"), true)
 			c.leaves(t, reason.Node, node.Name, reason.Reason{})
 			c.wantRecord(t, ns, "full", wantPod)
-			c.finds(t, c.memory(t), node.Name, metav1.Now().Time, wantNode.Code)
+			c.finds(t, c.memory(t), node.Name, born, wantNode.Code)
 		})
 	}
 }

@@ -49,7 +49,7 @@ func withdrawals() []withdrawal {
 		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded, says: `cannot create resource "podobituaries"`, breaks: "no records; they are written when the right is back"},
 		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "tokenreviews"`, breaks: "nobody can sign in to the page"},
 		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "subjectaccessreviews"`, breaks: "the page shows nothing to anybody"},
-		{resource: "leases", verb: "update", in: ourNamespace, says: `cannot update resource "leases"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
+		{resource: "leases", verb: "update", in: ourNamespace, says: `cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "epitaph-system"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
 		{resource: "configmaps", verb: "create", in: ourNamespace, says: `cannot create resource "configmaps"`, breaks: "recording does not begin in a new installation"},
 		{resource: "configmaps", verb: "update", in: ourNamespace, says: `cannot get resource "configmaps"`, breaks: "recording does not begin: where the last leader stopped is not known"},
 	}

@@ -24,9 +24,9 @@ type Tally struct {
 	without int
 }
 
-// Tally begins to watch the pods of the nodes with that prefix.
+// Tally begins to watch the pods of the node of that name, or of all nodes whose names begin with it and a hyphen.
 func (c *Cluster) Tally(ctx context.Context, prefix string) (*Tally, error) {
-	t := &Tally{prefix: prefix + "-"}
+	t := &Tally{prefix: prefix}
 	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(Namespace))
 	informer := factory.Core().V1().Pods().Informer()
 	if err := informer.SetTransform(onlyMeta); err != nil {
@@ -50,7 +50,7 @@ func onlyMeta(o any) (any, error) {
 func (t *Tally) deleted(o any) {
 	now := time.Now()
 	pod, ok := o.(*corev1.Pod)
-	if !ok || !strings.HasPrefix(pod.Spec.NodeName, t.prefix) {
+	if !ok || pod.Spec.NodeName != t.prefix && !strings.HasPrefix(pod.Spec.NodeName, t.prefix+"-") {
 		return
 	}
 	t.mu.Lock()

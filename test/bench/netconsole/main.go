@@ -6,6 +6,7 @@
 //
 //	netconsole            everything
 //	netconsole -receive   only what needs no control plane
+//	netconsole -bury      only what needs one
 package main
 
 import (
@@ -26,6 +27,7 @@ func main() {
 	defer stop()
 	role := flag.String("role", "", "what this process is (used by the benchmark itself)")
 	only := flag.Bool("receive", false, "measure only what needs no control plane")
+	onlyBury := flag.Bool("bury", false, "measure only from a panic to the last pod and the Node, signed and unsigned")
 	lasting := flag.Duration("lasting", 8*time.Second, "how long each flood lasts")
 	flag.Parse()
 	var err error
@@ -33,7 +35,11 @@ func main() {
 	case "listener", "naive":
 		err = receive(ctx, *role, os.Stdin, os.Stdout)
 	default:
-		err = run(ctx, os.Stdout, *lasting, *only)
+		if *onlyBury {
+			err = buryBoth(ctx, os.Stdout)
+		} else {
+			err = run(ctx, os.Stdout, *lasting, *only)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -83,7 +89,7 @@ func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly 
 	if receiveOnly {
 		return nil
 	}
-	return buryOne(ctx, out)
+	return buryBoth(ctx, out)
 }
 
 func show(out io.Writer, what string, m measurement) {

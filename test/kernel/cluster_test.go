@@ -5,6 +5,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,13 @@ import (
 
 const (
 	poll = 50 * time.Millisecond
-	// patience bounds every wait for something that must come about. It is no measure of speed.
-	patience = 60 * time.Second
+	// patience bounds every wait for something that must come about. It is no measure of speed. A panic that is not signed is acted
+	// upon after missedRenewal (40 s), and after maxReboot where a lie was refuted before.
+	patience = 3 * time.Minute
+	// maxReboot is how long a reboot may take here.
+	maxReboot = 45 * time.Second
+	// atWork is how many machines boot, or live, at the same time. One that is dead, and waits to be buried, takes no processor.
+	atWork = 2
 	// podsPerNode is how many pods die with each kernel.
 	podsPerNode = 10
 	// pendingWindow is how long a panic of a living node pends here.
@@ -90,6 +96,23 @@ func listening(c *config.Config, address string) {
 	c.Netconsole.Address = address
 	c.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: quietRound}
 	c.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: pendingWindow}
+	c.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: maxReboot}
+}
+
+// seats are for the machines that are at work.
+var seats = make(chan struct{}, atWork)
+
+// takeSeat waits until another machine may be at work. The seat is left at the end of the test, or before.
+func takeSeat(t *testing.T) (leave func()) {
+	t.Helper()
+	select {
+	case seats <- struct{}{}:
+	case <-t.Context().Done():
+		t.Fatal("the test ended before there was a seat for its machine")
+	}
+	leave = sync.OnceFunc(func() { <-seats })
+	t.Cleanup(leave)
+	return leave
 }
 
 func (c *cluster) eventually(t *testing.T, what string, is func(context.Context) (bool, error)) {

@@ -46,22 +46,33 @@ func inside(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	c := startCluster(t)
-	for n, f := range forms {
-		for m, s := range causes {
-			t.Run(f.name+"/"+s.command, func(t *testing.T) {
-				g := c.boot(t, p, f, n*len(causes)+m+1)
-				if m == 0 {
-					c.deceives(t, g)
-				}
-				c.buries(t, g, s)
-			})
+	t.Run("deaths", func(t *testing.T) {
+		for n, f := range forms {
+			for m, s := range causes {
+				t.Run(f.name+"/"+s.command, func(t *testing.T) {
+					number := n*len(causes) + m + 1
+					var liar *guest
+					if m == 0 {
+						// Before the others are there: what its listener counts is then about this machine alone.
+						liar = c.boot(t, p, f, number)
+						c.deceives(t, liar)
+					}
+					t.Parallel()
+					leave := takeSeat(t)
+					g := liar
+					if g == nil {
+						g = c.boot(t, p, f, number)
+					}
+					c.buries(t, g, s, leave)
+				})
+			}
 		}
-	}
+	})
 	t.Run("the bystander", func(t *testing.T) { c.untouched(t, "bystander", nil) })
 }
 
-// buries has the kernel panic, and looks at how its node and its pods leave.
-func (c *cluster) buries(t *testing.T, g *guest, s cause) {
+// buries has the kernel panic, and looks at how its node and its pods leave. It calls died as soon as the machine is dead.
+func (c *cluster) buries(t *testing.T, g *guest, s cause, died func()) {
 	t.Helper()
 	before := mustRead(t, g.listener)
 	t.Cleanup(func() {
@@ -74,6 +85,7 @@ func (c *cluster) buries(t *testing.T, g *guest, s cause) {
 		t.Fatal(err)
 	}
 	panicked := g.waitFor(t, "Kernel panic - not syncing: "+s.line)
+	died()
 	// The machine's own kubelet died with it; this is the one that kwok plays.
 	if err := c.StopKubelet(t.Context(), g.node); err != nil {
 		t.Fatal(err)
@@ -83,6 +95,7 @@ func (c *cluster) buries(t *testing.T, g *guest, s cause) {
 		d := c.leaves(t, reason.Pod, "default/"+pod, reason.Text("This pod died unexpectedly because the underlying node kernel panicked! ("+s.line+")"))
 		last = max(last, d.At.Sub(panicked))
 	}
-	c.leaves(t, reason.Node, g.node, reason.Text("This node died unexpectedly because its kernel panicked! ("+s.line+")"))
+	node := c.leaves(t, reason.Node, g.node, reason.Text("This node died unexpectedly because its kernel panicked! ("+s.line+")"))
 	fmt.Printf("RESULT kernel_%s_%s_last_pod_s %.2f s\n", g.name, s.command, last.Seconds())
+	fmt.Printf("RESULT kernel_%s_%s_node_s %.2f s\n", g.name, s.command, node.At.Sub(panicked).Seconds())
 }

@@ -5,11 +5,13 @@ package kernel
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -52,7 +54,8 @@ func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, 
 	case err != nil:
 		t.Fatal(err)
 	}
-	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=20m"))
+	// Machines that are at work are limited by takeSeat; those that wait for their burial are not.
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run="+onlyOf(t.Name(), runFlag()), "-test.v", "-test.timeout=20m", "-test.parallel=16"))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	// The kernel kills the child when the thread that started it ends.
@@ -61,6 +64,23 @@ func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, 
 	if err := cmd.Run(); err != nil {
 		t.Errorf("run the test in a network namespace: %v", err)
 	}
+}
+
+// runFlag is what -run said.
+func runFlag() string {
+	if f := flag.Lookup("test.run"); f != nil {
+		return f.Value.String()
+	}
+	return ""
+}
+
+// onlyOf selects a test, and of it what the pattern of -run selects beyond the test's own name.
+func onlyOf(test, pattern string) string {
+	only := "^" + test + "$"
+	if _, parts, ok := strings.Cut(pattern, "/"); ok {
+		only += "/" + parts
+	}
+	return only
 }
 
 func inNamespace(cmd *exec.Cmd) *exec.Cmd {

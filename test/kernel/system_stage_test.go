@@ -112,6 +112,7 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 	t.Helper()
 	s := &system{cluster: c, name: fmt.Sprintf("system-%d", number), host: netip.MustParseAddr(fmt.Sprintf("10.81.%d.1", number))}
 	s.device, s.config = fmt.Sprintf("tap%d", number), strings.ReplaceAll(systemFile, "HOST", s.host.String())
+	takeSeat(t)
 	sockets := t.TempDir()
 	tap, err := link.Tap(s.device)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 )
 
 // compose writes the obituary of a Node. Whatever the Node says of itself, the API server accepts what is returned.
-func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.NodeObituary, error) {
+func compose(node *corev1.Node, r reason.Reason, deletedBy string, left time.Time) (*v1alpha1.NodeObituary, error) {
 	if node.UID == "" {
 		return nil, errors.New("it has no UID")
 	}
@@ -49,6 +49,7 @@ func compose(node *corev1.Node, r reason.Reason, left time.Time) (*v1alpha1.Node
 			Class:     reason.Code(codeOf(r)).Class().String(),
 			Reason:    string(text),
 			By:        reason.CleanTo(r.By, reason.MaxByBytes),
+			DeletedBy: reason.CleanTo(deletedBy, reason.MaxByBytes),
 			Evidence:  evidence(node),
 		},
 	}, nil

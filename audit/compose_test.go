@@ -33,7 +33,7 @@ func TestObituaryHoldsWhatIsKnown(t *testing.T) {
 	node := deadNode(func(n *corev1.Node) {
 		n.Annotations = map[string]string{reason.EvidenceKey: `[{"what":"halt","who":"bob","when":"2026-11-23T12:00:00Z"}]`}
 	})
-	got, err := compose(node, reason.New(reason.Node, reason.NodeHalted, "bob ran sudo halt", "bob"), noon)
+	got, err := compose(node, reason.New(reason.Node, reason.NodeHalted, "bob ran sudo halt", "bob"), "alice", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestObituaryHoldsWhatIsKnown(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "n1-8f6f7c1e4f0a"},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName: "n1", NodeUID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", BootID: "boot-1", Addresses: []string{"10.0.0.1"}, Removed: metav1.NewTime(noon),
-			Code: "NodeHalted", Class: "disruption", Reason: "This node went away because bob ran sudo halt on it", By: "bob",
+			Code: "NodeHalted", Class: "disruption", Reason: "This node went away because bob ran sudo halt on it", By: "bob", DeletedBy: "alice",
 			Evidence: []v1alpha1.Evidence{{What: "halt", Who: "bob", When: metav1.NewTime(noon)}},
 		},
 	}
@@ -64,7 +64,7 @@ func TestObituariesFitTheirSchema(t *testing.T) {
 		n.Name = strings.Repeat("a.", 126) + "b"
 		n.Annotations = map[string]string{reason.EvidenceKey: string(evidence)}
 		n.Status.Addresses = make([]corev1.NodeAddress, 100)
-	}), reason.Reason{Code: reason.Code(strings.Repeat("c", 100)), Text: "x"}, noon)
+	}), reason.Reason{Code: reason.Code(strings.Repeat("c", 100)), Text: "x"}, "", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +78,10 @@ func TestObituariesFitTheirSchema(t *testing.T) {
 
 func TestNoObituaryOfNobody(t *testing.T) {
 	t.Parallel()
-	if _, err := compose(deadNode(func(n *corev1.Node) { n.UID = "" }), reason.Reason{Text: "x"}, noon); err == nil {
+	if _, err := compose(deadNode(func(n *corev1.Node) { n.UID = "" }), reason.Reason{Text: "x"}, "", noon); err == nil {
 		t.Error("a node without a UID got an obituary")
 	}
-	if _, err := compose(deadNode(), reason.Reason{}, noon); err == nil {
+	if _, err := compose(deadNode(), reason.Reason{}, "", noon); err == nil {
 		t.Error("an obituary without a reason was composed")
 	}
 }

@@ -21,9 +21,9 @@ const (
 )
 
 // RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find room. Of several replicas that
-// heard the kernel, the one that heard most is kept.
+// heard the kernel, the one that heard most is kept. It is called before we delete the Node ourselves.
 func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, kernelLog []string) error {
-	if err := o.Record(ctx, node, r); err != nil {
+	if err := o.RecordDeletion(ctx, node, r, reason.OwnDeleter(r.By)); err != nil {
 		return err
 	}
 	held := &v1alpha1.NodeObituary{}

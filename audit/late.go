@@ -79,7 +79,7 @@ func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1al
 // createReturned writes the obituary of a boot. Its name follows from the boot, so it is written once.
 func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, l Late) (*v1alpha1.NodeObituary, bool, error) {
 	now := o.Clock.Now()
-	record, err := compose(node, l.Reason, obituary.TimeOr(l.Evidence.When, metav1.NewTime(now)).Time)
+	record, err := compose(node, l.Reason, "", obituary.TimeOr(l.Evidence.When, metav1.NewTime(now)).Time)
 	if err != nil {
 		return nil, false, fmt.Errorf("record the end of a boot of node %s: %w", node.Name, err)
 	}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -44,7 +45,12 @@ func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error
 // Record writes what the node leaves with. Recording the same again only renews when the Node left. Where an obituary of this very Node says
 // something else, the later word holds, because the earlier deletion did not come about; but it never falls back to unexplained.
 func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason.Reason) error {
-	wanted, err := compose(node, r, o.Clock.Now())
+	return o.RecordDeletion(ctx, node, r, "")
+}
+
+// RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. The last who did is the one who counts.
+func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason, deletedBy string) error {
+	wanted, err := compose(node, r, deletedBy, o.Clock.Now())
 	if err != nil {
 		return fmt.Errorf("record the end of node %s: %w", node.Name, err)
 	}
@@ -76,16 +82,17 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 		return fmt.Errorf("record the end of node %s (%s): obituary %s is about %s",
 			wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
 	}
-	before := held.DeepCopy()
+	before, deletedBy := held.DeepCopy(), cmp.Or(wanted.Spec.DeletedBy, held.Spec.DeletedBy)
 	switch {
 	case supersedes(wanted.Spec, held.Spec):
 		wanted.Spec.KernelLog = held.Spec.KernelLog
 		held.Spec = wanted.Spec
 	case wanted.Spec.Removed.Sub(held.Spec.Removed.Time) > renewAfter:
 		held.Spec.Removed = wanted.Spec.Removed
-	default:
+	case deletedBy == held.Spec.DeletedBy:
 		return nil
 	}
+	held.Spec.DeletedBy = deletedBy
 	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
 }

@@ -1,6 +1,8 @@
 package reason
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -86,4 +88,16 @@ func podCondition(pod *corev1.Pod, t corev1.PodConditionType) *corev1.PodConditi
 		}
 	}
 	return nil
+}
+
+// ours is what the names of Epitaph's own components begin with, which sign what they do on their own account.
+const ours = "epitaph/"
+
+// OwnDeleter names the component of Epitaph that deletes what leaves with a reason by somebody: the one who signed it, or else the
+// garbage collector, which also carries out what others caused.
+func OwnDeleter(by string) string {
+	if strings.HasPrefix(by, ours) {
+		return by
+	}
+	return ours + "gc"
 }

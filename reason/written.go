@@ -5,16 +5,51 @@ import (
 	"time"
 )
 
-// WrittenKey is the annotation that marks a reason which Epitaph wrote ahead of a deletion. It begins with the minute in which
-// that was.
+// WrittenKey is the annotation that marks what Epitaph wrote ahead of a deletion: the minute in which it did, one word about what was
+// written, and the user who asked for the deletion, as the API server authenticated them. A single space stands between the three;
+// a user's name may have more of them.
 const WrittenKey = "epitaph-k8s.io/reason-written"
 
 // WrittenPrecision is how much later than its mark says a reason may have been written.
 const WrittenPrecision = time.Minute
 
-// WrittenAt is when Epitaph wrote a reason ahead of the deletion of what has the annotations, at the earliest.
-func WrittenAt(annotations map[string]string) (time.Time, bool) {
-	when, _, _ := strings.Cut(annotations[WrittenKey], " ")
+// Written is what a mark says.
+type Written struct {
+	// At is when it was written, at the earliest.
+	At time.Time
+	// What is the word about what was written.
+	What string
+	// For is the user who asked for the deletion; empty where the mark does not say.
+	For string
+}
+
+// ReadWritten reads the mark among the annotations.
+func ReadWritten(annotations map[string]string) (Written, bool) {
+	when, rest, _ := strings.Cut(annotations[WrittenKey], " ")
 	at, err := time.Parse(time.RFC3339, when)
-	return at, err == nil
+	if err != nil {
+		return Written{}, false
+	}
+	what, user, _ := strings.Cut(rest, " ")
+	return Written{At: at, What: what, For: clean(user, MaxByBytes)}, true
+}
+
+// WrittenAt is when Epitaph wrote ahead of the deletion of what has the annotations, at the earliest.
+func WrittenAt(annotations map[string]string) (time.Time, bool) {
+	w, ok := ReadWritten(annotations)
+	return w.At, ok
+}
+
+// maxWrittenAhead is how far a mark and the deletion that it was written for can be apart: the API server gives a request a minute,
+// as it gives an eviction, whose mark comes when the pod terminates; and the mark has whole minutes.
+const maxWrittenAhead = 2 * WrittenPrecision
+
+// DeletedBy is the user who asked for the deletion that began at the given time, as the mark among the annotations says. It is empty
+// where there is no mark, or one of another deletion, which did not come about.
+func DeletedBy(annotations map[string]string, began time.Time) string {
+	w, ok := ReadWritten(annotations)
+	if !ok || began.Sub(w.At).Abs() > maxWrittenAhead {
+		return ""
+	}
+	return w.For
 }

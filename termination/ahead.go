@@ -32,16 +32,35 @@ func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.R
 // AnnotateFor is [Terminator.Annotate] for the deletion that one user has asked for: another user's deletion has another reason, as
 // long as the object lives ([Terminator.WrittenFor]).
 func (t *Terminator) AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error) {
-	what := digest(r.Text) + " " + reason.CleanTo(user, reason.MaxByBytes)
-	return t.annotateAhead(ctx, obj, r, strings.TrimSpace(what))
+	return t.annotateAhead(ctx, obj, r, digest(r.Text), user)
 }
 
-// Complete is [Terminator.Annotate] for a reason whose words are on the object already: only its code and its actor are ours.
-func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error) {
-	return t.annotateAhead(ctx, obj, r, completed)
+// Complete is [Terminator.AnnotateFor] for a reason whose words are on the object already: only its code and its actor are ours.
+func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error) {
+	return t.annotateAhead(ctx, obj, r, completed, user)
 }
 
-func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, what string) (string, error) {
+// Mark writes onto an object that carries a reason only for whose sake it is deleted: what somebody wrote stays as it is.
+func (t *Terminator) Mark(ctx context.Context, obj client.Object, user string) (resourceVersion string, err error) {
+	return t.writeAhead(ctx, obj, map[string]string{WrittenKey: mark(asked, user, t.clock.Now())})
+}
+
+func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, what, user string) (string, error) {
+	subject, err := subjectOf(obj)
+	if err != nil {
+		return "", err
+	}
+	annotations := t.keys.Of(subject).Annotations(r)
+	annotations[WrittenKey] = mark(what, user, t.clock.Now())
+	version, err := t.writeAhead(ctx, obj, annotations)
+	if err != nil {
+		return t.holdInstead(ctx, obj, r, "", err)
+	}
+	return version, nil
+}
+
+// writeAhead adds annotations to the object, if the reason on it is the one that was read.
+func (t *Terminator) writeAhead(ctx context.Context, obj client.Object, annotations map[string]string) (resourceVersion string, err error) {
 	if vanishing(obj) {
 		return "", ErrVanishing
 	}
@@ -50,16 +69,12 @@ func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r rea
 	if err != nil {
 		return "", err
 	}
-	keys := t.keys.Of(subject)
-	annotations := keys.Annotations(r)
-	annotations[WrittenKey] = mark(what, t.clock.Now())
-	patch, err := json.Marshal(bound(obj, keys.Reason, annotations))
+	patch, err := json.Marshal(bound(obj, t.keys.Of(subject).Reason, annotations))
 	if err != nil {
 		return "", fmt.Errorf("encode the reason of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
 	}
 	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.JSONPatchType, patch)); err != nil {
-		err = fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asUnwritable(asStale(asGone(err))))
-		return t.holdInstead(ctx, obj, r, "", err)
+		return "", fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asUnwritable(asStale(asGone(err))))
 	}
 	return target.ResourceVersion, nil
 }

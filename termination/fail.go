@@ -73,6 +73,9 @@ type status struct {
 // failure is the patch that fails the pod. DisruptionTarget is documented as retriable, so only disruptions get it.
 func (t *Terminator) failure(pod *corev1.Pod, r reason.Reason) statusPatch {
 	p := statusPatch{Metadata: statusMeta{UID: pod.UID, Annotations: t.keys.Pod.Annotations(r)}}
+	if pod.DeletionTimestamp == nil { // else somebody asked before us
+		p.Metadata.Annotations[WrittenKey] = mark(collected, reason.OwnDeleter(r.By), t.clock.Now())
+	}
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return p
 	}

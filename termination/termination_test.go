@@ -113,7 +113,7 @@ func TestNothingIsWrittenToAVanishingPod(t *testing.T) {
 	r := reason.New(reason.Pod, reason.NodeDeleted, "n1", "me")
 	term, w := terminator()
 	_, annotated := term.Annotate(t.Context(), aPod(terminating(0)), r)
-	_, complete := term.Complete(t.Context(), aPod(terminating(0)), r)
+	_, complete := term.Complete(t.Context(), aPod(terminating(0)), r, "alice")
 	for name, err := range map[string]error{
 		"Annotate": annotated, "Complete": complete, "AnnotateUnchanged": term.AnnotateUnchanged(t.Context(), aPod(terminating(0)), r),
 	} {
@@ -134,14 +134,18 @@ const annotationsOfDisk = `"annotations":{"pod.titus.netflix.com/pod-termination
 	`"pod.titus.netflix.com/pod-termination-reason":"This pod had to be terminated because the underlying hardware failed (sda)",` +
 	`"pod.titus.netflix.com/pod-termination-reason-code":"HardwareFailure"}`
 
+// markedDisk says, too, that it is we who delete the pod.
+var markedDisk = strings.Replace(annotationsOfDisk, `{`, `{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z collected epitaph/gc",`, 1)
+
 // Annotations, phase and condition go in one patch, and the delete names the state that it left: two writes a pod.
 func TestTerminatePod(t *testing.T) {
 	t.Parallel()
 	disk := reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
 	deletion := `DELETE p {"gracePeriodSeconds":0,"preconditions":{"uid":"u1","resourceVersion":"8"}}`
-	failed := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
+	condemned := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
 		`"observedGeneration":3,"status":"True","lastProbeTime":null,"lastTransitionTime":"2026-05-01T12:00:30Z","reason":"DeletionByPodGC",` +
 		`"message":"This pod had to be terminated because the underlying hardware failed (sda)"}]}}`
+	failed := strings.Replace(condemned, annotationsOfDisk, markedDisk, 1)
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "p", errors.New("precondition failed"))
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "p")
 	tests := map[string]struct {
@@ -151,9 +155,9 @@ func TestTerminatePod(t *testing.T) {
 		wantErr error
 	}{
 		"a running pod is failed first":            {pod: aPod(), want: []string{failed, deletion}},
-		"a pod with grace left, too":               {pod: aPod(terminating(30)), want: []string{failed, deletion}},
-		"a pod that finished keeps its own end":    {pod: aPod(inPhase(corev1.PodSucceeded)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `}}`, deletion}},
-		"a pod that failed keeps its own end":      {pod: aPod(inPhase(corev1.PodFailed)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `}}`, deletion}},
+		"a pod with grace left, too":               {pod: aPod(terminating(30)), want: []string{condemned, deletion}},
+		"a pod that finished keeps its own end":    {pod: aPod(inPhase(corev1.PodSucceeded)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
+		"a pod that failed keeps its own end":      {pod: aPod(inPhase(corev1.PodFailed)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
 		"somebody writes in between: once more":    {pod: aPod(), answers: []error{nil, conflict}, want: []string{failed, deletion, failed, deletion}},
 		"somebody writes always: given up":         {pod: aPod(), answers: []error{nil, conflict, nil, conflict, nil, conflict, nil, conflict}, want: []string{failed, deletion, failed, deletion, failed, deletion, failed, deletion}, wantErr: conflict},
 		"gone before it is failed":                 {pod: aPod(), answers: []error{missing}, want: []string{failed}, wantErr: ErrGone},
@@ -376,7 +380,7 @@ func TestClear(t *testing.T) {
 // The repeated calls of one admission must write the same bytes: then the second write costs no revision.
 func TestMarkIsTheSameWithinAMinute(t *testing.T) {
 	t.Parallel()
-	if a, b := mark("x", noon), mark("x", noon.Add(29*time.Second)); a != b || a != "2026-05-01T12:00:00Z x" {
+	if a, b := mark("x", "alice", noon), mark("x", "alice", noon.Add(29*time.Second)); a != b || a != "2026-05-01T12:00:00Z x alice" {
 		t.Errorf("marks %q and %q, want the same", a, b)
 	}
 }

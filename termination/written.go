@@ -13,19 +13,26 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// WrittenKey is the annotation that marks what we wrote ahead of a deletion: the minute in which we did, and a digest of the
-// reason's text with the user who asked for the deletion, or the word "completed" where only code and actor are ours. A reason whose
-// digest differs is somebody else's.
+// WrittenKey is the annotation that marks what we wrote ahead of a deletion: the minute in which we did, a digest of the reason's
+// text, and the user who asked for the deletion. A reason whose digest differs is somebody else's.
 const WrittenKey = reason.WrittenKey
 
-// completed stands in the mark where the words are somebody else's.
-const completed = "completed"
+// Words that stand in the place of the digest where the text is somebody else's.
+const (
+	// completed: only code and actor are ours.
+	completed = "completed"
+	// asked: nothing is ours but the mark, which says who asked for the deletion.
+	asked = "asked"
+	// collected: we ended the object ourselves. It is never left over: whoever ended it deletes it, however often that takes.
+	collected = "collected"
+)
 
 // markPrecision keeps the mark the same for the repeated calls of one admission: a write that changes nothing costs no revision.
 const markPrecision = reason.WrittenPrecision
 
-func mark(what string, now time.Time) string {
-	return now.UTC().Truncate(markPrecision).Format(time.RFC3339) + " " + what
+func mark(what, user string, now time.Time) string {
+	m := now.UTC().Truncate(markPrecision).Format(time.RFC3339) + " " + what + " " + reason.CleanTo(user, reason.MaxByBytes)
+	return strings.TrimSuffix(m, " ")
 }
 
 func digest(text reason.Text) string {
@@ -43,10 +50,8 @@ func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	if since, held := heldSince(obj); held {
 		return since, true
 	}
-	when, what, _ := strings.Cut(obj.GetAnnotations()[WrittenKey], " ")
-	since, err = time.Parse(time.RFC3339, when)
-	_, ours := t.writtenFor(obj, subject)
-	return since, err == nil && (what == completed || ours)
+	w, ok := reason.ReadWritten(obj.GetAnnotations())
+	return w.At, ok && (w.What == completed || w.What == asked || t.wrote(obj, subject, w))
 }
 
 // WrittenFor tells whether the object lives on with a reason that we wrote, and whose deletion it was written for. Whoever else
@@ -56,13 +61,13 @@ func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	if err != nil || obj.GetDeletionTimestamp() != nil {
 		return "", false
 	}
-	return t.writtenFor(obj, subject)
+	w, ok := reason.ReadWritten(obj.GetAnnotations())
+	return w.For, ok && t.wrote(obj, subject, w)
 }
 
-func (t *Terminator) writtenFor(obj client.Object, subject reason.Subject) (user string, ours bool) {
-	_, what, _ := strings.Cut(obj.GetAnnotations()[WrittenKey], " ")
-	sum, user, _ := strings.Cut(what, " ")
-	return user, sum == digest(reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason]))
+// wrote tells whether the reason on the object is the one that was written with the mark.
+func (t *Terminator) wrote(obj client.Object, subject reason.Subject, w reason.Written) bool {
+	return w.What == digest(reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason]))
 }
 
 // Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails with [ErrChanged] if anybody
@@ -76,9 +81,13 @@ func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
 		return t.release(ctx, obj.(*corev1.Pod))
 	}
 	keys := t.keys.Of(subject)
-	ours := map[string]any{keys.Code: nil, keys.By: nil, WrittenKey: nil}
-	if !strings.HasSuffix(obj.GetAnnotations()[WrittenKey], " "+completed) {
-		ours[keys.Reason] = nil
+	ours := map[string]any{WrittenKey: nil}
+	w, _ := reason.ReadWritten(obj.GetAnnotations())
+	if w.What != asked {
+		ours[keys.Code], ours[keys.By] = nil, nil
+		if w.What != completed {
+			ours[keys.Reason] = nil
+		}
 	}
 	return t.annotateUnchanged(ctx, obj, ours)
 }

@@ -22,20 +22,21 @@ import (
 
 // Obituaries remembers what nodes died of, beyond the Node object and this process.
 type Obituaries interface {
-	// Record writes what the node leaves with. It is called before the Node's deletion is allowed.
-	Record(ctx context.Context, node *corev1.Node, r reason.Reason) error
+	// RecordDeletion writes what the node leaves with, and who asked for its deletion. It is called before that is allowed.
+	RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason, deletedBy string) error
 	// Find returns the reason with which the node left that a pod, created at the given time, was bound to.
 	Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error)
 }
 
 // A Writer puts a reason onto a living object, or completes the one that is there. It is *termination.Terminator.
 type Writer interface {
-	Annotate(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
 	// AnnotateFor writes the reason of the deletion that the user has asked for; WrittenFor tells, of an object that lives on with
 	// such a reason, which user that was.
 	AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error)
 	WrittenFor(obj client.Object) (user string, ours bool)
-	Complete(ctx context.Context, obj client.Object, r reason.Reason) (resourceVersion string, err error)
+	Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error)
+	// Mark writes no more than that the user has asked for the deletion.
+	Mark(ctx context.Context, obj client.Object, user string) (resourceVersion string, err error)
 }
 
 // A Handler decides about deletions.
@@ -49,12 +50,14 @@ type Handler struct {
 	bodies   *httpsserver.Bodies
 	created  config.CreatedReasons
 	// timeout is how long a request may take: a little less than the API server waits, so that an answer is heard.
-	timeout      time.Duration
-	obituaries   Obituaries
-	writer       Writer
-	inferrer     reason.Inferrer
-	policy       policy
-	failure      config.FailurePolicy
+	timeout    time.Duration
+	obituaries Obituaries
+	writer     Writer
+	inferrer   reason.Inferrer
+	policy     policy
+	failure    config.FailurePolicy
+	// self is the user that we are.
+	self         string
 	writeTimeout time.Duration
 	clock        clock.PassiveClock
 	metrics      *metrics
@@ -184,7 +187,22 @@ func (h *Handler) keep(d request, rule config.Rule) outcome {
 			return outcome{action: actionFilled, rule: rule.Name, reason: own, completes: true}
 		}
 	}
-	return outcome{action: actionKept, rule: rule.Name, reason: own}
+	return outcome{action: actionKept, rule: rule.Name, reason: own, marks: h.unmarked(d)}
+}
+
+// unmarked tells whether the pod does not say yet who asked for its deletion. The record of a node says it without a mark, and a
+// pod that terminates was asked for before.
+func (h *Handler) unmarked(d request) bool {
+	if d.subject != reason.Pod || d.object.GetDeletionTimestamp() != nil || d.user == h.self {
+		return false
+	}
+	return d.markedFor() != reason.CleanTo(d.user, reason.MaxByBytes)
+}
+
+// markedFor is the user whom the object's mark names, if any.
+func (d request) markedFor() string {
+	w, _ := reason.ReadWritten(d.object.GetAnnotations())
+	return w.For
 }
 
 // mended keeps the words of a program whose reason is not one for its length or its characters.
@@ -201,12 +219,12 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 	ctx, cancel := context.WithTimeout(ctx, h.writeTimeout)
 	defer cancel()
 	if node, ok := d.object.(*corev1.Node); ok {
-		if err := h.obituaries.Record(ctx, node, o.reason); err != nil {
+		if err := h.obituaries.RecordDeletion(ctx, node, o.reason, h.deleter(d, o.reason)); err != nil {
 			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 		}
 	}
 	switch {
-	case o.action == actionKept:
+	case o.action == actionKept && !o.marks:
 		return o
 	case d.eviction != nil:
 		return h.applyEviction(ctx, d, o)
@@ -218,9 +236,12 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 // write puts the outcome's reason onto the object, and returns its new resource version.
 func (h *Handler) write(ctx context.Context, d request, o outcome) (version string, _ outcome) {
 	var err error
-	if o.completes {
-		version, err = h.writer.Complete(ctx, d.object, o.reason)
-	} else {
+	switch {
+	case o.marks:
+		return h.mark(ctx, d, o)
+	case o.completes:
+		version, err = h.writer.Complete(ctx, d.object, o.reason, d.user)
+	default:
 		version, err = h.writer.AnnotateFor(ctx, d.object, o.reason, d.user)
 	}
 	switch {
@@ -238,6 +259,27 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 		return "", outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}
 	return version, o
+}
+
+// mark writes who asked for the deletion beside a reason that stays as it is. A deletion that has a reason is not held up for it:
+// without the mark, the record says that it is not known who asked.
+func (h *Handler) mark(ctx context.Context, d request, o outcome) (version string, _ outcome) {
+	version, err := h.writer.Mark(ctx, d.object, d.user)
+	for _, expected := range []error{nil, termination.ErrGone, termination.ErrVanishing, termination.ErrChanged, termination.ErrUnwritable} {
+		if errors.Is(err, expected) {
+			return version, o
+		}
+	}
+	h.log.Error(err, "who asked for a deletion was not written")
+	return "", o
+}
+
+// deleter names who deletes: the user whom the API server authenticated, or the component of ours that asks as ourselves.
+func (h *Handler) deleter(d request, r reason.Reason) string {
+	if d.user == h.self {
+		return reason.OwnDeleter(r.By)
+	}
+	return d.user
 }
 
 // answer decides, counts, logs and turns the outcome into a response.

@@ -66,7 +66,7 @@ func (w *world) List(_ context.Context, list client.ObjectList, _ ...client.List
 	return w.readErr
 }
 
-func (w *world) Record(_ context.Context, node *corev1.Node, r reason.Reason) error {
+func (w *world) RecordDeletion(_ context.Context, node *corev1.Node, r reason.Reason, _ string) error {
 	w.recorded = append(w.recorded, node.Name+": "+string(r.Code))
 	return w.writeErr
 }
@@ -75,13 +75,13 @@ func (w *world) Find(context.Context, string, time.Time) (reason.Reason, bool, e
 	return w.died, !w.died.IsZero(), nil
 }
 
-func (w *world) Complete(ctx context.Context, obj client.Object, r reason.Reason) (string, error) {
+func (w *world) Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (string, error) {
 	r.Text += " (completed)"
-	return w.Annotate(ctx, obj, r)
+	return w.AnnotateFor(ctx, obj, r, user)
 }
 
-func (w *world) Annotate(ctx context.Context, obj client.Object, r reason.Reason) (string, error) {
-	return w.AnnotateFor(ctx, obj, r, "")
+func (w *world) Mark(ctx context.Context, obj client.Object, user string) (string, error) {
+	return w.AnnotateFor(ctx, obj, reason.Reason{Text: reason.Text("asked for by " + user)}, user)
 }
 
 func (*world) WrittenFor(client.Object) (string, bool) { return "", false }
@@ -256,6 +256,7 @@ func TestHandlerDecides(t *testing.T) {
 		},
 		"a reason that is complete stays": {
 			world: world{node: aNode()}, object: aPod(withReason("rack is moved"), complete), user: "alice", wantAllowed: true,
+			wantWritten: []string{"trainer-0: asked for by alice"},
 		},
 		"audit only: allowed, written, warned": {
 			world: world{node: aNode()}, object: aPod(), user: "alice", wantAllowed: true,

@@ -103,7 +103,8 @@ func (n *Namer) name(ctx context.Context, key types.NamespacedName) (done bool, 
 	if err := n.handler.live.Get(ctx, key, pod); err != nil || !n.nameless(pod) {
 		return err == nil || apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}
-	_, err = n.handler.writer.Annotate(ctx, pod, r)
+	w, _ := reason.ReadWritten(pod.Annotations)
+	_, err = n.handler.writer.AnnotateFor(ctx, pod, r, w.For)
 	switch {
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing):
 		return true, nil

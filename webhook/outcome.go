@@ -42,8 +42,10 @@ type outcome struct {
 	message string // for people: the text of the denial or the warning
 	// completes is set where the words of the reason are on the object already.
 	completes bool
-	patch     []operation // of the object that is created; a DELETE cannot have one
-	err       error       // of a fault
+	// marks is set where nothing is missing on the object but who asked for its deletion.
+	marks bool
+	patch []operation // of the object that is created; a DELETE cannot have one
+	err   error       // of a fault
 }
 
 // respond turns an outcome into the answer; it is the only place that does. A fault that must fail the call has no answer: the

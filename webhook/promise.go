@@ -40,14 +40,21 @@ func newPromises(c clock.PassiveClock) *promises {
 	return &promises{cache: utilcache.NewLRUExpireCacheWithClock(maxPromises, c)}
 }
 
-func (p *promises) make(pod types.UID, r reason.Reason) { p.cache.Add(pod, r, promiseLife) }
+// A promise is what is written onto an evicted pod: a reason, or no more than who evicted it.
+type promise struct {
+	reason reason.Reason
+	user   string
+	marks  bool
+}
 
-func (p *promises) of(pod types.UID) (reason.Reason, bool) {
-	r, ok := p.cache.Get(pod)
+func (p *promises) make(pod types.UID, what promise) { p.cache.Add(pod, what, promiseLife) }
+
+func (p *promises) of(pod types.UID) (promise, bool) {
+	what, ok := p.cache.Get(pod)
 	if !ok {
-		return reason.Reason{}, false
+		return promise{}, false
 	}
-	return r.(reason.Reason), true
+	return what.(promise), true
 }
 
 func (p *promises) forget(pod types.UID) { p.cache.Remove(pod) }
@@ -90,8 +97,16 @@ func (k *Keeper) owed(pod *corev1.Pod) bool {
 		return false
 	}
 	own, err := k.handler.inferrer.Keys.Pod.Read(pod.Annotations)
-	_, promised := k.handler.promises.of(pod.UID)
-	return promised && (err != nil || own.By == collector)
+	promised, ok := k.handler.promises.of(pod.UID)
+	switch {
+	case !ok:
+		return false
+	case promised.marks:
+		w, _ := reason.ReadWritten(pod.Annotations)
+		return w.For != reason.CleanTo(promised.user, reason.MaxByBytes)
+	default:
+		return err != nil || own.By == collector
+	}
 }
 
 // collector is the name that the garbage collector signs with.
@@ -126,7 +141,12 @@ func (k *Keeper) keep(ctx context.Context, name types.NamespacedName) error {
 	if !ok || !k.owed(pod) {
 		return nil
 	}
-	_, err := k.handler.writer.Annotate(ctx, pod, promised)
+	var err error
+	if promised.marks {
+		_, err = k.handler.writer.Mark(ctx, pod, promised.user)
+	} else {
+		_, err = k.handler.writer.AnnotateFor(ctx, pod, promised.reason, promised.user)
+	}
 	if err != nil && !errors.Is(err, termination.ErrGone) && !errors.Is(err, termination.ErrVanishing) && !errors.Is(err, termination.ErrUnwritable) {
 		return err
 	}

@@ -33,7 +33,7 @@ const (
 // goes cannot be applied: cert-manager owns the caBundle in it, and the rest of the entry would be missing.
 func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
 	pods := webhookFor(c.Webhook, PodsWebhook, admissionregistrationv1.Delete, "pods", at)
-	pods.MatchConditions = podConditions(c.Annotations.Pod)
+	pods.MatchConditions = podConditions(c.Annotations.Pod, Self(c.Namespace))
 	nodes := webhookFor(c.Webhook, NodesWebhook, admissionregistrationv1.Delete, "nodes", at)
 	evictions := webhookFor(c.Webhook, EvictionsWebhook, admissionregistrationv1.Create, "pods/eviction", at)
 	creations := webhookFor(c.Webhook, CreationsWebhook, admissionregistrationv1.Create, "pods", at)
@@ -57,6 +57,9 @@ func Registration(c config.Config, at admissionregistrationv1.WebhookClientConfi
 		Webhooks:   []admissionregistrationv1.MutatingWebhook{pods, nodes, evictions, creations, system, systemEvictions},
 	}
 }
+
+// Self is the user that Epitaph's manager is, as the chart has it.
+func Self(namespace string) string { return "system:serviceaccount:" + namespace + ":epitaph-manager" }
 
 func webhookFor(c config.Webhook, name string, op admissionregistrationv1.OperationType, resource string, at admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.MutatingWebhook {
 	return admissionregistrationv1.MutatingWebhook{
@@ -85,17 +88,20 @@ func namespaces(op metav1.LabelSelectorOperator, names []string) *metav1.LabelSe
 }
 
 // podConditions keep away from us what costs nothing then: pods that carry a valid and complete reason (so the retry after our
-// own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more. A reason that we
-// wrote ahead of a deletion is as good as any once the pod terminates; until then only for the user who asked for that deletion, or a
-// deletion that was refused would speak for the next one.
-func podConditions(keys reason.Keys) []admissionregistrationv1.MatchCondition {
+// own PATCH too), and pods in the second step of a delete without grace, on which nothing can be written any more. While the pod does
+// not terminate, its mark has to name the user who asks, too: a deletion that was refused would speak for the next one otherwise, and
+// what somebody claims on a pod of theirs would be all that is known. What we delete ourselves has all of that.
+//
+// The mark is split as [reason.ReadWritten] does it. A name that a mark cannot hold as it is has us asked once more, in vain.
+func podConditions(keys reason.Keys, self string) []admissionregistrationv1.MatchCondition {
 	text, code, by := annotation("oldObject", keys.Reason), annotation("oldObject", keys.Code), annotation("oldObject", keys.By)
 	return []admissionregistrationv1.MatchCondition{
 		{
 			Name: "lacks-a-valid-reason",
 			Expression: fmt.Sprintf("%[1]s.trim() == '' || %[2]s == '' || %[3]s == '' || bytes(%[1]s).size() > %[4]d || %[1]s.matches(%[5]s) || "+
-				"!has(oldObject.metadata.deletionTimestamp) && %[6]s != '' && !%[6]s.endsWith(' completed') && !%[6]s.endsWith(' ' + request.userInfo.username)",
-				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern), annotation("oldObject", termination.WrittenKey)),
+				"!has(oldObject.metadata.deletionTimestamp) && request.userInfo.username != %[7]s && "+
+				"%[6]s.split(' ', 3)[?2].orValue('') != request.userInfo.username",
+				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern), annotation("oldObject", termination.WrittenKey), strconv.Quote(self)),
 		},
 		{
 			Name:       "can-still-be-written",

@@ -72,6 +72,7 @@ func New(o Options) (*Handler, error) {
 		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
 		failure:      o.Config.FailurePolicy,
+		self:         Self(o.OwnNamespace),
 		timeout:      o.Config.Timeout.Duration * 9 / 10,
 		writeTimeout: o.Config.WriteTimeout.Duration,
 		clock:        o.Clock,

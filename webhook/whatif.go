@@ -128,7 +128,9 @@ func (r snapshotReader) List(_ context.Context, list client.ObjectList, _ ...cli
 // noObituaries is the memory of a cluster in which no node has died.
 type noObituaries struct{}
 
-func (noObituaries) Record(context.Context, *corev1.Node, reason.Reason) error { return nil }
+func (noObituaries) RecordDeletion(context.Context, *corev1.Node, reason.Reason, string) error {
+	return nil
+}
 
 func (noObituaries) Find(context.Context, string, time.Time) (reason.Reason, bool, error) {
 	return reason.Reason{}, false, nil

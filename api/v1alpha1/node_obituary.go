@@ -22,6 +22,7 @@ const HeldAnnotation = "epitaph-k8s.io/pods-held-since"
 // +kubebuilder:printcolumn:name="Code",type=string,JSONPath=`.spec.code`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`
+// +kubebuilder:printcolumn:name="Deleted By",type=string,JSONPath=`.spec.deletedBy`,priority=1
 // +kubebuilder:printcolumn:name="Removed",type=date,JSONPath=`.spec.removed`
 type NodeObituary struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -62,10 +63,15 @@ type NodeObituarySpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason"`
-	// By is who or what removed the Node.
+	// By is who or what removed the Node, as its reason says. Reason, Code and By are the word of whoever could write them onto the Node.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	By string `json:"by,omitempty"`
+	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a deletion of Epitaph's own, the
+	// component that asked. It is empty where that is not known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	DeletedBy string `json:"deletedBy,omitempty"`
 	// Evidence is what had happened on the node before, newest last.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32

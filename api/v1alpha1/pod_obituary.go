@@ -19,6 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owners[0].name`
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`,priority=1
+// +kubebuilder:printcolumn:name="Deleted By",type=string,JSONPath=`.spec.deletedBy`,priority=1
 // +kubebuilder:printcolumn:name="Removed",type=date,JSONPath=`.spec.removed`
 type PodObituary struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -59,10 +60,15 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
-	// By is who or what terminated the Pod.
+	// By is who or what terminated the Pod, as its reason says. Reason, Code and By are the word of whoever could write them onto the Pod.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	By string `json:"by,omitempty"`
+	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a deletion of Epitaph's own, the
+	// component that asked. It is empty where that is not known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	DeletedBy string `json:"deletedBy,omitempty"`
 
 	// Phase is the Pod's last phase.
 	// +optional

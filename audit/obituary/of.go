@@ -36,6 +36,7 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			Class:             reason.Code(codeOf(r)).Class().String(),
 			Reason:            string(reason.Clean(string(r.Text))),
 			By:                reason.CleanTo(r.By, reason.MaxByBytes),
+			DeletedBy:         deletedBy(pod),
 			Phase:             reason.CleanTo(string(pod.Status.Phase), maxPhaseBytes),
 			Created:           orElse(valid(pod.CreationTimestamp), gone),
 			DeletionRequested: DeletionRequested(pod),
@@ -49,6 +50,14 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 		o.Spec.Owners = []v1alpha1.Owner{OwnerOf(c)}
 	}
 	return o
+}
+
+// deletedBy is who asked for the deletion of the pod, as its mark says, where the pod terminates.
+func deletedBy(pod *corev1.Pod) string {
+	if asked := DeletionRequested(pod); asked != nil {
+		return reason.DeletedBy(pod.Annotations, asked.Time)
+	}
+	return ""
 }
 
 // isDisrupted tells whether the pod has the condition, which is set for disruptions and nothing else (KEP-3329).

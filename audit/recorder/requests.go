@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"time"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,11 +20,24 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxRequests bounds the pods of which is remembered when they were told to stop: those of a whole large cluster's drain, in
-// some 10 MiB.
+// maxRequests bounds the pods of which is remembered when they were told to stop, and by whom: those of a whole large cluster's drain,
+// in some 15 MiB. Names are shared: few users delete many pods.
 const maxRequests = 1 << 16
 
-// requests remember when pods were told to stop. The final DELETE, with which a kubelet removes a pod that has ended, moves the
+// A wish is what is known of the first request to delete a pod.
+type wish struct {
+	// at is when it came; zero where there is a doubt.
+	at time.Time
+	// by is who made it, where the pod's mark says so.
+	by unique.Handle[string]
+}
+
+func wishOf(pod *corev1.Pod) wish {
+	at := unmoved(pod)
+	return wish{at, unique.Make(reason.DeletedBy(pod.Annotations, at))}
+}
+
+// requests remember when pods were told to stop, and by whom: what the mark of a pod says later, others may have written meanwhile. The final DELETE, with which a kubelet removes a pod that has ended, moves the
 // deletion timestamp to its own time if the grace period has run out (K8s v1.37 k8s.io/apiserver pkg/registry/rest/delete.go,
 // BeforeDelete): only the first event of a pod that terminates says when that began.
 type requests struct{ first *lru.Cache }
@@ -36,26 +50,35 @@ func (q requests) note(pod *corev1.Pod, seenAlive bool) {
 	if pod.DeletionTimestamp == nil || !seenAlive && graceless(pod) {
 		return
 	}
-	if at, known := q.of(pod.UID); known && !at.IsZero() {
-		return
+	first, known := q.of(pod.UID)
+	switch {
+	case !known, first.at.IsZero():
+		q.first.Add(pod.UID, wishOf(pod))
+	case first.by.Value() == "":
+		// The mark of an eviction comes when the pod is seen to terminate.
+		if by := reason.DeletedBy(pod.Annotations, first.at); by != "" {
+			q.first.Add(pod.UID, wish{first.at, unique.Make(by)})
+		}
 	}
-	q.first.Add(pod.UID, unmoved(pod))
 }
 
 // doubt remembers of a pod without grace that was not seen before that it may have been told to stop earlier.
 func (q requests) doubt(pod *corev1.Pod) {
 	if _, known := q.of(pod.UID); !known && pod.DeletionTimestamp != nil && graceless(pod) {
-		q.first.Add(pod.UID, time.Time{})
+		q.first.Add(pod.UID, wish{by: nobody})
 	}
 }
 
-// of returns when the pod was told to stop, as far as that is remembered; the zero time where there is a doubt.
-func (q requests) of(pod types.UID) (time.Time, bool) {
-	at, ok := q.first.Get(pod)
+// nobody is not known.
+var nobody = unique.Make("")
+
+// of returns the first request to delete the pod, as far as that is remembered.
+func (q requests) of(pod types.UID) (first wish, ok bool) {
+	w, ok := q.first.Get(pod)
 	if !ok {
-		return time.Time{}, false
+		return wish{by: nobody}, false
 	}
-	return at.(time.Time), true
+	return w.(wish), true
 }
 
 func graceless(pod *corev1.Pod) bool { return ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 }
@@ -128,12 +151,17 @@ func (s *Standby) Start(ctx context.Context) error {
 	return nil
 }
 
-// told returns the pod with the time at which it was told to stop as its deletion timestamp, as if that had had no grace.
-func (r *Recorder) told(ctx context.Context, d departure) *corev1.Pod {
+// told returns the pod with the time at which it was told to stop as its deletion timestamp, as if that had had no grace; and by
+// whom, where that is known. A mark that was not there to be seen when the pod was told does not tell.
+func (r *Recorder) told(ctx context.Context, d departure) (_ *corev1.Pod, by string) {
 	if d.pod.DeletionTimestamp == nil {
-		return d.pod
+		if !d.unseen {
+			by = reason.DeletedBy(d.pod.Annotations, d.left)
+		}
+		return d.pod, by
 	}
-	at, known := r.requests.of(d.pod.UID)
+	first, known := r.requests.of(d.pod.UID)
+	at, by := first.at, first.by.Value()
 	switch {
 	case known && !at.IsZero():
 	case !graceless(d.pod):
@@ -142,12 +170,13 @@ func (r *Recorder) told(ctx context.Context, d departure) *corev1.Pod {
 		at = r.toldBefore(ctx, d.pod)
 	default: // it vanished at once
 		at = d.pod.DeletionTimestamp.Time
+		by = reason.DeletedBy(d.pod.Annotations, at)
 	}
 	pod := *d.pod
 	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &metav1.Time{Time: at}, ptr.To(int64(0))
 	pod.Annotations = maps.Clone(pod.Annotations)
 	delete(pod.Annotations, reason.WrittenKey) // what it says of the time is taken into account
-	return &pod
+	return &pod, by
 }
 
 // beganBefore tells whether the pod may have been told to stop before this replica watched: it was gone by the time that this one

@@ -61,7 +61,7 @@ func TestVerdictsOfPodsThatTakeLongToEnd(t *testing.T) {
 				} else {
 					pod.DeletionTimestamp = ptr.To(metav1.NewTime(noon))
 				}
-				last := r.told(t.Context(), departure{pod: trim(pod, reason.DefaultKeys().Pod), revision: "2"})
+				last, _ := r.told(t.Context(), departure{pod: trim(pod, reason.DefaultKeys().Pod), revision: "2"})
 				if got := obituary.EndedByItself(last); got != (tc.want == story.Finished) {
 					t.Errorf("ended by itself %t", got)
 				}
@@ -83,18 +83,55 @@ func TestWhenAPodWasToldToStop(t *testing.T) {
 		t.Error("the final DELETE was taken for the first")
 	}
 	r.requests.doubt(pod)
-	if at, known := r.requests.of(pod.UID); !known || !at.IsZero() {
-		t.Errorf("remembered %s, %t, want a doubt", at, known)
+	if first, known := r.requests.of(pod.UID); !known || !first.at.IsZero() {
+		t.Errorf("remembered %s, %t, want a doubt", first.at, known)
 	}
 	r.requests.note(told(pod), false)
 	r.requests.note(pod, true)
-	if at, _ := r.requests.of(pod.UID); !at.Equal(noon) {
-		t.Errorf("remembered %s, want noon, when it was told first", at)
+	if first, _ := r.requests.of(pod.UID); !first.at.Equal(noon) {
+		t.Errorf("remembered %s, want noon, when it was told first", first.at)
 	}
 	forced := stopping(time.Second, 0)
 	forced.UID = "forced"
 	r.requests.note(forced, true)
-	if at, known := r.requests.of("forced"); !known || !at.Equal(noon) {
-		t.Errorf("of a pod that was seen alive is remembered %s, %t", at, known)
+	if first, known := r.requests.of("forced"); !known || !first.at.Equal(noon) {
+		t.Errorf("of a pod that was seen alive is remembered %s, %t", first.at, known)
+	}
+}
+
+// What the mark says when the pod is first seen to terminate counts. That of an eviction comes a moment later; one of another deletion
+// is none.
+func TestWhoToldAPodToStop(t *testing.T) {
+	t.Parallel()
+	marked := func(mark string) *corev1.Pod {
+		pod := told(stopping(time.Second, 93*time.Second))
+		pod.Annotations = map[string]string{reason.WrittenKey: mark}
+		return pod
+	}
+	minute := noon.Format(time.RFC3339)
+	tests := map[string]struct {
+		seen []string
+		want string
+	}{
+		"the first counts":                   {[]string{minute + " asked alice", minute + " asked bob"}, "alice"},
+		"an eviction's comes later":          {[]string{"", minute + " 0123456789abcdef alice"}, "alice"},
+		"a name with spaces":                 {[]string{minute + " asked x alice"}, "x alice"},
+		"nobody is named":                    {[]string{minute + " 0123456789abcdef"}, ""},
+		"a deletion that did not come about": {[]string{noon.Add(-10*time.Minute).Format(time.RFC3339) + " asked alice"}, ""},
+		"no mark of ours":                    {[]string{"asked alice"}, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := fresh(t)
+			for _, mark := range tc.seen {
+				r.requests.note(marked(mark), false)
+			}
+			last := stopping(time.Second, 93*time.Second)
+			last.Annotations = map[string]string{reason.WrittenKey: minute + " asked mallory"}
+			if _, by := r.told(t.Context(), departure{pod: trim(last, reason.DefaultKeys().Pod), revision: "2"}); by != tc.want {
+				t.Errorf("told by %q, want %q", by, tc.want)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -85,7 +86,8 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}
-	d.pod = r.told(ctx, *d)
+	pod, by := r.told(ctx, *d)
+	d.pod, d.by = pod, cmp.Or(d.by, by) // a repetition finds no mark any more
 	why, from, err := r.why(ctx, *d)
 	if err != nil {
 		return err
@@ -123,6 +125,7 @@ func (r *Recorder) records(c reason.Code) bool { return r.wanted[c.Class()] || r
 
 func (r *Recorder) compose(ctx context.Context, d departure, why reason.Reason) (*v1alpha1.PodObituary, error) {
 	o := obituary.Of(d.pod, why, d.left)
+	o.Spec.DeletedBy = d.by
 	o.Spec.Owners = r.ownersOf(ctx, d.pod)
 	var err error
 	o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why)

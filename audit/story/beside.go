@@ -58,7 +58,11 @@ func (f Facts) onPurpose() string {
 	if f.code() != reason.UserRequest {
 		return ""
 	}
-	if by := clean(f.spec().By); by != "" {
+	by := clean(f.spec().By)
+	if deletedBy := clean(f.spec().DeletedBy); deletedBy != "" && !agree(by, deletedBy) {
+		by = deletedBy
+	}
+	if by != "" {
 		return " It was removed on purpose: ask " + by + " first."
 	}
 	return " It was removed on purpose: ask who did it first."

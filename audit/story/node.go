@@ -45,10 +45,10 @@ func meaningOfNode(o *v1alpha1.NodeObituary) string {
 	default:
 		line += unexplained(reason.Code(o.Spec.Code))
 	}
-	if by := clean(o.Spec.By); by != "" {
-		line += ". Terminated by " + by
+	if o.Spec.Returned { // nobody deleted it, and the record is all Epitaph's
+		return line + deleter(o.Spec.By, o.Spec.By) + "."
 	}
-	return line + "."
+	return line + deleter(o.Spec.By, o.Spec.DeletedBy) + "."
 }
 
 func kernel(o *v1alpha1.NodeObituary) string {

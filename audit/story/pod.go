@@ -1,6 +1,9 @@
 package story
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -45,10 +48,35 @@ func (f Facts) meaning() string {
 		return ""
 	}
 	code += f.class()
-	if by := clean(f.spec().By); by != "" {
-		code += ". Terminated by " + by
+	return code + f.deleter() + "."
+}
+
+// deleter is who deleted the pod. One that is still there, and not on its way out, has none.
+func (f Facts) deleter() string {
+	if by := clean(f.spec().By); f.Here && f.spec().DeletionRequested == nil && by != "" {
+		return ". Its reason names " + by
 	}
-	return code + "."
+	return deleter(f.spec().By, f.spec().DeletedBy)
+}
+
+// deleter sets what the reason says beside what is known. Whoever may write a reason may name anybody in it.
+func deleter(by, deletedBy string) string {
+	by, deletedBy = clean(by), clean(deletedBy)
+	switch {
+	case by == "" && deletedBy == "":
+		return ""
+	case by == "", agree(by, deletedBy):
+		return ". Terminated by " + cmp.Or(by, deletedBy)
+	case deletedBy == "":
+		return ". Its reason names " + by + "; who deleted it is not known"
+	default:
+		return ". Its reason names " + by + "; " + deletedBy + " deleted it"
+	}
+}
+
+// agree tells whether the reason names who deleted: an eviction's also says on whose behalf.
+func agree(by, deletedBy string) bool {
+	return by == deletedBy || deletedBy != "" && strings.HasPrefix(by, deletedBy+" for ")
 }
 
 func (f Facts) class() string {

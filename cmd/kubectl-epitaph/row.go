@@ -10,7 +10,7 @@ func podHeader(namespace, wide bool) []string {
 		h = append([]string{"NAMESPACE"}, h...)
 	}
 	if wide {
-		h = append(h, "BY", "CLASS", "UID")
+		h = append(h, "BY", "DELETED BY", "CLASS", "UID")
 	}
 	return h
 }
@@ -22,7 +22,7 @@ func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string 
 		row = append([]string{o.Namespace}, row...)
 	}
 	if wide {
-		row = append(row, s.By, s.Class, string(s.PodUID))
+		row = append(row, s.By, s.DeletedBy, s.Class, string(s.PodUID))
 	}
 	return row
 }
@@ -30,7 +30,7 @@ func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string 
 func nodeHeader(wide bool) []string {
 	h := []string{"NODE", "CODE", "BY", "LEFT", "REASON"}
 	if wide {
-		h = append(h, "CAME BACK", "FOUND IN", "BOOT", "UID")
+		h = append(h, "DELETED BY", "CAME BACK", "FOUND IN", "BOOT", "UID")
 	}
 	return h
 }
@@ -46,7 +46,7 @@ func (p *plugin) nodeRow(o *v1alpha1.NodeObituary, wide bool) []string {
 		if s.Amended != nil {
 			found = s.Amended.From
 		}
-		row = append(row, back, found, s.BootID, string(s.NodeUID))
+		row = append(row, s.DeletedBy, back, found, s.BootID, string(s.NodeUID))
 	}
 	return row
 }

@@ -186,7 +186,7 @@ func panickedNode() *v1alpha1.NodeObituary {
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("gone")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
 		NodeName: node.Name, NodeUID: "u", Removed: leftAt, Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
-		Reason: "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)", By: "epitaph/netconsole",
+		Reason: "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)", By: "epitaph/netconsole", DeletedBy: "epitaph/netconsole",
 		KernelLog: []string{"Kernel panic - not syncing: sysrq triggered crash"},
 	}
 	return node

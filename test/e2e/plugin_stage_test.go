@@ -101,7 +101,7 @@ func obituary(namespace, pod string, change ...func(*v1alpha1.PodObituarySpec)) 
 	o := &v1alpha1.PodObituary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: unique(pod)}}
 	o.Spec = v1alpha1.PodObituarySpec{
 		PodName: pod, PodUID: types.UID(o.Name), NodeName: "gone-1", Phase: "Running", Created: startAt, Removed: leftAt,
-		Code: string(reason.KernelPanic), Class: reason.Disruption.String(), By: "epitaph/netconsole",
+		Code: string(reason.KernelPanic), Class: reason.Disruption.String(), By: "epitaph/netconsole", DeletedBy: "epitaph/netconsole",
 		Reason:     string(reason.New(reason.Pod, reason.KernelPanic, "sysrq triggered crash", "").Text),
 		Containers: []v1alpha1.ContainerEnd{{Name: "main", State: v1alpha1.Running, Started: &startAt}},
 	}

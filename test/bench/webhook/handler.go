@@ -90,13 +90,11 @@ func (still) Get(context.Context, client.ObjectKey, client.Object, ...client.Get
 
 func (still) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-func (still) Record(context.Context, *corev1.Node, reason.Reason) error { return nil }
+func (still) RecordDeletion(context.Context, *corev1.Node, reason.Reason, string) error { return nil }
 
 func (still) Find(context.Context, string, time.Time) (reason.Reason, bool, error) {
 	return reason.Reason{}, false, nil
 }
-
-func (still) Annotate(context.Context, client.Object, reason.Reason) (string, error) { return "1", nil }
 
 func (still) AnnotateFor(context.Context, client.Object, reason.Reason, string) (string, error) {
 	return "1", nil
@@ -104,4 +102,6 @@ func (still) AnnotateFor(context.Context, client.Object, reason.Reason, string) 
 
 func (still) WrittenFor(client.Object) (string, bool) { return "", false }
 
-func (still) Complete(context.Context, client.Object, reason.Reason) (string, error) { return "1", nil }
+func (still) Complete(context.Context, client.Object, reason.Reason, string) (string, error) { return "1", nil }
+
+func (still) Mark(context.Context, client.Object, string) (string, error) { return "1", nil }

@@ -85,7 +85,7 @@ func TestWhoDeletedAgreesWithWhoIsNamed(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.pod(t, ns, node, "said")
-	if got := shared.plugin(t, "delete", "pod/said", "-n", ns, "--reason", "frees the licence", "--as", "alice"); got.code != 0 {
+	if got := shared.plugin(t, "delete", "pod/said", "-n", ns, "--reason", "frees the licence", "--as", "alice", "--as-group", "system:masters"); got.code != 0 {
 		t.Fatalf("delete said %+v", got)
 	}
 	shared.pod(t, ns, node, "inferred")

@@ -102,6 +102,8 @@ func (still) AnnotateFor(context.Context, client.Object, reason.Reason, string) 
 
 func (still) WrittenFor(client.Object) (string, bool) { return "", false }
 
-func (still) Complete(context.Context, client.Object, reason.Reason, string) (string, error) { return "1", nil }
+func (still) Complete(context.Context, client.Object, reason.Reason, string) (string, error) {
+	return "1", nil
+}
 
 func (still) Mark(context.Context, client.Object, string) (string, error) { return "1", nil }

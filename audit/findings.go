@@ -18,9 +18,10 @@ const (
 	MetricNodeFindings = "epitaph_audit_node_findings_total"
 	// MetricNodeObituaries is the name of the metric of the records of nodes.
 	MetricNodeObituaries = "epitaph_audit_node_obituaries_total"
-	// EventNodeUnexplained and EventNodeUnrecorded are the reasons of the Events.
+	// EventNodeUnexplained is the reason of the Event on a node that left unexplained.
 	EventNodeUnexplained = "NodeUnexplained"
-	EventNodeUnrecorded  = "NodeUnrecorded"
+	// EventNodeUnrecorded says that the record of a node was refused.
+	EventNodeUnrecorded = "NodeUnrecorded"
 	// MaxNoteBytes bounds the text of an Event (K8s v1.37 pkg/apis/core/validation/events.go).
 	MaxNoteBytes = 1024
 )

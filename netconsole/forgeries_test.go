@@ -182,7 +182,7 @@ func (c *cluster) reboots(t *testing.T, l *Listener, n *livingNode, bootID strin
 			t.Errorf("annotate node %s: %v", node.Name, err)
 		}
 	}
-	l.see(t.Context(), node)
+	l.see(node)
 }
 
 // announcementsIn are the panics of all recordings, of both formats.

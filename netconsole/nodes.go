@@ -18,10 +18,10 @@ func (l *Listener) watchNodes(ctx context.Context) error {
 		return fmt.Errorf("watch the nodes: %w", err)
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { l.see(ctx, object) },
+		AddFunc: func(object any) { l.see(object) },
 		UpdateFunc: func(before, object any) {
 			l.succeed(before, object)
-			l.see(ctx, object)
+			l.see(object)
 		},
 		DeleteFunc: l.lose,
 	})
@@ -36,7 +36,7 @@ func (l *Listener) watchNodes(ctx context.Context) error {
 }
 
 // see takes note of a node as it is now.
-func (l *Listener) see(ctx context.Context, object any) {
+func (l *Listener) see(object any) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
 		return

@@ -21,7 +21,7 @@ func TestSuccessorHasTheAddressAlone(t *testing.T) {
 		u, _ := c.aReplica(t, is.UID)
 		l := aListener(u, was)
 		l.succeed(was, is)
-		l.see(t.Context(), is)
+		l.see(is)
 		if s, contested := l.addresses.find(netip.MustParseAddr("10.0.0.1")); contested || s == nil || s.uid != is.UID {
 			t.Fatalf("the address has %+v (contested: %t), want the successor", s, contested)
 		}
@@ -42,7 +42,7 @@ func TestChangedNodeKeepsWhatItSaid(t *testing.T) {
 		l := aListener(u, before)
 		l.hears(t, from1, line(1, 1000))
 		l.succeed(before, after)
-		l.see(t.Context(), after)
+		l.see(after)
 		if s, _ := l.addresses.find(from1.Addr()); s == nil || len(s.lines()) != 1 {
 			t.Errorf("the node's lines are lost with a change of the Node: %+v", s)
 		}

@@ -62,6 +62,7 @@ func (b *burial) proveAgain(ctx context.Context) error {
 			return errAlive
 		case verdictUnproven: // it has no Lease now
 			c.trial, wait = newProofAnew(b.config.ProofOfDeath, b.trust, b.clock.Now()), lastRetry
+		default: // it is not decided yet
 		}
 		if !b.wait(ctx, wait) {
 			return ctx.Err()

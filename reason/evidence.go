@@ -97,7 +97,7 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 	if e.Survived(node) {
 		return false
 	}
-	ready := nodeCondition(node, corev1.NodeReady)
+	ready := readyCondition(node)
 	if ready == nil || ready.Status != corev1.ConditionTrue || e.Fatal {
 		return true
 	}
@@ -115,7 +115,7 @@ func (e Evidence) Survived(node *corev1.Node) bool {
 	if boot := node.Status.NodeInfo.BootID; e.BootID != "" && boot != "" && e.BootID != boot {
 		return true
 	}
-	ready := nodeCondition(node, corev1.NodeReady)
+	ready := readyCondition(node)
 	return ready != nil && ready.LastHeartbeatTime.After(e.outlivedAt())
 }
 
@@ -189,9 +189,9 @@ func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 	}
 }
 
-func nodeCondition(node *corev1.Node, t corev1.NodeConditionType) *corev1.NodeCondition {
+func readyCondition(node *corev1.Node) *corev1.NodeCondition {
 	for i := range node.Status.Conditions {
-		if node.Status.Conditions[i].Type == t {
+		if node.Status.Conditions[i].Type == corev1.NodeReady {
 			return &node.Status.Conditions[i]
 		}
 	}

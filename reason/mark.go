@@ -67,16 +67,6 @@ func (m Mark) Check() error {
 	return nil
 }
 
-// key is what the mark is called, and zero for a cordon.
-func (m Mark) key() Pattern {
-	for _, p := range []Pattern{m.Condition, m.Taint, m.Label, m.Annotation} {
-		if !p.IsZero() {
-			return p
-		}
-	}
-	return Pattern{}
-}
-
 // A sighting is a mark that was found, in words.
 type sighting struct {
 	node, kind, status, reason, message, value string

@@ -1,6 +1,9 @@
 package reason
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 func TestPattern(t *testing.T) {
 	t.Parallel()
@@ -55,7 +58,7 @@ func TestMarkCheck(t *testing.T) {
 		"a cordon with a value":  {Mark{Unschedulable: true, Value: x}, errKey},
 	}
 	for name, tt := range tests {
-		if got := tt.mark.Check(); got != tt.want {
+		if got := tt.mark.Check(); !errors.Is(got, tt.want) {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}

@@ -60,7 +60,7 @@ var nodeRemovers = map[Actor]rule{
 	// The cloud's node lifecycle controller deletes a Node that is not Ready because its instance does not exist
 	// (k8s.io/cloud-provider v0.37 controllers/nodelifecycle).
 	NodeController: func(n inference) (Reason, bool) {
-		if ready := nodeCondition(n.Node, corev1.NodeReady); ready != nil && ready.Status == corev1.ConditionTrue {
+		if ready := readyCondition(n.Node); ready != nil && ready.Status == corev1.ConditionTrue {
 			return Reason{}, false
 		}
 		return always(New(Node, CloudInstanceGone, n.Node.Name, n.Remover.User))

@@ -110,7 +110,7 @@ func (n inference) cloudKnowsMore(c Code) bool {
 // withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before: of itself a soft lockup or a task
 // that hangs ends nothing, but where it does, it is all that is known.
 func (n inference) withTheKernelsWords(r Reason) Reason {
-	ready := nodeCondition(n.Node, corev1.NodeReady)
+	ready := readyCondition(n.Node)
 	if r.Code != NodeUnreachable || ready == nil || ready.Status == corev1.ConditionTrue {
 		return r
 	}

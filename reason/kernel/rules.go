@@ -62,7 +62,7 @@ func (e *RuleError) Unwrap() error { return e.Err }
 
 // Wrongs are what is wrong with rules, of the error that [Compile] returned.
 func Wrongs(err error) (all []*RuleError) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Compile's own
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}

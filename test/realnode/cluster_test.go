@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -84,7 +83,7 @@ func newCluster(ctx context.Context, s *sandbox.Sandbox, dir string) (*cluster, 
 
 func (c *cluster) stop() {
 	c.node.Stop()
-	c.Sandbox.Stop()
+	c.Stop()
 }
 
 // worker is a pod with one container that does as the arguments of test/realnode/worker say.
@@ -173,15 +172,6 @@ func (c *cluster) why(t *testing.T, name string, args ...string) string {
 		return cmd.Run() == nil, nil
 	})
 	return said.String()
-}
-
-func wants(t *testing.T, said string, parts ...string) {
-	t.Helper()
-	for _, want := range parts {
-		if !strings.Contains(said, want) {
-			t.Errorf("it says\n%s\nwithout %q", said, want)
-		}
-	}
 }
 
 func must(t *testing.T, err error) {

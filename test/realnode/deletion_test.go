@@ -121,7 +121,7 @@ func (c *cluster) lastHour(t *testing.T, name string, tc lastHour) {
 	}
 	record := c.record(t, pod)
 	requested := record.Spec.DeletionRequested
-	if requested == nil || requested.Time.Before(asked.Add(-2*time.Second)) || requested.Time.After(told.Add(2*time.Second)) {
+	if requested == nil || requested.Time.Before(asked.Add(-2*time.Second)) || requested.After(told.Add(2*time.Second)) {
 		t.Errorf("the record has the deletion requested at %v; it was between %v and %v", requested, asked.UTC(), told.UTC())
 	}
 	var answer struct {

@@ -73,11 +73,15 @@ func outer(p plan.Plan) (err error) {
 	if err := errors.Join(started, own.leave()); err != nil {
 		return fmt.Errorf("start node %s: %w", p.Name, err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var end error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		end = cmd.Wait()
+	}()
 	select {
-	case err := <-ended:
-		return fmt.Errorf("node %s ended: %w", p.Name, err)
+	case <-ended:
+		return fmt.Errorf("node %s ended: %w", p.Name, end)
 	case <-off:
 		_ = cmd.Process.Kill()
 		<-ended // and with it every process of the namespace

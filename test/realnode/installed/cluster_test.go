@@ -94,7 +94,7 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 
 func (c *cluster) stop() {
 	c.node.Stop()
-	c.Sandbox.Stop()
+	c.Stop()
 }
 
 // helm runs Helm as the administrator and returns what it printed.

@@ -197,7 +197,7 @@ func hostileRecords(namespace string) (*v1alpha1.NodeObituary, *v1alpha1.PodObit
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("hostile")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
 		NodeName: node.Name, Removed: leftAt, Code: "KernelPanic", Class: "disruption", Reason: hostile, By: hostile, KernelLog: []string{hostile},
-		Evidence: []v1alpha1.Evidence{{What: hostile, Who: hostile, Detail: hostile, When: leftAt}},
+		Evidence: []v1alpha1.Evidence{{What: hostile[:64], Who: hostile, Detail: hostile, When: leftAt}},
 	}
 	pod := obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) {
 		s.Reason, s.By, s.Code, s.NodeObituary = hostile, hostile, "Odd\x1b[2J", node.Name

@@ -133,7 +133,7 @@ func TestPluginLists(t *testing.T) {
 	t.Run("an owner is the last of the chain", func(t *testing.T) {
 		t.Parallel()
 		got := shared.plugin(t, "list", "-n", namespace, "--pod", "b", "-o", "wide")
-		if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "b Unexplained other Deployment/web") || !strings.Contains(fields, "Nobody said why carol unexplained") {
+		if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "b Unexplained other Deployment/web") || !strings.Contains(fields, "Nobody said why carol epitaph/netconsole unexplained") {
 			t.Errorf("it said %+v", got)
 		}
 	})

@@ -156,7 +156,7 @@ func TestRecordOfPods(t *testing.T) {
 		shared.remove(t, shared.as(t, runner), other, pod)
 		shared.wantOwners(t, other, pod, "ReplicaSet", "Deployment")
 		out, err := shared.kubectl(t, other, "get", "podobituaries", "-o", "wide")
-		if head, _, _ := strings.Cut(out, "\n"); err != nil || strings.Join(strings.Fields(head), " ") != "NAME POD CODE REASON NODE OWNER BY REMOVED" {
+		if head, _, _ := strings.Cut(out, "\n"); err != nil || strings.Join(strings.Fields(head), " ") != "NAME POD CODE REASON NODE OWNER BY DELETED BY REMOVED" {
 			t.Errorf("kubectl shows %q (%v)", out, err)
 		}
 	})

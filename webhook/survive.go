@@ -14,14 +14,14 @@ import (
 const keepSurvived = time.Hour
 
 // survivedDue tells in how long the first evidence that the node has survived is to be forgotten, if there is any. Evidence that
-// cannot be read stays: it is not known what it says.
+// cannot be read stays, since nobody knows what it says; so does what has no time, since nobody knows for how long it has stood there.
 func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 	all, err := reason.EvidenceOn(node)
 	if err != nil {
 		return 0, false
 	}
 	for _, e := range all {
-		if !e.Survived(node) {
+		if !forgettable(e, node) {
 			continue
 		}
 		if left := e.Known().Add(keepSurvived).Sub(s.Clock.Now()); !ok || left < wait {
@@ -34,10 +34,14 @@ func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 // forget takes what the node has survived off it: a later end must have a cause of its own.
 func (s *Sweeper) forget(ctx context.Context, node *corev1.Node) error {
 	err := s.Terminator.Forget(ctx, node, func(e reason.Evidence) bool {
-		return e.Survived(node) && s.Clock.Since(e.Known()) >= keepSurvived
+		return forgettable(e, node) && s.Clock.Since(e.Known()) >= keepSurvived
 	})
 	if err == nil {
 		s.Log.Info("evidence taken off: the node survived it", "node", node.Name)
 	}
 	return err
+}
+
+func forgettable(e reason.Evidence, node *corev1.Node) bool {
+	return !e.Known().IsZero() && e.Survived(node)
 }

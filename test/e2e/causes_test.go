@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -114,28 +115,27 @@ func TestDaemonSetPodIsDrivenOffByATaint(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	const controller = "system:serviceaccount:kube-system:daemon-set-controller"
-	owned := func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "d1", Controller: ptr.To(true)}}
-		p.Spec.Tolerations = []corev1.Toleration{{Key: "example.com/other", Operator: corev1.TolerationOpExists}}
-		// The taint manager waits for so long.
-		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{
-			Key: "example.com/rack-move", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(3600)),
-		})
-	}
 	taints := encode(t, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{
 		{Key: "example.com/other", Effect: corev1.TaintEffectNoExecute}, {Key: "example.com/rack-move", Effect: corev1.TaintEffectNoExecute},
 	}}})
 	if _, err := shared.client.CoreV1().Nodes().Patch(t.Context(), node, types.StrategicMergePatchType, taints, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	pod := podSpec(ns, node, "agent-x", owned)
-	pod.Spec.NodeSelector, pod.Spec.NodeName = nil, node
-	shared.create(t, pod)
-	shared.podLike(t, ns, "agent-x", "runs", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning })
-	if err := shared.as(t, controller).CoreV1().Pods(ns).Delete(t.Context(), "agent-x", metav1.DeleteOptions{}); err != nil {
+	shared.daemonSet(t, ns, node, func(set *appsv1.DaemonSet) {
+		set.Spec.Template.Spec.Tolerations = []corev1.Toleration{
+			{Key: "example.com/other", Operator: corev1.TolerationOpExists},
+			// The taint manager waits for so long, and the real controller as long as the taint is tolerated.
+			{
+				Key: "example.com/rack-move", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute,
+				TolerationSeconds: ptr.To(int64(3600)),
+			},
+		}
+	})
+	pod := shared.theRunningPod(t, ns)
+	if err := shared.as(t, controller).CoreV1().Pods(ns).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	shared.leaves(t, reason.Pod, ns+"/agent-x", reason.Reason{
+	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
 		Code: reason.Evicted, By: controller,
 		Text: reason.Text("This pod was evicted (node " + node + " is tainted example.com/rack-move)"),
 	})

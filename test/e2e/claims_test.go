@@ -89,13 +89,13 @@ func TestWhoDeletedAgreesWithWhoIsNamed(t *testing.T) {
 		t.Fatalf("delete said %+v", got)
 	}
 	shared.pod(t, ns, node, "inferred")
-	shared.remove(t, shared.as(t, "alice"), ns, "inferred")
-	for _, name := range []string{"said", "inferred"} {
+	shared.remove(t, shared.as(t, cleaner), ns, "inferred")
+	for name, who := range map[string]string{"said": "alice", "inferred": cleaner} {
 		o := shared.recorded(t, ns, name)
-		if o.Spec.By != "alice" || o.Spec.DeletedBy != "alice" {
-			t.Errorf("%s: by %q, deleted by %q, want alice twice", name, o.Spec.By, o.Spec.DeletedBy)
+		if o.Spec.By != who || o.Spec.DeletedBy != who {
+			t.Errorf("%s: by %q, deleted by %q, want %s twice", name, o.Spec.By, o.Spec.DeletedBy, who)
 		}
-		if got := shared.plugin(t, "why", name, "-n", ns); !strings.Contains(got.out, "Terminated by alice.") {
+		if got := shared.plugin(t, "why", name, "-n", ns); !strings.Contains(got.out, "Terminated by "+who+".") {
 			t.Errorf("why said %+v", got)
 		}
 	}

@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -30,12 +32,15 @@ func TestWhatARemovalCosts(t *testing.T) {
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: alone}})
 	ns, node := c.namespace(t), c.node(t).Name
 	complete := keys.Pod.Annotations(reason.New(reason.Pod, reason.HardwareFailure, "disk sda", "ops"))
+	// What a call before has left: the mark names who asks, so there is nothing to add.
+	marked := maps.Clone(complete)
+	marked[reason.WrittenKey] = metav1.Now().UTC().Format(time.RFC3339) + " asked " + runner
 	deleted := func(o metav1.DeleteOptions) func(*testing.T, *kubernetes.Clientset, string) error {
 		return func(t *testing.T, as *kubernetes.Clientset, name string) error {
 			return as.CoreV1().Pods(ns).Delete(t.Context(), name, o)
 		}
 	}
-	graceful := deleted(metav1.DeleteOptions{})
+	graceful, trial := deleted(metav1.DeleteOptions{}), deleted(metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 	tests := map[string]struct {
 		annotations map[string]string
 		who         string
@@ -43,16 +48,20 @@ func TestWhatARemovalCosts(t *testing.T) {
 		stays       bool
 		want        cost
 	}{
-		"filled in":                 {who: runner, remove: graceful, want: cost{Deletes: 1, Writes: 1}},
-		"filled in, forced":         {who: runner, remove: deleted(metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}), want: cost{Deletes: 1, Writes: 1}},
-		"with a person's words":     {who: "alice", remove: graceful, annotations: map[string]string{keys.Pod.Reason: "the disk is needed"}, want: cost{Deletes: 1, Writes: 1}},
-		"with a complete reason":    {who: runner, remove: graceful, annotations: complete},
-		"denied":                    {who: "alice", remove: graceful, stays: true, want: cost{Deletes: 1}},
-		"for trial":                 {who: runner, remove: deleted(metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}), stays: true, want: cost{Deletes: 1}},
-		"for trial, with a reason":  {who: runner, remove: deleted(metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}), annotations: complete, stays: true},
-		"evicted":                   {who: "alice", remove: evicted(ns), want: cost{Evictions: 1, Writes: 1}},
-		"evicted, with a reason":    {who: "alice", remove: evicted(ns), annotations: complete, want: cost{Evictions: 1}},
-		"one of a deletecollection": {who: runner, remove: collected(ns), want: cost{Deletes: 1, Writes: 1}},
+		"filled in":             {who: runner, remove: graceful, want: cost{Deletes: 1, Writes: 1}},
+		"filled in, forced":     {who: runner, remove: deleted(metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}), want: cost{Deletes: 1, Writes: 1}},
+		"with a person's words": {who: "alice", remove: graceful, annotations: map[string]string{keys.Pod.Reason: "the disk is needed"}, want: cost{Deletes: 1, Writes: 1}},
+		// Who deletes is written beside what was claimed.
+		"with a complete reason":           {who: runner, remove: graceful, annotations: complete, want: cost{Deletes: 1, Writes: 1}},
+		"with a complete reason, marked":   {who: runner, remove: graceful, annotations: marked},
+		"marked for somebody else":         {who: cleaner, remove: graceful, annotations: marked, want: cost{Deletes: 1, Writes: 1}},
+		"denied":                           {who: "alice", remove: graceful, stays: true, want: cost{Deletes: 1}},
+		"for trial":                        {who: runner, remove: trial, stays: true, want: cost{Deletes: 1}},
+		"for trial, with a reason":         {who: runner, remove: trial, annotations: complete, stays: true, want: cost{Deletes: 1}},
+		"for trial, with a reason, marked": {who: runner, remove: trial, annotations: marked, stays: true},
+		"evicted":                          {who: "alice", remove: evicted(ns), want: cost{Evictions: 1, Writes: 1}},
+		"evicted, with a reason":           {who: "alice", remove: evicted(ns), annotations: complete, want: cost{Evictions: 1, Writes: 1}},
+		"one of a deletecollection":        {who: runner, remove: collected(ns), want: cost{Deletes: 1, Writes: 1}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -129,10 +129,11 @@ func (b *deletes) register(ctx context.Context) error {
 	return nil
 }
 
-// explain gives pods a complete reason, with which the match condition skips them.
+// explain gives pods a complete reason and the mark of who is going to delete them, with which the match condition skips them.
 func (b *deletes) explain(ctx context.Context, names []string) error {
-	r := reason.New(reason.Pod, reason.UserRequest, "the benchmark is over", "bench")
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": reason.DefaultKeys().Pod.Annotations(r)}})
+	annotations := reason.DefaultKeys().Pod.Annotations(reason.New(reason.Pod, reason.UserRequest, "the benchmark is over", "bench"))
+	annotations[reason.WrittenKey] = time.Now().UTC().Format(time.RFC3339) + " asked " + bench.Remover
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		return fmt.Errorf("encode a reason: %w", err)
 	}

@@ -82,6 +82,13 @@ test-node: controlplane charttools kubelet nodetools ## pods, and the chart in c
 test-kernel: controlplane ## the netconsole listener on Debian's kernel in QEMU, if we are root
 	@$(call timed,kernel test,$(GO) test -count=1 -timeout=30m -v ./test/kernel)
 
+# Not part of `make test`: it is `make demo` and `make test` again, on minimal systems, one after another.
+SUITES ?= bookworm trixie
+FRESH ?= demo test
+.PHONY: test-fresh
+test-fresh: ## the demo and every test on minimal Debians with Go, git and make alone (root, debootstrap)
+	@for suite in $(SUITES); do test/fresh/fresh.sh $$suite $(FRESH) || exit; done
+
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m
 .PHONY: fuzz

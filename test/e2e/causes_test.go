@@ -39,39 +39,7 @@ func (c *cluster) markPreempted(t *testing.T, as, ns, name string) {
 func TestReasonOfARefusedDeleteIsNotTheNextOnes(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	name := unique("no-preemption")
-	guard := &admissionregistrationv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-			FailurePolicy: ptr.To(admissionregistrationv1.Fail),
-			MatchConstraints: &admissionregistrationv1.MatchResources{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},
-				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
-				}}},
-			},
-			Validations: []admissionregistrationv1.Validation{{Expression: "request.userInfo.username != '" + scheduler + "'", Message: "not by the scheduler"}},
-		},
-	}
-	policies := shared.client.AdmissionregistrationV1()
-	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), guard, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
-		},
-	}
-	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		_ = policies.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})
-		_ = policies.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})
-	})
+	shared.refuse(t, ns, admissionregistrationv1.Delete, "pods", "request.userInfo.username != '"+scheduler+"'")
 	shared.pod(t, ns, node, "victim")
 	shared.eventually(t, "the policy refuses the scheduler's deletes", func(ctx context.Context) (bool, error) {
 		err := shared.as(t, scheduler).CoreV1().Pods(ns).Delete(ctx, "victim", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})

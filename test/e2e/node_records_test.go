@@ -94,37 +94,9 @@ func (c *cluster) hasNodeEvent(ctx context.Context, node, event string) (bool, e
 // refuseRecords has a policy refuse every NodeObituary for which the expression is false, until the subtest ends.
 func (c *cluster) refuseRecords(t *testing.T, unless string) {
 	t.Helper()
-	name := unique("records")
-	policies := c.client.AdmissionregistrationV1()
-	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-					Rule: admissionregistrationv1.Rule{
-						APIGroups: []string{v1alpha1.GroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{"nodeobituaries"},
-					},
-				},
-			}}},
-			Validations: []admissionregistrationv1.Validation{{Expression: unless}},
-		},
-	}
-	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
-		},
-	}
-	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = policies.ValidatingAdmissionPolicyBindings().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
-	})
+	name := c.policy(t, nil, admissionregistrationv1.Create, admissionregistrationv1.Rule{
+		APIGroups: []string{v1alpha1.GroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{"nodeobituaries"},
+	}, unless)
 	probe := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.NodeObituarySpec{
 		NodeName: name, Code: "X", Class: "routine", Reason: "x", Removed: metav1.Now(), Evidence: []v1alpha1.Evidence{{What: "halt"}},
 	}}

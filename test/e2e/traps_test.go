@@ -132,16 +132,23 @@ func TestOurWriteIsRefused(t *testing.T) {
 // refuse makes a policy that refuses an operation in one namespace unless the expression holds.
 func (c *cluster) refuse(t *testing.T, ns string, op admissionregistrationv1.OperationType, resource, unless string) {
 	t.Helper()
-	name := unique("refuse")
+	c.policy(t, &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}}, op,
+		admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}}, unless)
+}
+
+// policy refuses what the rule matches in the namespaces, unless the expression is true, until the test ends.
+func (c *cluster) policy(t *testing.T, namespaces *metav1.LabelSelector, op admissionregistrationv1.OperationType,
+	rule admissionregistrationv1.Rule, unless string,
+) (name string) {
+	t.Helper()
+	name = unique("refuse")
 	policies := c.client.AdmissionregistrationV1()
-	rule := admissionregistrationv1.NamedRuleWithOperations{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-		Operations: []admissionregistrationv1.OperationType{op},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
-	}}
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: &admissionregistrationv1.MatchResources{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},
-			ResourceRules:     []admissionregistrationv1.NamedRuleWithOperations{rule},
+			NamespaceSelector: namespaces,
+			ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+				Operations: []admissionregistrationv1.OperationType{op}, Rule: rule,
+			}}},
 		},
 		Validations: []admissionregistrationv1.Validation{{Expression: unless}},
 	}}
@@ -154,6 +161,12 @@ func (c *cluster) refuse(t *testing.T, ns string, op admissionregistrationv1.Ope
 	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_ = policies.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})
+		_ = policies.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})
+	})
+	return name
 }
 
 // The second step of a force delete is refused: what stays is a pod that any update would delete, and nobody may learn what it died

@@ -92,7 +92,8 @@ func tableRows() []tableRow {
 		{
 			name: "partition",
 			lives: func(ctx context.Context, p *patient) error {
-				return inOrder(ctx, p.panicsAliveIfSigned, p.isCutOff, p.isForged, pause(tableRenewal+3*time.Second), p.isReconnected)
+				// It stays cut off until its renewals have refuted what was forged.
+				return inOrder(ctx, p.panicsAliveIfSigned, p.isCutOff, p.isForged, pause(tableRenewal+3*time.Second), p.isRefuted, p.isReconnected)
 			},
 			dies: func(ctx context.Context, p *patient) error {
 				return inOrder(ctx, p.isCutOff, pause(3*time.Second), p.stops, p.panics)
@@ -357,6 +358,9 @@ func (p *patient) restarts(ctx context.Context, lasting time.Duration) error {
 	return inOrder(ctx, p.panicsAliveIfSigned, p.stops, p.isForged, pause(lasting), p.resumes)
 }
 
+func (p *patient) isRefuted(ctx context.Context) error {
+	return p.told(ctx, netconsole.EventPanicRefused)
+}
 func (p *patient) stops(ctx context.Context) error     { return p.StopKubelet(ctx, p.Name) }
 func (p *patient) resumes(ctx context.Context) error   { return p.ResumeKubelet(ctx, p.Name) }
 func (p *patient) isCutOff(context.Context) error      { return p.CutOff(p.Name) }

@@ -149,7 +149,7 @@ func (s *Sandbox) controllerManagerFlags(port int) []string {
 	return append(flags, fastClient...)
 }
 
-// monitorGrace is how long a node may be silent: kwok renews each second, a real kubelet every two at the most often.
+// monitorGrace is how long a node may be silent: ours renew each second, a real kubelet every two at the most often.
 func (s *Sandbox) monitorGrace() time.Duration {
 	if s.options.RealNodes {
 		return 20 * time.Second

@@ -4,8 +4,8 @@
 // What is real: everything that decides (scheduling, preemption, taints, evictions, garbage collection, the cloud's Node
 // deletion), authentication, authorization and admission. What is not: no container runs. A Node is an address of this
 // machine's loopback network with a TLS server on the kubelet's port; that server is the node's user space and falls
-// silent with it. kwok moves pods through their phases, and the last DELETE of a pod comes from here, under the node's own
-// name, because kwok has one identity for all nodes.
+// silent with it. kwok moves pods through their phases; the Leases are renewed from here, and the last DELETE of a pod comes
+// from here, under the node's own name, because kwok has one identity for all nodes.
 //
 // Invariant: nothing outlives Stop, nor the process that called Start, however it ends (see process.go). Every step of
 // Start has a bound, and an error that shows what the guilty program said last.

@@ -90,6 +90,10 @@ func (s *Sandbox) watch() error {
 	if err != nil {
 		return fmt.Errorf("watch the pods: %w", err)
 	}
+	registry := factory.Core().V1().Nodes().Informer()
+	s.mu.Lock()
+	s.registry = registry
+	s.mu.Unlock()
 	factory.Start(ctx.Done())
 	s.background.Go(func() { s.watchInstances(ctx) })
 	s.background.Go(func() {

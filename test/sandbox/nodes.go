@@ -57,20 +57,25 @@ type Node struct {
 	BootID  string `json:"bootID"`
 }
 
-// A node is a Node, and what this process does for it. The sandbox's mutex guards bootID and kubelet.
+// A node is a Node, and what this process does for it. The sandbox's mutex guards bootID, kubelet and renewer.
 type node struct {
 	name, bootID string
 	address      netip.Addr
 	// hold keeps the address ours while the kubelet is dead, against other sandboxes of this machine; nil where the address
 	// is another machine's.
 	hold net.PacketConn
-	// kubelet is nil when it is dead.
+	// kubelet is nil when it is dead, or cut off.
 	kubelet *userSpace
+	// renewer renews the node's Lease; nil while the kubelet is dead.
+	renewer *renewer
 }
 
 func (n *node) release() {
 	if n.kubelet != nil {
 		n.kubelet.close()
+	}
+	if n.renewer != nil {
+		n.renewer.cancel()
 	}
 	if n.hold != nil {
 		_ = n.hold.Close()
@@ -154,7 +159,7 @@ func (s *Sandbox) TakeInstanceAway(name string) error {
 }
 
 // StopKubelet kills the node's kubelet and all its user space: no heartbeat, no progress of its pods, no answer on its
-// TLS port. The cloud's instance stays.
+// TLS port. When it returns, the Lease is not renewed any more. The cloud's instance stays.
 func (s *Sandbox) StopKubelet(ctx context.Context, name string) error {
 	s.mu.Lock()
 	n := s.find(name)
@@ -162,12 +167,13 @@ func (s *Sandbox) StopKubelet(ctx context.Context, name string) error {
 		s.mu.Unlock()
 		return fmt.Errorf("stop the kubelet of %s: the sandbox has no such node", name)
 	}
-	kubelet := n.kubelet
-	n.kubelet = nil
+	kubelet, renewer := n.kubelet, n.renewer
+	n.kubelet, n.renewer = nil, nil
 	s.mu.Unlock()
 	if kubelet != nil {
 		kubelet.close()
 	}
+	renewer.stop()
 	unlabel := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":null}}}`)
 	_, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, unlabel, metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -194,6 +200,7 @@ func (s *Sandbox) StartKubelet(ctx context.Context, name string) error {
 		return fmt.Errorf("hand node %s to kwok: %w", name, err)
 	}
 	n.bootID = bootID
+	s.startRenewing(n)
 	return s.boot(n)
 }
 
@@ -205,6 +212,11 @@ func (s *Sandbox) ResumeKubelet(ctx context.Context, name string) error {
 	label := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":"` + kubeletLabelValue + `"}}}`)
 	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("hand node %s to kwok: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.find(name); n != nil {
+		s.startRenewing(n)
 	}
 	return nil
 }
@@ -258,6 +270,7 @@ func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	if _, err := s.client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return Node{}, fmt.Errorf("make node %s: %w", n.name, err)
 	}
+	s.startRenewing(n)
 	return Node{Name: n.name, Address: n.address.String(), BootID: n.bootID}, s.boot(n)
 }
 
@@ -372,8 +385,8 @@ func (s *Sandbox) launchKwok() (*Process, error) {
 	args := []string{
 		"--kubeconfig=" + s.path("kubeconfigs", "kwok"),
 		"--manage-nodes-with-label-selector=" + kubeletLabel + "=" + kubeletLabelValue,
-		// Renewed at a quarter of this.
-		"--node-lease-duration-seconds=4",
+		// The Leases are not kwok's business (leases.go).
+		"--node-lease-duration-seconds=0",
 		"--cidr=10.244.0.0/16",
 	}
 	for _, file := range files {

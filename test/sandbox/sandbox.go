@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
@@ -73,8 +74,10 @@ type Sandbox struct {
 	mu        sync.Mutex
 	processes []*Process
 	nodes     []*node
-	relays    []func()
-	replicas  int
+	// registry has the Nodes that there are; nil until they are watched.
+	registry cache.SharedInformer
+	relays   []func()
+	replicas int
 }
 
 // Start builds what has to be built, starts everything, and returns when all of it is ready. An error, or the end of ctx,

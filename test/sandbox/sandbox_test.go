@@ -51,6 +51,7 @@ func TestSandboxIsACluster(t *testing.T) {
 	t.Run("a pod goes by its kubelet's hand", func(t *testing.T) { podGoes(t, s, client, pods[0]) })
 	t.Run("a program ends as told", func(t *testing.T) { programEnds(t, client) })
 	t.Run("a kubelet dies and comes back", func(t *testing.T) { kubeletDiesAndReturns(t, s, client, node) })
+	t.Run("kubelets restart", func(t *testing.T) { kubeletsRestart(t, s, client, node, nodes) })
 	t.Run("an instance goes and comes back", func(t *testing.T) { instanceGoesAndReturns(t, s, client, node) })
 	t.Run("nothing outlives Stop", func(t *testing.T) { nothingOutlivesStop(t, s) })
 }
@@ -111,6 +112,57 @@ func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.I
 		t.Errorf("user space after StartKubelet: %v", err)
 	}
 	waitFor(t, "the node to be Ready again", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionTrue) })
+}
+
+// kubeletsRestart restarts one kubelet faster than Leases are renewed: that must not keep another one from renewing its own, and
+// one that is stopped renews no more.
+func kubeletsRestart(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node, all []sandbox.Node) {
+	other := all[0]
+	if other == node {
+		other = all[1]
+	}
+	for range 50 {
+		for _, do := range []func(context.Context, string) error{s.StopKubelet, s.ResumeKubelet} {
+			if err := do(t.Context(), node.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 3 {
+		for _, n := range []sandbox.Node{node, other} {
+			last := renewedAt(t, client, n.Name)
+			waitFor(t, "node "+n.Name+" to renew its Lease", func(context.Context) error {
+				if renewedAt(t, client, n.Name).Equal(last) {
+					return fmt.Errorf("it was last renewed at %s", last)
+				}
+				return nil
+			})
+		}
+	}
+	if err := s.StopKubelet(t.Context(), node.Name); err != nil {
+		t.Fatal(err)
+	}
+	last := renewedAt(t, client, node.Name)
+	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionUnknown) })
+	if now := renewedAt(t, client, node.Name); !now.Equal(last) {
+		t.Errorf("the Lease of a kubelet that is stopped was renewed at %s, after %s", now, last)
+	}
+	if err := s.ResumeKubelet(t.Context(), node.Name); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the node to be Ready again", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionTrue) })
+}
+
+func renewedAt(t *testing.T, client kubernetes.Interface, node string) time.Time {
+	t.Helper()
+	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(t.Context(), node, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lease.Spec.RenewTime == nil {
+		return time.Time{}
+	}
+	return lease.Spec.RenewTime.Time
 }
 
 func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node) {

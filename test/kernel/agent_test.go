@@ -196,7 +196,7 @@ func (s *subject) checkForm(t *testing.T, words string) {
 	if s.has(t, 6, 6) && !strings.HasPrefix(datagram, s.release+",") {
 		t.Errorf("it does not begin with the kernel's release: %q", datagram)
 	}
-	if userdata := strings.Contains(datagram, "\n epitaph-node=guest\n epitaph-boot="); userdata != s.has(t, 6, 10) {
+	if userdata := strings.Contains(datagram, "\n epitaph-node=guest\n epitaph-boot="); userdata != s.has(t, 6, 9) {
 		t.Errorf("userdata is there: %v: %q", userdata, datagram)
 	}
 	if strings.Contains(datagram, "epitaph-token") {
@@ -223,7 +223,7 @@ func moved(t *testing.T, s *subject) {
 		t.Error("the first listener's target is still there, or the other's is not")
 	} else if !strings.Contains(console, "show: theirs/enabled -rw-r--r-- 0") {
 		t.Error("a target that is not the agent's was touched")
-	} else if s.has(t, 6, 10) && !strings.Contains(console, "epitaph-node/value -rw------- guest") {
+	} else if s.has(t, 6, 9) && !strings.Contains(console, "epitaph-node/value -rw------- guest") {
 		t.Error("userdata can be read by everybody")
 	}
 	s.does(t, "agent --remove --listeners "+at(s.other))

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"maps"
 	"slices"
 	"unique"
 
@@ -13,22 +12,23 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// TrimNodes makes a cache keep of a Node only what Epitaph reads: its annotations of ours, its conditions and taints, its
-// addresses and its boot. The list of its images, the larger half of most Nodes, is not among it.
-func TrimNodes(keys reason.KeySet, also ...string) toolscache.TransformFunc {
-	kept := append([]string{keys.Node.Reason, keys.Node.Code, keys.Node.By, reason.EvidenceKey}, also...)
+// TrimNodes makes a cache keep of a Node only what Epitaph reads: the labels and annotations that the signals look for, those of
+// ours and these, its conditions and taints, its addresses and its boot. The list of its images, the larger half of most Nodes, is
+// not among it.
+func TrimNodes(reads reason.Reads, also ...string) toolscache.TransformFunc {
+	annotation := func(key string) bool { return reads.Annotation(key) || slices.Contains(also, key) }
 	return func(o any) (any, error) {
 		if node, ok := o.(*corev1.Node); ok {
-			return trimNode(node, kept), nil
+			return trimNode(node, reads.Label, annotation), nil
 		}
 		return o, nil
 	}
 }
 
-func trimNode(n *corev1.Node, kept []string) *corev1.Node {
+func trimNode(n *corev1.Node, label, annotation func(key string) bool) *corev1.Node {
 	return &corev1.Node{
 		TypeMeta:   n.TypeMeta,
-		ObjectMeta: trimMeta(&n.ObjectMeta, kept),
+		ObjectMeta: trimMeta(&n.ObjectMeta, label, annotation),
 		Spec: corev1.NodeSpec{
 			ProviderID:    n.Spec.ProviderID,
 			Unschedulable: n.Spec.Unschedulable,
@@ -54,7 +54,7 @@ func TrimObituaries(o any) (any, error) {
 	return o, nil
 }
 
-func trimMeta(m *metav1.ObjectMeta, kept []string) metav1.ObjectMeta {
+func trimMeta(m *metav1.ObjectMeta, label, annotation func(key string) bool) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:                       m.Name,
 		Namespace:                  shared(m.Namespace),
@@ -64,19 +64,24 @@ func trimMeta(m *metav1.ObjectMeta, kept []string) metav1.ObjectMeta {
 		CreationTimestamp:          m.CreationTimestamp,
 		DeletionTimestamp:          m.DeletionTimestamp,
 		DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
-		Annotations:                only(m.Annotations, kept),
+		Labels:                     only(m.Labels, label),
+		Annotations:                only(m.Annotations, annotation),
 		OwnerReferences:            owners(m.OwnerReferences),
 		Finalizers:                 m.Finalizers,
 	}
 }
 
-func only(annotations map[string]string, kept []string) map[string]string {
-	if !slices.ContainsFunc(kept, func(k string) bool { _, ok := annotations[k]; return ok }) {
-		return nil
+func only(all map[string]string, kept func(key string) bool) map[string]string {
+	var some map[string]string
+	for k, v := range all {
+		if kept(k) {
+			if some == nil {
+				some = map[string]string{}
+			}
+			some[k] = v
+		}
 	}
-	all := maps.Clone(annotations)
-	maps.DeleteFunc(all, func(k, _ string) bool { return !slices.Contains(kept, k) })
-	return all
+	return some
 }
 
 // owners shares the names: the pods of one owner all have them.

@@ -24,7 +24,7 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}},
 		},
 	}
-	o, err := TrimNodes(keys)(node.DeepCopy())
+	o, err := TrimNodes(reason.Inferrer{Keys: keys}.ReadsOfNodes())(node.DeepCopy())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,8 @@
 package podcache
 
 import (
-	"maps"
+	"encoding/json"
 	"reflect"
-	"slices"
 	"strconv"
 	"unique"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // compact copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
-func compact(p *corev1.Pod, kept []string) *record {
+func compact(p *corev1.Pod, reads Reads) *record {
 	r := &record{
 		name:       p.Name,
 		generation: p.Generation,
@@ -20,7 +19,7 @@ func compact(p *corev1.Pod, kept []string) *record {
 		node:       unique.Make(p.Spec.NodeName),
 		common:     unique.Make(commonOf(p)),
 	}
-	few := rareOf(p, kept)
+	few := rareOf(p, reads)
 	if id, ok := parseUUID(string(p.UID)); ok {
 		r.uid = id
 	} else {
@@ -45,6 +44,7 @@ func commonOf(p *corev1.Pod) common {
 		priority:   optionalOf(p.Spec.Priority),
 		preemption: optionalOf(p.Spec.PreemptionPolicy),
 		grace:      optionalOf(p.Spec.TerminationGracePeriodSeconds),
+		tolerates:  tolerations(p),
 	}
 	if len(p.OwnerReferences) == 1 {
 		c.owner = ownerOf(p.OwnerReferences[0])
@@ -59,9 +59,10 @@ func ownerOf(o metav1.OwnerReference) owner {
 	}
 }
 
-func rareOf(p *corev1.Pod, kept []string) rare {
+func rareOf(p *corev1.Pod, reads Reads) rare {
 	few := rare{
-		annotations:   only(p.Annotations, kept),
+		labels:        only(p.Labels, reads.Label),
+		annotations:   only(p.Annotations, reads.Annotation),
 		finalizers:    p.Finalizers,
 		deleted:       p.DeletionTimestamp,
 		deletionGrace: p.DeletionGracePeriodSeconds,
@@ -70,7 +71,7 @@ func rareOf(p *corev1.Pod, kept []string) rare {
 		reason:        p.Status.Reason,
 		message:       p.Status.Message,
 		nominated:     p.Status.NominatedNodeName,
-		conditions:    disruptions(p.Status.Conditions),
+		conditions:    conditions(p.Status.Conditions, reads),
 	}
 	if len(p.OwnerReferences) > 1 {
 		few.owners = p.OwnerReferences
@@ -78,23 +79,42 @@ func rareOf(p *corev1.Pod, kept []string) rare {
 	return few
 }
 
-// disruptions keeps the conditions that say why a pod goes (the second is Kueue's, the third reason.HeldIn); a pod that lives has
-// none, and no list either.
-func disruptions(all []corev1.PodCondition) []corev1.PodCondition {
+// conditions keeps those that say why a pod goes; a pod that lives has none, and no list either.
+func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 	var kept []corev1.PodCondition
-	for _, c := range all {
-		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" || c.Type == "epitaph-k8s.io/TerminationReason" {
-			kept = append(kept, c)
+	for n := range all {
+		if reads.Condition(&all[n]) {
+			kept = append(kept, all[n])
 		}
 	}
 	return kept
 }
 
-func only(annotations map[string]string, kept []string) map[string]string {
-	if !slices.ContainsFunc(kept, func(k string) bool { _, ok := annotations[k]; return ok }) {
-		return nil
+// tolerations writes those down that let a pod stay on a tainted node for ever. Most pods have none, and those of a DaemonSet all
+// the same.
+func tolerations(p *corev1.Pod) string {
+	var lasting []corev1.Toleration
+	for _, t := range p.Spec.Tolerations {
+		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute) {
+			lasting = append(lasting, t)
+		}
 	}
-	all := maps.Clone(annotations)
-	maps.DeleteFunc(all, func(k, _ string) bool { return !slices.Contains(kept, k) })
-	return all
+	if len(lasting) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(lasting) // strings, which can always be encoded
+	return string(text)
+}
+
+func only(all map[string]string, kept func(key string) bool) map[string]string {
+	var some map[string]string
+	for k, v := range all {
+		if kept(k) {
+			if some == nil {
+				some = map[string]string{}
+			}
+			some[k] = v
+		}
+	}
+	return some
 }

@@ -1,6 +1,7 @@
 package podcache
 
 import (
+	"encoding/json"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,7 @@ func (r *record) expand() *corev1.Pod {
 		},
 		Spec: corev1.PodSpec{
 			NodeName: r.node.Value(), Priority: c.priority.pointer(), PreemptionPolicy: c.preemption.pointer(),
-			TerminationGracePeriodSeconds: c.grace.pointer(),
+			TerminationGracePeriodSeconds: c.grace.pointer(), Tolerations: c.tolerations(),
 		},
 		Status: corev1.PodStatus{Phase: c.phase},
 	}
@@ -53,7 +54,7 @@ func (r *record) expand() *corev1.Pod {
 }
 
 func (few *rare) addTo(p *corev1.Pod) {
-	p.Annotations, p.Finalizers = few.annotations, few.finalizers
+	p.Labels, p.Annotations, p.Finalizers = few.labels, few.annotations, few.finalizers
 	p.DeletionTimestamp, p.DeletionGracePeriodSeconds = few.deleted, few.deletionGrace
 	p.Spec.SchedulingGates, p.Spec.SchedulingGroup = few.gates, few.group
 	p.Status.Reason, p.Status.Message = few.reason, few.message
@@ -61,6 +62,13 @@ func (few *rare) addTo(p *corev1.Pod) {
 	if few.owners != nil {
 		p.OwnerReferences = few.owners
 	}
+}
+
+func (c common) tolerations() (all []corev1.Toleration) {
+	if c.tolerates != "" {
+		_ = json.Unmarshal([]byte(c.tolerates), &all) // what compact has written
+	}
+	return all
 }
 
 func (o owner) references() []metav1.OwnerReference {

@@ -8,14 +8,23 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records, with the annotations that are
-// kept; all other informers are client-go's.
-func NewInformer(kept ...string) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
+// Reads says what is looked at of a pod beyond what every reader needs.
+type Reads interface {
+	// Label and Annotation tell by its key whether one is kept.
+	Label(key string) bool
+	Annotation(key string) bool
+	// Condition tells whether the condition is kept.
+	Condition(c *corev1.PodCondition) bool
+}
+
+// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records, with what is read of them; all
+// other informers are client-go's.
+func NewInformer(reads Reads) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
 	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 		if _, ok := example.(*corev1.Pod); !ok {
 			return toolscache.NewSharedIndexInformer(lw, example, resync, indexers)
 		}
-		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)), kept}
+		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)), reads}
 		// It fails once the informer runs, and this one does not.
 		_ = i.SetTransform(nil)
 		return i
@@ -25,7 +34,7 @@ func NewInformer(kept ...string) func(toolscache.ListerWatcher, runtime.Object, 
 // An informer of pods has records inside and shows pods outside.
 type informer struct {
 	toolscache.SharedIndexInformer
-	kept []string
+	reads Reads
 }
 
 // SetTransform has every pod pass the given function before a record is made of it.
@@ -38,7 +47,7 @@ func (i *informer) SetTransform(first toolscache.TransformFunc) error {
 			}
 		}
 		if pod, ok := o.(*corev1.Pod); ok {
-			return compact(pod, i.kept), nil
+			return compact(pod, i.reads), nil
 		}
 		return o, nil
 	})

@@ -36,7 +36,7 @@ func byNode(o any) ([]string, error) { return []string{o.(*corev1.Pod).Spec.Node
 // run starts an informer of what p has and returns it when it is synced.
 func run(t *testing.T, p pods) toolscache.SharedIndexInformer {
 	t.Helper()
-	i := NewInformer("kept")(p, &corev1.Pod{}, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
+	i := NewInformer(kept{"kept"})(p, &corev1.Pod{}, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 	if err := i.AddIndexers(toolscache.Indexers{"node": byNode}); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestMissedDeletionShowsThePod(t *testing.T) {
 	t.Parallel()
 	var got any
 	h := handler{toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(o any) { got = o }}}
-	h.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: compact(wholePod(1), nil)})
+	h.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: compact(wholePod(1), kept{})})
 	if diff := cmp.Diff(any(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: keptPod()}), got); diff != "" {
 		t.Error(diff)
 	}
@@ -137,7 +137,7 @@ func TestInformerHoldsRecords(t *testing.T) {
 
 func TestOtherKindsAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	if i, ours := NewInformer()(pods{}, &corev1.Node{}, 0, nil).(*informer); ours {
+	if i, ours := NewInformer(kept{})(pods{}, &corev1.Node{}, 0, nil).(*informer); ours {
 		t.Errorf("the informer of Nodes is %T", i)
 	}
 }

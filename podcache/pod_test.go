@@ -2,6 +2,7 @@ package podcache
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,13 @@ import (
 )
 
 var noon = metav1.Unix(1795435200, 0)
+
+// kept are the labels and annotations, and the types of conditions, that somebody reads.
+type kept []string
+
+func (k kept) Label(key string) bool                 { return slices.Contains(k, key) }
+func (k kept) Annotation(key string) bool            { return slices.Contains(k, key) }
+func (k kept) Condition(c *corev1.PodCondition) bool { return slices.Contains(k, string(c.Type)) }
 
 // wholePod is a pod of about the size that real ones have.
 func wholePod(n int) *corev1.Pod {
@@ -76,6 +84,10 @@ func TestPodComesOutAsItWentIn(t *testing.T) {
 		},
 		"an owner that does not control": func(p *corev1.Pod) { p.OwnerReferences[0].Controller = ptr.To(false) },
 		"annotations that are kept":      func(p *corev1.Pod) { p.Annotations = map[string]string{"kept": "because"} },
+		"labels that are kept":           func(p *corev1.Pod) { p.Labels = map[string]string{"kept": "because"} },
+		"it may stay for ever": func(p *corev1.Pod) {
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}, {Key: "a", Value: "b", Effect: corev1.TaintEffectNoExecute}}
+		},
 		"it terminates": func(p *corev1.Pod) {
 			p.DeletionTimestamp, p.DeletionGracePeriodSeconds, p.Finalizers = ptr.To(noon), ptr.To(int64(0)), []string{"batch.kubernetes.io/job-tracking"}
 		},
@@ -104,7 +116,7 @@ func TestPodComesOutAsItWentIn(t *testing.T) {
 			whole, want := wholePod(1), keptPod()
 			change(whole)
 			change(want)
-			r := compact(whole, []string{"kept"})
+			r := compact(whole, kept{"kept", "DisruptionTarget", "TerminationTarget"})
 			if diff := cmp.Diff(want, r.expand()); diff != "" {
 				t.Error(diff)
 			}
@@ -122,7 +134,7 @@ func TestReaderMayChangeWhatHeGets(t *testing.T) {
 	whole := wholePod(1)
 	whole.Annotations["kept"] = "because"
 	whole.Finalizers = []string{"f"}
-	r := compact(whole, []string{"kept"})
+	r := compact(whole, kept{"kept", "DisruptionTarget", "TerminationTarget"})
 	taken := r.expand()
 	taken.Annotations["kept"], taken.Finalizers[0] = "changed", "changed"
 	*taken.Spec.Priority, *taken.OwnerReferences[0].Controller = 7, false
@@ -154,7 +166,17 @@ func TestKeptPodTellsTheSame(t *testing.T) {
 		"an eviction":                {disrupted("EvictionByEvictionAPI"), reason.ServiceAccount, reason.Evicted},
 		"a preemption":               {disrupted("PreemptionByScheduler"), reason.Scheduler, reason.Preempted},
 		"the kubelet's own eviction": {func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }, reason.PodGC, reason.NodePressure},
-		"its owner's Job":            {func(*corev1.Pod) {}, reason.JobController, reason.JobFinished},
+		"Volcano's victim": {func(p *corev1.Pod) {
+			p.DeletionTimestamp = ptr.To(noon)
+			p.Status.Conditions[0] = corev1.PodCondition{
+				Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "Evict", Message: "Pod is evicted, because of preempt", LastTransitionTime: noon,
+			}
+		}, reason.PodGC, reason.Preempted},
+		"Koordinator's victim": {func(p *corev1.Pod) {
+			p.DeletionTimestamp = ptr.To(noon)
+			p.Annotations["scheduling.koordinator.sh/soft-eviction"] = `{"initiator":"descheduler","reason":"node is hot"}`
+		}, reason.PodGC, reason.Evicted},
+		"its owner's Job": {func(*corev1.Pod) {}, reason.JobController, reason.JobFinished},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +187,7 @@ func TestKeptPodTellsTheSame(t *testing.T) {
 				r, _ := inferrer.Infer(reason.Facts{Now: noon.Add(time.Second), Pod: p, Remover: reason.Remover{User: "x", Actor: tc.actor}})
 				return r
 			}
-			got, want := infer(compact(whole, []string{keys.Pod.Reason, keys.Pod.Code, keys.Pod.By}).expand()), infer(whole)
+			got, want := infer(compact(whole, inferrer.ReadsOfPods()).expand()), infer(whole)
 			if diff := cmp.Diff(want, got); diff != "" || got.Code != tc.want {
 				t.Errorf("code %s, want %s; kept against whole:\n%s", got.Code, tc.want, diff)
 			}

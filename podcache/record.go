@@ -31,6 +31,7 @@ type common struct {
 	priority   optional[int32]
 	preemption optional[corev1.PreemptionPolicy]
 	grace      optional[int64]
+	tolerates  string // the tolerations that last, as JSON
 }
 
 // owner is the one owner that most pods have.
@@ -44,6 +45,7 @@ type owner struct {
 type rare struct {
 	uid           types.UID // where it is no UUID, or zero
 	version       string    // where it is no number, or zero
+	labels        map[string]string
 	annotations   map[string]string
 	owners        []metav1.OwnerReference // where there are several
 	finalizers    []string

@@ -28,7 +28,7 @@ func (r *Recorder) bridge(ctx context.Context, from string) (reached string, err
 		}
 		missed++
 		r.enqueue(ctx, departure{
-			pod: trim(pod, r.Inferrer.Keys.Pod), left: r.Clock.Now(), ticket: r.progress.begin(from), missed: &span{from, now}, unseen: true,
+			pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(from), missed: &span{from, now}, unseen: true,
 		})
 	})
 	switch {

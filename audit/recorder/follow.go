@@ -91,7 +91,7 @@ func (r *Recorder) take(ctx context.Context, e watch.Event, before string) strin
 		return pod.ResourceVersion
 	}
 	r.enqueue(ctx, departure{
-		pod: trim(pod, r.Inferrer.Keys.Pod), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion), revision: pod.ResourceVersion,
+		pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion), revision: pod.ResourceVersion,
 	})
 	return pod.ResourceVersion
 }

@@ -35,7 +35,7 @@ func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) 
 		case state == nil:
 			gone = middle
 		default:
-			pod, there = trim(state, r.Inferrer.Keys.Pod), middle
+			pod, there = trim(state, r.reads), middle
 		}
 	}
 	return pod

@@ -46,6 +46,7 @@ type Options struct {
 type Recorder struct {
 	Options
 	metrics  *metrics
+	reads    reason.Reads
 	wanted   map[reason.Class]bool
 	codes    map[reason.Code]bool
 	gone     chan departure
@@ -62,6 +63,7 @@ type Recorder struct {
 func New(o Options) (*Recorder, error) {
 	r := &Recorder{
 		Options: o,
+		reads:   o.Inferrer.ReadsOfPods(),
 		wanted:  map[reason.Class]bool{},
 		codes:   map[reason.Code]bool{},
 		gone:    make(chan departure, maxQueue),

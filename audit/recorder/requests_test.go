@@ -61,7 +61,7 @@ func TestVerdictsOfPodsThatTakeLongToEnd(t *testing.T) {
 				} else {
 					pod.DeletionTimestamp = ptr.To(metav1.NewTime(noon))
 				}
-				last, _ := r.told(t.Context(), departure{pod: trim(pod, reason.DefaultKeys().Pod), revision: "2"})
+				last, _ := r.told(t.Context(), departure{pod: trim(pod, reads), revision: "2"})
 				if got := obituary.EndedByItself(last); got != (tc.want == story.Finished) {
 					t.Errorf("ended by itself %t", got)
 				}
@@ -129,7 +129,7 @@ func TestWhoToldAPodToStop(t *testing.T) {
 			}
 			last := stopping(time.Second, 93*time.Second)
 			last.Annotations = map[string]string{reason.WrittenKey: minute + " asked mallory"}
-			if _, by := r.told(t.Context(), departure{pod: trim(last, reason.DefaultKeys().Pod), revision: "2"}); by != tc.want {
+			if _, by := r.told(t.Context(), departure{pod: trim(last, reads), revision: "2"}); by != tc.want {
 				t.Errorf("told by %q, want %q", by, tc.want)
 			}
 		})

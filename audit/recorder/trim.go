@@ -1,9 +1,6 @@
 package recorder
 
 import (
-	"maps"
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -15,35 +12,39 @@ const maxMessageBytes = 2 * reason.MaxTextBytes
 
 // trim keeps of a pod what its obituary is made of. A pod may have 256 KiB of annotations, and a thousand pods may wait. It
 // copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
-func trim(p *corev1.Pod, keys reason.Keys) *corev1.Pod {
+func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 	t := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: p.Namespace, Name: p.Name, UID: p.UID, CreationTimestamp: p.CreationTimestamp,
 			DeletionTimestamp: p.DeletionTimestamp, DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
-			Annotations: maps.Clone(p.Annotations),
+			Labels: only(p.Labels, reads.Label), Annotations: only(p.Annotations, reads.Annotation),
 		},
-		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName},
+		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName, Tolerations: reason.Lasting(p.Spec.Tolerations)},
 		Status: corev1.PodStatus{
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: short(p.Status.Message),
 			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),
 		},
 	}
-	kept := []string{keys.Reason, keys.Code, keys.By, reason.WrittenKey, corev1.MirrorPodAnnotationKey}
-	maps.DeleteFunc(t.Annotations, func(k, _ string) bool { return !slices.Contains(kept, k) })
-	for k, v := range t.Annotations {
-		t.Annotations[k] = short(v)
-	}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		t.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
 	for _, c := range p.Status.Conditions {
-		// The second is Kueue's; see package reason.
-		if c.Type == corev1.DisruptionTarget || c.Type == "TerminationTarget" || c.Type == reason.HeldIn {
+		if reads.Condition(&c) {
 			c.Message = short(c.Message)
 			t.Status.Conditions = append(t.Status.Conditions, c)
 		}
 	}
 	return t
+}
+
+func only(all map[string]string, kept func(key string) bool) map[string]string {
+	some := map[string]string{}
+	for k, v := range all {
+		if kept(k) {
+			some[k] = short(v)
+		}
+	}
+	return some
 }
 
 func states(all []corev1.ContainerStatus) []corev1.ContainerStatus {

@@ -17,6 +17,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+var reads = reason.Inferrer{Keys: reason.DefaultKeys()}.ReadsOfPods()
+
 // whole is a pod with much that no obituary is made of.
 func whole() *corev1.Pod {
 	long := strings.Repeat("x", 200_000)
@@ -46,7 +48,7 @@ func whole() *corev1.Pod {
 func TestTrimmedPodHasTheSameObituary(t *testing.T) {
 	t.Parallel()
 	r := reason.New(reason.Pod, reason.Evicted, "x", "y")
-	trimmed := trim(whole(), reason.DefaultKeys().Pod)
+	trimmed := trim(whole(), reads)
 	if diff := cmp.Diff(obituary.Of(whole(), r, noon), obituary.Of(trimmed, r, noon)); diff != "" {
 		t.Errorf("of the whole pod - of the trimmed one +\n%s", diff)
 	}
@@ -59,7 +61,7 @@ func TestTrimmedPodHasTheSameObituary(t *testing.T) {
 
 func TestTrimmedPodIsSmall(t *testing.T) {
 	t.Parallel()
-	data, err := json.Marshal(trim(whole(), reason.DefaultKeys().Pod))
+	data, err := json.Marshal(trim(whole(), reads))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +73,7 @@ func TestTrimmedPodIsSmall(t *testing.T) {
 func TestTrimLeavesThePodAlone(t *testing.T) {
 	t.Parallel()
 	pod := whole()
-	trim(pod, reason.DefaultKeys().Pod)
+	trim(pod, reads)
 	if diff := cmp.Diff(whole(), pod); diff != "" {
 		t.Errorf("trimming changed the pod:\n%s", diff)
 	}

@@ -120,13 +120,13 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 
 // cacheOptions keep of each kind only what is read, and have the pods looked at again now and then: the collector's safety net.
 func cacheOptions(c config.Config) cache.Options {
-	keys := c.Annotations
+	inferrer := c.Inferrer()
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      podcache.NewInformer(keys.Pod.Reason, keys.Pod.Code, keys.Pod.By, corev1.MirrorPodAnnotationKey, termination.WrittenKey),
+		NewInformer:      podcache.NewInformer(inferrer.ReadsOfPods()),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
-			&corev1.Node{}:           {Transform: audit.TrimNodes(keys, termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
+			&corev1.Node{}:           {Transform: audit.TrimNodes(inferrer.ReadsOfNodes(), termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
 			// Those of nodes alone: nobody else's may be read.
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},

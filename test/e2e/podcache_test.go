@@ -95,11 +95,18 @@ func whittled(p *corev1.Pod) *corev1.Pod {
 	return out
 }
 
+// onlyTheReason is read of pods.
+type onlyTheReason struct{}
+
+func (onlyTheReason) Label(string) bool                     { return false }
+func (onlyTheReason) Annotation(key string) bool            { return key == keys.Pod.Reason }
+func (onlyTheReason) Condition(c *corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget }
+
 // What a cache with small pods gives is what a cache with whole pods gives of the same API server.
 func TestSmallPodsAreThePods(t *testing.T) {
 	t.Parallel()
 	namespace, node := shared.namespace(t), shared.node(t)
-	small := follow(t, namespace, cache.Options{NewInformer: podcache.NewInformer(keys.Pod.Reason)})
+	small := follow(t, namespace, cache.Options{NewInformer: podcache.NewInformer(onlyTheReason{})})
 	whole := follow(t, namespace, cache.Options{})
 	running := shared.pod(t, namespace, node.Name, "running", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/held"} })
 	// An owner that exists: the garbage collector takes what has none.

@@ -1,0 +1,91 @@
+package reason
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Reads says what inference looks at of an object beyond its own fields: whoever keeps less of an object than there is must keep
+// that, or a rule never fires in production.
+type Reads struct {
+	labels, annotations []Pattern
+	conditions          []Mark
+}
+
+// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few, and all of them count.
+func (i Inferrer) ReadsOfNodes() Reads {
+	r := readsOf(i.marks())
+	r.annotations = append(r.annotations, literally(EvidenceKey, i.Keys.Node.Reason, i.Keys.Node.Code, i.Keys.Node.By)...)
+	return r
+}
+
+// ReadsOfPods is what is looked for on Pods.
+func (i Inferrer) ReadsOfPods() Reads {
+	var marks []Mark
+	for _, s := range podSignals() {
+		marks = append(marks, s.Mark)
+	}
+	r := readsOf(marks)
+	r.annotations = append(r.annotations, literally(WrittenKey, corev1.MirrorPodAnnotationKey, i.Keys.Pod.Reason, i.Keys.Pod.Code, i.Keys.Pod.By)...)
+	return r
+}
+
+// marks are all that the signals look for.
+func (i Inferrer) marks() (all []Mark) {
+	for _, s := range i.Signals {
+		all = slices.Concat(all, []Mark{s.Mark}, s.With, s.Without)
+	}
+	return all
+}
+
+func readsOf(marks []Mark) (r Reads) {
+	for _, m := range marks {
+		switch {
+		case !m.Label.IsZero():
+			r.labels = append(r.labels, m.Label)
+		case !m.Annotation.IsZero():
+			r.annotations = append(r.annotations, m.Annotation)
+		case !m.Condition.IsZero():
+			r.conditions = append(r.conditions, m)
+		}
+	}
+	return r
+}
+
+// literally are patterns that mean these words, whatever is in them.
+func literally(words ...string) (all []Pattern) {
+	for _, w := range words {
+		all = append(all, Pattern{text: w})
+	}
+	return all
+}
+
+// Label tells whether the label with that key is looked at.
+func (r Reads) Label(key string) bool { return oneMatches(r.labels, key) }
+
+// Annotation tells whether the annotation with that key is looked at.
+func (r Reads) Annotation(key string) bool { return oneMatches(r.annotations, key) }
+
+// Condition tells whether the condition of a Pod says why the pod goes.
+func (r Reads) Condition(c *corev1.PodCondition) bool {
+	return c.Type == corev1.DisruptionTarget || c.Type == HeldIn || slices.ContainsFunc(r.conditions, func(m Mark) bool {
+		_, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime)
+		return ok
+	})
+}
+
+func oneMatches(patterns []Pattern, s string) bool {
+	return len(patterns) > 0 && anyMatches(patterns, s)
+}
+
+// Lasting are the tolerations that let a pod stay on a tainted node for ever: the others do not count where a taint drives it off.
+func Lasting(all []corev1.Toleration) []corev1.Toleration {
+	var lasting []corev1.Toleration
+	for _, t := range all {
+		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute) {
+			lasting = append(lasting, t)
+		}
+	}
+	return lasting
+}

@@ -12,7 +12,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// TrimNodes makes a cache keep of a Node only what Epitaph reads: the labels and annotations that the signals look for, those of
+// TrimNodes makes a cache keep of a Node only what Epitaph reads: its labels, the annotations that the signals look for, those of
 // ours and these, its conditions and taints, its addresses and its boot. The list of its images, the larger half of most Nodes, is
 // not among it.
 func TrimNodes(reads reason.Reads, also ...string) toolscache.TransformFunc {
@@ -78,7 +78,7 @@ func only(all map[string]string, kept func(key string) bool) map[string]string {
 			if some == nil {
 				some = map[string]string{}
 			}
-			some[k] = v
+			some[shared(k)] = shared(v)
 		}
 	}
 	return some

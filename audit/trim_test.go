@@ -37,3 +37,16 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 		t.Errorf("kept what nobody reads: %d images, annotations %q", len(trimmed.Status.Images), trimmed.Annotations)
 	}
 }
+
+// What pods demand of a node is about labels, of any key.
+func TestTrimmedNodeHasItsLabels(t *testing.T) {
+	t.Parallel()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"example.com/pool": "gpu"}}}
+	o, err := TrimNodes(reason.Inferrer{}.ReadsOfNodes())(node.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.(*corev1.Node).Labels["example.com/pool"]; got != "gpu" {
+		t.Errorf("the trimmed node has the label %q, want gpu", got)
+	}
+}

@@ -2,27 +2,47 @@ package podcache
 
 import (
 	"runtime"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 )
 
 // BenchmarkCachedPods reports the heap that an indexed store needs for a thousand pods, whole and as records.
 func BenchmarkCachedPods(b *testing.B) {
-	for name, keep := range map[string]func(*corev1.Pod) any{
-		"whole":   func(p *corev1.Pod) any { return p },
-		"records": func(p *corev1.Pod) any { return compact(p, kept{"kept"}) },
+	records := func(p *corev1.Pod) any { return compact(p, kept{"kept"}) }
+	for name, bench := range map[string]struct {
+		pod  func(int) *corev1.Pod
+		keep func(*corev1.Pod) any
+	}{
+		"whole":           {wholePod, func(p *corev1.Pod) any { return p }},
+		"records":         {wholePod, records},
+		"records/pending": {pendingPod, records},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				b.ReportMetric(float64(heapOfThousand(b, keep))/1024, "KiB/1000pods")
+				b.ReportMetric(float64(heapOfThousand(b, bench.pod, bench.keep))/1024, "KiB/1000pods")
 			}
 		})
 	}
 }
 
-func heapOfThousand(b *testing.B, keep func(*corev1.Pod) any) uint64 {
+// pendingPod is a wholePod that waits for a node, as one of a hundred templates says.
+func pendingPod(n int) *corev1.Pod {
+	p := wholePod(n)
+	p.Spec.NodeName, p.Status.Phase, p.Spec.SchedulerName = "", corev1.PodPending, corev1.DefaultSchedulerName
+	p.Spec.NodeSelector = map[string]string{"pool": "gpu", "template": strconv.Itoa(n % 100)}
+	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} { // as the API server adds them
+		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{
+			Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(300)),
+		})
+	}
+	return p
+}
+
+func heapOfThousand(b *testing.B, pod func(int) *corev1.Pod, keep func(*corev1.Pod) any) uint64 {
 	b.Helper()
 	const pods = 30_000
 	var before, after runtime.MemStats
@@ -33,7 +53,7 @@ func heapOfThousand(b *testing.B, keep func(*corev1.Pod) any) uint64 {
 		"node":                    func(o any) ([]string, error) { return []string{o.(*corev1.Pod).Spec.NodeName}, nil },
 	}))
 	for n := range pods {
-		data, err := wholePod(n).Marshal()
+		data, err := pod(n).Marshal()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -45,11 +45,41 @@ func commonOf(p *corev1.Pod) common {
 		preemption: optionalOf(p.Spec.PreemptionPolicy),
 		grace:      optionalOf(p.Spec.TerminationGracePeriodSeconds),
 		tolerates:  tolerations(p),
+		wish:       wishOf(p),
 	}
 	if len(p.OwnerReferences) == 1 {
 		c.owner = ownerOf(p.OwnerReferences[0])
 	}
 	return c
+}
+
+// wishOf encodes where a pod that waits for a node wants to run. The pods of one template share it; those that are bound, nearly all,
+// have none.
+func wishOf(p *corev1.Pod) string {
+	if p.Spec.NodeName != "" {
+		return ""
+	}
+	wish := corev1.PodSpec{
+		SchedulerName: p.Spec.SchedulerName, NodeSelector: p.Spec.NodeSelector, Tolerations: p.Spec.Tolerations, Affinity: required(p.Spec.Affinity),
+	}
+	if reflect.ValueOf(wish).IsZero() {
+		return ""
+	}
+	text, err := wish.Marshal()
+	if err != nil { // It was decoded, so it can be encoded.
+		return ""
+	}
+	return string(text)
+}
+
+// required is what the affinity demands of a node.
+func required(a *corev1.Affinity) *corev1.Affinity {
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+	}}
 }
 
 func ownerOf(o metav1.OwnerReference) owner {
@@ -91,8 +121,11 @@ func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 }
 
 // tolerations writes those down that let a pod stay on a tainted node for ever. Most pods have none, and those of a DaemonSet all
-// the same.
+// the same. What a pod that waits tolerates is part of its wish.
 func tolerations(p *corev1.Pod) string {
+	if p.Spec.NodeName == "" {
+		return ""
+	}
 	var lasting []corev1.Toleration
 	for _, t := range p.Spec.Tolerations {
 		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute) {

@@ -46,11 +46,24 @@ func (r *record) expand() *corev1.Pod {
 		},
 		Status: corev1.PodStatus{Phase: c.phase},
 	}
+	addWish(&p.Spec, c.wish)
 	if r.rare == nil {
 		return p
 	}
 	r.rare.addTo(p)
 	return p.DeepCopy()
+}
+
+// addWish decodes what [wishOf] has encoded.
+func addWish(to *corev1.PodSpec, wish string) {
+	if wish == "" {
+		return
+	}
+	var from corev1.PodSpec
+	if err := from.Unmarshal([]byte(wish)); err != nil { // We wrote it.
+		return
+	}
+	to.SchedulerName, to.NodeSelector, to.Tolerations, to.Affinity = from.SchedulerName, from.NodeSelector, from.Tolerations, from.Affinity
 }
 
 func (few *rare) addTo(p *corev1.Pod) {

@@ -105,6 +105,16 @@ func TestPodComesOutAsItWentIn(t *testing.T) {
 			p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}}
 			p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: ptr.To("group")}
 		},
+		"it wants a node": func(p *corev1.Pod) {
+			p.Spec.NodeName, p.Spec.SchedulerName, p.Spec.NodeSelector = "", "default-scheduler", map[string]string{"pool": "gpu", "disk": ""}
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists, TolerationSeconds: ptr.To(int64(300))}}
+			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+					MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"a", "b"}}},
+					MatchFields:      []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n1"}}},
+				}},
+			}}}
+		},
 		"neither priority nor grace": func(p *corev1.Pod) { p.Spec.Priority, p.Spec.TerminationGracePeriodSeconds = nil, nil },
 		"priority and grace of zero": func(p *corev1.Pod) {
 			p.Spec.Priority, p.Spec.TerminationGracePeriodSeconds = ptr.To(int32(0)), ptr.To(int64(0))
@@ -126,6 +136,28 @@ func TestPodComesOutAsItWentIn(t *testing.T) {
 				t.Errorf("the informer knows it as %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// What does not decide where a pod can run is not kept, and of a pod that has a node nothing is: there are many of those.
+func TestWishIsKeptOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	whole := wholePod(1)
+	whole.Spec.NodeSelector, whole.Spec.SchedulerName = map[string]string{"pool": "gpu"}, "default-scheduler"
+	whole.Spec.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}}
+	whole.Spec.Affinity = &corev1.Affinity{
+		NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1}}},
+		PodAffinity:  &corev1.PodAffinity{},
+	}
+	if diff := cmp.Diff(keptPod(), compact(whole, kept{}).expand()); diff != "" {
+		t.Errorf("of a pod that is bound:\n%s", diff)
+	}
+	whole.Spec.NodeName = ""
+	want := keptPod()
+	want.Spec.NodeName, want.Spec.SchedulerName, want.Spec.NodeSelector = "", "default-scheduler", whole.Spec.NodeSelector
+	want.Spec.Tolerations = whole.Spec.Tolerations
+	if diff := cmp.Diff(want, compact(whole, kept{}).expand()); diff != "" {
+		t.Errorf("of a pod that waits:\n%s", diff)
 	}
 }
 

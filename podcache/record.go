@@ -22,7 +22,7 @@ type record struct {
 	rare       *rare
 }
 
-// common is what the pods of one owner share; all of them have the same copy.
+// common is what the pods of one owner share; all of them that are alike have the same copy.
 type common struct {
 	metav1.TypeMeta
 	namespace  string
@@ -32,6 +32,8 @@ type common struct {
 	preemption optional[corev1.PreemptionPolicy]
 	grace      optional[int64]
 	tolerates  string // the tolerations that last, as JSON
+	// wish is where the pod wants to run, encoded; empty for one that has a node.
+	wish string
 }
 
 // owner is the one owner that most pods have.

@@ -4,38 +4,43 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
 const unknownPreemptor = "its id is not known"
 
 // preemptor names the pod or pod group that the victim had to make room for. The scheduler deletes the victim before it says
 // whom for (its Event comes afterwards, and preemption is asynchronous), so the mark is a pending pod of higher priority: one
-// that is nominated to the victim's node, else the only one that is nominated to none. condition is the message of the
-// victim's condition, which tells whether it was a pod group.
+// that is nominated to the victim's node, else the only one that could run there and is nominated to none. A pod that is nominated
+// to another node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption, PodEligibleToPreemptOthers).
+// condition is the message of the victim's condition, which tells the scheduler, and whether it was a pod group.
 func (n inference) preemptor(condition string) string {
-	waiting := n.waiting()
-	nominated := nominatedTo(waiting, n.Pod.Spec.NodeName)
+	waiting := n.waiting(condition)
+	nominated, fitting := nominatedTo(waiting, n.Pod.Spec.NodeName), n.fitting(waiting)
 	if strings.HasSuffix(condition, "podgroup") {
-		if group := n.group(nominated, waiting); group != "" {
+		if group := n.group(nominated, fitting); group != "" {
 			return group
 		}
 	}
 	if len(nominated) > 0 {
 		return n.anyOf(nominated)
 	}
-	if undecided := nominatedTo(waiting, ""); len(undecided) == 1 {
+	if undecided := nominatedTo(fitting, ""); len(undecided) == 1 {
 		return n.id(undecided[0])
 	}
 	return unknownPreemptor
 }
 
 // waiting returns the pods that the victim can have been preempted for, in an order that does not depend on the cache's.
-func (n inference) waiting() []*corev1.Pod {
+func (n inference) waiting(condition string) []*corev1.Pod {
 	var all []*corev1.Pod
 	for _, p := range n.Preemptors {
-		if p.UID != n.Pod.UID && outranks(p, n.Pod) {
+		if p.UID != n.Pod.UID && outranks(p, n.Pod) && scheduledBy(p, condition) && !n.tooYoung(p) {
 			all = append(all, p)
 		}
 	}
@@ -43,6 +48,53 @@ func (n inference) waiting() []*corev1.Pod {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return all
+}
+
+// scheduledBy tells whether the pod is of the scheduler that wrote the condition, whose message begins with that one's name.
+func scheduledBy(p *corev1.Pod, condition string) bool {
+	scheduler, _, named := strings.Cut(condition, ": ")
+	return !named || cmp.Or(p.Spec.SchedulerName, corev1.DefaultSchedulerName) == scheduler
+}
+
+// tooYoung tells whether the pod was created after the victim had been told to stop. Both times are the API server's. A later DELETE
+// can have moved the victim's, never to before the first.
+func (n inference) tooYoung(p *corev1.Pod) bool {
+	if n.Pod.DeletionTimestamp == nil || n.Pod.DeletionGracePeriodSeconds == nil {
+		return false
+	}
+	told := n.Pod.DeletionTimestamp.Add(-time.Duration(*n.Pod.DeletionGracePeriodSeconds) * time.Second)
+	return p.CreationTimestamp.After(told)
+}
+
+// fitting returns those of the pods that could run on the victim's node.
+func (n inference) fitting(pods []*corev1.Pod) []*corev1.Pod {
+	var some []*corev1.Pod
+	for _, p := range pods {
+		if n.Node != nil && fits(p, n.Node) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// fits tells whether the scheduler lets the pod onto the node, as far as their specs tell: selector, required node affinity, taints
+// and cordon. Room, volumes and other pods are not looked at.
+func fits(p *corev1.Pod, node *corev1.Node) bool {
+	if matches, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(node); err != nil || !matches {
+		return false
+	}
+	taints := node.Spec.Taints
+	if node.Spec.Unschedulable {
+		taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+	}
+	const comparisons = true // of taints' values: who has them switched off has no pod that makes any
+	_, kept := corev1helpers.FindMatchingUntoleratedTaint(logr.Discard(), taints, p.Spec.Tolerations, keepsOff, comparisons)
+	return !kept
+}
+
+// keepsOff tells whether a taint keeps pods from being scheduled, rather than only advises against it.
+func keepsOff(t *corev1.Taint) bool {
+	return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
 }
 
 func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
@@ -59,14 +111,7 @@ func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
 func outranks(p, victim *corev1.Pod) bool {
 	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
 	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !finished(p) && !never &&
-		len(p.Spec.SchedulingGates) == 0 && priority(p) > priority(victim)
-}
-
-func priority(p *corev1.Pod) int32 {
-	if p.Spec.Priority == nil {
-		return 0
-	}
-	return *p.Spec.Priority
+		len(p.Spec.SchedulingGates) == 0 && corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
 }
 
 // group names the only pod group among the nominated pods, or among all that wait; "" where there is none or more than one.

@@ -13,9 +13,11 @@ type Reads struct {
 	conditions          []Mark
 }
 
-// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few, and all of them count.
+// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few, and all of them count; so do all
+// labels, by which pods demand a node.
 func (i Inferrer) ReadsOfNodes() Reads {
 	r := readsOf(i.marks())
+	r.labels = []Pattern{MustPattern("*")}
 	r.annotations = append(r.annotations, literally(EvidenceKey, i.Keys.Node.Reason, i.Keys.Node.Code, i.Keys.Node.By)...)
 	return r
 }

@@ -119,7 +119,7 @@ func (n *Namer) preemptor(ctx context.Context, pod *corev1.Pod) (r reason.Reason
 	keys := n.handler.inferrer.Keys.Pod
 	victim := without(pod, keys).(*corev1.Pod)
 	f := reason.Facts{Now: n.handler.clock.Now(), Pod: victim, Remover: reason.Remover{User: pod.Annotations[keys.By], Actor: reason.Scheduler}}
-	if err := n.handler.preemptorFacts(ctx, &f); err != nil {
+	if err := errors.Join(n.handler.nodeFacts(ctx, &f), n.handler.preemptorFacts(ctx, &f)); err != nil {
 		return reason.Reason{}, false, err
 	}
 	r, ok := n.handler.inferrer.Infer(f)

@@ -3,9 +3,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -52,15 +55,10 @@ func preemptedBy(id string) reason.Reason {
 func TestPreemptorThatIsNominatedLate(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	// Above all priorities of other tests, whose pods may wait at the same time.
-	low, high := shared.priorityClass(t, 100_000), shared.priorityClass(t, 200_000)
-	waits := func(p *corev1.Pod) { p.Spec.SchedulerName = "nobody" }
+	low, high := shared.priorityClass(t, 10), shared.priorityClass(t, 1000)
 	for name, change := range map[string]func(*corev1.Pod){"of-one": brief, "of-two": brief, "of-two-slowly": slowly, "of-the-nominated": brief} {
 		shared.pod(t, ns, node, name, asking(low, "1"), change)
 	}
-	t.Cleanup(func() { // or they would be taken for the preemptors of a repetition of this test
-		_ = shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(context.WithoutCancel(t.Context()), metav1.DeleteOptions{}, metav1.ListOptions{})
-	})
 	shared.create(t, podSpec(ns, node, "first", asking(high, "1"), waits))
 	shared.deleteAsScheduler(t, ns, "of-one")
 	shared.leaves(t, reason.Pod, ns+"/of-one", preemptedBy(ns+"/first"))
@@ -87,6 +85,71 @@ func TestPreemptorThatIsNominatedLate(t *testing.T) {
 
 func brief(*corev1.Pod) {}
 
+// ourScheduler is the one that we play: the real one leaves its pods alone.
+const ourScheduler = "nobody"
+
+func waits(p *corev1.Pod) { p.Spec.SchedulerName = ourScheduler }
+
+// Who waits for something that the victim's node has not was not its preemptor, whatever their priority: the pod of another scheduler,
+// one that is pinned elsewhere, that demands what the node is not, that a taint keeps off.
+func TestPreemptorCanRunOnTheNode(t *testing.T) {
+	t.Parallel()
+	ns, other, node := shared.namespace(t), shared.namespace(t), shared.node(t).Name
+	low, high := shared.priorityClass(t, 10), shared.priorityClass(t, 1000)
+	shared.patchNode(t, node, map[string]any{"metadata": map[string]any{"labels": map[string]string{"example.com/pool": "gpu"}}})
+	for _, name := range []string{"of-nobody", "of-the-one-that-fits"} {
+		shared.pod(t, ns, node, name, asking(low, "1"))
+	}
+	notInThePool := func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+				{Key: "example.com/pool", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"gpu"}},
+			}}},
+		}}}
+	}
+	shared.create(t, podSpec(other, "no-such-node", "pinned-elsewhere", asking(high, "1"), waits))
+	shared.create(t, podSpec(other, node, "of-another-pool", asking(high, "1"), waits, notInThePool))
+	shared.create(t, podSpec(other, node, "of-another-scheduler", asking(high, "1"), func(p *corev1.Pod) { p.Spec.SchedulerName = "somebody-else" }))
+	intolerant := podSpec(other, node, "intolerant", asking(high, "1"), waits)
+	tolerant := podSpec(ns, node, "tolerant", asking(high, "1"), waits, func(p *corev1.Pod) {
+		p.Spec.Tolerations = []corev1.Toleration{{Key: "example.com/reserved", Operator: corev1.TolerationOpExists}}
+	})
+	shared.patchNode(t, node, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{{Key: "example.com/reserved", Effect: corev1.TaintEffectNoSchedule}}}})
+	shared.create(t, intolerant)
+	shared.deleteAsScheduler(t, ns, "of-nobody")
+	shared.leaves(t, reason.Pod, ns+"/of-nobody", preemptedBy("its id is not known"))
+	shared.create(t, tolerant)
+	shared.deleteAsScheduler(t, ns, "of-the-one-that-fits")
+	shared.leaves(t, reason.Pod, ns+"/of-the-one-that-fits", preemptedBy(ns+"/tolerant"))
+}
+
+// The scheduler's delete is refused, and the preemptor goes away; a program that deletes the victim after that does not do it for the
+// preemptor's sake, nor for that of another pod that waits.
+func TestPreemptionThatDidNotComeAbout(t *testing.T) {
+	t.Parallel()
+	ns, other, node := shared.namespace(t), shared.namespace(t), shared.node(t).Name
+	low, high := shared.priorityClass(t, 10), shared.priorityClass(t, 1000)
+	shared.refuse(t, ns, admissionregistrationv1.Delete, "pods", "request.userInfo.username != '"+scheduler+"'")
+	shared.pod(t, ns, node, "victim", asking(low, "4"))
+	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
+		err := shared.as(t, scheduler).CoreV1().Pods(ns).Delete(ctx, "victim", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
+	})
+	shared.create(t, podSpec(other, "no-such-node", "unrelated", asking(high, "1")))
+	shared.create(t, podSpec(ns, node, "important", asking(high, "4")))
+	marked := shared.podLike(t, ns, "victim", "is marked, with a reason", func(p *corev1.Pod) bool {
+		return keys.Pod.Has(p.Annotations) && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.DisruptionTarget && c.Reason == corev1.PodReasonPreemptionByScheduler
+		})
+	})
+	wantReason(t, marked, preemptedBy(ns+"/important"))
+	shared.remove(t, shared.as(t, cleaner), ns, "important")
+	if err := shared.as(t, cleaner).CoreV1().Pods(ns).Delete(t.Context(), "victim", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	shared.leaves(t, reason.Pod, ns+"/victim", nobodyKnows(cleaner))
+}
+
 // nominate writes down that a pod is to run on a node, as the scheduler does for a preemptor.
 func (c *cluster) nominate(t *testing.T, ns, name, node string) {
 	t.Helper()
@@ -104,7 +167,7 @@ func (c *cluster) deleteAsScheduler(t *testing.T, ns, name string) {
 	pods := c.as(t, scheduler).CoreV1().Pods(ns)
 	condition := encode(t, map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
 		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler, LastTransitionTime: metav1.Now(),
-		Message: "default-scheduler: preempting to accommodate a higher priority pod",
+		Message: ourScheduler + ": preempting to accommodate a higher priority pod",
 	}}}})
 	if _, err := pods.Patch(t.Context(), name, types.StrategicMergePatchType, condition, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)

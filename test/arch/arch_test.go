@@ -34,8 +34,8 @@ var rules = map[string]rule{
 			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
 			"k8s.io/component-helpers/scheduling/", "github.com/go-logr/logr",
 		},
-		std:    noIO,
-		why:    "the core is a pure function of values: no client, no clock, no log",
+		std: noIO,
+		why: "the core is a pure function of values: no client, no clock, no log",
 	},
 	"reason/kernel": {
 		others: []string{"k8s.io/apimachinery/pkg/apis/meta/v1", "sigs.k8s.io/yaml"},

@@ -72,6 +72,7 @@ func (few *rare) addTo(p *corev1.Pod) {
 	p.Spec.SchedulingGates, p.Spec.SchedulingGroup = few.gates, few.group
 	p.Status.Reason, p.Status.Message = few.reason, few.message
 	p.Status.NominatedNodeName, p.Status.Conditions = few.nominated, few.conditions
+	p.Status.ContainerStatuses = few.ill
 	if few.owners != nil {
 		p.OwnerReferences = few.owners
 	}

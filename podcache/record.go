@@ -59,6 +59,7 @@ type rare struct {
 	message       string
 	nominated     string
 	conditions    []corev1.PodCondition
+	ill           []corev1.ContainerStatus
 }
 
 // optional is a pointer that can be compared by what it points to.

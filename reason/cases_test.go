@@ -37,7 +37,9 @@ type inferenceCase struct {
 	NodeGone   bool         `json:"nodeGone"`
 	NodeReason *wantReason  `json:"nodeReason"`
 	Preemptors []corev1.Pod `json:"preemptors"`
-	Owner      struct {
+	// DeviceTaints are those of the pod's devices.
+	DeviceTaints []DeviceTaint `json:"deviceTaints"`
+	Owner        struct {
 		UID       types.UID `json:"uid"`
 		Deleted   bool      `json:"deleted"`
 		Finished  bool      `json:"finished"`
@@ -63,7 +65,7 @@ type wantReason struct {
 func (c inferenceCase) facts() Facts {
 	f := Facts{
 		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node, NodeGone: c.NodeGone,
-		Owner: Owner(c.Owner), NamespaceTerminating: c.NamespaceTerminating,
+		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), NamespaceTerminating: c.NamespaceTerminating,
 		Remover: RemoverOf(c.Remover.User, c.Remover.Groups),
 	}
 	f.Remover.Evicts, f.Remover.Says, f.Remover.For = c.Remover.Evicts, c.Remover.Says, c.Remover.For

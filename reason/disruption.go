@@ -45,8 +45,8 @@ var disruptions = map[string]disruption{
 	"DeletionByDeviceTaintManager": {
 		writers:   []Actor{DeviceTaintController, ControllerManager},
 		component: "device-taint-eviction-controller",
-		says: func(_ inference, _ *corev1.PodCondition, by string) (Reason, bool) {
-			return always(New(Pod, HardwareFailure, "device taint", by))
+		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
+			return always(n.offItsDevice(by))
 		},
 	},
 	"DeletionByPodGC": {

@@ -50,6 +50,8 @@ type Facts struct {
 	NodeReason Reason
 	// Preemptors are the pods that wait for a place and might be what the pod was preempted for.
 	Preemptors []*corev1.Pod
+	// DeviceTaints are those that drive the pod off a device of its own, where that is known.
+	DeviceTaints []DeviceTaint
 	// Owner is the state of the controller that the pod belongs to.
 	Owner Owner
 	// NamespaceTerminating is set where the pod's namespace has a deletion timestamp.

@@ -13,7 +13,7 @@ var podRemovers = map[Actor]rule{
 	},
 	NodeController: func(n inference) (Reason, bool) { return always(n.evictedByTaint(n.Remover.User)) },
 	DeviceTaintController: func(n inference) (Reason, bool) {
-		return always(New(Pod, HardwareFailure, "device taint", n.Remover.User))
+		return always(n.offItsDevice(n.Remover.User))
 	},
 	Autoscaler: func(n inference) (Reason, bool) {
 		if finished(n.Pod) {
@@ -170,6 +170,9 @@ func (n inference) alreadyEnded(what string) (Reason, bool) {
 	ended := string(n.Pod.Status.Phase)
 	if why := joined(n.Pod.Status.Reason, n.Pod.Status.Message); why != "" {
 		ended += " (" + why + ")"
+	}
+	if ill := n.illDevices(); len(ill) > 0 && n.Pod.Status.Phase == corev1.PodFailed {
+		ended += ", " + some(ill)
 	}
 	return always(New(Pod, AlreadyEnded, ended+", "+what, n.Remover.User))
 }

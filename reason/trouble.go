@@ -38,8 +38,21 @@ func (n inference) because(otherwise Reason) (Reason, bool) {
 	return otherwise, true
 }
 
-// nodeTrouble returns what is wrong with the pod's node, as a reason of the pod.
+// takesAway are the codes of a node that nothing is wrong with.
+var takesAway = map[Code]bool{NodeDrained: true, NodeScaledDown: true}
+
+// nodeTrouble returns what is wrong with the pod's node, or with the pod's device on it, as a reason of the pod.
 func (n inference) nodeTrouble() (Reason, bool) {
+	r, ok := n.troubleOfTheNode()
+	if !ok || takesAway[r.Code] {
+		if ill, is := n.deviceTrouble(); is {
+			return n.besideTheDrain(ill), true
+		}
+	}
+	return r, ok
+}
+
+func (n inference) troubleOfTheNode() (Reason, bool) {
 	if !n.NodeReason.IsZero() {
 		return ForPodsOf(n.Pod.Spec.NodeName, n.NodeReason), true
 	}
@@ -71,7 +84,7 @@ func (n inference) besideTheDrain(r Reason) Reason {
 		return r
 	}
 	did := "evicted by "
-	if n.Node.Spec.Unschedulable {
+	if n.Node != nil && n.Node.Spec.Unschedulable {
 		did = "drained by "
 	}
 	who := n.evictor()

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // maxDepth bounds how deeply the JSON of a review is nested. Ours is a fast decoder that knows no bound: it recurses until the
@@ -95,13 +97,36 @@ type doomedPod struct {
 		Priority *int32 `json:"priority"`
 		// What drives the pod off its node depends on what it tolerates.
 		Tolerations []corev1.Toleration `json:"tolerations"`
+		// The devices that it may be driven off.
+		ResourceClaims []corev1.PodResourceClaim `json:"resourceClaims"`
 	} `json:"spec"`
 	Status struct {
 		Phase      corev1.PodPhase       `json:"phase"`
 		Reason     string                `json:"reason"`
 		Message    string                `json:"message"`
 		Conditions []corev1.PodCondition `json:"conditions"`
+
+		ResourceClaimStatuses       []corev1.PodResourceClaimStatus        `json:"resourceClaimStatuses"`
+		ExtendedResourceClaimStatus *corev1.PodExtendedResourceClaimStatus `json:"extendedResourceClaimStatus"`
+
+		InitContainerStatuses []doomedContainer `json:"initContainerStatuses"`
+		ContainerStatuses     []doomedContainer `json:"containerStatuses"`
 	} `json:"status"`
+}
+
+// A doomedContainer is what is read of the status of a container: how its devices are.
+type doomedContainer struct {
+	AllocatedResourcesStatus []corev1.ResourceStatus `json:"allocatedResourcesStatus"`
+}
+
+// ill are the containers whose devices are unhealthy.
+func ill(all []doomedContainer) (some []corev1.ContainerStatus) {
+	for _, c := range all {
+		if ill := reason.Ill(c.AllocatedResourcesStatus); len(ill) > 0 {
+			some = append(some, corev1.ContainerStatus{AllocatedResourcesStatus: ill})
+		}
+	}
+	return some
 }
 
 // decodePod reads the parts of a pod that count.
@@ -117,8 +142,14 @@ func decodePod(raw []byte) (*corev1.Pod, error) {
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp, DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
 			Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences, Finalizers: m.Finalizers,
 		},
-		Spec:   corev1.PodSpec{NodeName: d.Spec.NodeName, Priority: d.Spec.Priority, Tolerations: d.Spec.Tolerations},
-		Status: corev1.PodStatus{Phase: d.Status.Phase, Reason: d.Status.Reason, Message: d.Status.Message, Conditions: d.Status.Conditions},
+		Spec: corev1.PodSpec{
+			NodeName: d.Spec.NodeName, Priority: d.Spec.Priority, Tolerations: d.Spec.Tolerations, ResourceClaims: d.Spec.ResourceClaims,
+		},
+		Status: corev1.PodStatus{
+			Phase: d.Status.Phase, Reason: d.Status.Reason, Message: d.Status.Message, Conditions: d.Status.Conditions,
+			ResourceClaimStatuses: d.Status.ResourceClaimStatuses, ExtendedResourceClaimStatus: d.Status.ExtendedResourceClaimStatus,
+			InitContainerStatuses: ill(d.Status.InitContainerStatuses), ContainerStatuses: ill(d.Status.ContainerStatuses),
+		},
 	}, nil
 }
 

@@ -25,6 +25,7 @@ func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 		return f, err
 	}
 	h.ownerFacts(ctx, &f)
+	h.deviceFacts(ctx, &f)
 	if err := h.namespaceFacts(ctx, &f); err != nil {
 		return f, err
 	}

@@ -50,7 +50,10 @@ func only(all map[string]string, kept func(key string) bool) map[string]string {
 func states(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 	kept := make([]corev1.ContainerStatus, 0, len(all))
 	for _, s := range all {
-		k := corev1.ContainerStatus{Name: s.Name, RestartCount: s.RestartCount, State: s.State, LastTerminationState: s.LastTerminationState}
+		k := corev1.ContainerStatus{
+			Name: s.Name, RestartCount: s.RestartCount, State: s.State, LastTerminationState: s.LastTerminationState,
+			AllocatedResourcesStatus: reason.Ill(s.AllocatedResourcesStatus),
+		}
 		for _, t := range []**corev1.ContainerStateTerminated{&k.State.Terminated, &k.LastTerminationState.Terminated} {
 			if *t != nil {
 				c := **t

@@ -41,6 +41,9 @@ type trial struct {
 	since time.Time
 	// refuted is set where a panic of this node turned out to be untrue lately.
 	refuted bool
+	// leaving is set once the node was seen to go down in good order. What its kubelet has said of it is overwritten when the node
+	// has been silent for a while (pkg/controller/nodelifecycle).
+	leaving bool
 	// answered is set where a sign of life came after the panic; the last one at sign.
 	answered bool
 	sign     time.Time
@@ -94,7 +97,7 @@ func (t *trial) hears(level trust, now time.Time) bool {
 		return false
 	case contradicted:
 		t.refuted = t.refuted || t.trust != trustSigned
-		t.since, t.answered = now, false
+		t.since, t.answered, t.leaving = now, false, false
 	}
 	t.trust, t.began, t.again = level, now, false
 	return true
@@ -115,6 +118,7 @@ func (t *trial) took(start time.Time, answered bool, held string) {
 // next is what is to be done now.
 func (t *trial) next(now time.Time, f facts) move {
 	t.observe(f.lease)
+	t.leaving = t.leaving || f.leaving
 	ends := t.began.Add(t.config.Window.Duration)
 	if s, over := t.life(now, ends); over {
 		return s
@@ -122,7 +126,7 @@ func (t *trial) next(now time.Time, f facts) move {
 	if t.probed.Before(t.began) {
 		return t.probe(now, t.began.Add(settling), t.again)
 	}
-	if t.trust == trustSigned && f.habitual && !f.leaving && !t.answered && !t.silent.Before(t.began) {
+	if t.trust == trustSigned && f.habitual && !t.leaving && !t.answered && !t.silent.Before(t.began) {
 		return decided(verdictDead)
 	}
 	if !f.lease.found {
@@ -174,7 +178,7 @@ func (t *trial) withoutLease(now, ends time.Time, known bool) move {
 
 // waits waits for the Lease to run out, and then for user space to be silent.
 func (t *trial) waits(now, ends time.Time, f facts) move {
-	deadline := t.deadline(f)
+	deadline := t.deadline(f.lease)
 	switch {
 	case t.answered && !now.Before(ends) && t.probed.Before(ends):
 		return t.probe(now, now, false) // does it still live?
@@ -190,22 +194,22 @@ func (t *trial) waits(now, ends time.Time, f facts) move {
 }
 
 // deadline is when the Lease has gone unrenewed for long enough.
-func (t *trial) deadline(f facts) time.Time {
-	from := latest(t.since, t.sign, f.lease.changed, f.lease.unbroken)
-	enough := max(t.config.MissedRenewal.Duration, f.lease.lasts)
-	if t.reboots(f, enough) {
+func (t *trial) deadline(l leaseView) time.Time {
+	from := latest(t.since, t.sign, l.changed, l.unbroken)
+	enough := max(t.config.MissedRenewal.Duration, l.lasts)
+	if t.reboots(l, enough) {
 		enough = max(enough, t.config.MaxReboot.Duration)
 	}
 	return from.Add(enough)
 }
 
 // reboots tells whether a reboot explains the node's silence as well as a panic does.
-func (t *trial) reboots(f facts, enough time.Duration) bool {
+func (t *trial) reboots(l leaseView, enough time.Duration) bool {
 	if t.again {
-		return f.leaving
+		return t.leaving
 	}
-	silentBefore := t.trust != trustSigned && f.lease.changed.Add(enough).Before(t.since)
-	return f.leaving || silentBefore || t.trust == trustDoubtful || t.trust == trustUnsigned && t.refuted
+	silentBefore := t.trust != trustSigned && l.changed.Add(enough).Before(t.since)
+	return t.leaving || silentBefore || t.trust == trustDoubtful || t.trust == trustUnsigned && t.refuted
 }
 
 // probe asks for a round of probes, not before the given time.

@@ -19,8 +19,10 @@ type course struct {
 	lasts time.Duration
 	// unbroken is since when the API server has answered; nil where it always has.
 	unbroken func(at time.Duration) time.Duration
-	// unusual is set where the node is not known to answer; leaving where it is going down in good order.
+	// unusual is set where the node is not known to answer; leaving where it is going down in good order, which is seen for as long
+	// as leavingFor says, or else all the time.
 	unusual, leaving bool
+	leavingFor       time.Duration
 }
 
 func never(time.Duration) bool { return false }
@@ -82,7 +84,8 @@ func (c course) run(t *trial) (verdict, time.Duration) {
 }
 
 func (c course) facts(start time.Time, at time.Duration) facts {
-	f := facts{habitual: !c.unusual, leaving: c.leaving, lease: leaseView{known: true, unbroken: start.Add(-time.Hour)}}
+	leaving := c.leaving && (c.leavingFor == 0 || at < c.leavingFor)
+	f := facts{habitual: !c.unusual, leaving: leaving, lease: leaseView{known: true, unbroken: start.Add(-time.Hour)}}
 	if c.unbroken != nil {
 		f.lease.unbroken = start.Add(c.unbroken(at))
 	}
@@ -154,6 +157,12 @@ func TestTrial(t *testing.T) {
 		},
 		"unsigned, while the node reboots in good order": {
 			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true}, want: verdictDead, from: 600 * second, to: 605 * second,
+		},
+		"signed, while the node reboots in good order, until its kubelet's word is overwritten": {
+			trust: trustSigned, course: course{answers: never, renewed: silent, leaving: true, leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
+		},
+		"unsigned, while the node reboots in good order, until its kubelet's word is overwritten": {
+			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true, leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
 		},
 		"unsigned, of a node that had been silent before": {
 			trust: trustUnsigned, course: course{answers: never, renewed: once(-time.Minute)}, want: verdictDead, from: 540 * second, to: 605 * second,

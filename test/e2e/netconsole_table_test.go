@@ -27,12 +27,13 @@ import (
 
 const (
 	// tableWindow, tableRenewal and tableReboot are all that the table shortens: the defaults are 30 s, 40 s and 10 minutes. As
-	// the defaults, they are longer than what they are to outlast, here a restart of 15 s and a reboot of 20 s.
+	// the defaults, they are longer than what they are to outlast, here a restart of 15 s and a reboot of 35 s, which is itself
+	// longer than a Lease goes unrenewed.
 	tableWindow  = 12 * time.Second
 	tableRenewal = 25 * time.Second
-	tableReboot  = 35 * time.Second
+	tableReboot  = 90 * time.Second
 	longRestart  = 15 * time.Second
-	slowReboot   = 20 * time.Second
+	slowReboot   = 35 * time.Second
 	// awayRenewal is less than apiAway: a Lease that nobody can renew must not count.
 	awayRenewal = 8 * time.Second
 	apiAway     = 20 * time.Second
@@ -88,6 +89,13 @@ func tableRows() []tableRow {
 				return inOrder(ctx, p.goesDown, p.stops, p.panics, pause(slowReboot), p.boots)
 			},
 			dies: func(ctx context.Context, p *patient) error { return inOrder(ctx, p.goesDown, p.stops, p.panics) },
+		},
+		{
+			name: "the node reboots in order, as its kubelet says",
+			lives: func(ctx context.Context, p *patient) error {
+				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics, pause(slowReboot), p.boots)
+			},
+			dies: func(ctx context.Context, p *patient) error { return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics) },
 		},
 		{
 			name: "partition",
@@ -390,6 +398,21 @@ func (p *patient) goesDown(ctx context.Context) error {
 		return err
 	}
 	return pause(learned)(ctx)
+}
+
+// kubeletShutsDown is what its kubelet says last when it shuts down gracefully (pkg/kubelet/nodestatus/setters.go). The node
+// lifecycle controller overwrites it four seconds later here.
+func (p *patient) kubeletShutsDown(ctx context.Context) error {
+	condition := corev1.NodeCondition{
+		Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down",
+		LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{condition}}})
+	if err != nil {
+		return err
+	}
+	_, err = p.client.CoreV1().Nodes().Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	return err
 }
 
 func (p *patient) patches(ctx context.Context, annotations map[string]string) error {

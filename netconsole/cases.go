@@ -26,6 +26,8 @@ type openCase struct {
 	// left is what is still to be written once it is judged, and tries how often that has failed.
 	left  func(context.Context) error
 	tries int
+	// next is a panic of a later boot of the node, which waits until this case is closed.
+	next *death
 }
 
 // cases are the open ones, one per node at most, and the queues of those that are to be looked at.
@@ -69,28 +71,57 @@ func (u *undertaker) open(c *openCase, after time.Duration) bool {
 	return true
 }
 
-// close closes the case. If the node lives, its ring is to take its words again.
+// close closes the case. If the node lives, its ring is to take its words again. A panic of a later boot is tried next.
 func (u *undertaker) close(c *openCase) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.cases.open[c.uid] != c {
 		return
 	}
+	if c.next != nil && !u.ended {
+		next := u.caseOf(*c.next)
+		u.cases.open[c.uid] = next
+		u.cases.queue(next).Add(c.uid)
+		return // the work goes on
+	}
 	delete(u.cases.open, c.uid)
 	c.words.release()
 	u.work.Done()
 }
 
-// join adds a panic to the case about its node, and tells whether there is one.
-func (u *undertaker) join(d death) bool {
+// A joining is what becomes of a panic of a node that there may be a case about.
+type joining uint8
+
+const (
+	// joinedNone is where there is none.
+	joinedNone joining = iota
+	joinedCase
+	// joinedLater is a panic that is tried after the case.
+	joinedLater
+)
+
+// join adds a panic to the case about its node, if there is one. That of a later boot is not what the case is about, which ends
+// because the node has booted: it has a case of its own then.
+func (u *undertaker) join(d death) joining {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c := u.cases.open[d.uid]
-	if c != nil && !c.judged && c.trial.hears(d.trust, d.heard) {
+	switch {
+	case c == nil:
+		return joinedNone
+	case d.bootID != c.bootID && c.next == nil:
+		c.next = &d
+		u.cases.queue(c).Add(c.uid)
+		return joinedLater
+	case d.bootID != c.bootID:
+		if d.bootID != c.next.bootID || d.trust > c.next.trust {
+			c.next = &d
+		}
+	case !c.judged && c.trial.hears(d.trust, d.heard):
 		c.line, c.trust, c.heard = d.line, d.trust, d.heard
 		u.cases.queue(c).Add(c.uid)
 	}
-	return c != nil
+	return joinedCase
 }
 
 // known is the death as it is known by now.

@@ -112,3 +112,45 @@ func TestClosedCaseIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// While a panic is on trial, the node boots, and panics: that is another death, and acted upon as any other.
+func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		again []string
+		known float64
+	}{
+		"signed":                        {again: []string{ofNextBoot + " epitaph-token=" + aSecret + "\n"}},
+		"unsigned":                      {again: []string{ofNextBoot}},
+		"signed, after a forged one":    {again: []string{"0,11,1900000,-;Kernel panic - not syncing: forged\n", ofNextBoot + " epitaph-token=" + aSecret + "\n"}, known: 1},
+		"signed, in a later fragment":   {again: []string{cutOff, restOf(aSecret[9:] + "\n")}},
+		"signed, and then a forged one": {again: []string{ofNextBoot + " epitaph-token=" + aSecret + "\n", "0,11,1900000,-;Kernel panic - not syncing: forged\n"}, known: 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node := signed(aNode("n1", "10.0.0.1"))
+				c := aCluster(t, node, aLease("n1"))
+				c.alive.Store(true)
+				u, _ := c.aReplica(t, node.UID)
+				l := aListener(u, node)
+				l.take(t.Context(), from1, []byte(panicDatagram), l.clock.Now())
+				time.Sleep(2 * time.Second)
+				c.reboots(t, l, &livingNode{node: node}, "the next boot")
+				c.alive.Store(false)
+				for _, d := range tc.again {
+					l.take(t.Context(), from1, []byte(d), l.clock.Now())
+				}
+				u.work.Wait()
+				if u.judged(verdictRebooted) != 1 || u.judged(verdictDead) != 1 || u.judged(verdictKnown) != tc.known || c.node(t, "n1") != nil {
+					t.Errorf("%v rebooted, %v dead, %v known; want 1, 1 and %v, and no Node",
+						u.judged(verdictRebooted), u.judged(verdictDead), u.judged(verdictKnown), tc.known)
+				}
+			})
+		})
+	}
+}
+
+// ofNextBoot is a panic right after a boot.
+const ofNextBoot = "0,10,1800000,-;Kernel panic - not syncing: again\n"

@@ -1,13 +1,11 @@
 package netconsole
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
 
 // A living node answers and renews its Lease but while its kubelet restarts or it reboots.
@@ -49,14 +48,17 @@ func (l *livingNode) setDown(down bool) {
 	l.down = down
 }
 
-// forgeries is how many forged panics are sent.
-const forgeries = 2000
+// forgedPanics is how many forged panics are sent.
+const forgedPanics = 2000
 
 // Panics of every kind come from the addresses of nodes that live, restart their kubelets for 1, 5 and 15 seconds, and reboot for a
 // minute and a half meanwhile. None of them is acted upon; and each node's own panic still is, in the end.
 func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 	t.Parallel()
-	genuine := announcementsIn(t)
+	heard, err := forgeries.Recorded(captures)
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		nodes := livingNodes(8)
@@ -80,11 +82,15 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 			lives.Go(func() { c.renewing(ctx, t, u, n) })
 			lives.Go(func() { c.restless(ctx, t, l, n, number) })
 		}
-		forger := rand.New(rand.NewPCG(1, 2))
-		for range forgeries {
-			n := nodes[forger.IntN(len(nodes))]
-			l.take(ctx, n.from, forge(forger, genuine), l.clock.Now())
-			time.Sleep(time.Duration(forger.IntN(600)) * time.Millisecond)
+		forger, err := forgeries.New(heard, forgeries.NearMisses(aSecret), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		for range forgedPanics {
+			n := nodes[random.IntN(len(nodes))]
+			l.take(ctx, n.from, forger.Next(), l.clock.Now())
+			time.Sleep(time.Duration(random.IntN(600)) * time.Millisecond)
 		}
 		stop()
 		lives.Wait()
@@ -183,58 +189,4 @@ func (c *cluster) reboots(t *testing.T, l *Listener, n *livingNode, bootID strin
 		}
 	}
 	l.see(node)
-}
-
-// announcementsIn are the panics of all recordings, of both formats.
-func announcementsIn(t *testing.T) (all [][]byte) {
-	t.Helper()
-	for _, r := range recordings(t) {
-		for _, payload := range r.payloads {
-			if bytes.Contains(payload, []byte("Kernel panic - not syncing")) {
-				all = append(all, payload)
-			}
-		}
-	}
-	if len(all) < 80 {
-		t.Fatalf("the recordings have %d panics", len(all))
-	}
-	return all
-}
-
-// forge makes a panic out of a recorded one: as it was, with a field off by one, with a token that is none of this boot, cut, or made
-// of noise. The one thing that it does not know is the token.
-func forge(r *rand.Rand, genuine [][]byte) []byte {
-	d := slices.Clone(genuine[r.IntN(len(genuine))])
-	switch r.IntN(6) {
-	case 0:
-		return d
-	case 1:
-		return offByOne(r, d)
-	case 2:
-		guess := []string{"", "guessed", aSecret[:len(aSecret)-1], aSecret + "x", strings.ToUpper(aSecret)}[r.IntN(5)]
-		return fmt.Appendf(bytes.TrimSuffix(d, []byte("\n")), "\n epitaph-token=%s\n", guess)
-	case 3:
-		return d[:r.IntN(len(d)+1)]
-	case 4:
-		d[r.IntN(len(d))] = byte(r.IntN(256))
-		return d
-	default:
-		return fmt.Appendf(nil, "%d,%d,%d,-;Kernel panic - not syncing: %d\n", r.IntN(2), r.IntN(1<<20), r.Int64N(1<<40), r.IntN(1<<30))
-	}
-}
-
-// offByOne changes one of the numbers of a header.
-func offByOne(r *rand.Rand, d []byte) []byte {
-	head, rest, ok := bytes.Cut(d, []byte(";"))
-	fields := strings.Split(string(head), ",")
-	if !ok || len(fields) < 3 {
-		return d
-	}
-	n := r.IntN(3)
-	number, err := strconv.ParseUint(fields[n], 10, 64)
-	if err != nil {
-		return d
-	}
-	fields[n] = strconv.FormatUint(number+uint64(1-2*r.IntN(2)), 10)
-	return append([]byte(strings.Join(fields, ",")+";"), rest...)
 }

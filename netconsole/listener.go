@@ -166,7 +166,7 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 		l.undertaker.dismiss(s.uid, s)
 		return outcomePlainRefused
 	case o == wire.OutcomePanicRest && h.trust == trustSigned:
-		l.undertaker.join(death{uid: s.uid, line: h.line, trust: h.trust, heard: now})
+		l.undertaker.join(deathHeard(s, h, now))
 	case h.trouble != nil:
 		l.undertaker.witness(ctx, s, h, now)
 	}
@@ -199,7 +199,9 @@ const (
 
 // hear brings a panic to trial.
 func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) {
-	l.undertaker.hear(ctx, death{
-		node: s.name, uid: s.uid, line: h.line, words: s, heard: now, trust: h.trust,
-	})
+	l.undertaker.hear(ctx, deathHeard(s, h, now))
+}
+
+func deathHeard(s *sender, h heard, now time.Time) death {
+	return death{node: s.name, uid: s.uid, bootID: h.bootID, line: h.line, words: s, heard: now, trust: h.trust}
 }

@@ -1,9 +1,6 @@
 package netconsole
 
 import (
-	"bufio"
-	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
 
 // Every recording of a real kernel through the whole detector: a node is buried exactly where the kernel said, in the strict
@@ -93,11 +92,12 @@ type recorded struct {
 	payloads         [][]byte
 }
 
+const captures = "wire/testdata/captures"
+
 // recordings reads INDEX.md and the files that it names.
 func recordings(t *testing.T) (all []recorded) {
 	t.Helper()
-	const folder = "wire/testdata/captures"
-	index, err := os.ReadFile(filepath.Join(folder, "INDEX.md"))
+	index, err := os.ReadFile(filepath.Join(captures, "INDEX.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,34 +115,16 @@ func recordings(t *testing.T) (all []recorded) {
 			t.Fatalf("INDEX.md: %s: %v", row, err)
 		}
 		name := strings.TrimSpace(cells[0])
+		payloads, err := forgeries.Payloads(filepath.Join(captures, name+".jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
 		all = append(all, recorded{
-			name: name, strict: strict, anchored: anchored, plain: strings.HasPrefix(strings.TrimSpace(cells[2]), "legacy"),
-			payloads: payloadsOf(t, filepath.Join(folder, name+".jsonl")),
+			name: name, strict: strict, anchored: anchored, plain: strings.HasPrefix(strings.TrimSpace(cells[2]), "legacy"), payloads: payloads,
 		})
 	}
 	if len(all) != 112 {
 		t.Fatalf("INDEX.md names %d recordings, want 112", len(all))
-	}
-	return all
-}
-
-func payloadsOf(t *testing.T, path string) (all [][]byte) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var d struct{ Hex string }
-		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
-			t.Fatal(err)
-		}
-		payload, err := hex.DecodeString(d.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, payload)
 	}
 	return all
 }

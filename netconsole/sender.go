@@ -28,7 +28,8 @@ type sender struct {
 	uid    types.UID
 	memory *memory
 
-	// The memory's lock guards the rest.
+	// The memory's lock guards the rest. bootID is the boot that the API says the node is in, and token the secret of that boot.
+	bootID string
 	token  token
 	boot   boot
 	stream *wire.Stream
@@ -43,6 +44,8 @@ type heard struct {
 	extended bool
 	// trust is how far it is believed to be the node's own.
 	trust trust
+	// bootID is the boot that the node was in by then.
+	bootID string
 	// trouble is what a line tells of the machine; nil where nothing is to be told.
 	trouble *kernel.Finding
 }
@@ -56,7 +59,7 @@ func (s *sender) update(node *corev1.Node) {
 	t := tokenOf(node)
 	s.memory.Lock()
 	defer s.memory.Unlock()
-	s.token = t
+	s.token, s.bootID = t, node.Status.NodeInfo.BootID
 }
 
 // vouches tells whether the message carries the node's token.
@@ -90,7 +93,7 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 // panicked gathers what speaks for and against a panic. The plain format has no token, and no numbers that could fit; and from a
 // kernel that has spoken it, those of the extended format say nothing: a plain line can be made to look like one.
 func (s *sender) panicked(e *wire.Event, now time.Time) heard {
-	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned}
+	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned, bootID: s.bootID}
 	if !e.Extended {
 		return h
 	}

@@ -74,9 +74,13 @@ func (u *undertaker) hear(ctx context.Context, d death) {
 		u.dismiss(d.uid, d.words)
 		return
 	}
-	if u.join(d) {
+	switch u.join(d) {
+	case joinedCase:
 		u.count(verdictKnown)
 		return
+	case joinedLater:
+		return
+	case joinedNone:
 	}
 	bootID, there := u.bootOf(ctx, d)
 	if !there {
@@ -85,11 +89,16 @@ func (u *undertaker) hear(ctx context.Context, d death) {
 		return
 	}
 	d.bootID = bootID
-	c := &openCase{death: d, trial: newTrial(u.config.ProofOfDeath, d.trust, d.heard)}
-	c.trial.refuted = u.refuted.has(d.uid)
-	if !u.open(c, 0) {
+	if !u.open(u.caseOf(d), 0) {
 		u.count(verdictKnown)
 	}
+}
+
+// caseOf is the case about a panic that was heard.
+func (u *undertaker) caseOf(d death) *openCase {
+	c := &openCase{death: d, trial: newTrial(u.config.ProofOfDeath, d.trust, d.heard)}
+	c.trial.refuted = u.refuted.has(d.uid)
+	return c
 }
 
 // bootOf is the boot that the Node is in now: a kernel that died a moment ago has not booted since.

@@ -95,7 +95,9 @@ func tableRows() []tableRow {
 			lives: func(ctx context.Context, p *patient) error {
 				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics, pause(slowReboot), p.boots)
 			},
-			dies: func(ctx context.Context, p *patient) error { return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics) },
+			dies: func(ctx context.Context, p *patient) error {
+				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics)
+			},
 		},
 		{
 			name: "partition",

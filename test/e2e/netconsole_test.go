@@ -1,13 +1,9 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/forgeries"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -65,23 +62,11 @@ func (c *cluster) saysTo(t *testing.T, listener, from string, datagrams ...[]byt
 }
 
 // recording reads the payloads of a recorded kernel.
-func recording(t *testing.T, name string) (payloads [][]byte) {
+func recording(t *testing.T, name string) [][]byte {
 	t.Helper()
-	file, err := os.Open(filepath.Join(captures, name+".jsonl"))
+	payloads, err := forgeries.Payloads(filepath.Join(captures, name+".jsonl"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var d struct{ Hex string }
-		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
-			t.Fatal(err)
-		}
-		payload, err := hex.DecodeString(d.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		payloads = append(payloads, payload)
 	}
 	return payloads
 }

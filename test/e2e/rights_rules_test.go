@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,7 +105,7 @@ func (c *cluster) setRules(t *testing.T, whose account, in string, rules []rbacv
 	}
 }
 
-// withdraw takes the rule away until it is put back.
+// withdraw takes the rule away until it is put back. The API server knows of either a moment later: it watches the roles.
 func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack func()) {
 	t.Helper()
 	before := c.rules(t, whose, w.in)
@@ -110,6 +113,40 @@ func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack f
 	if len(after) != len(before)-1 {
 		t.Fatalf("%s on %s is granted by %d rules", w.verb, w.resource, len(before)-len(after))
 	}
+	right := before[slices.IndexFunc(before, w.is)]
 	c.setRules(t, whose, w.in, after)
-	return func() { c.setRules(t, whose, w.in, before) }
+	c.untilAllowed(t, whose, w, right, false)
+	return func() {
+		c.setRules(t, whose, w.in, before)
+		c.untilAllowed(t, whose, w, right, true)
+	}
+}
+
+// untilAllowed waits until the API server allows the account what the rule grants, or does not.
+func (c *cluster) untilAllowed(t *testing.T, whose account, w withdrawal, rule rbacv1.PolicyRule, want bool) {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(w.resource, "/")
+	asked := &authorizationv1.ResourceAttributes{
+		Namespace: w.in, Verb: w.verb, Group: rule.APIGroups[0], Resource: resource, Subresource: subresource,
+	}
+	if len(rule.ResourceNames) > 0 {
+		asked.Name = rule.ResourceNames[0]
+	}
+	user := "system:serviceaccount:" + ourNamespace + ":" + string(whose.serviceAccount())
+	c.eventually(t, fmt.Sprintf("%s on %s is allowed to %s: %t", w.verb, w.resource, user, want), func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: asked, User: user}}
+		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		return answer.Status.Allowed == want, nil
+	})
+}
+
+// serviceAccount is whose the rules are in the end.
+func (a account) serviceAccount() account {
+	if a == theReporter {
+		return theManager
+	}
+	return a
 }

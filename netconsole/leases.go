@@ -157,6 +157,13 @@ type leaseView struct {
 	unbroken time.Time
 }
 
+// known tells whether the Leases were seen.
+func (l *leases) known() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.synced()
+}
+
 func (l *leases) of(node string) leaseView {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -93,6 +93,14 @@ func (l *Listener) Addr() netip.AddrPort { return l.conn.LocalAddr().(*net.UDPAd
 // NeedLeaderElection is false: the kernels choose whom they talk to.
 func (l *Listener) NeedLeaderElection() bool { return false }
 
+// Ready tells whether panics of all kinds can be judged: it hears, and knows the Leases.
+func (l *Listener) Ready() error {
+	if !l.undertaker.leases.known() {
+		return errors.New("the Leases of nodes are not known yet")
+	}
+	return nil
+}
+
 // Start hears until the context ends. It returns when all work that it began has stopped; what is unfinished then is
 // taken up by whoever reads the intent on the Node.
 func (l *Listener) Start(ctx context.Context) error {

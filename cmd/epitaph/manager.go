@@ -159,9 +159,16 @@ func probes(mgr manager.Manager, c config.Config, serving *certs.Serving, issuan
 		ready["certificate"] = issuance.Explain(serving.Checker(mgr.GetCache(), webhook.ConfigurationName))
 	}
 	for name, check := range ready {
-		if err := mgr.AddReadyzCheck(name, aloud(name, check, ctrl.Log.WithName("readiness"))); err != nil {
-			return fmt.Errorf("add the readiness probe %s: %w", name, err)
+		if err := addReadiness(mgr, name, check); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func addReadiness(mgr manager.Manager, name string, check healthz.Checker) error {
+	if err := mgr.AddReadyzCheck(name, aloud(name, check, ctrl.Log.WithName("readiness"))); err != nil {
+		return fmt.Errorf("add the readiness probe %s: %w", name, err)
 	}
 	return nil
 }

@@ -190,6 +190,10 @@ func (p parts) addNetconsole(context.Context) error {
 	if err != nil {
 		return err
 	}
+	// It hears before: what is signed needs no Lease.
+	if err := addReadiness(p.mgr, "netconsole", func(*http.Request) error { return listener.Ready() }); err != nil {
+		return err
+	}
 	return p.mgr.Add(listener)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,11 +41,56 @@ func InstallQEMU(ctx context.Context, out io.Writer) (string, error) {
 	return exec.LookPath(QEMU)
 }
 
-// refresh reads what the distribution has now: images of containers come without the lists.
-func refresh(ctx context.Context, out io.Writer) error {
+// An apt is the programs of apt with options of their own.
+type apt []string
+
+func (a apt) run(ctx context.Context, dir, program string, args ...string) (string, error) {
+	return run(ctx, dir, program, append(slices.Clone(a), args...)...)
+}
+
+// update reads what there is now: images of containers come without the lists.
+func (a apt) update(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(out, "reading the distribution's lists of packages")
-	_, err := run(ctx, "", "apt-get", "update", "-q")
+	_, err := a.run(ctx, "", "apt-get", "update", "-q")
 	return err
+}
+
+// refresh reads what this machine's distribution has now.
+func refresh(ctx context.Context, out io.Writer) error { return apt(nil).update(ctx, out) }
+
+// archiveKeys are what Debian signs its suites with, the later ones included (package debian-archive-keyring).
+const archiveKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// aptOf is for another suite of the distribution, and keeps its lists in the folder: those of the machine stay as they are.
+func aptOf(ctx context.Context, out io.Writer, dir, suite string) (apt, error) {
+	own, err := codename()
+	if err != nil {
+		return nil, err
+	}
+	mirror, err := mirrorOf(ctx, own)
+	if err != nil {
+		if err := refresh(ctx, out); err != nil {
+			return nil, err
+		}
+		if mirror, err = mirrorOf(ctx, own); err != nil {
+			return nil, err
+		}
+	}
+	for _, folder := range []string{"lists/partial", "cache/archives/partial", "parts"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			return nil, fmt.Errorf("make a folder for the lists of %s: %w", suite, err)
+		}
+	}
+	sources := filepath.Join(dir, "sources.list")
+	line := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", archiveKeys, mirror, suite)
+	if err := os.WriteFile(sources, []byte(line), 0o644); err != nil {
+		return nil, fmt.Errorf("write the sources of %s: %w", suite, err)
+	}
+	return apt{
+		"-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=" + filepath.Join(dir, "parts"),
+		"-o", "Dir::State::lists=" + filepath.Join(dir, "lists"), "-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
+		"-o", "Acquire::Languages=none", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+	}, nil
 }
 
 // kernels are packages that depend on the newest kernel of their distribution, in the order of preference: Debian's for
@@ -52,14 +98,14 @@ func refresh(ctx context.Context, out io.Writer) error {
 var kernels = []string{"linux-image-cloud-amd64", "linux-image-amd64", "linux-image-generic"}
 
 // kernelPackages are the packages that the newest kernel consists of, as name=version.
-func kernelPackages(ctx context.Context) ([]string, error) {
+func (a apt) kernelPackages(ctx context.Context) ([]string, error) {
 	for _, name := range kernels {
-		parts, err := partsOf(ctx, name)
+		parts, err := a.partsOf(ctx, name)
 		if err != nil || len(parts) == 0 {
 			continue
 		}
 		for n, part := range parts {
-			version, err := versionOf(ctx, part)
+			version, err := a.versionOf(ctx, part)
 			if err != nil {
 				return nil, err
 			}
@@ -71,14 +117,14 @@ func kernelPackages(ctx context.Context) ([]string, error) {
 }
 
 // partsOf are the packages with a kernel or its modules that a package depends on, itself not included.
-func partsOf(ctx context.Context, name string) ([]string, error) {
-	depends, err := run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
+func (a apt) partsOf(ctx context.Context, name string) ([]string, error) {
+	depends, err := a.run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
 	if err != nil {
 		return nil, err
 	}
 	parts := partsIn(depends)
 	for _, part := range parts {
-		more, err := partsOf(ctx, part)
+		more, err := a.partsOf(ctx, part)
 		if err != nil {
 			return nil, err
 		}
@@ -102,8 +148,8 @@ func partsIn(depends string) (parts []string) {
 	return parts
 }
 
-func versionOf(ctx context.Context, name string) (string, error) {
-	policy, err := run(ctx, "", "apt-cache", "policy", name)
+func (a apt) versionOf(ctx context.Context, name string) (string, error) {
+	policy, err := a.run(ctx, "", "apt-cache", "policy", name)
 	if err != nil {
 		return "", err
 	}

@@ -29,18 +29,38 @@ func FetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, erro
 	if files := strings.Fields(os.Getenv(PackagesVariable)); len(files) > 0 {
 		return unpackOnce(ctx, cache, files, func(string) ([]string, error) { return files, nil })
 	}
-	packages, err := kernelPackages(ctx)
+	return apt(nil).fetchKernel(ctx, out, cache)
+}
+
+// FetchKernelOf downloads and unpacks the newest kernel of another suite of Debian into the folder, unless it is there. What the
+// machine has apt fetch, and from where, stays as it is.
+func FetchKernelOf(ctx context.Context, out io.Writer, cache, suite string) (Kernel, error) {
+	a, err := aptOf(ctx, out, filepath.Join(cache, "apt-"+suite), suite)
 	if err != nil {
-		if err := refresh(ctx, out); err != nil {
-			return Kernel{}, err
-		}
-		if packages, err = kernelPackages(ctx); err != nil {
-			return Kernel{}, err
-		}
+		return Kernel{}, err
+	}
+	return a.fetchKernel(ctx, out, cache)
+}
+
+// fetchKernel reads the lists of packages again where they are missing, or so old that what they name is not there any more.
+func (a apt) fetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
+	if k, err := a.fetchListed(ctx, out, cache); err == nil {
+		return k, nil
+	}
+	if err := a.update(ctx, out); err != nil {
+		return Kernel{}, err
+	}
+	return a.fetchListed(ctx, out, cache)
+}
+
+func (a apt) fetchListed(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
+	packages, err := a.kernelPackages(ctx)
+	if err != nil {
+		return Kernel{}, err
 	}
 	return unpackOnce(ctx, cache, packages, func(into string) ([]string, error) {
 		fmt.Fprintln(out, "downloading", strings.Join(packages, " "))
-		if _, err := run(ctx, into, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
+		if _, err := a.run(ctx, into, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
 			return nil, err
 		}
 		return filepath.Glob(filepath.Join(into, "*.deb"))

@@ -8,12 +8,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -78,6 +80,32 @@ func answerTLS() error {
 	return nil
 }
 
+// hushed is set while nobody is answered, as while a kubelet restarts.
+var hushed atomic.Bool
+
+// hush stops answering, or begins again.
+func hush(how string) error {
+	if how != "on" && how != "off" {
+		return fmt.Errorf("hush %q: neither on nor off", how)
+	}
+	hushed.Store(how == "on")
+	return nil
+}
+
+// say sends a datagram from a port of ours, as any process can: its text is a quoted string of Go.
+func say(address, quoted string) error {
+	text, err := strconv.Unquote(quoted)
+	if err != nil {
+		return fmt.Errorf("read what is to be said: %w", err)
+	}
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(text))
+	return errors.Join(err, conn.Close())
+}
+
 // greet shakes hands, says on the console how often it has, and no more.
 func greet(listener net.Listener) {
 	var greeted atomic.Int64
@@ -89,6 +117,9 @@ func greet(listener net.Listener) {
 		}
 		go func() {
 			defer conn.Close()
+			if hushed.Load() {
+				return
+			}
 			_ = conn.SetDeadline(time.Now().Add(time.Second))
 			if conn.(*tls.Conn).Handshake() == nil {
 				fmt.Println("guest: greeted", greeted.Add(1))

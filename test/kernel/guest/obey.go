@@ -54,6 +54,11 @@ func command(line string) error {
 	case "print":
 		// Without the end of the line, the kernel waits for more of it.
 		return set("/dev/kmsg", text+"\n")
+	case "say":
+		address, quoted, _ := strings.Cut(text, " ")
+		return say(address, quoted)
+	case "hush":
+		return hush(text)
 	case "forge":
 		return forge(text)
 	case "agent":

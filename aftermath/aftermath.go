@@ -22,7 +22,7 @@ import (
 
 const (
 	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a while to say what a restart has ended,
-	// and nobody may lead just then. Evidence stays on a Node for longer (webhook.Sweeper).
+	// and nobody may lead just then. Evidence stays on a Node for longer (keepSurvived).
 	lookFor = 50 * time.Minute
 	// firstLook and lastLook are the waits between two looks: doubled from one to the other.
 	firstLook = 5 * time.Second

@@ -1,4 +1,5 @@
-// Package aftermath supplies reasons after the fact.
+// Package aftermath does what is due after the fact, whichever edges are switched on: it supplies reasons, and takes off objects
+// that live on what was written for an end that did not come.
 //
 // Some kernels cannot say that they panic. Their node's agent finds it out in the next boot, and writes it onto the Node as late
 // evidence. By then pods may be on record that left without a reason, and others may lie about, failed by the restart. For a while
@@ -8,6 +9,7 @@
 //   - It never overwrites a reason: only what says no more than that the node was silent or gone, or that nobody said why.
 //   - A pod was lost with a boot only if it was there before the panic and its deletion was asked for while the node was down, or a
 //     container of it was cut off and the pod failed by that. Pods that the kubelet starts again go on, and nothing is done to them.
+//   - Words of somebody else stay on what lives on, and so does evidence that may still explain an end.
 //   - It deletes nothing, and every step can be repeated by any replica.
 //   - A record says that it was amended: when, and from where.
 //

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -58,8 +59,9 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
 		},
 	}
-	for _, add := range []func(context.Context) error{p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addRecorder, p.addReports, p.addAftermath,
-		p.addPage} {
+	for _, add := range []func(context.Context) error{
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+	} {
 		if err := add(ctx); err != nil {
 			return err
 		}
@@ -137,15 +139,7 @@ func (p parts) addWebhook(context.Context) error {
 		return err
 	}
 	p.mgr.GetWebhookServer().Register(webhook.Path, handler)
-	sweeper := &webhook.Sweeper{
-		Cache:      p.mgr.GetCache(),
-		After:      p.config.Webhook.LeftoverAfter.Duration,
-		Terminator: p.terminator,
-		Obituaries: p.obituaries,
-		Clock:      clock.RealClock{},
-		Log:        p.mgr.GetLogger().WithName("sweeper"),
-	}
-	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(handler.Namer(p.mgr.GetCache())), p.mgr.Add(sweeper))
+	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(handler.Namer(p.mgr.GetCache())))
 }
 
 func (p parts) addGC(ctx context.Context) error {
@@ -210,6 +204,24 @@ func (p parts) addRetractor(context.Context) error {
 		Clock: clock.RealClock{},
 		Log:   p.mgr.GetLogger().WithName("retractor"),
 	})
+}
+
+// addSweepers takes off what lives on what was written for an end that did not come, whichever edge wrote it.
+func (p parts) addSweepers(context.Context) error {
+	var failed []error
+	for name, kind := range map[string]client.Object{"pod-leftovers": &corev1.Pod{}, "node-leftovers": &corev1.Node{}} {
+		s := &aftermath.Sweeper{
+			Cache:      p.mgr.GetCache(),
+			Kind:       kind,
+			After:      p.config.Webhook.LeftoverAfter.Duration,
+			Terminator: p.terminator,
+			Obituaries: p.obituaries,
+			Clock:      clock.RealClock{},
+			Log:        p.mgr.GetLogger().WithName(name),
+		}
+		failed = append(failed, p.control(name, kind, s.Concerns, s, controller.Options{}))
+	}
+	return errors.Join(failed...)
 }
 
 // watching is a client that reads past the cache, watches and writes.

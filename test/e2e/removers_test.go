@@ -141,7 +141,13 @@ func TestEvidenceOfAnEarlierBootIsStale(t *testing.T) {
 
 func TestEvidenceThatWasSurvivedIsForgotten(t *testing.T) {
 	t.Parallel()
-	node := shared.node(t)
+	shared.forgetsSurvived(t)
+}
+
+// forgetsSurvived puts evidence of several boots onto a node, and waits until what the node has survived is taken off.
+func (c *cluster) forgetsSurvived(t *testing.T) {
+	t.Helper()
+	node := c.node(t)
 	old := reason.Evidence{What: reason.EvidenceReboot, Who: "bob", When: time.Now().Add(-2 * time.Hour), BootID: "an-earlier-boot"}
 	recent, current := old, old
 	recent.When = time.Now()
@@ -151,9 +157,9 @@ func TestEvidenceThatWasSurvivedIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{reason.EvidenceKey: string(evidence)}}})
-	shared.eventually(t, "the evidence of an earlier boot is taken off after an hour, and only that", func(ctx context.Context) (bool, error) {
-		n, err := shared.client.CoreV1().Nodes().Get(ctx, node.Name, metav1.GetOptions{})
+	c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{reason.EvidenceKey: string(evidence)}}})
+	c.eventually(t, "the evidence of an earlier boot is taken off after an hour, and only that", func(ctx context.Context) (bool, error) {
+		n, err := c.client.CoreV1().Nodes().Get(ctx, node.Name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}

@@ -1,4 +1,4 @@
-package webhook
+package aftermath
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// keepSurvived is how long evidence stays on a node that has survived it, for people who look, and for whoever has yet to act upon
-// what was found late (package aftermath).
-const keepSurvived = time.Hour
+// keepSurvived is how long evidence stays on a node that has survived it, for people who look: longer than pods of a late panic
+// are looked for, which goes by that evidence.
+const keepSurvived = lookFor + 10*time.Minute
 
 // survivedDue tells in how long the first evidence that the node has survived is to be forgotten, if there is any. Evidence that
 // cannot be read stays, since nobody knows what it says; so does what has no time, since nobody knows for how long it has stood there.

@@ -82,6 +82,10 @@ type PodObituarySpec struct {
 	// DisruptionTarget is set where the Pod had that condition, by which the podFailurePolicy of a Job tells a disruption.
 	// +optional
 	DisruptionTarget bool `json:"disruptionTarget,omitempty"`
+	// RefusedAtOnce is set where the kubelet refused the Pod when it first saw it, so that nothing of it ran. A kubelet that was restarted
+	// also refuses what ran under it.
+	// +optional
+	RefusedAtOnce bool `json:"refusedAtOnce,omitempty"`
 	// Removed is when the Pod was gone, as the recorder saw it.
 	Removed metav1.Time `json:"removed"`
 	// Containers are the last known states, init containers first.

@@ -41,6 +41,7 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			Created:           orElse(valid(pod.CreationTimestamp), gone),
 			DeletionRequested: DeletionRequested(pod),
 			DisruptionTarget:  isDisrupted(pod),
+			RefusedAtOnce:     RefusedAtOnce(pod),
 			Removed:           gone,
 			Containers:        ends,
 			ContainersOmitted: omitted,

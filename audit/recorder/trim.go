@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -25,6 +26,9 @@ func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),
 		},
 	}
+	if obituary.RefusedAtOnce(p) {
+		t.Status.StartTime, t.ManagedFields = p.Status.StartTime, when(p.ManagedFields)
+	}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		t.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
@@ -35,6 +39,15 @@ func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 		}
 	}
 	return t
+}
+
+// when is who wrote when, without what.
+func when(all []metav1.ManagedFieldsEntry) (times []metav1.ManagedFieldsEntry) {
+	for _, f := range all {
+		f.FieldsV1 = nil
+		times = append(times, f)
+	}
+	return times
 }
 
 func only(all map[string]string, kept func(key string) bool) map[string]string {

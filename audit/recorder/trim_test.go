@@ -78,3 +78,17 @@ func TestTrimLeavesThePodAlone(t *testing.T) {
 		t.Errorf("trimming changed the pod:\n%s", diff)
 	}
 }
+
+// Whether a refused pod had run follows from when its kubelet wrote what.
+func TestTrimmedPodIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p", ManagedFields: []metav1.ManagedFieldsEntry{{
+			Manager: "kubelet", Subresource: "status", Time: ptr.To(metav1.NewTime(noon)), FieldsV1: metav1.NewFieldsV1("{}"),
+		}}},
+		Status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "Pod was rejected: no", StartTime: ptr.To(metav1.NewTime(noon))},
+	}
+	if trimmed := trim(pod, reads); !obituary.RefusedAtOnce(trimmed) || trimmed.ManagedFields[0].FieldsV1 != nil {
+		t.Errorf("%+v", trimmed)
+	}
+}

@@ -20,11 +20,13 @@ type Basis string
 const (
 	NeverStarted    Basis = "NeverStarted"
 	OnlyPrepared    Basis = "OnlyPrepared"
+	RefusedAtOnce   Basis = "RefusedAtOnce"
 	AuthorSaysAgain Basis = "AuthorSaysAgain"
 
 	StillThere   Basis = "StillThere"
 	JobCompleted Basis = "JobCompleted"
 	OverItsLimit Basis = "OverItsLimit"
+	OverDeadline Basis = "OverDeadline"
 	Finished     Basis = "Finished"
 	AuthorSaysNo Basis = "AuthorSaysNo"
 
@@ -40,6 +42,7 @@ const (
 	BetweenRuns     Basis = "BetweenRuns"
 	PartlyRun       Basis = "PartlyRun"
 	NotReported     Basis = "NotReported"
+	RefusedLater    Basis = "RefusedLater"
 	OthersMayHave   Basis = "OthersMayHave"
 )
 
@@ -54,13 +57,13 @@ const (
 
 // answers are what each basis leads to.
 var answers = map[Basis]Answer{
-	NeverStarted: Safe, OnlyPrepared: Safe, AuthorSaysAgain: Safe, EachPodSafe: Safe,
+	NeverStarted: Safe, OnlyPrepared: Safe, RefusedAtOnce: Safe, AuthorSaysAgain: Safe, EachPodSafe: Safe,
 
-	StillThere: No, JobCompleted: No, OverItsLimit: No, Finished: No, AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
+	StillThere: No, JobCompleted: No, OverItsLimit: No, OverDeadline: No, Finished: No, AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
 
 	BeingDeleted: Unknown, CutOff: Unknown, ToldToStop: Unknown, CountedUnproven: Unknown, MayStillRun: Unknown, MayHaveStarted: Unknown,
 	FailedByItself: Unknown, OutOfMemory: Unknown, Killed: Unknown, BetweenRuns: Unknown, PartlyRun: Unknown, NotReported: Unknown,
-	OthersMayHave: Unknown, NothingKnown: Unknown, NotAllOnRecord: Unknown,
+	RefusedLater: Unknown, OthersMayHave: Unknown, NothingKnown: Unknown, NotAllOnRecord: Unknown,
 }
 
 // A Verdict is the answer, what it rests on, and why.

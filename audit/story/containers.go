@@ -21,6 +21,10 @@ func (f Facts) containers() []string {
 		return lines
 	case f.spec().NodeName == "":
 		return []string{"It was never assigned to a node, so none of its containers ever started."}
+	case f.refused() && f.spec().RefusedAtOnce:
+		return []string{"Its kubelet refused it at once, so none of its containers ever started."}
+	case f.refused():
+		return []string{"Its kubelet refused it, and no longer reports the state of its containers."}
 	default:
 		return []string{"Its node never reported the state of its containers."}
 	}

@@ -81,7 +81,7 @@ func agree(by, deletedBy string) bool {
 
 func (f Facts) class() string {
 	switch {
-	case f.code() == reason.LimitExceeded:
+	case f.code() == reason.LimitExceeded || f.code() == reason.DeadlineExceeded:
 		return ": its own doing, not the platform's"
 	case f.disrupted():
 		return ": a disruption, which is not the program's fault"

@@ -116,7 +116,7 @@ func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 		return false
 	case reason.KernelPanic: // A kernel that panics tells nobody to stop; somebody may have before.
 		return f.deletedBeforeItsNode() && f.toldByTimes(c)
-	case reason.LimitExceeded: // The kubelet stops the pod; its object is deleted later.
+	case reason.LimitExceeded, reason.DeadlineExceeded: // The kubelet stops the pod; its object is deleted later.
 		return true
 	default:
 		return f.toldByTimes(c)

@@ -27,7 +27,7 @@ func (f Facts) ofItself() Verdict {
 	case f.code() == reason.LimitExceeded:
 		return restingOn(OverItsLimit, "it used more than its own limit allows; unchanged, it would end the same way.")
 	case f.code() == reason.DeadlineExceeded:
-		return restingOn(OverItsLimit, "it ran longer than its own deadline allows; unchanged, it would end the same way.")
+		return restingOn(OverDeadline, "it ran longer than its own deadline allows; unchanged, it would end the same way.")
 	case p == finished:
 		return restingOn(Finished, "it had finished; every container had ended by itself with code 0.")
 	case p == neverBegan || p == preparing:
@@ -36,6 +36,8 @@ func (f Facts) ofItself() Verdict {
 		return f.failedByItself()
 	case p == betweenRuns:
 		return restingOn(BetweenRuns, "it was between two runs: the last one had ended with code 0, and its node was about to start it again, as its restartPolicy says."+askTheAuthor)
+	case p == unreported && f.refused():
+		return f.whenRefused()
 	case p == unreported:
 		return restingOn(NotReported, "how far it had come is not on record."+askTheAuthor)
 	case p == partly:
@@ -57,6 +59,19 @@ func (f Facts) afterItsJob(p progress) Verdict {
 	default:
 		return restingOn(JobCompleted, "Job "+name+" has completed, so its work is done.")
 	}
+}
+
+// refused tells whether the kubelet refused the pod, for whatever reason, and nobody reported a container of it.
+func (f Facts) refused() bool {
+	return (f.code() == reason.Refused || f.spec().RefusedAtOnce) && len(f.spec().Containers) == 0
+}
+
+// whenRefused tells a pod that a kubelet would not have from one that a restarted kubelet would not keep.
+func (f Facts) whenRefused() Verdict {
+	if f.spec().RefusedAtOnce {
+		return restingOn(RefusedAtOnce, "its kubelet refused it when it first saw it; nothing of it had run.")
+	}
+	return restingOn(RefusedLater, "its kubelet refused it, and may have let it run before: a kubelet that is restarted refuses what it cannot place again, and forgets how far it had come."+askTheAuthor)
 }
 
 func (f Facts) nothingRan(p progress) Verdict {

@@ -11,9 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -93,6 +95,30 @@ func (c *cluster) lastDeleter(t *testing.T, name string) (who string) {
 		}
 	}
 	return who
+}
+
+// A pod that the kubelet does not admit never runs, and its status says so. One that ran is another matter, whatever its kubelet says.
+func TestRefusedPodHasNotRun(t *testing.T) {
+	t.Parallel()
+	c := shared
+	greedy := worker("greedy")
+	greedy.Spec.NodeName = nodeName // past the scheduler, which would let it wait
+	greedy.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
+	c.create(t, greedy)
+	pod := c.comes(t, "greedy", "it is refused", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	if pod.Status.Reason != "OutOfcpu" || !obituary.RefusedAtOnce(pod) {
+		t.Errorf("refused at once: %t, by %+v %+v", obituary.RefusedAtOnce(pod), pod.Status, pod.ManagedFields)
+	}
+	must(t, c.as(t, program).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), "greedy", metav1.DeleteOptions{}))
+	if d := c.leaves(t, "greedy"); d.Reason.Code != reason.Refused || d.Reason.By != "system:node:"+nodeName {
+		t.Errorf("it left with %+v", d.Reason)
+	}
+	ran := worker("ran-and-failed", "-for=1s", "-exit=3")
+	c.create(t, ran)
+	pod = c.comes(t, ran.Name, "it has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	if obituary.RefusedAtOnce(pod) {
+		t.Errorf("refused at once, though it ran: %+v", pod.Status)
+	}
 }
 
 // A pod that fails by itself, or because its time was up, is what its kubelet says of it.

@@ -88,3 +88,6 @@ func (h handler) OnUpdate(before, after any) {
 }
 
 func (h handler) OnDelete(o any) { h.ResourceEventHandler.OnDelete(expanded(o)) }
+
+// Kept is what a cache would have of a pod.
+func Kept(p *corev1.Pod, reads Reads) *corev1.Pod { return compact(p, reads).expand() }

@@ -2,6 +2,7 @@
 //
 //	epitaph manager --config FILE    webhook, garbage collector and netconsole listener of a cluster
 //	epitaph agent [--config FILE]    on a node: have its kernel speak to the listeners
+//	epitaph policy test TEST...                  whether the webhook would decide as the tests expect
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
 //	epitaph version                  the version of this binary
 package main

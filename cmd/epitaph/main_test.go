@@ -78,7 +78,7 @@ func TestBadInputNamesTheRemedy(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := filepath.Join(t.TempDir(), "objects.yaml")
-	if err := os.WriteFile(objects, []byte("kind: Namespace\n---\nkind: Secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(objects, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\nkind: Secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	review := "testdata/review.yaml"
@@ -90,7 +90,7 @@ func TestBadInputNamesTheRemedy(t *testing.T) {
 		"missing review":            {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", "/none"}, "read the review: open /none"},
 		"a review that is none":     {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", "testdata/objects.yaml"}, "read the review testdata/objects.yaml"},
 		"a broken expression":       {[]string{"policy", "test", "-f", broken, "--review", review}, "webhook.rules[0].expression: ERROR: <input>:1:1: undeclared reference to 'usr'"},
-		"an object of another kind": {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", review, "--objects", objects}, `document 2: kind: is "Secret": write Node, Pod, Namespace or PodDisruptionBudget`},
+		"an object without version": {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", review, "--objects", objects}, "document 2: apiVersion: of the Secret is missing: write it as kubectl get -o yaml prints it"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -107,12 +107,14 @@ func TestBadInputNamesTheRemedy(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
-		"no command":       {},
-		"unknown command":  {"mangaer"},
-		"no configuration": {"manager"},
-		"extra arguments":  {"manager", "--config", "x", "y"},
-		"half a command":   {"policy"},
-		"no review":        {"policy", "test", "-f", "testdata/config.yaml"},
+		"no command":                        {},
+		"unknown command":                   {"mangaer"},
+		"no configuration":                  {"manager"},
+		"extra arguments":                   {"manager", "--config", "x", "y"},
+		"half a command":                    {"policy"},
+		"no review":                         {"policy", "test", "-f", "testdata/config.yaml"},
+		"nothing to test":                   {"policy", "test"},
+		"a test, and what goes without one": {"policy", "test", "-f", "testdata/config.yaml", "test.yaml"},
 	}
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,127 +1,103 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"strings"
+
+	"k8s.io/utils/clock"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/utils/clock"
-	"sigs.k8s.io/yaml"
 
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/webhook"
+	"github.com/epitaph-k8s/epitaph/webhook/policytest"
 )
+
+const policyUsage = `usage: epitaph policy test TEST...
+       epitaph policy test -f CONFIG --review REVIEW [--review …] [--objects FILE …]`
 
 // runPolicy answers what-if questions about the policy.
 func runPolicy(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 || args[0] != "test" {
-		return fmt.Errorf("%w\n\nusage: epitaph policy test -f CONFIG --review REVIEW [--objects FILE]", errUsage)
+		return fmt.Errorf("%w\n\n%s", errUsage, policyUsage)
 	}
 	flags := flag.NewFlagSet("policy test", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	file := flags.String("f", "", "the configuration `file` (required)")
-	reviewFile := flags.String("review", "", "a `file` with the AdmissionReview that the API server would send, as YAML or JSON (required)")
-	objectsFile := flags.String("objects", "", "a `file` with the Nodes, Pods, Namespaces and PodDisruptionBudgets that the cluster has")
+	var reviews, objects files
+	file := flags.String("f", "", "the configuration `file`, for --review")
+	flags.Var(&reviews, "review", "a `file` with the AdmissionReviews that the API server would send, as YAML or JSON")
+	flags.Var(&objects, "objects", "a `file` with what the cluster has, as kubectl get -o yaml prints it: objects of any kind")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintln(stderr, policyUsage)
+		flags.PrintDefaults()
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	if *file == "" || *reviewFile == "" || flags.NArg() > 0 {
+	switch tests := flags.NArg() > 0; {
+	case tests && *file == "" && len(reviews)+len(objects) == 0:
+		return testPolicy(ctx, flags.Args(), stdout)
+	case !tests && *file != "" && len(reviews) > 0:
+		return askPolicy(ctx, *file, reviews, objects, stdout)
+	default:
 		flags.Usage()
 		return errUsage
 	}
-	c, err := config.Load(*file)
-	if err != nil {
-		return err
-	}
-	review, err := readReview(*reviewFile)
-	if err != nil {
-		return err
-	}
-	var cluster webhook.Snapshot
-	if *objectsFile != "" {
-		if cluster, err = readObjects(*objectsFile); err != nil {
+}
+
+// files are those that a flag names which may be given several times.
+type files []string
+
+// String is what the flag says that it is.
+func (f *files) String() string { return fmt.Sprint(*f) }
+
+// Set adds a file.
+func (f *files) Set(name string) error {
+	*f = append(*f, name)
+	return nil
+}
+
+// testPolicy tries all files, and ends with an error where something came that was not expected.
+func testPolicy(ctx context.Context, paths []string, stdout io.Writer) error {
+	var failed error
+	for _, path := range paths {
+		suite, err := policytest.Read(path)
+		if err != nil {
+			return err
+		}
+		switch err := suite.Run(ctx, clock.RealClock{}, stdout); {
+		case errors.Is(err, policytest.ErrFailed):
+			failed = err
+		case err != nil:
 			return err
 		}
 	}
-	return webhook.WhatIf(ctx, c, review.Request, cluster, clock.RealClock{}, stdout)
+	return failed
 }
 
-func readReview(path string) (*admissionv1.AdmissionReview, error) {
-	data, err := os.ReadFile(path)
+// askPolicy prints what would be decided.
+func askPolicy(ctx context.Context, file string, reviews, objects []string, stdout io.Writer) error {
+	c, err := config.Load(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the review: %w", err)
+		return err
 	}
-	review := &admissionv1.AdmissionReview{}
-	if err := yaml.UnmarshalStrict(data, review); err != nil {
-		return nil, fmt.Errorf("read the review %s: %w", path, err)
-	}
-	if review.Request == nil {
-		return nil, fmt.Errorf("read the review %s: it has no request: write an AdmissionReview of admission.k8s.io/v1", path)
-	}
-	return review, nil
-}
-
-// readObjects reads a file of YAML documents.
-func readObjects(path string) (s webhook.Snapshot, err error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return s, fmt.Errorf("read the objects: %w", err)
-	}
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	for n := 1; ; n++ {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return s, nil
-		}
-		if err == nil {
-			err = addObject(&s, document)
-		}
+	var requests []*admissionv1.AdmissionRequest
+	for _, path := range reviews {
+		some, err := policytest.ReadReviews(path)
 		if err != nil {
-			return s, fmt.Errorf("read the objects %s: document %d: %w", path, n, err)
+			return err
 		}
+		requests = append(requests, some...)
 	}
-}
-
-func addObject(s *webhook.Snapshot, document []byte) error {
-	var kind metav1.TypeMeta
-	if err := yaml.Unmarshal(document, &kind); err != nil {
-		return err
-	}
-	switch kind.Kind {
-	case "Node":
-		return appendObject(&s.Nodes, document)
-	case "Pod":
-		return appendObject(&s.Pods, document)
-	case "Namespace":
-		return appendObject(&s.Namespaces, document)
-	case "PodDisruptionBudget":
-		return appendObject(&s.Budgets, document)
-	case "":
-		if len(strings.TrimSpace(string(document))) == 0 {
-			return nil
+	var cluster policytest.Objects
+	for _, path := range objects {
+		some, err := policytest.ReadObjects(path)
+		if err != nil {
+			return err
 		}
-		return errors.New("kind: is missing: write Node, Pod, Namespace or PodDisruptionBudget")
-	default:
-		return fmt.Errorf("kind: is %q: write Node, Pod, Namespace or PodDisruptionBudget", kind.Kind)
+		cluster = append(cluster, some...)
 	}
-}
-
-func appendObject[T corev1.Node | corev1.Pod | corev1.Namespace | policyv1.PodDisruptionBudget](all *[]T, document []byte) error {
-	var o T
-	if err := yaml.UnmarshalStrict(document, &o); err != nil {
-		return err
-	}
-	*all = append(*all, o)
-	return nil
+	return policytest.Ask(ctx, c, requests, cluster, clock.RealClock{}, stdout)
 }

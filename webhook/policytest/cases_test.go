@@ -1,0 +1,319 @@
+package policytest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+// An inferenceCase is one of package reason: see testdata/cases/README.md there.
+type inferenceCase struct {
+	Name    string     `json:"name"`
+	Now     *time.Time `json:"now"`
+	Remover struct {
+		User   string   `json:"user"`
+		Groups []string `json:"groups"`
+		Evicts bool     `json:"evicts"`
+		Says   string   `json:"says"`
+		For    string   `json:"for"`
+		Unseen bool     `json:"unseen"`
+	} `json:"remover"`
+	Pod          *corev1.Pod          `json:"pod"`
+	Node         *corev1.Node         `json:"node"`
+	NodeGone     bool                 `json:"nodeGone"`
+	NodeReason   *reasonOfCase        `json:"nodeReason"`
+	Preemptors   []corev1.Pod         `json:"preemptors"`
+	DeviceTaints []reason.DeviceTaint `json:"deviceTaints"`
+	Owner        struct {
+		UID       types.UID `json:"uid"`
+		Deleted   bool      `json:"deleted"`
+		Finished  bool      `json:"finished"`
+		Suspended bool      `json:"suspended"`
+		Surplus   bool      `json:"surplus"`
+		Revision  string    `json:"revision"`
+	} `json:"owner"`
+	NamespaceTerminating bool              `json:"namespaceTerminating"`
+	Signals              []reason.Signal   `json:"signals"`
+	Identities           []reason.Identity `json:"identities"`
+	NamePreemptors       bool              `json:"namePreemptors"`
+	Want                 *reasonOfCase     `json:"want"`
+}
+
+type reasonOfCase struct {
+	Code reason.Code `json:"code"`
+	Text string      `json:"text"`
+	By   string      `json:"by"`
+}
+
+// unasked are cases that no request comes to, and why.
+var unasked = map[string]string{
+	"replicaset-of-another-owner":    "the webhook reads the owner that the pod names",
+	"kcm-ambiguous":                  "nothing is known of an owner only where the look-up fails",
+	"kcm-replication-controller":     "the webhook reads no ReplicationControllers",
+	"orphan-final-state-of-the-node": "the last state of a node that is gone is known to the garbage collector alone",
+}
+
+// Every inference case is a policy test: the request that a person or a program makes, and the cluster around it as whole objects, through
+// the webhook's handler.
+func TestInferenceCases(t *testing.T) {
+	t.Parallel()
+	const dir = "../../reason/testdata/cases/"
+	names, err := filepath.Glob(dir + "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried, unseen := 0, 0
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for part := range strings.SplitSeq(string(data), "\n---\n") {
+			var c inferenceCase
+			if err := yaml.UnmarshalStrict([]byte(strings.Replace(part, "description:", "#", 1)), &c); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			full := strings.TrimSuffix(filepath.Base(name), ".yaml")
+			if c.Name != "" {
+				full += "/" + c.Name
+			}
+			if c.Remover.Unseen {
+				unseen++ // Where no webhook was there, none can be asked.
+				continue
+			}
+			if unasked[full] != "" {
+				continue
+			}
+			tried++
+			t.Run(full, func(t *testing.T) {
+				t.Parallel()
+				suite := c.suite(t, full)
+				var out strings.Builder
+				if err := suite.Run(t.Context(), clock.RealClock{}, &out); err != nil {
+					t.Errorf("%v:\n%s", err, out.String())
+				}
+			})
+		}
+	}
+	if tried < 280 || unseen > 10 {
+		t.Errorf("%d cases were tried, and %d could not be asked", tried, unseen)
+	}
+}
+
+func (c inferenceCase) suite(t *testing.T, name string) *Suite {
+	t.Helper()
+	settings := config.Default()
+	settings.Webhook.Mode = config.EnforceMode
+	settings.Inference.Signals, settings.Inference.Identities = c.Signals, c.Identities
+	settings.Inference.NamePreemptors = c.NamePreemptors
+	all := c.objects(t)
+	asked := Case{Name: name, User: c.Remover.User, Groups: c.Remover.Groups, Says: c.Remover.Says, For: c.Remover.For, Want: c.wanted(settings.Inferrer())}
+	target := &Target{Kind: "Node"}
+	if c.Pod == nil {
+		target.Name = c.Node.Name
+	} else {
+		target = &Target{"Pod", c.Pod.Namespace, c.Pod.Name}
+	}
+	if asked.Deletes = target; c.Remover.Evicts {
+		asked.Deletes, asked.Evicts = nil, target
+	}
+	trial, err := asked.trial(all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Suite{Name: "reason", Config: settings, Objects: all, Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Trials: []Trial{trial}}
+	if c.Now != nil {
+		s.Now = *c.Now
+	}
+	return s
+}
+
+// wanted is what the case wants: where nothing must be inferred, people are denied, and of programs nobody knows why.
+func (c inferenceCase) wanted(i reason.Inferrer) Want {
+	switch {
+	case c.Want != nil:
+		w := Want{Decision: allowed, Reason: reason.MustPattern(c.Want.Text), By: reason.MustPattern(c.Want.By)}
+		if c.Want.Code.Known() {
+			w.Code = c.Want.Code
+		}
+		return w
+	case i.ActorOf(c.Remover.User, c.Remover.Groups) == reason.Person:
+		return Want{Decision: denied, Message: reason.MustPattern("* must not leave without a reason *")}
+	default:
+		return Want{Decision: allowed, Code: reason.Unexplained}
+	}
+}
+
+func object(t *testing.T, kind string, o any) *unstructured.Unstructured {
+	t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	version := map[string]string{
+		"Job": "batch/v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
+		"NodeObituary": v1alpha1.GroupVersion.String(), "ResourceClaim": "resource.k8s.io/v1", "ResourceSlice": "resource.k8s.io/v1",
+		"DeviceTaintRule": "resource.k8s.io/v1",
+	}[kind]
+	if version == "" {
+		version = "v1"
+	}
+	u.SetAPIVersion(version)
+	u.SetKind(kind)
+	return u
+}
+
+// objects are the cluster that the case describes in short.
+func (c inferenceCase) objects(t *testing.T) (all Objects) {
+	t.Helper()
+	if c.Node != nil && !c.NodeGone {
+		all = append(all, object(t, "Node", c.Node))
+	}
+	if c.Pod == nil {
+		return all
+	}
+	if name := c.Pod.Spec.NodeName; c.Node == nil && !c.NodeGone && name != "" {
+		all = append(all, object(t, "Node", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})) // of which nothing is known
+	}
+	if c.NodeReason != nil {
+		all = append(all, object(t, "NodeObituary", &v1alpha1.NodeObituary{
+			ObjectMeta: metav1.ObjectMeta{Name: "n"},
+			Spec: v1alpha1.NodeObituarySpec{
+				NodeName: c.Pod.Spec.NodeName, Code: string(c.NodeReason.Code), Reason: c.NodeReason.Text, By: c.NodeReason.By,
+				Removed: metav1.Date(2026, 5, 1, 11, 59, 0, 0, time.UTC),
+			},
+		}))
+	}
+	for n := range c.Preemptors {
+		all = append(all, object(t, "Pod", &c.Preemptors[n]))
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.Pod.Namespace}}
+	if c.NamespaceTerminating {
+		ns.DeletionTimestamp = ptr.To(metav1.Now())
+	}
+	all = append(all, object(t, "Namespace", ns))
+	all = append(all, c.owners(t)...)
+	all = append(all, c.devices(t)...)
+	return append(all, object(t, "Pod", c.Pod))
+}
+
+// owners are the pod's controller, and what it belongs to, in the state that the case describes in short.
+func (c inferenceCase) owners(t *testing.T) Objects {
+	t.Helper()
+	ref := metav1.GetControllerOf(c.Pod)
+	if ref == nil {
+		return nil
+	}
+	meta := metav1.ObjectMeta{Namespace: c.Pod.Namespace, Name: ref.Name, UID: ref.UID}
+	if c.Owner.Deleted {
+		meta.DeletionTimestamp = ptr.To(metav1.Now())
+	}
+	current := true
+	for _, label := range []string{"controller-revision-hash", "pod-template-hash"} {
+		if hash, ok := c.Pod.Labels[label]; ok {
+			current = c.Owner.Revision == "" || hash == c.Owner.Revision
+		}
+	}
+	known := c.Owner.Revision != ""
+	switch ref.Kind {
+	case "Job":
+		job := &batchv1.Job{ObjectMeta: meta}
+		job.Spec.Suspend = &c.Owner.Suspended
+		if c.Owner.Surplus {
+			job.Spec.Parallelism, job.Status.Active = ptr.To(int32(1)), 2
+		}
+		if c.Owner.Finished {
+			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+		}
+		return Objects{object(t, "Job", job)}
+	case "ReplicaSet":
+		set := &appsv1.ReplicaSet{ObjectMeta: meta}
+		if !known {
+			return Objects{object(t, "ReplicaSet", set)}
+		}
+		set.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "d", Controller: ptr.To(true)}}
+		deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: meta.Namespace, Name: "d", UID: "d"}}
+		if !current {
+			deployment.Spec.Template.Spec.HostNetwork = true
+		}
+		return Objects{object(t, "ReplicaSet", set), object(t, "Deployment", deployment)}
+	case "StatefulSet":
+		set := &appsv1.StatefulSet{ObjectMeta: meta}
+		if known {
+			metav1.SetMetaDataLabel(&c.Pod.ObjectMeta, appsv1.PodIndexLabel, "0")
+			set.Spec.Replicas = ptr.To(int32(0))
+			if !current {
+				set.Spec.Replicas = ptr.To(int32(1))
+			}
+		}
+		return Objects{object(t, "StatefulSet", set)}
+	case "DaemonSet":
+		set := &appsv1.DaemonSet{ObjectMeta: meta}
+		if known {
+			metav1.SetMetaDataLabel(&c.Pod.ObjectMeta, "pod-template-generation", "1")
+			metav1.SetMetaDataAnnotation(&set.ObjectMeta, appsv1.DeprecatedTemplateGeneration, map[bool]string{true: "1", false: "2"}[current])
+		}
+		return Objects{object(t, "DaemonSet", set)}
+	default:
+		return nil
+	}
+}
+
+// devices are the pod's claim, the slice of its node and the rules, with the taints that the case has.
+func (c inferenceCase) devices(t *testing.T) (all Objects) {
+	t.Helper()
+	if len(c.DeviceTaints) == 0 {
+		return nil
+	}
+	c.Pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "c", ResourceClaimName: ptr.To("c")}}
+	var results, devices []any
+	seen := map[string]bool{}
+	for _, d := range c.DeviceTaints {
+		taint := map[string]any{"key": d.Key, "value": d.Value, "effect": "NoExecute"}
+		if !seen[d.Device] {
+			seen[d.Device] = true
+			results = append(results, map[string]any{"request": "r", "driver": d.Driver, "pool": d.Pool, "device": d.Device})
+			var taints []any
+			if d.Rule == "" {
+				taints = []any{taint}
+			}
+			devices = append(devices, map[string]any{"name": d.Device, "taints": taints})
+		}
+		if d.Rule != "" {
+			all = append(all, object(t, "DeviceTaintRule", &map[string]any{
+				"metadata": map[string]any{"name": d.Rule}, "spec": map[string]any{"deviceSelector": map[string]any{"device": d.Device}, "taint": taint},
+			}))
+		}
+	}
+	first := c.DeviceTaints[0]
+	return append(all,
+		object(t, "ResourceClaim", &map[string]any{
+			"metadata": map[string]any{"namespace": c.Pod.Namespace, "name": "c"},
+			"status":   map[string]any{"allocation": map[string]any{"devices": map[string]any{"results": results}}},
+		}),
+		object(t, "ResourceSlice", &map[string]any{
+			"metadata": map[string]any{"name": "s"},
+			"spec": map[string]any{
+				"driver": first.Driver, "nodeName": c.Pod.Spec.NodeName, "pool": map[string]any{"name": first.Pool, "generation": int64(1)}, "devices": devices,
+			},
+		}),
+	)
+}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -83,8 +84,17 @@ func TestDeviceThatItsDriverTaints(t *testing.T) {
 	if _, err := shared.client.CoreV1().Pods(ns).Patch(t.Context(), "trainer", types.StrategicMergePatchType, ill, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
+	shared.driverTaints(t, driver)
+	shared.leaves(t, reason.Pod, ns+"/trainer", reason.New(reason.Pod, reason.HardwareFailure,
+		"device gpu-0 of "+driver+" is tainted example.com/unhealthy=fell-off-the-bus: XID 79, GPU has fallen off the bus", deviceTaintController))
+}
+
+// driverTaints has the driver taint its only device.
+func (c *cluster) driverTaints(t *testing.T, driver string) {
+	t.Helper()
+	slices := c.client.ResourceV1().ResourceSlices()
 	taint := resourcev1.DeviceTaint{Key: "example.com/unhealthy", Value: "fell-off-the-bus", Effect: resourcev1.DeviceTaintEffectNoExecute}
-	shared.eventually(t, "the driver taints the device", func(ctx context.Context) (bool, error) {
+	c.eventually(t, "the driver taints the device", func(ctx context.Context) (bool, error) {
 		slice, err := slices.Get(ctx, driver, metav1.GetOptions{})
 		if err != nil {
 			return false, err
@@ -93,8 +103,17 @@ func TestDeviceThatItsDriverTaints(t *testing.T) {
 		_, err = slices.Update(ctx, slice, metav1.UpdateOptions{})
 		return err == nil, ignoreConflict(err)
 	})
-	shared.leaves(t, reason.Pod, ns+"/trainer", reason.New(reason.Pod, reason.HardwareFailure,
-		"device gpu-0 of "+driver+" is tainted example.com/unhealthy=fell-off-the-bus: XID 79, GPU has fallen off the bus", deviceTaintController))
+}
+
+// theDeviceIsNotNamed has a pod driven off its device while Epitaph may not look the device up.
+func theDeviceIsNotNamed(t *testing.T, c *cluster) {
+	ns := c.namespace(t)
+	driver := c.aDevice(t, ns)
+	c.driverTaints(t, driver)
+	d := c.leaves(t, reason.Pod, ns+"/trainer", reason.Reason{})
+	if d.Reason.Text == "" || strings.Contains(string(d.Reason.Text), driver) {
+		t.Errorf("the pod left with %+v, want a reason that does not name the device", d.Reason)
+	}
 }
 
 func ignoreConflict(err error) error {

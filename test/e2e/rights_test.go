@@ -43,6 +43,8 @@ func withdrawals() []withdrawal {
 		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
 		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and a rollout passes for a scale-down"},
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob"},
+		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed, breaks: "of a pod that is driven off its device, the record does not say which one"},
+		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed, breaks: "the same, nor who tainted it"},
 		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
 		{resource: "nodeobituaries", verb: "create", unready: true, says: `cannot list resource "nodeobituaries"`, breaks: "what nodes died of is not known: a replica does not become ready"},
 		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},

@@ -104,3 +104,30 @@ func TestKeysReadCleans(t *testing.T) {
 		t.Errorf("read %+v, %v", got, err)
 	}
 }
+
+// The page about products names everybody who acts there, as the program knows them.
+func TestProvidersListsEveryIdentity(t *testing.T) {
+	t.Parallel()
+	const page = "../docs/providers.md"
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if len(cells) == 4 && strings.HasPrefix(cells[1], "`") {
+			rows[strings.Trim(cells[1], "`")] = cells[2] + " | " + cells[3]
+		}
+	}
+	for _, id := range DefaultIdentities() {
+		user := id.User.String()
+		if want := id.Actor.String() + " | " + id.Source; rows[user] != want {
+			t.Errorf("%s says of %s %q, want %q", page, user, rows[user], want)
+		}
+		delete(rows, user)
+	}
+	for user := range rows {
+		t.Errorf("%s names %s, whom the program does not know", page, user)
+	}
+}

@@ -197,3 +197,30 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 		})
 	}
 }
+
+// From Linux 7.0 on a panic says in which task and on which CPU it happened, where the target's sysdata is switched on.
+func TestPanicNamesItsTask(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]string{
+		"7.3.4+deb13-cloud-amd64": "(sysrq triggered crash; in task init on CPU 1)",
+		"6.17.0":                  "(sysrq triggered crash)",
+	} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				node := signed(aNode("n1", "10.0.0.1"))
+				c := aCluster(t, node)
+				c.alive.Store(true) // the node stays, and what it said with it
+				u, notes := c.aReplica(t, node.UID)
+				aListener(u, node).hears(t, from1, "0,377,5581801,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token="+aSecret+
+					"\n cpu=1\n taskname=init\n release="+release+"\n msgid=4\n")
+				if !slices.ContainsFunc(notes.notes, func(n string) bool { return strings.Contains(n, strings.Trim(want, "()")) }) ||
+					slices.ContainsFunc(notes.notes, func(n string) bool {
+						return strings.Contains(n, "in task") != strings.Contains(want, "in task") && strings.Contains(n, "sysrq")
+					}) {
+					t.Errorf("%q, want %q", notes.notes, want)
+				}
+			})
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package netconsole
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -96,6 +97,9 @@ func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned, bootID: s.bootID}
 	if !e.Extended {
 		return h
+	}
+	if task, cpu, ok := e.Record.Caller(); ok {
+		h.line += fmt.Sprintf("; in task %s on CPU %d", task, cpu)
 	}
 	switch s.token.judge(&e.Record) {
 	case tokenRight:

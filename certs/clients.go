@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,12 @@ func (c *Clients) authorities() (*x509.CertPool, error) {
 	}
 	c.roots, c.read = roots, info.ModTime()
 	return roots, nil
+}
+
+// Check tells what is wrong with the authority, if anything: then nobody is heard, the API server neither.
+func (c *Clients) Check(*http.Request) error {
+	_, err := c.authorities()
+	return err
 }
 
 // verify compares the name of a client whose certificate is good.

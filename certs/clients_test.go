@@ -75,8 +75,15 @@ func TestClients(t *testing.T) {
 	if heard(config, apiServer) || !heard(config, other.client(t, "kube-apiserver")) {
 		t.Error("the new authority is not noticed")
 	}
+	authority := NewClients(dir, "clients.crt", nil)
+	if err := authority.Check(nil); err != nil {
+		t.Errorf("with an authority, Check = %v", err)
+	}
 	write([]byte("no certificate"), noon.Add(2*time.Second))
 	if heard(config, apiServer) {
 		t.Error("somebody is heard without an authority")
+	}
+	if err := authority.Check(nil); err == nil {
+		t.Error("without an authority, a replica passes for ready")
 	}
 }

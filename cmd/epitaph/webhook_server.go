@@ -26,6 +26,8 @@ const (
 type webhookServer struct {
 	*httpsserver.Server
 	mux *http.ServeMux
+	// clients are whom it hears; nil is everybody.
+	clients *certs.Clients
 }
 
 var _ ctrlwebhook.Server = (*webhookServer)(nil)
@@ -33,11 +35,13 @@ var _ ctrlwebhook.Server = (*webhookServer)(nil)
 func newWebhookServer(c config.Webhook, serving *certs.Serving) *webhookServer {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	serving.TLS(tlsConfig)
+	var clients *certs.Clients
 	if c.ClientCA != "" {
-		certs.NewClients(c.CertDir, c.ClientCA, c.ClientNames).TLS(tlsConfig)
+		clients = certs.NewClients(c.CertDir, c.ClientCA, c.ClientNames)
+		clients.TLS(tlsConfig)
 	}
 	mux := http.NewServeMux()
-	return &webhookServer{mux: mux, Server: &httpsserver.Server{
+	return &webhookServer{mux: mux, clients: clients, Server: &httpsserver.Server{
 		Name: "webhook", Address: c.Address, TLS: tlsConfig, Handler: mux,
 		// The API server waits no longer for the whole.
 		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration, StopTimeout: webhookStopLimit,
@@ -54,12 +58,15 @@ func (s *webhookServer) Register(path string, hook http.Handler) { s.mux.Handle(
 // WebhookMux has the handlers.
 func (s *webhookServer) WebhookMux() *http.ServeMux { return s.mux }
 
-// StartedChecker tells the readiness probe whether the server listens.
+// StartedChecker tells the readiness probe whether the server listens, and can tell the API server from others where it has to.
 func (s *webhookServer) StartedChecker() healthz.Checker {
-	return func(*http.Request) error {
+	return func(r *http.Request) error {
 		if !s.Listening() {
 			return errors.New("the webhook does not listen yet")
 		}
-		return nil
+		if s.clients == nil {
+			return nil
+		}
+		return s.clients.Check(r)
 	}
 }

@@ -47,7 +47,7 @@ func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
 
 // examinations are made in this order. The first finds the API server, without which there is nothing to examine.
 var examinations = []func(context.Context, *patient) []diagnosis{
-	apiServer, definitions, webhookConfiguration, webhookAnswers, leader, recorder, builtInPodGC, agents, nodeClocks,
+	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, leader, recorder, builtInPodGC, agents, nodeClocks,
 }
 
 // examinationLimit bounds one examination.

@@ -136,8 +136,22 @@ func TestSwitchesWebhookOff(t *testing.T) {
 	for file, want := range map[string]bool{
 		"webhook: {enabled: false, mode: Audit}": true, "webhook: {enabled: true}": false, "webhook: {}": false, "": false, "\t": false,
 	} {
-		if got := switchesWebhookOff(file); got != want {
-			t.Errorf("%q: got %v, want %v", file, got, want)
+		if c, err := readManagerConfig(file); (err == nil && c.webhookOff()) != want {
+			t.Errorf("%q: got %+v, %v, want off %v", file, c, err, want)
+		}
+	}
+}
+
+func TestWebhookCallers(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]diagnosis{
+		"webhook: {clientNames: []}":                                      {dubious, "webhook callers", heardByAll + hearNobodyElse},
+		"webhook: {clientCA: ca.crt}":                                     {well, "webhook callers", "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"},
+		"webhook: {clientCA: ca.crt, clientNames: [kube-apiserver, kcp]}": {well, "webhook callers", "who has a certificate that webhook.clientCA signs, by the name of kube-apiserver or kcp"},
+	} {
+		c, err := readManagerConfig(file)
+		if got := c.callers(); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", file, got, err, want)
 		}
 	}
 }

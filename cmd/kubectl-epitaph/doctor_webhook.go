@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net/url"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -55,23 +57,40 @@ const (
 // unregistered tells whether there is no webhook configuration because the webhook is switched off.
 func (p *patient) unregistered(ctx context.Context) diagnosis {
 	const what = "webhook configuration"
-	m := &corev1.ConfigMap{}
-	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName}, m); err == nil && switchesWebhookOff(m.Data[configKey]) {
+	if c, err := p.configuration(ctx); err == nil && c.webhookOff() {
 		p.off = true
 		return diagnosis{dubious, what, "there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
 	}
 	return diagnosis{broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
 }
 
-func switchesWebhookOff(file string) bool {
-	var c struct {
-		Webhook struct {
-			Enabled *bool `json:"enabled"`
-		} `json:"webhook"`
-	}
-	err := yaml.Unmarshal([]byte(file), &c)
-	return err == nil && c.Webhook.Enabled != nil && !*c.Webhook.Enabled
+// A managerConfig is what the doctor reads of the manager's configuration.
+type managerConfig struct {
+	Webhook struct {
+		Enabled     *bool    `json:"enabled"`
+		ClientCA    string   `json:"clientCA"`
+		ClientNames []string `json:"clientNames"`
+	} `json:"webhook"`
 }
+
+// configuration is what the manager was installed with.
+func (p *patient) configuration(ctx context.Context) (c managerConfig, err error) {
+	m := &corev1.ConfigMap{}
+	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName}, m); err != nil {
+		return c, err
+	}
+	if c, err = readManagerConfig(m.Data[configKey]); err != nil {
+		return c, fmt.Errorf("read ConfigMap %s/%s: %w", p.system, configMapName, err)
+	}
+	return c, nil
+}
+
+func readManagerConfig(file string) (c managerConfig, err error) {
+	err = yaml.Unmarshal([]byte(file), &c)
+	return c, err
+}
+
+func (c managerConfig) webhookOff() bool { return !ptr.Deref(c.Webhook.Enabled, true) }
 
 // authorities judges the certificates that the API server trusts for the webhook.
 func authorities(bundle []byte, now time.Time) diagnosis {

@@ -90,6 +90,7 @@ func inside(t *testing.T, dir string) {
 		do   func(*testing.T, *cluster)
 	}{
 		{"lint", lint},
+		{"callers that cannot be told apart", callersToBelieve},
 		{"the API server accepts what is rendered", rendered},
 		{"install", install},
 		{"critical pods need a quota", criticalPods},

@@ -46,6 +46,7 @@ func examined(t *testing.T, c *cluster) {
 		"ok      CRD PodObituary        is served, and you may read it",
 		"ok      CRD NodeObituary       is served, and you may read it",
 		"ok      webhook answers        yes: the API server reaches it and trusts it",
+		"webhook callers        ",
 		"ok      leader                 ",
 	} {
 		if !strings.Contains(said, want) {

@@ -40,6 +40,9 @@ func install(t *testing.T, c *cluster) {
 	if want := "Epitaph 0.1.0 is in the namespace epitaph-system."; !strings.Contains(said, want) {
 		t.Errorf("helm install printed\n%s\nwithout %q", said, want)
 	}
+	if want := "The webhook cannot tell the API server from other callers."; !strings.Contains(said, want) {
+		t.Errorf("helm install printed\n%s\nwithout %q", said, want)
+	}
 	if replicas := c.replicas(t); len(replicas) != 2 {
 		t.Errorf("%d replicas, want 2", len(replicas))
 	}

@@ -76,6 +76,7 @@ func rendered(t *testing.T, c *cluster) {
 			}
 			registered(t, objects)
 			certified(t, objects)
+			heard(t, objects)
 			policed(t, objects)
 			secured(t, c, objects)
 			labelled(t, objects)
@@ -152,6 +153,12 @@ func certified(t *testing.T, objects []*unstructured.Unstructured) {
 			for _, v := range volumes {
 				if name, there, _ := unstructured.NestedString(v.(map[string]any), "secret", "secretName"); there {
 					wanted = name
+				}
+				sources, _, _ := unstructured.NestedSlice(v.(map[string]any), "projected", "sources")
+				for _, s := range sources {
+					if name, there, _ := unstructured.NestedString(s.(map[string]any), "secret", "name"); there && name != clientsSecret {
+						wanted = name
+					}
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -41,6 +42,9 @@ func TestOnlyTheAPIServerIsHeard(t *testing.T) {
 	}
 	if p := c.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) {
 		t.Errorf("somebody who is not heard wrote %q", p.Annotations)
+	}
+	if got, want := c.plugin(t, "doctor"), "ok      webhook callers        those alone who show a certificate of its choice"; !strings.Contains(got.out, want) {
+		t.Errorf("the doctor lacks %q:\n%s", want, got.out)
 	}
 	if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,10 @@ func TestPluginDoctor(t *testing.T) {
 		t.Errorf("it does not say that flags which no pod shows cannot be seen:\n%s", got.out)
 	}
 
+	if want := "look    webhook callers        anybody who reaches its port is believed, not the API server alone."; !strings.Contains(got.out, want) {
+		t.Errorf("it does not say that the webhook hears everybody:\n%s", got.out)
+	}
+
 	c.kcmPod(t, "--controllers=*")
 	if got = c.plugin(t, "doctor"); got.code != 0 || !strings.Contains(got.out, "look    built-in pod GC        is on (pod kube-controller-manager-x)") {
 		t.Errorf("with the built-in pod GC on, it said %+v", got)

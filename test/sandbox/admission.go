@@ -12,6 +12,9 @@ import (
 // server shows to webhooks.
 const ClientCA = "apiserver-ca.crt"
 
+// ClientAuthority is the path of the file with the authority that signs the certificate which the API server shows to webhooks.
+func (s *Sandbox) ClientAuthority() string { return s.path("pki", ClientCA) }
+
 // writeAdmissionIdentity gives the API server a certificate to show to every webhook that asks for one, as the documentation of
 // admission webhooks ("Authenticate API servers") has it.
 func (s *Sandbox) writeAdmissionIdentity() error {

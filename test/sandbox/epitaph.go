@@ -192,7 +192,7 @@ func (e *Epitaph) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	clients, err := os.ReadFile(e.sandbox.path("pki", ClientCA))
+	clients, err := os.ReadFile(e.sandbox.ClientAuthority())
 	if err != nil {
 		return fmt.Errorf("read the authority of the API server's identity: %w", err)
 	}

@@ -28,12 +28,16 @@ app.kubernetes.io/component: manager
 {{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.agentSelector" "more" (dict)) }}
 {{- end }}
 
-{{/* The objects of a file, in the release's namespace and with its labels. */}}
+{{/* The objects of a file, in the release's namespace and with its labels. Lists can be given in the place of a policy's variables. */}}
 {{- define "epitaph.objects" -}}
 {{- $labels := fromYaml .labels }}
+{{- $variables := default (dict) .variables }}
 {{- range splitList "\n---\n" (replace "epitaph-system" .root.Release.Namespace (.root.Files.Get .file)) }}
 {{- $object := fromYaml . }}
 {{- $_ := set $object.metadata "labels" (merge (dict) (default (dict) $object.metadata.labels) $labels) }}
+{{- range $v := dig "spec" "variables" (list) $object }}
+{{- with index $variables $v.name }}{{ $_ := set $v "expression" (toJson .) }}{{ end }}
+{{- end }}
 ---
 {{ toYaml $object }}
 {{- end }}
@@ -74,6 +78,18 @@ would refuse to take it over. */}}
 {{- else }}epitaph-webhook-tls{{ end }}
 {{- end }}
 
+{{/* Whether the webhook tells the API server from others: a projection of the certificates that may sign its own, else nothing. */}}
+{{- define "epitaph.clientCA" -}}
+{{- $c := .Values.webhookClients }}
+{{- if gt (len (compact (list $c.ca $c.configMap $c.secret))) 1 }}{{ fail "webhookClients has more than one of ca, configMap and secret: leave one" }}{{ end }}
+{{- $items := list (dict "key" $c.key "path" "apiserver-ca.crt") }}
+{{- if not .Values.config.webhook.enabled }}
+{{- else if $c.ca }}{{ dict "configMap" (dict "name" "epitaph-webhook-clients" "items" (list (dict "key" "ca.crt" "path" "apiserver-ca.crt"))) | toJson }}
+{{- else if $c.configMap }}{{ dict "configMap" (dict "name" $c.configMap "items" $items) | toJson }}
+{{- else if $c.secret }}{{ dict "secret" (dict "name" $c.secret "items" $items) | toJson }}
+{{- else if $c.names }}{{ fail "webhookClients.names is set, but no authority: set webhookClients.ca, configMap or secret" }}{{ end }}
+{{- end }}
+
 {{/* The program's whole configuration: what the values say of it, and what the chart knows. */}}
 {{- define "epitaph.config" -}}
 {{- $c := deepCopy .Values.config }}
@@ -82,6 +98,10 @@ would refuse to take it over. */}}
 {{- $_ := set $c "namespace" .Release.Namespace }}
 {{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
 {{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}
+{{- if include "epitaph.clientCA" . }}
+{{- $_ := set $c.webhook "clientCA" "apiserver-ca.crt" }}
+{{- with .Values.webhookClients.names }}{{ $_ := set $c.webhook "clientNames" . }}{{ end }}
+{{- end }}
 {{- $mode := include "epitaph.certificateMode" . }}
 {{- if eq $mode "cert-manager" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook" "epitaph-ca") }}
 {{- else if eq $mode "issuer" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook") }}{{ end }}

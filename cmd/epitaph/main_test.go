@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-k8s/epitaph/webhook/policytest"
 )
 
 func TestPolicyTestTellsDecisionAndRule(t *testing.T) {
@@ -68,6 +70,36 @@ message   pod orders-0 must not leave without a reason (rule "databases-are-nobo
 				t.Errorf("printed\n%s\nwant\n%s", out.String(), tc.want)
 			}
 		})
+	}
+}
+
+// The exit code says whether everything came as expected, and all files are tried.
+func TestPolicyTestFiles(t *testing.T) {
+	t.Parallel()
+	const right = "testdata/test.yaml"
+	data, err := os.ReadFile(right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	changed := strings.NewReplacer("HardwareFailure", "NodeDrained", "config.yaml", here+"/config.yaml", "objects.yaml", here+"/objects.yaml",
+		"review.yaml", here+"/review.yaml").Replace(string(data))
+	if err := os.WriteFile(wrong, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := run(t.Context(), []string{"policy", "test", right}, &out, &out); err != nil {
+		t.Errorf("ended with %v:\n%s", err, out.String())
+	}
+	out.Reset()
+	err = run(t.Context(), []string{"policy", "test", wrong, right}, &out, &out)
+	if !errors.Is(err, policytest.ErrFailed) || !strings.Contains(out.String(), `code: is "HardwareFailure", want "NodeDrained"`) ||
+		!strings.Contains(out.String(), right+": 1 passed, 0 failed") {
+		t.Errorf("ended with %v:\n%s", err, out.String())
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 const agentFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["10.79.1.9:6666"], "clearPanicTimeout": true, "clearWithoutWatchdog": true}}`
 
 // agentPatience is longer than patience: a machine with a program as large as ours takes its time where it shares its processors
-// (at a load of 20, the agent of one machine took more than four minutes to start).
+// (at a load of 20, the agent of one machine took more than four minutes to start; docs/kernels.md).
 const agentPatience = 8 * time.Minute
 
 // TestAgent has the real agent set a real kernel up, and hears what the kernel says.

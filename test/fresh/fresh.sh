@@ -17,6 +17,7 @@ mkdir -p "$cache"
 # inside is run in namespaces of its own: with them go the mounts and every process.
 inside() {
   root=$1 && shift
+  mount --bind "$root" "$root" # containers want a root that is mounted
   for dir in /proc /sys /dev; do mount --rbind "$dir" "$root$dir"; done
   mount -t tmpfs tmpfs "$root/run"
   for dir in "$(go env GOROOT)" "$(go env GOMODCACHE)" "$(go env GOCACHE)" "$cache"; do

@@ -26,6 +26,9 @@ func Missing(ctx context.Context) error {
 			return fmt.Errorf("it misses %s (apt-get install containerd runc containernetworking-plugins)", program)
 		}
 	}
+	if root, err := rootIsMounted(); err != nil || !root {
+		return fmt.Errorf("it misses a root folder that is mounted, which runc needs (chroot: bind-mount it on itself; %v)", err)
+	}
 	controllers, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return fmt.Errorf("it misses cgroups: %w", err)
@@ -41,4 +44,19 @@ func Missing(ctx context.Context) error {
 		return fmt.Errorf("it misses namespaces of its own: %w", err)
 	}
 	return nil
+}
+
+// rootIsMounted tells whether "/" is where something is mounted (Documentation/filesystems/proc.rst, 3.5): only such a root can be
+// exchanged (pivot_root(2)) or kept from passing mounts on.
+func rootIsMounted() (bool, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/" {
+			return true, nil
+		}
+	}
+	return false, nil
 }

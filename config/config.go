@@ -29,6 +29,7 @@ type Config struct {
 	Netconsole  Netconsole    `json:"netconsole"`
 	Agent       Agent         `json:"agent"`
 	Audit       Audit         `json:"audit"`
+	Retention   Retention     `json:"retention"`
 	Page        Page          `json:"page"`
 	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
 	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
@@ -100,6 +101,7 @@ func Default() Config {
 		Netconsole:     defaultNetconsole(),
 		Agent:          defaultAgent(),
 		Audit:          defaultAudit(),
+		Retention:      defaultRetention(),
 		Page:           defaultPage(),
 		MetricsAddress: ":8080",
 		HealthAddress:  ":8081",

@@ -17,12 +17,8 @@ type GC struct {
 	Workers int `json:"workers" validate:"min=1,max=256"`
 	// TerminatedPodThreshold is how many pods that have finished are kept, as kube-controller-manager's
 	// --terminated-pod-gc-threshold; 0 keeps all of them.
-	TerminatedPodThreshold int `json:"terminatedPodThreshold" validate:"min=0,max=10000000"`
-	// ObituaryRetention is how long the obituaries of nodes are kept.
-	ObituaryRetention metav1.Duration `json:"obituaryRetention" validate:"mindur=1h,maxdur=87600h"`
-	// MaxObituaries is how many obituaries of nodes are kept; the oldest go first.
-	MaxObituaries int     `json:"maxObituaries" validate:"min=100,max=1000000"`
-	Brake         GCBrake `json:"brake"`
+	TerminatedPodThreshold int     `json:"terminatedPodThreshold" validate:"min=0,max=10000000"`
+	Brake                  GCBrake `json:"brake"`
 }
 
 // GCBrake holds unexplained deletions back when more nodes disappear than a cluster plausibly loses.
@@ -44,8 +40,6 @@ func defaultGC() GC {
 		Resync:                 metav1.Duration{Duration: 5 * time.Minute},
 		Workers:                16,
 		TerminatedPodThreshold: 12500,
-		ObituaryRetention:      metav1.Duration{Duration: 7 * 24 * time.Hour},
-		MaxObituaries:          10000,
 		Brake: GCBrake{
 			Enabled:    true,
 			Window:     metav1.Duration{Duration: 10 * time.Minute},

@@ -35,7 +35,6 @@ func (c *Collector) Start(ctx context.Context) error {
 
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(func() { c.expire(ctx) })
 	for range examiners {
 		running.Go(func() { c.examineAll(ctx) })
 	}

@@ -19,7 +19,6 @@ const (
 	MetricLag        = "epitaph_audit_lag_seconds"
 	MetricWaiting    = "epitaph_audit_pods_waiting"
 	MetricGaps       = "epitaph_audit_gaps_total"
-	MetricExpired    = "epitaph_audit_obituaries_expired_total"
 )
 
 // What became of a gap in the watch.
@@ -35,7 +34,6 @@ type metrics struct {
 	retries    prometheus.Counter
 	lag        prometheus.Histogram
 	gaps       *prometheus.CounterVec
-	expired    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
@@ -51,14 +49,13 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 			Name: MetricLag, Help: "From the event of the deletion to the obituary.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}),
-		gaps:    counters(MetricGaps, "Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
-		expired: counters(MetricExpired, "Obituaries of pods that were removed, by what for.", "by"),
+		gaps: counters(MetricGaps, "Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
 	}
 	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricWaiting, Help: "Pods that are gone and wait to be recorded.",
 	}, func() float64 { return float64(waiting()) })
 	var err error
-	for _, c := range []prometheus.Collector{m.left, m.findings, m.obituaries, m.retries, m.lag, m.gaps, m.expired, depth} {
+	for _, c := range []prometheus.Collector{m.left, m.findings, m.obituaries, m.retries, m.lag, m.gaps, depth} {
 		err = errors.Join(err, r.Register(c))
 	}
 	if err != nil {

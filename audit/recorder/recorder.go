@@ -35,7 +35,9 @@ type Options struct {
 	API   client.WithWatch
 	Nodes *audit.NodeObituaries
 	// Refusals knows the reasons that pods do not carry; nil knows none.
-	Refusals   *audit.Refusals
+	Refusals *audit.Refusals
+	// Grown is told the namespace of each obituary that was written.
+	Grown      func(namespace string)
 	Events     audit.EventRecorder
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
@@ -53,7 +55,6 @@ type Recorder struct {
 	progress progress
 	owners   *lru.Cache
 	requests requests
-	keeper   Keeper
 	standby  *Standby
 	// from is the revision that recording starts after, leadsSince that at which this replica had begun to lead.
 	from, leadsSince string
@@ -83,10 +84,6 @@ func New(o Options) (*Recorder, error) {
 	if r.metrics, err = newMetrics(o.Registerer, func() int { return len(r.gone) }); err != nil {
 		return nil, err
 	}
-	r.keeper = Keeper{
-		API: o.API, Clock: o.Clock, Limits: o.Config, Log: o.Log,
-		Expired: func(why string) { r.metrics.expired.WithLabelValues(why).Inc() },
-	}
 	return r, nil
 }
 
@@ -108,7 +105,6 @@ func (r *Recorder) Start(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { r.work(ctx) })
 	running.Go(func() { r.keepPosition(ctx) })
-	running.Go(func() { r.keeper.run(ctx) })
 	r.follow(ctx, from)
 	running.Wait()
 	return nil

@@ -111,7 +111,7 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	}
 	if became == written {
 		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
-		r.keeper.noteGrowth(o.Namespace)
+		r.Grown(o.Namespace)
 		r.announce(ctx, d.pod, o, from)
 	}
 	if became != repeated {

@@ -22,6 +22,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
+	"github.com/epitaph-k8s/epitaph/audit/retention"
 	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
@@ -59,8 +60,11 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
 		},
 	}
+	if p.retention, err = p.newRetention(); err != nil {
+		return err
+	}
 	for _, add := range []func(context.Context) error{
-		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
 	} {
 		if err := add(ctx); err != nil {
 			return err
@@ -116,6 +120,7 @@ type parts struct {
 	terminator *termination.Terminator
 	obituaries *audit.NodeObituaries
 	refusals   *audit.Refusals
+	retention  *retention.Retention
 }
 
 func (p parts) addWebhook(context.Context) error {
@@ -224,6 +229,20 @@ func (p parts) addSweepers(context.Context) error {
 	return errors.Join(failed...)
 }
 
+func (p parts) newRetention() (*retention.Retention, error) {
+	api, err := p.watching()
+	if err != nil {
+		return nil, err
+	}
+	return retention.New(retention.Options{
+		Limits: p.config.Retention, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{}, Registerer: metrics.Registry,
+		Log: p.mgr.GetLogger().WithName("retention"),
+	})
+}
+
+// addRetention keeps the records within their limits, whoever writes them.
+func (p parts) addRetention(context.Context) error { return p.mgr.Add(p.retention) }
+
 // watching is a client that reads past the cache, watches and writes.
 func (p parts) watching() (client.WithWatch, error) {
 	api, err := client.NewWithWatch(p.mgr.GetConfig(), client.Options{
@@ -251,6 +270,7 @@ func (p parts) addRecorder(context.Context) error {
 		API:        api,
 		Nodes:      p.obituaries,
 		Refusals:   p.refusals,
+		Grown:      p.retention.Grew,
 		Events:     p.mgr.GetEventRecorder("epitaph-audit"),
 		Clock:      clock.RealClock{},
 		Registerer: metrics.Registry,

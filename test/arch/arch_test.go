@@ -81,6 +81,10 @@ var rules = map[string]rule{
 		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
 		why:  "the recorder watches and writes records; it must not be able to terminate",
 	},
+	"audit/retention": {
+		ours: []string{"config", "api/v1alpha1", "audit"},
+		why:  "what is too much goes whoever wrote it: writers are not known here",
+	},
 	"audit/reports": {
 		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
 		others: []string{

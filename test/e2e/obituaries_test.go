@@ -120,20 +120,20 @@ func TestMemoryOfNodes(t *testing.T) {
 			t.Errorf("the create ended with %v, want it invalid", err)
 		}
 	})
+	k := retain(t, o, c.typed(t, c.RESTConfig()))
 	t.Run("records go by age", func(t *testing.T) {
-		if n, err := o.Expire(t.Context(), time.Hour, 100); n != 0 || err != nil {
-			t.Errorf("%d removed too early (%v)", n, err)
+		k.Limits.Nodes.MaxAge.Duration = 23 * time.Hour
+		if err := k.Prune(t.Context()); err != nil || c.obituariesOf(t, "n1") != 2 {
+			t.Errorf("%d records are left, want both: it is too early (%v)", c.obituariesOf(t, "n1"), err)
 		}
-		o.Clock = clocktesting.NewFakePassiveClock(now.Add(24 * time.Hour))
-		if n, err := o.Expire(t.Context(), 23*time.Hour, 100); n != 0 || err != nil {
-			t.Errorf("%d removed (%v) because our clock alone jumped ahead", n, err)
+		k.Clock = clocktesting.NewFakeClock(now.Add(24 * time.Hour))
+		if err := k.Prune(t.Context()); err != nil || c.obituariesOf(t, "n1") != 2 {
+			t.Errorf("%d records are left (%v), want both: our clock alone jumped ahead", c.obituariesOf(t, "n1"), err)
 		}
-		o.Clock = clock.RealClock{}
-		removed := 0
+		k.Clock, k.Limits.Nodes.MaxAge.Duration = clock.RealClock{}, time.Second
 		c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
-			n, err := o.Expire(ctx, time.Second, 100)
-			removed += n
-			return removed == 2 && c.obituariesOf(t, "n1") == 0, err
+			err := k.Prune(ctx)
+			return k.expired("node", "age") == 2 && c.obituariesOf(t, "n1") == 0, err
 		})
 	})
 	t.Run("records go by number, the oldest first, but not those that pods are held by", func(t *testing.T) {
@@ -158,8 +158,9 @@ func TestMemoryOfNodes(t *testing.T) {
 			o, err := o.Last(ctx, "a")
 			return o.Annotations[v1alpha1.HeldAnnotation] != "", err
 		})
-		if n, err := o.Expire(t.Context(), time.Hour, 2); n != 2 || err != nil {
-			t.Errorf("%d removed (%v), want 2", n, err)
+		k.Limits.Nodes.MaxAge.Duration, k.Limits.Nodes.Max = time.Hour, 2
+		if err := k.Prune(t.Context()); err != nil || k.expired("node", "number") != 2 {
+			t.Errorf("%d removed by number (%v), want 2", k.expired("node", "number"), err)
 		}
 		for n, name := range missing {
 			if left, want := c.obituariesOf(t, name), []int{1, 0, 0, 1}[n]; left != want {

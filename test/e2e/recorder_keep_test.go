@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,7 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	composer "github.com/epitaph-k8s/epitaph/audit/obituary"
-	"github.com/epitaph-k8s/epitaph/audit/recorder"
+	"github.com/epitaph-k8s/epitaph/audit/retention"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -44,6 +46,39 @@ func (c *cluster) fileOf(t *testing.T, namespace, pod string, left time.Time, wh
 	}
 }
 
+// kept is a retention in this process.
+type kept struct {
+	*retention.Retention
+	metrics *prometheus.Registry
+}
+
+func retain(t *testing.T, nodes *audit.NodeObituaries, api client.Client) kept {
+	t.Helper()
+	k := kept{metrics: prometheus.NewRegistry()}
+	var err error
+	k.Retention, err = retention.New(retention.Options{
+		Limits: config.Default().Retention, Cache: nodes.Cache, API: api, Clock: clock.RealClock{}, Registerer: k.metrics, Log: logr.Discard(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// expired is how many obituaries were removed by what, as the metric says.
+func (k kept) expired(of, by string) int {
+	families, err := k.metrics.Gather()
+	if err != nil {
+		return -1
+	}
+	for _, m := range families[0].GetMetric() {
+		if l := m.GetLabel(); l[0].GetValue() == by && l[1].GetValue() == of { // labels are sorted by name
+			return int(m.GetCounter().GetValue())
+		}
+	}
+	return -1
+}
+
 func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
@@ -56,32 +91,30 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 		c.file(t, many, fmt.Sprintf("p-%d", n), now)
 	}
 	c.file(t, few, "other", now)
-	limits := config.Default().Audit
-	limits.MaxPerNamespace = 2
-	why := map[string]int{}
-	k := &recorder.Keeper{API: records, Clock: clock.RealClock{}, Limits: limits, Expired: func(by string) { why[by]++ }}
+	k := retain(t, c.memory(t), records)
+	k.Limits.Pods.MaxPerNamespace = 2
 
-	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
+	if err := k.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	left := c.obituaries(t, many)
-	if len(left) != 2 || left[0].Spec.PodName != "p-3" || left[1].Spec.PodName != "p-4" || why["number"] != 3 {
-		t.Errorf("%d obituaries are left, %v removed, want the two youngest", len(left), why)
+	if n := k.expired("pod", "number"); len(left) != 2 || left[0].Spec.PodName != "p-3" || left[1].Spec.PodName != "p-4" || n != 3 {
+		t.Errorf("%d obituaries are left, %d removed by number, want the two youngest", len(left), n)
 	}
 	if n := len(c.obituaries(t, few)); n != 1 {
 		t.Errorf("%d obituaries of a namespace with few, want its one", n)
 	}
-	k.Clock = clocktesting.NewFakeClock(now.Add(limits.Retention.Duration + time.Minute))
-	if err := k.Keep(t.Context(), metav1.NamespaceAll); err != nil {
+	k.Clock = clocktesting.NewFakeClock(now.Add(k.Limits.Pods.MaxAge.Duration + time.Minute))
+	if err := k.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 3 || why["age"] != 0 {
-		t.Errorf("%d obituaries are left after our clock alone jumped ahead, %v removed; want all three", n, why)
+	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 3 || k.expired("pod", "age") != 0 {
+		t.Errorf("%d obituaries are left after our clock alone jumped ahead; want all three", n)
 	}
-	k.Clock, k.Limits.Retention.Duration = clock.RealClock{}, time.Second
+	k.Clock, k.Limits.Pods.MaxAge.Duration = clock.RealClock{}, time.Second
 	c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
-		err := k.Keep(ctx, metav1.NamespaceAll)
-		return len(c.obituaries(t, many))+len(c.obituaries(t, few)) == 0 && why["age"] == 3, err
+		err := k.Prune(ctx)
+		return len(c.obituaries(t, many))+len(c.obituaries(t, few)) == 0 && k.expired("pod", "age") == 3, err
 	})
 }
 
@@ -94,9 +127,8 @@ func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
 	for n := range 20 {
 		c.file(t, ns, fmt.Sprintf("p-%d", n), time.Now())
 	}
-	limits := config.Default().Audit
-	k := &recorder.Keeper{API: records, Clock: clock.RealClock{}, Limits: limits}
-	k.Limits.Retention.Duration = time.Second
+	k := retain(t, c.memory(t), records)
+	k.Limits.Pods.MaxAge.Duration = time.Second
 	c.eventually(t, "all are old by the API server's clock", func(ctx context.Context) (bool, error) {
 		now, err := audit.SharedNow(ctx, k.Clock, records)
 		for _, o := range c.obituaries(t, ns) {
@@ -106,15 +138,16 @@ func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
 		}
 		return true, err
 	})
-	for _, look := range []struct {
-		at   string
-		left int
-	}{{ns, 20}, {metav1.NamespaceAll, 4}, {metav1.NamespaceAll, 0}} {
-		if err := k.Keep(t.Context(), look.at); err != nil {
+	ofNamespace := func(ctx context.Context) error { return k.PruneNamespace(ctx, ns) }
+	for n, look := range []struct {
+		prune func(context.Context) error
+		left  int
+	}{{ofNamespace, 20}, {k.Prune, 4}, {k.Prune, 0}} {
+		if err := look.prune(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(c.obituaries(t, ns)); n != look.left {
-			t.Errorf("%d obituaries are left after a look at %q, want %d", n, look.at, look.left)
+		if left := len(c.obituaries(t, ns)); left != look.left {
+			t.Errorf("%d obituaries are left after look %d, want %d", left, n, look.left)
 		}
 	}
 }
@@ -124,7 +157,7 @@ func TestLeaderKeepsTheNumber(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
 		quick(c)
-		c.Audit.MaxPerNamespace = 3
+		c.Retention.Pods.MaxPerNamespace = 3
 	}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	c.unbound(t, ns, 10)

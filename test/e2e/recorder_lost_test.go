@@ -96,7 +96,7 @@ func (c *cluster) onceEach(t *testing.T, ns string, uids map[types.UID]string) {
 // unlimited keeps whatever a test records.
 func unlimited(c *config.Config) {
 	quick(c)
-	c.Audit.MaxPerNamespace = 10_000
+	c.Retention.Pods.MaxPerNamespace = 10_000
 	c.Audit.Events = false
 }
 

@@ -42,7 +42,7 @@ func run(ctx context.Context, out io.Writer, rate int, duration time.Duration, e
 	pods := rate * int(duration.Seconds())
 	c, err := bench.Start(ctx, sandbox.Options{Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
 		c.Netconsole.Enabled, c.Webhook.Enabled = false, false
-		c.Audit.MaxPerNamespace, c.Audit.Events = 100_000, events
+		c.Retention.Pods.MaxPerNamespace, c.Audit.Events = 100_000, events
 	}}})
 	if err != nil {
 		return err

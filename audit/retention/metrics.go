@@ -1,0 +1,33 @@
+package retention
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// MetricExpired is the name of the metric.
+const MetricExpired = "epitaph_audit_obituaries_expired_total"
+
+// Whose obituary was removed, and why.
+const (
+	ofPod    = "pod"
+	ofNode   = "node"
+	byAge    = "age"
+	byNumber = "number"
+)
+
+func newExpired(r prometheus.Registerer) (*prometheus.CounterVec, error) {
+	expired := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: MetricExpired, Help: "Obituaries that were removed, by whose they were and by what for.",
+	}, []string{"of", "by"})
+	if err := r.Register(expired); err != nil {
+		return nil, fmt.Errorf("register the metric of the retention: %w", err)
+	}
+	for _, of := range []string{ofPod, ofNode} {
+		for _, by := range []string{byAge, byNumber} {
+			expired.WithLabelValues(of, by)
+		}
+	}
+	return expired, nil
+}

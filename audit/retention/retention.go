@@ -1,0 +1,135 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+const (
+	// lookEvery is how often namespaces that got new obituaries are looked at.
+	lookEvery = 15 * time.Second
+	// lookAtAllEvery: one of so many looks is at everything, and at its age, too.
+	lookAtAllEvery = 40
+	// minExpiredAtOnce and maxExpiredShare bound what one look removes by age, by number and as one part of so many.
+	minExpiredAtOnce = 16
+	maxExpiredShare  = 20
+)
+
+// expiredAtOnce returns how many of a number of records one look may remove by age.
+func expiredAtOnce(held int) int { return max(minExpiredAtOnce, held/maxExpiredShare) }
+
+// Options are what a retention works with.
+type Options struct {
+	Limits config.Retention
+	// Cache holds NodeObituaries.
+	Cache client.Reader
+	// API reads PodObituaries past the cache, and removes records.
+	API        client.Client
+	Clock      clock.WithTicker
+	Registerer prometheus.Registerer
+	Log        logr.Logger
+}
+
+// A Retention is a runnable of the manager.
+type Retention struct {
+	Options
+	expired *prometheus.CounterVec
+
+	mu sync.Mutex
+	// grown are the namespaces that got an obituary since the last look.
+	grown map[string]bool
+}
+
+// New returns one. Add it to the manager.
+func New(o Options) (*Retention, error) {
+	expired, err := newExpired(o.Registerer)
+	return &Retention{Options: o, expired: expired, grown: map[string]bool{}}, err
+}
+
+// Grew has a namespace, which got an obituary, looked at soon.
+func (r *Retention) Grew(namespace string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.grown[namespace] = true
+}
+
+func (r *Retention) takeGrown() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	namespaces := slices.Sorted(maps.Keys(r.grown))
+	clear(r.grown)
+	return namespaces
+}
+
+// NeedLeaderElection keeps two replicas from doing the same work. Nothing would break if they did.
+func (*Retention) NeedLeaderElection() bool { return true }
+
+// Start removes what is too much until ctx is done.
+func (r *Retention) Start(ctx context.Context) error {
+	tick := r.Clock.NewTicker(lookEvery)
+	defer tick.Stop()
+	for look := 0; ; look++ {
+		err := r.look(ctx, look%lookAtAllEvery == 0)
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error(err, "retention failed, will be repeated")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C():
+		}
+	}
+}
+
+func (r *Retention) look(ctx context.Context, atAll bool) error {
+	grown := r.takeGrown()
+	if atAll {
+		return r.Prune(ctx)
+	}
+	var failures []error
+	for _, namespace := range grown {
+		failures = append(failures, r.PruneNamespace(ctx, namespace))
+	}
+	return errors.Join(failures...)
+}
+
+// Prune removes what is too many and what is too old, of nodes and of the pods of all namespaces.
+func (r *Retention) Prune(ctx context.Context) error {
+	// Without the API server's time, which is zero then, nothing is old.
+	now, err := audit.SharedNow(ctx, r.Clock, r.API)
+	return errors.Join(err, r.prunePods(ctx, metav1.NamespaceAll, now), r.pruneNodes(ctx, now))
+}
+
+// PruneNamespace removes what is too many of the pods of one namespace.
+func (r *Retention) PruneNamespace(ctx context.Context, namespace string) error {
+	return r.prunePods(ctx, namespace, time.Time{})
+}
+
+func (r *Retention) remove(ctx context.Context, of, by string, o client.Object) error {
+	uid := o.GetUID()
+	err := r.API.Delete(ctx, o, client.Preconditions{UID: &uid})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // somebody else removed it, or another has its name
+	}
+	if err != nil {
+		return fmt.Errorf("remove the obituary %s of a %s: %w", client.ObjectKeyFromObject(o), of, err)
+	}
+	r.expired.WithLabelValues(of, by).Inc()
+	r.Log.V(1).Info("obituary removed", "of", of, "by", by, "namespace", o.GetNamespace(), "name", o.GetName())
+	return nil
+}

@@ -41,7 +41,7 @@ func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 	return t
 }
 
-// when is who wrote when, without what.
+// when says who wrote to the pod and when, but not what.
 func when(all []metav1.ManagedFieldsEntry) (times []metav1.ManagedFieldsEntry) {
 	for _, f := range all {
 		f.FieldsV1 = nil

@@ -132,9 +132,9 @@ func everyValidationIsNeeded(t *testing.T, c *cluster, node string) {
 			continue
 		}
 		tc.check(t, as)
-		c.setValidations(t, slices.Delete(slices.Clone(policy.Spec.Validations), n, n+1))
+		c.setValidations(t, theAgent, slices.Delete(slices.Clone(policy.Spec.Validations), n, n+1))
 		c.eventually(t, "it gets through without: "+tc.want, func(ctx context.Context) (bool, error) { return tc.do(ctx, as) == nil, nil })
-		c.setValidations(t, policy.Spec.Validations)
+		c.setValidations(t, theAgent, policy.Spec.Validations)
 		c.eventually(t, "it is refused again: "+tc.want, func(ctx context.Context) (bool, error) {
 			c.cleans(t, node, other) // what is there already changes nothing
 			return tc.do(ctx, as) != nil, nil
@@ -142,10 +142,10 @@ func everyValidationIsNeeded(t *testing.T, c *cluster, node string) {
 	}
 }
 
-func (c *cluster) setValidations(t *testing.T, all []admissionregistrationv1.Validation) {
+func (c *cluster) setValidations(t *testing.T, whose account, all []admissionregistrationv1.Validation) {
 	t.Helper()
 	policies := c.client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
-	policy, err := policies.Get(t.Context(), string(theAgent), metav1.GetOptions{})
+	policy, err := policies.Get(t.Context(), string(whose), metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

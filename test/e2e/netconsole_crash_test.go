@@ -176,7 +176,7 @@ func (c *cluster) isBarred(ctx context.Context, t *testing.T, point crashPoint, 
 	var err error
 	switch {
 	case point.op == admissionregistrationv1.Update:
-		patch := []byte(`{"metadata":{"labels":{"tried":"yes"}}}`)
+		patch := []byte(`{"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"tried"}}}`)
 		_, err = core.Pods(ns).Patch(ctx, "p-0", types.MergePatchType, patch, metav1.PatchOptions{DryRun: try}, "status")
 	case point.resource == "nodes":
 		err = core.Nodes().Delete(ctx, node, metav1.DeleteOptions{DryRun: try})

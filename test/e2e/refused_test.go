@@ -136,7 +136,7 @@ func (c *cluster) eventuallyMay(t *testing.T, ns string, may bool) {
 func (c *cluster) patchAsEpitaph(ctx context.Context, t *testing.T, ns string) error {
 	t.Helper()
 	epitaph := c.clientFor(t, c.As("system:serviceaccount:epitaph-system:epitaph-manager"))
-	_, err := epitaph.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, []byte(`{"metadata":{"labels":{"tried":"yes"}}}`),
+	_, err := epitaph.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, []byte(`{"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"tried"}}}`),
 		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 	return err
 }

@@ -47,9 +47,9 @@ func (s *Sandbox) installDefinitions(ctx context.Context) error {
 	return nil
 }
 
-// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are, what they may do, and Epitaph's
-// seats in the API server.
-var chartFiles = []string{"rbac.yaml", "flowcontrol.yaml", "agent.yaml"}
+// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are, what they may do and write, and
+// Epitaph's seats in the API server.
+var chartFiles = []string{"rbac.yaml", "manager-policy.yaml", "flowcontrol.yaml", "agent.yaml"}
 
 // ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
 const ownObjects = "manifests/cluster.yaml"

@@ -11,6 +11,8 @@ type Reason struct {
 	Text Text
 	// By is who or what did the terminating: a user name, a service account, a component.
 	By string
+	// Supposed is set where the text names a preemptor that nobody has named: the only pod that can be it, as far as is known.
+	Supposed bool
 }
 
 // IsZero tells whether r says nothing at all.

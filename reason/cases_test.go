@@ -60,6 +60,8 @@ type wantReason struct {
 	Code Code   `json:"code"`
 	Text Text   `json:"text"`
 	By   string `json:"by"`
+	// Supposed is that of [Reason].
+	Supposed bool `json:"supposed"`
 }
 
 func (c inferenceCase) facts() Facts {

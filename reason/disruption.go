@@ -32,7 +32,7 @@ var disruptions = map[string]disruption{
 		written:   bySchedulerOf,
 		component: "system:kube-scheduler",
 		says: func(n inference, c *corev1.PodCondition, by string) (Reason, bool) {
-			return always(New(Pod, Preempted, n.preemptor(c.Message), by))
+			return always(n.preempted(c.Message, by))
 		},
 	},
 	"DeletionByTaintManager": {

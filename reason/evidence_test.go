@@ -80,11 +80,11 @@ func TestUnknown(t *testing.T) {
 	t.Parallel()
 	remover := Remover{User: "alice"}
 	if got, want := (Facts{Pod: &corev1.Pod{}, Remover: remover}).Unknown(),
-		(Reason{Unexplained, "Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)", "alice"}); got != want {
+		(Reason{Code: Unexplained, Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)", By: "alice"}); got != want {
 		t.Errorf("a pod: %+v, want %+v", got, want)
 	}
 	if got, want := (Facts{Node: &corev1.Node{}, Remover: remover}).Unknown(),
-		(Reason{Unexplained, "Nobody said why this node was deleted, and nothing could be inferred (deleted by alice)", "alice"}); got != want {
+		(Reason{Code: Unexplained, Text: "Nobody said why this node was deleted, and nothing could be inferred (deleted by alice)", By: "alice"}); got != want {
 		t.Errorf("a node: %+v, want %+v", got, want)
 	}
 }

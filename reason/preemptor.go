@@ -18,22 +18,39 @@ const unknownPreemptor = "its id is not known"
 // whom for (its Event comes afterwards, and preemption is asynchronous), so the mark is a pending pod of higher priority: one
 // that is nominated to the victim's node, else the only one that could run there and is nominated to none. A pod that is nominated
 // to another node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption, PodEligibleToPreemptOthers).
-// condition is the message of the victim's condition, which tells the scheduler, and whether it was a pod group.
-func (n inference) preemptor(condition string) string {
+// condition is the message of the victim's condition, which tells the scheduler, and whether it was a pod group. A name that does not
+// follow from a nomination is supposed.
+func (n inference) preemptor(condition string) (id string, supposed bool) {
 	waiting := n.waiting(condition)
-	nominated, fitting := nominatedTo(waiting, n.Pod.Spec.NodeName), n.fitting(waiting)
 	if strings.HasSuffix(condition, "podgroup") {
-		if group := n.group(nominated, fitting); group != "" {
-			return group
-		}
+		return n.preemptingGroup(slices.DeleteFunc(waiting, func(p *corev1.Pod) bool { return groupOf(p) == "" }))
 	}
-	if len(nominated) > 0 {
-		return n.anyOf(nominated)
+	if nominated := nominatedTo(waiting, n.Pod.Spec.NodeName); len(nominated) > 0 {
+		return n.anyOf(nominated), false
 	}
-	if undecided := nominatedTo(fitting, ""); len(undecided) == 1 {
-		return n.id(undecided[0])
+	if undecided := n.fitting(nominatedTo(waiting, "")); len(undecided) == 1 {
+		return n.id(undecided[0]), true
 	}
-	return unknownPreemptor
+	return unknownPreemptor, false
+}
+
+// preemptingGroup names the group whose pods are nominated to the node, else the only group of which a pod could run there.
+func (n inference) preemptingGroup(members []*corev1.Pod) (id string, supposed bool) {
+	if nominated := nominatedTo(members, n.Pod.Spec.NodeName); len(nominated) > 0 {
+		return cmp.Or(n.group(nominated), n.anyOf(nominated)), false
+	}
+	if group := n.group(n.fitting(members)); group != "" {
+		return group, true
+	}
+	return unknownPreemptor, false
+}
+
+// preempted is the reason of a victim.
+func (n inference) preempted(condition, by string) Reason {
+	id, supposed := n.preemptor(condition)
+	r := New(Pod, Preempted, id, by)
+	r.Supposed = supposed
+	return r
 }
 
 // waiting returns the pods that the victim can have been preempted for, in an order that does not depend on the cache's.
@@ -114,24 +131,25 @@ func outranks(p, victim *corev1.Pod) bool {
 		len(p.Spec.SchedulingGates) == 0 && corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
 }
 
-// group names the only pod group among the nominated pods, or among all that wait; "" where there is none or more than one.
-func (n inference) group(sets ...[]*corev1.Pod) string {
-	for _, pods := range sets {
-		var members []*corev1.Pod
-		names := map[string]bool{}
-		for _, p := range pods {
-			if g := p.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
-				members = append(members, p)
-				names[p.Namespace+"/"+*g.PodGroupName] = true
-			}
-		}
-		if len(names) != 1 {
-			continue
-		}
-		if first := members[0]; n.mayName(first) {
-			return "pod group " + first.Namespace + "/" + *first.Spec.SchedulingGroup.PodGroupName
-		}
-		return "the pod group of " + n.list(members)
+// group names the pod group of its members; "" where there is none, or more than one.
+func (n inference) group(members []*corev1.Pod) string {
+	names := map[string]bool{}
+	for _, p := range members {
+		names[p.Namespace+"/"+groupOf(p)] = true
+	}
+	if len(names) != 1 {
+		return ""
+	}
+	if first := members[0]; n.mayName(first) {
+		return "pod group " + first.Namespace + "/" + groupOf(first)
+	}
+	return "the pod group of " + n.list(members)
+}
+
+// groupOf is the name of the group that the pod belongs to; "" where there is none.
+func groupOf(p *corev1.Pod) string {
+	if g := p.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+		return *g.PodGroupName
 	}
 	return ""
 }
@@ -169,7 +187,17 @@ func (n inference) mayName(p *corev1.Pod) bool {
 	return p.Namespace == n.Pod.Namespace || n.NamePreemptors
 }
 
-// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was nominated yet when it was inferred.
-func (r Reason) LacksPreemptor() bool {
-	return r.Code == Preempted && r.Text == New(Pod, Preempted, unknownPreemptor, r.By).Text
+// Preemptor is whom a reason of ours says that a pod was preempted for; "" of another reason.
+func (r Reason) Preemptor() string {
+	if r.Code != Preempted {
+		return ""
+	}
+	id, _ := podSentences[Preempted].detail(r.Text)
+	return id
 }
+
+// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was nominated yet when it was inferred.
+func (r Reason) LacksPreemptor() bool { return r.Preemptor() == unknownPreemptor }
+
+// WithoutPreemptor is the reason of a pod that was preempted, and not for whom r says.
+func (r Reason) WithoutPreemptor() Reason { return New(Pod, Preempted, unknownPreemptor, r.By) }

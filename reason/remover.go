@@ -9,7 +9,7 @@ import (
 // podRemovers know why a pod goes from who deletes it alone.
 var podRemovers = map[Actor]rule{
 	Scheduler: func(n inference) (Reason, bool) {
-		return always(New(Pod, Preempted, n.preemptor(""), n.Remover.User))
+		return always(n.preempted("", n.Remover.User))
 	},
 	NodeController: func(n inference) (Reason, bool) { return always(n.evictedByTaint(n.Remover.User)) },
 	DeviceTaintController: func(n inference) (Reason, bool) {

@@ -146,31 +146,31 @@ func TestForPodsOf(t *testing.T) {
 	}{
 		"our sentence": {
 			New(Node, KernelPanic, "Oops", "epitaph/netconsole"),
-			Reason{KernelPanic, "This pod died unexpectedly because the underlying node kernel panicked! (Oops)", "epitaph/netconsole"},
+			Reason{Code: KernelPanic, Text: "This pod died unexpectedly because the underlying node kernel panicked! (Oops)", By: "epitaph/netconsole"},
 		},
 		"our code, words of a tool": {
-			Reason{HardwareFailure, "DIMM 3 is bad", "fixer"},
-			Reason{HardwareFailure, "This pod had to be terminated because the underlying hardware failed (DIMM 3 is bad)", "fixer"},
+			Reason{Code: HardwareFailure, Text: "DIMM 3 is bad", By: "fixer"},
+			Reason{Code: HardwareFailure, Text: "This pod had to be terminated because the underlying hardware failed (DIMM 3 is bad)", By: "fixer"},
 		},
 		"the instance is gone, in other words": {
-			Reason{CloudInstanceGone, "i-0abc was terminated", "fixer"},
-			Reason{CloudInstanceGone, "This pod had to be terminated because the cloud instance of node n1 is gone", "fixer"},
+			Reason{Code: CloudInstanceGone, Text: "i-0abc was terminated", By: "fixer"},
+			Reason{Code: CloudInstanceGone, Text: "This pod had to be terminated because the cloud instance of node n1 is gone", By: "fixer"},
 		},
 		"halted, in other words": {
-			Reason{NodeHalted, "power button", "bmc"},
-			Reason{NodeShutdown, "This pod had to be terminated because its node was shut down (n1: power button)", "bmc"},
+			Reason{Code: NodeHalted, Text: "power button", By: "bmc"},
+			Reason{Code: NodeShutdown, Text: "This pod had to be terminated because its node was shut down (n1: power button)", By: "bmc"},
 		},
 		"words of a person": {
-			Reason{UserRequest, "rack move", "alice"},
-			Reason{NodeDeleted, "This pod had to be terminated because its node was deleted (n1: rack move)", "alice"},
+			Reason{Code: UserRequest, Text: "rack move", By: "alice"},
+			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: rack move)", By: "alice"},
 		},
 		"a code of somebody else": {
-			Reason{"rack-move", "rack move", "alice"},
-			Reason{NodeDeleted, "This pod had to be terminated because its node was deleted (n1: rack move)", "alice"},
+			Reason{Code: "rack-move", Text: "rack move", By: "alice"},
+			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: rack move)", By: "alice"},
 		},
 		"unexplained": {
 			New(Node, Unexplained, "alice", "alice"),
-			Reason{NodeDeleted, "This pod had to be terminated because its node was deleted (n1: Nobody said why this node was deleted, and nothing could be inferred (deleted by alice))", "alice"},
+			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: Nobody said why this node was deleted, and nothing could be inferred (deleted by alice))", By: "alice"},
 		},
 	}
 	for name, tt := range tests {

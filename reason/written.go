@@ -13,12 +13,17 @@ const WrittenKey = "epitaph-k8s.io/reason-written"
 // WrittenPrecision is how much later than its mark says a reason may have been written.
 const WrittenPrecision = time.Minute
 
+// supposing ends the word about a text that is [Reason.Supposed].
+const supposing = "?"
+
 // Written is what a mark says.
 type Written struct {
 	// At is when it was written, at the earliest.
 	At time.Time
 	// What is the word about what was written.
 	What string
+	// Supposed is that of the [Reason] that was written.
+	Supposed bool
 	// For is the user who asked for the deletion; empty where the mark does not say.
 	For string
 }
@@ -30,8 +35,19 @@ func ReadWritten(annotations map[string]string) (Written, bool) {
 	if err != nil {
 		return Written{}, false
 	}
-	what, user, _ := strings.Cut(rest, " ")
-	return Written{At: at, What: what, For: clean(user, MaxByBytes)}, true
+	word, user, _ := strings.Cut(rest, " ")
+	what, supposed := strings.CutSuffix(word, supposing)
+	return Written{At: at, What: what, Supposed: supposed, For: clean(user, MaxByBytes)}, true
+}
+
+// String is the mark.
+func (w Written) String() string {
+	word := w.What
+	if w.Supposed {
+		word += supposing
+	}
+	m := w.At.UTC().Truncate(WrittenPrecision).Format(time.RFC3339) + " " + word + " " + clean(w.For, MaxByBytes)
+	return strings.TrimSuffix(m, " ")
 }
 
 // WrittenAt is when Epitaph wrote ahead of the deletion of what has the annotations, at the earliest.

@@ -32,12 +32,23 @@ func (t *Terminator) Annotate(ctx context.Context, obj client.Object, r reason.R
 // AnnotateFor is [Terminator.Annotate] for the deletion that one user has asked for: another user's deletion has another reason, as
 // long as the object lives ([Terminator.WrittenFor]).
 func (t *Terminator) AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error) {
-	return t.annotateAhead(ctx, obj, r, digest(r.Text), user)
+	return t.annotateAhead(ctx, obj, r, reason.Written{At: t.clock.Now(), What: digest(r.Text), Supposed: r.Supposed, For: user})
+}
+
+// Correct writes what has become known of a deletion that goes on: as it was written first, so was it asked for then.
+func (t *Terminator) Correct(ctx context.Context, obj client.Object, r reason.Reason) error {
+	w, ok := reason.ReadWritten(obj.GetAnnotations())
+	if !ok {
+		w.At = t.clock.Now()
+	}
+	w.What, w.Supposed = digest(r.Text), r.Supposed
+	_, err := t.annotateAhead(ctx, obj, r, w)
+	return err
 }
 
 // Complete is [Terminator.AnnotateFor] for a reason whose words are on the object already: only its code and its actor are ours.
 func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error) {
-	return t.annotateAhead(ctx, obj, r, completed, user)
+	return t.annotateAhead(ctx, obj, r, reason.Written{At: t.clock.Now(), What: completed, For: user})
 }
 
 // Mark writes onto an object that carries a reason only for whose sake it is deleted: what somebody wrote stays as it is.
@@ -45,13 +56,13 @@ func (t *Terminator) Mark(ctx context.Context, obj client.Object, user string) (
 	return t.writeAhead(ctx, obj, map[string]string{WrittenKey: mark(asked, user, t.clock.Now())})
 }
 
-func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, what, user string) (string, error) {
+func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, w reason.Written) (string, error) {
 	subject, err := subjectOf(obj)
 	if err != nil {
 		return "", err
 	}
 	annotations := t.keys.Of(subject).Annotations(r)
-	annotations[WrittenKey] = mark(what, user, t.clock.Now())
+	annotations[WrittenKey] = w.String()
 	version, err := t.writeAhead(ctx, obj, annotations)
 	if err != nil {
 		return t.holdInstead(ctx, obj, r, "", err)

@@ -51,7 +51,8 @@ func (t *Terminator) holdInstead(ctx context.Context, obj client.Object, r reaso
 	if !ok {
 		return "", t.told(obj, r, refused, refused)
 	}
-	if held, ok := reason.HeldOn(pod); ok && held == r {
+	// What is supposed of r is not held.
+	if held, ok := reason.HeldOn(pod); ok && held == (reason.Reason{Code: r.Code, Text: r.Text, By: r.By}) {
 		return pod.ResourceVersion, nil
 	}
 	written, err := t.patchStatus(ctx, pod, statusPatch{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,12 +26,10 @@ const (
 	collected = "collected"
 )
 
-// markPrecision keeps the mark the same for the repeated calls of one admission: a write that changes nothing costs no revision.
-const markPrecision = reason.WrittenPrecision
-
+// mark has whole minutes, so that it is the same for the repeated calls of one admission: a write that changes nothing costs no
+// revision.
 func mark(what, user string, now time.Time) string {
-	m := now.UTC().Truncate(markPrecision).Format(time.RFC3339) + " " + what + " " + reason.CleanTo(user, reason.MaxByBytes)
-	return strings.TrimSuffix(m, " ")
+	return reason.Written{At: now, What: what, For: user}.String()
 }
 
 func digest(text reason.Text) string {
@@ -63,6 +60,13 @@ func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	}
 	w, ok := reason.ReadWritten(obj.GetAnnotations())
 	return w.For, ok && t.wrote(obj, subject, w)
+}
+
+// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion.
+func (t *Terminator) Wrote(obj client.Object) bool {
+	subject, err := subjectOf(obj)
+	w, ok := reason.ReadWritten(obj.GetAnnotations())
+	return err == nil && ok && t.wrote(obj, subject, w)
 }
 
 // wrote tells whether the reason on the object is the one that was written with the mark.

@@ -3,39 +3,65 @@ package webhook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 const (
 	// The scheduler writes down whom it preempted for beside the deletion of the victims, a moment earlier or later. nameFirst is
-	// when a victim that is still there is looked at again; each further look waits twice as long, and there are nameLooks.
+	// when a victim is looked at after something of it or of a preemptor has changed. A look that fails, or that finds no record yet,
+	// is repeated after twice as long each time, up to nameLast.
 	nameFirst = 200 * time.Millisecond
 	nameLast  = 10 * time.Second
-	nameLooks = 7
+	// nameAfter is for how long after its end the record of a victim is corrected.
+	nameAfter = 2 * time.Minute
 )
 
-// A Namer says for whom preempted pods had to go, where that became known after their deletion was asked for and while they
-// terminate. It is a runnable of the leader.
+// amendedFrom is where the record of a victim has a corrected name from.
+const amendedFrom = "the scheduler's nomination"
+
+// A Corrector writes what became known of a deletion that goes on. It is *termination.Terminator.
+type Corrector interface {
+	// Wrote tells whether the reason on the object is one that we wrote: words of somebody else are not corrected.
+	Wrote(obj client.Object) bool
+	Correct(ctx context.Context, obj client.Object, r reason.Reason) error
+}
+
+// Records amends the records of pods. It is audit.PodObituaries.
+type Records interface {
+	Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error
+}
+
+// A Namer says for whom preempted pods had to go, where that became known after their deletion was asked for, and takes a name back
+// that was only supposed and turned out wrong: on the pod while it terminates, on its record after that. It is a runnable of the
+// leader. What is open it sees on the pods themselves: the lack of a name, or the mark of a supposed one.
 type Namer struct {
 	handler *Handler
 	cache   cache.Cache
+	writer  Corrector
+	records Records
+	victims *victims
 	log     logr.Logger
 }
 
-// Namer returns the runnable that completes what the handler did not know yet of preempted pods.
-func (h *Handler) Namer(c cache.Cache) *Namer {
-	return &Namer{handler: h, cache: c, log: h.log.WithName("namer")}
+// Namer returns the runnable that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
+// recorded, records is nil.
+func (h *Handler) Namer(c cache.Cache, w Corrector, records Records) *Namer {
+	return &Namer{handler: h, cache: c, writer: w, records: records, victims: newVictims(), log: h.log.WithName("namer")}
 }
 
 // NeedLeaderElection says that one replica names preemptors.
@@ -43,11 +69,11 @@ func (*Namer) NeedLeaderElection() bool { return true }
 
 // Start watches the pods until ctx is done.
 func (n *Namer) Start(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](nameFirst, nameLast))
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](nameFirst, nameLast))
 	defer queue.ShutDown()
-	stop, err := follow(ctx, n.cache, &corev1.Pod{}, func(pod *corev1.Pod) {
-		if n.nameless(pod) {
-			queue.AddAfter(client.ObjectKeyFromObject(pod), nameFirst)
+	stop, err := followAll(ctx, n.cache, &corev1.Pod{}, func(before, pod *corev1.Pod, gone bool) {
+		for _, victim := range n.concerned(before, pod, gone) {
+			queue.AddAfter(victim, nameFirst)
 		}
 	})
 	if err != nil {
@@ -61,67 +87,167 @@ func (n *Namer) Start(ctx context.Context) error {
 	return nil
 }
 
-// nameless tells whether the pod terminates for a preemptor whom its reason does not name.
-func (n *Namer) nameless(pod *corev1.Pod) bool {
-	if pod.DeletionTimestamp == nil {
-		return false
+// concerned notes what a pod's event tells, and returns the victims that are to be looked at because of it.
+func (n *Namer) concerned(before, pod *corev1.Pod, gone bool) []types.UID {
+	own, open := n.open(pod, gone)
+	switch {
+	case open && gone && n.records != nil:
+		n.victims.leave(pod, own, n.handler.clock.Now())
+		return []types.UID{pod.UID}
+	case open && !gone:
+		n.victims.keep(pod, own)
+		return []types.UID{pod.UID}
+	default:
+		n.victims.drop(pod.UID)
 	}
-	own, err := n.handler.inferrer.Keys.Pod.Read(pod.Annotations)
-	return err == nil && own.LacksPreemptor()
+	if !gone && before != nil && before.Spec.NodeName == pod.Spec.NodeName && before.Status.NominatedNodeName == pod.Status.NominatedNodeName {
+		return nil
+	}
+	return n.victims.of(pod)
 }
 
-func (n *Namer) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) {
+// open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor, or one that is only supposed.
+func (n *Namer) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) {
+	if pod.DeletionTimestamp == nil && !gone || !n.writer.Wrote(pod) {
+		return own, false
+	}
+	own, err := n.handler.inferrer.Keys.Pod.Read(pod.Annotations)
+	if err != nil || own.Preemptor() == "" {
+		return own, false
+	}
+	w, _ := reason.ReadWritten(pod.Annotations)
+	own.Supposed = w.Supposed
+	return own, own.Supposed || own.LacksPreemptor()
+}
+
+func (n *Namer) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) {
 	for {
-		key, quit := queue.Get()
+		victim, quit := queue.Get()
 		if quit {
 			return
 		}
-		done, err := n.name(ctx, key)
+		again, err := n.name(ctx, victim)
 		if err != nil && ctx.Err() == nil {
-			n.log.Error(err, "preemptor not named", "pod", key.String())
+			n.log.Error(err, "preemptor not named", "victim", victim)
 		}
-		if done || queue.NumRequeues(key) >= nameLooks {
-			queue.Forget(key)
+		if again || err != nil {
+			queue.AddRateLimited(victim)
 		} else {
-			queue.AddRateLimited(key)
+			queue.Forget(victim)
 		}
-		queue.Done(key)
+		queue.Done(victim)
 	}
 }
 
-// name writes the preemptor into the reason of its victim, if he is known by now, and tells whether nothing is left to do. Before it
-// writes it reads the pod itself, not what the cache keeps of it: the write is bound to what was read.
-func (n *Namer) name(ctx context.Context, key types.NamespacedName) (done bool, err error) {
-	pod := &corev1.Pod{}
-	if err := n.handler.reader.Get(ctx, key, pod); err != nil || !n.nameless(pod) {
-		return err == nil || apierrors.IsNotFound(err), client.IgnoreNotFound(err)
-	}
-	r, known, err := n.preemptor(ctx, pod)
-	if err != nil || !known {
-		return false, err
-	}
-	if err := n.handler.live.Get(ctx, key, pod); err != nil || !n.nameless(pod) {
-		return err == nil || apierrors.IsNotFound(err), client.IgnoreNotFound(err)
-	}
-	w, _ := reason.ReadWritten(pod.Annotations)
-	_, err = n.handler.writer.AnnotateFor(ctx, pod, r, w.For)
-	switch {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing):
-		return true, nil
-	case errors.Is(err, termination.ErrChanged):
+// name writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong one out. It tells whether to look
+// again although nothing happens.
+func (n *Namer) name(ctx context.Context, uid types.UID) (again bool, err error) {
+	v, ok := n.victims.get(uid, n.handler.clock.Now())
+	if !ok {
 		return false, nil
 	}
-	return err == nil, err
+	r, better, err := n.better(ctx, v)
+	if err != nil || !better {
+		return false, err
+	}
+	if v.gone.IsZero() {
+		return n.correct(ctx, v, r)
+	}
+	return n.amend(ctx, v, r)
 }
 
-// preemptor infers the reason anew, as if the pod had none, and tells whether it now says who he is.
-func (n *Namer) preemptor(ctx context.Context, pod *corev1.Pod) (r reason.Reason, known bool, err error) {
-	keys := n.handler.inferrer.Keys.Pod
-	victim := without(pod, keys).(*corev1.Pod)
-	f := reason.Facts{Now: n.handler.clock.Now(), Pod: victim, Remover: reason.Remover{User: pod.Annotations[keys.By], Actor: reason.Scheduler}}
+// correct writes the reason onto the pod. Before that it reads the pod itself, not what the cache keeps of it: the write is bound to what
+// was read.
+func (n *Namer) correct(ctx context.Context, v victim, r reason.Reason) (again bool, err error) {
+	pod := &corev1.Pod{}
+	if err := n.handler.live.Get(ctx, client.ObjectKeyFromObject(v.pod), pod); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	own, open := n.open(pod, false)
+	if pod.UID != v.pod.UID || !open || own != v.own {
+		return false, nil // an event follows
+	}
+	err = n.writer.Correct(ctx, pod, r)
+	switch {
+	case err == nil && r.Text != own.Text:
+		n.log.Info("preemptor corrected", "namespace", pod.Namespace, "victim", pod.Name)
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
+		return false, nil // the record is corrected when the pod is gone
+	case errors.Is(err, termination.ErrChanged):
+		return true, nil
+	}
+	return false, err
+}
+
+// amend corrects the record of a victim that is gone, which is written a moment after its end.
+func (n *Namer) amend(ctx context.Context, v victim, r reason.Reason) (again bool, err error) {
+	o := &v1alpha1.PodObituary{}
+	key := types.NamespacedName{Namespace: v.pod.Namespace, Name: obituary.Name(v.pod.Name, v.pod.UID)}
+	switch err := n.handler.live.Get(ctx, key, o); {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case meta.IsNoMatchError(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read the obituary of pod %s/%s: %w", v.pod.Namespace, v.pod.Name, err)
+	}
+	if o.Spec.PodUID == v.pod.UID && o.Spec.Code == string(v.own.Code) && o.Spec.Reason == string(v.own.Text) && r.Text != v.own.Text {
+		if err := n.records.Amend(ctx, o, r, amendedFrom, o.Spec.NodeObituary); err != nil {
+			return true, err
+		}
+		n.log.Info("preemptor corrected on record", "namespace", v.pod.Namespace, "victim", v.pod.Name)
+	}
+	n.victims.settle(v, r)
+	return false, nil
+}
+
+// better infers the reason anew, as if the pod had none, and tells whether it says more, or less that is wrong. Only a nomination gives a
+// name at this stage. One that was supposed is taken back when its pod neither waits undecided nor runs on the node.
+func (n *Namer) better(ctx context.Context, v victim) (r reason.Reason, is bool, err error) {
+	f := reason.Facts{
+		Now: n.handler.clock.Now(), Pod: without(v.pod, n.handler.inferrer.Keys.Pod).(*corev1.Pod),
+		Remover: reason.Remover{User: v.own.By, Actor: reason.Scheduler},
+	}
 	if err := errors.Join(n.handler.nodeFacts(ctx, &f), n.handler.preemptorFacts(ctx, &f)); err != nil {
-		return reason.Reason{}, false, err
+		return r, false, err
 	}
 	r, ok := n.handler.inferrer.Infer(f)
-	return r, ok && r.Code == reason.Preempted && !r.LacksPreemptor(), nil
+	switch {
+	case !ok || r.Code != reason.Preempted:
+		return r, false, nil
+	case !r.Supposed && !r.LacksPreemptor():
+		return r, true, nil
+	case !v.own.Supposed:
+		return r, false, nil
+	}
+	stands, runs, err := n.stands(ctx, v, f.Preemptors)
+	switch {
+	case err != nil || stands:
+		return r, false, err
+	case runs:
+		r = v.own
+		r.Supposed = false
+		return r, true, nil
+	default:
+		return v.own.WithoutPreemptor(), true, nil
+	}
+}
+
+// stands tells whether the supposed preemptor still waits and is nominated to no node, or whether it runs on the victim's.
+func (n *Namer) stands(ctx context.Context, v victim, waiting []*corev1.Pod) (stands, runs bool, err error) {
+	for _, p := range waiting {
+		if v.supposes(p) && p.DeletionTimestamp == nil && p.Status.NominatedNodeName == "" {
+			return true, false, nil
+		}
+	}
+	bound := &corev1.PodList{}
+	if err := n.handler.reader.List(ctx, bound, client.MatchingFields{NodeNameField: v.pod.Spec.NodeName}); err != nil {
+		return false, false, fmt.Errorf("list the pods of node %s: %w", v.pod.Spec.NodeName, err)
+	}
+	for i := range bound.Items {
+		if v.supposes(&bound.Items[i]) {
+			return false, true, nil
+		}
+	}
+	return false, false, nil
 }

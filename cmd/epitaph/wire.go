@@ -144,7 +144,12 @@ func (p parts) addWebhook(context.Context) error {
 		return err
 	}
 	p.mgr.GetWebhookServer().Register(webhook.Path, handler)
-	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(handler.Namer(p.mgr.GetCache())))
+	var records webhook.Records
+	if p.config.Audit.Enabled {
+		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
+	}
+	namer := handler.Namer(p.mgr.GetCache(), p.terminator, records)
+	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(namer))
 }
 
 func (p parts) addGC(ctx context.Context) error {

@@ -120,7 +120,7 @@ var rules = map[string]rule{
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
 	"aftermath": {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
-	"webhook":   {ours: append(edge(), "httpsserver"), why: "edges do not know each other"},
+	"webhook":   {ours: append(edge(), "httpsserver", "audit/obituary"), why: "edges do not know each other"},
 	"webhook/policytest": {
 		ours: []string{"webhook", "config", "reason", "audit", "api/v1alpha1", "podcache"},
 		why:  "what would be decided is asked of the webhook itself, without an API server",

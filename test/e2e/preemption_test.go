@@ -12,8 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
 // Preemption is asynchronous: while the scheduler deletes the victims of one pod it goes on to the next, and writes down who is
@@ -121,6 +123,109 @@ func TestPreemptorCanRunOnTheNode(t *testing.T) {
 	shared.create(t, tolerant)
 	shared.deleteAsScheduler(t, ns, "of-the-one-that-fits")
 	shared.leaves(t, reason.Pod, ns+"/of-the-one-that-fits", preemptedBy(ns+"/tolerant"))
+}
+
+// A name that only follows from who waits is corrected when another pod is nominated, or when the one that it names goes elsewhere: on
+// the pod while it terminates, on its record after that, and whoever leads by then.
+func TestSupposedPreemptorIsCorrected(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: quick}})
+	second, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.Stop)
+	low, high := c.priorityClass(t, 10), c.priorityClass(t, 1000)
+	graceful := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = ptr.To(int64(600)) }
+	atOnce := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = ptr.To(int64(0)) }
+	// supposed has a victim deleted when one pod waits that fits, and a second one, which does not, so that it is supposed to be the first.
+	supposed := func(t *testing.T, victim string, grace func(*corev1.Pod)) (ns, node string) {
+		t.Helper()
+		ns, node = c.namespace(t), c.node(t).Name
+		c.pod(t, ns, node, victim, asking(low, "1"), grace)
+		if err := c.StopKubelet(t.Context(), node); err != nil {
+			t.Fatal(err)
+		}
+		c.create(t, podSpec(ns, node, "first", asking(high, "1"), waits))
+		c.create(t, podSpec(ns, "no-such-node", "second", asking(high, "1"), waits))
+		c.deleteAsScheduler(t, ns, victim)
+		return ns, node
+	}
+	says := func(t *testing.T, ns, victim, id string) {
+		t.Helper()
+		wantReason(t, c.podLike(t, ns, victim, "says "+id, func(p *corev1.Pod) bool {
+			own, err := keys.Pod.Read(p.Annotations)
+			return err == nil && own == preemptedBy(id)
+		}), preemptedBy(id))
+	}
+	isOnRecord := func(t *testing.T, ns, victim, id string) {
+		t.Helper()
+		c.eventually(t, "the record says "+id, func(context.Context) (bool, error) {
+			o := c.recorded(t, ns, victim)
+			return o.Spec.Reason == string(preemptedBy(id).Text), nil
+		})
+	}
+	t.Run("another is nominated", func(t *testing.T) {
+		ns, node := supposed(t, "a", graceful)
+		says(t, ns, "a", ns+"/first")
+		c.nominate(t, ns, "second", node)
+		says(t, ns, "a", ns+"/second")
+	})
+	t.Run("it is nominated elsewhere", func(t *testing.T) {
+		ns, _ := supposed(t, "a", graceful)
+		says(t, ns, "a", ns+"/first")
+		c.nominate(t, ns, "first", c.node(t).Name)
+		says(t, ns, "a", "its id is not known")
+	})
+	t.Run("it is bound elsewhere after it was nominated", func(t *testing.T) {
+		ns, node := supposed(t, "a", graceful)
+		says(t, ns, "a", ns+"/first")
+		c.nominate(t, ns, "first", node)
+		c.podLike(t, ns, "a", "has a name that is certain", func(p *corev1.Pod) bool {
+			w, ok := reason.ReadWritten(p.Annotations)
+			return ok && !w.Supposed
+		})
+		c.bind(t, ns, "first", c.node(t).Name)
+		c.nominate(t, ns, "second", node)
+		// Another victim gets its name after that, so the first one's was looked at.
+		elsewhere := c.node(t).Name
+		c.pod(t, ns, elsewhere, "b", asking(low, "1"), graceful)
+		if err := c.StopKubelet(t.Context(), elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		c.deleteAsScheduler(t, ns, "b")
+		says(t, ns, "b", "its id is not known")
+		c.nominate(t, ns, "second", elsewhere)
+		says(t, ns, "b", ns+"/second")
+		says(t, ns, "a", ns+"/first")
+	})
+	t.Run("the victim is gone", func(t *testing.T) {
+		ns, node := supposed(t, "a", atOnce)
+		isOnRecord(t, ns, "a", ns+"/first")
+		c.nominate(t, ns, "second", node)
+		isOnRecord(t, ns, "a", ns+"/second")
+		if o := c.recorded(t, ns, "a"); o.Spec.Amended == nil {
+			t.Error("the record does not say that it was amended")
+		}
+	})
+	t.Run("over a failover", func(t *testing.T) {
+		ns, node := supposed(t, "a", graceful)
+		says(t, ns, "a", ns+"/first")
+		c.Epitaph.Kill()
+		c.nominate(t, ns, "second", node)
+		says(t, ns, "a", ns+"/second")
+	})
+}
+
+// bind runs a pod on a node, as its scheduler does.
+func (c *cluster) bind(t *testing.T, ns, name, node string) {
+	t.Helper()
+	err := c.client.CoreV1().Pods(ns).Bind(t.Context(), &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Target: corev1.ObjectReference{Kind: "Node", Name: node},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The scheduler's delete is refused, and the preemptor goes away; a program that deletes the victim after that does not do it for the

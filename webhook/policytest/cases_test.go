@@ -60,6 +60,8 @@ type reasonOfCase struct {
 	Code reason.Code `json:"code"`
 	Text string      `json:"text"`
 	By   string      `json:"by"`
+	// Supposed is for the mark beside the reason, which the answer to a request does not show.
+	Supposed bool `json:"supposed"`
 }
 
 // unasked are cases that no request comes to, and why.

@@ -47,6 +47,9 @@ type Sweeper struct {
 // sweepPrecision is added to the time that a leftover is left alone: its mark has whole minutes.
 const sweepPrecision = time.Minute
 
+// maxAhead is how far the clocks of replicas are taken to be apart.
+const maxAhead = 10 * time.Minute
+
 // Concerns tells whether there is something on the object to sweep, now or later.
 func (s *Sweeper) Concerns(o client.Object) bool {
 	_, ok := s.due(o)
@@ -67,10 +70,15 @@ func (s *Sweeper) due(o client.Object) (time.Duration, bool) {
 	return wait, ok
 }
 
-// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and lives.
+// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and lives. A mark of the future is
+// due at once: whoever may write to the object can write any time, and nothing may wait for the year 9999.
 func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 	since, ok := s.Terminator.Leftover(o)
-	return since.Add(sweepPrecision + s.After).Sub(s.Clock.Now()), ok
+	now := s.Clock.Now()
+	if since.After(now.Add(maxAhead)) {
+		return 0, ok
+	}
+	return since.Add(sweepPrecision + s.After).Sub(now), ok
 }
 
 // Reconcile takes a leftover off if its time has come, and comes back when it comes.

@@ -29,7 +29,7 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 	held := &v1alpha1.NodeObituary{}
 	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
 	if err := o.Live.Get(ctx, key, held); err != nil {
-		if notInstalled(err) { // it was refused, which was told
+		if NotInstalled(err) { // it was refused, which was told
 			return nil
 		}
 		return wrapNode("read the obituary of node", node.Name, err)

@@ -28,8 +28,8 @@ func RightWithheld(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `" cannot `) && strings.Contains(err.Error(), ` resource "`)
 }
 
-// notInstalled tells whether the API server does not know the kind of what was to be created.
-func notInstalled(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }
+// NotInstalled tells whether the API server does not know the kind of what was to be created.
+func NotInstalled(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }
 
 // create writes a record. One that is refused is written without what its Node had said of itself; where that is refused too,
 // the loss is told, and the deletion that waits for the record goes on: the reason stands on the Node.
@@ -45,7 +45,7 @@ func (o *NodeObituaries) create(ctx context.Context, record *v1alpha1.NodeObitua
 	case err == nil:
 		o.Findings.count(became)
 		return true, nil
-	case Refused(err), notInstalled(err):
+	case Refused(err), NotInstalled(err):
 		o.lost(ctx, record, err)
 		return false, nil
 	default:
@@ -66,7 +66,7 @@ func (o *NodeObituaries) patch(ctx context.Context, record *v1alpha1.NodeObituar
 // lost tells that something could not be recorded.
 func (o *NodeObituaries) lost(ctx context.Context, record *v1alpha1.NodeObituary, err error) {
 	became := nodeRefused
-	if notInstalled(err) {
+	if NotInstalled(err) {
 		became = nodeNotInstalled
 	}
 	logr.FromContextOrDiscard(ctx).Error(err, "node not recorded", "node", record.Spec.NodeName, "code", record.Spec.Code)

@@ -70,7 +70,7 @@ func (m *metrics) begin() {
 	for _, outcome := range []string{gapBridged, gapLost} {
 		m.gaps.WithLabelValues(outcome)
 	}
-	for _, became := range []outcome{written, repeated, namespaceGone, refused} {
+	for _, became := range []outcome{written, repeated, namespaceGone, notInstalled, refused} {
 		m.obituaries.WithLabelValues(string(became))
 	}
 	for _, by := range audit.Removers() {

@@ -143,7 +143,7 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	for name, tc := range map[string]struct {
 		series prometheus.Collector
 		want   int
-	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 4}, "findings": {r.metrics.findings, 3}} {
+	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 5}, "findings": {r.metrics.findings, 3}} {
 		if got := testutil.CollectAndCount(tc.series); got != tc.want {
 			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)
 		}

@@ -25,6 +25,9 @@ const (
 	repeated outcome = "repeated"
 	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries would go with it.
 	namespaceGone outcome = "namespace-gone"
+	// notInstalled: the API server does not know such records. Pods that leave meanwhile are not kept for later: there may be any
+	// number of them.
+	notInstalled outcome = "not-installed"
 	// refused: the API server will not have it, for a quota or a policy of somebody else's. To insist would hold up all others.
 	refused outcome = "refused"
 	// again: not decided, tried again.
@@ -142,6 +145,8 @@ func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome,
 		return repeated, nil
 	case audit.NamespaceGone(err):
 		return namespaceGone, nil
+	case audit.NotInstalled(err):
+		return notInstalled, nil
 	}
 	err = fmt.Errorf("write the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
 	if audit.Refused(err) {

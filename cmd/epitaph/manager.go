@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -21,12 +23,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/definitions"
 	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
@@ -111,6 +115,10 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 		// The process ends when the manager does, so the next leader need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,
 		WebhookServer:                 newWebhookServer(c.Webhook, serving),
+		MapperProvider: func(c *rest.Config, h *http.Client) (meta.RESTMapper, error) {
+			m, err := apiutil.NewDynamicRESTMapper(c, h)
+			return definitions.Mapper(m), err
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the manager: %w", err)
@@ -123,7 +131,7 @@ func cacheOptions(c config.Config) cache.Options {
 	inferrer := c.Inferrer()
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      podcache.NewInformer(inferrer.ReadsOfPods()),
+		NewInformer:      definitions.Tolerate(podcache.NewInformer(inferrer.ReadsOfPods())),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}:           {Transform: audit.TrimNodes(inferrer.ReadsOfNodes(), termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},

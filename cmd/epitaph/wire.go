@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -21,6 +22,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/aftermath"
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/definitions"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
 	"github.com/epitaph-k8s/epitaph/audit/retention"
 	"github.com/epitaph-k8s/epitaph/certs"
@@ -64,7 +66,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		return err
 	}
 	for _, add := range []func(context.Context) error{
-		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
 	} {
 		if err := add(ctx); err != nil {
 			return err
@@ -243,6 +245,22 @@ func (p parts) newRetention() (*retention.Retention, error) {
 		Limits: p.config.Retention, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{}, Registerer: metrics.Registry,
 		Log: p.mgr.GetLogger().WithName("retention"),
 	})
+}
+
+// addLookout says which definitions of records the API server lacks.
+func (p parts) addLookout(context.Context) error {
+	served, err := discovery.NewDiscoveryClientForConfigAndClient(p.mgr.GetConfig(), p.mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("ask for the definitions of records: %w", err)
+	}
+	l, err := definitions.NewLookout(definitions.Options{
+		Discovery: served, Events: p.mgr.GetEventRecorder("epitaph-audit"), Clock: clock.RealClock{}, Registerer: metrics.Registry,
+		Log: p.mgr.GetLogger().WithName("definitions"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(l)
 }
 
 // addRetention keeps the records within their limits, whoever writes them.

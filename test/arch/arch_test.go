@@ -85,6 +85,10 @@ var rules = map[string]rule{
 		ours: []string{"config", "api/v1alpha1", "audit"},
 		why:  "what is too much goes whoever wrote it: writers are not known here",
 	},
+	"audit/definitions": {
+		ours: []string{"reason", "api/v1alpha1", "audit"},
+		why:  "what the API server lacks concerns all readers and writers alike: none is known here",
+	},
 	"audit/reports": {
 		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
 		others: []string{

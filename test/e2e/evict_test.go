@@ -363,3 +363,15 @@ func TestLeftoversAreTakenOff(t *testing.T) {
 		t.Errorf("somebody's own words became %q", p.Annotations)
 	}
 }
+
+// Whoever may write to a pod can write a mark of any time: one of the far future is taken off, and nothing waits for it.
+func TestMarkOfTheFutureIsTakenOff(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	shared.pod(t, ns, node, "a")
+	shared.annotateAll(t, ns, "a", map[string]string{reason.WrittenKey: "9998-12-31T23:59:00Z asked " + tenant})
+	shared.eventually(t, "the mark is taken off", func(context.Context) (bool, error) {
+		_, marked := shared.alive(t, ns, "a").Annotations[reason.WrittenKey]
+		return !marked, nil
+	})
+}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,14 @@ const filler = "example.com/all-there-is"
 // full leaves no room for a reason.
 func full(p *corev1.Pod) {
 	p.Annotations = map[string]string{filler: strings.Repeat("x", maxAnnotations-len(filler))}
+}
+
+// many has more annotations than the manager's policy compares.
+func many(p *corev1.Pod) {
+	p.Annotations = map[string]string{}
+	for n := range 1100 {
+		p.Annotations[fmt.Sprintf("example.com/%d", n)] = ""
+	}
 }
 
 // goes waits until a pod is gone whatever it carries.
@@ -102,8 +111,9 @@ func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 		pod    func(*corev1.Pod)
 		policy bool
 	}{
-		"the annotations are full":     {pod: full},
-		"a policy refuses every write": {pod: func(*corev1.Pod) {}, policy: true},
+		"the annotations are full":      {pod: full},
+		"there are too many to compare": {pod: many},
+		"a policy refuses every write":  {pod: func(*corev1.Pod) {}, policy: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

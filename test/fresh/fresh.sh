@@ -18,7 +18,8 @@ mkdir -p "$cache"
 inside() {
   root=$1 && shift
   mount --bind "$root" "$root" # containers want a root that is mounted
-  for dir in /proc /sys /dev; do mount --rbind "$dir" "$root$dir"; done
+  for dir in /sys /dev; do mount --rbind "$dir" "$root$dir"; done
+  mount -t proc proc "$root/proc" # of the process IDs that are seen here
   mount -t tmpfs tmpfs "$root/run"
   for dir in "$(go env GOROOT)" "$(go env GOMODCACHE)" "$(go env GOCACHE)" "$cache"; do
     mkdir -p "$root$dir" && mount --bind "$dir" "$root$dir"

@@ -34,6 +34,11 @@ func (s *Sandbox) installDefinitions(ctx context.Context) error {
 	if s.options.LeaveOutChart {
 		return nil
 	}
+	return s.DefineRecords()
+}
+
+// DefineRecords installs the definitions of obituaries and waits until the API server serves them.
+func (s *Sandbox) DefineRecords() error {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return err

@@ -32,9 +32,9 @@ func TestWhatARemovalCosts(t *testing.T) {
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: alone}})
 	ns, node := c.namespace(t), c.node(t).Name
 	complete := keys.Pod.Annotations(reason.New(reason.Pod, reason.HardwareFailure, "disk sda", "ops"))
-	// What a call before has left: the mark names who asks, so there is nothing to add.
+	// What a call before has left: the mark names who asks, so there is nothing to add. Its time is ahead, so that it is not taken off.
 	marked := maps.Clone(complete)
-	marked[reason.WrittenKey] = metav1.Now().UTC().Format(time.RFC3339) + " asked " + runner
+	marked[reason.WrittenKey] = time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339) + " asked " + runner
 	deleted := func(o metav1.DeleteOptions) func(*testing.T, *kubernetes.Clientset, string) error {
 		return func(t *testing.T, as *kubernetes.Clientset, name string) error {
 			return as.CoreV1().Pods(ns).Delete(t.Context(), name, o)

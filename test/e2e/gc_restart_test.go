@@ -16,7 +16,8 @@ import (
 // can be read afterwards: a watch that broke shows only the last state it knew.
 func TestCollectorGoesOnWhenTheAPIServerComesBack(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: quick}})
+	// Who loses the lease while the API server is away ends, and no kubelet starts Epitaph again here.
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: alone}})
 	ns, node := c.namespace(t), c.node(t).Name
 	const many = 250
 	c.orphans(t, ns, node, many)

@@ -186,7 +186,11 @@ func TestRecordIsCompleteWhenTheAPIServerForgets(t *testing.T) {
 
 func TestRecordIsCompleteWhenTheAPIServerRestarts(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: unlimited}})
+	// Who loses the lease meanwhile ends, and no kubelet starts Epitaph again here.
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+		unlimited(c)
+		c.LeaderElection.Enabled = false
+	}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	const many = 300
 	uids := c.unbound(t, ns, many)

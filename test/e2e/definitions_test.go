@@ -24,10 +24,11 @@ const (
 // Fail either. It records as soon as they are there.
 func TestDefinitionsAreMissing(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true, Configure: func(k *config.Config) {
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
 		alone(k)
 		k.Webhook.FailurePolicy = config.FailClosed
 	}}})
+	c.Epitaph.Kill()
 	c.undefine(t, podRecords, nodeRecords)
 	c.restart(t)
 	t.Run("at the start", func(t *testing.T) {
@@ -36,8 +37,8 @@ func TestDefinitionsAreMissing(t *testing.T) {
 	})
 	c.define(t)
 	t.Run("installed later", func(t *testing.T) { c.endsWithRecords(t) })
-	for _, name := range []string{podRecords, nodeRecords} {
-		t.Run("removed meanwhile: "+name, func(t *testing.T) {
+	for of, name := range map[string]string{"pods": podRecords, "nodes": nodeRecords} {
+		t.Run("those of "+of+" removed", func(t *testing.T) {
 			c.undefine(t, name)
 			c.tellsOfMissing(t, name)
 			c.endsWithoutRecords(t)

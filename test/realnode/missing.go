@@ -26,8 +26,12 @@ func Missing(ctx context.Context) error {
 			return fmt.Errorf("it misses %s (apt-get install containerd runc containernetworking-plugins)", program)
 		}
 	}
-	if root, err := rootIsMounted(); err != nil || !root {
-		return fmt.Errorf("it misses a root folder that is mounted, which runc needs (chroot: bind-mount it on itself; %v)", err)
+	root, err := rootIsMounted()
+	if err != nil {
+		return fmt.Errorf("it misses the list of mounts: %w", err)
+	}
+	if !root {
+		return errors.New("it misses a root folder that is mounted, which runc needs (chroot: bind-mount it on itself)")
 	}
 	controllers, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {

@@ -102,7 +102,7 @@ func rareOf(p *corev1.Pod, reads Reads) rare {
 		message:       p.Status.Message,
 		nominated:     p.Status.NominatedNodeName,
 		conditions:    conditions(p.Status.Conditions, reads),
-		ill:           ill(p),
+		ill:           ill(p, reads),
 	}
 	if len(p.OwnerReferences) > 1 {
 		few.owners = p.OwnerReferences
@@ -121,29 +121,14 @@ func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 	return kept
 }
 
-// ill are the containers whose devices the kubelet calls unhealthy (KEP-4680), and these devices alone.
-func ill(p *corev1.Pod) []corev1.ContainerStatus {
+// ill are the containers with devices that are kept (KEP-4680), and these devices alone.
+func ill(p *corev1.Pod, reads Reads) []corev1.ContainerStatus {
 	var some []corev1.ContainerStatus
 	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
 		for _, s := range all {
-			if resources := unhealthy(s.AllocatedResourcesStatus); len(resources) > 0 {
+			if resources := reads.Devices(s.AllocatedResourcesStatus); len(resources) > 0 {
 				some = append(some, corev1.ContainerStatus{Name: s.Name, AllocatedResourcesStatus: resources})
 			}
-		}
-	}
-	return some
-}
-
-func unhealthy(all []corev1.ResourceStatus) (some []corev1.ResourceStatus) {
-	for _, r := range all {
-		var devices []corev1.ResourceHealth
-		for _, d := range r.Resources {
-			if d.Health == corev1.ResourceHealthStatusUnhealthy {
-				devices = append(devices, d)
-			}
-		}
-		if len(devices) > 0 {
-			some = append(some, corev1.ResourceStatus{Name: r.Name, Resources: devices})
 		}
 	}
 	return some

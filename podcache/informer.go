@@ -15,6 +15,8 @@ type Reads interface {
 	Annotation(key string) bool
 	// Condition tells whether the condition is kept.
 	Condition(c *corev1.PodCondition) bool
+	// Devices are those of a container's that are kept.
+	Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus
 }
 
 // NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records, with what is read of them; all

@@ -25,6 +25,8 @@ func (k kept) Label(key string) bool                 { return slices.Contains(k,
 func (k kept) Annotation(key string) bool            { return slices.Contains(k, key) }
 func (k kept) Condition(c *corev1.PodCondition) bool { return slices.Contains(k, string(c.Type)) }
 
+func (kept) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return all }
+
 // wholePod is a pod of about the size that real ones have.
 func wholePod(n int) *corev1.Pod {
 	env := []corev1.EnvVar{}

@@ -91,3 +91,6 @@ func Lasting(all []corev1.Toleration) []corev1.Toleration {
 	}
 	return lasting
 }
+
+// Devices are the unhealthy ones.
+func (Reads) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return Ill(all) }

@@ -102,6 +102,8 @@ func (onlyTheReason) Label(string) bool                     { return false }
 func (onlyTheReason) Annotation(key string) bool            { return key == keys.Pod.Reason }
 func (onlyTheReason) Condition(c *corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget }
 
+func (onlyTheReason) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return all }
+
 // What a cache with small pods gives is what a cache with whole pods gives of the same API server.
 func TestSmallPodsAreThePods(t *testing.T) {
 	t.Parallel()

@@ -37,18 +37,18 @@ fi
 work=$(mktemp -d "$cache/fresh-XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 echo "making a fresh $suite in $work"
-debootstrap --variant=minbase --include=ca-certificates,git,make "$suite" "$work/root" >"$work/log" ||
+debootstrap --variant=minbase --include=ca-certificates,git,make "$suite" "$work/system" >"$work/log" ||
   { tail -20 "$work/log" >&2; exit 1; }
 # What this machine needs to reach others, that one needs too.
-cp --dereference /etc/resolv.conf "$work/root/etc/resolv.conf"
-mkdir -p "$work/root/usr/local/share/ca-certificates"
-find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$work/root/usr/local/share/ca-certificates" {} +
-chroot "$work/root" update-ca-certificates >>"$work/log" 2>&1
+cp --dereference /etc/resolv.conf "$work/system/etc/resolv.conf"
+mkdir -p "$work/system/usr/local/share/ca-certificates"
+find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$work/system/usr/local/share/ca-certificates" {} +
+chroot "$work/system" update-ca-certificates >>"$work/log" 2>&1
 for tool in cc gcc dbus-daemon chromium containerd qemu-system-x86_64; do
-  if chroot "$work/root" sh -c "command -v $tool" >/dev/null; then echo "a fresh machine has $tool" >&2; exit 1; fi
+  if chroot "$work/system" sh -c "command -v $tool" >/dev/null; then echo "a fresh machine has $tool" >&2; exit 1; fi
 done
-git clone -q "$checkout" "$work/root/epitaph"
+git clone -q "$checkout" "$work/system/epitaph"
 start=$SECONDS status=0
-unshare --mount --pid --fork --kill-child --propagation private "$0" "$suite" --inside "$work/root" "$@" || status=$?
+unshare --mount --pid --fork --kill-child --propagation private "$0" "$suite" --inside "$work/system" "$@" || status=$?
 echo "fresh $suite, make $*: exit $status after $((SECONDS - start)) s"
 exit $status

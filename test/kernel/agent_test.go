@@ -65,14 +65,7 @@ var (
 )
 
 func agentInside(t *testing.T, dir string) {
-	p, err := readPrepared(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("kernel %s", p.Release)
-	if err := link.Up("lo"); err != nil {
-		t.Fatal(err)
-	}
+	p := begin(t, dir)
 	t.Run("set up once, moved and removed", func(t *testing.T) { moved(t, start(t, p, ipv4, panicTimeout(p.Release))) })
 	t.Run("set up once, moved and removed, IPv6", func(t *testing.T) { moved(t, start(t, p, ipv6, panicTimeout(p.Release))) })
 	ipv4.device = "tap3"

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 )
 
 // A form is how kernels send, and which listener hears it.
@@ -37,14 +36,7 @@ var causes = []cause{
 }
 
 func inside(t *testing.T, dir string) {
-	p, err := readPrepared(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("kernel %s", p.Release)
-	if err := link.Up("lo"); err != nil {
-		t.Fatal(err)
-	}
+	p := begin(t, dir)
 	c := startCluster(t)
 	t.Run("deaths", func(t *testing.T) {
 		for n, f := range forms {

@@ -79,14 +79,7 @@ type late struct {
 }
 
 func lastBootInside(t *testing.T, dir string) {
-	p, err := readPrepared(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("kernel %s", p.Release)
-	if err := link.Up("lo"); err != nil {
-		t.Fatal(err)
-	}
+	p := begin(t, dir)
 	l := &late{cluster: startCluster(t), speaksLate: panicTimeout(p.Release) == "0"}
 	l.connect(t)
 	l.powerOn(t, p, makeDisk(t, dir))

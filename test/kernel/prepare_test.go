@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
+	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/module"
 )
 
@@ -69,6 +71,20 @@ func readPrepared(dir string) (p prepared, err error) {
 		return p, err
 	}
 	return p, json.Unmarshal(content, &p)
+}
+
+// begin is what every test does first in the network namespace.
+func begin(t *testing.T, dir string) prepared {
+	t.Helper()
+	p, err := readPrepared(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kernel %s", p.Release)
+	if err := link.Up("lo"); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // writeInitramfs packs our init, and the modules without which a kernel knows neither network card nor netconsole.

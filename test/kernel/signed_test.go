@@ -69,14 +69,7 @@ func (f fetched) prepareSigned(ctx context.Context, out io.Writer, dir string) e
 }
 
 func signedInside(t *testing.T, dir string) {
-	p, err := readPrepared(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("kernel %s", p.Release)
-	if err := link.Up("lo"); err != nil {
-		t.Fatal(err)
-	}
+	p := begin(t, dir)
 	c := startCluster(t)
 	t.Run("panics", func(t *testing.T) {
 		t.Run("signed", func(t *testing.T) {

@@ -21,7 +21,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 )
 
 // TestSystem has people switch a machine off that runs a real distribution, with systemd, and the agent as its service.
@@ -83,14 +82,7 @@ const upgradeUnit = "mkdir -p /run/systemd/system/apt-daily-upgrade.service.d; "
 	`printf '[Service]\nExecStartPre=\nExecStart=\nExecStart=/sbin/shutdown -r now\n' > /run/systemd/system/apt-daily-upgrade.service.d/reboot.conf; systemctl daemon-reload`
 
 func systemInside(t *testing.T, dir string) {
-	p, err := readPrepared(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("kernel %s", p.Release)
-	if err := link.Up("lo"); err != nil {
-		t.Fatal(err)
-	}
+	p := begin(t, dir)
 	c := startCluster(t)
 	number := 0
 	t.Run("ends", func(t *testing.T) {

@@ -12,8 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
@@ -47,44 +50,50 @@ type Records interface {
 }
 
 // A Namer says for whom preempted pods had to go, where that became known after their deletion was asked for, and takes a name back
-// that was only supposed and turned out wrong: on the pod while it terminates, on its record after that. It is a runnable of the
-// leader. What is open it sees on the pods themselves: the lack of a name, or the mark of a supposed one.
+// that was only supposed and turned out wrong: on the pod while it terminates, on its record after that. It reconciles victims, by
+// their UID: a pod of the same name may have followed. What is open it sees on the pods themselves: the lack of a name, or the mark
+// of a supposed one.
 type Namer struct {
 	handler *Handler
-	cache   cache.Cache
 	writer  Corrector
 	records Records
 	victims *victims
 	log     logr.Logger
 }
 
-// Namer returns the runnable that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
+// Namer returns the reconciler that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
 // recorded, records is nil.
-func (h *Handler) Namer(c cache.Cache, w Corrector, records Records) *Namer {
-	return &Namer{handler: h, cache: c, writer: w, records: records, victims: newVictims(), log: h.log.WithName("namer")}
+func (h *Handler) Namer(w Corrector, records Records) *Namer {
+	return &Namer{handler: h, writer: w, records: records, victims: newVictims(), log: h.log.WithName("namer")}
 }
 
-// NeedLeaderElection says that one replica names preemptors.
-func (*Namer) NeedLeaderElection() bool { return true }
+// Options run the controller on the leader.
+func (*Namer) Options() controller.TypedOptions[types.UID] {
+	return controller.TypedOptions[types.UID]{
+		MaxConcurrentReconciles: keepers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](nameFirst, nameLast),
+	}
+}
 
-// Start watches the pods until ctx is done.
-func (n *Namer) Start(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](nameFirst, nameLast))
-	defer queue.ShutDown()
-	stop, err := followAll(ctx, n.cache, &corev1.Pod{}, func(before, pod *corev1.Pod, gone bool) {
-		for _, victim := range n.concerned(before, pod, gone) {
+// Handler has the victims looked at that an event of a pod concerns.
+func (n *Namer) Handler() handler.TypedEventHandler[*corev1.Pod, types.UID] {
+	look := func(queue workqueue.TypedRateLimitingInterface[types.UID], victims []types.UID) {
+		for _, victim := range victims {
 			queue.AddAfter(victim, nameFirst)
 		}
-	})
-	if err != nil {
-		return err
 	}
-	defer stop()
-	for range keepers {
-		go n.work(ctx, queue)
+	type limited = workqueue.TypedRateLimitingInterface[types.UID]
+	return handler.TypedFuncs[*corev1.Pod, types.UID]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*corev1.Pod], q limited) {
+			look(q, n.concerned(nil, e.Object, false))
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.Pod], q limited) {
+			look(q, n.concerned(e.ObjectOld, e.ObjectNew, false))
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.Pod], q limited) {
+			look(q, n.concerned(nil, e.Object, true))
+		},
 	}
-	<-ctx.Done()
-	return nil
 }
 
 // concerned notes what a pod's event tells, and returns the victims that are to be looked at because of it.
@@ -120,85 +129,76 @@ func (n *Namer) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) 
 	return own, own.Supposed || own.LacksPreemptor()
 }
 
-func (n *Namer) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) {
-	for {
-		victim, quit := queue.Get()
-		if quit {
-			return
-		}
-		again, err := n.name(ctx, victim)
-		if err != nil && ctx.Err() == nil {
-			n.log.Error(err, "preemptor not named", "victim", victim)
-		}
-		if again || err != nil {
-			queue.AddRateLimited(victim)
-		} else {
-			queue.Forget(victim)
-		}
-		queue.Done(victim)
-	}
-}
-
-// name writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong one out. It tells whether to look
-// again although nothing happens.
-func (n *Namer) name(ctx context.Context, uid types.UID) (again bool, err error) {
+// Reconcile writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong
+// one out. It comes back for a record that is not written yet.
+func (n *Namer) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
 	v, ok := n.victims.get(uid, n.handler.clock.Now())
 	if !ok {
-		return false, nil
+		return reconcile.Result{}, nil
 	}
 	r, better, err := n.better(ctx, v)
 	if err != nil || !better {
-		return false, err
+		return reconcile.Result{}, err
 	}
 	if v.gone.IsZero() {
-		return n.correct(ctx, v, r)
+		return reconcile.Result{}, n.correct(ctx, v, r)
 	}
-	return n.amend(ctx, v, r)
+	amended, err := n.amend(ctx, v, r)
+	if err != nil || amended {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: n.patience(v)}, nil
+}
+
+// patience is how long to wait for the record of a victim: as long again as the victim has been gone.
+func (n *Namer) patience(v victim) time.Duration {
+	return min(max(n.handler.clock.Since(v.gone), nameFirst), nameLast)
 }
 
 // correct writes the reason onto the pod. Before that it reads the pod itself, not what the cache keeps of it: the write is bound to what
 // was read.
-func (n *Namer) correct(ctx context.Context, v victim, r reason.Reason) (again bool, err error) {
+func (n *Namer) correct(ctx context.Context, v victim, r reason.Reason) error {
 	pod := &corev1.Pod{}
 	if err := n.handler.live.Get(ctx, client.ObjectKeyFromObject(v.pod), pod); err != nil {
-		return false, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
 	own, open := n.open(pod, false)
 	if pod.UID != v.pod.UID || !open || own != v.own {
-		return false, nil // an event follows
+		return nil // an event follows
 	}
-	err = n.writer.Correct(ctx, pod, r)
+	err := n.writer.Correct(ctx, pod, r)
 	switch {
 	case err == nil && r.Text != own.Text:
 		n.log.Info("preemptor corrected", "namespace", pod.Namespace, "victim", pod.Name)
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
-		return false, nil // the record is corrected when the pod is gone
+		return nil // the record is corrected when the pod is gone
 	case errors.Is(err, termination.ErrChanged):
-		return true, nil
+		return nil // an event follows
 	}
-	return false, err
+	return err
 }
 
-// amend corrects the record of a victim that is gone, which is written a moment after its end.
-func (n *Namer) amend(ctx context.Context, v victim, r reason.Reason) (again bool, err error) {
+// amend corrects the record of a victim that is gone, and tells whether it is done with: it is written a
+// moment after the end of its pod.
+func (n *Namer) amend(ctx context.Context, v victim, r reason.Reason) (done bool, err error) {
 	o := &v1alpha1.PodObituary{}
 	key := types.NamespacedName{Namespace: v.pod.Namespace, Name: obituary.Name(v.pod.Name, v.pod.UID)}
 	switch err := n.handler.live.Get(ctx, key, o); {
 	case apierrors.IsNotFound(err):
-		return true, nil
-	case meta.IsNoMatchError(err):
 		return false, nil
+	case meta.IsNoMatchError(err):
+		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("read the obituary of pod %s/%s: %w", v.pod.Namespace, v.pod.Name, err)
 	}
 	if o.Spec.PodUID == v.pod.UID && o.Spec.Code == string(v.own.Code) && o.Spec.Reason == string(v.own.Text) && r.Text != v.own.Text {
 		if err := n.records.Amend(ctx, o, r, amendedFrom, o.Spec.NodeObituary); err != nil {
-			return true, err
+			return false, err
 		}
 		n.log.Info("preemptor corrected on record", "namespace", v.pod.Namespace, "victim", v.pod.Name)
 	}
 	n.victims.settle(v, r)
-	return false, nil
+	return true, nil
 }
 
 // better infers the reason anew, as if the pod had none, and tells whether it says more, or less that is wrong. Only a nomination gives a

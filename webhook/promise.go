@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
@@ -59,35 +59,18 @@ func (p *promises) of(pod types.UID) (promise, bool) {
 
 func (p *promises) forget(pod types.UID) { p.cache.Remove(pod) }
 
-// A Keeper writes the reasons of evicted pods when they are seen to terminate. It is a runnable of every replica: each keeps
-// the promises that it made.
-type Keeper struct {
-	handler *Handler
-	cache   cache.Cache
-	log     logr.Logger
+// A Keeper writes the reasons of evicted pods when they are seen to terminate. It reconciles Pods.
+type Keeper struct{ handler *Handler }
+
+// Options run the controller on every replica: each keeps the promises that it made.
+func (*Keeper) Options() controller.Options {
+	return controller.Options{MaxConcurrentReconciles: keepers, NeedLeaderElection: ptr.To(false)}
 }
 
-// NeedLeaderElection says that every replica keeps its own promises.
-func (*Keeper) NeedLeaderElection() bool { return false }
-
-// Start watches the pods until ctx is done.
-func (k *Keeper) Start(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
-	defer queue.ShutDown()
-	stop, err := follow(ctx, k.cache, &corev1.Pod{}, func(pod *corev1.Pod) {
-		if k.owed(pod) {
-			queue.Add(client.ObjectKeyFromObject(pod))
-		}
-	})
-	if err != nil {
-		return err
-	}
-	defer stop()
-	for range keepers {
-		go k.work(ctx, queue)
-	}
-	<-ctx.Done()
-	return nil
+// Concerns tells whether the pod is to get a reason that was promised.
+func (k *Keeper) Concerns(o client.Object) bool {
+	pod, ok := o.(*corev1.Pod)
+	return ok && k.owed(pod)
 }
 
 // owed tells whether the pod terminates, and we know of what while nobody else has said so. What the garbage collector
@@ -112,34 +95,18 @@ func (k *Keeper) owed(pod *corev1.Pod) bool {
 // collector is the name that the garbage collector signs with.
 const collector = "epitaph/gc"
 
-func (k *Keeper) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) {
-	for {
-		name, quit := queue.Get()
-		if quit {
-			return
-		}
-		if err := k.keep(ctx, name); err != nil && ctx.Err() == nil {
-			k.log.Error(err, "reason of an evicted pod not written", "pod", name.String())
-			queue.AddRateLimited(name)
-		} else {
-			queue.Forget(name)
-		}
-		queue.Done(name)
-	}
-}
-
-// keep writes the promised reason onto the terminating pod. It reads the pod itself, not what the cache keeps of it: the write is
-// bound to what was read.
-func (k *Keeper) keep(ctx context.Context, name types.NamespacedName) error {
+// Reconcile writes the promised reason onto the terminating pod. It reads the pod itself, not what
+// the cache keeps of it: the write is bound to what was read.
+func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	pod := &corev1.Pod{}
-	if err := k.handler.live.Get(ctx, name, pod); apierrors.IsNotFound(err) {
-		return nil
+	if err := k.handler.live.Get(ctx, request.NamespacedName, pod); apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil
 	} else if err != nil {
-		return fmt.Errorf("read pod %s: %w", name, err)
+		return reconcile.Result{}, fmt.Errorf("read pod %s: %w", request, err)
 	}
 	promised, ok := k.handler.promises.of(pod.UID)
 	if !ok || !k.owed(pod) {
-		return nil
+		return reconcile.Result{}, nil
 	}
 	var err error
 	if promised.marks {
@@ -148,8 +115,8 @@ func (k *Keeper) keep(ctx context.Context, name types.NamespacedName) error {
 		_, err = k.handler.writer.AnnotateFor(ctx, pod, promised.reason, promised.user)
 	}
 	if err != nil && !errors.Is(err, termination.ErrGone) && !errors.Is(err, termination.ErrVanishing) && !errors.Is(err, termination.ErrUnwritable) {
-		return err
+		return reconcile.Result{}, err
 	}
 	k.handler.promises.forget(pod.UID)
-	return nil
+	return reconcile.Result{}, nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/segmentio/encoding/json"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/audit"
@@ -87,10 +86,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
 }
 
-// Keeper returns the runnable that keeps what the handler promised to evicted pods.
-func (h *Handler) Keeper(c cache.Cache) *Keeper {
-	return &Keeper{handler: h, cache: c, log: h.log.WithName("keeper")}
-}
+// Keeper returns the reconciler that keeps what the handler promised to evicted pods.
+func (h *Handler) Keeper() *Keeper { return &Keeper{handler: h} }
 
 // serve answers one review.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {

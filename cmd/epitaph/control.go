@@ -11,7 +11,9 @@ import (
 // control has a reconciler look at the objects of a kind that concern it. The controller joins its workers before the manager
 // lets go of the lease, survives a panic of the reconciler, and counts its queue. It is made here and not in the edges: a manager
 // has a client that can write.
-func (p parts) control(name string, kind client.Object, concerns func(client.Object) bool, r reconcile.Reconciler, o controller.Options) error {
-	return builder.ControllerManagedBy(p.mgr).Named(name).For(kind, builder.WithPredicates(predicate.NewPredicateFuncs(concerns))).
+func (p parts) control(
+	name string, kind client.Object, concerns predicate.Predicate, r reconcile.Reconciler, o controller.Options,
+) error {
+	return builder.ControllerManagedBy(p.mgr).Named(name).For(kind, builder.WithPredicates(concerns)).
 		WithOptions(o).Complete(r)
 }

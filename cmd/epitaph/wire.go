@@ -11,13 +11,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/epitaph-k8s/epitaph/aftermath"
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -150,8 +154,19 @@ func (p parts) addWebhook(context.Context) error {
 	if p.config.Audit.Enabled {
 		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
 	}
-	namer := handler.Namer(p.mgr.GetCache(), p.terminator, records)
-	return errors.Join(p.mgr.Add(handler.Keeper(p.mgr.GetCache())), p.mgr.Add(namer))
+	return errors.Join(p.addKeeper(handler.Keeper()), p.addNamer(handler.Namer(p.terminator, records)))
+}
+
+// addKeeper has evicted pods get the reasons that they were promised.
+func (p parts) addKeeper(k *webhook.Keeper) error {
+	return p.control("evicted-pods", &corev1.Pod{}, predicate.NewPredicateFuncs(k.Concerns), k, k.Options())
+}
+
+// addNamer has the reasons of preempted pods name their preemptors.
+func (p parts) addNamer(n *webhook.Namer) error {
+	return builder.TypedControllerManagedBy[types.UID](p.mgr).Named("preempted-pods").
+		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{}, n.Handler())).
+		WithOptions(n.Options()).Complete(n)
 }
 
 func (p parts) addGC(ctx context.Context) error {
@@ -231,7 +246,8 @@ func (p parts) addSweepers(context.Context) error {
 			Clock:      clock.RealClock{},
 			Log:        p.mgr.GetLogger().WithName(name),
 		}
-		failed = append(failed, p.control(name, kind, s.Concerns, s, controller.Options{}))
+		concerns := predicate.NewPredicateFuncs(s.Concerns)
+		failed = append(failed, p.control(name, kind, concerns, s, controller.Options{}))
 	}
 	return errors.Join(failed...)
 }

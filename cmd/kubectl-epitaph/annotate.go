@@ -24,9 +24,9 @@ func (d deletion) annotate(ctx context.Context, o client.Object, annotations map
 }
 
 // whoAmI is the user name by which the API server knows the caller.
-func (c *cluster) whoAmI(ctx context.Context) (string, error) {
+func (d deletion) whoAmI(ctx context.Context) (string, error) {
 	review := &authenticationv1.SelfSubjectReview{}
-	if err := c.Create(ctx, review); err != nil {
+	if err := d.Create(ctx, review); err != nil {
 		return "", fmt.Errorf("ask the API server for our own name: %w", err)
 	}
 	return review.Status.UserInfo.Username, nil

@@ -5,18 +5,23 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 // A plugin is what all commands share.
 type plugin struct {
 	out, errOut io.Writer
 	clock       clock.Clock
-	colours     colours
+	colours     terminal.Colours
 
-	kubeconfig clientcmd.ClientConfigLoadingRules
-	overrides  clientcmd.ConfigOverrides
+	flags cluster.Flags
+}
+
+func (p *plugin) connect() (*cluster.Cluster, error) {
+	return p.flags.Connect("kubectl-epitaph/" + version)
 }
 
 // command is the root of all commands.
@@ -35,10 +40,7 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl epitaph"},
 	}
-	p.kubeconfig = *clientcmd.NewDefaultClientConfigLoadingRules()
-	flags := root.PersistentFlags()
-	flags.StringVar(&p.kubeconfig.ExplicitPath, "kubeconfig", "", "the kubeconfig `file` to use")
-	clientcmd.BindOverrideFlags(&p.overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
+	p.flags.Bind(root.PersistentFlags())
 	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.panics, p.audit, p.doctor} {
 		root.AddCommand(strict(make()))
 	}

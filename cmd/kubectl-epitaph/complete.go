@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -57,16 +58,16 @@ func (p *plugin) names(ctx context.Context, kind string) []string {
 	if kind == "node" {
 		nodes, _ := c.Nodes(ctx, lookup.Filter{})
 		for _, o := range nodes {
-			all = append(all, clean(o.Spec.NodeName))
+			all = append(all, terminal.Clean(o.Spec.NodeName))
 		}
 	} else {
-		pods, _, _ := c.Pods(ctx, lookup.Filter{Namespace: c.namespace, Max: maxNames})
+		pods, _, _ := c.Pods(ctx, lookup.Filter{Namespace: c.Namespace, Max: maxNames})
 		for _, o := range pods {
 			switch {
 			case kind == "pod":
-				all = append(all, clean(o.Spec.PodName))
+				all = append(all, terminal.Clean(o.Spec.PodName))
 			case len(o.Spec.Owners) > 0 && o.Spec.Owners[0].Kind == "Job":
-				all = append(all, clean(o.Spec.Owners[0].Name))
+				all = append(all, terminal.Clean(o.Spec.Owners[0].Name))
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -57,7 +59,7 @@ func (p *plugin) remove(ctx context.Context, args []string, f deleteFlags) error
 	if err != nil {
 		return err
 	}
-	d := deletion{cluster: c, target: t, keys: f.keysOf(t), overwrite: f.overwrite}
+	d := deletion{Cluster: c, target: t, keys: f.keysOf(t), overwrite: f.overwrite}
 	if f.gracePeriod >= 0 {
 		d.options = append(d.options, client.GracePeriodSeconds(f.gracePeriod))
 	}
@@ -85,7 +87,7 @@ func (t target) subject() reason.Subject {
 
 // A deletion gives one object its reason and deletes it.
 type deletion struct {
-	*cluster
+	*cluster.Cluster
 	target    target
 	keys      reason.Keys
 	overwrite bool
@@ -119,7 +121,7 @@ func (d deletion) run(ctx context.Context, r reason.Reason) error {
 // find returns the object as it is, if it may be given a reason.
 func (d deletion) find(ctx context.Context) (client.Object, error) {
 	var o client.Object = &corev1.Pod{}
-	key := client.ObjectKey{Namespace: d.namespace, Name: d.target.name}
+	key := client.ObjectKey{Namespace: d.Namespace, Name: d.target.name}
 	if d.target.kind == "node" {
 		o, key.Namespace = &corev1.Node{}, ""
 	}
@@ -132,7 +134,7 @@ func (d deletion) find(ctx context.Context) (client.Object, error) {
 	case o.GetDeletionTimestamp() != nil:
 		return nil, fmt.Errorf("%s %s is being deleted already", d.target.kind, d.target.name)
 	case d.keys.Has(o.GetAnnotations()) && !d.overwrite:
-		return nil, fmt.Errorf("%s %s carries a reason already: %q; --overwrite replaces it, kubectl delete keeps it", d.target.kind, d.target.name, clean(o.GetAnnotations()[d.keys.Reason]))
+		return nil, fmt.Errorf("%s %s carries a reason already: %q; --overwrite replaces it, kubectl delete keeps it", d.target.kind, d.target.name, terminal.Clean(o.GetAnnotations()[d.keys.Reason]))
 	}
 	return o, nil
 }

@@ -6,11 +6,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 // explain says what went wrong and what helps. Messages of the API server may quote what others wrote.
 func explain(err error) string {
-	return cleanLines(err.Error()) + remedy(err)
+	return terminal.CleanLines(err.Error()) + remedy(err)
 }
 
 func remedy(err error) string {

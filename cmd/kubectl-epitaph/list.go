@@ -10,6 +10,8 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -36,7 +38,7 @@ func (s *selection) bind(c *cobra.Command) {
 var classes = []string{reason.Disruption.String(), reason.Routine.String(), reason.NoExplanation.String()}
 
 // within completes the filter with what is known only now.
-func (s *selection) within(c *cluster, now time.Time) (lookup.Filter, error) {
+func (s *selection) within(c *cluster.Cluster, now time.Time) (lookup.Filter, error) {
 	f := s.filter
 	if f.Class != "" && isFormat(f.Class, classes...) != nil {
 		return f, fmt.Errorf("%w: --class is %q, it must be one of %q", errUsage, f.Class, classes)
@@ -48,7 +50,7 @@ func (s *selection) within(c *cluster, now time.Time) (lookup.Filter, error) {
 		f.Since = now.Add(-s.since)
 	}
 	if !s.allNamespaces {
-		f.Namespace = c.namespace
+		f.Namespace = c.Namespace
 	}
 	return f, nil
 }
@@ -97,7 +99,7 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output stri
 		return err
 	}
 	if isStructured(output) {
-		return structured(p.out, output, v1alpha1.PodObituaryList{TypeMeta: typeOf("PodObituaryList"), Items: typed(found)})
+		return terminal.Structured(p.out, output, v1alpha1.PodObituaryList{TypeMeta: typeOf("PodObituaryList"), Items: typed(found)})
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "Nobody is on record whom these flags select.")
@@ -107,10 +109,10 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output stri
 	for n := range found {
 		rows[n] = p.podRow(&found[n], s.allNamespaces, output == "wide")
 	}
-	return table(p.out, podHeader(s.allNamespaces, output == "wide"), rows)
+	return terminal.Table(p.out, podHeader(s.allNamespaces, output == "wide"), rows)
 }
 
-func (p *plugin) showNodes(ctx context.Context, c *cluster, filter lookup.Filter, output string) error {
+func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter lookup.Filter, output string) error {
 	found, err := c.Nodes(ctx, filter)
 	if err != nil {
 		return err
@@ -119,7 +121,7 @@ func (p *plugin) showNodes(ctx context.Context, c *cluster, filter lookup.Filter
 		for n := range found {
 			found[n].TypeMeta = typeOf("NodeObituary")
 		}
-		return structured(p.out, output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: found})
+		return terminal.Structured(p.out, output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: found})
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No node is on record whom these flags select.")
@@ -129,7 +131,7 @@ func (p *plugin) showNodes(ctx context.Context, c *cluster, filter lookup.Filter
 	for n := range found {
 		rows[n] = p.nodeRow(&found[n], output == "wide")
 	}
-	return table(p.out, nodeHeader(output == "wide"), rows)
+	return terminal.Table(p.out, nodeHeader(output == "wide"), rows)
 }
 
 func isStructured(output string) bool { return output == "json" || output == "yaml" }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 // version is stamped by the build: -ldflags "-X main.version=v1.2.3".
@@ -34,7 +36,7 @@ func main() {
 	ctrl.SetLogger(logr.Discard()) // What its libraries log is nothing for people.
 	p := &plugin{
 		out: os.Stdout, errOut: os.Stderr, clock: clock.RealClock{},
-		colours: coloursFor(os.Stdout, os.Getenv),
+		colours: terminal.ColoursFor(os.Stdout, os.Getenv),
 	}
 	command := p.command()
 	command.SetArgs(os.Args[1:])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -56,7 +57,7 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	all = slices.DeleteFunc(all, func(o v1alpha1.NodeObituary) bool { return !panicked(&o) })
 	switch {
 	case f.output != "":
-		return structured(p.out, f.output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: all})
+		return terminal.Structured(p.out, f.output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: all})
 	case len(all) == 0 && node != "":
 		return fmt.Errorf("%w: no panic of node %s is on record: %q may know what became of it", errNotFound, node, "kubectl epitaph why node/"+node)
 	case len(all) == 0:
@@ -82,14 +83,14 @@ func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
 	if o.Spec.Returned {
 		when = "went down " + p.ago(o.Spec.Removed) + " ago, and came back"
 	}
-	title := fmt.Sprintf("Node %s %s: %s", clean(o.Spec.NodeName), when, clean(o.Spec.Reason))
+	title := fmt.Sprintf("Node %s %s: %s", terminal.Clean(o.Spec.NodeName), when, terminal.Clean(o.Spec.Reason))
 	known := sourceOf(o)
-	lines := []string{p.colours.paint(bold, title), "  " + known.how}
+	lines := []string{p.colours.Paint(terminal.Bold, title), "  " + known.how}
 	if len(o.Spec.KernelLog) == 0 {
 		lines = append(lines, "  ("+known.without+")")
 	}
 	for _, line := range o.Spec.KernelLog {
-		lines = append(lines, "  | "+clean(line))
+		lines = append(lines, "  | "+terminal.Clean(line))
 	}
 	_, err := fmt.Fprintln(p.out, strings.Join(lines, "\n")+"\n")
 	return err
@@ -105,12 +106,12 @@ func sourceOf(o *v1alpha1.NodeObituary) source {
 	s := &o.Spec
 	switch {
 	case s.Amended != nil:
-		return source{"Found after the restart, in " + clean(s.Amended.From) + ": nobody heard the kernel.", clean(s.Amended.From) + " had kept none of its lines"}
+		return source{"Found after the restart, in " + terminal.Clean(s.Amended.From) + ": nobody heard the kernel.", terminal.Clean(s.Amended.From) + " had kept none of its lines"}
 	case s.Code == string(reason.KernelPanic) && s.By == heardBy:
 		return source{"Heard from the kernel as it died.", "none of its lines arrived beside the panic itself"}
 	case s.Code == string(reason.KernelPanic):
 		return source{"Known from what had been noted on the Node before it left.", "none of its lines are on record"}
 	default:
-		return source{"The Node left by something else (" + clean(s.Code) + "); the panic had been noted on it before.", "none of its lines are on record"}
+		return source{"The Node left by something else (" + terminal.Clean(s.Code) + "); the panic had been noted on it before.", "none of its lines are on record"}
 	}
 }

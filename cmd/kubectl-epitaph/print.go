@@ -4,17 +4,18 @@ import (
 	"fmt"
 
 	"github.com/epitaph-k8s/epitaph/audit/story"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 // print writes a story with its headings set off and its verdict in the colour of its answer.
 func (p *plugin) print(s story.Story) error {
-	fmt.Fprintln(p.out, p.colours.paint(bold, s.Title))
+	fmt.Fprintln(p.out, p.colours.Paint(terminal.Bold, s.Title))
 	sections := s.Sections()
 	for n, section := range sections {
-		fmt.Fprintf(p.out, "\n%s\n", p.colours.paint(bold, section.Heading))
+		fmt.Fprintf(p.out, "\n%s\n", p.colours.Paint(terminal.Bold, section.Heading))
 		for _, line := range section.Lines {
 			if s.Verdict != nil && n == len(sections)-1 {
-				line = p.colours.paint(shadeOf(s.Verdict.Answer), line)
+				line = p.colours.Paint(shadeOf(s.Verdict.Answer), line)
 			}
 			if _, err := fmt.Fprintln(p.out, "  "+line); err != nil {
 				return err
@@ -27,10 +28,10 @@ func (p *plugin) print(s story.Story) error {
 func shadeOf(a story.Answer) string {
 	switch a {
 	case story.Safe:
-		return green
+		return terminal.Green
 	case story.No:
-		return red
+		return terminal.Red
 	default:
-		return yellow
+		return terminal.Yellow
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -45,7 +46,7 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 	if err != nil {
 		return err
 	}
-	filter := lookup.Filter{Namespace: p.overrides.Context.Namespace, Class: reason.NoExplanation.String()}
+	filter := lookup.Filter{Namespace: p.flags.Namespace(), Class: reason.NoExplanation.String()}
 	if since > 0 {
 		filter.Since = p.clock.Now().Add(-since)
 	}
@@ -61,7 +62,7 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 	}
 	findings := findingsOf(pods, nodes)
 	if output != "" {
-		return structured(p.out, output, findings)
+		return terminal.Structured(p.out, output, findings)
 	}
 	if len(findings) == 0 {
 		fmt.Fprintln(p.errOut, "No deletion without a reason is on record.")
@@ -71,7 +72,7 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 	for n, f := range findings {
 		rows[n] = []string{f.Week, f.Namespace, f.By, fmt.Sprint(f.Deletions)}
 	}
-	return table(p.out, []string{"WEEK", "NAMESPACE", "BY", "DELETIONS"}, rows)
+	return terminal.Table(p.out, []string{"WEEK", "NAMESPACE", "BY", "DELETIONS"}, rows)
 }
 
 // findingsOf counts, the newest week first, and in a week the most frequent first. Nodes have no namespace.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 func (p *plugin) watch() *cobra.Command {
@@ -38,13 +40,13 @@ func (p *plugin) follow(ctx context.Context, s *selection) error {
 	if err != nil {
 		return err
 	}
-	columns := &columns{out: p.out}
-	if err := columns.write(podHeader(s.allNamespaces, false)); err != nil {
+	columns := &terminal.Columns{Out: p.out}
+	if err := columns.Write(podHeader(s.allNamespaces, false)); err != nil {
 		return err
 	}
 	for {
-		err := c.each(ctx, filter, func(o *v1alpha1.PodObituary) error {
-			return columns.write(p.podRow(o, s.allNamespaces, false))
+		err := each(ctx, c, filter, func(o *v1alpha1.PodObituary) error {
+			return columns.Write(p.podRow(o, s.allNamespaces, false))
 		})
 		if ctx.Err() != nil {
 			return nil
@@ -60,7 +62,7 @@ func (p *plugin) follow(ctx context.Context, s *selection) error {
 var errMissed = errors.New("the watch has expired")
 
 // each calls show for every record that is made from now on. It goes on where it was when the connection breaks.
-func (c *cluster) each(ctx context.Context, want lookup.Filter, show func(*v1alpha1.PodObituary) error) error {
+func each(ctx context.Context, c *cluster.Cluster, want lookup.Filter, show func(*v1alpha1.PodObituary) error) error {
 	now := &v1alpha1.PodObituaryList{}
 	if err := c.List(ctx, now, append(want.Options(), client.Limit(1))...); err != nil {
 		return fmt.Errorf("list pod obituaries: %w", err)

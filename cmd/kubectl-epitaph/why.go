@@ -13,6 +13,8 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
 	"github.com/epitaph-k8s/epitaph/audit/story"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -55,12 +57,12 @@ func (p *plugin) tell(ctx context.Context, args []string, f whyFlags) error {
 		return err
 	}
 	if f.output != "" {
-		return structured(p.out, f.output, s)
+		return terminal.Structured(p.out, f.output, s)
 	}
 	return p.print(s)
 }
 
-func (p *plugin) story(ctx context.Context, c *cluster, t target, uid types.UID) (story.Story, error) {
+func (p *plugin) story(ctx context.Context, c *cluster.Cluster, t target, uid types.UID) (story.Story, error) {
 	switch t.kind {
 	case "node":
 		return nodeStory(ctx, c, t.name)
@@ -72,8 +74,8 @@ func (p *plugin) story(ctx context.Context, c *cluster, t target, uid types.UID)
 }
 
 // podStory is of the last pod of this name that is on record; of the one that is there, where it has a reason or nothing is on record.
-func (p *plugin) podStory(ctx context.Context, c *cluster, name string, uid types.UID) (story.Story, error) {
-	records, _, err := c.Pods(ctx, lookup.Filter{Namespace: c.namespace, Pod: name})
+func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) (story.Story, error) {
+	records, _, err := c.Pods(ctx, lookup.Filter{Namespace: c.Namespace, Pod: name})
 	if err != nil {
 		return story.Story{}, err
 	}
@@ -93,7 +95,7 @@ func (p *plugin) podStory(ctx context.Context, c *cluster, name string, uid type
 		}
 	}
 	if chosen < 0 {
-		return story.Story{}, noRecord("pod "+c.namespace+"/"+name, "kubectl epitaph list -n "+c.namespace)
+		return story.Story{}, noRecord("pod "+c.Namespace+"/"+name, "kubectl epitaph list -n "+c.Namespace)
 	}
 	facts, err := c.Facts(ctx, &records[chosen])
 	p.note(len(records), living, name)
@@ -103,10 +105,10 @@ func (p *plugin) podStory(ctx context.Context, c *cluster, name string, uid type
 // note says, beside the story, that the name has been given to more than one pod.
 func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	if living != nil {
-		fmt.Fprintf(p.errOut, "A pod %s is there now (--uid %s); this is the story of one before it.\n", clean(name), living.UID)
+		fmt.Fprintf(p.errOut, "A pod %s is there now (--uid %s); this is the story of one before it.\n", terminal.Clean(name), living.UID)
 	}
 	if records > 1 {
-		fmt.Fprintf(p.errOut, "%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, clean(name))
+		fmt.Fprintf(p.errOut, "%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, terminal.Clean(name))
 	}
 }
 
@@ -116,19 +118,19 @@ func says(pod *corev1.Pod) bool {
 }
 
 // livingPod returns the pod of this name, nil where there is none or it may not be read.
-func livingPod(ctx context.Context, c *cluster, name string) (*corev1.Pod, error) {
+func livingPod(ctx context.Context, c *cluster.Cluster, name string) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
-	err := c.Get(ctx, types.NamespacedName{Namespace: c.namespace, Name: name}, pod)
+	err := c.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, pod)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("read pod %s/%s: %w", c.namespace, name, err)
+		return nil, fmt.Errorf("read pod %s/%s: %w", c.Namespace, name, err)
 	}
 	return pod, nil
 }
 
-func nodeStory(ctx context.Context, c *cluster, name string) (story.Story, error) {
+func nodeStory(ctx context.Context, c *cluster.Cluster, name string) (story.Story, error) {
 	records, err := c.Nodes(ctx, lookup.Filter{Node: name})
 	if err != nil {
 		return story.Story{}, err
@@ -140,7 +142,7 @@ func nodeStory(ctx context.Context, c *cluster, name string) (story.Story, error
 	// Who may not list the pods of all namespaces is told those of his own.
 	pods, _, err := c.Pods(ctx, lookup.Filter{Node: name})
 	if apierrors.IsForbidden(err) {
-		pods, _, err = c.Pods(ctx, lookup.Filter{Node: name, Namespace: c.namespace})
+		pods, _, err = c.Pods(ctx, lookup.Filter{Node: name, Namespace: c.Namespace})
 	}
 	if err != nil && !apierrors.IsForbidden(err) {
 		return story.Story{}, err
@@ -149,26 +151,26 @@ func nodeStory(ctx context.Context, c *cluster, name string) (story.Story, error
 }
 
 // noEndOf says that a node has no record: most likely it is there.
-func noEndOf(ctx context.Context, c *cluster, name string) error {
+func noEndOf(ctx context.Context, c *cluster.Cluster, name string) error {
 	if err := c.Get(ctx, types.NamespacedName{Name: name}, &corev1.Node{}); err == nil {
 		return fmt.Errorf("%w: node %s is there, and no end of it is on record", errNotFound, name)
 	}
 	return noRecord("node "+name, "kubectl epitaph list nodes")
 }
 
-func jobStory(ctx context.Context, c *cluster, name string) (story.Story, error) {
-	records, err := c.JobPods(ctx, c.namespace, name)
+func jobStory(ctx context.Context, c *cluster.Cluster, name string) (story.Story, error) {
+	records, err := c.JobPods(ctx, c.Namespace, name)
 	if err != nil {
 		return story.Story{}, err
 	}
-	job, gone, err := c.Job(ctx, c.namespace, name)
+	job, gone, err := c.Job(ctx, c.Namespace, name)
 	if err != nil {
 		return story.Story{}, err
 	}
 	if gone && len(records) == 0 {
-		return story.Story{}, noRecord("job "+c.namespace+"/"+name, "kubectl epitaph list -n "+c.namespace)
+		return story.Story{}, noRecord("job "+c.Namespace+"/"+name, "kubectl epitaph list -n "+c.Namespace)
 	}
-	return story.OfJob(c.namespace, name, job, records), nil
+	return story.OfJob(c.Namespace, name, job, records), nil
 }
 
 func noRecord(what, list string) error {

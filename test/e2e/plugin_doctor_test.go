@@ -2,12 +2,20 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/doctor"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -66,6 +74,30 @@ func TestPluginDoctor(t *testing.T) {
 	want := "look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"
 	if got = c.plugin(t, "doctor"); !strings.Contains(got.out, want) || strings.Contains(got.out, "webhook answers") {
 		t.Errorf("with the webhook switched off, it said %+v", got)
+	}
+}
+
+// Whoever has a client can examine an installation, without the command line.
+func TestDoctorWithoutTheCommandLine(t *testing.T) {
+	t.Parallel()
+	config, scheme := shared.RESTConfig(), runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := doctor.Options{Client: reader, Config: config, Namespace: "default", SystemNamespace: ourNamespace, Clock: clock.RealClock{}}
+	var all []doctor.Diagnosis
+	shared.eventually(t, "the webhook answers", func(ctx context.Context) (bool, error) {
+		all = doctor.Run(ctx, o)
+		return slices.Contains(all, doctor.Diagnosis{Health: doctor.Well, What: "webhook answers", Found: "yes: the API server reaches it and trusts it"}), nil
+	})
+	for n, want := range healthy[:5] {
+		if all[n].Health != doctor.Well || all[n].What != want {
+			t.Errorf("examination %d found %+v, want that %s is well", n, all[n], want)
+		}
 	}
 }
 

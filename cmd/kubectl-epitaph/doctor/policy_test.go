@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"slices"
@@ -42,33 +42,33 @@ func TestRegistered(t *testing.T) {
 	}
 	tests := map[string]struct {
 		all  webhooks
-		want []diagnosis
+		want []Diagnosis
 	}{
-		"open": {registration(func(*config.Config) {}), []diagnosis{
-			{well, what, "6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
+		"open": {registration(func(*config.Config) {}), []Diagnosis{
+			{Well, what, "6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
 		}},
 		// System pods and creations fail open whatever the policy.
-		"closed": {registration(failing), []diagnosis{
-			{well, what, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
+		"closed": {registration(failing), []Diagnosis{
+			{Well, what, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
 		}},
-		"one is missing": {without("pods.epitaph-k8s.io"), []diagnosis{
-			{well, what, "5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
-			{broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+		"one is missing": {without("pods.epitaph-k8s.io"), []Diagnosis{
+			{Well, what, "5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
+			{Broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
 		}},
 		// The API server's default.
-		"no policy is Fail": {webhooks{{Name: "nodes.epitaph-k8s.io"}}, []diagnosis{
-			{well, what, "1 webhooks; while Epitaph is away, these fail: deletions of nodes (failurePolicy: Fail)"},
-			{broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
-			{broken, what, "it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
-			{broken, what, "it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
-			{broken, what, "it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
-			{broken, what, "it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
+		"no policy is Fail": {webhooks{{Name: "nodes.epitaph-k8s.io"}}, []Diagnosis{
+			{Well, what, "1 webhooks; while Epitaph is away, these fail: deletions of nodes (failurePolicy: Fail)"},
+			{Broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+			{Broken, what, "it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
+			{Broken, what, "it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
+			{Broken, what, "it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
+			{Broken, what, "it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
 		}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, tc.all.registered(), cmp.AllowUnexported(diagnosis{})); diff != "" {
+			if diff := cmp.Diff(tc.want, tc.all.registered()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -86,11 +86,11 @@ func TestTrusted(t *testing.T) {
 		all[n].ClientConfig.CABundle = all[0].ClientConfig.CABundle
 	}
 	got := all.trusted(noon)
-	want := []diagnosis{
-		{well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
-		{well, "webhook caBundle", "of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
+	want := []Diagnosis{
+		{Well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
+		{Well, "webhook caBundle", "of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(diagnosis{})); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -9,36 +9,38 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 // maxSkew is how far clocks may be apart before times in records mislead.
 const maxSkew = 10 * time.Second
 
 // apiServer asks for the version, and for the time by the way: each answer carries it.
-func apiServer(ctx context.Context, p *patient) []diagnosis {
+func apiServer(ctx context.Context, p *patient) []Diagnosis {
 	began := p.now
-	date, err := serverDate(ctx, p.config)
+	date, err := serverDate(ctx, p.Config)
 	if err != nil {
-		return []diagnosis{{broken, "API server", err.Error() + remedy(err)}}
+		return []Diagnosis{{Broken, "API server", err.Error() + p.remedy(err)}}
 	}
-	all := []diagnosis{{well, "API server", p.config.Host + " answers"}}
+	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"}}
 	if date.IsZero() {
-		return append(all, diagnosis{unseen, "your clock", "the API server's answers carry no time"})
+		return append(all, Diagnosis{Unseen, "your clock", "the API server's answers carry no time"})
 	}
 	p.ahead = date.Sub(began)
 	return append(all, skew("your clock", p.ahead))
 }
 
 // skew judges how far the API server is ahead of another clock. Its answers are precise to a second.
-func skew(what string, ahead time.Duration) diagnosis {
+func skew(what string, ahead time.Duration) Diagnosis {
 	ahead = ahead.Round(time.Second)
 	switch {
 	case ahead > maxSkew:
-		return diagnosis{dubious, what, fmt.Sprintf("is %s behind the API server's: times that you compare with records mislead", ahead)}
+		return Diagnosis{Dubious, what, fmt.Sprintf("is %s behind the API server's: times that you compare with records mislead", ahead)}
 	case ahead < -maxSkew:
-		return diagnosis{dubious, what, fmt.Sprintf("is %s ahead of the API server's: times that you compare with records mislead", -ahead)}
+		return Diagnosis{Dubious, what, fmt.Sprintf("is %s ahead of the API server's: times that you compare with records mislead", -ahead)}
 	default:
-		return diagnosis{well, what, "agrees with the API server's to " + maxSkew.String()}
+		return Diagnosis{Well, what, "agrees with the API server's to " + maxSkew.String()}
 	}
 }
 
@@ -66,26 +68,26 @@ func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
 
 // nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the future was renewed by a clock
 // that is ahead. One that is behind looks like a renewal that is late.
-func nodeClocks(ctx context.Context, p *patient) []diagnosis {
+func nodeClocks(ctx context.Context, p *patient) []Diagnosis {
 	const what = "clocks of the nodes"
 	leases := &coordinationv1.LeaseList{}
 	if err := p.List(ctx, leases, client.InNamespace("kube-node-lease")); err != nil {
-		return []diagnosis{{unseen, what, err.Error()}}
+		return []Diagnosis{{Unseen, what, err.Error()}}
 	}
-	var all []diagnosis
+	var all []Diagnosis
 	for _, l := range leases.Items {
 		if l.Spec.RenewTime == nil {
 			continue
 		}
 		if ahead := l.Spec.RenewTime.Sub(p.serverTime()); ahead > maxSkew {
-			all = append(all, diagnosis{dubious, "clock of " + clean(l.Name), fmt.Sprintf("is at least %s ahead: times in its evidence mislead", ahead.Round(time.Second))})
+			all = append(all, Diagnosis{Dubious, "clock of " + terminal.Clean(l.Name), fmt.Sprintf("is at least %s ahead: times in its evidence mislead", ahead.Round(time.Second))})
 		}
 	}
 	switch {
 	case len(leases.Items) == 0:
-		return []diagnosis{{unseen, what, "there are no Leases of nodes"}}
+		return []Diagnosis{{Unseen, what, "there are no Leases of nodes"}}
 	case all == nil:
-		return []diagnosis{{well, what, fmt.Sprintf("none of %d is ahead; one that is behind cannot be told from one that is late", len(leases.Items))}}
+		return []Diagnosis{{Well, what, fmt.Sprintf("none of %d is ahead; one that is behind cannot be told from one that is late", len(leases.Items))}}
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -18,40 +18,40 @@ const installDefinitions = "kubectl apply --server-side -f charts/epitaph/crds (
 
 // definitions asks for a record of each kind, by a field that the newest version of the definitions makes selectable, and whether
 // the API server knows every field that is written.
-func definitions(ctx context.Context, p *patient) []diagnosis {
+func definitions(ctx context.Context, p *patient) []Diagnosis {
 	byCode := client.MatchingFields{"spec.code": string(reason.KernelPanic)}
-	all := []diagnosis{
-		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.namespace), byCode, client.Limit(1))),
+	all := []Diagnosis{
+		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.Namespace), byCode, client.Limit(1))),
 		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
 	}
 	return append(all, fieldsOfRecords(ctx, p)...)
 }
 
-func defined(kind string, err error) diagnosis {
+func defined(kind string, err error) Diagnosis {
 	what := "CRD " + kind
 	switch {
 	case err == nil:
-		return diagnosis{well, what, "is served, and you may read it"}
+		return Diagnosis{Well, what, "is served, and you may read it"}
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return diagnosis{broken, what, "is not installed: nothing can be recorded or told: " + installDefinitions}
+		return Diagnosis{Broken, what, "is not installed: nothing can be recorded or told: " + installDefinitions}
 	case apierrors.IsBadRequest(err):
-		return diagnosis{broken, what, "is of another version, its fields cannot be selected: " + installDefinitions}
+		return Diagnosis{Broken, what, "is of another version, its fields cannot be selected: " + installDefinitions}
 	default:
-		return diagnosis{unseen, what, err.Error()}
+		return Diagnosis{Unseen, what, err.Error()}
 	}
 }
 
 // fieldsOfRecords compares the fields that the API server keeps with those that this version of Epitaph writes: others it drops.
-func fieldsOfRecords(ctx context.Context, p *patient) []diagnosis {
+func fieldsOfRecords(ctx context.Context, p *patient) []Diagnosis {
 	const what = "fields of the CRDs"
-	served, err := servedSchemas(ctx, p.config)
+	served, err := servedSchemas(ctx, p.Config)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil // They are not installed, as has been said.
 	case err != nil:
-		return []diagnosis{{unseen, what, err.Error()}}
+		return []Diagnosis{{Unseen, what, err.Error()}}
 	}
-	var all []diagnosis
+	var all []Diagnosis
 	for _, record := range []any{v1alpha1.PodObituary{}, v1alpha1.NodeObituary{}} {
 		t := reflect.TypeOf(record)
 		schema, ok := served[t.Name()]
@@ -59,12 +59,12 @@ func fieldsOfRecords(ctx context.Context, p *patient) []diagnosis {
 			continue
 		}
 		if missing := schema.Properties["spec"].lacks(specOf(t), "spec"); missing != nil {
-			all = append(all, diagnosis{dubious, what, fmt.Sprintf("%s is older than this plugin: what Epitaph of the same version writes into %s is lost: %s",
+			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf("%s is older than this plugin: what Epitaph of the same version writes into %s is lost: %s",
 				t.Name(), strings.Join(missing, ", "), installDefinitions)})
 		}
 	}
 	if all == nil {
-		all = []diagnosis{{well, what, "are all that this version knows"}}
+		all = []Diagnosis{{Well, what, "are all that this version knows"}}
 	}
 	return all
 }

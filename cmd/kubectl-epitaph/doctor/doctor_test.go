@@ -1,24 +1,59 @@
-package main
+package doctor
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// An API server that cannot be reached is told with what helps against it; all else is unseen. Who stops the doctor hears no more.
+func TestRunWithoutAnAPIServer(t *testing.T) {
+	t.Parallel()
+	nowhere := &rest.Config{Host: "http://127.0.0.1:1"} // tcpmux: nobody listens there
+	c, err := client.New(nowhere, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var found []Diagnosis
+	o := Options{
+		Client: c, Config: nowhere, Clock: clocktesting.NewFakePassiveClock(noon), Remedy: func(error) string { return "\nPlug it in." },
+		Found: func(d Diagnosis) { found = append(found, d) },
+	}
+	all := Run(ctx, o)
+	if len(all) == 0 || all[0].Health != Broken || all[0].What != "API server" || !strings.HasSuffix(all[0].Found, "connection refused\nPlug it in.") {
+		t.Fatalf("got %+v", all)
+	}
+	if diff := cmp.Diff(all, found); diff != "" {
+		t.Errorf("what is told at once is something else (-returned +told):\n%s", diff)
+	}
+	o.Remedy = nil
+	o.Found = func(Diagnosis) { stop() }
+	if all = Run(ctx, o); len(all) != 1 || !strings.HasSuffix(all[0].Found, "connection refused") {
+		t.Errorf("stopped after the first, it found %+v", all)
+	}
+}
 
 func TestConfigurationName(t *testing.T) {
 	t.Parallel()
@@ -48,14 +83,14 @@ func TestAuthorities(t *testing.T) {
 	tests := map[string]struct {
 		bundle []byte
 		now    time.Time
-		want   diagnosis
+		want   Diagnosis
 	}{
-		"fresh":          {good, noon, diagnosis{well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"}},
-		"late":           {good, noon.Add(20 * time.Hour), diagnosis{dubious, "webhook caBundle", "expires at 2026-05-02T12:00:00Z, and has not been renewed yet"}},
-		"expired":        {good, noon.Add(24 * time.Hour), diagnosis{broken, "webhook caBundle", "has expired at 2026-05-02T12:00:00Z: renew it, with cert-manager: cmctl renew"}},
-		"empty":          {nil, noon, diagnosis{dubious, "webhook caBundle", "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}},
-		"no PEM":         {[]byte("x"), noon, diagnosis{broken, "webhook caBundle", "holds no certificate"}},
-		"no certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), noon, diagnosis{broken, "webhook caBundle", "holds something that is no certificate: x509: malformed certificate"}},
+		"fresh":          {good, noon, Diagnosis{Well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"}},
+		"late":           {good, noon.Add(20 * time.Hour), Diagnosis{Dubious, "webhook caBundle", "expires at 2026-05-02T12:00:00Z, and has not been renewed yet"}},
+		"expired":        {good, noon.Add(24 * time.Hour), Diagnosis{Broken, "webhook caBundle", "has expired at 2026-05-02T12:00:00Z: renew it, with cert-manager: cmctl renew"}},
+		"empty":          {nil, noon, Diagnosis{Dubious, "webhook caBundle", "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}},
+		"no PEM":         {[]byte("x"), noon, Diagnosis{Broken, "webhook caBundle", "holds no certificate"}},
+		"no certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), noon, Diagnosis{Broken, "webhook caBundle", "holds something that is no certificate: x509: malformed certificate"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -76,11 +111,11 @@ func TestLeads(t *testing.T) {
 	}
 	tests := map[string]struct {
 		lease *coordinationv1.Lease
-		want  diagnosis
+		want  Diagnosis
 	}{
-		"renewed":  {held(2 * time.Second), diagnosis{well, "leader", "m-1"}},
-		"late":     {held(26 * time.Second), diagnosis{broken, "leader", "m-1 was the last, and has not been heard of for 26s. Look at the manager's pods and their log"}},
-		"released": {&coordinationv1.Lease{}, diagnosis{broken, "leader", "nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}},
+		"renewed":  {held(2 * time.Second), Diagnosis{Well, "leader", "m-1"}},
+		"late":     {held(26 * time.Second), Diagnosis{Broken, "leader", "m-1 was the last, and has not been heard of for 26s. Look at the manager's pods and their log"}},
+		"released": {&coordinationv1.Lease{}, Diagnosis{Broken, "leader", "nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +160,8 @@ func TestSkew(t *testing.T) {
 		time.Minute:       "is 1m0s behind the API server's: times that you compare with records mislead",
 	}
 	for ahead, want := range tests {
-		if got := skew("your clock", ahead); got.found != want {
-			t.Errorf("%s: got %q, want %q", ahead, got.found, want)
+		if got := skew("your clock", ahead); got.Found != want {
+			t.Errorf("%s: got %q, want %q", ahead, got.Found, want)
 		}
 	}
 }
@@ -144,10 +179,10 @@ func TestSwitchesWebhookOff(t *testing.T) {
 
 func TestWebhookCallers(t *testing.T) {
 	t.Parallel()
-	for file, want := range map[string]diagnosis{
-		"webhook: {clientNames: []}":                                      {dubious, "webhook callers", heardByAll + hearNobodyElse},
-		"webhook: {clientCA: ca.crt}":                                     {well, "webhook callers", "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"},
-		"webhook: {clientCA: ca.crt, clientNames: [kube-apiserver, kcp]}": {well, "webhook callers", "who has a certificate that webhook.clientCA signs, by the name of kube-apiserver or kcp"},
+	for file, want := range map[string]Diagnosis{
+		"webhook: {clientNames: []}":                                      {Dubious, "webhook callers", heardByAll + hearNobodyElse},
+		"webhook: {clientCA: ca.crt}":                                     {Well, "webhook callers", "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"},
+		"webhook: {clientCA: ca.crt, clientNames: [kube-apiserver, kcp]}": {Well, "webhook callers", "who has a certificate that webhook.clientCA signs, by the name of kube-apiserver or kcp"},
 	} {
 		c, err := readManagerConfig(file)
 		if got := c.callers(); err != nil || got != want {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"testing"
@@ -21,13 +21,13 @@ func TestRecorded(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		written time.Duration
-		want    diagnosis
+		want    Diagnosis
 	}{
-		"just now":         {time.Second, diagnosis{well, "recorder", "the record is complete up to revision 42, as was noted 1s ago"}},
-		"the clock is off": {-time.Minute, diagnosis{well, "recorder", "the record is complete up to revision 42, as was noted 0s ago"}},
-		"quiet pods":       {2 * time.Minute, diagnosis{well, "recorder", "the record is complete up to revision 42, as was noted 2m0s ago"}},
-		"late":             {3 * time.Minute, diagnosis{dubious, "recorder", "the record is complete up to revision 42, as was noted 3m0s ago: longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}},
-		"stuck":            {6 * time.Minute, diagnosis{broken, "recorder", "the record is complete up to revision 42, as was noted 6m0s ago: nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}},
+		"just now":         {time.Second, Diagnosis{Well, "recorder", "the record is complete up to revision 42, as was noted 1s ago"}},
+		"the clock is off": {-time.Minute, Diagnosis{Well, "recorder", "the record is complete up to revision 42, as was noted 0s ago"}},
+		"quiet pods":       {2 * time.Minute, Diagnosis{Well, "recorder", "the record is complete up to revision 42, as was noted 2m0s ago"}},
+		"late":             {3 * time.Minute, Diagnosis{Dubious, "recorder", "the record is complete up to revision 42, as was noted 3m0s ago: longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}},
+		"stuck":            {6 * time.Minute, Diagnosis{Broken, "recorder", "the record is complete up to revision 42, as was noted 6m0s ago: nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"os"
@@ -19,7 +19,7 @@ var recordFiles = map[string]any{
 // chartSchema is that of the chart's definition.
 func chartSchema(t *testing.T, file string) schema {
 	t.Helper()
-	data, err := os.ReadFile("../../charts/epitaph/crds/" + file)
+	data, err := os.ReadFile("../../../charts/epitaph/crds/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -57,7 +57,7 @@ func (all webhooks) closed() []string {
 }
 
 // registered says what happens while Epitaph is away, and what passes it by at all times.
-func (all webhooks) registered() []diagnosis {
+func (all webhooks) registered() []Diagnosis {
 	const what = "webhook configuration"
 	found := fmt.Sprintf("%d webhooks; ", len(all))
 	if closed := all.closed(); closed != nil {
@@ -65,18 +65,18 @@ func (all webhooks) registered() []diagnosis {
 	} else {
 		found += "while Epitaph is away, everything passes (failurePolicy: Ignore)"
 	}
-	diagnoses := []diagnosis{{well, what, found}}
+	diagnoses := []Diagnosis{{Well, what, found}}
 	for _, e := range expected {
 		if all.named(e.name) == nil {
-			diagnoses = append(diagnoses, diagnosis{broken, what, "it lacks " + e.name + ": Epitaph does not see " + e.sees + ". Install the chart anew"})
+			diagnoses = append(diagnoses, Diagnosis{Broken, what, "it lacks " + e.name + ": Epitaph does not see " + e.sees + ". Install the chart anew"})
 		}
 	}
 	return diagnoses
 }
 
 // trusted judges whom the API server trusts, once for each caBundle.
-func (all webhooks) trusted(now time.Time) []diagnosis {
-	var diagnoses []diagnosis
+func (all webhooks) trusted(now time.Time) []Diagnosis {
+	var diagnoses []Diagnosis
 	for n, w := range all {
 		same := func(other admissionregistrationv1.MutatingWebhook) bool {
 			return bytes.Equal(other.ClientConfig.CABundle, w.ClientConfig.CABundle)
@@ -86,7 +86,7 @@ func (all webhooks) trusted(now time.Time) []diagnosis {
 		}
 		d := authorities(w.ClientConfig.CABundle, now)
 		if n > 0 {
-			d.found = "of " + w.Name + ", which has another: " + d.found
+			d.Found = "of " + w.Name + ", which has another: " + d.Found
 		}
 		diagnoses = append(diagnoses, d)
 	}

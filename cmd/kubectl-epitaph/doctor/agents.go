@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -10,12 +10,12 @@ import (
 )
 
 // agents looks for the DaemonSet of the node agents, and at what they say of their nodes.
-func agents(ctx context.Context, p *patient) []diagnosis {
+func agents(ctx context.Context, p *patient) []Diagnosis {
 	installed, found := agentSet(ctx, p)
 	c, err := takeCensus(ctx, p)
 	switch {
 	case err != nil:
-		return append(installed, diagnosis{unseen, "agents' reports", err.Error()})
+		return append(installed, Diagnosis{Unseen, "agents' reports", err.Error()})
 	case !found && c.reports == 0:
 		return installed // There are no agents, as has been said.
 	default:
@@ -23,22 +23,22 @@ func agents(ctx context.Context, p *patient) []diagnosis {
 	}
 }
 
-func agentSet(ctx context.Context, p *patient) (all []diagnosis, found bool) {
+func agentSet(ctx context.Context, p *patient) (all []Diagnosis, found bool) {
 	const what = "agents"
 	sets := &appsv1.DaemonSetList{}
 	err := p.List(ctx, sets, client.InNamespace(p.system), client.MatchingLabels{"app.kubernetes.io/component": "agent"})
 	switch {
 	case err != nil:
-		return []diagnosis{{unseen, what, err.Error()}}, false
+		return []Diagnosis{{Unseen, what, err.Error()}}, false
 	case len(sets.Items) == 0:
-		return []diagnosis{{dubious, what, "there is no DaemonSet of agents in " + p.system + ": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}, false
+		return []Diagnosis{{Dubious, what, "there is no DaemonSet of agents in " + p.system + ": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}, false
 	}
 	s := sets.Items[0].Status
 	ready := fmt.Sprintf("%d of %d are ready", s.NumberReady, s.DesiredNumberScheduled)
 	if s.NumberReady < s.DesiredNumberScheduled {
-		return []diagnosis{{dubious, what, ready + ": kubectl -n " + p.system + " get pods -l app.kubernetes.io/component=agent"}}, true
+		return []Diagnosis{{Dubious, what, ready + ": kubectl -n " + p.system + " get pods -l app.kubernetes.io/component=agent"}}, true
 	}
-	return []diagnosis{{well, what, ready}}, true
+	return []Diagnosis{{Well, what, ready}}, true
 }
 
 // nodesAtOnce bounds how many Nodes one request reads, and so what is held of a large cluster.

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -25,17 +25,17 @@ const (
 )
 
 // webhookConfiguration looks at what the API server has been told: to ask whom, about what, and whom to trust.
-func webhookConfiguration(ctx context.Context, p *patient) []diagnosis {
+func webhookConfiguration(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook configuration"
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	err := p.Get(ctx, client.ObjectKey{Name: configurationName}, c)
 	switch {
 	case apierrors.IsNotFound(err):
-		return []diagnosis{p.unregistered(ctx)}
+		return []Diagnosis{p.unregistered(ctx)}
 	case err != nil:
-		return []diagnosis{{unseen, what, err.Error()}}
+		return []Diagnosis{{Unseen, what, err.Error()}}
 	case len(c.Webhooks) == 0:
-		return []diagnosis{{broken, what, "it is empty: install the chart anew"}}
+		return []Diagnosis{{Broken, what, "it is empty: install the chart anew"}}
 	}
 	p.webhooks = c.Webhooks
 	if service := c.Webhooks[0].ClientConfig.Service; service != nil && !p.told {
@@ -45,7 +45,7 @@ func webhookConfiguration(ctx context.Context, p *patient) []diagnosis {
 	if first := c.Webhooks[0].ClientConfig; first.URL != nil {
 		return append(all, p.certificateAt(ctx, *first.URL, first.CABundle))
 	}
-	return append(all, diagnosis{unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
+	return append(all, Diagnosis{Unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
 }
 
 // configMapName is the chart's, which holds the configuration in configKey.
@@ -55,13 +55,13 @@ const (
 )
 
 // unregistered tells whether there is no webhook configuration because the webhook is switched off.
-func (p *patient) unregistered(ctx context.Context) diagnosis {
+func (p *patient) unregistered(ctx context.Context) Diagnosis {
 	const what = "webhook configuration"
 	if c, err := p.configuration(ctx); err == nil && c.webhookOff() {
 		p.off = true
-		return diagnosis{dubious, what, "there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
+		return Diagnosis{Dubious, what, "there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
 	}
-	return diagnosis{broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
+	return Diagnosis{Broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
 }
 
 // A managerConfig is what the doctor reads of the manager's configuration.
@@ -93,46 +93,46 @@ func readManagerConfig(file string) (c managerConfig, err error) {
 func (c managerConfig) webhookOff() bool { return !ptr.Deref(c.Webhook.Enabled, true) }
 
 // authorities judges the certificates that the API server trusts for the webhook.
-func authorities(bundle []byte, now time.Time) diagnosis {
+func authorities(bundle []byte, now time.Time) Diagnosis {
 	const what = "webhook caBundle"
 	if len(bundle) == 0 {
-		return diagnosis{dubious, what, "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}
+		return Diagnosis{Dubious, what, "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}
 	}
 	var last *x509.Certificate
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return diagnosis{broken, what, "holds something that is no certificate: " + err.Error()}
+			return Diagnosis{Broken, what, "holds something that is no certificate: " + err.Error()}
 		}
 		if last == nil || c.NotAfter.After(last.NotAfter) {
 			last = c
 		}
 	}
 	if last == nil {
-		return diagnosis{broken, what, "holds no certificate"}
+		return Diagnosis{Broken, what, "holds no certificate"}
 	}
 	return expiry(what, last, now)
 }
 
-func expiry(what string, c *x509.Certificate, now time.Time) diagnosis {
+func expiry(what string, c *x509.Certificate, now time.Time) Diagnosis {
 	end := c.NotAfter.UTC().Format(time.RFC3339)
 	left := c.NotAfter.Sub(now)
 	switch {
 	case left <= 0:
-		return diagnosis{broken, what, "has expired at " + end + ": renew it, with cert-manager: cmctl renew"}
+		return Diagnosis{Broken, what, "has expired at " + end + ": renew it, with cert-manager: cmctl renew"}
 	case left.Seconds() < late*c.NotAfter.Sub(c.NotBefore).Seconds():
-		return diagnosis{dubious, what, "expires at " + end + ", and has not been renewed yet"}
+		return Diagnosis{Dubious, what, "expires at " + end + ", and has not been renewed yet"}
 	default:
-		return diagnosis{well, what, "is good until " + end}
+		return Diagnosis{Well, what, "is good until " + end}
 	}
 }
 
 // certificateAt looks at the certificate of a webhook that is reached by its URL, and trusts whom the API server trusts.
-func (p *patient) certificateAt(ctx context.Context, address string, bundle []byte) diagnosis {
+func (p *patient) certificateAt(ctx context.Context, address string, bundle []byte) Diagnosis {
 	const what = "webhook certificate"
 	u, err := url.Parse(address)
 	if err != nil {
-		return diagnosis{broken, what, "the configuration's URL: " + err.Error()}
+		return Diagnosis{Broken, what, "the configuration's URL: " + err.Error()}
 	}
 	host := u.Host
 	if u.Port() == "" {
@@ -143,7 +143,7 @@ func (p *patient) certificateAt(ctx context.Context, address string, bundle []by
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}}
 	connection, err := dialer.DialContext(ctx, "tcp", host)
 	if err != nil {
-		return diagnosis{dubious, what, "not seen from here: " + err.Error()}
+		return Diagnosis{Dubious, what, "not seen from here: " + err.Error()}
 	}
 	defer connection.Close()
 	return expiry(what, connection.(*tls.Conn).ConnectionState().PeerCertificates[0], p.serverTime())

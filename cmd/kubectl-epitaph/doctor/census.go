@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -23,7 +24,7 @@ type roster struct {
 
 func (r *roster) add(node string) {
 	if r.n++; len(r.first) < maxNamed {
-		r.first = append(r.first, clean(node))
+		r.first = append(r.first, terminal.Clean(node))
 	}
 }
 
@@ -78,7 +79,7 @@ func (c *census) count(node *corev1.Node) {
 	c.complain(node.Name, report.Troubles)
 	if last := report.LastBoot; last != nil && last.Ended == "panic" {
 		if c.panicked.add(node.Name); c.panic == "" {
-			c.panic = clean(last.Panic)
+			c.panic = terminal.Clean(last.Panic)
 		}
 	}
 }
@@ -106,9 +107,9 @@ func (c *census) complain(node string, troubles []termination.Trouble) {
 }
 
 // diagnoses are in the order of what they cost: panics that nobody would hear first.
-func (c *census) diagnoses() []diagnosis {
+func (c *census) diagnoses() []Diagnosis {
 	const what = "agents' reports"
-	all := []diagnosis{{well, what, fmt.Sprintf("%d of %d nodes have one", c.reports, c.nodes)}}
+	all := []Diagnosis{{Well, what, fmt.Sprintf("%d of %d nodes have one", c.reports, c.nodes)}}
 	for _, d := range []struct {
 		of   *roster
 		says string
@@ -119,16 +120,16 @@ func (c *census) diagnoses() []diagnosis {
 		{&c.mute, "%s a kernel that speaks to no listener: a panic is not heard: %s"},
 	} {
 		if d.of.n > 0 {
-			all = append(all, diagnosis{dubious, what, fmt.Sprintf(d.says, have(d.of.n), d.of)})
+			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf(d.says, have(d.of.n), d.of)})
 		}
 	}
 	for _, code := range append(fault.Codes(), otherFault) {
 		if x := c.complaints[string(code)]; x != nil {
-			all = append(all, diagnosis{dubious, "fault " + string(code), fmt.Sprintf("%s it: %s. The first says: %s", have(x.n), &x.roster, x.text)})
+			all = append(all, Diagnosis{Dubious, "fault " + string(code), fmt.Sprintf("%s it: %s. The first says: %s", have(x.n), &x.roster, x.text)})
 		}
 	}
 	if c.panicked.n > 0 {
-		all = append(all, diagnosis{dubious, "last boots", fmt.Sprintf("%s one that ended in a panic: %s. The first: %s. \"kubectl epitaph panics\" has the kernels' lines",
+		all = append(all, Diagnosis{Dubious, "last boots", fmt.Sprintf("%s one that ended in a panic: %s. The first: %s. \"kubectl epitaph panics\" has the kernels' lines",
 			have(c.panicked.n), &c.panicked, c.panic)})
 	}
 	return all

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
 const (
@@ -24,30 +26,30 @@ const (
 )
 
 // recorder looks how long ago the leader has noted how far the record is complete.
-func recorder(ctx context.Context, p *patient) []diagnosis {
+func recorder(ctx context.Context, p *patient) []Diagnosis {
 	const what = "recorder"
 	m := &corev1.ConfigMap{}
 	err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: positionName}, m)
 	switch {
 	case apierrors.IsNotFound(err):
-		return []diagnosis{{dubious, what, "there is no ConfigMap " + p.system + "/" + positionName + ": nothing has been recorded yet, or audit.enabled is false"}}
+		return []Diagnosis{{Dubious, what, "there is no ConfigMap " + p.system + "/" + positionName + ": nothing has been recorded yet, or audit.enabled is false"}}
 	case err != nil:
-		return []diagnosis{{unseen, what, err.Error()}}
+		return []Diagnosis{{Unseen, what, err.Error()}}
 	}
-	return []diagnosis{recorded(m, p.serverTime())}
+	return []Diagnosis{recorded(m, p.serverTime())}
 }
 
-func recorded(m *corev1.ConfigMap, now time.Time) diagnosis {
+func recorded(m *corev1.ConfigMap, now time.Time) Diagnosis {
 	const what = "recorder"
 	age := max(0, now.Sub(written(m))).Round(time.Second)
-	found := fmt.Sprintf("the record is complete up to revision %s, as was noted %s ago", clean(m.Data[positionKey]), age)
+	found := fmt.Sprintf("the record is complete up to revision %s, as was noted %s ago", terminal.Clean(m.Data[positionKey]), age)
 	switch {
 	case age > stuck:
-		return diagnosis{broken, what, found + ": nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}
+		return Diagnosis{Broken, what, found + ": nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}
 	case age > quiet:
-		return diagnosis{dubious, what, found + ": longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}
+		return Diagnosis{Dubious, what, found + ": longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}
 	default:
-		return diagnosis{well, what, found}
+		return Diagnosis{Well, what, found}
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"fmt"
@@ -8,17 +8,17 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// clean makes what others wrote fit for one line of a terminal.
-func clean(s string) string { return string(reason.Clean(s)) }
+// Clean makes what others wrote fit for one line of a terminal.
+func Clean(s string) string { return string(reason.Clean(s)) }
 
 // maxLines bounds a message of several lines: the longest of ours has a dozen.
 const maxLines = 40
 
-// cleanLines makes a message of several lines fit for a terminal.
-func cleanLines(s string) string {
+// CleanLines makes a message of several lines fit for a terminal.
+func CleanLines(s string) string {
 	lines := strings.SplitN(s, "\n", maxLines)
 	for n := range lines {
-		lines[n] = strings.Repeat(" ", indentOf(lines[n])) + clean(lines[n])
+		lines[n] = strings.Repeat(" ", indentOf(lines[n])) + Clean(lines[n])
 	}
 	return strings.Join(lines, "\n")
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -14,26 +14,26 @@ import (
 
 // webhookAnswers asks the API server to create a pod that carries a reason, as a dry run: the webhook takes it off or refuses
 // it, so that the answer tells whether the API server reaches the webhook and trusts it. Nothing is written.
-func webhookAnswers(ctx context.Context, p *patient) []diagnosis {
+func webhookAnswers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook answers"
 	if p.off {
 		return nil // There is none to answer, as has been said.
 	}
 	key := p.webhooks.reasonKey()
-	probe := probePod(p.namespace, key)
+	probe := probePod(p.Namespace, key)
 	err := p.Create(ctx, probe, client.DryRunAll)
 	_, untouched := probe.Annotations[key]
 	switch {
 	case err == nil && untouched:
-		return []diagnosis{{broken, what, "no: the API server let a pod pass that it should have shown to the webhook, which it does not reach or not trust. " + p.consequence(ctx)}}
+		return []Diagnosis{{Broken, what, "no: the API server let a pod pass that it should have shown to the webhook, which it does not reach or not trust. " + p.consequence(ctx)}}
 	case err == nil:
-		return []diagnosis{{well, what, "yes: the API server reaches it and trusts it"}}
+		return []Diagnosis{{Well, what, "yes: the API server reaches it and trusts it"}}
 	case isUncalled(err):
-		return []diagnosis{{broken, what, "no: " + err.Error() + ". " + p.consequence(ctx)}}
+		return []Diagnosis{{Broken, what, "no: " + err.Error() + ". " + p.consequence(ctx)}}
 	case strings.Contains(err.Error(), "epitaph") && apierrors.IsForbidden(err) && strings.Contains(err.Error(), "denied the request"):
-		return []diagnosis{{well, what, "yes: it refuses pods that are created with a reason"}}
+		return []Diagnosis{{Well, what, "yes: it refuses pods that are created with a reason"}}
 	default:
-		return []diagnosis{{unseen, what, "asked with a dry run of a pod in namespace " + p.namespace + ": " + err.Error()}}
+		return []Diagnosis{{Unseen, what, "asked with a dry run of a pod in namespace " + p.Namespace + ": " + err.Error()}}
 	}
 }
 
@@ -56,7 +56,7 @@ func (p *patient) whyUncalled(ctx context.Context) string {
 	if w := p.webhooks.named(evictionsWebhook); w == nil || !failsClosed(*w) {
 		return ""
 	}
-	nobody := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "epitaph-doctor-nobody"}}
+	nobody := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: "epitaph-doctor-nobody"}}
 	err := p.SubResource("eviction").Create(ctx, nobody, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: nobody.Name}}, client.DryRunAll)
 	if !isUncalled(err) {
 		return ""

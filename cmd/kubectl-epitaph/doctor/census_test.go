@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -33,37 +33,37 @@ func TestCensus(t *testing.T) {
 	}
 	tests := map[string]struct {
 		nodes []*corev1.Node
-		want  []diagnosis
+		want  []Diagnosis
 	}{
 		"all is well": {
 			[]*corev1.Node{reporting("n1", `{`+speaking+`}`), reporting("n2", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "orderly"}}`)},
-			[]diagnosis{{well, what, "2 of 2 nodes have one"}},
+			[]Diagnosis{{Well, what, "2 of 2 nodes have one"}},
 		},
 		"each trouble once": {
 			[]*corev1.Node{
 				reporting("none", ""), reporting("odd", "fine"), reporting("late", `{"bootID": "b0", "troubles": [{"code": "NoRoute"}]}`), reporting("mute", `{"bootID": "b1"}`),
 				reporting("back", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "panic", "panic": "sysrq triggered crash"}}`),
 			},
-			[]diagnosis{
-				{well, what, "4 of 5 nodes have one"},
-				{dubious, what, "1 node has no report: no agent runs there, or it cannot write: none"},
-				{dubious, what, "1 node has a report that cannot be read: odd"},
-				{dubious, what, "1 node has a report of another boot than the present one: the agent has not reported since the restart: late"},
-				{dubious, what, "1 node has a kernel that speaks to no listener: a panic is not heard: mute"},
-				{dubious, "last boots", `1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
+			[]Diagnosis{
+				{Well, what, "4 of 5 nodes have one"},
+				{Dubious, what, "1 node has no report: no agent runs there, or it cannot write: none"},
+				{Dubious, what, "1 node has a report that cannot be read: odd"},
+				{Dubious, what, "1 node has a report of another boot than the present one: the agent has not reported since the restart: late"},
+				{Dubious, what, "1 node has a kernel that speaks to no listener: a panic is not heard: mute"},
+				{Dubious, "last boots", `1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
 			},
 		},
-		"many of one": {many, []diagnosis{
-			{well, what, "7 of 7 nodes have one"},
-			{dubious, what, "7 nodes have a kernel that speaks to no listener: a panic is not heard: m0, m1, m2, m3, m4 and 2 more"},
-			{dubious, "fault NoListener", "7 nodes have it: m0, m1, m2, m3, m4 and 2 more. The first says: no listener: start one"},
+		"many of one": {many, []Diagnosis{
+			{Well, what, "7 of 7 nodes have one"},
+			{Dubious, what, "7 nodes have a kernel that speaks to no listener: a panic is not heard: m0, m1, m2, m3, m4 and 2 more"},
+			{Dubious, "fault NoListener", "7 nodes have it: m0, m1, m2, m3, m4 and 2 more. The first says: no listener: start one"},
 		}},
 		"a code twice, and codes that nobody knows": {
 			[]*corev1.Node{reporting("n1", `{`+speaking+`, "troubles": [{"code": "NoRoute", "text": "a"}, {"code": "NoRoute", "text": "b"}, {"code": "x"}, {"code": "y\u001b[2J", "text": "z"}]}`)},
-			[]diagnosis{
-				{well, what, "1 of 1 nodes have one"},
-				{dubious, "fault NoRoute", "1 node has it: n1. The first says: a"},
-				{dubious, "fault unknown", "1 node has it: n1. The first says: "},
+			[]Diagnosis{
+				{Well, what, "1 of 1 nodes have one"},
+				{Dubious, "fault NoRoute", "1 node has it: n1. The first says: a"},
+				{Dubious, "fault unknown", "1 node has it: n1. The first says: "},
 			},
 		},
 	}
@@ -74,7 +74,7 @@ func TestCensus(t *testing.T) {
 			for _, n := range tc.nodes {
 				c.count(n)
 			}
-			if diff := cmp.Diff(tc.want, c.diagnoses(), cmp.AllowUnexported(diagnosis{})); diff != "" {
+			if diff := cmp.Diff(tc.want, c.diagnoses()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -96,9 +96,9 @@ func TestCensusIsBounded(t *testing.T) {
 	}
 	said := 0
 	for _, d := range c.diagnoses() {
-		said += len(d.found)
-		if strings.Contains(d.found, "\x1b") {
-			t.Errorf("a terminal would obey %q", d.found)
+		said += len(d.Found)
+		if strings.Contains(d.Found, "\x1b") {
+			t.Errorf("a terminal would obey %q", d.Found)
 		}
 	}
 	if said > 4<<10 {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -20,7 +20,7 @@ const (
 
 // webhookCallers tells whom the webhook believes. What happens to a caller without a certificate is the best evidence, where the
 // webhook can be reached from here; else its configuration tells.
-func webhookCallers(ctx context.Context, p *patient) []diagnosis {
+func webhookCallers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook callers"
 	if p.off {
 		return nil
@@ -28,30 +28,30 @@ func webhookCallers(ctx context.Context, p *patient) []diagnosis {
 	c, err := p.configuration(ctx)
 	switch {
 	case err == nil:
-		return []diagnosis{c.callers()}
+		return []Diagnosis{c.callers()}
 	case !apierrors.IsNotFound(err):
-		return []diagnosis{{unseen, what, err.Error()}}
+		return []Diagnosis{{Unseen, what, err.Error()}}
 	case len(p.webhooks) == 0 || p.webhooks[0].ClientConfig.URL == nil:
-		return []diagnosis{{unseen, what, "there is no ConfigMap " + p.system + "/" + configMapName + ", which would say whether they have to show a certificate (webhook.clientCA)"}}
+		return []Diagnosis{{Unseen, what, "there is no ConfigMap " + p.system + "/" + configMapName + ", which would say whether they have to show a certificate (webhook.clientCA)"}}
 	}
-	return []diagnosis{calledBare(ctx, *p.webhooks[0].ClientConfig.URL, p.webhooks[0].ClientConfig.CABundle)}
+	return []Diagnosis{calledBare(ctx, *p.webhooks[0].ClientConfig.URL, p.webhooks[0].ClientConfig.CABundle)}
 }
 
 // callers judges whom the configuration has the webhook believe.
-func (c managerConfig) callers() diagnosis {
+func (c managerConfig) callers() Diagnosis {
 	const what = "webhook callers"
 	switch {
 	case c.Webhook.ClientCA == "":
-		return diagnosis{dubious, what, heardByAll + hearNobodyElse}
+		return Diagnosis{Dubious, what, heardByAll + hearNobodyElse}
 	case len(c.Webhook.ClientNames) == 0:
-		return diagnosis{well, what, "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"}
+		return Diagnosis{Well, what, "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"}
 	default:
-		return diagnosis{well, what, "who has a certificate that webhook.clientCA signs, by the name of " + strings.Join(c.Webhook.ClientNames, " or ")}
+		return Diagnosis{Well, what, "who has a certificate that webhook.clientCA signs, by the name of " + strings.Join(c.Webhook.ClientNames, " or ")}
 	}
 }
 
 // calledBare looks whether the webhook hears somebody who shows no certificate. What is asked is no review, and changes nothing.
-func calledBare(ctx context.Context, address string, bundle []byte) diagnosis {
+func calledBare(ctx context.Context, address string, bundle []byte) Diagnosis {
 	const what = "webhook callers"
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
@@ -60,19 +60,19 @@ func calledBare(ctx context.Context, address string, bundle []byte) diagnosis {
 	defer transport.CloseIdleConnections()
 	u, err := url.Parse(address)
 	if err != nil {
-		return diagnosis{broken, what, "the configuration's URL: " + err.Error()}
+		return Diagnosis{Broken, what, "the configuration's URL: " + err.Error()}
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
-		return diagnosis{broken, what, "the configuration's URL: " + err.Error()}
+		return Diagnosis{Broken, what, "the configuration's URL: " + err.Error()}
 	}
 	answer, err := (&http.Client{Transport: transport}).Do(request)
 	if err == nil {
 		answer.Body.Close()
-		return diagnosis{dubious, what, heardByAll + hearNobodyElse}
+		return Diagnosis{Dubious, what, heardByAll + hearNobodyElse}
 	}
 	if strings.Contains(err.Error(), "remote error: tls") {
-		return diagnosis{well, what, "those alone who show a certificate of its choice: without one, TLS turns you away"}
+		return Diagnosis{Well, what, "those alone who show a certificate of its choice: without one, TLS turns you away"}
 	}
-	return diagnosis{unseen, what, "not seen from here: " + err.Error()}
+	return Diagnosis{Unseen, what, "not seen from here: " + err.Error()}
 }

@@ -62,7 +62,7 @@ func (a *Aftermath) amend(ctx context.Context, node string, d death) error {
 	var failed []error
 	page := &v1alpha1.PodObituaryList{}
 	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{"spec.nodeName": node}, client.Limit(pageSize), client.Continue(page.Continue))
+		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node}, client.Limit(pageSize), client.Continue(page.Continue))
 		if err != nil {
 			return fmt.Errorf("list the obituaries of pods: %w", err)
 		}
@@ -92,7 +92,7 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 	var failed []error
 	page := &corev1.PodList{}
 	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{"spec.nodeName": node}, client.Limit(pageSize), client.Continue(page.Continue))
+		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node}, client.Limit(pageSize), client.Continue(page.Continue))
 		if err != nil {
 			return fmt.Errorf("list the pods of node %s: %w", node, err)
 		}

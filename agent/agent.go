@@ -18,6 +18,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/listeners"
 	"github.com/epitaph-k8s/epitaph/agent/route"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -130,7 +131,7 @@ func (a *Agent) Once(ctx context.Context) Result {
 	defer a.release()
 	for begin := a.Clock.Now(); ; {
 		r := a.Pass(ctx)
-		if len(r.Faults) == 0 || a.Clock.Since(begin) >= onceTimeout || !a.wait(ctx, firstRetry, nil) {
+		if len(r.Faults) == 0 || a.Clock.Since(begin) >= onceTimeout || !pause.For(ctx, a.Clock, firstRetry) {
 			return r
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
 // Rehearse prints what a pass would do, and does nothing but ask for neighbours.
@@ -22,7 +23,7 @@ func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 		found, err = a.rehearsed()
 		r.blame(err)
 		targets = a.targets(ctx, &r, found)
-		if !r.waits() || a.Clock.Since(begin) >= onceTimeout || !a.wait(ctx, firstRetry, nil) {
+		if !r.waits() || a.Clock.Since(begin) >= onceTimeout || !pause.For(ctx, a.Clock, firstRetry) {
 			break
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -60,7 +61,7 @@ func (a *Agent) report(ctx context.Context, r Result) error {
 		report.Troubles = append(report.Troubles, termination.Trouble{Code: string(f.Code), Text: f.Error()})
 	}
 	report.LastBoot = a.lastBoot()
-	return a.write(ctx, termination.ReportKey, report, func(ctx context.Context, node *corev1.Node) error {
+	return a.write(ctx, reason.AgentKey, report, func(ctx context.Context, node *corev1.Node) error {
 		return a.Cluster.Terminator.Report(ctx, node, &report)
 	})
 }

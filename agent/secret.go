@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // A secret is what the kernel of this boot sends with all its lines, and only the API knows the hash of. It lives in the kernel:
@@ -74,7 +75,7 @@ func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []con
 }
 
 func (a *Agent) announce(ctx context.Context, token string) error {
-	return a.write(ctx, config.TokenKey, token, func(ctx context.Context, node *corev1.Node) error {
+	return a.write(ctx, reason.TokenKey, token, func(ctx context.Context, node *corev1.Node) error {
 		return a.Cluster.Terminator.Announce(ctx, node, token)
 	})
 }

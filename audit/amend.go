@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -30,7 +31,7 @@ type PodObituaries struct {
 func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error {
 	amended := o.DeepCopy()
 	amended.Spec.Amended = newAmendment(p.Clock.Now(), source, o.Spec.Code)
-	amended.Spec.Code, amended.Spec.Class = codeOf(r), reason.Code(codeOf(r)).Class().String()
+	amended.Spec.Code, amended.Spec.Class = obituary.CodeOf(r), reason.Code(obituary.CodeOf(r)).Class().String()
 	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))), reason.CleanTo(r.By, reason.MaxByBytes)
 	amended.Spec.NodeObituary = nodeObituary
 	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}))

@@ -45,8 +45,8 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string, left time.Tim
 			BootID:    id(node.Status.NodeInfo.BootID),
 			Addresses: addresses(node),
 			Removed:   metav1.NewTime(left.Truncate(time.Second)),
-			Code:      codeOf(r),
-			Class:     reason.Code(codeOf(r)).Class().String(),
+			Code:      obituary.CodeOf(r),
+			Class:     reason.Code(obituary.CodeOf(r)).Class().String(),
 			Reason:    string(text),
 			By:        reason.CleanTo(r.By, reason.MaxByBytes),
 			DeletedBy: reason.CleanTo(deletedBy, reason.MaxByBytes),
@@ -64,14 +64,6 @@ func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 
 // id bounds a UID or a boot ID: the latter is the word of the node.
 func id[T ~string](s T) T { return T(reason.CleanTo(string(s), maxIDBytes)) }
-
-// codeOf returns the code under which r is filed: the words of somebody who gave none are a request.
-func codeOf(r reason.Reason) string {
-	if code := reason.CleanTo(string(r.Code), maxCodeBytes); code != "" {
-		return code
-	}
-	return string(reason.UserRequest)
-}
 
 func addresses(node *corev1.Node) []string {
 	var all []string

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// Unseen stands for whoever deleted an object where nobody saw who it was.
-	Unseen = "an unknown remover"
 	// MetricNodeFindings is the name of the metric.
 	MetricNodeFindings = "epitaph_audit_node_findings_total"
 	// MetricNodeObituaries is the name of the metric of the records of nodes.
@@ -29,7 +27,7 @@ const (
 // RemoverOf is one of [Removers]: a bounded word for who deleted an object.
 func RemoverOf(by string) string {
 	switch {
-	case by == Unseen || by == "":
+	case by == reason.UnknownRemover || by == "":
 		return "unknown"
 	case reason.ActorOf(by, nil) == reason.Person:
 		return "person"

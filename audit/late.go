@@ -45,7 +45,7 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l La
 	before := held.DeepCopy()
 	if explain {
 		held.Spec.Amended = newAmendment(o.Clock.Now(), l.Evidence.Source, held.Spec.Code)
-		held.Spec.Code, held.Spec.Class = codeOf(l.Reason), reason.Code(codeOf(l.Reason)).Class().String()
+		held.Spec.Code, held.Spec.Class = obituary.CodeOf(l.Reason), reason.Code(obituary.CodeOf(l.Reason)).Class().String()
 		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))), reason.CleanTo(l.Reason.By, reason.MaxByBytes)
 	}
 	held.Spec.KernelLog = lines
@@ -61,7 +61,7 @@ func lacksReason(s v1alpha1.NodeObituarySpec) bool {
 // ofBoot returns the obituary of a Node in that boot, or nil. The cache says which; what it holds is read anew.
 func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the obituary of node", node, err)
 	}
 	n := slices.IndexFunc(all.Items, func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == id(bootID) })
@@ -97,7 +97,7 @@ func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, 
 // there is none.
 func (o *NodeObituaries) Returned(ctx context.Context, node string, pod reason.Reason) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the boots of node", node, err)
 	}
 	var last *v1alpha1.NodeObituary

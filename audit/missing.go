@@ -17,7 +17,7 @@ import (
 // RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is something to explain or to
 // release it by.
 func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
-	r := reason.New(reason.Node, reason.Unexplained, Unseen, Unseen)
+	r := reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
 	record := &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: missingName(node, since)},
 		Spec: v1alpha1.NodeObituarySpec{

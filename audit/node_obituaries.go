@@ -28,12 +28,9 @@ type NodeObituaries struct {
 	Findings *NodeFindings
 }
 
-// NodeNameField is the index of the cached obituaries: by the name their Node had.
-const NodeNameField = "spec.nodeName"
-
 // IndexNodeObituaries adds the index that [NodeObituaries.Find] looks up.
 func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, NodeNameField, func(o client.Object) []string {
+	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, reason.NodeNameField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.NodeObituary).Spec.NodeName}
 	})
 	if err != nil {
@@ -118,7 +115,7 @@ func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.
 // Last returns the newest obituary of a Node of this name, or nil. One of a boot, from which the Node came back, is none.
 func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the obituary of node", node, err)
 	}
 	var last *v1alpha1.NodeObituary

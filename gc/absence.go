@@ -10,12 +10,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// self is who collects pods, as Reason.By where nothing better is known.
-const self = "epitaph/gc"
-
-// unseen stands for whoever deleted an object when no webhook was there to see it.
-const unseen = "an unknown remover"
-
 // An absence is what is known about a Node that is not there.
 type absence struct {
 	// since is when the Node left, or was first missed.
@@ -39,7 +33,7 @@ func explains(r reason.Reason) bool { return !r.IsZero() && r.Code != reason.Une
 // lastWords infers what a Node left with from its last state. A kubelet that had stopped answering tells what happened but
 // not that it will not be back, so that alone is no explanation.
 func lastWords(inferrer reason.Inferrer, node *corev1.Node, now time.Time) (reason.Reason, bool) {
-	f := reason.Facts{Now: now, Node: node, NodeGone: true, Remover: reason.Remover{User: unseen, Actor: reason.PodGC}}
+	f := reason.Facts{Now: now, Node: node, NodeGone: true, Remover: reason.Remover{User: reason.UnknownRemover, Actor: reason.PodGC}}
 	r, ok := inferrer.Infer(f)
 	if !ok {
 		return f.Unknown(), false
@@ -90,5 +84,5 @@ func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) t
 
 // unknownEnd is what goes on record for a Node whose last state explains nothing.
 func unknownEnd(d departure) reason.Reason {
-	return reason.Facts{Now: d.at, Node: d.node, Remover: reason.Remover{User: unseen}}.Unknown()
+	return reason.Facts{Now: d.at, Node: d.node, Remover: reason.Remover{User: reason.UnknownRemover}}.Unknown()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -57,8 +58,8 @@ func TestWhatIsALoss(t *testing.T) {
 		want bool
 	}{
 		"a node with pods, gone for a year": {sighting{absence: absence{since: noon.AddDate(-1, 0, 0)}, wasNode: true, hasPods: true}, true},
-		"its pods are held":                 {sighting{absence: absence{obituary: record(v1alpha1.HeldAnnotation)}, wasNode: true, hasPods: true}, true},
-		"a person released them":            {sighting{absence: absence{obituary: record(v1alpha1.ReleaseAnnotation)}, wasNode: true, hasPods: true}, false},
+		"its pods are held":                 {sighting{absence: absence{obituary: record(reason.HeldKey)}, wasNode: true, hasPods: true}, true},
+		"a person released them":            {sighting{absence: absence{obituary: record(reason.ReleaseKey)}, wasNode: true, hasPods: true}, false},
 		"it left with a reason":             {sighting{absence: absence{explained: true}, wasNode: true, hasPods: true}, false},
 		"its pods are gone":                 {sighting{wasNode: true}, false},
 		"a name that somebody invented":     {sighting{hasPods: true}, false},

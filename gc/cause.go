@@ -2,6 +2,8 @@ package gc
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // A Cause is why the collector takes a pod up. The words are those of the built-in collector's metrics.
@@ -42,7 +44,7 @@ func causeOf(pod *corev1.Pod, node standing, hasReason bool) (Cause, bool) {
 		return CauseOutOfService, true
 	case !bound && terminating:
 		return CauseUnscheduled, true
-	case terminating && !hasReason && !vanishing(pod):
+	case terminating && !hasReason && !reason.Vanishing(pod):
 		return CauseUnexplained, true
 	default:
 		return "", false
@@ -52,20 +54,7 @@ func causeOf(pod *corev1.Pod, node standing, hasReason bool) (Cause, bool) {
 // settled tells whether all is done that can be done: the pod is deleted, finished and has its reason, and is only held by a
 // finalizer of somebody else.
 func settled(pod *corev1.Pod, hasReason bool) bool {
-	return pod.DeletionTimestamp != nil && graceless(pod) && len(pod.Finalizers) > 0 && finished(pod) && hasReason
-}
-
-// vanishing tells whether any write would delete the pod.
-func vanishing(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp != nil && graceless(pod) && len(pod.Finalizers) == 0
-}
-
-func graceless(pod *corev1.Pod) bool {
-	return pod.DeletionGracePeriodSeconds == nil || *pod.DeletionGracePeriodSeconds == 0
-}
-
-func finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+	return pod.DeletionTimestamp != nil && reason.Graceless(pod) && len(pod.Finalizers) > 0 && reason.Finished(pod) && hasReason
 }
 
 // standingOf judges a Node that is there. As the built-in collector, it wants both: the taint is a person's word that the

@@ -19,9 +19,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// NodeNameField is the index of the pod cache that the collector needs: pods by the node they are bound to.
-const NodeNameField = "spec.nodeName"
-
 // A Terminator writes reasons and carries terminations out. It is *termination.Terminator.
 type Terminator interface {
 	AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r reason.Reason) error
@@ -37,7 +34,7 @@ type Recorder interface {
 type Options struct {
 	Config   config.GC
 	Inferrer reason.Inferrer
-	// Cache holds Pods (with the index [NodeNameField]), Nodes and NodeObituaries.
+	// Cache holds Pods (with the index [reason.NodeNameField]), Nodes and NodeObituaries.
 	Cache cache.Cache
 	// Live reads from the API server itself.
 	Live       client.Reader

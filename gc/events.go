@@ -17,7 +17,7 @@ const (
 func (c *Collector) announce(name string, a absence, pods int) {
 	why := a.reason
 	if why.IsZero() {
-		why = reason.New(reason.Node, reason.Unexplained, unseen, unseen)
+		why = reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
 	}
 	c.log.Info("node is gone, terminating its pods", "node", name, "pods", pods, "code", string(why.Code), "explained", a.explained)
 	c.recorder.Eventf(subjectOf(name, a), nil, corev1.EventTypeWarning, EventCollecting, "TerminatePods",

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // sharing reads from the cache without a copy: what it returns must not be changed.
@@ -144,7 +145,7 @@ func (c *Collector) examinePod(ctx context.Context, key types.NamespacedName) er
 
 func (c *Collector) podsOf(ctx context.Context, node string) ([]corev1.Pod, error) {
 	pods := &corev1.PodList{}
-	if err := c.cache.List(ctx, pods, client.MatchingFields{NodeNameField: node}, sharing); err != nil {
+	if err := c.cache.List(ctx, pods, client.MatchingFields{reason.NodeNameField: node}, sharing); err != nil {
 		return nil, fmt.Errorf("list the pods of node %s: %w", node, err)
 	}
 	return pods.Items, nil

@@ -6,7 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // holdRecheck is how often a held node is looked at again, beside the events that release it.
@@ -14,12 +14,12 @@ const holdRecheck = 10 * time.Second
 
 // released tells whether somebody has let the pods of this node go.
 func (a absence) released() bool {
-	return a.obituary != nil && a.obituary.Annotations[v1alpha1.ReleaseAnnotation] != ""
+	return a.obituary != nil && a.obituary.Annotations[reason.ReleaseKey] != ""
 }
 
 // onHold tells whether it is on record that the pods of this node are held.
 func (a absence) onHold() bool {
-	return a.obituary != nil && a.obituary.Annotations[v1alpha1.HeldAnnotation] != ""
+	return a.obituary != nil && a.obituary.Annotations[reason.HeldKey] != ""
 }
 
 // left is when the Node left. What is on record does not change with who looks; the record itself may be written later.
@@ -103,5 +103,5 @@ func (c *Collector) logBrake(name string, v verdict) {
 
 // releaseCommand is what a person types who knows that the node is really gone.
 func releaseCommand(node string) string {
-	return "kubectl annotate $(kubectl get nodeobituaries -o name --field-selector spec.nodeName=" + node + ") " + v1alpha1.ReleaseAnnotation + "=yes"
+	return "kubectl annotate $(kubectl get nodeobituaries -o name --field-selector spec.nodeName=" + node + ") " + reason.ReleaseKey + "=yes"
 }

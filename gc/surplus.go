@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // A finishedPod is what the order of removal needs to know: some 150 bytes each, and the threshold bounds how many there are.
@@ -89,7 +91,7 @@ func (c *Collector) noteFinished(pod *corev1.Pod, hasReason bool) {
 	if c.config.TerminatedPodThreshold == 0 {
 		return
 	}
-	if c.finished.note(pod, finished(pod) && !settled(pod, hasReason)) > c.config.TerminatedPodThreshold {
+	if c.finished.note(pod, reason.Finished(pod) && !settled(pod, hasReason)) > c.config.TerminatedPodThreshold {
 		c.subjects.AddAfter(subject{surplus: true}, surplusDelay)
 	}
 }

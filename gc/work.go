@@ -39,7 +39,7 @@ func (c *Collector) work(ctx context.Context, k task) error {
 // stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited behind others.
 func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bool, error) {
 	if k.cause == CauseTerminated {
-		return finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
+		return reason.Finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
 	}
 	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod))
 	if !ok || cause != k.cause {
@@ -72,7 +72,7 @@ func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error)
 
 // reasonFor returns what the pod dies of.
 func (c *Collector) reasonFor(ctx context.Context, cause Cause, pod *corev1.Pod) (reason.Reason, error) {
-	f := reason.Facts{Now: c.clock.Now(), Pod: pod, Remover: reason.Remover{User: self, Actor: reason.PodGC}}
+	f := reason.Facts{Now: c.clock.Now(), Pod: pod, Remover: reason.Remover{User: reason.ByGC, Actor: reason.PodGC}}
 	if err := c.nodeFacts(ctx, cause, &f); err != nil {
 		return reason.Reason{}, err
 	}
@@ -96,7 +96,7 @@ func (c *Collector) nodeFacts(ctx context.Context, cause Cause, f *reason.Facts)
 			f.NodeReason = a.reason
 		}
 	case CauseUnexplained:
-		f.Remover = reason.Remover{User: unseen}
+		f.Remover = reason.Remover{User: reason.UnknownRemover}
 		return c.livingNode(ctx, f)
 	case CauseOutOfService:
 		return c.livingNode(ctx, f)

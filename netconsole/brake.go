@@ -90,7 +90,7 @@ func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 	for n := range all.Items {
 		o := &all.Items[n]
 		left := audit.LeftAt(o)
-		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == Who && len(o.Spec.KernelLog) > 0
+		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == reason.ByNetconsole && len(o.Spec.KernelLog) > 0
 		if ours && now.Sub(left) < u.config.Brake.Window.Duration {
 			u.brake.note(o.Spec.NodeUID, left)
 		}

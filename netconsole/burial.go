@@ -15,9 +15,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// Who is named as the one who terminated a panicked node and its pods.
-const Who = "epitaph/netconsole"
-
 // maxRereads bounds how often the intent is tried again at once because somebody else wrote to the Node in between.
 const maxRereads = 8
 
@@ -48,11 +45,11 @@ func (d detail) lines() []string { return []string{string(d)} }
 func (detail) release() {}
 
 func (d death) reason() reason.Reason {
-	return reason.New(reason.Node, reason.KernelPanic, d.line, Who)
+	return reason.New(reason.Node, reason.KernelPanic, d.line, reason.ByNetconsole)
 }
 
 func (d death) evidence() reason.Evidence {
-	return reason.Evidence{What: reason.EvidencePanic, Who: Who, Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
+	return reason.Evidence{What: reason.EvidencePanic, Who: reason.ByNetconsole, Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
 }
 
 // deathOf is the death that a condemned Node speaks of. Who wrote that, and what made him sure, is not known.

@@ -354,11 +354,11 @@ func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
 		want    verdict
 	}{
 		"nothing is on record":            {want: verdictDead},
-		"a panic of a moment ago":         {records: []client.Object{record("a", "KernelPanic", Who, time.Second)}, want: verdictBraked},
-		"a panic before the window":       {records: []client.Object{record("a", "KernelPanic", Who, time.Hour)}, want: verdictDead},
-		"another end":                     {records: []client.Object{record("a", "CloudInstanceGone", Who, time.Second)}, want: verdictDead},
+		"a panic of a moment ago":         {records: []client.Object{record("a", "KernelPanic", reason.ByNetconsole, time.Second)}, want: verdictBraked},
+		"a panic before the window":       {records: []client.Object{record("a", "KernelPanic", reason.ByNetconsole, time.Hour)}, want: verdictDead},
+		"another end":                     {records: []client.Object{record("a", "CloudInstanceGone", reason.ByNetconsole, time.Second)}, want: verdictDead},
 		"a panic that somebody else told": {records: []client.Object{record("a", "KernelPanic", "ops", time.Second)}, want: verdictDead},
-		"a panic that no kernel told":     {records: []client.Object{silent(record("a", "KernelPanic", Who, time.Second))}, want: verdictDead},
+		"a panic that no kernel told":     {records: []client.Object{silent(record("a", "KernelPanic", reason.ByNetconsole, time.Second))}, want: verdictDead},
 		"the record cannot be read":       {away: true, want: verdictBraked},
 	}
 	for name, tc := range tests {

@@ -56,7 +56,7 @@ func aCluster(t *testing.T, objects ...client.Object) *cluster {
 		}
 	}
 	c.client = fake.NewClientBuilder().WithScheme(known).WithObjects(objects...).
-		WithIndex(&corev1.Pod{}, nodeNameField, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
+		WithIndex(&corev1.Pod{}, reason.NodeNameField, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 				if c.away.Load() {

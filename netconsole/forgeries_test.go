@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
@@ -141,7 +142,7 @@ func livingNodes(n int) (all []*livingNode) {
 
 // renewing renews the node's Lease every ten seconds while its kubelet lives.
 func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *livingNode) {
-	for u.wait(ctx, 10*time.Second) {
+	for pause.For(ctx, u.clock, 10*time.Second) {
 		if !n.isDown() {
 			n.renews(t, c, u)
 		}
@@ -151,13 +152,13 @@ func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *
 // restless restarts the node's kubelet, and now and then the node.
 func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *livingNode, number int) {
 	u := l.undertaker
-	if !u.wait(ctx, time.Duration(20+7*number)*time.Second) {
+	if !pause.For(ctx, u.clock, time.Duration(20+7*number)*time.Second) {
 		return
 	}
 	for round := 0; ; round++ {
 		lasting := []time.Duration{1, 5, 15, 90}[round%4] * time.Second
 		n.setDown(true)
-		if !u.wait(ctx, lasting) {
+		if !pause.For(ctx, u.clock, lasting) {
 			return
 		}
 		if round%4 == 3 {
@@ -165,7 +166,7 @@ func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *li
 		}
 		n.setDown(false)
 		n.renews(t, c, u)
-		if !u.wait(ctx, time.Minute) {
+		if !pause.For(ctx, u.clock, time.Minute) {
 			return
 		}
 	}

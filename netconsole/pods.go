@@ -14,10 +14,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// nodeNameField is the index of pods by node: in the cache it has to be registered under this name, and the API server has
-// it as a field selector.
-const nodeNameField = "spec.nodeName"
-
 // terminatePods ends every pod that is bound to the node: first those that the cache knows, at once, and then whatever a
 // live list still shows.
 func (b *burial) terminatePods(ctx context.Context) error {
@@ -27,7 +23,7 @@ func (b *burial) terminatePods(ctx context.Context) error {
 	done := map[types.UID]bool{}
 	for _, from := range []client.Reader{b.reader, b.live} {
 		pods := &corev1.PodList{}
-		if err := from.List(ctx, pods, client.MatchingFields{nodeNameField: b.node}); err != nil {
+		if err := from.List(ctx, pods, client.MatchingFields{reason.NodeNameField: b.node}); err != nil {
 			return fmt.Errorf("list the pods of node %s: %w", b.node, err)
 		}
 		if err := b.terminateAll(ctx, pods.Items, done); err != nil {
@@ -76,10 +72,10 @@ func (b *burial) terminatePod(ctx context.Context, pod *corev1.Pod) error {
 // reasonFor is the kernel's panic, but for a pod that had finished before: that did not die of it, and what is left of it is
 // what a collector finds of a pod whose node is gone.
 func (b *burial) reasonFor(pod *corev1.Pod) reason.Reason {
-	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+	if !reason.Finished(pod) {
 		return reason.ForPodsOf(b.node, b.reason())
 	}
-	f := reason.Facts{Now: b.clock.Now(), Pod: pod, NodeGone: true, Remover: reason.Remover{User: Who, Actor: reason.PodGC}}
+	f := reason.Facts{Now: b.clock.Now(), Pod: pod, NodeGone: true, Remover: reason.Remover{User: reason.ByNetconsole, Actor: reason.PodGC}}
 	if r, ok := (reason.Inferrer{Keys: b.keys}).Infer(f); ok {
 		return r
 	}
@@ -92,7 +88,7 @@ func completed(r reason.Reason) reason.Reason {
 		r.Code = reason.UserRequest
 	}
 	if r.By == "" {
-		r.By = Who
+		r.By = reason.ByNetconsole
 	}
 	return r
 }

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -20,7 +21,7 @@ func (u *undertaker) quietRounds(ctx context.Context) {
 		if err := u.quietRound(ctx); err != nil && ctx.Err() == nil {
 			u.log.Info("quiet round failed", "error", reason.Clean(err.Error()))
 		}
-		if !u.wait(ctx, u.config.ProofOfDeath.QuietRound.Duration) {
+		if !pause.For(ctx, u.clock, u.config.ProofOfDeath.QuietRound.Duration) {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -33,7 +34,7 @@ func (b *burial) persist(ctx context.Context, s step) error {
 		}
 		b.metrics.retries.WithLabelValues(s.name).Inc()
 		b.log.Info("step failed, is tried again", "step", s.name, "node", b.node, "error", reason.Clean(err.Error()))
-		if !b.wait(ctx, wait) {
+		if !pause.For(ctx, b.clock, wait) {
 			return ctx.Err()
 		}
 		if err := b.proveAgain(ctx); err != nil {
@@ -64,7 +65,7 @@ func (b *burial) proveAgain(ctx context.Context) error {
 			c.trial, wait = newProofAnew(b.config.ProofOfDeath, b.trust, b.clock.Now()), lastRetry
 		default: // it is not decided yet
 		}
-		if !b.wait(ctx, wait) {
+		if !pause.For(ctx, b.clock, wait) {
 			return ctx.Err()
 		}
 	}
@@ -101,7 +102,7 @@ func (u *undertaker) insist(ctx context.Context, name string, uid types.UID, wri
 		if err == nil {
 			return nil
 		}
-		if !u.wait(ctx, wait) {
+		if !pause.For(ctx, u.clock, wait) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}

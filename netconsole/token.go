@@ -8,6 +8,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // An authenticity is what a message's token tells.
@@ -31,7 +32,7 @@ type token struct {
 // tokenOf reads what the node has told. What is not a token, or is of another boot than the one that the Node is in, is none: what
 // then lacks is proven otherwise.
 func tokenOf(node *corev1.Node) (t token) {
-	t.hash, t.set = config.TokenOfBoot(node.Annotations[config.TokenKey], node.Status.NodeInfo.BootID)
+	t.hash, t.set = config.TokenOfBoot(node.Annotations[reason.TokenKey], node.Status.NodeInfo.BootID)
 	return t
 }
 

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -207,7 +208,7 @@ func (u *undertaker) finish(ctx context.Context, d death, v verdict) {
 // bury carries out the steps.
 func (u *undertaker) bury(ctx context.Context, b *burial) {
 	err := b.run(ctx)
-	if errors.Is(err, errTaken) && u.wait(ctx, takeOverAfter) {
+	if errors.Is(err, errTaken) && pause.For(ctx, u.clock, takeOverAfter) {
 		b.inherited = true
 		if err = b.proveAgain(ctx); err == nil {
 			err = b.run(ctx)
@@ -232,15 +233,3 @@ func (u *undertaker) conclude(ctx context.Context, b *burial, err error) {
 }
 
 func (u *undertaker) count(v verdict) { u.metrics.panics.WithLabelValues(string(v)).Inc() }
-
-// wait returns false if the context ended first.
-func (u *undertaker) wait(ctx context.Context, d time.Duration) bool {
-	timer := u.clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C():
-		return true
-	}
-}

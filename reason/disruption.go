@@ -12,9 +12,6 @@ import (
 // takes a DisruptionTarget back after that time (K8s v1.37 pkg/controller/disruption, stuckTerminatingPodTimeout).
 const disruptionWindow = 2 * time.Minute
 
-// unseen stands for a remover that nobody saw.
-const unseen = "an unknown remover"
-
 // A disruption is one reason of the DisruptionTarget condition (KEP-3329).
 type disruption struct {
 	// writers write the condition and then delete the pod: their own delete it explains while it is fresh.
@@ -58,7 +55,7 @@ var disruptions = map[string]disruption{
 	},
 	// The API server writes it while it evicts; whoever deletes the pod after that is not the one who evicted it.
 	"EvictionByEvictionAPI": {
-		component: unseen,
+		component: UnknownRemover,
 		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
 			if n.Remover.Evicts {
 				by = n.Remover.User
@@ -78,7 +75,7 @@ func bySchedulerOf(c *corev1.PodCondition, user string) bool {
 // foreignDisruption is a DisruptionTarget condition of a component that Kubernetes does not ship. Nobody knows whose it is: on a pod that
 // lives it explains nobody's delete. Components whose words are known have their own entry in data/schedulers.yaml.
 var foreignDisruption = disruption{
-	component: unseen,
+	component: UnknownRemover,
 	says: func(_ inference, c *corev1.PodCondition, by string) (Reason, bool) {
 		return always(New(Pod, Evicted, joined(c.Reason, c.Message), by))
 	},
@@ -107,7 +104,7 @@ func (n inference) disruptionSays() (Reason, bool) {
 }
 
 // settled tells whether the pod's end has begun, so that a condition about its end is no leftover of one that was called off.
-func (n inference) settled() bool { return n.Pod.DeletionTimestamp != nil || finished(n.Pod) }
+func (n inference) settled() bool { return n.Pod.DeletionTimestamp != nil || Finished(n.Pod) }
 
 func (n inference) fresh(c *corev1.PodCondition) bool {
 	return n.Now.Sub(c.LastTransitionTime.Time) <= disruptionWindow

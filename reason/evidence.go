@@ -8,10 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// EvidenceKey is the annotation of a Node that holds evidence: what is known to have happened to the machine, before
-// anybody knows whether the node will really go. Its value is a JSON array of [Evidence].
-const EvidenceKey = "epitaph-k8s.io/evidence"
-
 // What a piece of evidence says.
 const (
 	EvidenceHalt        = "halt"

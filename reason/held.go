@@ -8,11 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// HeldIn is the condition that holds a pod's reason where its annotations cannot: they may be full (256 KiB for all of them), or
-// somebody's policy may guard them. The API server drops the conditions of a pod that is created, and only who may write
-// pods/status can add one afterwards. Its reason is the code; its message is the text and, on a second line, who did it.
-const HeldIn corev1.PodConditionType = "epitaph-k8s.io/TerminationReason"
-
 // Held returns the condition that holds r.
 func Held(r Reason, now time.Time) corev1.PodCondition {
 	return corev1.PodCondition{

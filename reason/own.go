@@ -56,7 +56,7 @@ func (n inference) requesterSays() (Reason, bool) {
 		return Reason{}, false
 	}
 	by := n.evictor()
-	if finished(n.Pod) {
+	if Finished(n.Pod) {
 		return Reason{}, false
 	}
 	if _, ok := n.nodeSays(); ok {
@@ -90,14 +90,14 @@ func podCondition(pod *corev1.Pod, t corev1.PodConditionType) *corev1.PodConditi
 	return nil
 }
 
-// ours is what the names of Epitaph's own components begin with, which sign what they do on their own account.
-const ours = "epitaph/"
+// own is what the names of Epitaph's components begin with.
+const own = "epitaph/"
 
 // OwnDeleter names the component of Epitaph that deletes what leaves with a reason by somebody: the one who signed it, or else the
 // garbage collector, which also carries out what others caused.
 func OwnDeleter(by string) string {
-	if strings.HasPrefix(by, ours) {
+	if strings.HasPrefix(by, own) {
 		return by
 	}
-	return ours + "gc"
+	return ByGC
 }

@@ -1,7 +1,6 @@
 package reason
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -27,18 +26,9 @@ type Owner struct {
 // The labels that hold a pod's revision; the first that is there counts (k8s.io/api/apps/v1).
 var revisionLabels = []string{"controller-revision-hash", "pod-template-hash"}
 
-func controllerOf(pod *corev1.Pod) *metav1.OwnerReference {
-	for i := range pod.OwnerReferences {
-		if o := &pod.OwnerReferences[i]; o.Controller != nil && *o.Controller {
-			return o
-		}
-	}
-	return nil
-}
-
 // owner names the controller of the pod as "Kind name".
 func (n inference) owner() string {
-	if o := controllerOf(n.Pod); o != nil {
+	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil {
 		return o.Kind + " " + o.Name
 	}
 	return "no controller"
@@ -46,7 +36,7 @@ func (n inference) owner() string {
 
 // knownOwner returns what is known of the pod's owner.
 func (n inference) knownOwner() (Owner, bool) {
-	o := controllerOf(n.Pod)
+	o := metav1.GetControllerOfNoCopy(n.Pod)
 	if o == nil || o.UID == "" || o.UID != n.Owner.UID {
 		return Owner{}, false
 	}
@@ -79,7 +69,7 @@ func (n inference) byReplicaSet() (Reason, bool) {
 // byStatefulSet knows that the controller also deletes pods that ended, to put another in their place
 // (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
 func (n inference) byStatefulSet() (Reason, bool) {
-	if finished(n.Pod) {
+	if Finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
 	}
 	return n.byReplicaSet()
@@ -89,7 +79,7 @@ func (n inference) byStatefulSet() (Reason, bool) {
 // with a NoExecute taint that the pod does not tolerate both this controller and the taint manager delete it, and either may be first
 // (K8s v1.37 pkg/controller/daemon, NodeShouldRunDaemonPod).
 func (n inference) byDaemonSet() (Reason, bool) {
-	if finished(n.Pod) {
+	if Finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
 	}
 	if taints := n.drivenOff(); len(taints) > 0 {
@@ -115,7 +105,7 @@ func (n inference) byJob() (Reason, bool) {
 // cascaded explains what the garbage collector deletes: its owner went first. The mirror of a static pod belongs to its Node,
 // a Job may have been removed because it was over, and everything goes with its namespace.
 func (n inference) cascaded() (Reason, bool) {
-	if o := controllerOf(n.Pod); o != nil && o.Kind == "Node" {
+	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil && o.Kind == "Node" {
 		return n.because(New(Pod, NodeDeleted, o.Name, n.Remover.User))
 	}
 	if n.NamespaceTerminating {
@@ -124,7 +114,7 @@ func (n inference) cascaded() (Reason, bool) {
 	if o, ok := n.knownOwner(); ok && o.Finished {
 		return n.of(JobFinished)
 	}
-	if finished(n.Pod) {
+	if Finished(n.Pod) {
 		return n.alreadyEnded("its owner " + n.owner() + " was deleted")
 	}
 	return n.of(OwnerDeleted)
@@ -156,7 +146,7 @@ func (n inference) byControllerManager() (Reason, bool) {
 	case n.NodeGone, n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp != nil:
 		return n.collected()
 	case known:
-		if says, ok := byOwnersController[controllerOf(n.Pod).Kind]; ok {
+		if says, ok := byOwnersController[metav1.GetControllerOfNoCopy(n.Pod).Kind]; ok {
 			return says(n)
 		}
 	}

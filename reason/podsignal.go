@@ -33,7 +33,7 @@ func (n inference) schedulerSays() (Reason, bool) {
 		if !n.settled() && (!writes || !fresh) {
 			continue
 		}
-		by := unseen
+		by := UnknownRemover
 		if writes && fresh || n.Remover.Actor == 0 {
 			by = n.Remover.User
 		}

@@ -127,7 +127,7 @@ func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
 // outranks tells whether p can be scheduled in place of the victim.
 func outranks(p, victim *corev1.Pod) bool {
 	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
-	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !finished(p) && !never &&
+	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !Finished(p) && !never &&
 		len(p.Spec.SchedulingGates) == 0 && corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
 }
 

@@ -16,13 +16,13 @@ var podRemovers = map[Actor]rule{
 		return always(n.offItsDevice(n.Remover.User))
 	},
 	Autoscaler: func(n inference) (Reason, bool) {
-		if finished(n.Pod) {
+		if Finished(n.Pod) {
 			return n.alreadyEnded("its node is scaled down")
 		}
 		return always(New(Pod, NodeScaledDown, n.Pod.Spec.NodeName, n.Remover.User))
 	},
 	Remediator: func(n inference) (Reason, bool) {
-		if finished(n.Pod) {
+		if Finished(n.Pod) {
 			return Reason{}, false
 		}
 		return always(New(Pod, NodeUnreachable, "node "+n.Pod.Spec.NodeName+" is fenced", n.Remover.User))
@@ -44,7 +44,7 @@ var podRemovers = map[Actor]rule{
 // removerSays infers from the identity of the remover; of anybody who evicts that much is sure.
 func (n inference) removerSays() (Reason, bool) {
 	if n.Remover.Evicts {
-		if finished(n.Pod) {
+		if Finished(n.Pod) {
 			return n.alreadyEnded(joined("evicted by "+n.Remover.User, string(Clean(n.Remover.Says))))
 		}
 		return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
@@ -77,7 +77,7 @@ var nodeRemovers = map[Actor]rule{
 
 // forcedOff is for a pod that a drain could not evict, and that was then deleted: the node is cordoned.
 func (n inference) forcedOff() (Reason, bool) {
-	if n.Node == nil || !n.Node.Spec.Unschedulable || finished(n.Pod) {
+	if n.Node == nil || !n.Node.Spec.Unschedulable || Finished(n.Pod) {
 		return Reason{}, false
 	}
 	return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
@@ -140,13 +140,13 @@ func (n inference) collected() (Reason, bool) {
 	switch {
 	case n.Pod.Spec.NodeName == "":
 		return always(New(Pod, NeverScheduled, "", n.Remover.User))
-	case n.NodeGone && finished(n.Pod):
+	case n.NodeGone && Finished(n.Pod):
 		return n.alreadyEnded("node " + n.Pod.Spec.NodeName + " is gone")
 	case n.NodeGone:
 		return always(n.nodeDeleted(n.Remover.User))
 	case n.Pod.DeletionTimestamp != nil && n.Node != nil && tainted(n.Node, corev1.TaintNodeOutOfService):
 		return n.because(New(Pod, OutOfService, n.Node.Name, n.Remover.User))
-	case finished(n.Pod):
+	case Finished(n.Pod):
 		return always(New(Pod, TerminatedPodLimit, "", n.Remover.User))
 	default:
 		return Reason{}, false
@@ -180,7 +180,7 @@ func (n inference) alreadyEnded(what string) (Reason, bool) {
 // finishedSays knows of a pod that had ended before anybody asked for its removal that it had: whoever tidies up. Of one that was told
 // to stop first, the end may have come of that.
 func (n inference) finishedSays() (Reason, bool) {
-	if !finished(n.Pod) || n.Pod.DeletionTimestamp != nil {
+	if !Finished(n.Pod) || n.Pod.DeletionTimestamp != nil {
 		return Reason{}, false
 	}
 	return n.alreadyEnded("removed by " + n.Remover.User)
@@ -193,8 +193,4 @@ func tainted(node *corev1.Node, key string) bool {
 		}
 	}
 	return false
-}
-
-func finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }

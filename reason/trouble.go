@@ -9,7 +9,7 @@ import (
 // nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that scales down on an
 // unhealthy node does not do it because of the node, and a pod that has finished did not die of its node's end.
 func (n inference) nodeSays() (Reason, bool) {
-	if finished(n.Pod) {
+	if Finished(n.Pod) {
 		return Reason{}, false
 	}
 	switch n.Remover.Actor {

@@ -5,11 +5,6 @@ import (
 	"time"
 )
 
-// WrittenKey is the annotation that marks what Epitaph wrote ahead of a deletion: the minute in which it did, one word about what was
-// written, and the user who asked for the deletion, as the API server authenticated them. A single space stands between the three;
-// a user's name may have more of them.
-const WrittenKey = "epitaph-k8s.io/reason-written"
-
 // WrittenPrecision is how much later than its mark says a reason may have been written.
 const WrittenPrecision = time.Minute
 

@@ -8,17 +8,17 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/internal/jsonpatch"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours ([WrittenKey]): should the deletion not come
+// Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours ([reason.WrittenKey]): should the deletion not come
 // about, it can be taken off again. It returns the object's new resource version.
 //
 // What is written is bound to the reason that obj carries: if the object has another one by now, or turned out to be another
@@ -53,7 +53,7 @@ func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.R
 
 // Mark writes onto an object that carries a reason only for whose sake it is deleted: what somebody wrote stays as it is.
 func (t *Terminator) Mark(ctx context.Context, obj client.Object, user string) (resourceVersion string, err error) {
-	return t.writeAhead(ctx, obj, map[string]string{WrittenKey: mark(asked, user, t.clock.Now())})
+	return t.writeAhead(ctx, obj, map[string]string{reason.WrittenKey: mark(asked, user, t.clock.Now())})
 }
 
 func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r reason.Reason, w reason.Written) (string, error) {
@@ -62,7 +62,7 @@ func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r rea
 		return "", err
 	}
 	annotations := t.keys.Of(subject).Annotations(r)
-	annotations[WrittenKey] = w.String()
+	annotations[reason.WrittenKey] = w.String()
 	version, err := t.writeAhead(ctx, obj, annotations)
 	if err != nil {
 		return t.holdInstead(ctx, obj, r, "", err)
@@ -72,7 +72,7 @@ func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r rea
 
 // writeAhead adds annotations to the object, if the reason on it is the one that was read.
 func (t *Terminator) writeAhead(ctx context.Context, obj client.Object, annotations map[string]string) (resourceVersion string, err error) {
-	if vanishing(obj) {
+	if reason.Vanishing(obj) {
 		return "", ErrVanishing
 	}
 	target := &metav1.PartialObjectMetadata{}
@@ -90,36 +90,22 @@ func (t *Terminator) writeAhead(ctx context.Context, obj client.Object, annotati
 	return target.ResourceVersion, nil
 }
 
-// An operation is one step of a JSON patch (RFC 6902). A test whose value is nil holds for what is not there.
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
-const annotationsPath = "/metadata/annotations"
-
 // bound is the patch that adds annotations if the object is the one that it was, with the same value under the key.
-func bound(obj client.Object, key string, annotations map[string]string) []operation {
-	patch := []operation{{"test", "/metadata/uid", obj.GetUID()}}
+func bound(obj client.Object, key string, annotations map[string]string) []jsonpatch.Operation {
+	patch := []jsonpatch.Operation{jsonpatch.Test("/metadata/uid", obj.GetUID())}
 	carried := obj.GetAnnotations()
 	if len(carried) == 0 {
-		return append(patch, operation{"test", annotationsPath, nil}, operation{"add", annotationsPath, annotations})
+		return append(patch, jsonpatch.Test(jsonpatch.Annotations, nil), jsonpatch.Add(jsonpatch.Annotations, annotations))
 	}
 	var before any
 	if value, ok := carried[key]; ok {
 		before = value
 	}
-	patch = append(patch, operation{"test", annotationsPath + "/" + pointer(key), before})
+	patch = append(patch, jsonpatch.Test(jsonpatch.Annotation(key), before))
 	for _, k := range slices.Sorted(maps.Keys(annotations)) {
-		patch = append(patch, operation{"add", annotationsPath + "/" + pointer(k), annotations[k]})
+		patch = append(patch, jsonpatch.Add(jsonpatch.Annotation(k), annotations[k]))
 	}
 	return patch
-}
-
-// pointer escapes a key for a JSON pointer (RFC 6901).
-func pointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
 // patchFailed is what the API server says of a JSON patch that cannot be applied, and of nothing else: policies and validation

@@ -13,11 +13,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// CondemnedKey is the annotation of a Node that was found dead and whose pods and Node object have to go: one piece of
-// evidence as JSON, with the boot that died. It is a durable intent: whoever reads it can finish the work, and only the boot
-// that it names may be buried.
-const CondemnedKey = "epitaph-k8s.io/marked-dead"
-
 const (
 	// maxCondemnedBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some names.
 	maxCondemnedBytes = 8 << 10
@@ -36,7 +31,7 @@ func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Re
 	if err != nil {
 		return fmt.Errorf("encode the intent about node %s: %w", node.Name, err)
 	}
-	annotations := map[string]any{CondemnedKey: string(value)}
+	annotations := map[string]any{reason.MarkedDeadKey: string(value)}
 	if !t.keys.Node.Has(node.Annotations) {
 		for key, text := range t.keys.Node.Annotations(r) {
 			annotations[key] = text
@@ -51,7 +46,7 @@ func (t *Terminator) Condemn(ctx context.Context, node *corev1.Node, r reason.Re
 
 // Pardon takes the intent back, and with it the reason that came with it: the node turned out to live, or to have booted again.
 func (t *Terminator) Pardon(ctx context.Context, node *corev1.Node, r reason.Reason) error {
-	annotations := map[string]any{CondemnedKey: nil}
+	annotations := map[string]any{reason.MarkedDeadKey: nil}
 	keys := t.keys.Node
 	if own, err := keys.Read(node.Annotations); err == nil && own == r {
 		maps.Copy(annotations, map[string]any{keys.Reason: nil, keys.Code: nil, keys.By: nil})
@@ -61,7 +56,7 @@ func (t *Terminator) Pardon(ctx context.Context, node *corev1.Node, r reason.Rea
 
 // Condemned returns the intent that the node carries, if any.
 func Condemned(node *corev1.Node) (reason.Evidence, bool) {
-	value := node.Annotations[CondemnedKey]
+	value := node.Annotations[reason.MarkedDeadKey]
 	if value == "" || len(value) > maxCondemnedBytes {
 		return reason.Evidence{}, false
 	}

@@ -60,7 +60,7 @@ func TestCondemned(t *testing.T) {
 		"larger than we are": {`{"bootID":"` + strings.Repeat("b", 8<<10) + `"}`, false},
 	}
 	for name, tt := range tests {
-		if e, ok := Condemned(aNode(map[string]string{CondemnedKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
+		if e, ok := Condemned(aNode(map[string]string{reason.MarkedDeadKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
 			t.Errorf("%s: %+v, %t, want %t", name, e, ok, tt.want)
 		}
 	}

@@ -23,7 +23,7 @@ const conditionReason = "DeletionByPodGC"
 // conditions: its own end is the truth. Where the annotations are refused, phase and conditions go without them; where those are
 // refused too, the error is [ErrUnwritable].
 func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reason) (resourceVersion string, err error) {
-	if vanishing(pod) {
+	if reason.Vanishing(pod) {
 		return "", ErrVanishing
 	}
 	version, err := t.patchStatus(ctx, pod, t.failure(pod, r))
@@ -74,9 +74,9 @@ type status struct {
 func (t *Terminator) failure(pod *corev1.Pod, r reason.Reason) statusPatch {
 	p := statusPatch{Metadata: statusMeta{UID: pod.UID, Annotations: t.keys.Pod.Annotations(r)}}
 	if pod.DeletionTimestamp == nil { // else somebody asked before us
-		p.Metadata.Annotations[WrittenKey] = mark(collected, reason.OwnDeleter(r.By), t.clock.Now())
+		p.Metadata.Annotations[reason.WrittenKey] = mark(collected, reason.OwnDeleter(r.By), t.clock.Now())
 	}
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+	if reason.Finished(pod) {
 		return p
 	}
 	p.Status.Phase = corev1.PodFailed

@@ -10,12 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
-
-// ReportKey is the annotation of a Node in which its agent says whether the kernel's last words would be heard: a [Report] as JSON.
-const ReportKey = "epitaph-k8s.io/agent"
 
 const (
 	// maxReportBytes bounds the annotation that is decoded.
@@ -64,15 +60,15 @@ type Trouble struct {
 
 // ReportOf reads the report that a node carries, if any. One that cannot be read is an error: it must not pass for a good one.
 func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
-	value, found := node.Annotations[ReportKey]
+	value, found := node.Annotations[reason.AgentKey]
 	if !found {
 		return Report{}, false, nil
 	}
 	if len(value) > maxReportBytes {
-		return Report{}, true, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", ReportKey, node.Name, len(value), maxReportBytes)
+		return Report{}, true, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", reason.AgentKey, node.Name, len(value), maxReportBytes)
 	}
 	if err := json.Unmarshal([]byte(value), &r); err != nil {
-		return Report{}, true, fmt.Errorf("read annotation %s of node %s: %w", ReportKey, node.Name, err)
+		return Report{}, true, fmt.Errorf("read annotation %s of node %s: %w", reason.AgentKey, node.Name, err)
 	}
 	return r, true, nil
 }
@@ -80,13 +76,13 @@ func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
 // Report writes the report of the node's agent; nil takes it off. One that the node as it was read has already is not written.
 func (t *Terminator) Report(ctx context.Context, node *corev1.Node, r *Report) error {
 	if r == nil {
-		return t.setOrClear(ctx, node, ReportKey, "")
+		return t.setOrClear(ctx, node, reason.AgentKey, "")
 	}
 	value, err := json.Marshal(r.bounded())
 	if err != nil {
 		return fmt.Errorf("encode the report of node %s: %w", node.Name, err)
 	}
-	return t.setOrClear(ctx, node, ReportKey, string(value))
+	return t.setOrClear(ctx, node, reason.AgentKey, string(value))
 }
 
 // bounded makes the words of the system harmless and short.
@@ -124,10 +120,10 @@ func bounded(kernelLog []string) []string {
 	return lines
 }
 
-// Announce tells the API the hash of the secret that the node's kernel adds to all it sends (config.TokenKey); an empty one says
+// Announce tells the API the hash of the secret that the node's kernel adds to all it sends (reason.TokenKey); an empty one says
 // that there is none.
 func (t *Terminator) Announce(ctx context.Context, node *corev1.Node, token string) error {
-	return t.setOrClear(ctx, node, config.TokenKey, token)
+	return t.setOrClear(ctx, node, reason.TokenKey, token)
 }
 
 // setOrClear writes one annotation of the node, unless it is right already.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 func TestReport(t *testing.T) {
@@ -16,7 +16,7 @@ func TestReport(t *testing.T) {
 	if err := term.Report(t.Context(), aNode(nil), r); err != nil {
 		t.Fatal(err)
 	}
-	told := aNode(map[string]string{ReportKey: "{}", config.TokenKey: "abcd"})
+	told := aNode(map[string]string{reason.AgentKey: "{}", reason.TokenKey: "abcd"})
 	for _, err := range []error{
 		term.Report(t.Context(), told, nil), term.Announce(t.Context(), aNode(nil), "abcd"), term.Announce(t.Context(), told, ""),
 		// What is right already costs nothing.
@@ -66,10 +66,10 @@ func TestReportOf(t *testing.T) {
 		wantErr     string
 	}{
 		"none":        {},
-		"a report":    {annotations: map[string]string{ReportKey: `{"bootID":"b1","speaksTo":["10.0.0.9:6666"]}`}, want: Report{BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}, wantFound: true},
-		"no JSON":     {annotations: map[string]string{ReportKey: "fine"}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: invalid character 'i' in literal false (expecting 'a')"},
-		"much of it":  {annotations: map[string]string{ReportKey: strings.Repeat(" ", 36865)}, wantFound: true, wantErr: "annotation epitaph-k8s.io/agent of node n1 has 36865 bytes, at most 36864 are read"},
-		"empty words": {annotations: map[string]string{ReportKey: ""}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: unexpected end of JSON input"},
+		"a report":    {annotations: map[string]string{reason.AgentKey: `{"bootID":"b1","speaksTo":["10.0.0.9:6666"]}`}, want: Report{BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}, wantFound: true},
+		"no JSON":     {annotations: map[string]string{reason.AgentKey: "fine"}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: invalid character 'i' in literal false (expecting 'a')"},
+		"much of it":  {annotations: map[string]string{reason.AgentKey: strings.Repeat(" ", 36865)}, wantFound: true, wantErr: "annotation epitaph-k8s.io/agent of node n1 has 36865 bytes, at most 36864 are read"},
+		"empty words": {annotations: map[string]string{reason.AgentKey: ""}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: unexpected end of JSON input"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

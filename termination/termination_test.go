@@ -101,7 +101,7 @@ func TestVanishing(t *testing.T) {
 		"terminates, the grace is not set": {aPod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }), true},
 	}
 	for name, tt := range tests {
-		if got := vanishing(tt.pod); got != tt.want {
+		if got := reason.Vanishing(tt.pod); got != tt.want {
 			t.Errorf("%s: vanishing %t, want %t", name, got, tt.want)
 		}
 	}
@@ -329,7 +329,7 @@ func TestLeftover(t *testing.T) {
 	t.Parallel()
 	k := reason.DefaultKeys().Pod
 	with := func(text, mark string) func(*corev1.Pod) {
-		return func(p *corev1.Pod) { p.Annotations = map[string]string{k.Reason: text, WrittenKey: mark} }
+		return func(p *corev1.Pod) { p.Annotations = map[string]string{k.Reason: text, reason.WrittenKey: mark} }
 	}
 	const when = "2026-05-01T12:00:00Z "
 	tests := map[string]struct {
@@ -360,7 +360,7 @@ func TestClear(t *testing.T) {
 	term, w := terminator()
 	for _, mark := range []string{digest("x"), completed} {
 		pod := aPod(func(p *corev1.Pod) {
-			p.Annotations = map[string]string{k.Reason: "x", WrittenKey: "2026-05-01T12:00:00Z " + mark}
+			p.Annotations = map[string]string{k.Reason: "x", reason.WrittenKey: "2026-05-01T12:00:00Z " + mark}
 		})
 		if err := term.Clear(t.Context(), pod); err != nil {
 			t.Errorf("Clear = %v", err)

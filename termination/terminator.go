@@ -117,15 +117,6 @@ func subjectOf(obj client.Object) (reason.Subject, error) {
 	}
 }
 
-// vanishing tells whether any update of the object would be its deletion.
-func vanishing(obj client.Object) bool {
-	if obj.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 {
-		return false
-	}
-	grace := obj.GetDeletionGracePeriodSeconds()
-	return grace == nil || *grace == 0
-}
-
 // asGone turns what the API server says of a patch to a missing or replaced object into ErrGone: 404, and 422 for a UID that
 // differs, with metadata.uid as the field that is immutable.
 func asGone(err error) error {

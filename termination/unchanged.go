@@ -18,7 +18,7 @@ var ErrChanged = errors.New("the object changed since it was read")
 // AnnotateUnchanged writes r onto the pod if nobody has changed it since it was read; otherwise the error is [ErrChanged]. It is
 // for reasons that must give way to any that somebody else is writing at the same moment.
 func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
-	if vanishing(pod) {
+	if reason.Vanishing(pod) {
 		return ErrVanishing
 	}
 	err := t.annotateUnchanged(ctx, pod, values(t.keys.Pod.Annotations(r)))

@@ -12,10 +12,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// WrittenKey is the annotation that marks what we wrote ahead of a deletion: the minute in which we did, a digest of the reason's
-// text, and the user who asked for the deletion. A reason whose digest differs is somebody else's.
-const WrittenKey = reason.WrittenKey
-
 // Words that stand in the place of the digest where the text is somebody else's.
 const (
 	// completed: only code and actor are ours.
@@ -85,7 +81,7 @@ func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
 		return t.release(ctx, obj.(*corev1.Pod))
 	}
 	keys := t.keys.Of(subject)
-	ours := map[string]any{WrittenKey: nil}
+	ours := map[string]any{reason.WrittenKey: nil}
 	w, _ := reason.ReadWritten(obj.GetAnnotations())
 	if w.What != asked {
 		ours[keys.Code], ours[keys.By] = nil, nil

@@ -3,21 +3,14 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/internal/jsonpatch"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
-
-// An operation is one step of a JSON patch (RFC 6902).
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitempty"`
-}
 
 // handleCreate takes the reason off a pod that is created with one, or refuses the pod: it was copied in from a template or a
 // backup, and tells of another pod's end.
@@ -28,10 +21,10 @@ func (h *Handler) handleCreate(req *admissionv1.AdmissionRequest) outcome {
 		return outcome{action: actionFault, rule: rule, err: fmt.Errorf("read the object of the review as a pod: %w", err)}
 	}
 	keys := h.inferrer.Keys.Pod
-	var patch []operation
-	for _, key := range []string{keys.Reason, keys.Code, keys.By, termination.WrittenKey} {
+	var patch []jsonpatch.Operation
+	for _, key := range []string{keys.Reason, keys.Code, keys.By, reason.WrittenKey} {
 		if _, ok := pod.Annotations[key]; ok {
-			patch = append(patch, operation{Op: "remove", Path: "/metadata/annotations/" + pointer(key)})
+			patch = append(patch, jsonpatch.Remove(jsonpatch.Annotation(key)))
 		}
 	}
 	switch {
@@ -45,9 +38,4 @@ func (h *Handler) handleCreate(req *admissionv1.AdmissionRequest) outcome {
 		return outcome{action: actionStripped, rule: rule, patch: patch, message: fmt.Sprintf(
 			"epitaph: the termination reason that the pod was created with was taken off, because it tells of another pod's end: take the annotation %s out of its template", keys.Reason)}
 	}
-}
-
-// pointer escapes a key for a JSON pointer (RFC 6901).
-func pointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }

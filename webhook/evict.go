@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/jsonpatch"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -88,7 +89,7 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 	}
 	version, o := h.write(ctx, d, o)
 	if version != "" && d.eviction.preconditions.ResourceVersion != nil {
-		o.patch = []operation{{Op: "replace", Path: "/deleteOptions/preconditions/resourceVersion", Value: version}}
+		o.patch = []jsonpatch.Operation{jsonpatch.Replace("/deleteOptions/preconditions/resourceVersion", version)}
 	}
 	return o
 }

@@ -89,7 +89,7 @@ func (h *Handler) preemptorFacts(ctx context.Context, f *reason.Facts) error {
 		return nil
 	}
 	waiting := &corev1.PodList{}
-	if err := h.reader.List(ctx, waiting, client.MatchingFields{NodeNameField: ""}); err != nil {
+	if err := h.reader.List(ctx, waiting, client.MatchingFields{reason.NodeNameField: ""}); err != nil {
 		return fmt.Errorf("list the pods that wait for a node: %w", err)
 	}
 	for n := range waiting.Items {
@@ -109,9 +109,6 @@ func preempted(f *reason.Facts) bool {
 	}
 	return false
 }
-
-// NodeNameField is the index of the pod cache that the handler needs: pods by the node they are bound to.
-const NodeNameField = "spec.nodeName"
 
 // labelsOf looks up the labels of a namespace.
 func (h *Handler) labelsOf(ctx context.Context, name string) (map[string]string, error) {

@@ -241,7 +241,7 @@ func (n *Namer) stands(ctx context.Context, v victim, waiting []*corev1.Pod) (st
 		}
 	}
 	bound := &corev1.PodList{}
-	if err := n.handler.reader.List(ctx, bound, client.MatchingFields{NodeNameField: v.pod.Spec.NodeName}); err != nil {
+	if err := n.handler.reader.List(ctx, bound, client.MatchingFields{reason.NodeNameField: v.pod.Spec.NodeName}); err != nil {
 		return false, false, fmt.Errorf("list the pods of node %s: %w", v.pod.Spec.NodeName, err)
 	}
 	for i := range bound.Items {

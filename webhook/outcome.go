@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/jsonpatch"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -44,8 +45,8 @@ type outcome struct {
 	completes bool
 	// marks is set where nothing is missing on the object but who asked for its deletion.
 	marks bool
-	patch []operation // of the object that is created; a DELETE cannot have one
-	err   error       // of a fault
+	patch []jsonpatch.Operation // of the object that is created; a DELETE cannot have one
+	err   error                 // of a fault
 }
 
 // respond turns an outcome into the answer; it is the only place that does. A fault that must fail the call has no answer: the

@@ -6,6 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // maxDisruptedPods is how many evictions a budget may have unconfirmed: MaxDisruptedPodSize of
@@ -20,17 +22,13 @@ func vanishes(pod *corev1.Pod, asked *int64) bool {
 	if pod.DeletionTimestamp != nil {
 		return ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 || asked != nil && *asked == 0
 	}
-	if pod.Spec.NodeName == "" || finished(pod) {
+	if pod.Spec.NodeName == "" || reason.Finished(pod) {
 		return true
 	}
 	if asked == nil {
 		asked = pod.Spec.TerminationGracePeriodSeconds
 	}
 	return ptr.Deref(asked, 0) == 0
-}
-
-func finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // met tells whether the pod is the one that is meant, in the version that is meant.
@@ -41,7 +39,7 @@ func met(pod *corev1.Pod, only metav1.Preconditions) bool {
 // skipsBudgets tells whether the API server evicts the pod without asking a disruption budget: canIgnorePDB of
 // k8s.io/kubernetes@v1.37.2/pkg/registry/core/pod/storage/eviction.go.
 func skipsBudgets(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodPending || finished(pod) || pod.DeletionTimestamp != nil
+	return pod.Status.Phase == corev1.PodPending || reason.Finished(pod) || pod.DeletionTimestamp != nil
 }
 
 // budgetsRefuse predicts what the API server will say of a pod that it asks the disruption budgets of the namespace for. It

@@ -88,12 +88,9 @@ func (k *Keeper) owed(pod *corev1.Pod) bool {
 		w, _ := reason.ReadWritten(pod.Annotations)
 		return w.For != reason.CleanTo(promised.user, reason.MaxByBytes)
 	default:
-		return err != nil || own.By == collector
+		return err != nil || own.By == reason.ByGC
 	}
 }
-
-// collector is the name that the garbage collector signs with.
-const collector = "epitaph/gc"
 
 // Reconcile writes the promised reason onto the terminating pod. It reads the pod itself, not what
 // the cache keeps of it: the write is bound to what was read.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // Names of the webhook configuration and of the webhooks in it. Each resource has its own, so that the API server's own metrics,
@@ -101,7 +100,7 @@ func podConditions(keys reason.Keys, self string) []admissionregistrationv1.Matc
 			Expression: fmt.Sprintf("%[1]s.trim() == '' || %[2]s == '' || %[3]s == '' || bytes(%[1]s).size() > %[4]d || %[1]s.matches(%[5]s) || "+
 				"!has(oldObject.metadata.deletionTimestamp) && request.userInfo.username != %[7]s && "+
 				"%[6]s.split(' ', 3)[?2].orValue('') != request.userInfo.username",
-				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern), annotation("oldObject", termination.WrittenKey), strconv.Quote(self)),
+				text, code, by, reason.MaxTextBytes, celRaw(reason.TextPattern), annotation("oldObject", reason.WrittenKey), strconv.Quote(self)),
 		},
 		{
 			Name:       "can-still-be-written",

@@ -36,7 +36,7 @@ type Options struct {
 	// OwnNamespace is where Epitaph itself runs.
 	OwnNamespace string
 	Inferrer     reason.Inferrer
-	// Reader reads from a cache of Pods (with the index [NodeNameField]), Nodes, Namespaces and PodDisruptionBudgets.
+	// Reader reads from a cache of Pods (with the index [reason.NodeNameField]), Nodes, Namespaces and PodDisruptionBudgets.
 	Reader client.Reader
 	// Live reads from the API server itself.
 	Live       client.Reader

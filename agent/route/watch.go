@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
+
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
 // groups are what a way depends on.
@@ -32,12 +34,7 @@ func Follow(ctx context.Context, c clock.Clock, log logr.Logger, changed chan<- 
 			return
 		}
 		log.Error(err, "watch begins anew")
-		timer := c.NewTimer(again)
-		select {
-		case <-ctx.Done():
-		case <-timer.C():
-		}
-		timer.Stop()
+		pause.For(ctx, c, again)
 		signal(changed)
 	}
 }

@@ -5,13 +5,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ReleaseAnnotation on a NodeObituary, with any value that is not empty, lets the pods of a node that left unexplained go
-// although the brake holds them.
-const ReleaseAnnotation = "epitaph-k8s.io/release-pods"
-
-// HeldAnnotation on a NodeObituary says since when the collector's brake holds the pods of the node.
-const HeldAnnotation = "epitaph-k8s.io/pods-held-since"
-
 // A NodeObituary says what a Node died of, after the Node is gone.
 //
 // +kubebuilder:object:root=true

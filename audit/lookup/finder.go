@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // A Finder reads records, from the API server itself: it needs the selectable fields of the custom resources.
@@ -58,7 +59,7 @@ func (f Finder) Pods(ctx context.Context, want Filter) (found []v1alpha1.PodObit
 // Nodes returns the records of nodes that f wants, the newest last.
 func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := f.Reader.List(ctx, all, selecting(fields.Set{"spec.nodeName": want.Node, "spec.code": want.Code})); err != nil {
+	if err := f.Reader.List(ctx, all, selecting(fields.Set{reason.NodeNameField: want.Node, "spec.code": want.Code})); err != nil {
 		return nil, fmt.Errorf("list node obituaries: %w", err)
 	}
 	found := slices.DeleteFunc(all.Items, func(o v1alpha1.NodeObituary) bool {
@@ -71,7 +72,7 @@ func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary
 // Options select records of pods at the API server. Since is not among them: times are no selectable fields.
 func (f Filter) Options() []client.ListOption {
 	return []client.ListOption{client.InNamespace(f.Namespace), selecting(fields.Set{
-		"spec.podName": f.Pod, "spec.nodeName": f.Node, "spec.code": f.Code, "spec.class": f.Class,
+		"spec.podName": f.Pod, reason.NodeNameField: f.Node, "spec.code": f.Code, "spec.class": f.Class,
 	})}
 }
 

@@ -72,7 +72,7 @@ func exited(c *v1alpha1.ContainerEnd, t *corev1.ContainerStateTerminated) {
 // EndedByItself tells whether the pod had ended before anybody asked for its deletion. The phase alone does not tell: a kubelet
 // that stops a pod sets it, too, before it deletes the pod.
 func EndedByItself(pod *corev1.Pod) bool {
-	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+	if !reason.Finished(pod) {
 		return false
 	}
 	asked := DeletionRequested(pod)

@@ -32,8 +32,8 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			PodName:           pod.Name,
 			PodUID:            pod.UID,
 			NodeName:          reason.CleanTo(pod.Spec.NodeName, MaxNameBytes),
-			Code:              codeOf(r),
-			Class:             reason.Code(codeOf(r)).Class().String(),
+			Code:              CodeOf(r),
+			Class:             reason.Code(CodeOf(r)).Class().String(),
 			Reason:            string(reason.Clean(string(r.Text))),
 			By:                reason.CleanTo(r.By, reason.MaxByBytes),
 			DeletedBy:         deletedBy(pod),
@@ -68,8 +68,8 @@ func isDisrupted(pod *corev1.Pod) bool {
 	})
 }
 
-// codeOf returns the code under which r is filed: words without a code are a request, no words are a finding.
-func codeOf(r reason.Reason) string {
+// CodeOf returns the code under which r is filed: words without a code are a request, no words are a finding.
+func CodeOf(r reason.Reason) string {
 	code := reason.CleanTo(string(r.Code), maxCodeBytes)
 	switch {
 	case code != "":

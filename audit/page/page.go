@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/audit/lookup"
+	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -50,7 +51,7 @@ var files embed.FS
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"clean": func(s string) string { return string(reason.Clean(s)) },
 	"at":    func(t metav1.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-	"last":  lastOwner,
+	"last":  story.LastOwner,
 	"codes": reason.Codes,
 }).ParseFS(files, "templates/*.html"))
 

@@ -75,12 +75,3 @@ func (p *Page) nodes(w http.ResponseWriter, v visit) error {
 	view := nodesView{Visitor: v.name, List: found[:min(len(found), maxShown)], Left: leftOut(len(found), false), Nodes: true}
 	return render(w, http.StatusOK, "nodes.html", view)
 }
-
-// lastOwner is the controller that a person knows: the last of the chain.
-func lastOwner(chain []v1alpha1.Owner) string {
-	if len(chain) == 0 {
-		return ""
-	}
-	o := chain[len(chain)-1]
-	return o.Kind + "/" + o.Name
-}

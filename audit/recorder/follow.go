@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
 // watchSeconds is how long one watch lasts, so that several API servers share the load (as client-go's reflector does).
@@ -46,7 +48,7 @@ func (r *Recorder) follow(ctx context.Context, from string) {
 		from = reached
 		if err != nil && ctx.Err() == nil {
 			r.Log.Error(err, "watch broke off, will be resumed", "revision", from)
-			_ = r.pause(ctx, pauses.Step()) // its only error is that ctx is done
+			pause.For(ctx, r.Clock, pauses.Step())
 		}
 	}
 }

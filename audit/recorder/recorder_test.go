@@ -11,7 +11,6 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -87,7 +86,7 @@ func TestWhatIsCounted(t *testing.T) {
 	r := fresh(t)
 	r.metrics.leave(reason.New(reason.Pod, reason.ScaledDown, "x", "y"), given)
 	r.metrics.leave(reason.Reason{Code: "Gremlins", Text: "x"}, given)
-	for _, by := range []string{audit.Unseen, "alice", "system:serviceaccount:ci:runner", "system:kube-scheduler"} {
+	for _, by := range []string{reason.UnknownRemover, "alice", "system:serviceaccount:ci:runner", "system:kube-scheduler"} {
 		r.metrics.leave(reason.New(reason.Pod, reason.Unexplained, by, by), none)
 	}
 	want := `# HELP epitaph_audit_findings_total Pods that left without a reason, by what is known of who deleted them.

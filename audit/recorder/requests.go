@@ -47,7 +47,7 @@ func newRequests() requests { return requests{lru.New(maxRequests)} }
 // note remembers the pod if this is its first event with a deletion timestamp. Without grace, it is that for sure only of a pod
 // that was seen alive just before: else it may be the final DELETE of one that a finalizer holds.
 func (q requests) note(pod *corev1.Pod, seenAlive bool) {
-	if pod.DeletionTimestamp == nil || !seenAlive && graceless(pod) {
+	if pod.DeletionTimestamp == nil || !seenAlive && reason.Graceless(pod) {
 		return
 	}
 	first, known := q.of(pod.UID)
@@ -64,7 +64,7 @@ func (q requests) note(pod *corev1.Pod, seenAlive bool) {
 
 // doubt remembers of a pod without grace that was not seen before that it may have been told to stop earlier.
 func (q requests) doubt(pod *corev1.Pod) {
-	if _, known := q.of(pod.UID); !known && pod.DeletionTimestamp != nil && graceless(pod) {
+	if _, known := q.of(pod.UID); !known && pod.DeletionTimestamp != nil && reason.Graceless(pod) {
 		q.first.Add(pod.UID, wish{by: nobody})
 	}
 }
@@ -80,8 +80,6 @@ func (q requests) of(pod types.UID) (first wish, ok bool) {
 	}
 	return w.(wish), true
 }
-
-func graceless(pod *corev1.Pod) bool { return ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 }
 
 // unmoved is when the pod was told to stop, if nobody has shortened its grace since.
 func unmoved(pod *corev1.Pod) time.Time {
@@ -164,7 +162,7 @@ func (r *Recorder) told(ctx context.Context, d departure) (_ *corev1.Pod, by str
 	at, by := first.at, first.by.Value()
 	switch {
 	case known && !at.IsZero():
-	case !graceless(d.pod):
+	case !reason.Graceless(d.pod):
 		at = unmoved(d.pod)
 	case known, r.beganBefore(d):
 		at = r.toldBefore(ctx, d.pod)
@@ -198,7 +196,7 @@ func (r *Recorder) toldBefore(ctx context.Context, pod *corev1.Pod) time.Time {
 	case err != nil:
 	case before == nil, before.DeletionTimestamp == nil:
 		return pod.DeletionTimestamp.Time
-	case !graceless(before):
+	case !reason.Graceless(before):
 		return unmoved(before)
 	}
 	earliest := pod.DeletionTimestamp.Time

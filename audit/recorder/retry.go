@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
 // backoff is how what failed is tried again: soon, and then ever more slowly.
@@ -20,19 +22,8 @@ func (r *Recorder) insist(ctx context.Context, what string, try func() error) er
 			return err
 		}
 		r.Log.Error(err, "attempt failed, will be repeated", "attempt", what)
-		if err := r.pause(ctx, pauses.Step()); err != nil {
-			return err
+		if !pause.For(ctx, r.Clock, pauses.Step()) {
+			return ctx.Err()
 		}
-	}
-}
-
-func (r *Recorder) pause(ctx context.Context, d time.Duration) error {
-	timer := r.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C():
-		return nil
 	}
 }

@@ -25,7 +25,7 @@ const (
 
 // why returns why the pod left. A watch does not say who deleted it. That the remover is unknown keeps inference to what the pod says itself.
 func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source, error) {
-	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: audit.Unseen}}
+	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: reason.UnknownRemover}}
 	if said, err := r.Inferrer.Keys.Pod.OnPod(d.pod); err == nil {
 		if completed, ok := r.Inferrer.Infer(f); ok {
 			said = completed
@@ -43,9 +43,9 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 	}
 	switch {
 	case f.NamespaceTerminating:
-		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace, audit.Unseen), inferred, nil
+		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace, reason.UnknownRemover), inferred, nil
 	case obituary.EndedByItself(d.pod):
-		return reason.New(reason.Pod, reason.AlreadyEnded, string(d.pod.Status.Phase)+", deleted by "+audit.Unseen, audit.Unseen), inferred, nil
+		return reason.New(reason.Pod, reason.AlreadyEnded, string(d.pod.Status.Phase)+", deleted by "+reason.UnknownRemover, reason.UnknownRemover), inferred, nil
 	default:
 		return f.Unknown(), none, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	epitaph "github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
 // lookAround is how long one watch lasts. Then every report is looked at, for what a watch does not tell: one that somebody changed
@@ -49,12 +50,7 @@ func (r *Reports) followPods(ctx context.Context) {
 		if r.Clock.Since(began) > lastRetry {
 			pauses = restarts()
 		}
-		timer := r.Clock.NewTimer(pauses.Step())
-		select {
-		case <-ctx.Done():
-		case <-timer.C():
-		}
-		timer.Stop()
+		pause.For(ctx, r.Clock, pauses.Step())
 	}
 }
 

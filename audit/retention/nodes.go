@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // pruneNodes removes the obituaries of nodes that left longer ago than the retention, a bounded share at once, and the oldest of
@@ -31,7 +32,7 @@ func (r *Retention) pruneNodes(ctx context.Context, now time.Time) error {
 	for n := range held {
 		old, by := &held[n], byAge
 		switch {
-		case surplus > 0 && old.Annotations[v1alpha1.HeldAnnotation] == "":
+		case surplus > 0 && old.Annotations[reason.HeldKey] == "":
 			surplus--
 			by = byNumber
 		case share > 0 && now.Sub(audit.LeftAt(old)) > limits.MaxAge.Duration:

@@ -82,3 +82,12 @@ func at(t metav1.Time) string {
 
 // clockSkew is how far the clocks of a node and of the API server may be apart.
 const clockSkew = time.Minute
+
+// LastOwner is the controller that a person knows: the last of the chain, as kind/name.
+func LastOwner(chain []v1alpha1.Owner) string {
+	if len(chain) == 0 {
+		return ""
+	}
+	last := chain[len(chain)-1]
+	return last.Kind + "/" + last.Name
+}

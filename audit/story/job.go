@@ -104,7 +104,7 @@ func (f Facts) counted(name string) string {
 		return "Job " + name + " is about to count it as a failure."
 	case f.Here && !f.Untracked:
 		return "Job " + name + " has not counted it yet."
-	case f.spec().Phase == string(corev1.PodSucceeded):
+	case f.succeeded():
 		return countedAs(name, "a success", j.Status.Succeeded)
 	case f.ignored():
 		return "Job " + name + " should not have counted it as a failure: its podFailurePolicy ignores such an end."

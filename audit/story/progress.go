@@ -105,7 +105,7 @@ func (f Facts) succeeded() bool { return f.spec().Phase == string(corev1.PodSucc
 
 // over tells whether the pod had reached its last phase.
 func (f Facts) over() bool {
-	return f.spec().Phase == string(corev1.PodFailed) || f.spec().Phase == string(corev1.PodSucceeded)
+	return reason.FinishedIn(corev1.PodPhase(f.spec().Phase))
 }
 
 // toldToStop tells whether a container that has ended may have been told to: then its exit code, 0 too, does not say whether

@@ -35,12 +35,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/podcache"
-	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
-
-// podNodeField is the index of the cached pods that webhook, gc and netconsole look up: by the node they are bound to.
-const podNodeField = "spec.nodeName"
 
 func runManager(ctx context.Context, args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
@@ -134,7 +131,7 @@ func cacheOptions(c config.Config) cache.Options {
 		NewInformer:      definitions.Tolerate(podcache.NewInformer(inferrer.ReadsOfPods())),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
-			&corev1.Node{}:           {Transform: audit.TrimNodes(inferrer.ReadsOfNodes(), termination.WrittenKey, termination.CondemnedKey, config.TokenKey)},
+			&corev1.Node{}:           {Transform: audit.TrimNodes(inferrer.ReadsOfNodes(), reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
 			// Those of nodes alone: nobody else's may be read.
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
@@ -146,7 +143,7 @@ func cacheOptions(c config.Config) cache.Options {
 
 // index adds what the edges look objects up by.
 func index(ctx context.Context, mgr manager.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podNodeField, func(o client.Object) []string {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, reason.NodeNameField, func(o client.Object) []string {
 		return []string{o.(*corev1.Pod).Spec.NodeName}
 	})
 	if err != nil {

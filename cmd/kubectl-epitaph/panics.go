@@ -99,15 +99,12 @@ func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
 // A source is how a panic is known, and what it means that there are no lines of the kernel.
 type source struct{ how, without string }
 
-// heardBy is by whom a node is terminated whose kernel was heard (netconsole.Who; a test compares them).
-const heardBy = "epitaph/netconsole"
-
 func sourceOf(o *v1alpha1.NodeObituary) source {
 	s := &o.Spec
 	switch {
 	case s.Amended != nil:
 		return source{"Found after the restart, in " + terminal.Clean(s.Amended.From) + ": nobody heard the kernel.", terminal.Clean(s.Amended.From) + " had kept none of its lines"}
-	case s.Code == string(reason.KernelPanic) && s.By == heardBy:
+	case s.Code == string(reason.KernelPanic) && s.By == reason.ByNetconsole:
 		return source{"Heard from the kernel as it died.", "none of its lines arrived beside the panic itself"}
 	case s.Code == string(reason.KernelPanic):
 		return source{"Known from what had been noted on the Node before it left.", "none of its lines are on record"}

@@ -10,15 +10,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/netconsole"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
-
-func TestHeardBy(t *testing.T) {
-	t.Parallel()
-	if heardBy != netconsole.Who {
-		t.Errorf("the plugin takes %s for the listener, which is %s", heardBy, netconsole.Who)
-	}
-}
 
 func TestLastWords(t *testing.T) {
 	t.Parallel()
@@ -49,7 +42,7 @@ func TestLastWords(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			p := &plugin{out: &out, clock: clocktesting.NewFakeClock(noon.Add(5 * time.Minute))}
-			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", Removed: metav1.NewTime(noon), Code: "KernelPanic", By: netconsole.Who, Reason: "its kernel panicked"}}
+			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", Removed: metav1.NewTime(noon), Code: "KernelPanic", By: reason.ByNetconsole, Reason: "its kernel panicked"}}
 			tc.change(&o.Spec)
 			if err := p.lastWordsOf(o); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/story"
 )
 
 func podHeader(namespace, wide bool) []string {
@@ -17,7 +18,7 @@ func podHeader(namespace, wide bool) []string {
 
 func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string {
 	s := &o.Spec
-	row := []string{s.PodName, s.Code, s.NodeName, owner(s.Owners), p.ago(s.Removed), s.Reason}
+	row := []string{s.PodName, s.Code, s.NodeName, story.LastOwner(s.Owners), p.ago(s.Removed), s.Reason}
 	if namespace {
 		row = append([]string{o.Namespace}, row...)
 	}
@@ -49,13 +50,4 @@ func (p *plugin) nodeRow(o *v1alpha1.NodeObituary, wide bool) []string {
 		row = append(row, s.DeletedBy, back, found, s.BootID, string(s.NodeUID))
 	}
 	return row
-}
-
-// owner is the controller that a person knows: the last of the chain.
-func owner(chain []v1alpha1.Owner) string {
-	if len(chain) == 0 {
-		return ""
-	}
-	last := chain[len(chain)-1]
-	return last.Kind + "/" + last.Name
 }

@@ -60,11 +60,15 @@ var rules = map[string]rule{
 		why:    "API types carry no logic",
 	},
 	"termination": {
-		ours: []string{"reason", "config"},
+		ours: []string{"reason", "config", "internal/jsonpatch"},
 		others: []string{
 			"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/client",
 		},
 		why: "the only writer depends on the vocabulary, not on whoever calls it",
+	},
+	"internal/jsonpatch": {others: []string{}, std: noIO, why: "a patch is a value"},
+	"internal/pause": {
+		others: []string{"k8s.io/utils/clock"}, std: noIO, why: "a pause knows a clock and a context",
 	},
 	"podcache": {
 		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache"},
@@ -78,11 +82,11 @@ var rules = map[string]rule{
 		why:    "what is written of a pod is a pure function of its last state: no client, no clock",
 	},
 	"audit/recorder": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary", "internal/pause"},
 		why:  "the recorder watches and writes records; it must not be able to terminate",
 	},
 	"audit/retention": {
-		ours: []string{"config", "api/v1alpha1", "audit"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit"},
 		why:  "what is too much goes whoever wrote it: writers are not known here",
 	},
 	"audit/definitions": {
@@ -90,7 +94,7 @@ var rules = map[string]rule{
 		why:  "what the API server lacks concerns all readers and writers alike: none is known here",
 	},
 	"audit/reports": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary", "internal/pause"},
 		others: []string{
 			"github.com/openreports/reports-api/apis/openreports.io/v1alpha1", "k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache",
 			"k8s.io/client-go/util/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/cache", "sigs.k8s.io/controller-runtime/pkg/client",
@@ -149,7 +153,7 @@ var rules = map[string]rule{
 		why: "what the kernel has is no business of the network or of Kubernetes",
 	},
 	"agent/route": {
-		ours: []string{"agent/fault"},
+		ours: []string{"agent/fault", "internal/pause"},
 		others: []string{
 			"github.com/vishvananda/netlink", "github.com/vishvananda/netlink/nl", "golang.org/x/sys/unix", "github.com/go-logr/logr", "k8s.io/utils/",
 		},
@@ -208,7 +212,11 @@ var rules = map[string]rule{
 	},
 }
 
-func edge() []string { return []string{"reason", "termination", "audit", "config", "api/v1alpha1"} }
+func edge() []string {
+	return []string{
+		"reason", "termination", "audit", "config", "api/v1alpha1", "internal/jsonpatch", "internal/pause",
+	}
+}
 
 // free may import anything of ours, unless a rule says otherwise: programs wire, tests test.
 func free(pkg string) bool {

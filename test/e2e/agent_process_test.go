@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
@@ -108,7 +108,7 @@ func (a *agentProcess) rehearses(t *testing.T) string {
 // forgets takes off what the agent has written, so that it has something to write again.
 func (a *agentProcess) forgets(t *testing.T) {
 	t.Helper()
-	patch := []byte(`{"metadata":{"annotations":{"` + termination.ReportKey + `":null}}}`)
+	patch := []byte(`{"metadata":{"annotations":{"` + reason.AgentKey + `":null}}}`)
 	if _, err := a.client.CoreV1().Nodes().Patch(t.Context(), a.node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 	"github.com/epitaph-k8s/epitaph/agent/route"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/test/netconsolefs"
 )
@@ -101,7 +102,7 @@ func (c *cluster) report(t *testing.T, node string) (r termination.Report, token
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, n.Annotations[config.TokenKey]
+	return r, n.Annotations[reason.TokenKey]
 }
 
 // told fails the test when the kernel is given a secret that the API server does not know yet.
@@ -173,7 +174,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, there := n.Annotations[termination.ReportKey]; there || len(kernel.Names()) > 0 {
+	if _, there := n.Annotations[reason.AgentKey]; there || len(kernel.Names()) > 0 {
 		t.Errorf("left are %v and the annotations %v", kernel.Names(), n.Annotations)
 	}
 }

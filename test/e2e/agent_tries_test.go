@@ -12,9 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
-	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 )
 
 // What the agent's policy says when it refuses.
@@ -77,20 +75,20 @@ func annotationTries(own, other string) map[string]try {
 	}
 	return map[string]try{
 		"its evidence, which is no JSON": {do: annotates(own, reason.EvidenceKey)},
-		"its token":                      {do: annotates(own, config.TokenKey)},
-		"its report":                     {do: annotates(own, termination.ReportKey)},
+		"its token":                      {do: annotates(own, reason.TokenKey)},
+		"its report":                     {do: annotates(own, reason.AgentKey)},
 		"its report is applied":          {do: applies(own, `"metadata":{"annotations":{"epitaph-k8s.io/agent":"x"}}`)},
-		"its token goes":                 {do: merges(own, `{"metadata":{"annotations":{%q:null}}}`, config.TokenKey)},
+		"its token goes":                 {do: merges(own, `{"metadata":{"annotations":{%q:null}}}`, reason.TokenKey)},
 		"as much as is read":             {do: large(most)},
 		// docs/agent.md says that this is not guarded.
 		"the record of who manages what": {do: merges(own, `{"metadata":{"managedFields":[{}]}}`)},
 		"more than is read":              {do: large(most + 1), want: atMost},
 		"more than is read, in bytes": {
-			do:   merges(own, `{"metadata":{"annotations":{%q:%q}}}`, termination.ReportKey, strings.Repeat("ü", most/2+1)),
+			do:   merges(own, `{"metadata":{"annotations":{%q:%q}}}`, reason.AgentKey, strings.Repeat("ü", most/2+1)),
 			want: atMost,
 		},
 		"the evidence of another node":            {do: annotates(other, reason.EvidenceKey), want: ownOnly},
-		"the token of another node":               {do: annotates(other, config.TokenKey), want: ownOnly},
+		"the token of another node":               {do: annotates(other, reason.TokenKey), want: ownOnly},
 		"the evidence of another node is applied": {do: applies(other, `"metadata":{"annotations":{"epitaph-k8s.io/evidence":"x"}}`), want: ownOnly},
 		"another node, in a dry run": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
@@ -101,7 +99,7 @@ func annotationTries(own, other string) map[string]try {
 			want: ownOnly,
 		},
 		"a reason":                      {do: annotates(own, keys.Node.Reason), want: annotationsOnly},
-		"the intent to bury itself":     {do: annotates(own, termination.CondemnedKey), want: annotationsOnly},
+		"the intent to bury itself":     {do: annotates(own, reason.MarkedDeadKey), want: annotationsOnly},
 		"a key that is almost its own":  {do: annotates(own, reason.EvidenceKey+"-2"), want: annotationsOnly},
 		"a key in capitals":             {do: annotates(own, "Epitaph-k8s.io/evidence"), want: annotationsOnly},
 		"somebody's annotation goes":    {do: merges(own, `{"metadata":{"annotations":{"example.com/theirs":null}}}`), want: annotationsOnly},

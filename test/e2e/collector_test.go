@@ -19,6 +19,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
@@ -51,7 +52,7 @@ func (c *cluster) collect(t *testing.T, o collectorOptions) {
 		t.Fatal(err)
 	}
 	byNode := func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }
-	if err := errors.Join(audit.IndexNodeObituaries(t.Context(), cached), cached.IndexField(t.Context(), &corev1.Pod{}, gc.NodeNameField, byNode)); err != nil {
+	if err := errors.Join(audit.IndexNodeObituaries(t.Context(), cached), cached.IndexField(t.Context(), &corev1.Pod{}, reason.NodeNameField, byNode)); err != nil {
 		t.Fatal(err)
 	}
 	settings := config.Default()

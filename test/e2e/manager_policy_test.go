@@ -13,9 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
@@ -55,13 +53,13 @@ func managersWork(pod *corev1.Pod, node string) map[string]try {
 		"a pod's reason, by a JSON patch": {do: writes(types.JSONPatchType, pod, "status",
 			`[{"op":"test","path":"/metadata/uid","value":%q},{"op":"add","path":"/metadata/annotations/pod.titus.netflix.com~1pod-termination-reason","value":"x"}]`, pod.UID)},
 		"a pod's reason and the mark": {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:"x",%q:"Unexplained",%q:"alice",%q:"x"}}}`,
-			pods.Reason, pods.Code, pods.By, termination.WrittenKey)},
+			pods.Reason, pods.Code, pods.By, reason.WrittenKey)},
 		"the reason is taken off": {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:null,%q:null,%q:null,%q:null}}}`,
-			pods.Reason, pods.Code, pods.By, termination.WrittenKey)},
+			pods.Reason, pods.Code, pods.By, reason.WrittenKey)},
 		"a node's reason and its marks": {do: merges(node, `{"metadata":{"annotations":{%q:"x",%q:"x",%q:"x",%q:"x",%q:"x",%q:"x"}}}`,
-			keys.Node.Reason, keys.Node.Code, keys.Node.By, termination.WrittenKey, termination.CondemnedKey, reason.EvidenceKey)},
+			keys.Node.Reason, keys.Node.Code, keys.Node.By, reason.WrittenKey, reason.MarkedDeadKey, reason.EvidenceKey)},
 		"those are taken off": {do: merges(node, `{"metadata":{"annotations":{%q:null,%q:null,%q:null}}}`,
-			termination.WrittenKey, termination.CondemnedKey, reason.EvidenceKey)},
+			reason.WrittenKey, reason.MarkedDeadKey, reason.EvidenceKey)},
 		"a pod has a condition for its reason": {do: writes(strategic, pod, "status",
 			`{"status":{"conditions":[{"type":%q,"status":"True","reason":"Unexplained","message":"x\nalice"}]}}`, reason.HeldIn)},
 		"that is taken off": {do: writes(strategic, pod, "status", `{"status":{"conditions":[{"$patch":"delete","type":%q}]}}`, reason.HeldIn)},
@@ -91,9 +89,9 @@ func furtherOnPods(pod *corev1.Pod) map[string]try {
 		"theirs goes":        {do: writes(merge, pod, "status", `{"metadata":{"annotations":{"example.com/theirs":null}}}`), want: noAnnotation},
 		"all go":             {do: writes(merge, pod, "status", `{"metadata":{"annotations":null}}`), want: noAnnotation},
 		"one for another":    {do: writes(merge, pod, "status", `{"metadata":{"annotations":{"example.com/theirs":null,"example.com/a":"theirs"}}}`), want: noAnnotation},
-		"theirs for ours":    {do: writes(merge, pod, "status", `{"metadata":{"annotations":{"example.com/theirs":null,%q:"theirs"}}}`, termination.WrittenKey), want: noAnnotation},
-		"a node's mark":      {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:"x"}}}`, termination.CondemnedKey), want: noAnnotation},
-		"a mark almost ours": {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:"x"}}}`, termination.WrittenKey+"-2"), want: noAnnotation},
+		"theirs for ours":    {do: writes(merge, pod, "status", `{"metadata":{"annotations":{"example.com/theirs":null,%q:"theirs"}}}`, reason.WrittenKey), want: noAnnotation},
+		"a node's mark":      {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:"x"}}}`, reason.MarkedDeadKey), want: noAnnotation},
+		"a mark almost ours": {do: writes(merge, pod, "status", `{"metadata":{"annotations":{%q:"x"}}}`, reason.WrittenKey+"-2"), want: noAnnotation},
 		"all is applied": {do: func(ctx context.Context, c *kubernetes.Clientset) error {
 			body := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"a":"b"}}}`)
 			_, err := c.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: "m"}, "status")
@@ -135,8 +133,8 @@ func furtherOnNodes(node string) map[string]try {
 		"a node's owner":            {do: merges(node, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"n","uid":"x"}]}}`), want: noMetadata},
 		"a node's annotation":       {do: annotates(node, "example.com/a"), want: noAnnotation},
 		"a pod's reason":            {do: annotates(node, keys.Pod.Reason), want: noAnnotation},
-		"the agent's token":         {do: annotates(node, config.TokenKey), want: noAnnotation},
-		"the agent's report":        {do: annotates(node, termination.ReportKey), want: noAnnotation},
+		"the agent's token":         {do: annotates(node, reason.TokenKey), want: noAnnotation},
+		"the agent's report":        {do: annotates(node, reason.AgentKey), want: noAnnotation},
 		"its boot ID":               {do: merges(node, `{"status":{"nodeInfo":{"bootID":"x"}}}`), want: noStatusOfNodes},
 		"its addresses":             {do: merges(node, `{"status":{"addresses":[]}}`), want: noStatusOfNodes},
 		"a disruption of a node":    {do: patches(strategic, node, `{"status":{"conditions":[{"type":"DisruptionTarget","status":"True"}]}}`), want: noStatusOfNodes},

@@ -291,7 +291,7 @@ func ownReasonStays(t *testing.T, c *cluster) {
 	c.dies(t, node.Name)
 	c.says(t, node.Address, aSignedPanic("boom"))
 	d := c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.UserRequest, Text: "I am done with it", By: netconsole.Who,
+		Code: reason.UserRequest, Text: "I am done with it", By: reason.ByNetconsole,
 	})
 	if d.Pod.Status.Phase != corev1.PodFailed {
 		t.Errorf("the pod left in phase %s, want Failed", d.Pod.Status.Phase)

@@ -60,7 +60,7 @@ func (c *cluster) goesWithEvidence(t *testing.T) *v1alpha1.NodeObituary {
 	name := c.removeWithEvidence(t)
 	all := &v1alpha1.NodeObituaryList{}
 	c.eventually(t, "node "+name+" is on record", func(ctx context.Context) (bool, error) {
-		err := c.memory(t).Live.List(ctx, all, client.MatchingFields{audit.NodeNameField: name})
+		err := c.memory(t).Live.List(ctx, all, client.MatchingFields{reason.NodeNameField: name})
 		return len(all.Items) == 1, err
 	})
 	return &all.Items[0]

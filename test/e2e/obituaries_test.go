@@ -156,7 +156,7 @@ func TestMemoryOfNodes(t *testing.T) {
 		}
 		c.eventually(t, "the cache knows that pods are held", func(ctx context.Context) (bool, error) {
 			o, err := o.Last(ctx, "a")
-			return o.Annotations[v1alpha1.HeldAnnotation] != "", err
+			return o.Annotations[reason.HeldKey] != "", err
 		})
 		k.Limits.Nodes.MaxAge.Duration, k.Limits.Nodes.Max = time.Hour, 2
 		if err := k.Prune(t.Context()); err != nil || k.expired("node", "number") != 2 {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/agent"
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/netconsolefs"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
@@ -50,7 +50,7 @@ func doctorReadsTheAgents(t *testing.T, c *cluster) {
 		node := c.node(t)
 		names[i] = node.Name
 		c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-			termination.ReportKey: strings.ReplaceAll(report, "BOOT", node.BootID),
+			reason.AgentKey: strings.ReplaceAll(report, "BOOT", node.BootID),
 		}}})
 	}
 	silent := c.node(t).Name

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
@@ -158,7 +159,7 @@ func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 	}
 	c.eventually(t, "the agent has announced the token, and has the kernel speak to the listener", func(context.Context) (bool, error) {
 		speaksTo := c.report(t, g.node).SpeaksTo
-		_, told := config.TokenOfBoot(c.nodeNow(t, g.node).Annotations[config.TokenKey], bootID)
+		_, told := config.TokenOfBoot(c.nodeNow(t, g.node).Annotations[reason.TokenKey], bootID)
 		return told && len(speaksTo) == 1 && speaksTo[0] == listener.String(), nil
 	})
 	// Three listeners ask; each has by then, and again since.

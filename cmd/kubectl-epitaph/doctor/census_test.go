@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // reporting is a node with a report; an empty one has none.
@@ -17,7 +17,7 @@ func reporting(name, report string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Status.NodeInfo.BootID = "b1"
 	if report != "" {
-		n.Annotations = map[string]string{termination.ReportKey: report}
+		n.Annotations = map[string]string{reason.AgentKey: report}
 	}
 	return n
 }

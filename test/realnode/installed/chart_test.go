@@ -19,7 +19,6 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/test/realnode"
 )
 
@@ -114,7 +113,7 @@ func addAgent(t *testing.T, c *cluster) {
 	eventually(t, "the agent reports "+want, func(ctx context.Context) (bool, error) {
 		node, err := c.client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
 		if err == nil {
-			report = node.Annotations[termination.ReportKey]
+			report = node.Annotations[reason.AgentKey]
 		}
 		return strings.Contains(report, want), nil
 	})

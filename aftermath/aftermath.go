@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -24,7 +24,7 @@ const (
 	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a while to say what a restart has ended,
 	// and nobody may lead just then. Evidence stays on a Node for longer (keepSurvived).
 	lookFor = 50 * time.Minute
-	// firstLook and lastLook are the waits between two looks: doubled from one to the other.
+	// firstLook and lastLook bound the waits between two looks, which grow.
 	firstLook = 5 * time.Second
 	lastLook  = 5 * time.Minute
 )
@@ -42,91 +42,52 @@ type EventRecorder interface {
 // Options are what it works with.
 type Options struct {
 	Keys reason.KeySet
-	// Cache holds Nodes.
-	Cache cache.Cache
 	// Live reads from the API server itself.
 	Live       client.Reader
 	Nodes      *audit.NodeObituaries
 	Pods       audit.PodObituaries
 	Terminator Terminator
 	Events     EventRecorder
-	Clock      clock.WithTicker
+	Clock      clock.PassiveClock
 	Registerer prometheus.Registerer
 	Log        logr.Logger
 }
 
-// An Aftermath is a runnable of the manager.
+// An Aftermath supplies the reasons that were found late. It reconciles Nodes.
 type Aftermath struct {
 	Options
 	metrics *metrics
-	nodes   workqueue.TypedRateLimitingInterface[string]
 }
 
-// New returns one. Add it to the manager.
+// New returns one. Have a controller of the leader run it.
 func New(o Options) (*Aftermath, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	return &Aftermath{Options: o, metrics: m, nodes: workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstLook, lastLook),
-		workqueue.TypedRateLimitingQueueConfig[string]{Clock: o.Clock},
-	)}, nil
+	return &Aftermath{Options: o, metrics: m}, nil
 }
 
-// NeedLeaderElection keeps two replicas from doing the same work. Nothing would break if they did.
-func (*Aftermath) NeedLeaderElection() bool { return true }
-
-// Start looks after nodes with late evidence until ctx is done.
-func (a *Aftermath) Start(ctx context.Context) error {
-	defer a.nodes.ShutDown()
-	informer, err := a.Cache.GetInformer(ctx, &corev1.Node{})
-	if err != nil {
-		return fmt.Errorf("watch the nodes: %w", err)
-	}
-	see := func(object any) {
-		if node, ok := object.(*corev1.Node); ok && len(a.late(node)) > 0 {
-			a.nodes.Add(node.Name)
-		}
-	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: see,
-		UpdateFunc: func(before, object any) {
-			was, ok := before.(*corev1.Node)
-			is, fine := object.(*corev1.Node)
-			// Heartbeats are no news; a look that is due comes by itself.
-			if ok && fine && was.UID == is.UID && was.Annotations[reason.EvidenceKey] == is.Annotations[reason.EvidenceKey] {
-				return
-			}
-			see(object)
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("watch the nodes: %w", err)
-	}
-	defer func() { _ = informer.RemoveEventHandler(registration) }()
-	go a.work(ctx)
-	<-ctx.Done()
-	return nil
+// Limiter spaces the looks that fail.
+func (*Aftermath) Limiter() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstLook, lastLook)
 }
 
-func (a *Aftermath) work(ctx context.Context) {
-	for {
-		name, quit := a.nodes.Get()
-		if quit {
-			return
-		}
-		again, err := a.look(ctx, name)
-		if err != nil && ctx.Err() == nil {
-			a.Log.Error(err, "look after a panic failed, will be repeated", "node", name)
-		}
-		if again {
-			a.nodes.AddRateLimited(name)
-		} else {
-			a.nodes.Forget(name)
-		}
-		a.nodes.Done(name)
+// Concerns picks the nodes that have late evidence. Heartbeats are no news: a look that is due comes by
+// itself.
+func (a *Aftermath) Concerns() predicate.Predicate {
+	concerns := func(o client.Object) bool {
+		node, ok := o.(*corev1.Node)
+		return ok && len(a.late(node)) > 0
 	}
+	filter := predicate.NewPredicateFuncs(concerns)
+	filter.UpdateFunc = func(e event.UpdateEvent) bool {
+		was, is := e.ObjectOld, e.ObjectNew
+		same := was.GetUID() == is.GetUID() &&
+			was.GetAnnotations()[reason.EvidenceKey] == is.GetAnnotations()[reason.EvidenceKey]
+		return !same && concerns(is)
+	}
+	return filter
 }
 
 // late are the panics that were found late, and of which pods may still turn up. Evidence that cannot be read is reported where it
@@ -145,17 +106,29 @@ func (a *Aftermath) late(node *corev1.Node) []reason.Evidence {
 	return late
 }
 
-// look does what there is to do for a node, and tells whether it has to be looked at again.
-func (a *Aftermath) look(ctx context.Context, name string) (again bool, err error) {
+// Reconcile does what there is to do for a node, and comes back while pods of a late panic may turn up.
+func (a *Aftermath) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	node := &corev1.Node{}
-	if err := a.Live.Get(ctx, types.NamespacedName{Name: name}, node); err != nil {
-		return client.IgnoreNotFound(err) != nil, client.IgnoreNotFound(err)
+	if err := a.Live.Get(ctx, request.NamespacedName, node); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	late := a.late(node)
 	for _, e := range late {
 		if err := a.settle(ctx, node, e); err != nil {
-			return true, fmt.Errorf("supply the reason of what died with node %s: %w", name, err)
+			return reconcile.Result{}, fmt.Errorf("supply the reason of what died with node %s: %w", node.Name, err)
 		}
 	}
-	return len(late) > 0, nil
+	return reconcile.Result{RequeueAfter: a.next(late)}, nil
+}
+
+// next is how long to wait for the next look: as long again as the newest panic has been known, and zero
+// where there is none.
+func (a *Aftermath) next(late []reason.Evidence) (wait time.Duration) {
+	for _, e := range late {
+		known := min(max(a.Clock.Since(e.Found), firstLook), lastLook)
+		if wait == 0 || known < wait {
+			wait = known
+		}
+	}
+	return wait
 }

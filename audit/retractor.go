@@ -2,17 +2,14 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
@@ -22,66 +19,24 @@ import (
 const RetractPrecision = time.Minute
 
 // A Retractor takes back what is on record about Nodes that live on: their deletion was refused, came to nothing, or was
-// invented. It goes by the records and the Nodes alone, so it needs no mark on the Node. It is a runnable of the leader.
+// invented. It goes by the records and the Nodes alone, so it needs no mark on the Node. It reconciles
+// NodeObituaries.
 type Retractor struct {
 	// Cache holds Nodes and NodeObituaries.
-	Cache      cache.Cache
+	Cache      client.Reader
 	Obituaries *NodeObituaries
 	// After is how long a Node may live on with a record of its end, counted from when it was last recorded.
 	After time.Duration
 	// Intended tells whether the Node is yet to be deleted: its record stays.
 	Intended func(node *corev1.Node) bool
-	Clock    clock.WithTicker
+	Clock    clock.PassiveClock
 	Log      logr.Logger
 }
 
-// NeedLeaderElection says that one replica retracts.
-func (*Retractor) NeedLeaderElection() bool { return true }
-
-// Start looks at each record when its time has come, until ctx is done.
-func (r *Retractor) Start(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[client.ObjectKey](),
-		workqueue.TypedRateLimitingQueueConfig[client.ObjectKey]{Clock: r.Clock})
-	defer queue.ShutDown()
-	informer, err := r.Cache.GetInformer(ctx, &v1alpha1.NodeObituary{})
-	if err != nil {
-		return fmt.Errorf("watch the obituaries of nodes: %w", err)
-	}
-	seen := func(object any) {
-		if record, ok := object.(*v1alpha1.NodeObituary); ok && ofWholeNode(record) {
-			queue.AddAfter(client.ObjectKeyFromObject(record), r.due(record))
-		}
-	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: seen, UpdateFunc: func(_, object any) { seen(object) },
-	})
-	if err != nil {
-		return fmt.Errorf("watch the obituaries of nodes: %w", err)
-	}
-	defer func() { _ = informer.RemoveEventHandler(registration) }() // it fails only for what was not registered
-	go r.work(ctx, queue)
-	<-ctx.Done()
-	return nil
-}
-
-func (r *Retractor) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[client.ObjectKey]) {
-	for {
-		key, quit := queue.Get()
-		if quit {
-			return
-		}
-		switch again, err := r.retract(ctx, key); {
-		case err != nil && ctx.Err() == nil:
-			r.Log.Error(err, "record of a living node not taken back", "obituary", key.Name)
-			queue.AddRateLimited(key)
-		case again > 0:
-			queue.Forget(key)
-			queue.AddAfter(key, again)
-		default:
-			queue.Forget(key)
-		}
-		queue.Done(key)
-	}
+// Concerns tells whether the record may have to be taken back, now or later.
+func (*Retractor) Concerns(o client.Object) bool {
+	record, ok := o.(*v1alpha1.NodeObituary)
+	return ok && ofWholeNode(record)
 }
 
 // ofWholeNode tells whether the record says that a certain Node left, and not that a boot of it ended: a Node that came back and
@@ -102,29 +57,27 @@ func (r *Retractor) due(o *v1alpha1.NodeObituary) time.Duration {
 	return min(LeftAt(o).Add(after).Sub(r.Clock.Now()), after)
 }
 
-// retract deletes a record whose time has come and whose Node lives, and returns in how long to look again if that may be so
+// Reconcile deletes a record whose time has come and whose Node lives, and comes back if that may be so
 // later.
-func (r *Retractor) retract(ctx context.Context, key client.ObjectKey) (again time.Duration, err error) {
+func (r *Retractor) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	record, node := &v1alpha1.NodeObituary{}, &corev1.Node{}
-	again, lives, err := r.judge(ctx, r.Cache, key, record, node)
-	if err != nil || !lives {
-		return again, err
-	}
 	// The cache may lag behind, and nothing written for a deletion that is under way may get lost.
-	again, lives, err = r.judge(ctx, r.Obituaries.Live, key, record, node)
-	if err != nil || !lives {
-		return again, err
+	for _, from := range []client.Reader{r.Cache, r.Obituaries.Live} {
+		again, lives, err := r.judge(ctx, from, request.NamespacedName, record, node)
+		if err != nil || !lives {
+			return reconcile.Result{RequeueAfter: again}, err
+		}
 	}
 	unchanged := client.Preconditions{UID: &record.UID, ResourceVersion: &record.ResourceVersion}
-	err = r.Obituaries.Writer.Delete(ctx, record, unchanged)
+	err := r.Obituaries.Writer.Delete(ctx, record, unchanged)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return 0, nil // gone, or written to: then another event follows
+		return reconcile.Result{}, nil // gone, or written to: then another event follows
 	}
 	if err != nil {
-		return 0, wrapNode("take back the obituary of node", node.Name, err)
+		return reconcile.Result{}, wrapNode("take back the obituary of node", node.Name, err)
 	}
-	r.Log.Info("record taken back: the node lives", "node", node.Name, "obituary", key.Name, "code", record.Spec.Code)
-	return 0, nil
+	r.Log.Info("record taken back: the node lives", "node", node.Name, "obituary", record.Name, "code", record.Spec.Code)
+	return reconcile.Result{}, nil
 }
 
 // judge reads the record and its Node, and tells whether the record is to go.

@@ -220,7 +220,7 @@ func (p parts) addNetconsole(context.Context) error {
 
 // addRetractor takes back what is on record about nodes that live, whichever edge had it written.
 func (p parts) addRetractor(context.Context) error {
-	return p.mgr.Add(&audit.Retractor{
+	r := &audit.Retractor{
 		Cache:      p.mgr.GetCache(),
 		Obituaries: p.obituaries,
 		After:      p.config.Webhook.LeftoverAfter.Duration,
@@ -230,7 +230,9 @@ func (p parts) addRetractor(context.Context) error {
 		},
 		Clock: clock.RealClock{},
 		Log:   p.mgr.GetLogger().WithName("retractor"),
-	})
+	}
+	concerns := predicate.NewPredicateFuncs(r.Concerns)
+	return p.control("node-records", &v1alpha1.NodeObituary{}, concerns, r, controller.Options{})
 }
 
 // addSweepers takes off what lives on what was written for an end that did not come, whichever edge wrote it.
@@ -327,7 +329,6 @@ func (p parts) addAftermath(context.Context) error {
 	}
 	a, err := aftermath.New(aftermath.Options{
 		Keys:       p.config.Annotations,
-		Cache:      p.mgr.GetCache(),
 		Live:       p.mgr.GetAPIReader(),
 		Nodes:      p.obituaries,
 		Pods:       audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}},
@@ -340,5 +341,5 @@ func (p parts) addAftermath(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.mgr.Add(a)
+	return p.control("late-panics", &corev1.Node{}, a.Concerns(), a, controller.Options{RateLimiter: a.Limiter()})
 }

@@ -93,9 +93,11 @@ test-fresh: ## the demo and every test on minimal Debians with Go, git and make 
 FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
-	@$(call timed,fuzzing,$(call fuzz,./webhook,FuzzReview) && $(call fuzz,./config,FuzzParse) && $(call fuzz,./reason,FuzzClean) && $(call fuzz,./reason,FuzzSentence) && $(call fuzz,./audit/obituary,FuzzObituaryIsAccepted) && $(call fuzz,./audit,FuzzNodeObituaryIsAccepted) \
-	  && $(call fuzz,./netconsole/wire,FuzzParse) && $(call fuzz,./netconsole/wire,FuzzStream) && $(call fuzz,./netconsole/wire,FuzzAgainstReference) && $(call fuzz,./netconsole/wire,FuzzUserspaceSaysNoPanic) && $(call fuzz,./netconsole,FuzzTake) && $(call fuzz,./netconsole,FuzzProgramIsNoEvidence) && $(call fuzz,./netconsole,FuzzKernelLines) \
-	  && $(call fuzz,./agent/shutdown/logind/wire,FuzzRead) && $(call fuzz,./agent/shutdown/logind/wire,FuzzAgainstReference) && $(call fuzz,./agent/shutdown/process,FuzzPlaceOf) && $(call fuzz,./agent/shutdown/button,FuzzIsPress))
+	@$(call timed,fuzzing,$(fuzz))
+fuzz = git grep -o '^func Fuzz[[:alnum:]]*' -- '*_test.go' | sed -E 's,/[^/]*:func , ,' | while read -r dir target; do \
+    echo "$$dir $$target"; \
+    $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x ./$$dir || exit; \
+  done
 
 # The pictures of the page are what a test sees in headless Chromium, which is installed where apt can.
 .PHONY: screenshots
@@ -171,26 +173,49 @@ fmt: ## format the sources
 	@gofmt -w $$(git ls-files '*.go')
 
 .PHONY: check
-check: fmt-check vet tidy-check lint ## formatting, vet, module files, lint
+check: fmt-check vet tidy-check generated-check deadcode lint ## formatting, vet, module files, generated files, dead code, lint
 
 .PHONY: fmt-check
 fmt-check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run make fmt: $$unformatted"; exit 1; }
 
+# Nested modules are looked at with the flags with which test/binaries builds them, so that what they depend on is compiled
+# once. Some only pin what is built, and have no package of ours.
+MODULES = $(patsubst %/,%,$(dir $(shell git ls-files '*go.mod')))
+in_nested = for dir in $(filter-out .,$(MODULES)); do \
+    (cd $$dir; export CGO_ENABLED=0 GOFLAGS=-trimpath; [ -z "$$($(GO) list ./... 2>/dev/null)" ] || $(1)) || exit; \
+  done
+
 .PHONY: vet
-vet: ## go vet
+vet: ## go vet, in every module
 	@$(GO) vet ./...
+	@$(call in_nested,$(GO) vet ./...)
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum say what is used
-	@for dir in . test/controlplane test/tools test/kubelet test/charttools test/promtools test/lint test/codegen test/krew test/policyreports image; do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+	@for dir in $(MODULES); do (cd $$dir && $(GO) mod tidy -diff >/dev/null) || { echo "run go mod tidy in $$dir"; exit 1; }; done
+
+# What is generated is generated again in its place: the tree must not differ from what it was.
+tree = { git diff; git ls-files --others --exclude-standard; }
+.PHONY: generated-check
+generated-check: ## what is generated is what would be generated now
+	@before=$$($(tree)); $(MAKE) --no-print-directory generate; [ "$$($(tree))" = "$$before" ] || \
+	  { echo "generated files were not current; make generate has changed them, commit that:"; git status --short; exit 1; }
+
+# Product code must be reached from a program, and not from its tests alone; test code from a test.
+.PHONY: deadcode
+deadcode: $(SANDBOX) ## code that nothing reaches
+	@$(SANDBOX) build lint
+	@deadcode=$$($(SANDBOX) path deadcode); \
+	  dead=$$($$deadcode ./cmd/... ./test/cmd/... | sed '/^test\//d' && $$deadcode -test ./... && cd image && $$deadcode -test ./...); \
+	  [ -z "$$dead" ] || { echo "nothing reaches this; delete it, or move what only tests need into their files:"; echo "$$dead"; exit 1; }
 
 .PHONY: lint
-lint: $(SANDBOX) ## golangci-lint, built from its module
+lint: $(SANDBOX) ## golangci-lint, built from its module, in every module
 	@$(SANDBOX) build lint
-	@$(call timed,lint,$$($(SANDBOX) path golangci-lint) run ./...)
+	@$(call timed,lint,$(lint))
 
-fuzz = $(GO) test -run='^$$' -fuzz='^$(2)$$' -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x $(1)
+lint = linter=$$($(SANDBOX) path golangci-lint) && $$linter run ./... && $(call in_nested,$$linter run ./...)
 
 # timed runs a command and says how long it took, whether it succeeded or not.
 define timed

@@ -64,18 +64,3 @@ func (k *Kernel) TakesUserdata(t Target) bool {
 	_, err := k.files.List(t.Name() + "/" + userdataDir)
 	return err == nil
 }
-
-// Forget takes a datum off all our targets.
-func (k *Kernel) Forget(key string) error {
-	all, err := k.Found()
-	if err != nil {
-		return err
-	}
-	for _, f := range all {
-		err := k.files.Rmdir(f.Name + "/" + userdataDir + "/" + key)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return refused("remove userdata "+key+" of netconsole target "+f.Name, err)
-		}
-	}
-	return nil
-}

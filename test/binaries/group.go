@@ -80,12 +80,15 @@ var PromTools = Group{
 	Tags:     "remove_all_sd",
 }
 
-// Lint is the linter; only the checks ask for it.
+// Lint is the linter, and what finds code that nothing reaches; only the checks ask for them.
 var Lint = Group{
-	Name:     "lint",
-	Dir:      "test/lint",
-	Programs: map[string]string{"golangci-lint": "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"},
-	LDFlags:  stripped,
+	Name: "lint",
+	Dir:  "test/lint",
+	Programs: map[string]string{
+		"golangci-lint": "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",
+		"deadcode":      "golang.org/x/tools/cmd/deadcode",
+	},
+	LDFlags: stripped,
 }
 
 // Groups are all there are, in the order in which they are built.

@@ -77,6 +77,34 @@ func TestPreemptionIsTheSchedulersAlone(t *testing.T) {
 	}
 }
 
+// Whom the scheduler has marked a moment ago, and somebody else deletes, went for nobody's sake: least of all for that of a pod which
+// waits in another namespace, for another node. A service account that bears the scheduler's name is taken for the scheduler, but that
+// pod was not the preemptor all the same.
+func TestPreemptionNamesNobodyWhoWaitsElsewhere(t *testing.T) {
+	t.Parallel()
+	const namesake = "system:serviceaccount:ci:" + corev1.DefaultSchedulerName
+	ns, other, node := shared.namespace(t), shared.namespace(t), shared.node(t).Name
+	low, high := shared.priorityClass(t, 10), shared.priorityClass(t, 1000)
+	shared.create(t, podSpec(other, "no-such-node", "unrelated", asking(high, "1")))
+	shared.podLike(t, other, "unrelated", "waits", func(p *corev1.Pod) bool { return len(p.Status.Conditions) > 0 })
+	unnamed := preemptedBy("its id is not known")
+	unnamed.By = namesake
+	for name, tt := range map[string]struct {
+		deleter string
+		want    reason.Reason
+	}{
+		"by-a-program":  {cleaner, nobodyKnows(cleaner)},
+		"by-a-namesake": {namesake, unnamed},
+	} {
+		shared.pod(t, ns, node, name, asking(low, "1"))
+		shared.markPreempted(t, scheduler, ns, name)
+		if err := shared.as(t, tt.deleter).CoreV1().Pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		shared.leaves(t, reason.Pod, ns+"/"+name, tt.want)
+	}
+}
+
 // A NoExecute taint drives the pod of a DaemonSet off: its controller and the taint manager both delete it. Here we are the controller, and
 // the taint manager has no part in it.
 func TestDaemonSetPodIsDrivenOffByATaint(t *testing.T) {

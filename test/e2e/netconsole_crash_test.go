@@ -77,6 +77,26 @@ func TestBurialSurvivesACrashAtEachStep(t *testing.T) {
 			c.restart(t)
 		})
 	}
+	t.Run("with a pod that nothing can be written on, another replica takes over", func(t *testing.T) { crashesWithAFullPod(t, c) })
+}
+
+// crashesWithAFullPod kills Epitaph when a pod is failed whose annotations are full: what it died of stands in its condition.
+func crashesWithAFullPod(t *testing.T, c *cluster) {
+	ns, node := c.namespace(t), c.answering(t)
+	born := c.pod(t, ns, node.Name, "full", full).CreationTimestamp.Time
+	c.pod(t, ns, node.Name, "p-1")
+	lift := c.bar(t, crashPoints["before the first pod's deletion"], ns, node.Name)
+	c.dies(t, node.Name)
+	c.says(t, node.Address, aSignedPanic("full and gone"))
+	wantPod, wantNode := panicked("full and gone")
+	c.holdsItsReason(t, ns, "full", wantPod)
+	c.Epitaph.Kill()
+	lift()
+	c.leaves(t, reason.Pod, ns+"/p-1", wantPod)
+	wantFailedWith(t, c.goes(t, ns, "full"), true)
+	c.leaves(t, reason.Node, node.Name, wantNode)
+	c.wantRecord(t, ns, "full", wantPod)
+	c.finds(t, c.memory(t), node.Name, born, wantNode.Code)
 }
 
 // crashesAt kills Epitaph when it has come to the point, and checks that all is finished after what follows.

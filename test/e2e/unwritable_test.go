@@ -75,6 +75,15 @@ func (c *cluster) toldOf(t *testing.T, namespace, pod, text string) {
 	})
 }
 
+// holdsItsReason waits until the reason of a pod stands in its condition, its annotations being full, and the pod is failed.
+func (c *cluster) holdsItsReason(t *testing.T, ns, name string, want reason.Reason) {
+	t.Helper()
+	c.podLike(t, ns, name, "is failed, and holds its reason", func(p *corev1.Pod) bool {
+		held, ok := reason.HeldOn(p)
+		return ok && held == want && p.Status.Phase == corev1.PodFailed
+	})
+}
+
 // A pod's owner can fill its annotations, and policies can refuse what they like: neither keeps a pod of a node that is gone, nor those
 // beside it, and the record has the reason all the same.
 func TestOrphansOnWhichNothingCanBeWrittenGo(t *testing.T) {

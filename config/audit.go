@@ -22,7 +22,7 @@ func defaultAudit() Audit {
 		Enabled: true,
 		Classes: []string{reason.Disruption.String(), reason.NoExplanation.String()},
 		// Routine to the cluster, and yet what somebody will ask about.
-		Codes:   []reason.Code{reason.UserRequest, reason.LimitExceeded},
+		Codes:   []reason.Code{reason.UserRequest, reason.LimitExceeded, reason.DeadlineExceeded, reason.JobFailed},
 		Events:  true,
 		Workers: 16,
 		Reports: defaultReports(),

@@ -210,7 +210,7 @@ func TestKeptPodTellsTheSame(t *testing.T) {
 			p.DeletionTimestamp = ptr.To(noon)
 			p.Annotations["scheduling.koordinator.sh/soft-eviction"] = `{"initiator":"descheduler","reason":"node is hot"}`
 		}, reason.PodGC, reason.Evicted},
-		"its owner's Job": {func(*corev1.Pod) {}, reason.JobController, reason.JobFinished},
+		"its owner's Job": {func(*corev1.Pod) {}, reason.JobController, reason.RemovedByOwner},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

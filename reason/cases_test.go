@@ -45,7 +45,8 @@ type inferenceCase struct {
 		Finished  bool      `json:"finished"`
 		Suspended bool      `json:"suspended"`
 		Surplus   bool      `json:"surplus"`
-		Revision  string    `json:"revision"`
+		Failed    string    `json:"failed"`
+		Revision  Revision  `json:"revision"`
 	} `json:"owner"`
 	NamespaceTerminating bool       `json:"namespaceTerminating"`
 	Signals              []Signal   `json:"signals"`

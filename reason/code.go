@@ -30,9 +30,13 @@ const (
 
 // Routine removals: the cluster or a person tidied up, as intended.
 const (
-	ScaledDown         Code = "ScaledDown"
-	OwnerDeleted       Code = "OwnerDeleted"
-	JobFinished        Code = "JobFinished"
+	ScaledDown   Code = "ScaledDown"
+	OwnerDeleted Code = "OwnerDeleted"
+	JobFinished  Code = "JobFinished"
+	// JobFailed is for a pod that still ran when its Job failed, by its own rules: its deadline, or how often its pods may fail.
+	JobFailed Code = "JobFailed"
+	// RemovedByOwner is for a pod that its owner's controller removed, where the owner does not tell why.
+	RemovedByOwner     Code = "RemovedByOwner"
 	NamespaceDeleted   Code = "NamespaceDeleted"
 	RolloutReplaced    Code = "RolloutReplaced"
 	TerminatedPodLimit Code = "TerminatedPodLimit"
@@ -84,7 +88,7 @@ var classes = map[Code]Class{
 
 	ScaledDown: Routine, OwnerDeleted: Routine, JobFinished: Routine, NamespaceDeleted: Routine,
 	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine, UserRequest: Routine,
-	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine,
+	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine, JobFailed: Routine, RemovedByOwner: Routine,
 
 	Unexplained: NoExplanation,
 }

@@ -18,13 +18,21 @@ type Owner struct {
 	Suspended bool
 	// Surplus is set where the owner is a Job that has more active pods than its spec.parallelism allows.
 	Surplus bool
-	// Revision is the value that the pods which the owner wants now have in the label of their revision, or any other value
-	// where all that is known is that the owner wants others.
-	Revision string
+	// Failed is why the owner, a Job, has failed or is certain to; empty where it has not, as far as is known.
+	Failed string
+	// Revision tells whether the owner wants pods as this one is.
+	Revision Revision
 }
 
-// The labels that hold a pod's revision; the first that is there counts (k8s.io/api/apps/v1).
-var revisionLabels = []string{"controller-revision-hash", "pod-template-hash"}
+// A Revision is how the version of a pod stands to the one that its owner wants now. The zero value is not known.
+type Revision string
+
+const (
+	// Wanted is the version that the owner wants; so it is where its owner has no versions.
+	Wanted Revision = "wanted"
+	// Outdated is another one.
+	Outdated Revision = "outdated"
+)
 
 // owner names the controller of the pod as "Kind name".
 func (n inference) owner() string {
@@ -43,27 +51,19 @@ func (n inference) knownOwner() (Owner, bool) {
 	return n.Owner, true
 }
 
-// outdated tells whether the pod's owner wants pods of another revision.
-func (n inference) outdated() bool {
-	o, ok := n.knownOwner()
-	if !ok || o.Revision == "" {
-		return false
-	}
-	for _, label := range revisionLabels {
-		if revision, ok := n.Pod.Labels[label]; ok {
-			return revision != o.Revision
-		}
-	}
-	return false
-}
-
 func (n inference) of(c Code) (Reason, bool) { return always(New(Pod, c, n.owner(), n.Remover.User)) }
 
+// byReplicaSet: its controller deletes pods that are too many. With the version that is wanted, its owner needs fewer; with another one,
+// others take their place. Where that is not known, neither is said.
 func (n inference) byReplicaSet() (Reason, bool) {
-	if n.outdated() {
+	switch o, _ := n.knownOwner(); o.Revision {
+	case Outdated:
 		return n.of(RolloutReplaced)
+	case Wanted:
+		return n.of(ScaledDown)
+	default:
+		return n.of(RemovedByOwner)
 	}
-	return n.of(ScaledDown)
 }
 
 // byStatefulSet knows that the controller also deletes pods that ended, to put another in their place
@@ -85,21 +85,25 @@ func (n inference) byDaemonSet() (Reason, bool) {
 	if taints := n.drivenOff(); len(taints) > 0 {
 		return n.because(n.evictedByTaint(n.Remover.User))
 	}
-	if o, ok := n.knownOwner(); ok && o.Revision != "" && !n.outdated() {
-		return n.of(ScaledDown)
-	}
-	return n.of(RolloutReplaced)
+	return n.byReplicaSet()
 }
 
+// byJob: a Job deletes the pods that it has too many of, and all that run when it is suspended or over. Which of that it is, its status
+// says only after the deletion (K8s v1.37 pkg/controller/job/job_controller.go, syncJob): see [Settle].
 func (n inference) byJob() (Reason, bool) {
-	o, ok := n.knownOwner()
-	if ok && o.Suspended && !o.Finished {
+	o, _ := n.knownOwner()
+	switch {
+	case o.Failed != "":
+		return always(New(Pod, JobFailed, n.owner()+", "+o.Failed, n.Remover.User))
+	case o.Finished:
+		return n.of(JobFinished)
+	case o.Suspended:
 		return always(New(Pod, ScaledDown, n.owner()+" is suspended", n.Remover.User))
-	}
-	if ok && o.Surplus && !o.Finished {
+	case o.Surplus:
 		return n.of(ScaledDown)
+	default:
+		return n.of(RemovedByOwner)
 	}
-	return n.of(JobFinished)
 }
 
 // cascaded explains what the garbage collector deletes: its owner went first. The mirror of a static pod belongs to its Node,

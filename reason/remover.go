@@ -36,7 +36,7 @@ var podRemovers = map[Actor]rule{
 	StatefulSetController: inference.byStatefulSet,
 	DaemonSetController:   inference.byDaemonSet,
 	JobController:         inference.byJob,
-	TTLController:         inference.byJob,
+	TTLController:         func(n inference) (Reason, bool) { return n.of(JobFinished) },
 	ControllerManager:     inference.byControllerManager,
 	Kubelet:               inference.mirrorRemoved,
 }
@@ -135,9 +135,12 @@ func tolerates(pod *corev1.Pod, taint corev1.Taint) bool {
 
 // collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The built-in one fails a pod
 // before it deletes it, and marks an orphan with a condition unless it had finished: what comes here with a phase of its end
-// and without a condition ended by itself, or is on a node that was declared out of service.
+// and without a condition ended by itself, or is on a node that was declared out of service. What was never bound is deleted
+// for that only while it terminates; what has finished goes by its number, bound or not.
 func (n inference) collected() (Reason, bool) {
 	switch {
+	case n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp == nil && Finished(n.Pod):
+		return always(New(Pod, TerminatedPodLimit, "", n.Remover.User))
 	case n.Pod.Spec.NodeName == "":
 		return always(New(Pod, NeverScheduled, "", n.Remover.User))
 	case n.NodeGone && Finished(n.Pod):

@@ -46,6 +46,8 @@ var podSentences = map[Code]sentence{
 	ScaledDown:         "This pod was removed because its owner needs fewer pods (%)",
 	OwnerDeleted:       "This pod was removed because its owner was deleted (%)",
 	JobFinished:        "This pod was removed because its job is over (%)",
+	JobFailed:          "This pod was removed because its job failed (%)",
+	RemovedByOwner:     "This pod was removed by the controller of its owner (%)",
 	NamespaceDeleted:   "This pod was removed because its namespace was deleted (%)",
 	RolloutReplaced:    "This pod was replaced by a newer version of itself (%)",
 	TerminatedPodLimit: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",

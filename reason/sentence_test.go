@@ -30,6 +30,8 @@ func TestPodSentences(t *testing.T) {
 		ScaledDown:         "This pod was removed because its owner needs fewer pods (x)",
 		OwnerDeleted:       "This pod was removed because its owner was deleted (x)",
 		JobFinished:        "This pod was removed because its job is over (x)",
+		JobFailed:          "This pod was removed because its job failed (x)",
+		RemovedByOwner:     "This pod was removed by the controller of its owner (x)",
 		NamespaceDeleted:   "This pod was removed because its namespace was deleted (x)",
 		RolloutReplaced:    "This pod was replaced by a newer version of itself (x)",
 		TerminatedPodLimit: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",

@@ -13,7 +13,7 @@ func TestClasses(t *testing.T) {
 		Disruption: "Preempted HardwareFailure NodeHalted CloudInstanceGone KernelPanic NodeDrained Evicted NodePressure NodeShutdown " +
 			"NodeUnreachable OutOfService NodeScaledDown SpotInterrupted NodeDeleted Refused",
 		Routine: "ScaledDown OwnerDeleted JobFinished NamespaceDeleted RolloutReplaced TerminatedPodLimit NeverScheduled UserRequest " +
-			"AlreadyEnded LimitExceeded DeadlineExceeded",
+			"AlreadyEnded LimitExceeded DeadlineExceeded JobFailed RemovedByOwner",
 		NoExplanation: "Unexplained",
 	}
 	listed := 0

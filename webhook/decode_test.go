@@ -99,7 +99,6 @@ func TestEveryPartThatIsReadCounts(t *testing.T) {
 	t.Parallel()
 	removals := readRemovals(t)
 	for part, without := range map[string]func(*corev1.Pod){
-		"labels":            func(p *corev1.Pod) { p.Labels = nil },
 		"annotations":       func(p *corev1.Pod) { p.Annotations = nil },
 		"owners":            func(p *corev1.Pod) { p.OwnerReferences = nil },
 		"namespace":         func(p *corev1.Pod) { p.Namespace = "" },

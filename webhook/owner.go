@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -42,13 +42,8 @@ func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
-	owner, err := h.ownerOf(ctx, f.Pod, ref)
-	if err == nil && owner.UID == "" {
-		owner.UID = ref.UID
-	}
-	if err == nil {
-		f.Owner = owner
-	}
+	// What was read before it failed is known all the same.
+	f.Owner, _ = h.ownerOf(ctx, f.Pod, ref)
 }
 
 // errUnread says that nothing is known of owners of that kind.
@@ -61,7 +56,7 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 	switch ref.APIVersion + "/" + ref.Kind {
 	case "apps/v1/ReplicaSet":
 		set := &appsv1.ReplicaSet{}
-		object, read = set, func() (reason.Owner, error) { return h.replicaSet(ctx, pod, set) }
+		object, read = set, func() (reason.Owner, error) { return h.replicaSet(ctx, set) }
 	case "apps/v1/StatefulSet":
 		set := &appsv1.StatefulSet{}
 		object, read = set, func() (reason.Owner, error) { return statefulSet(pod, set), nil }
@@ -70,46 +65,46 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 		object, read = set, func() (reason.Owner, error) { return daemonSet(pod, set), nil }
 	case "batch/v1/Job":
 		job := &batchv1.Job{}
-		object, read = job, func() (reason.Owner, error) { return jobOf(job), nil }
+		object, read = job, func() (reason.Owner, error) { return reason.OwnerJob(job, h.clock.Now()), nil }
 	default:
 		return reason.Owner{}, errUnread
 	}
 	err := h.live.Get(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: ref.Name}, object)
 	if apierrors.IsNotFound(err) || err == nil && object.GetUID() != ref.UID {
-		return reason.Owner{Deleted: true}, nil
+		return reason.Owner{UID: ref.UID, Deleted: true}, nil
 	}
 	if err != nil {
 		return reason.Owner{}, err
 	}
 	owner, err := read()
-	owner.Deleted = object.GetDeletionTimestamp() != nil
+	owner.UID, owner.Deleted = ref.UID, object.GetDeletionTimestamp() != nil
 	return owner, err
 }
 
-// anotherRevision is what an owner's revision is called where all that is known is that it is not the pod's.
-const anotherRevision = "another"
-
 // replicaSet compares the template of the ReplicaSet with that of its Deployment: where they differ, another ReplicaSet takes its
 // place. The revision annotations are of no use, with strategy Recreate they are written after the last pod was deleted
-// (K8s v1.37 pkg/controller/deployment/recreate.go).
-func (h *Handler) replicaSet(ctx context.Context, pod *corev1.Pod, set *appsv1.ReplicaSet) (reason.Owner, error) {
+// (K8s v1.37 pkg/controller/deployment/recreate.go); nor are the labels of the pods, those of an adopted ReplicaSet have no hash. What
+// another controller wants of its ReplicaSets is not known.
+func (h *Handler) replicaSet(ctx context.Context, set *appsv1.ReplicaSet) (reason.Owner, error) {
 	ref := metav1.GetControllerOf(set)
-	if ref == nil || ref.Kind != "Deployment" || ref.APIVersion != "apps/v1" {
+	switch {
+	case ref == nil:
+		return reason.Owner{Revision: reason.Wanted}, nil
+	case ref.Kind != "Deployment" || ref.APIVersion != "apps/v1":
 		return reason.Owner{}, nil
 	}
 	deployment := &appsv1.Deployment{}
 	err := h.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: ref.Name}, deployment)
-	if apierrors.IsNotFound(err) || err == nil && deployment.UID != ref.UID {
-		return reason.Owner{}, nil
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && deployment.UID != ref.UID:
+		return reason.Owner{Revision: reason.Wanted}, nil // nobody is left who wants another
+	case err != nil:
 		return reason.Owner{}, err
+	case sameTemplate(set.Spec.Template, deployment.Spec.Template):
+		return reason.Owner{Revision: reason.Wanted}, nil
+	default:
+		return reason.Owner{Revision: reason.Outdated}, nil
 	}
-	revision := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
-	if !sameTemplate(set.Spec.Template, deployment.Spec.Template) {
-		revision = anotherRevision
-	}
-	return reason.Owner{Revision: revision}, nil
 }
 
 // sameTemplate is how the Deployment's controller finds the ReplicaSet of its template: all but the hash label is alike
@@ -126,9 +121,10 @@ func withoutHash(labels map[string]string) map[string]string {
 }
 
 // statefulSet tells whether the pod's ordinal is still wanted: then the pod goes for a newer one. The revision that the status
-// holds is of no use here, it is written after the first pod was deleted.
+// holds is of no use here, it is written after the first pod was deleted. The ordinal is the end of the pod's name
+// (K8s v1.37 pkg/controller/statefulset/stateful_set_utils.go, getParentNameAndOrdinal): not every pod has the label.
 func statefulSet(pod *corev1.Pod, set *appsv1.StatefulSet) reason.Owner {
-	index, err := strconv.Atoi(pod.Labels[appsv1.PodIndexLabel])
+	index, err := strconv.Atoi(pod.Name[strings.LastIndex(pod.Name, "-")+1:])
 	if err != nil || set.Spec.Replicas == nil {
 		return reason.Owner{}
 	}
@@ -136,12 +132,12 @@ func statefulSet(pod *corev1.Pod, set *appsv1.StatefulSet) reason.Owner {
 		index -= int(set.Spec.Ordinals.Start)
 	}
 	if index >= 0 && index < int(*set.Spec.Replicas) {
-		return reason.Owner{Revision: anotherRevision}
+		return reason.Owner{Revision: reason.Outdated}
 	}
-	return reason.Owner{Revision: pod.Labels[appsv1.StatefulSetRevisionLabel]}
+	return reason.Owner{Revision: reason.Wanted}
 }
 
-// daemonSet compares the generation of the template that the pod was made from with the DaemonSet's.
+// daemonSet compares the generation of the template that the pod was made from with the DaemonSet's. A pod that it adopted has none.
 func daemonSet(pod *corev1.Pod, set *appsv1.DaemonSet) reason.Owner {
 	const label = "pod-template-generation"
 	wanted, known := set.Annotations[appsv1.DeprecatedTemplateGeneration]
@@ -149,21 +145,8 @@ func daemonSet(pod *corev1.Pod, set *appsv1.DaemonSet) reason.Owner {
 	case !known || pod.Labels[label] == "":
 		return reason.Owner{}
 	case pod.Labels[label] == wanted:
-		return reason.Owner{Revision: pod.Labels[appsv1.DefaultDaemonSetUniqueLabelKey]}
+		return reason.Owner{Revision: reason.Wanted}
 	default:
-		return reason.Owner{Revision: anotherRevision}
-	}
-}
-
-// endings are the conditions of a Job that is over, or is certain how it ends: then its pods are deleted already.
-var endings = []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget}
-
-func jobOf(job *batchv1.Job) reason.Owner {
-	return reason.Owner{
-		Suspended: job.Spec.Suspend != nil && *job.Spec.Suspend,
-		Surplus:   job.Spec.Parallelism != nil && job.Status.Active > *job.Spec.Parallelism,
-		Finished: slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-			return c.Status == corev1.ConditionTrue && slices.Contains(endings, c.Type)
-		}),
+		return reason.Owner{Revision: reason.Outdated}
 	}
 }

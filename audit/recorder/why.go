@@ -30,10 +30,10 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 		if completed, ok := r.Inferrer.Infer(f); ok {
 			said = completed
 		}
-		return said, sourceOf(said), nil
+		return r.settled(ctx, d, said)
 	}
 	if kept, ok := r.Refusals.Of(d.pod, d.left); ok {
-		return kept, sourceOf(kept), nil
+		return r.settled(ctx, d, kept)
 	}
 	if err := r.addFacts(ctx, &f); err != nil {
 		return reason.Reason{}, none, err
@@ -49,6 +49,12 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 	default:
 		return f.Unknown(), none, nil
 	}
+}
+
+// settled completes what was said of a pod by what its Job has told since.
+func (r *Recorder) settled(ctx context.Context, d departure, said reason.Reason) (reason.Reason, source, error) {
+	said, err := audit.SettledByJob(ctx, r.API, said, d.pod, d.left)
+	return said, sourceOf(said), err
 }
 
 // sourceOf tells a reason from the note that there was none, which the webhook writes with the name of the one who deleted.

@@ -52,7 +52,7 @@ func (f Facts) ofItself() Verdict {
 func (f Facts) afterItsJob(p progress) Verdict {
 	name, _ := f.ownJob()
 	switch {
-	case p == stopped && f.succeeded() && f.code() != reason.JobFinished:
+	case p == stopped && f.succeeded() && f.code() != reason.JobFinished && f.code() != reason.RemovedByOwner:
 		return restingOn(CountedUnproven, "Job "+name+" has completed, but it counts this pod as a success, which ended with code 0 when it was told to stop or at about that time; whether its work was done, that does not say."+askTheAuthor)
 	case f.job().Spec.SuccessPolicy != nil:
 		return restingOn(JobCompleted, "Job "+name+" has completed, as its author has defined it (successPolicy); nothing more of it is wanted.")

@@ -70,7 +70,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		return err
 	}
 	for _, add := range []func(context.Context) error{
-		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addJobEnds, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
 	} {
 		if err := add(ctx); err != nil {
 			return err
@@ -216,6 +216,15 @@ func (p parts) addNetconsole(context.Context) error {
 		return err
 	}
 	return p.mgr.Add(listener)
+}
+
+// addJobEnds completes the reasons of pods that their Job has deleted, when it tells how it ended.
+func (p parts) addJobEnds(context.Context) error {
+	j := &aftermath.JobEnds{
+		Keys: p.config.Annotations, Live: p.mgr.GetAPIReader(), Terminator: p.terminator, Clock: clock.RealClock{},
+		Log: p.mgr.GetLogger().WithName("job-ends"),
+	}
+	return p.control("job-ends", &corev1.Pod{}, predicate.NewPredicateFuncs(j.Concerns), j, controller.Options{})
 }
 
 // addRetractor takes back what is on record about nodes that live, whichever edge had it written.

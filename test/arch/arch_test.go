@@ -29,9 +29,9 @@ var (
 var rules = map[string]rule{
 	"reason": {
 		// The YAML is part of the program: signals and users are data. Whether a pod fits a node is a function of the two: the scheduler's
-		// own, which wants a logger; it gets one that discards.
+		// own, which wants a logger; it gets one that discards. What a Job's status says of its pods is read here, as what theirs says.
 		others: []string{
-			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
+			"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
 			"k8s.io/component-helpers/scheduling/", "github.com/go-logr/logr",
 		},
 		std: noIO,

@@ -26,6 +26,29 @@ func template(ns, node string) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: web}, Spec: podSpec(ns, node, "").Spec}
 }
 
+// The pods of a ReplicaSet that a Deployment has adopted do not bear the hash of their template; they are replaced all the same.
+func TestDeploymentReplacesAnAdoptedReplicaSet(t *testing.T) {
+	t.Parallel()
+	ns, node := shared.namespace(t), shared.node(t).Name
+	of := metav1.ObjectMeta{Name: "adopted", Labels: web}
+	set := &appsv1.ReplicaSet{ObjectMeta: of, Spec: appsv1.ReplicaSetSpec{
+		Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: web}, Template: template(ns, node),
+	}}
+	if _, err := shared.client.AppsV1().ReplicaSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	old := shared.theRunningPod(t, ns)
+	newer := template(ns, node)
+	newer.Spec.Containers[0].Image = "registry.example/work:2"
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.DeploymentSpec{
+		Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: web}, Template: newer,
+	}}
+	if _, err := shared.client.AppsV1().Deployments(ns).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	shared.leaves(t, reason.Pod, ns+"/"+old.Name, reason.New(reason.Pod, reason.RolloutReplaced, "ReplicaSet adopted", kubeSystem+"replicaset-controller"))
+}
+
 // theRunningPod waits until exactly one pod of the namespace runs, and returns it.
 func (c *cluster) theRunningPod(t *testing.T, ns string) (pod corev1.Pod) {
 	t.Helper()
@@ -105,7 +128,10 @@ func TestStatefulSetRollsOutAndScalesDown(t *testing.T) {
 	if _, err := sets.Patch(t.Context(), "db", types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	shared.eventually(t, "the StatefulSet has scaled down", func(context.Context) (bool, error) { return len(shared.podsIn(t, ns)) == 0, nil })
+	shared.eventually(t, "the new pod is seen to leave", func(context.Context) (bool, error) {
+		d, ok := shared.witness.Saw(reason.Pod, ns+"/db-0")
+		return ok && d.Pod.UID != old.UID, nil
+	})
 	shared.leaves(t, reason.Pod, ns+"/db-0", reason.Reason{
 		Code: reason.ScaledDown, By: kubeSystem + "statefulset-controller", Text: "This pod was removed because its owner needs fewer pods (StatefulSet db)",
 	})

@@ -183,8 +183,8 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 		c.surplusGoes(t)
 	})
 	t.Run("all of it is counted", func(t *testing.T) {
-		// Three nodes were gone, one pod each; two finished pods were too many; two terminating pods had no reason.
-		for cause, want := range map[string]float64{"orphaned": 3, "unscheduled": 1, "terminated": 2} {
+		// Three nodes were gone, one pod each; three finished pods were too many; two terminating pods had no reason.
+		for cause, want := range map[string]float64{"orphaned": 3, "unscheduled": 1, "terminated": 3} {
 			if got := c.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", cause); got != want {
 				t.Errorf("%v pods are counted as %s, want %v", got, cause, want)
 			}
@@ -203,14 +203,20 @@ const collectorName = "epitaph/gc"
 func (c *cluster) surplusGoes(t *testing.T) {
 	t.Helper()
 	ns := c.namespace(t)
-	for _, name := range []string{"oldest", "older", "newer", "newest"} {
-		c.finish(t, ns, name, "")
+	for _, name := range []string{"never-bound", "oldest", "older", "newer", "newest"} {
+		if name == "never-bound" { // a finished pod as any other
+			c.create(t, podSpec(ns, "no-such-node", name))
+			c.fails(t, ns, name, "")
+		} else {
+			c.finish(t, ns, name, "")
+		}
 		time.Sleep(1100 * time.Millisecond) // creation times have whole seconds
 	}
 	want := reason.Reason{
 		Code: reason.TerminatedPodLimit, By: collectorName,
 		Text: "This pod had finished and was removed because the cluster keeps only a limited number of finished pods",
 	}
+	c.leaves(t, reason.Pod, ns+"/never-bound", want)
 	c.leaves(t, reason.Pod, ns+"/oldest", want)
 	c.finish(t, ns, "evicted", "Evicted")
 	d := c.leaves(t, reason.Pod, ns+"/evicted", reason.Reason{
@@ -231,6 +237,12 @@ func (c *cluster) surplusGoes(t *testing.T) {
 func (c *cluster) finish(t *testing.T, namespace, name, status string) {
 	t.Helper()
 	c.pod(t, namespace, "node-1", name)
+	c.fails(t, namespace, name, status)
+}
+
+// fails makes a pod one that has failed.
+func (c *cluster) fails(t *testing.T, namespace, name, status string) {
+	t.Helper()
 	patch := []byte(`{"status":{"phase":"Failed","reason":"` + status + `","message":"low on memory"}}`)
 	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)

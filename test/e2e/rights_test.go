@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -41,8 +42,8 @@ func withdrawals() []withdrawal {
 		{resource: "namespaces", verb: "list", unready: true, says: `cannot list resource "namespaces"`, breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
 		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true, says: `cannot list resource "leases"`, breaks: "no panic can be judged that is not signed: a replica does not become ready"},
 		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
-		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and a rollout passes for a scale-down"},
-		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob"},
+		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and of the pods that it removes it is not told whether they were replaced or too many"},
+		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
 		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed, breaks: "of a pod that is driven off its device, the record does not say which one"},
 		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed, breaks: "the same, nor who tainted it"},
 		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
@@ -150,6 +151,12 @@ func theDeploymentIsNotNamed(t *testing.T, c *cluster) {
 	pod := c.replicated(t, ns, node)
 	c.remove(t, c.as(t, runner), ns, pod)
 	c.wantOwners(t, ns, pod, "ReplicaSet")
+	another := c.runningPodOf(t, ns, "app=web,pod-template-hash")
+	if _, err := c.client.AppsV1().Deployments(ns).Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(anotherImage), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	set := c.podLike(t, ns, another, "is there", func(*corev1.Pod) bool { return true }).OwnerReferences[0].Name
+	c.leaves(t, reason.Pod, ns+"/"+another, reason.New(reason.Pod, reason.RemovedByOwner, "ReplicaSet "+set, kubeSystem+"replicaset-controller"))
 }
 
 func theCronJobIsNotNamed(t *testing.T, c *cluster) {
@@ -157,6 +164,12 @@ func theCronJobIsNotNamed(t *testing.T, c *cluster) {
 	pod := c.cronPod(t, ns, node)
 	c.remove(t, c.as(t, runner), ns, pod)
 	c.wantOwners(t, ns, pod, "Job")
+	other := c.namespace(t)
+	suspended := c.job(t, other, node)
+	if _, err := c.client.BatchV1().Jobs(other).Patch(t.Context(), "work", types.MergePatchType, []byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.leaves(t, reason.Pod, other+"/"+suspended.Name, reason.New(reason.Pod, reason.RemovedByOwner, "Job work", kubeSystem+"job-controller"))
 }
 
 func (c *cluster) wantOwners(t *testing.T, ns, pod string, want ...string) {

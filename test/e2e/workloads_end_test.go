@@ -54,15 +54,19 @@ func TestJobThatIsOverEndsItsPods(t *testing.T) {
 		// exits is the code that the first pod's program ends with, if it does.
 		exits string
 		want  batchv1.JobConditionType
+		// failed is the condition's reason and message, where the Job fails.
+		failed string
 	}{
 		"beyond its deadline": {
 			change: func(j *batchv1.Job) { j.Spec.ActiveDeadlineSeconds = ptr.To(int64(5)) },
 			want:   batchv1.JobFailed,
+			failed: "DeadlineExceeded: Job was active longer than specified deadline",
 		},
 		"beyond its retries": {
 			change: func(j *batchv1.Job) { j.Spec.BackoffLimit = ptr.To(int32(0)) },
 			exits:  "1",
 			want:   batchv1.JobFailed,
+			failed: "BackoffLimitExceeded: Job has reached the specified backoff limit",
 		},
 		"complete with one of its indexes": {
 			change: func(j *batchv1.Job) {
@@ -87,9 +91,14 @@ func TestJobThatIsOverEndsItsPods(t *testing.T) {
 			if tc.exits != "" {
 				shared.exitsWith(t, ns, pods[0].Name, tc.exits)
 			}
-			shared.leaves(t, reason.Pod, ns+"/"+pods[1].Name, reason.Reason{
-				Code: reason.JobFinished, By: kubeSystem + "job-controller", Text: "This pod was removed because its job is over (Job work)",
-			})
+			want := reason.New(reason.Pod, reason.JobFinished, "Job work", kubeSystem+"job-controller")
+			if tc.failed != "" {
+				want = reason.New(reason.Pod, reason.JobFailed, "Job work, "+tc.failed, kubeSystem+"job-controller")
+			}
+			shared.leaves(t, reason.Pod, ns+"/"+pods[1].Name, want)
+			if tc.failed != "" {
+				shared.wantRecord(t, ns, pods[1].Name, want)
+			}
 			shared.eventually(t, "the Job is "+string(tc.want), func(ctx context.Context) (bool, error) {
 				j, err := shared.client.BatchV1().Jobs(ns).Get(ctx, "work", metav1.GetOptions{})
 				if err != nil {

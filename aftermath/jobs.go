@@ -1,0 +1,97 @@
+package aftermath
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/termination"
+)
+
+const (
+	// firstJobLook and lastJobLook are the least and the most time between two looks at the Job of a pod: as long as the pod has been
+	// terminating. A Job says how it ended a moment after it has deleted its pods.
+	firstJobLook = 200 * time.Millisecond
+	lastJobLook  = 10 * time.Second
+)
+
+// A Corrector writes what became known of a deletion that goes on. It is *termination.Terminator.
+type Corrector interface {
+	Wrote(obj client.Object) bool
+	Correct(ctx context.Context, obj client.Object, r reason.Reason) error
+}
+
+// JobEnds completes the reason of pods that a Job has deleted, when the Job tells how it ended: it does so after the deletion, and before
+// the pods are gone ([reason.Settles]). It reconciles Pods; what is open, they say themselves.
+type JobEnds struct {
+	Keys reason.KeySet
+	// Live reads from the API server itself: Jobs are not cached, and a write is bound to what was read.
+	Live       client.Reader
+	Terminator Corrector
+	Clock      clock.PassiveClock
+	Log        logr.Logger
+}
+
+// Concerns tells whether the pod terminates with a reason of ours that its Job may have more to say to.
+func (j *JobEnds) Concerns(o client.Object) bool {
+	pod, ok := o.(*corev1.Pod)
+	if !ok || pod.DeletionTimestamp == nil || !j.Terminator.Wrote(pod) {
+		return false
+	}
+	_, is := j.open(pod)
+	return is
+}
+
+func (j *JobEnds) open(pod *corev1.Pod) (r reason.Reason, is bool) {
+	r, err := j.Keys.Pod.OnPod(pod)
+	if err != nil {
+		return r, false
+	}
+	_, is = reason.Settles(r, pod)
+	return r, is
+}
+
+// Reconcile looks at the pod's Job, and comes back while that does not say that it is over.
+func (j *JobEnds) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	pod := &corev1.Pod{}
+	if err := j.Live.Get(ctx, request.NamespacedName, pod); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !j.Concerns(pod) {
+		return reconcile.Result{}, nil
+	}
+	r, _ := j.open(pod)
+	settled, err := audit.SettledByJob(ctx, j.Live, r, pod, j.Clock.Now())
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if settled == r {
+		return reconcile.Result{RequeueAfter: min(max(j.terminatingFor(pod), firstJobLook), lastJobLook)}, nil
+	}
+	err = j.Terminator.Correct(ctx, pod, settled)
+	switch {
+	case err == nil:
+		j.Log.Info("reason completed by its Job", "namespace", pod.Namespace, "pod", pod.Name, "code", string(settled.Code))
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
+		return reconcile.Result{}, nil // its record is completed
+	case errors.Is(err, termination.ErrChanged):
+		return reconcile.Result{RequeueAfter: firstJobLook}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+func (j *JobEnds) terminatingFor(pod *corev1.Pod) time.Duration {
+	told := pod.DeletionTimestamp.Time
+	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
+		told = told.Add(-time.Duration(*grace) * time.Second)
+	}
+	return j.Clock.Since(told)
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,23 +35,40 @@ type agentFlags struct {
 	verbosity                         int
 }
 
-func (f *agentFlags) parse(args []string, stderr io.Writer) error {
-	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+func agentCommand() *cobra.Command {
+	f := agentFlags{}
+	c := &cobra.Command{
+		Use:   "agent [--config FILE]",
+		Short: "Run on a node and have its kernel speak to the listeners",
+		Example: `  epitaph agent --config FILE                  run, and follow every change
+  epitaph agent --listeners 10.0.0.9:6666      without an API server: addresses by hand
+  epitaph agent --config FILE --dry-run        print what would be written`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return usage(c, err)
+			}
+			return f.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f.bind(c.Flags())
+	return c
+}
+
+func (f *agentFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.file, "config", "", "the configuration `file`; without it, the defaults")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
 	flags.StringVar(&f.node, "node", os.Getenv("NODE_NAME"), "the `name` of this machine's Node; by default that of the variable NODE_NAME, else the host's")
 	flags.StringVar(&f.listeners, "listeners", "", "`addresses` of listeners, each IP:port, with commas between; instead of the configuration's")
 	flags.BoolVar(&f.once, "once", false, "set netconsole up and end; nothing is followed then, and nobody holds the source port")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	flags.BoolVar(&f.remove, "remove", false, "take everything away that the agent has set up, and end")
-	flags.IntVar(&f.verbosity, "v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 || f.once && f.dryRun || f.once && f.remove || f.dryRun && f.remove {
-		flags.Usage()
-		return errUsage
+	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
+}
+
+// check refuses flags that exclude each other.
+func (f *agentFlags) check() error {
+	if f.once && f.dryRun || f.once && f.remove || f.dryRun && f.remove {
+		return errors.New("--once, --dry-run and --remove exclude each other: choose one")
 	}
 	return nil
 }
@@ -77,11 +95,7 @@ func (f *agentFlags) load() (config.Config, error) {
 	return c, errors.Join(c.Validate()...)
 }
 
-func runAgent(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var f agentFlags
-	if err := f.parse(args, stderr); err != nil {
-		return err
-	}
+func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	c, err := f.load()
 	if err != nil {
 		return err

@@ -5,62 +5,114 @@
 //	epitaph policy test TEST...                  whether the webhook would decide as the tests expect
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
 //	epitaph version                  the version of this binary
+//
+// It ends with 0, 1 (error) or 2 (wrong usage).
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // version is stamped by the build: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
+// The exit codes beside 0.
+const (
+	exitError = 1
+	exitUsage = 2
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	default:
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "epitaph:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
-var errUsage = errors.New(`usage: epitaph COMMAND [FLAGS]
+var errUsage = errors.New("usage")
 
-commands:
-  manager   run the webhook, the garbage collector and the netconsole listener
-  agent     run on a node and have its kernel speak to the listeners
-  policy    ask what the webhook would decide (policy test)
-  version   print the version
-
-"epitaph COMMAND -h" lists the flags of a command`)
+func exitCode(err error) int {
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	return exitError
+}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 0 {
-		return errUsage
+	root := command()
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
+// command is the root of all commands.
+func command() *cobra.Command {
+	root := group(&cobra.Command{
+		Use:   "epitaph",
+		Short: "Make sure that every Pod and every Node leaves with a reason",
+		Long: `Make sure that every Pod and every Node that leaves a cluster leaves with a reason that a person can read.
+
+Exit codes: 0; 1 an error; 2 wrong usage.`,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
+	}, managerCommand(), agentCommand(), policyCommand(), versionCommand())
+	root.SetFlagErrorFunc(usage)
+	root.Flags().Bool("version", false, "print the version") // cobra's own would take -v, which is the log level below
+	return root
+}
+
+// group makes a command that does nothing but have others below it.
+func group(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage(c, errors.New("name a command"))
+		}
+		err := fmt.Errorf("there is no command %q", args[0])
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			err = fmt.Errorf("%w: did you mean %s?", err, near[0])
+		}
+		return usage(c, err)
 	}
-	switch args[0] {
-	case "manager":
-		return runManager(ctx, args[1:], stderr)
-	case "agent":
-		return runAgent(ctx, args[1:], stdout, stderr)
-	case "policy":
-		return runPolicy(ctx, args[1:], stdout, stderr)
-	case "version":
-		_, err := fmt.Fprintln(stdout, "epitaph", version)
-		return err
-	default:
-		return errUsage
+	c.Args = cobra.ArbitraryArgs // cobra would refuse them in words of its own
+	c.SuggestionsMinimumDistance = cobraDistance
+	c.AddCommand(below...)
+	return c
+}
+
+// cobraDistance is how many letters may be wrong in a command that is suggested: cobra's own choice, which it makes too late for us.
+const cobraDistance = 2
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "epitaph", version)
+			return err
+		},
 	}
+}
+
+// noArgs refuses arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(c, fmt.Errorf("it takes no arguments, and was given %q", args[0]))
+	}
+	return nil
+}
+
+// usage says that a command was called in a way that it does not understand, and where that is explained.
+func usage(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w: %w (%q shows how)", errUsage, err, c.CommandPath()+" --help")
 }

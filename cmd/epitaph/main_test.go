@@ -138,23 +138,75 @@ func TestBadInputNamesTheRemedy(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	tests := map[string][]string{
-		"no command":                        {},
-		"unknown command":                   {"mangaer"},
-		"no configuration":                  {"manager"},
-		"extra arguments":                   {"manager", "--config", "x", "y"},
-		"half a command":                    {"policy"},
-		"no review":                         {"policy", "test", "-f", "testdata/config.yaml"},
-		"nothing to test":                   {"policy", "test"},
-		"a test, and what goes without one": {"policy", "test", "-f", "testdata/config.yaml", "test.yaml"},
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"no command":                        {nil, `usage: name a command ("epitaph --help" shows how)`},
+		"unknown command":                   {[]string{"mangaer"}, `usage: there is no command "mangaer": did you mean manager? ("epitaph --help" shows how)`},
+		"nothing like a command":            {[]string{"bury"}, `usage: there is no command "bury" ("epitaph --help" shows how)`},
+		"unknown flag":                      {[]string{"manager", "--conf", "x"}, `usage: unknown flag: --conf ("epitaph manager --help" shows how)`},
+		"no configuration":                  {[]string{"manager"}, `usage: --config is missing: name the configuration file ("epitaph manager --help" shows how)`},
+		"extra arguments":                   {[]string{"manager", "--config", "x", "y"}, `usage: it takes no arguments, and was given "y" ("epitaph manager --help" shows how)`},
+		"arguments of version":              {[]string{"version", "y"}, `usage: it takes no arguments, and was given "y" ("epitaph version --help" shows how)`},
+		"two things at once":                {[]string{"agent", "--once", "--remove"}, `usage: --once, --dry-run and --remove exclude each other: choose one ("epitaph agent --help" shows how)`},
+		"half a command":                    {[]string{"policy"}, `usage: name a command ("epitaph policy --help" shows how)`},
+		"half a command, and a wrong one":   {[]string{"policy", "tset"}, `usage: there is no command "tset": did you mean test? ("epitaph policy --help" shows how)`},
+		"no review":                         {[]string{"policy", "test", "-f", "testdata/config.yaml"}, `usage: --review is missing: name a file with the request that the API server would send ("epitaph policy test --help" shows how)`},
+		"no configuration of a review":      {[]string{"policy", "test", "--review", "x"}, `usage: -f is missing: name the configuration file ("epitaph policy test --help" shows how)`},
+		"nothing to test":                   {[]string{"policy", "test"}, `usage: name the files of tests, or a configuration with -f and a request with --review ("epitaph policy test --help" shows how)`},
+		"a test, and what goes without one": {[]string{"policy", "test", "-f", "testdata/config.yaml", "test.yaml"}, `usage: a test names its configuration, reviews and objects itself: leave out -f, --review and --objects ("epitaph policy test --help" shows how)`},
 	}
-	for name, args := range tests {
+	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			if err := run(t.Context(), args, &out, &out); !errors.Is(err, errUsage) {
-				t.Errorf("ended with %v, want the usage", err)
+			err := run(t.Context(), tc.args, &out, &out)
+			if !errors.Is(err, errUsage) || exitCode(err) != 2 || err.Error() != tc.want {
+				t.Errorf("ended with %v, want %s", err, tc.want)
+			}
+			if out.String() != "" {
+				t.Errorf("it printed %q beside the error", out.String())
 			}
 		})
+	}
+}
+
+// Who asks for help gets it, on stdout, and the flags have the names that charts, units and people use.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	tests := map[string][]string{
+		"":            {"manager", "agent", "policy", "version", "--version"},
+		"manager":     {"--config", "--kubeconfig", "-v, --v"},
+		"agent":       {"--config", "--kubeconfig", "-v, --v", "--node", "--listeners", "--once", "--dry-run", "--remove"},
+		"policy":      {"test"},
+		"policy test": {"-f, --config", "--review", "--objects", "epitaph policy test -f CONFIG"},
+		"version":     {"Print the version"},
+	}
+	for line, want := range tests {
+		for _, flag := range []string{"-h", "--help"} {
+			t.Run(line+" "+flag, func(t *testing.T) {
+				t.Parallel()
+				var out, errOut strings.Builder
+				if err := run(t.Context(), append(strings.Fields(line), flag), &out, &errOut); err != nil || errOut.String() != "" {
+					t.Fatalf("ended with %v: %s", err, errOut.String())
+				}
+				for _, name := range want {
+					if !strings.Contains(out.String(), name) {
+						t.Errorf("it lacks %s:\n%s", name, out.String())
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, arg := range []string{"version", "--version"} {
+		var out strings.Builder
+		if err := run(t.Context(), []string{arg}, &out, &out); err != nil || !strings.HasPrefix(out.String(), "epitaph ") || !strings.HasSuffix(out.String(), version+"\n") {
+			t.Errorf("%s: got %q, %v", arg, out.String(), err)
+		}
 	}
 }

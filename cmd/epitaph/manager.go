@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +10,8 @@ import (
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,28 +41,47 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-func runManager(ctx context.Context, args []string, stderr io.Writer) error {
-	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	file := flags.String("config", "", "the configuration `file` (required)")
-	kubeconfig := flags.String("kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
-	verbosity := flags.Int("v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
-	if err := flags.Parse(args); err != nil {
-		return err
+// managerFlags are how `epitaph manager` was called.
+type managerFlags struct {
+	file, kubeconfig string
+	verbosity        int
+}
+
+func managerCommand() *cobra.Command {
+	f := managerFlags{}
+	c := &cobra.Command{
+		Use:   "manager --config FILE",
+		Short: "Run the webhook, the garbage collector and the netconsole listener",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.file == "" {
+				return usage(c, errors.New("--config is missing: name the configuration file"))
+			}
+			return runManager(c.Context(), f, c.ErrOrStderr())
+		},
 	}
-	if *file == "" || flags.NArg() > 0 {
-		flags.Usage()
-		return errUsage
-	}
-	c, err := config.Load(*file)
+	flags := c.Flags()
+	flags.StringVar(&f.file, "config", "", "the configuration `file` (required)")
+	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
+	return c
+}
+
+// clusterFlags adds the flags of everything that runs in a cluster.
+func clusterFlags(flags *pflag.FlagSet, kubeconfig *string, verbosity *int) {
+	flags.StringVar(kubeconfig, "kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
+	flags.IntVarP(verbosity, "v", "v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
+}
+
+func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
+	c, err := config.Load(f.file)
 	if err != nil {
 		return err
 	}
-	restConfig, err := clusterOf(*kubeconfig, c.Client)
+	restConfig, err := clusterOf(f.kubeconfig, c.Client)
 	if err != nil {
 		return err
 	}
-	log := newLogger(stderr, *verbosity)
+	log := newLogger(stderr, f.verbosity)
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version)
 	boundMemory()

@@ -3,59 +3,64 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 
-	"k8s.io/utils/clock"
-
+	"github.com/spf13/cobra"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/webhook/policytest"
 )
 
-const policyUsage = `usage: epitaph policy test TEST...
-       epitaph policy test -f CONFIG --review REVIEW [--review …] [--objects FILE …]`
-
-// runPolicy answers what-if questions about the policy.
-func runPolicy(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 0 || args[0] != "test" {
-		return fmt.Errorf("%w\n\n%s", errUsage, policyUsage)
-	}
-	flags := flag.NewFlagSet("policy test", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	var reviews, objects files
-	file := flags.String("f", "", "the configuration `file`, for --review")
-	flags.Var(&reviews, "review", "a `file` with the AdmissionReviews that the API server would send, as YAML or JSON")
-	flags.Var(&objects, "objects", "a `file` with what the cluster has, as kubectl get -o yaml prints it: objects of any kind")
-	flags.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, policyUsage)
-		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return err
-	}
-	switch tests := flags.NArg() > 0; {
-	case tests && *file == "" && len(reviews)+len(objects) == 0:
-		return testPolicy(ctx, flags.Args(), stdout)
-	case !tests && *file != "" && len(reviews) > 0:
-		return askPolicy(ctx, *file, reviews, objects, stdout)
-	default:
-		flags.Usage()
-		return errUsage
-	}
+// policyFlags are how `epitaph policy test` was called.
+type policyFlags struct {
+	file             string
+	reviews, objects []string
 }
 
-// files are those that a flag names which may be given several times.
-type files []string
+// policyCommand answers what-if questions about the policy.
+func policyCommand() *cobra.Command {
+	return group(&cobra.Command{Use: "policy", Short: "Ask what the webhook would decide"}, policyTestCommand())
+}
 
-// String is what the flag says that it is.
-func (f *files) String() string { return fmt.Sprint(*f) }
+func policyTestCommand() *cobra.Command {
+	f := policyFlags{}
+	c := &cobra.Command{
+		Use: `test TEST...
+  epitaph policy test -f CONFIG --review REVIEW [--review …] [--objects FILE …]`,
+		Short: "Tell what the webhook would decide, or whether it would decide as tests expect",
+		RunE: func(c *cobra.Command, tests []string) error {
+			if err := f.check(tests); err != nil {
+				return usage(c, err)
+			}
+			if len(tests) > 0 {
+				return testPolicy(c.Context(), tests, c.OutOrStdout())
+			}
+			return askPolicy(c.Context(), f, c.OutOrStdout())
+		},
+	}
+	flags := c.Flags()
+	flags.StringVarP(&f.file, "config", "f", "", "the configuration `file`, for --review")
+	flags.StringArrayVar(&f.reviews, "review", nil, "a `file` with the AdmissionReviews that the API server would send, as YAML or JSON; may be repeated")
+	flags.StringArrayVar(&f.objects, "objects", nil, "a `file` with what the cluster has, as kubectl get -o yaml prints it: objects of any kind; may be repeated")
+	return c
+}
 
-// Set adds a file.
-func (f *files) Set(name string) error {
-	*f = append(*f, name)
+// check says what is missing, or too much.
+func (f policyFlags) check(tests []string) error {
+	switch {
+	case len(tests) > 0 && (f.file != "" || len(f.reviews)+len(f.objects) > 0):
+		return errors.New("a test names its configuration, reviews and objects itself: leave out -f, --review and --objects")
+	case len(tests) > 0:
+		return nil
+	case f.file == "" && len(f.reviews)+len(f.objects) == 0:
+		return errors.New("name the files of tests, or a configuration with -f and a request with --review")
+	case f.file == "":
+		return errors.New("-f is missing: name the configuration file")
+	case len(f.reviews) == 0:
+		return errors.New("--review is missing: name a file with the request that the API server would send")
+	}
 	return nil
 }
 
@@ -78,13 +83,13 @@ func testPolicy(ctx context.Context, paths []string, stdout io.Writer) error {
 }
 
 // askPolicy prints what would be decided.
-func askPolicy(ctx context.Context, file string, reviews, objects []string, stdout io.Writer) error {
-	c, err := config.Load(file)
+func askPolicy(ctx context.Context, f policyFlags, stdout io.Writer) error {
+	c, err := config.Load(f.file)
 	if err != nil {
 		return err
 	}
 	var requests []*admissionv1.AdmissionRequest
-	for _, path := range reviews {
+	for _, path := range f.reviews {
 		some, err := policytest.ReadReviews(path)
 		if err != nil {
 			return err
@@ -92,7 +97,7 @@ func askPolicy(ctx context.Context, file string, reviews, objects []string, stdo
 		requests = append(requests, some...)
 	}
 	var cluster policytest.Objects
-	for _, path := range objects {
+	for _, path := range f.objects {
 		some, err := policytest.ReadObjects(path)
 		if err != nil {
 			return err

@@ -65,7 +65,7 @@ test-unit: testtools racetools ## unit tests, with the race detector
 	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
 
 .PHONY: test-controlplane
-test-controlplane: controlplane testtools ## tests against the real control plane
+test-controlplane: controlplane karpenter npd testtools ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart
@@ -167,6 +167,14 @@ charttools: $(SANDBOX) ## build Helm and cert-manager (once; cached)
 .PHONY: promtools
 promtools: $(SANDBOX) ## build Prometheus' promtool (once; cached)
 	@$(SANDBOX) build promtools
+
+.PHONY: karpenter
+karpenter: $(SANDBOX) ## build Karpenter with its kwok provider (once; cached)
+	@$(SANDBOX) build karpenter
+
+.PHONY: npd
+npd: $(SANDBOX) ## build the node-problem-detector (once; cached)
+	@$(SANDBOX) build npd
 
 .PHONY: fmt
 fmt: ## format the sources

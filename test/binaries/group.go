@@ -80,6 +80,24 @@ var PromTools = Group{
 	Tags:     "remove_all_sd",
 }
 
+// Karpenter provisions and disrupts nodes; its cloud is its own kwok provider, whose instances are Nodes that kwok plays.
+var Karpenter = Group{
+	Name:     "karpenter",
+	Dir:      "test/karpenter",
+	Programs: map[string]string{"karpenter": "sigs.k8s.io/karpenter/kwok"},
+	LDFlags:  stripped,
+}
+
+// NPD is the node-problem-detector, without the exporter to Google's cloud. It is built without cgo as everything here is, so
+// that its log monitors read files and /dev/kmsg but no journal.
+var NPD = Group{
+	Name:     "npd",
+	Dir:      "test/npd",
+	Programs: map[string]string{"node-problem-detector": "k8s.io/node-problem-detector/cmd/nodeproblemdetector"},
+	LDFlags:  stripped,
+	Tags:     "disable_stackdriver_exporter",
+}
+
 // Lint is the linter, and what finds code that nothing reaches; only the checks ask for them.
 var Lint = Group{
 	Name: "lint",
@@ -92,7 +110,7 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Lint}
+var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last element of its path that is
 // not a major version.

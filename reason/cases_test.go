@@ -48,6 +48,14 @@ type inferenceCase struct {
 		Failed    string    `json:"failed"`
 		Revision  Revision  `json:"revision"`
 	} `json:"owner"`
+	// Claim is the node's NodeClaim.
+	Claim struct {
+		Name       string    `json:"name"`
+		UID        types.UID `json:"uid"`
+		Disruption string    `json:"disruption"`
+		Expired    bool      `json:"expired"`
+		Deleted    bool      `json:"deleted"`
+	} `json:"claim"`
 	NamespaceTerminating bool       `json:"namespaceTerminating"`
 	Signals              []Signal   `json:"signals"`
 	Identities           []Identity `json:"identities"`
@@ -68,7 +76,7 @@ type wantReason struct {
 func (c inferenceCase) facts() Facts {
 	f := Facts{
 		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node, NodeGone: c.NodeGone,
-		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), NamespaceTerminating: c.NamespaceTerminating,
+		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), Claim: NodeClaim(c.Claim), NamespaceTerminating: c.NamespaceTerminating,
 		Remover: RemoverOf(c.Remover.User, c.Remover.Groups),
 	}
 	f.Remover.Evicts, f.Remover.Says, f.Remover.For = c.Remover.Evicts, c.Remover.Says, c.Remover.For

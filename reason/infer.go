@@ -54,6 +54,8 @@ type Facts struct {
 	DeviceTaints []DeviceTaint
 	// Owner is the state of the controller that the pod belongs to.
 	Owner Owner
+	// Claim is the state of the NodeClaim that the Node belongs to.
+	Claim NodeClaim
 	// NamespaceTerminating is set where the pod's namespace has a deletion timestamp.
 	NamespaceTerminating bool
 }

@@ -94,8 +94,8 @@ func (n inference) besideTheDrain(r Reason) Reason {
 	return New(Pod, r.Code, detail+"; "+did+who, r.By)
 }
 
-// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell. Of a Node that a person
-// deletes they tell nothing: the person knows why.
+// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell, and its NodeClaim. Of a Node that a
+// person deletes they tell nothing: the person knows why.
 func (n inference) nodeSaysOfItself() (Reason, bool) {
 	if n.Node == nil || n.Pod == nil && n.Remover.Actor == Person {
 		return Reason{}, false
@@ -103,7 +103,28 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 	if e, ok := weightiest(n.Node, func(e Evidence) bool { return e.Fresh(n.Node) }); ok {
 		return e.reason(n.Node)
 	}
-	for _, s := range n.Signals {
+	wrong, takenAway := byRemoval(n.Signals)
+	if r, ok := n.signalled(wrong); ok {
+		return r, true
+	}
+	if r, ok := n.claimSays(); ok {
+		return r, true
+	}
+	return n.signalled(takenAway)
+}
+
+// byRemoval divides ranked signals: what is wrong with a node, and how it looks when it is taken away.
+func byRemoval(ranked []Signal) (wrong, takenAway []Signal) {
+	n := slices.IndexFunc(ranked, func(s Signal) bool { return s.Rank == Removal || s.Rank == Symptom })
+	if n < 0 {
+		return ranked, nil
+	}
+	return ranked[:n], ranked[n:]
+}
+
+// signalled returns what the first of the signals says that is on the Node.
+func (n inference) signalled(signals []Signal) (Reason, bool) {
+	for _, s := range signals {
 		if n.cloudKnowsMore(s.Code) {
 			continue
 		}

@@ -19,11 +19,13 @@ func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 	f := d.ownFacts()
 	f.Now = h.clock.Now()
 	if f.Pod == nil {
+		h.claimFacts(ctx, &f)
 		return f, nil
 	}
 	if err := h.nodeFacts(ctx, &f); err != nil {
 		return f, err
 	}
+	h.claimFacts(ctx, &f)
 	h.ownerFacts(ctx, &f)
 	h.deviceFacts(ctx, &f)
 	if err := h.namespaceFacts(ctx, &f); err != nil {

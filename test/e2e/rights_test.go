@@ -46,6 +46,7 @@ func withdrawals() []withdrawal {
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
 		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed, breaks: "of a pod that is driven off its device, the record does not say which one"},
 		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed, breaks: "the same, nor who tainted it"},
+		{resource: "nodeclaims", verb: "get", shows: theNodeClaimIsNotRead, breaks: "of a node that Karpenter removes, the record does not say what for"},
 		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
 		{resource: "nodeobituaries", verb: "create", unready: true, says: `cannot list resource "nodeobituaries"`, breaks: "what nodes died of is not known: a replica does not become ready"},
 		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},

@@ -49,6 +49,13 @@ type inferenceCase struct {
 		Surplus   bool      `json:"surplus"`
 		Revision  string    `json:"revision"`
 	} `json:"owner"`
+	Claim struct {
+		Name       string    `json:"name"`
+		UID        types.UID `json:"uid"`
+		Disruption string    `json:"disruption"`
+		Expired    bool      `json:"expired"`
+		Deleted    bool      `json:"deleted"`
+	} `json:"claim"`
 	NamespaceTerminating bool              `json:"namespaceTerminating"`
 	Signals              []reason.Signal   `json:"signals"`
 	Identities           []reason.Identity `json:"identities"`
@@ -66,10 +73,11 @@ type reasonOfCase struct {
 
 // unasked are cases that no request comes to, and why.
 var unasked = map[string]string{
-	"replicaset-of-another-owner":    "the webhook reads the owner that the pod names",
-	"kcm-ambiguous":                  "nothing is known of an owner only where the look-up fails",
-	"kcm-replication-controller":     "the webhook reads no ReplicationControllers",
-	"orphan-final-state-of-the-node": "the last state of a node that is gone is known to the garbage collector alone",
+	"replicaset-of-another-owner":          "the webhook reads the owner that the pod names",
+	"kcm-ambiguous":                        "nothing is known of an owner only where the look-up fails",
+	"kcm-replication-controller":           "the webhook reads no ReplicationControllers",
+	"karpenter-nodeclaims/of-another-node": "the webhook reads the NodeClaim that the Node names",
+	"orphan-final-state-of-the-node":       "the last state of a node that is gone is known to the garbage collector alone",
 }
 
 // Every inference case is a policy test: the request that a person or a program makes, and the cluster around it as whole objects, through
@@ -173,7 +181,7 @@ func object(t *testing.T, kind string, o any) *unstructured.Unstructured {
 	version := map[string]string{
 		"Job": "batch/v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
 		"NodeObituary": v1alpha1.GroupVersion.String(), "ResourceClaim": "resource.k8s.io/v1", "ResourceSlice": "resource.k8s.io/v1",
-		"DeviceTaintRule": "resource.k8s.io/v1",
+		"DeviceTaintRule": "resource.k8s.io/v1", "NodeClaim": "karpenter.sh/v1",
 	}[kind]
 	if version == "" {
 		version = "v1"
@@ -189,6 +197,7 @@ func (c inferenceCase) objects(t *testing.T) (all Objects) {
 	if c.Node != nil && !c.NodeGone {
 		all = append(all, object(t, "Node", c.Node))
 	}
+	all = append(all, c.claim(t)...)
 	if c.Pod == nil {
 		return all
 	}
@@ -215,6 +224,32 @@ func (c inferenceCase) objects(t *testing.T) (all Objects) {
 	all = append(all, c.owners(t)...)
 	all = append(all, c.devices(t)...)
 	return append(all, object(t, "Pod", c.Pod))
+}
+
+// claim is the node's NodeClaim, a day old.
+func (c inferenceCase) claim(t *testing.T) Objects {
+	t.Helper()
+	if c.Claim.Name == "" {
+		return nil
+	}
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	u := object(t, "NodeClaim", &map[string]any{"spec": map[string]any{"expireAfter": "Never"}})
+	u.SetName(c.Claim.Name)
+	u.SetUID(c.Claim.UID)
+	u.SetCreationTimestamp(metav1.NewTime(now.Add(-24 * time.Hour)))
+	if c.Claim.Deleted {
+		u.SetDeletionTimestamp(ptr.To(metav1.NewTime(now)))
+	}
+	if c.Claim.Expired {
+		u.Object["spec"] = map[string]any{"expireAfter": "24h0m0s"}
+	}
+	if c.Claim.Disruption != "" {
+		u.Object["status"] = map[string]any{"conditions": []any{
+			map[string]any{"type": "Initialized", "status": "True", "reason": "Initialized"},
+			map[string]any{"type": "DisruptionReason", "status": "True", "reason": c.Claim.Disruption},
+		}}
+	}
+	return Objects{u}
 }
 
 // owners are the pod's controller, and what it belongs to, in the state that the case describes in short.

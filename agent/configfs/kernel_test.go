@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 	"github.com/epitaph-k8s/epitaph/agent/fault"
@@ -63,6 +65,10 @@ func TestSet(t *testing.T) {
 				secret, mode, ok := files.Value(want.Name(), "epitaph-token")
 				if ok != version.Userdata || ok && (secret != "5ec2e7" || mode != 0o600) {
 					t.Errorf("the token is %q with mode %v, %v", secret, mode, ok)
+				}
+				callers := slices.DeleteFunc([]string{"cpu_nr_enabled", "taskname_enabled"}, func(s string) bool { return !slices.Contains(version.Sysdata, s) })
+				if diff := cmp.Diff(callers, files.Switched(want.Name()), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("the switches that are on (-want +got):\n%s", diff)
 				}
 				if err := kernel.Remove(want.Name()); err != nil {
 					t.Error(err)
@@ -232,6 +238,42 @@ func TestUserdata(t *testing.T) {
 		if len(files.Said()) > 0 || len(files.Speaking()) != 1 {
 			t.Errorf("%s: it says %q and speaks to %v", name, files.Said(), files.Speaking())
 		}
+	}
+}
+
+// Where the userdata leaves no room, or the switch is refused, the target speaks without it.
+func TestNoRoomForSysdata(t *testing.T) {
+	t.Parallel()
+	var much []configfs.Datum
+	for n := range 16 {
+		much = append(much, configfs.Datum{Key: fmt.Sprintf("k%d", n), Value: "v"})
+	}
+	files := netconsolefs.New(netconsolefs.Versions["6.14"])
+	mine := target("10.0.0.9:6666")
+	if _, err := configfs.On(files).Set(mine, much); err != nil {
+		t.Fatal(err)
+	}
+	if on := files.Switched(mine.Name()); len(on) > 0 || len(files.Speaking()) != 1 {
+		t.Errorf("%q are on, and it speaks to %v", on, files.Speaking())
+	}
+}
+
+// An agent that is newer than its target throws the switches while the target speaks, and each once only.
+func TestSysdataOfATargetThatSpeaks(t *testing.T) {
+	t.Parallel()
+	files := netconsolefs.New(netconsolefs.Versions["7.3"])
+	kernel, mine := configfs.On(files), target("10.0.0.9:6666")
+	if _, err := kernel.Set(mine, userdata); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Write(mine.Name()+"/userdata/taskname_enabled", "0"); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := kernel.Set(mine, userdata); made || err != nil {
+		t.Fatalf("Set = %v, %v", made, err)
+	}
+	if on := files.Switched(mine.Name()); len(on) != 2 || len(files.Said()) > 0 {
+		t.Errorf("%q are on, and the kernel says %q", on, files.Said())
 	}
 }
 

@@ -125,6 +125,8 @@ echo 10.0.0.9 > /c/NAME/remote_ip
 echo 6666 > /c/NAME/remote_port
 echo 02:00:00:00:00:09 > /c/NAME/remote_mac
 mkdir /c/NAME/userdata/epitaph-node && echo n1 > /c/NAME/userdata/epitaph-node/value # where the kernel has it
+echo 1 > /c/NAME/userdata/cpu_nr_enabled # where the kernel has it
+echo 1 > /c/NAME/userdata/taskname_enabled # where the kernel has it
 echo 1 > /c/NAME/enabled`, "NAME", mine.Name())
 	if diff := cmp.Diff(want, strings.Join(mine.Script("/c", userdata[:1]), "\n")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -70,5 +70,8 @@ func (t Target) Script(dir string, userdata []Datum) []string {
 		at := dir + "/" + userdataDir + "/" + d.Key
 		lines = append(lines, fmt.Sprintf("mkdir %s && echo %s > %s/value # where the kernel has it", at, d.Value, at))
 	}
+	for _, s := range callers {
+		lines = append(lines, fmt.Sprintf("echo 1 > %s/%s/%s # where the kernel has it", dir, userdataDir, s))
+	}
 	return append(lines, fmt.Sprintf("echo 1 > %s/enabled", dir))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 )
 
 // userdataDir is where a target of Linux 6.9 and later keeps what it adds to all it sends.
@@ -15,7 +16,12 @@ const MaxUserdataBytes = 199
 // A Datum is one value that the kernel adds to all it sends.
 type Datum struct{ Key, Value string }
 
-// tell sets userdata where the kernel has it. It may change while the target speaks.
+// callers are the switches by which the kernel adds to a line on which CPU and by which task it was printed (Linux 6.14 and 6.15;
+// Documentation/networking/netconsole.rst). Of Linux before 7.0 it is the task that sends, and the listener does not read it.
+var callers = []string{"cpu_nr_enabled", "taskname_enabled"}
+
+// tell sets userdata where the kernel has it, and then the switches: the name of a task is its own choice and may look like userdata,
+// of which the first counts. All of it may change while the target speaks.
 func (k *Kernel) tell(name string, userdata []Datum) error {
 	for _, d := range userdata {
 		err := k.set(name+"/"+userdataDir+"/"+d.Key, d.Value)
@@ -26,7 +32,19 @@ func (k *Kernel) tell(name string, userdata []Datum) error {
 			return refused(fmt.Sprintf("set userdata %s of netconsole target %s", d.Key, name), err)
 		}
 	}
+	k.nameCallers(name)
 	return nil
+}
+
+// nameCallers throws those switches that are off. A kernel may lack them, or have no room for them beside the userdata: a target
+// without them speaks all the same, so nothing that goes wrong here is worth an error.
+func (k *Kernel) nameCallers(name string) {
+	for _, s := range callers {
+		file := name + "/" + userdataDir + "/" + s
+		if on, err := k.files.Read(file); err == nil && strings.TrimSpace(on) == "0" {
+			_ = k.files.Write(file, "1")
+		}
+	}
 }
 
 // set closes a datum to everybody but root before it is filled in: the kernel makes its file readable for all.

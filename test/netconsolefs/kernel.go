@@ -19,6 +19,8 @@ type Version struct {
 	Userdata bool
 	// Sysdata are the switches that the folder of userdata holds from the start.
 	Sysdata []string
+	// SysdataCounts is set where a switch that is on takes a place of an item of userdata.
+	SysdataCounts bool
 	// FamilySticks is set where a target whose addresses were IPv6 once takes no IPv4 any more.
 	FamilySticks bool
 }
@@ -29,7 +31,7 @@ var Versions = map[string]Version{
 	"6.1":  {FamilySticks: true},
 	"6.6":  {Release: true, FamilySticks: true},
 	"6.9":  {Release: true, Userdata: true, FamilySticks: true},
-	"6.14": {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled"}},
+	"6.14": {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled"}, SysdataCounts: true},
 	"7.3":  {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled", "msgid_enabled", "release_enabled", "taskname_enabled"}},
 }
 
@@ -57,6 +59,7 @@ type target struct {
 	enabled  bool
 	ipv6     bool
 	userdata map[string]*datum
+	switches map[string]bool
 }
 
 type datum struct {
@@ -130,6 +133,16 @@ func (k *Kernel) Value(name, key string) (value string, mode fs.FileMode, ok boo
 		return "", 0, false
 	}
 	return t.userdata[key].value, t.userdata[key].mode, true
+}
+
+// Switched lists the switches of a target that are on.
+func (k *Kernel) Switched(name string) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.targets[name] == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(k.targets[name].switches))
 }
 
 // Names lists the targets.

@@ -23,7 +23,7 @@ func (k *Kernel) Mkdir(dir string) error {
 		if k.targets[dir] != nil {
 			return fail("mkdir", dir, syscall.EEXIST)
 		}
-		k.targets[dir] = &target{userdata: map[string]*datum{}, values: map[string]string{
+		k.targets[dir] = &target{userdata: map[string]*datum{}, switches: map[string]bool{}, values: map[string]string{
 			"extended": "0", "release": "0", "dev_name": "eth0", "local_port": "6665", "remote_port": "6666",
 			"local_ip": "0.0.0.0", "remote_ip": "0.0.0.0", "local_mac": "ff:ff:ff:ff:ff:ff", "remote_mac": "ff:ff:ff:ff:ff:ff",
 		}}
@@ -91,6 +91,16 @@ func (k *Kernel) datum(name string) *datum {
 	return t.userdata[parts[2]]
 }
 
+// sysdata finds the target of one of its switches.
+func (k *Kernel) sysdata(name string) (t *target, which string) {
+	parts := split(name)
+	t = k.targets[parts[0]]
+	if t == nil || len(parts) != 3 || parts[1] != "userdata" || !slices.Contains(k.version.Sysdata, parts[2]) {
+		return nil, ""
+	}
+	return t, parts[2]
+}
+
 // Read reads an attribute.
 func (k *Kernel) Read(file string) (string, error) {
 	k.mu.Lock()
@@ -100,6 +110,9 @@ func (k *Kernel) Read(file string) (string, error) {
 	}
 	if d := k.datum(file); d != nil {
 		return d.value, nil
+	}
+	if t, which := k.sysdata(file); t != nil {
+		return map[bool]string{true: "1\n", false: "0\n"}[t.switches[which]], nil
 	}
 	name, attribute, _ := strings.Cut(file, "/")
 	t := k.targets[name]
@@ -119,7 +132,7 @@ func (k *Kernel) Read(file string) (string, error) {
 	return value, nil
 }
 
-// Write writes an attribute. All but userdata and the switch itself refuse it while the target is enabled.
+// Write writes an attribute. All but userdata, sysdata and the switch itself refuse it while the target is enabled.
 func (k *Kernel) Write(file, value string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,6 +145,9 @@ func (k *Kernel) Write(file, value string) error {
 		}
 		d.value = value
 		return nil
+	}
+	if t, which := k.sysdata(file); t != nil {
+		return k.throw(t, which, value)
 	}
 	name, attribute, _ := strings.Cut(file, "/")
 	t := k.targets[name]
@@ -151,6 +167,21 @@ func (k *Kernel) Write(file, value string) error {
 		return fail("write", file, syscall.EINVAL)
 	}
 	return k.set(t, attribute, value)
+}
+
+// throw switches sysdata on or off, whether the target is enabled or not.
+func (k *Kernel) throw(t *target, which, value string) error {
+	switch {
+	case value != "0" && value != "1":
+		return fail("write", which, syscall.EINVAL)
+	case value == "0":
+		delete(t.switches, which)
+	case k.version.SysdataCounts && !t.switches[which] && len(t.userdata)+len(t.switches) >= maxItems:
+		return fail("write", which, syscall.ENOSPC)
+	default:
+		t.switches[which] = true
+	}
+	return nil
 }
 
 func (k *Kernel) enable(t *target, name, value string) error {

@@ -34,6 +34,11 @@ func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r rea
 	amended.Spec.Code, amended.Spec.Class = obituary.CodeOf(r), reason.Code(obituary.CodeOf(r)).Class().String()
 	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))), reason.CleanTo(r.By, reason.MaxByBytes)
 	amended.Spec.NodeObituary = nodeObituary
+	if p := amended.Spec.Preemption; p != nil {
+		if p.Supposed = r.Supposed; !r.Supposed && !r.LacksPreemptor() {
+			amended.Spec.Preemption = nil
+		}
+	}
 	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("amend the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)

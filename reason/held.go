@@ -8,13 +8,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Held returns the condition that holds r.
+// Held returns the condition that holds r. What is [Reason.Supposed] has a third line that says so.
 func Held(r Reason, now time.Time) corev1.PodCondition {
+	message := string(r.Text) + "\n" + clean(r.By, MaxByBytes)
+	if r.Supposed {
+		message += "\n" + supposing
+	}
 	return corev1.PodCondition{
 		Type:               HeldIn,
 		Status:             corev1.ConditionTrue,
 		Reason:             clean(string(r.Code), maxCodeBytes),
-		Message:            string(r.Text) + "\n" + clean(r.By, MaxByBytes),
+		Message:            message,
 		LastTransitionTime: metav1.NewTime(now),
 	}
 }
@@ -25,12 +29,13 @@ func HeldOn(pod *corev1.Pod) (Reason, bool) {
 	if c == nil || c.Status != corev1.ConditionTrue {
 		return Reason{}, false
 	}
-	said, by, _ := strings.Cut(c.Message, "\n")
+	said, rest, _ := strings.Cut(c.Message, "\n")
+	by, more, _ := strings.Cut(rest, "\n")
 	text, err := ParseText(said)
 	if err != nil {
 		return Reason{}, false
 	}
-	return Reason{Code: Code(clean(c.Reason, maxCodeBytes)), Text: text, By: clean(by, MaxByBytes)}, true
+	return Reason{Code: Code(clean(c.Reason, maxCodeBytes)), Text: text, By: clean(by, MaxByBytes), Supposed: more == supposing}, true
 }
 
 // OnPod returns the reason that the pod carries, in its annotations or in the condition [HeldIn]. The annotations come first:

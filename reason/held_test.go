@@ -20,6 +20,12 @@ func TestHeldReasonIsReadAsItWasWritten(t *testing.T) {
 	if got, err := keys.OnPod(pod); err != nil || got != r {
 		t.Errorf("on the pod is %+v, %v, want %+v", got, err, r)
 	}
+	supposed := New(Pod, Preempted, "batch/urgent", "system:kube-scheduler")
+	supposed.Supposed = true
+	doubtful := &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{Held(supposed, time.Unix(0, 0))}}}
+	if got, ok := HeldOn(doubtful); !ok || got != supposed {
+		t.Errorf("held %+v, %t, want %+v", got, ok, supposed)
+	}
 	pod.Annotations = map[string]string{keys.Reason: "my own words"}
 	if got, err := keys.OnPod(pod); err != nil || got != (Reason{Text: "my own words"}) {
 		t.Errorf("on the pod is %+v, %v, want the annotation alone", got, err)

@@ -51,8 +51,7 @@ func (t *Terminator) holdInstead(ctx context.Context, obj client.Object, r reaso
 	if !ok {
 		return "", t.told(obj, r, refused, refused)
 	}
-	// What is supposed of r is not held.
-	if held, ok := reason.HeldOn(pod); ok && held == (reason.Reason{Code: r.Code, Text: r.Text, By: r.By}) {
+	if held, ok := reason.HeldOn(pod); ok && held == r {
 		return pod.ResourceVersion, nil
 	}
 	written, err := t.patchStatus(ctx, pod, statusPatch{

@@ -58,9 +58,14 @@ func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	return w.For, ok && t.wrote(obj, subject, w)
 }
 
-// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion.
+// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion: in its annotations, or in the condition that
+// only we write.
 func (t *Terminator) Wrote(obj client.Object) bool {
 	subject, err := subjectOf(obj)
+	if pod, ok := obj.(*corev1.Pod); ok && !t.keys.Pod.Has(pod.Annotations) {
+		_, held := reason.HeldOn(pod)
+		return held
+	}
 	w, ok := reason.ReadWritten(obj.GetAnnotations())
 	return err == nil && ok && t.wrote(obj, subject, w)
 }

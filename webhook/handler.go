@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -176,6 +177,9 @@ func without(object client.Object, keys reason.Keys) client.Object {
 		delete(annotations, key)
 	}
 	bare.SetAnnotations(annotations)
+	if pod, ok := bare.(*corev1.Pod); ok {
+		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == reason.HeldIn })
+	}
 	return bare
 }
 

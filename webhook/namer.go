@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
@@ -59,12 +60,25 @@ type Namer struct {
 	records Records
 	victims *victims
 	log     logr.Logger
+	// since is when it began to look at the records of victims that were gone before it led.
+	since time.Time
 }
 
 // Namer returns the reconciler that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
 // recorded, records is nil.
 func (h *Handler) Namer(w Corrector, records Records) *Namer {
 	return &Namer{handler: h, writer: w, records: records, victims: newVictims(), log: h.log.WithName("namer")}
+}
+
+// ofRecords stands for no victim, but for the records of those that were gone before this replica led.
+const ofRecords types.UID = ""
+
+// Source has the records looked at when the controller starts.
+func (*Namer) Source() source.TypedSource[types.UID] {
+	return source.TypedFunc[types.UID](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) error {
+		queue.Add(ofRecords)
+		return nil
+	})
 }
 
 // Options run the controller on the leader.
@@ -120,18 +134,23 @@ func (n *Namer) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) 
 	if pod.DeletionTimestamp == nil && !gone || !n.writer.Wrote(pod) {
 		return own, false
 	}
-	own, err := n.handler.inferrer.Keys.Pod.Read(pod.Annotations)
+	own, err := n.handler.inferrer.Keys.Pod.OnPod(pod)
 	if err != nil || own.Preemptor() == "" {
 		return own, false
 	}
-	w, _ := reason.ReadWritten(pod.Annotations)
-	own.Supposed = w.Supposed
+	if n.handler.inferrer.Keys.Pod.Has(pod.Annotations) { // else a condition holds it
+		w, _ := reason.ReadWritten(pod.Annotations)
+		own.Supposed = w.Supposed
+	}
 	return own, own.Supposed || own.LacksPreemptor()
 }
 
 // Reconcile writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong
 // one out. It comes back for a record that is not written yet.
 func (n *Namer) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
+	if uid == ofRecords {
+		return n.lookAtRecords(ctx)
+	}
 	v, ok := n.victims.get(uid, n.handler.clock.Now())
 	if !ok {
 		return reconcile.Result{}, nil
@@ -148,6 +167,60 @@ func (n *Namer) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result,
 		return reconcile.Result{}, err
 	}
 	return reconcile.Result{RequeueAfter: n.patience(v)}, nil
+}
+
+// recordsPage bounds what one request reads.
+const recordsPage = 500
+
+// lookAtRecords takes up the victims that were gone before this replica led, or whose end it did not see: their records say that it is not
+// certain whom they were preempted for. It comes back for those that are still to be written, until such records are corrected no more.
+func (n *Namer) lookAtRecords(ctx context.Context) (reconcile.Result, error) {
+	if n.records == nil {
+		return reconcile.Result{}, nil
+	}
+	now := n.handler.clock.Now()
+	if n.since.IsZero() {
+		n.since = now
+	}
+	var failed []error
+	page := &v1alpha1.PodObituaryList{}
+	for {
+		err := n.handler.live.List(ctx, page, client.MatchingFields{"spec.code": string(reason.Preempted)},
+			client.Limit(recordsPage), client.Continue(page.Continue))
+		switch {
+		case meta.IsNoMatchError(err):
+			return reconcile.Result{}, nil
+		case err != nil:
+			return reconcile.Result{}, fmt.Errorf("list the records of preempted pods: %w", err)
+		}
+		for i := range page.Items {
+			failed = append(failed, n.takeUp(ctx, &page.Items[i], now))
+		}
+		if page.Continue == "" {
+			break
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return reconcile.Result{}, err
+	}
+	if now.Sub(n.since) > nameAfter {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{RequeueAfter: nameLast}, nil
+}
+
+// takeUp looks at the victim that a record is of.
+func (n *Namer) takeUp(ctx context.Context, o *v1alpha1.PodObituary, now time.Time) error {
+	if o.Spec.Preemption == nil || now.Sub(o.Spec.Removed.Time) > nameAfter {
+		return nil
+	}
+	if _, known := n.victims.get(o.Spec.PodUID, now); known {
+		return nil
+	}
+	pod, own := obituary.Preempted(o)
+	n.victims.leave(pod, own, o.Spec.Removed.Time)
+	_, err := n.Reconcile(ctx, o.Spec.PodUID)
+	return err
 }
 
 // patience is how long to wait for the record of a victim: as long again as the victim has been gone.

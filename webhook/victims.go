@@ -37,8 +37,8 @@ func (v victim) supposes(p *corev1.Pod) bool {
 		slices.ContainsFunc(groups, func(begins string) bool { return strings.HasPrefix(id, begins) })
 }
 
-// victims are those that are open, by what changes the answer. They are what the pods say of themselves, so a new leader finds the same;
-// it does not find those that are gone, whose names then stay as they are.
+// victims are those that are open, by what changes the answer. They are what the pods say of themselves, and the records of those that
+// are gone: a new leader finds the same.
 type victims struct {
 	mu     sync.Mutex
 	all    map[types.UID]victim

@@ -70,6 +70,11 @@ type PodObituarySpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	DeletedBy string `json:"deletedBy,omitempty"`
 
+	// Preemption is set where it is not certain which pod the Pod was preempted for: for two minutes after the Pod is gone, that is
+	// corrected by what the scheduler writes down later.
+	// +optional
+	Preemption *Preemption `json:"preemption,omitempty"`
+
 	// Phase is the Pod's last phase.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
@@ -98,6 +103,19 @@ type PodObituarySpec struct {
 	// Amended is set where the reason was supplied after the fact.
 	// +optional
 	Amended *Amendment `json:"amended,omitempty"`
+}
+
+// Preemption is what tells which pod a Pod can have been preempted for.
+type Preemption struct {
+	// Supposed is set where Reason names a preemptor that nobody has named: the only pod that can be it, as far as was known.
+	// +optional
+	Supposed bool `json:"supposed,omitempty"`
+	// Priority is the Pod's.
+	Priority int32 `json:"priority"`
+	// Condition is the message of the condition with which the scheduler announced the preemption.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Condition string `json:"condition,omitempty"`
 }
 
 // Owner is a controller that a Pod belonged to.

@@ -30,8 +30,9 @@ type departure struct {
 	// missed is set where nobody saw it go and its last state is yet to be found: then pod is an earlier state. unseen stays set.
 	missed *span
 	unseen bool
-	// by is who asked for its deletion, once that was found out.
-	by string
+	// by is who asked for its deletion, once that was found out; supposed is set where its mark said that its preemptor is.
+	by       string
+	supposed bool
 }
 
 // follow reads the watch, from the given revision until ctx is done.

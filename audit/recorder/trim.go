@@ -20,7 +20,7 @@ func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 			DeletionTimestamp: p.DeletionTimestamp, DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
 			Labels: only(p.Labels, reads.Label), Annotations: only(p.Annotations, reads.Annotation),
 		},
-		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName, Tolerations: reason.Lasting(p.Spec.Tolerations)},
+		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName, Priority: p.Spec.Priority, Tolerations: reason.Lasting(p.Spec.Tolerations)},
 		Status: corev1.PodStatus{
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: short(p.Status.Message),
 			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),

@@ -89,8 +89,9 @@ func (r *Recorder) bury(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}
+	w, _ := reason.ReadWritten(d.pod.Annotations)
 	pod, by := r.told(ctx, *d)
-	d.pod, d.by = pod, cmp.Or(d.by, by) // a repetition finds no mark any more
+	d.pod, d.by, d.supposed = pod, cmp.Or(d.by, by), d.supposed || w.Supposed // a repetition finds no mark any more
 	why, from, err := r.why(ctx, *d)
 	if err != nil {
 		return err
@@ -130,6 +131,8 @@ func (r *Recorder) compose(ctx context.Context, d departure, why reason.Reason) 
 	o := obituary.Of(d.pod, why, d.left)
 	o.Spec.DeletedBy = d.by
 	o.Spec.Owners = r.ownersOf(ctx, d.pod)
+	why.Supposed = (d.supposed || why.Supposed) && why.Preemptor() != ""
+	o.Spec.Preemption = obituary.PreemptionOf(d.pod, why)
 	var err error
 	o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why)
 	return o, err

@@ -165,7 +165,7 @@ func (p parts) addKeeper(k *webhook.Keeper) error {
 // addNamer has the reasons of preempted pods name their preemptors.
 func (p parts) addNamer(n *webhook.Namer) error {
 	return builder.TypedControllerManagedBy[types.UID](p.mgr).Named("preempted-pods").
-		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{}, n.Handler())).
+		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{}, n.Handler())).WatchesRawSource(n.Source()).
 		WithOptions(n.Options()).Complete(n)
 }
 

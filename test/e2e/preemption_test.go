@@ -208,12 +208,33 @@ func TestSupposedPreemptorIsCorrected(t *testing.T) {
 			t.Error("the record does not say that it was amended")
 		}
 	})
+	t.Run("its annotations are full", func(t *testing.T) {
+		ns, node := supposed(t, "a", func(p *corev1.Pod) { graceful(p); full(p) })
+		holds := func(id string) {
+			t.Helper()
+			c.podLike(t, ns, "a", "holds "+id, func(p *corev1.Pod) bool {
+				held, ok := reason.HeldOn(p)
+				return ok && held.Text == preemptedBy(id).Text
+			})
+		}
+		holds(ns + "/first")
+		c.nominate(t, ns, "second", node)
+		holds(ns + "/second")
+	})
 	t.Run("over a failover", func(t *testing.T) {
 		ns, node := supposed(t, "a", graceful)
 		says(t, ns, "a", ns+"/first")
+		// The record of one that was gone before says that it may still be corrected.
+		ofGone, elsewhere := supposed(t, "b", atOnce)
+		isOnRecord(t, ofGone, "b", ofGone+"/first")
 		c.Epitaph.Kill()
 		c.nominate(t, ns, "second", node)
+		c.nominate(t, ofGone, "second", elsewhere)
 		says(t, ns, "a", ns+"/second")
+		isOnRecord(t, ofGone, "b", ofGone+"/second")
+		if o := c.recorded(t, ofGone, "b"); o.Spec.Amended == nil || o.Spec.Preemption != nil {
+			t.Errorf("the record says %+v of its correction, and %+v of what may still be, want the first alone", o.Spec.Amended, o.Spec.Preemption)
+		}
 	})
 }
 

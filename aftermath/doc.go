@@ -5,6 +5,8 @@
 // evidence. By then pods may be on record that left without a reason, and others may lie about, failed by the restart. For a while
 // this package looks for both, and gives them the reason that they died of.
 //
+// A Job says how it ended after it has deleted its pods. Until they are gone, their reason is completed by that.
+//
 // What it guarantees:
 //   - It never overwrites a reason: only what says no more than that the node was silent or gone, or that nobody said why.
 //   - A pod was lost with a boot only if it was there before the panic and its deletion was asked for while the node was down, or a

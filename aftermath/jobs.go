@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/audit"
@@ -21,6 +22,8 @@ const (
 	// terminating. A Job says how it ended a moment after it has deleted its pods.
 	firstJobLook = 200 * time.Millisecond
 	lastJobLook  = 10 * time.Second
+	// jobLooks are how many pods are looked at at the same time: a Job deletes all of its pods at once.
+	jobLooks = 8
 )
 
 // A Corrector writes what became known of a deletion that goes on. It is *termination.Terminator.
@@ -38,6 +41,11 @@ type JobEnds struct {
 	Terminator Corrector
 	Clock      clock.PassiveClock
 	Log        logr.Logger
+}
+
+// Options run the controller on the leader.
+func (*JobEnds) Options() controller.Options {
+	return controller.Options{MaxConcurrentReconciles: jobLooks}
 }
 
 // Concerns tells whether the pod terminates with a reason of ours that its Job may have more to say to.

@@ -224,7 +224,7 @@ func (p parts) addJobEnds(context.Context) error {
 		Keys: p.config.Annotations, Live: p.mgr.GetAPIReader(), Terminator: p.terminator, Clock: clock.RealClock{},
 		Log: p.mgr.GetLogger().WithName("job-ends"),
 	}
-	return p.control("job-ends", &corev1.Pod{}, predicate.NewPredicateFuncs(j.Concerns), j, controller.Options{})
+	return p.control("job-ends", &corev1.Pod{}, predicate.NewPredicateFuncs(j.Concerns), j, j.Options())
 }
 
 // addRetractor takes back what is on record about nodes that live, whichever edge had it written.

@@ -2,7 +2,6 @@ package gc
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,7 +45,7 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// A Collector is a runnable of the manager. It takes its census on every replica and collects on the leader only.
+// A Collector is a runnable of the leader. It waits for its [Standby], which takes the census.
 type Collector struct {
 	config     config.GC
 	inferrer   reason.Inferrer
@@ -59,13 +58,14 @@ type Collector struct {
 	log        logr.Logger
 
 	census    *census
-	counted   hasSynced
 	confirmed *confirmations
 	missing   *missing
 	brake     *brake
 	finished  *finishedPods
 	turns     *turns
 	subjects  workqueue.TypedRateLimitingInterface[subject]
+	// counted is closed when the census has the Nodes that there are.
+	counted chan struct{}
 }
 
 // A subject is what is examined: all pods of a node, one pod, or the finished pods beyond the threshold.
@@ -75,17 +75,15 @@ type subject struct {
 	surplus bool
 }
 
-type hasSynced func() bool
-
-// New returns a collector that has begun its census. Add it to the manager.
-func New(ctx context.Context, o Options) (*Collector, error) {
-	turns := newTurns()
+// New returns a collector. Add it to the manager, and its standby.
+func New(o Options) (*Collector, error) {
+	turns := newTurns(o.Clock)
 	brake := newBrake(o.Config.Brake)
-	m, err := newMetrics(o.Registerer, turns.waiting, brake.held)
+	m, err := newMetrics(o.Registerer, turns.Len, brake.held)
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{
+	return &Collector{
 		config:     o.Config,
 		inferrer:   o.Inferrer,
 		cache:      o.Cache,
@@ -103,13 +101,10 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		turns:      turns,
 		subjects: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[subject](firstRetry, lastRetry),
-			workqueue.TypedRateLimitingQueueConfig[subject]{Clock: o.Clock},
+			workqueue.TypedRateLimitingQueueConfig[subject]{Name: QueueSubjects, Clock: o.Clock},
 		),
-	}
-	if err := c.takeCensus(ctx); err != nil {
-		return nil, fmt.Errorf("watch the nodes: %w", err)
-	}
-	return c, nil
+		counted: make(chan struct{}),
+	}, nil
 }
 
 // NeedLeaderElection keeps two replicas from collecting the same pods. Nothing would break if they did.

@@ -18,6 +18,13 @@ const (
 	MetricHeld       = "epitaph_gc_nodes_held"
 )
 
+// Names of the queues, which client-go's own metrics have as labels.
+const (
+	// QueueSubjects is of what is examined, QueuePods of the pods that are taken up.
+	QueueSubjects = "gc-subjects"
+	QueuePods     = "gc-pods"
+)
+
 type metrics struct {
 	terminated *prometheus.CounterVec
 	errors     *prometheus.CounterVec

@@ -19,8 +19,9 @@ const (
 
 // Start collects until ctx is done. It is called once this replica leads.
 func (c *Collector) Start(ctx context.Context) error {
-	defer c.subjects.ShutDown()
-	if !toolscache.WaitForCacheSync(ctx.Done(), toolscache.InformerSynced(c.counted)) {
+	select {
+	case <-c.counted:
+	case <-ctx.Done():
 		return nil
 	}
 	told, stop, err := c.follow(ctx)
@@ -43,14 +44,15 @@ func (c *Collector) Start(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	c.subjects.ShutDown()
+	c.turns.ShutDown()
 	return nil
 }
 
 func (c *Collector) examineAll(ctx context.Context) {
 	for {
 		s, quit := c.subjects.Get()
-		if quit {
-			return
+		if quit || ctx.Err() != nil {
+			return // a queue that is shut down goes on to hand out what waits
 		}
 		again, err := c.examine(ctx, s)
 		switch {

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 )
 
 // A task is one pod that must be taken up.
@@ -16,23 +18,62 @@ type task struct {
 	cause Cause
 }
 
-// turns hands out tasks, one of each node in turn: whoever is 51st behind a zone of 50 nodes waits for 50 pods, not for all of
-// theirs. A pod is in it at most once, from the moment it is added until it is done.
+// fair is the order of a queue of tasks, one of each node in turn: whoever is 51st behind a zone of 50
+// nodes waits for 50 pods, not for all of theirs.
+type fair struct {
+	lines map[string][]task
+	order []string
+	n     int
+}
+
+// Push adds a task at the end of its node's line.
+func (f *fair) Push(k task) {
+	if len(f.lines[k.node]) == 0 {
+		f.order = append(f.order, k.node)
+	}
+	f.lines[k.node] = append(f.lines[k.node], k)
+	f.n++
+}
+
+// Pop removes the first task of the node whose turn it is, and sends the node to the end.
+func (f *fair) Pop() task {
+	node := f.order[0]
+	f.order = f.order[1:]
+	k, left := f.lines[node][0], f.lines[node][1:]
+	f.n--
+	if len(left) == 0 {
+		delete(f.lines, node)
+		return k
+	}
+	f.lines[node] = left
+	f.order = append(f.order, node)
+	return k
+}
+
+// Len is how many tasks wait.
+func (f *fair) Len() int { return f.n }
+
+// Touch leaves a task that is added again where it is.
+func (*fair) Touch(task) {}
+
+// turns hands out tasks. A pod is in it at most once, from the moment it is added until it is done,
+// whatever it is taken up for: client-go's queue would hand out what is added while it is worked on once
+// more, and the cache does not know yet then what has been done to the pod.
 type turns struct {
-	mu      sync.Mutex
-	arrived sync.Cond
-	lines   map[string][]task
-	order   []string
-	pods    map[types.UID]struct{}
+	workqueue.TypedInterface[task]
+	mu   sync.Mutex
+	pods map[types.UID]struct{}
 }
 
-func newTurns() *turns {
-	t := &turns{lines: map[string][]task{}, pods: map[types.UID]struct{}{}}
-	t.arrived.L = &t.mu
-	return t
+func newTurns(c clock.WithTicker) *turns {
+	order := &fair{lines: map[string][]task{}}
+	return &turns{
+		TypedInterface: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[task]{Name: QueuePods, Clock: c, Queue: order}),
+		pods:           map[types.UID]struct{}{},
+	}
 }
 
-// add queues a task at the end of its node's line, and tells whether the pod was not in it yet.
+// add queues a task, and tells whether the pod was not in it yet.
 func (t *turns) add(k task) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -40,51 +81,22 @@ func (t *turns) add(k task) bool {
 		return false
 	}
 	t.pods[k.uid] = struct{}{}
-	if len(t.lines[k.node]) == 0 {
-		t.order = append(t.order, k.node)
-	}
-	t.lines[k.node] = append(t.lines[k.node], k)
-	t.arrived.Signal()
+	t.Add(k)
 	return true
 }
 
-// next waits for a task, and returns false once ctx is done.
+// next waits for a task, and returns false once the queue is shut down or ctx is done: what waits then
+// is the next leader's.
 func (t *turns) next(ctx context.Context) (task, bool) {
-	defer context.AfterFunc(ctx, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.arrived.Broadcast()
-	})()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.order) == 0 && ctx.Err() == nil {
-		t.arrived.Wait()
-	}
-	if ctx.Err() != nil {
-		return task{}, false
-	}
-	return t.take(), true
-}
-
-// take removes the first task of the node whose turn it is, and sends the node to the end.
-func (t *turns) take() task {
-	node := t.order[0]
-	t.order = t.order[1:]
-	line := t.lines[node]
-	k := line[0]
-	if len(line) == 1 {
-		delete(t.lines, node)
-		return k
-	}
-	t.lines[node] = line[1:]
-	t.order = append(t.order, node)
-	return k
+	k, quit := t.Get()
+	return k, !quit && ctx.Err() == nil
 }
 
 // done lets the pod be added again.
 func (t *turns) done(k task) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.Done(k)
 	delete(t.pods, k.uid)
 }
 
@@ -94,15 +106,4 @@ func (t *turns) holds(uid types.UID) bool {
 	defer t.mu.Unlock()
 	_, ok := t.pods[uid]
 	return ok
-}
-
-// waiting is how many tasks nobody has taken yet.
-func (t *turns) waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, line := range t.lines {
-		n += len(line)
-	}
-	return n
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 )
 
 func pending(node string, n int) task {
@@ -16,9 +17,16 @@ func pending(node string, n int) task {
 	return task{pod: types.NamespacedName{Namespace: "ns", Name: uid}, uid: types.UID(uid), node: node, cause: CauseOrphaned}
 }
 
+func testTurns(t *testing.T) *turns {
+	t.Helper()
+	turns := newTurns(clock.RealClock{})
+	t.Cleanup(turns.ShutDown)
+	return turns
+}
+
 func TestNodesTakeTurns(t *testing.T) {
 	t.Parallel()
-	turns := newTurns()
+	turns := testTurns(t)
 	for _, node := range []string{"a", "b"} {
 		for n := range 3 {
 			turns.add(pending(node, n))
@@ -41,7 +49,7 @@ func TestNodesTakeTurns(t *testing.T) {
 
 func TestTheFiftyFirstNodeDoesNotWaitForAZone(t *testing.T) {
 	t.Parallel()
-	turns := newTurns()
+	turns := testTurns(t)
 	for zone := range 50 {
 		for n := range 100 {
 			turns.add(pending(fmt.Sprintf("zone-%d", zone), n))
@@ -61,7 +69,7 @@ func TestTheFiftyFirstNodeDoesNotWaitForAZone(t *testing.T) {
 
 func TestAPodIsTakenUpOnceAtATime(t *testing.T) {
 	t.Parallel()
-	turns := newTurns()
+	turns := testTurns(t)
 	if !turns.add(pending("a", 0)) {
 		t.Fatal("a new pod was refused")
 	}
@@ -72,8 +80,8 @@ func TestAPodIsTakenUpOnceAtATime(t *testing.T) {
 	if turns.add(pending("a", 0)) {
 		t.Error("a pod that is being worked on was queued again")
 	}
-	if turns.waiting() != 0 || !turns.holds(k.uid) {
-		t.Errorf("waiting %d, holds %t, want 0 and true", turns.waiting(), turns.holds(k.uid))
+	if turns.Len() != 0 || !turns.holds(k.uid) {
+		t.Errorf("waiting %d, holds %t, want 0 and true", turns.Len(), turns.holds(k.uid))
 	}
 	turns.done(k)
 	if !turns.add(pending("a", 0)) {
@@ -81,21 +89,38 @@ func TestAPodIsTakenUpOnceAtATime(t *testing.T) {
 	}
 }
 
-func TestNextWaitsAndEndsWithItsContext(t *testing.T) {
+func TestNextWaitsAndEndsWithItsQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
-		ctx, cancel := context.WithCancel(t.Context())
+		turns := testTurns(t)
 		got := make(chan bool, 1)
 		go func() {
-			_, ok := turns.next(ctx)
+			_, ok := turns.next(t.Context())
 			got <- ok
 		}()
 		time.Sleep(time.Hour)
-		cancel()
+		select {
+		case <-got:
+			t.Error("next did not wait")
+		default:
+		}
+		turns.ShutDown()
 		synctest.Wait()
 		if ok := <-got; ok {
 			t.Error("next returned a task that nobody added")
 		}
 	})
+}
+
+// client-go's queue hands out what waits after it was shut down; a collector that ends must not take that up.
+func TestNothingIsTakenUpInTheEnd(t *testing.T) {
+	t.Parallel()
+	turns := testTurns(t)
+	turns.add(pending("a", 0))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	turns.ShutDown()
+	if k, ok := turns.next(ctx); ok {
+		t.Errorf("next returned %s after the end", k.uid)
+	}
 }

@@ -17,21 +17,38 @@ import (
 // about to write his own.
 const silence = 500 * time.Millisecond
 
-// takeCensus follows the Nodes, on every replica.
-func (c *Collector) takeCensus(ctx context.Context) error {
-	nodes, err := c.cache.GetInformer(ctx, &corev1.Node{})
+// A Standby takes the census of a collector. It is a runnable of every replica: whoever leads next knows
+// the last state of Nodes that went while nobody led. The collector's queues end with it, since it has
+// Nodes examined that it sees while another replica leads.
+type Standby struct{ c *Collector }
+
+// Standby returns the runnable that belongs to the collector, which waits for it.
+func (c *Collector) Standby() Standby { return Standby{c} }
+
+// NeedLeaderElection says that every replica counts.
+func (Standby) NeedLeaderElection() bool { return false }
+
+// Start follows the Nodes until ctx is done.
+func (s Standby) Start(ctx context.Context) error {
+	defer s.c.turns.ShutDown()
+	defer s.c.subjects.ShutDown()
+	nodes, err := s.c.cache.GetInformer(ctx, &corev1.Node{})
 	if err != nil {
-		return err
+		return fmt.Errorf("watch the nodes: %w", err)
 	}
-	counted, err := nodes.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { c.nodeSeen(o.(*corev1.Node)) },
-		UpdateFunc: func(_, o any) { c.nodeSeen(o.(*corev1.Node)) },
-		DeleteFunc: func(o any) { c.nodeLeft(last[*corev1.Node](o)) },
+	events, err := nodes.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.c.nodeSeen(o.(*corev1.Node)) },
+		UpdateFunc: func(_, o any) { s.c.nodeSeen(o.(*corev1.Node)) },
+		DeleteFunc: func(o any) { s.c.nodeLeft(last[*corev1.Node](o)) },
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("watch the nodes: %w", err)
 	}
-	c.counted = counted.HasSynced
+	defer func() { _ = nodes.RemoveEventHandler(events) }() // it fails only for what was not registered
+	if toolscache.WaitForCacheSync(ctx.Done(), events.HasSynced) {
+		close(s.c.counted)
+	}
+	<-ctx.Done()
 	return nil
 }
 

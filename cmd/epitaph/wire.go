@@ -169,11 +169,11 @@ func (p parts) addNamer(n *webhook.Namer) error {
 		WithOptions(n.Options()).Complete(n)
 }
 
-func (p parts) addGC(ctx context.Context) error {
+func (p parts) addGC(context.Context) error {
 	if !p.config.GC.Enabled {
 		return nil
 	}
-	collector, err := gc.New(ctx, gc.Options{
+	collector, err := gc.New(gc.Options{
 		Config:     p.config.GC,
 		Inferrer:   p.config.Inferrer(),
 		Cache:      p.mgr.GetCache(),
@@ -188,7 +188,7 @@ func (p parts) addGC(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.mgr.Add(collector)
+	return errors.Join(p.mgr.Add(collector.Standby()), p.mgr.Add(collector))
 }
 
 func (p parts) addNetconsole(context.Context) error {

@@ -70,7 +70,7 @@ func (c *cluster) collect(t *testing.T, o collectorOptions) {
 	if o.Terminator != nil {
 		options.Terminator = o.Terminator(options.Terminator)
 	}
-	collector, err := gc.New(t.Context(), options)
+	collector, err := gc.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,5 +78,6 @@ func (c *cluster) collect(t *testing.T, o collectorOptions) {
 	if !cached.WaitForCacheSync(t.Context()) {
 		t.Fatal("the cache did not sync")
 	}
+	go func() { _ = collector.Standby().Start(t.Context()) }()
 	go func() { _ = collector.Start(t.Context()) }()
 }

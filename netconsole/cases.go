@@ -37,12 +37,17 @@ type cases struct {
 	urgent, patient workqueue.TypedDelayingInterface[types.UID]
 }
 
+// Names of the queues, which client-go's own metrics have as labels.
+const (
+	QueueSigned   = "netconsole-signed"
+	QueueUnsigned = "netconsole-unsigned"
+)
+
 func newCases() cases {
-	return cases{
-		open:    map[types.UID]*openCase{},
-		urgent:  workqueue.NewTypedDelayingQueue[types.UID](),
-		patient: workqueue.NewTypedDelayingQueue[types.UID](),
+	queue := func(name string) workqueue.TypedDelayingInterface[types.UID] {
+		return workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.UID]{Name: name})
 	}
+	return cases{open: map[types.UID]*openCase{}, urgent: queue(QueueSigned), patient: queue(QueueUnsigned)}
 }
 
 func (c *cases) shutDown() {

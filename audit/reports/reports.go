@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,9 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 )
+
+// Queue is the name of the queue, which client-go's own metrics have as a label.
+const Queue = "policy-reports"
 
 const (
 	// perSecond and burst bound the reports that are looked at, whatever happens in how many namespaces.
@@ -61,10 +65,6 @@ func New(o Options) (*Reports, error) {
 	}
 	r := &Reports{
 		Options: o, api: apis[o.Config.Format], verdict: verdict{result: unenforced, max: o.Config.MaxResults}, metric: metric,
-		dirty: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry),
-			workqueue.TypedRateLimitingQueueConfig[string]{Clock: o.Clock},
-		),
 		pace:     flowcontrol.NewTokenBucketRateLimiterWithClock(perSecond, burst, o.Clock),
 		troubled: map[string]outcome{},
 	}
@@ -79,19 +79,21 @@ func (*Reports) NeedLeaderElection() bool { return true }
 
 // Start keeps the reports up to date until ctx is done.
 func (r *Reports) Start(ctx context.Context) error {
+	r.dirty = workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry),
+		workqueue.TypedRateLimitingQueueConfig[string]{Name: Queue, Clock: r.Clock},
+	)
+	defer r.dirty.ShutDown()
 	stop, err := r.followNodes(ctx)
 	if err != nil {
 		return fmt.Errorf("watch the obituaries of nodes: %w", err)
 	}
 	defer stop()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.work(ctx)
-	}()
+	var working sync.WaitGroup
+	defer working.Wait()
+	working.Go(func() { r.work(ctx) })
 	r.followPods(ctx)
 	r.dirty.ShutDown()
-	<-done
 	return nil
 }
 
@@ -101,8 +103,8 @@ func (r *Reports) touch(namespace string) { r.dirty.AddAfter(namespace, r.Config
 func (r *Reports) work(ctx context.Context) {
 	for {
 		namespace, quit := r.dirty.Get()
-		if quit {
-			return
+		if quit || ctx.Err() != nil {
+			return // a queue that is shut down goes on to hand out what waits
 		}
 		if r.pace.Wait(ctx) == nil {
 			became, err := r.update(ctx, namespace)

@@ -27,6 +27,18 @@ func (c *cluster) decisions(t *testing.T, action string) float64 {
 // metricOf reads the sum over the series that have a label of that value, or over all if no label is named.
 func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 	t.Helper()
+	sum := 0.0
+	for _, m := range c.metrics(t)[name].GetMetric() {
+		if label == "" || slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == wanted }) {
+			sum += value(m)
+		}
+	}
+	return sum
+}
+
+// metrics reads all that the cluster's Epitaph serves.
+func (c *cluster) metrics(t *testing.T) map[string]*dto.MetricFamily {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Epitaph.MetricsURL, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -41,13 +53,7 @@ func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 	if err != nil {
 		t.Fatalf("parse the metrics: %v", err)
 	}
-	sum := 0.0
-	for _, m := range families[name].GetMetric() {
-		if label == "" || slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == wanted }) {
-			sum += value(m)
-		}
-	}
-	return sum
+	return families
 }
 
 func value(m *dto.Metric) float64 { return m.GetCounter().GetValue() + m.GetGauge().GetValue() }

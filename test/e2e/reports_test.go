@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,9 @@ func TestFindingsAreReported(t *testing.T) {
 			t.Parallel()
 			c := ownCluster(t, sandbox.Options{Reports: []string{format}, Epitaph: sandbox.EpitaphOptions{Configure: reporting(format)}})
 			t.Run("one pod", func(t *testing.T) { onePodIsReported(t, c, kind) })
+			if names := c.queues(t); !slices.Contains(names, reports.Queue) {
+				t.Errorf("the queues %q are counted, want %s too", names, reports.Queue)
+			}
 			t.Run("the newest", func(t *testing.T) { newestAreReported(t, c, kind) })
 			t.Run("what is explained later leaves", func(t *testing.T) { explainedLeaves(t, c, kind) })
 			t.Run("nodes", func(t *testing.T) { nodesAreReported(t, c, kind) })

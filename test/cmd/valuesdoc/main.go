@@ -1,25 +1,33 @@
-// Command valuesdoc writes docs/values.md: the chart's values, their defaults and what the comments of values.yaml say of them.
+// Command valuesdoc writes what follows from the chart's values: docs/values.md, with their defaults and what the comments of
+// values.yaml say of them, and values.schema.json, with the types and bounds that they have in Go.
 //
 //	valuesdoc < charts/epitaph/values.yaml > docs/values.md
+//	valuesdoc schema < charts/epitaph/values.yaml > charts/epitaph/values.schema.json
 //
-// Invariant: no value is left unexplained; what one has no comment of its own for, its section must have one.
+// Invariant: no value is left unexplained or without a type.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
 func main() {
-	values, err := io.ReadAll(os.Stdin)
+	write := render
+	if len(os.Args) == 2 && os.Args[1] == "schema" {
+		write = renderSchema
+	}
+	content, err := io.ReadAll(os.Stdin)
 	if err == nil {
 		var page string
-		if page, err = render(values); err == nil {
+		if page, err = write(content); err == nil {
 			_, err = io.WriteString(os.Stdout, page)
 		}
 	}
@@ -32,7 +40,7 @@ func main() {
 const head = `# Every value of the chart
 
 None has to be set. How they belong together is in [install.md](install.md); what the program makes of those below ` + "`config`" + ` is in
-the page of each part. A value that is misspelled is refused by the chart's schema.
+the page of each part. A value that is misspelled, or out of bounds, is refused by the chart's schema.
 
 <!-- Written by make generate, from charts/epitaph/values.yaml. -->
 
@@ -41,18 +49,26 @@ the page of each part. A value that is misspelled is refused by the chart's sche
 `
 
 // render writes the page. It fails with the name of each value that nothing explains.
-func render(values []byte) (string, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(values, &document); err != nil {
-		return "", fmt.Errorf("read the values: %w", err)
-	}
-	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return "", errors.New("read the values: they are no mapping")
+func render(content []byte) (string, error) {
+	root, err := mapping(content)
+	if err != nil {
+		return "", err
 	}
 	p := &page{}
 	p.WriteString(head)
-	p.section("", document.Content[0], false)
+	p.section("", root, reflect.TypeFor[values]())
 	return p.String(), errors.Join(p.unexplained...)
+}
+
+func mapping(content []byte) (*yaml.Node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err != nil {
+		return nil, fmt.Errorf("read the values: %w", err)
+	}
+	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("read the values: they are no mapping")
+	}
+	return document.Content[0], nil
 }
 
 type page struct {
@@ -60,8 +76,9 @@ type page struct {
 	unexplained []error
 }
 
-// section writes a row for each value, and one before those of a section that has something to say.
-func (p *page) section(prefix string, of *yaml.Node, explained bool) {
+// section writes a row for each value, and one before those of a section that has something to say. What is below one of
+// Kubernetes' objects is explained by Kubernetes.
+func (p *page) section(prefix string, of *yaml.Node, t reflect.Type) {
 	for n := 0; n+1 < len(of.Content); n += 2 {
 		key, value := of.Content[n], of.Content[n+1]
 		name, says := prefix+key.Value, comment(key, value)
@@ -69,14 +86,25 @@ func (p *page) section(prefix string, of *yaml.Node, explained bool) {
 			if says != "" {
 				p.row(name, "", says)
 			}
-			p.section(name+".", value, explained || says != "")
+			p.section(name+".", value, below(t, key.Value))
 			continue
 		}
-		if says == "" && !explained {
-			p.unexplained = append(p.unexplained, fmt.Errorf("%s has no comment in values.yaml, and its section has none", name))
+		if says == "" && t != kubernetes {
+			p.unexplained = append(p.unexplained, fmt.Errorf("%s has no comment in values.yaml", name))
 		}
 		p.row(name, defaultOf(value), says)
 	}
+}
+
+var kubernetes = reflect.TypeFor[object]()
+
+// below is the type of what is below a key.
+func below(t reflect.Type, key string) reflect.Type {
+	if t.Kind() != reflect.Struct {
+		return t
+	}
+	field, _ := fieldOf(t, key)
+	return cmp.Or(field.Type, reflect.TypeFor[struct{}]()) // without a type, the schema complains
 }
 
 func (p *page) row(name, value, says string) {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+// values are the chart's, with their types and bounds; what each does, and its default, is in values.yaml. Those of config are the
+// program's own.
+type values struct {
+	Image                image                `json:"image"`
+	ImagePullSecrets     []object             `json:"imagePullSecrets"`
+	CommonLabels         object               `json:"commonLabels"`
+	Replicas             int                  `json:"replicas" validate:"min=1"`
+	PodDisruptionBudget  podDisruptionBudget  `json:"podDisruptionBudget"`
+	PriorityClassName    string               `json:"priorityClassName"`
+	CriticalPodsQuota    criticalPodsQuota    `json:"criticalPodsQuota"`
+	Resources            object               `json:"resources"`
+	NodeSelector         object               `json:"nodeSelector"`
+	Tolerations          []object             `json:"tolerations"`
+	Affinity             object               `json:"affinity"`
+	PodLabels            object               `json:"podLabels"`
+	PodAnnotations       object               `json:"podAnnotations"`
+	LogLevel             int                  `json:"logLevel" validate:"min=0"`
+	Ports                ports                `json:"ports"`
+	Certificates         certificates         `json:"certificates"`
+	WebhookClients       webhookClients       `json:"webhookClients"`
+	WebhookConfiguration webhookConfiguration `json:"webhookConfiguration"`
+	Config               config.Config        `json:"config"`
+	Agent                agent                `json:"agent"`
+	Backstop             backstop             `json:"backstop"`
+	NetworkPolicy        networkPolicy        `json:"networkPolicy"`
+	ServiceMonitor       serviceMonitor       `json:"serviceMonitor"`
+	PrometheusRule       labelled             `json:"prometheusRule"`
+	GrafanaDashboard     labelled             `json:"grafanaDashboard"`
+}
+
+// An object is one of Kubernetes', which the API server checks.
+type object map[string]any
+
+type image struct {
+	Repository string `json:"repository"`
+	Tag        string `json:"tag"`
+	Digest     string `json:"digest" pattern:"^(sha256:[0-9a-f]{64})?$"`
+	PullPolicy string `json:"pullPolicy" validate:"oneof=Always IfNotPresent Never"`
+}
+
+type podDisruptionBudget struct {
+	MaxUnavailable intstr.IntOrString `json:"maxUnavailable"`
+}
+
+type criticalPodsQuota struct {
+	Enabled bool `json:"enabled"`
+	Pods    int  `json:"pods" validate:"min=1"`
+}
+
+// ports are above 1023: the pods have no right to others.
+type ports struct {
+	Webhook    int `json:"webhook" validate:"min=1024,max=65535"`
+	Metrics    int `json:"metrics" validate:"min=1024,max=65535"`
+	Health     int `json:"health" validate:"min=1024,max=65535"`
+	Netconsole int `json:"netconsole" validate:"min=1024,max=65535"`
+	Page       int `json:"page" validate:"min=1024,max=65535"`
+	Agent      int `json:"agent" validate:"min=1024,max=65535"`
+}
+
+type certificates struct {
+	Mode     string `json:"mode" validate:"oneof=cert-manager issuer secret helm"`
+	Issuer   issuer `json:"issuer"`
+	Secret   string `json:"secret"`
+	CABundle string `json:"caBundle"`
+}
+
+type issuer struct {
+	Kind  string `json:"kind" validate:"oneof=Issuer ClusterIssuer"`
+	Name  string `json:"name"`
+	Group string `json:"group"`
+}
+
+type webhookClients struct {
+	CA        string   `json:"ca" pattern:"^\\s*(-----BEGIN CERTIFICATE-----|$)"`
+	ConfigMap string   `json:"configMap"`
+	Secret    string   `json:"secret"`
+	Key       string   `json:"key" pattern:"^[-._a-zA-Z0-9]+$"`
+	Names     []string `json:"names" validate:"max=16,dive,required,max=64"`
+}
+
+type webhookConfiguration struct {
+	Labels      object `json:"labels"`
+	Annotations object `json:"annotations"`
+}
+
+type agent struct {
+	Enabled           bool               `json:"enabled"`
+	Tolerations       []object           `json:"tolerations"`
+	NodeSelector      object             `json:"nodeSelector"`
+	Affinity          object             `json:"affinity"`
+	PriorityClassName string             `json:"priorityClassName"`
+	MaxUnavailable    intstr.IntOrString `json:"maxUnavailable"`
+	Resources         object             `json:"resources"`
+	PodLabels         object             `json:"podLabels"`
+	PodAnnotations    object             `json:"podAnnotations"`
+}
+
+type backstop struct {
+	Enabled bool   `json:"enabled"`
+	Action  string `json:"action" validate:"oneof=Audit Warn Deny"`
+}
+
+type networkPolicy struct {
+	Enabled        bool     `json:"enabled"`
+	APIServerCIDRs []string `json:"apiServerCIDRs"`
+	MetricsFrom    []object `json:"metricsFrom"`
+	PageFrom       []object `json:"pageFrom"`
+}
+
+type serviceMonitor struct {
+	Enabled  bool   `json:"enabled"`
+	Interval string `json:"interval" pattern:"^([0-9.]+(ms|s|m|h))+$"`
+	Labels   object `json:"labels"`
+}
+
+type labelled struct {
+	Enabled bool   `json:"enabled"`
+	Labels  object `json:"labels"`
+}

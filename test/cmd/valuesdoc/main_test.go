@@ -134,7 +134,7 @@ func TestSchemaAcceptsWhatTheProgramReads(t *testing.T) {
 		t.Errorf("full.yaml: %v", err)
 	}
 	for path, wrong := range map[string]any{
-		"config.gc.workers": 0.0, "config.webhook.mode": "Off", "config.webhook.timeout": "1m", "config.webhook.rules": []any{map[string]any{"nmae": "a"}},
+		"config.gc.workers": 0.0, "config.webhook.mode": "Off", "config.webhook.timeout": "1m", "config.webhook.rules": []any{map[string]any{"title": "a"}},
 		"config.gc.wrokers": 1.0, "ports.webhook": 443.0,
 	} {
 		spoilt := runtime.DeepCopyJSON(values)

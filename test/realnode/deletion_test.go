@@ -17,6 +17,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/realnode"
 	"github.com/epitaph-k8s/epitaph/test/realnode/plan"
 )
 
@@ -60,7 +61,14 @@ func TestPodWasToldToStopWhenItWasDeleted(t *testing.T) {
 		"pre-stop": {
 			args: []string{"-term-exit=0"}, grace: 600, says: string(mine.Text), want: mine,
 			change: func(p *corev1.Pod) {
-				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: int64(late.Seconds())}}}
+				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: int64(veryLate.Seconds())}}}
+			},
+		},
+		// The hook takes longer than the pod is given: its kubelet waits two seconds more, and kills.
+		"pre-stop-beyond-grace": {
+			args: []string{"-term-after=1h"}, grace: 1, says: string(mine.Text), want: mine,
+			change: func(p *corev1.Pod) {
+				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{realnode.WorkerPath, "-for=1h"}}}}
 			},
 		},
 		"second-container": {

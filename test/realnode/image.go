@@ -19,7 +19,11 @@ import (
 const (
 	PauseImage  = "node.test/pause:1"
 	WorkerImage = "node.test/worker:1"
+	// WorkerPath is the program of both, in the containers.
+	WorkerPath = "/" + workerName
 )
+
+const workerName = "worker"
 
 // worker is the program of both.
 const worker = "test/realnode/worker"
@@ -43,7 +47,7 @@ func writeImages(ctx context.Context, dir string) (archives []string, err error)
 		return nil, err
 	}
 	for name, file := range map[string]string{PauseImage: "pause.oci.tar", WorkerImage: "worker.oci.tar"} {
-		archive, err := pack(name, "worker", content)
+		archive, err := pack(name, workerName, content)
 		if err != nil {
 			return nil, err
 		}

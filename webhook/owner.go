@@ -63,6 +63,9 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 	case "apps/v1/DaemonSet":
 		set := &appsv1.DaemonSet{}
 		object, read = set, func() (reason.Owner, error) { return daemonSet(pod, set), nil }
+	case "v1/ReplicationController":
+		controller := &corev1.ReplicationController{}
+		object, read = controller, func() (reason.Owner, error) { return replicationController(controller), nil }
 	case "batch/v1/Job":
 		job := &batchv1.Job{}
 		object, read = job, func() (reason.Owner, error) { return reason.OwnerJob(job, h.clock.Now()), nil }
@@ -79,6 +82,15 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 	owner, err := read()
 	owner.UID, owner.Deleted = ref.UID, object.GetDeletionTimestamp() != nil
 	return owner, err
+}
+
+// replicationController: its controller only ever removes pods that are too many. Why it has too many, whoever controls it knows, a
+// DeploymentConfig of OpenShift for example, which is not looked at.
+func replicationController(c *corev1.ReplicationController) reason.Owner {
+	if metav1.GetControllerOf(c) != nil {
+		return reason.Owner{}
+	}
+	return reason.Owner{Revision: reason.Wanted}
 }
 
 // replicaSet compares the template of the ReplicaSet with that of its Deployment: where they differ, another ReplicaSet takes its

@@ -43,6 +43,7 @@ func withdrawals() []withdrawal {
 		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true, says: `cannot list resource "leases"`, breaks: "no panic can be judged that is not signed: a replica does not become ready"},
 		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
 		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and of the pods that it removes it is not told whether they were replaced or too many"},
+		{resource: "replicationcontrollers", verb: "get", shows: theReplicationControllerIsNotRead, breaks: "of the pods that a ReplicationController removes it is not told that they were too many"},
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
 		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed, breaks: "of a pod that is driven off its device, the record does not say which one"},
 		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed, breaks: "the same, nor who tainted it"},

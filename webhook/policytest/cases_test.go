@@ -42,12 +42,13 @@ type inferenceCase struct {
 	Preemptors   []corev1.Pod         `json:"preemptors"`
 	DeviceTaints []reason.DeviceTaint `json:"deviceTaints"`
 	Owner        struct {
-		UID       types.UID `json:"uid"`
-		Deleted   bool      `json:"deleted"`
-		Finished  bool      `json:"finished"`
-		Suspended bool      `json:"suspended"`
-		Surplus   bool      `json:"surplus"`
-		Revision  string    `json:"revision"`
+		UID       types.UID       `json:"uid"`
+		Deleted   bool            `json:"deleted"`
+		Finished  bool            `json:"finished"`
+		Suspended bool            `json:"suspended"`
+		Surplus   bool            `json:"surplus"`
+		Failed    string          `json:"failed"`
+		Revision  reason.Revision `json:"revision"`
 	} `json:"owner"`
 	Claim struct {
 		Name       string    `json:"name"`
@@ -75,7 +76,6 @@ type reasonOfCase struct {
 var unasked = map[string]string{
 	"replicaset-of-another-owner":          "the webhook reads the owner that the pod names",
 	"kcm-ambiguous":                        "nothing is known of an owner only where the look-up fails",
-	"kcm-replication-controller":           "the webhook reads no ReplicationControllers",
 	"karpenter-nodeclaims/of-another-node": "the webhook reads the NodeClaim that the Node names",
 	"orphan-final-state-of-the-node":       "the last state of a node that is gone is known to the garbage collector alone",
 }
@@ -263,12 +263,7 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 	if c.Owner.Deleted {
 		meta.DeletionTimestamp = ptr.To(metav1.Now())
 	}
-	current := true
-	for _, label := range []string{"controller-revision-hash", "pod-template-hash"} {
-		if hash, ok := c.Pod.Labels[label]; ok {
-			current = c.Owner.Revision == "" || hash == c.Owner.Revision
-		}
-	}
+	current := c.Owner.Revision != reason.Outdated
 	known := c.Owner.Revision != ""
 	switch ref.Kind {
 	case "Job":
@@ -280,11 +275,19 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 		if c.Owner.Finished {
 			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
 		}
+		if why, message, _ := strings.Cut(c.Owner.Failed, ": "); why != "" {
+			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: why, Message: message}}
+		}
 		return Objects{object(t, "Job", job)}
+	case "ReplicationController":
+		if !known && !c.Owner.Deleted {
+			return nil
+		}
+		return Objects{object(t, "ReplicationController", &corev1.ReplicationController{ObjectMeta: meta})}
 	case "ReplicaSet":
 		set := &appsv1.ReplicaSet{ObjectMeta: meta}
-		if !known {
-			return Objects{object(t, "ReplicaSet", set)}
+		if !known && !c.Owner.Deleted {
+			return nil
 		}
 		set.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "d", Controller: ptr.To(true)}}
 		deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: meta.Namespace, Name: "d", UID: "d"}}
@@ -295,7 +298,7 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 	case "StatefulSet":
 		set := &appsv1.StatefulSet{ObjectMeta: meta}
 		if known {
-			metav1.SetMetaDataLabel(&c.Pod.ObjectMeta, appsv1.PodIndexLabel, "0")
+			c.Pod.Name = ref.Name + "-0"
 			set.Spec.Replicas = ptr.To(int32(0))
 			if !current {
 				set.Spec.Replicas = ptr.To(int32(1))

@@ -8,9 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// atOnce is how far a pod's start and its refusal may be apart and still be one moment: a kubelet writes statuses every 10 s at the latest
-// (K8s v1.37 pkg/kubelet/status, syncPeriod). The first is by the clock of the node, the second by that of the API server.
-const atOnce = 15 * time.Second
+// atOnce is how far a pod's start and its refusal may be apart and still be one moment, in which no container ran and no kubelet was
+// restarted: one that starts looks for its pods once it knows its node, and looks for that each second (K8s v1.37 pkg/kubelet/config,
+// WaitForAPIServerSyncPeriod). The start is by the clock of the node, the refusal by that of the API server; both are whole seconds. A
+// kubelet that was busy writes later, and then nobody knows.
+const atOnce = time.Second
 
 // RefusedAtOnce tells whether the kubelet refused the pod when it first saw it. A refusal leaves nothing of the status but phase, reason,
 // message and startTime, which is that of the first time that the kubelet saw the pod and does not change (K8s v1.37 pkg/kubelet rejectPod,

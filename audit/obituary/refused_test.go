@@ -25,14 +25,17 @@ func TestRefusedAtOnce(t *testing.T) {
 		"refused, and annotated much later": {func(p *corev1.Pod) {
 			p.ManagedFields = append(p.ManagedFields, by("epitaph", "status", time.Hour), by("kubelet", "", time.Hour))
 		}, true},
-		"by a clock that is behind": {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", -4*time.Second) }, true},
-		"after it had run":          {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", time.Minute) }, false},
-		"after it had been seen":    {func(p *corev1.Pod) { p.ManagedFields = append(p.ManagedFields, by("kubelet", "status", time.Minute)) }, false},
-		"nobody knows when":         {func(p *corev1.Pod) { p.ManagedFields = nil }, false},
-		"nobody knows since when":   {func(p *corev1.Pod) { p.Status.StartTime = nil }, false},
-		"with a container":          {func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main"}} }, false},
-		"failed by somebody else":   {func(p *corev1.Pod) { p.Status.Message = "The node was low on resource: memory." }, false},
-		"running":                   {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
+		"over the turn of a second":       {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", time.Second) }, true},
+		"by a clock that is a bit behind": {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", -time.Second) }, true},
+		"by a clock that is behind":       {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", -4*time.Second) }, false},
+		"after it had run for a moment":   {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", 2*time.Second) }, false},
+		"after it had run":                {func(p *corev1.Pod) { p.ManagedFields[0] = by("kubelet", "status", time.Minute) }, false},
+		"after it had been seen":          {func(p *corev1.Pod) { p.ManagedFields = append(p.ManagedFields, by("kubelet", "status", time.Minute)) }, false},
+		"nobody knows when":               {func(p *corev1.Pod) { p.ManagedFields = nil }, false},
+		"nobody knows since when":         {func(p *corev1.Pod) { p.Status.StartTime = nil }, false},
+		"with a container":                {func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main"}} }, false},
+		"failed by somebody else":         {func(p *corev1.Pod) { p.Status.Message = "The node was low on resource: memory." }, false},
+		"running":                         {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"os"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -101,17 +102,25 @@ func (c *cluster) lastDeleter(t *testing.T, name string) (who string) {
 func TestRefusedPodHasNotRun(t *testing.T) {
 	t.Parallel()
 	c := shared
-	greedy := worker("greedy")
-	greedy.Spec.NodeName = nodeName // past the scheduler, which would let it wait
-	greedy.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
-	c.create(t, greedy)
-	pod := c.comes(t, "greedy", "it is refused", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	// A kubelet that is busy may say so too late to be believed; then another is asked for.
+	const tries = 10
+	var pod *corev1.Pod
+	for n := range tries {
+		greedy := worker("greedy-" + strconv.Itoa(n))
+		greedy.Spec.NodeName = nodeName // past the scheduler, which would let it wait
+		greedy.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
+		c.create(t, greedy)
+		pod = c.comes(t, greedy.Name, "it is refused", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+		must(t, c.as(t, program).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), greedy.Name, metav1.DeleteOptions{}))
+		if d := c.leaves(t, greedy.Name); d.Reason.Code != reason.Refused || d.Reason.By != "system:node:"+nodeName {
+			t.Errorf("it left with %+v", d.Reason)
+		}
+		if obituary.RefusedAtOnce(pod) {
+			break
+		}
+	}
 	if pod.Status.Reason != "OutOfcpu" || !obituary.RefusedAtOnce(pod) {
 		t.Errorf("refused at once: %t, by %+v %+v", obituary.RefusedAtOnce(pod), pod.Status, pod.ManagedFields)
-	}
-	must(t, c.as(t, program).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), "greedy", metav1.DeleteOptions{}))
-	if d := c.leaves(t, "greedy"); d.Reason.Code != reason.Refused || d.Reason.By != "system:node:"+nodeName {
-		t.Errorf("it left with %+v", d.Reason)
 	}
 	ran := worker("ran-and-failed", "-for=1s", "-exit=3")
 	c.create(t, ran)

@@ -80,11 +80,11 @@ func TrimLease(object any) (any, error) {
 	}, nil
 }
 
-// watch follows the Leases until the context ends. It does not wait for them: who is signed needs none.
-func (l *leases) watch(ctx context.Context, informers Informers) error {
+// watch follows the Leases until stop is called. It does not wait for them: who is signed needs none.
+func (l *leases) watch(ctx context.Context, informers Informers) (stop func(), err error) {
 	informer, err := informers.GetInformer(ctx, &coordinationv1.Lease{}, cache.BlockUntilSynced(false))
 	if err != nil {
-		return fmt.Errorf("watch the Leases of nodes: %w", err)
+		return nil, fmt.Errorf("watch the Leases of nodes: %w", err)
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { l.see(nil, object) },
@@ -92,13 +92,12 @@ func (l *leases) watch(ctx context.Context, informers Informers) error {
 		DeleteFunc: l.lose,
 	})
 	if err != nil {
-		return fmt.Errorf("watch the Leases of nodes: %w", err)
+		return nil, fmt.Errorf("watch the Leases of nodes: %w", err)
 	}
-	context.AfterFunc(ctx, func() { _ = informer.RemoveEventHandler(registration) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.synced = registration.HasSynced
-	return nil
+	return func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
 // see takes note of a Lease. One that is only shown again says nothing of the API server.

@@ -106,12 +106,16 @@ func (l *Listener) Ready() error {
 func (l *Listener) Start(ctx context.Context) error {
 	l.undertaker.begin()
 	defer l.undertaker.cases.shutDown()
-	if err := l.undertaker.leases.watch(ctx, l.informers); err != nil {
+	unwatchLeases, err := l.undertaker.leases.watch(ctx, l.informers)
+	if err != nil {
 		return err
 	}
-	if err := l.watchNodes(ctx); err != nil {
+	defer unwatchLeases()
+	unwatchNodes, err := l.watchNodes(ctx)
+	if err != nil {
 		return err
 	}
+	defer unwatchNodes()
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	defer stop()
 	defer l.undertaker.work.Wait()

@@ -12,10 +12,10 @@ import (
 
 // watchNodes keeps the addresses up to date and takes up what others have left unfinished. It returns when all nodes
 // are known.
-func (l *Listener) watchNodes(ctx context.Context) error {
+func (l *Listener) watchNodes(ctx context.Context) (stop func(), err error) {
 	informer, err := l.informers.GetInformer(ctx, &corev1.Node{})
 	if err != nil {
-		return fmt.Errorf("watch the nodes: %w", err)
+		return nil, fmt.Errorf("watch the nodes: %w", err)
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { l.see(object) },
@@ -26,13 +26,14 @@ func (l *Listener) watchNodes(ctx context.Context) error {
 		DeleteFunc: l.lose,
 	})
 	if err != nil {
-		return fmt.Errorf("watch the nodes: %w", err)
+		return nil, fmt.Errorf("watch the nodes: %w", err)
 	}
-	context.AfterFunc(ctx, func() { _ = informer.RemoveEventHandler(registration) })
+	stop = func() { _ = informer.RemoveEventHandler(registration) }
 	if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-		return fmt.Errorf("learn the nodes: %w", ctx.Err())
+		stop()
+		return nil, fmt.Errorf("learn the nodes: %w", ctx.Err())
 	}
-	return nil
+	return stop, nil
 }
 
 // see takes note of a node as it is now.

@@ -23,12 +23,14 @@ func userSpaceAnswers(ctx context.Context, hosts []netip.Addr, port int, timeout
 	for _, host := range hosts {
 		go func() { answers <- greets(ctx, net.JoinHostPort(host.String(), strconv.Itoa(port))) }()
 	}
-	for range hosts {
+	answered := false
+	for range hosts { // all are waited for: who asks outlives nobody
 		if <-answers {
-			return true
+			answered = true
+			cancel()
 		}
 	}
-	return false
+	return answered
 }
 
 // greets says hello in TLS and tells whether a single byte came back.

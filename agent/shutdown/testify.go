@@ -63,14 +63,14 @@ func (w *Watcher) testify(ctx context.Context, e reason.Evidence) error {
 func (w *Watcher) forget(ctx context.Context) {
 	w.unforget()
 	ctx, w.unforget = context.WithCancel(ctx)
-	go func() {
+	w.working.Go(func() {
 		err := w.insist(ctx, forgetPause, func(ctx context.Context, node *corev1.Node) error {
 			return w.Terminator.Forget(ctx, node, w.isOurs)
 		})
 		if err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "evidence not taken off")
 		}
-	}()
+	})
 }
 
 func (w *Watcher) isOurs(e reason.Evidence) bool { return e.OfShutdown() && e.BootID == w.BootID }

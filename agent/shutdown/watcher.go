@@ -78,6 +78,8 @@ type Watcher struct {
 	lock    io.Closer
 	// unforget ends the work of taking evidence off again.
 	unforget context.CancelFunc
+	// working is what goes on beside the loop of [Watcher.Run], which waits for it.
+	working sync.WaitGroup
 
 	mu      sync.Mutex
 	pressed time.Time
@@ -96,9 +98,8 @@ const (
 
 // Run watches until the context ends, and begins anew whenever the bus is lost.
 func (w *Watcher) Run(ctx context.Context) error {
-	var working sync.WaitGroup
-	defer working.Wait()
-	working.Go(func() { w.listen(ctx) })
+	defer w.working.Wait()
+	w.working.Go(func() { w.listen(ctx) })
 	for retry := firstRetry; ; retry = min(2*retry, maxRetry) {
 		began := w.Clock.Now()
 		err := w.follow(ctx)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,7 +53,14 @@ var errNobodyThere = errors.New("nobody is there")
 // act, and finds nothing.
 type stage struct {
 	*informertest.FakeInformers
-	act func()
+	informer toolscache.SharedIndexInformer
+	act      func()
+}
+
+// Start runs the informer until ctx is done.
+func (s stage) Start(ctx context.Context) error {
+	s.informer.RunWithContext(ctx)
+	return nil
 }
 
 // Get reads from the cache.
@@ -98,10 +107,15 @@ func staged(t *testing.T, object client.Object, act func()) parts {
 		t.Fatal(err)
 	}
 	informer := toolscache.NewSharedIndexInformer(one{object: object}, object, 0, toolscache.Indexers{})
-	go informer.RunWithContext(t.Context())
-	s := stage{act: act, FakeInformers: &informertest.FakeInformers{
+	s := stage{act: act, informer: informer, FakeInformers: &informertest.FakeInformers{
 		Scheme: scheme, InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{kinds[0]: informer},
 	}}
+	// The others are empty. They are made here: the fake does not expect several to ask at the same time.
+	for _, o := range []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &coordinationv1.Lease{}} {
+		if _, err := s.GetInformer(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for kind := range scheme.AllKnownTypes() {
 		var scope meta.RESTScope = meta.RESTScopeNamespace
@@ -292,7 +306,10 @@ func (c controlled) start(t *testing.T, act func()) (stop func(), ended <-chan e
 	began.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	end := make(chan error, 1)
-	go func() { end <- p.mgr.Start(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { end <- p.mgr.Start(ctx) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
 	return cancel, end
 }
 

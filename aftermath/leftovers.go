@@ -21,7 +21,7 @@ import (
 type Clearer interface {
 	Leftover(obj client.Object) (since time.Time, ok bool)
 	Clear(ctx context.Context, obj client.Object) error
-	Forget(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error
+	RemoveEvidence(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error
 }
 
 // A Retractor takes back what was recorded of a node that did not leave after all.

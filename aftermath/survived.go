@@ -33,7 +33,7 @@ func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 
 // forget takes what the node has survived off it: a later end must have a cause of its own.
 func (s *Sweeper) forget(ctx context.Context, node *corev1.Node) error {
-	err := s.Terminator.Forget(ctx, node, func(e reason.Evidence) bool {
+	err := s.Terminator.RemoveEvidence(ctx, node, func(e reason.Evidence) bool {
 		return forgettable(e, node) && s.Clock.Since(e.Known()) >= keepSurvived
 	})
 	if err == nil {

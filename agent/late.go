@@ -62,7 +62,7 @@ func (a *Agent) testify(ctx context.Context, end lastboot.End) error {
 		What: reason.EvidencePanic, Detail: end.Line, When: end.At, BootID: end.BootID, Found: end.Found, Source: string(end.Source),
 	}
 	return a.write(ctx, reason.EvidenceKey, e, func(ctx context.Context, node *corev1.Node) error {
-		return a.Cluster.Terminator.Testify(ctx, node, e)
+		return a.Cluster.Terminator.AddEvidence(ctx, node, e)
 	})
 }
 

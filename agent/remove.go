@@ -45,5 +45,5 @@ func (a *Agent) removeAnnotations(ctx context.Context) error {
 	if err := a.Cluster.Live.Get(ctx, types.NamespacedName{Name: a.Node}, node); err != nil {
 		return fmt.Errorf("read node %s: %w", a.Node, err)
 	}
-	return errors.Join(a.Cluster.Terminator.Announce(ctx, node, ""), a.Cluster.Terminator.Report(ctx, node, nil))
+	return errors.Join(a.Cluster.Terminator.SetTokenHash(ctx, node, ""), a.Cluster.Terminator.Report(ctx, node, nil))
 }

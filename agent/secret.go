@@ -59,7 +59,7 @@ func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []con
 	if !kernel.TakesUserdata(speaks[0]) {
 		return a.announce(ctx, "")
 	}
-	if err := a.announce(ctx, config.AnnounceToken(a.BootID, a.secret.value)); err != nil {
+	if err := a.announce(ctx, config.TokenAnnotation(a.BootID, a.secret.value)); err != nil {
 		return err
 	}
 	if a.secret.shared {
@@ -76,6 +76,6 @@ func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []con
 
 func (a *Agent) announce(ctx context.Context, token string) error {
 	return a.write(ctx, reason.TokenKey, token, func(ctx context.Context, node *corev1.Node) error {
-		return a.Cluster.Terminator.Announce(ctx, node, token)
+		return a.Cluster.Terminator.SetTokenHash(ctx, node, token)
 	})
 }

@@ -17,8 +17,8 @@ const (
 // A TokenHash is the SHA-256 of a secret.
 type TokenHash [sha256.Size]byte
 
-// AnnounceToken is the value of the annotation [reason.TokenKey] for the secret of a boot.
-func AnnounceToken(bootID, secret string) string {
+// TokenAnnotation is the value of the annotation [reason.TokenKey] for the secret of a boot.
+func TokenAnnotation(bootID, secret string) string {
 	hash := sha256.Sum256([]byte(secret))
 	return bootID + ":" + hex.EncodeToString(hash[:])
 }

@@ -10,7 +10,7 @@ import (
 
 func TestTokenIsOfOneBoot(t *testing.T) {
 	t.Parallel()
-	told := config.AnnounceToken("boot-1", "secret")
+	told := config.TokenAnnotation("boot-1", "secret")
 	_, digits, _ := strings.Cut(told, ":")
 	tests := map[string]struct {
 		value, boot string

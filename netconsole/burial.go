@@ -52,7 +52,7 @@ func (d death) evidence() reason.Evidence {
 	return reason.Evidence{What: reason.EvidencePanic, Who: reason.ByNetconsole, Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
 }
 
-// deathOf is the death that a condemned Node speaks of. Who wrote that, and what made him sure, is not known.
+// deathOf is the death that a Node marked dead speaks of. Who wrote that, and what made them sure, is not known.
 func deathOf(node *corev1.Node, e reason.Evidence, heard time.Time) death {
 	return death{
 		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard, words: detail(e.Detail), trust: trustUnsigned,
@@ -76,7 +76,7 @@ type step struct {
 // steps are the order of a burial. The intent comes first because whatever is changed afterwards can be finished by whoever
 // reads it. The obituary comes before the Node because the Node's deletion ends what a replica could take up.
 var steps = []step{
-	{"intent", (*burial).condemn},
+	{"intent", (*burial).markDead},
 	{"pods", (*burial).terminatePods},
 	{"obituary", (*burial).writeObituary},
 	{"node", (*burial).deleteNode},
@@ -90,21 +90,21 @@ type burial struct {
 	inherited bool
 }
 
-// condemn writes the intent onto the Node. If another replica's is there already, that one does the work.
-func (b *burial) condemn(ctx context.Context) error {
+// markDead writes the intent onto the Node. If another replica's is there already, that one does the work.
+func (b *burial) markDead(ctx context.Context) error {
 	read := b.reader
 	for range maxRereads {
 		node, err := b.confirm(ctx, read)
 		if err != nil {
 			return err
 		}
-		if _, condemned := termination.Condemned(node); condemned {
+		if _, marked := termination.MarkedDead(node); marked {
 			if b.inherited {
 				return nil
 			}
 			return errTaken
 		}
-		err = b.terminator.Condemn(ctx, node, b.reason(), b.evidence())
+		err = b.terminator.MarkDead(ctx, node, b.reason(), b.evidence())
 		if errors.Is(err, termination.ErrUnwritable) {
 			// Without the intent nobody can finish what this replica leaves undone, and two may do the same; dead it is all the same.
 			b.log.Error(err, "intent not written, burying the node without", "node", b.node)
@@ -115,7 +115,7 @@ func (b *burial) condemn(ctx context.Context) error {
 		}
 		read = b.live
 	}
-	return fmt.Errorf("condemn node %s: %w", b.node, termination.ErrChanged)
+	return fmt.Errorf("mark node %s dead: %w", b.node, termination.ErrChanged)
 }
 
 // writeObituary hands over what the kernel said.

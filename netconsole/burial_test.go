@@ -88,7 +88,7 @@ func TestIntentHoldsReasonAndBoot(t *testing.T) {
 		if r.Code != reason.KernelPanic || r.By != "epitaph/netconsole" || !strings.HasPrefix(string(r.Text), start) {
 			t.Errorf("reason on the Node: %+v", r)
 		}
-		if e, ok := termination.Condemned(got); !ok || e.BootID != "boot-1" || e.What != "panic" {
+		if e, ok := termination.MarkedDead(got); !ok || e.BootID != "boot-1" || e.What != "panic" {
 			t.Errorf("intent %+v (found %t), want a panic of boot-1", e, ok)
 		}
 	})
@@ -163,8 +163,8 @@ func TestAnyReplicaFinishes(t *testing.T) {
 
 				second, _ := c.aReplica(t, node.UID)
 				left := c.node(t, "n1")
-				e, condemned := termination.Condemned(left)
-				if !condemned {
+				e, marked := termination.MarkedDead(left)
+				if !marked {
 					t.Fatal("there is no intent to read")
 				}
 				second.takeOver(deathOf(left, e, time.Now()))
@@ -239,13 +239,13 @@ func TestANodeThatBootedMeanwhileStays(t *testing.T) {
 		if got == nil || len(c.pods(t)) != 1 {
 			t.Fatalf("node %v, pods %v; want both left alone", got, c.pods(t))
 		}
-		if _, condemned := termination.Condemned(got); condemned || reason.DefaultKeys().Node.Has(got.Annotations) {
+		if _, marked := termination.MarkedDead(got); marked || reason.DefaultKeys().Node.Has(got.Annotations) {
 			t.Errorf("the Node still carries the intent or the reason: %v", got.Annotations)
 		}
 		if e, err := reason.EvidenceOn(got); err != nil || len(e) != 1 || e[0].BootID != "boot-1" || e[0].Detail != crash {
 			t.Errorf("evidence %+v (%v), want the panic of boot-1", e, err)
 		}
-		if !notes.has("KernelPanicPardoned: The node was found dead of a kernel panic (" + crash + "), but the node has booted again") {
+		if !notes.has("KernelPanicRetracted: The node was found dead of a kernel panic (" + crash + "), but the node has booted again") {
 			t.Errorf("events: %q", notes.notes)
 		}
 	})
@@ -286,20 +286,20 @@ func TestInheritedWorkIsProvenAnew(t *testing.T) {
 		node := aNode("n1", "10.0.0.1")
 		c := aCluster(t, node, aPod("a", "n1"))
 		first, _ := c.aReplica(t, node.UID)
-		if err := first.terminator.Condemn(t.Context(), c.node(t, "n1"), aDeath(node).reason(), aDeath(node).evidence()); err != nil {
+		if err := first.terminator.MarkDead(t.Context(), c.node(t, "n1"), aDeath(node).reason(), aDeath(node).evidence()); err != nil {
 			t.Fatal(err)
 		}
 		c.alive.Store(true)
 		second, _ := c.aReplica(t)
-		condemned := c.node(t, "n1")
-		e, _ := termination.Condemned(condemned)
-		second.takeOver(deathOf(condemned, e, time.Now()))
+		marked := c.node(t, "n1")
+		e, _ := termination.MarkedDead(marked)
+		second.takeOver(deathOf(marked, e, time.Now()))
 		second.work.Wait()
 		got := c.node(t, "n1")
 		if got == nil || len(c.pods(t)) != 1 {
 			t.Fatal("a node that answers was buried")
 		}
-		if _, still := termination.Condemned(got); still {
+		if _, still := termination.MarkedDead(got); still {
 			t.Error("the intent was not taken back")
 		}
 	})

@@ -14,7 +14,7 @@ import (
 const (
 	EventPanicDoubted     = "KernelPanicDoubted"
 	EventPanicRefused     = "KernelPanicRefused"
-	EventPanicPardoned    = "KernelPanicPardoned"
+	EventPanicRetracted   = "KernelPanicRetracted"
 	EventAddressContested = "AddressContested"
 	eventAction           = "Netconsole"
 )
@@ -44,8 +44,8 @@ func (e events) refused(d death, v verdict) {
 	e.warn(d.node, d.uid, EventPanicRefused, "A kernel panic was heard (%s) and is not acted upon: "+because, d.line)
 }
 
-func (e events) pardoned(d death, because error) {
-	e.warn(d.node, d.uid, EventPanicPardoned, "The node was found dead of a kernel panic (%s), but "+because.Error()+": it stays", d.line)
+func (e events) retracted(d death, because error) {
+	e.warn(d.node, d.uid, EventPanicRetracted, "The node was found dead of a kernel panic (%s), but "+because.Error()+": it stays", d.line)
 }
 
 func (e events) contested(node *corev1.Node, address netip.Addr) {

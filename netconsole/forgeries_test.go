@@ -104,8 +104,8 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 			if left == nil {
 				t.Fatalf("node %s is gone", n.node.Name)
 			}
-			if _, condemned := termination.Condemned(left); condemned {
-				t.Errorf("node %s is condemned", n.node.Name)
+			if _, marked := termination.MarkedDead(left); marked {
+				t.Errorf("node %s is marked dead", n.node.Name)
 			}
 		}
 		if u.judged(verdictDead) != 0 || u.judged(verdictAlive) < 8 || u.judged(verdictForged) < 20 || u.judged(verdictKnown) < 100 {

@@ -46,7 +46,7 @@ func (l *Listener) see(object any) {
 		l.log.Info("address claimed by several nodes, datagrams from there are refused", "address", address.String(), "node", node.Name)
 		l.undertaker.events.contested(node, address)
 	}
-	if e, condemned := termination.Condemned(node); condemned {
+	if e, marked := termination.MarkedDead(node); marked {
 		l.undertaker.brake.note(node.UID, l.clock.Now())
 		l.undertaker.takeOver(deathOf(node, e, l.clock.Now()))
 	}

@@ -27,7 +27,7 @@ func (u *undertaker) quietRounds(ctx context.Context) {
 	}
 }
 
-// quietRound asks every node once, and takes up the condemned ones that no event drew attention to.
+// quietRound asks every node once, and takes up those marked dead that no event drew attention to.
 func (u *undertaker) quietRound(ctx context.Context) error {
 	u.answering.forget()
 	u.refuted.forget()
@@ -42,7 +42,7 @@ func (u *undertaker) quietRound(ctx context.Context) error {
 	defer probes.Wait()
 	for n := range nodes.Items {
 		node := &nodes.Items[n]
-		if e, condemned := termination.Condemned(node); condemned {
+		if e, marked := termination.MarkedDead(node); marked {
 			u.takeOver(deathOf(node, e, u.clock.Now()))
 		}
 		seats <- struct{}{}

@@ -71,15 +71,15 @@ func (b *burial) proveAgain(ctx context.Context) error {
 	}
 }
 
-// pardon takes the intent back.
-func (u *undertaker) pardon(ctx context.Context, b *burial, because error) {
-	u.events.pardoned(b.death, because)
+// unmark takes the intent back.
+func (u *undertaker) unmark(ctx context.Context, b *burial, because error) {
+	u.events.retracted(b.death, because)
 	u.brake.forget(b.uid)
 	err := u.insist(ctx, b.node, b.uid, func(node *corev1.Node) error {
-		if _, condemned := termination.Condemned(node); !condemned {
+		if _, marked := termination.MarkedDead(node); !marked {
 			return nil
 		}
-		return u.terminator.Pardon(ctx, node, b.reason())
+		return u.terminator.UnmarkDead(ctx, node, b.reason())
 	})
 	if err != nil {
 		u.log.Error(err, "intent not taken back", "node", b.node)
@@ -92,7 +92,7 @@ func (u *undertaker) pardon(ctx context.Context, b *burial, because error) {
 
 // testify adds a piece of evidence to the node.
 func (u *undertaker) testify(ctx context.Context, name string, uid types.UID, e reason.Evidence) error {
-	return u.insist(ctx, name, uid, func(node *corev1.Node) error { return u.terminator.Testify(ctx, node, e) })
+	return u.insist(ctx, name, uid, func(node *corev1.Node) error { return u.terminator.AddEvidence(ctx, node, e) })
 }
 
 // insist writes to the Node as it is now, again and again, until it is written or the Node is gone.

@@ -18,7 +18,7 @@ import (
 const aSecret = "c29tZSBzZWNyZXQgb2YgdGhpcyBib290"
 
 func signed(node *corev1.Node) *corev1.Node {
-	node.Annotations = map[string]string{reason.TokenKey: config.AnnounceToken(node.Status.NodeInfo.BootID, aSecret)}
+	node.Annotations = map[string]string{reason.TokenKey: config.TokenAnnotation(node.Status.NodeInfo.BootID, aSecret)}
 	return node
 }
 

@@ -25,7 +25,7 @@ func (u *undertaker) witness(ctx context.Context, s *sender, h heard, now time.T
 	u.work.Go(func() {
 		defer func() { <-u.witnesses }()
 		err := u.insist(ctx, s.name, s.uid, func(n *corev1.Node) error {
-			return u.terminator.Testify(ctx, n, testimony(h.trouble, now, n.Status.NodeInfo.BootID))
+			return u.terminator.AddEvidence(ctx, n, testimony(h.trouble, now, n.Status.NodeInfo.BootID))
 		})
 		if err != nil {
 			u.log.Info("evidence not written", "node", s.name, "rule", h.trouble.Rule.ID, "error", reason.Clean(err.Error()))

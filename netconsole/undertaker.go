@@ -25,7 +25,7 @@ type Obituary interface {
 }
 
 const (
-	// takeOverAfter is how long the replica that condemned a node has before another one looks whether it still is there.
+	// takeOverAfter is how long the replica that marked a node dead has before another one looks whether it still is there.
 	takeOverAfter = 3 * time.Second
 	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the other, so many times.
 	firstRetry   = 50 * time.Millisecond
@@ -175,19 +175,19 @@ func (u *undertaker) refuse(c *openCase, d death, v verdict) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c.left = func(ctx context.Context) error {
-		return u.writeOnce(ctx, d.node, d.uid, func(node *corev1.Node) error { return u.terminator.Testify(ctx, node, d.evidence()) })
+		return u.writeOnce(ctx, d.node, d.uid, func(node *corev1.Node) error { return u.terminator.AddEvidence(ctx, node, d.evidence()) })
 	}
 	u.cases.queue(c).Add(c.uid)
 }
 
-// takeOver finishes what another replica, or this one before a restart, has begun with a condemned node. It proves the death
+// takeOver finishes what another replica, or this one before a restart, has begun with a node marked dead. It proves the death
 // anew: since the intent was written the node may have come back.
 func (u *undertaker) takeOver(d death) {
 	trial := newProofAnew(u.config.ProofOfDeath, d.trust, d.heard.Add(takeOverAfter))
 	u.open(&openCase{death: d, trial: trial, inherited: true}, takeOverAfter)
 }
 
-// finish does what follows from a verdict about a node that was condemned before.
+// finish does what follows from a verdict about a node that was marked dead before.
 func (u *undertaker) finish(ctx context.Context, d death, v verdict) {
 	b := &burial{undertaker: u, death: d, inherited: true}
 	switch v {
@@ -201,7 +201,7 @@ func (u *undertaker) finish(ctx context.Context, d death, v verdict) {
 		u.conclude(ctx, b, errGone)
 	default:
 		// Its Lease is gone: whoever sees the intent next tries again.
-		u.log.Info("death of a condemned node not proven", "node", d.node, "verdict", string(v))
+		u.log.Info("death of a node marked dead not proven", "node", d.node, "verdict", string(v))
 	}
 }
 
@@ -226,7 +226,7 @@ func (u *undertaker) conclude(ctx context.Context, b *burial, err error) {
 		u.log.Info("node was buried by another hand", "node", b.node)
 	case errors.Is(err, errAlive), errors.Is(err, errRebooted):
 		u.log.Info("burial stopped", "node", b.node, "because", err.Error())
-		u.pardon(ctx, b, err)
+		u.unmark(ctx, b, err)
 	default:
 		u.log.Error(err, "burial interrupted", "node", b.node)
 	}

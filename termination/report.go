@@ -120,9 +120,9 @@ func bounded(kernelLog []string) []string {
 	return lines
 }
 
-// Announce tells the API the hash of the secret that the node's kernel adds to all it sends (reason.TokenKey); an empty one says
+// SetTokenHash tells the API the hash of the secret that the node's kernel adds to all it sends (reason.TokenKey); an empty one says
 // that there is none.
-func (t *Terminator) Announce(ctx context.Context, node *corev1.Node, token string) error {
+func (t *Terminator) SetTokenHash(ctx context.Context, node *corev1.Node, token string) error {
 	return t.setOrClear(ctx, node, reason.TokenKey, token)
 }
 

@@ -18,9 +18,9 @@ func TestReport(t *testing.T) {
 	}
 	told := aNode(map[string]string{reason.AgentKey: "{}", reason.TokenKey: "abcd"})
 	for _, err := range []error{
-		term.Report(t.Context(), told, nil), term.Announce(t.Context(), aNode(nil), "abcd"), term.Announce(t.Context(), told, ""),
+		term.Report(t.Context(), told, nil), term.SetTokenHash(t.Context(), aNode(nil), "abcd"), term.SetTokenHash(t.Context(), told, ""),
 		// What is right already costs nothing.
-		term.Report(t.Context(), aNode(nil), nil), term.Announce(t.Context(), told, "abcd"), term.Announce(t.Context(), aNode(nil), ""),
+		term.Report(t.Context(), aNode(nil), nil), term.SetTokenHash(t.Context(), told, "abcd"), term.SetTokenHash(t.Context(), aNode(nil), ""),
 	} {
 		if err != nil {
 			t.Error(err)

@@ -142,10 +142,10 @@ func TestTerminatePod(t *testing.T) {
 	t.Parallel()
 	disk := reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
 	deletion := `DELETE p {"gracePeriodSeconds":0,"preconditions":{"uid":"u1","resourceVersion":"8"}}`
-	condemned := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
+	failing := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
 		`"observedGeneration":3,"status":"True","lastProbeTime":null,"lastTransitionTime":"2026-05-01T12:00:30Z","reason":"DeletionByPodGC",` +
 		`"message":"This pod had to be terminated because the underlying hardware failed (sda)"}]}}`
-	failed := strings.Replace(condemned, annotationsOfDisk, markedDisk, 1)
+	failed := strings.Replace(failing, annotationsOfDisk, markedDisk, 1)
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "p", errors.New("precondition failed"))
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "p")
 	tests := map[string]struct {
@@ -155,7 +155,7 @@ func TestTerminatePod(t *testing.T) {
 		wantErr error
 	}{
 		"a running pod is failed first":            {pod: aPod(), want: []string{failed, deletion}},
-		"a pod with grace left, too":               {pod: aPod(terminating(30)), want: []string{condemned, deletion}},
+		"a pod with grace left, too":               {pod: aPod(terminating(30)), want: []string{failing, deletion}},
 		"a pod that finished keeps its own end":    {pod: aPod(inPhase(corev1.PodSucceeded)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
 		"a pod that failed keeps its own end":      {pod: aPod(inPhase(corev1.PodFailed)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
 		"somebody writes in between: once more":    {pod: aPod(), answers: []error{nil, conflict}, want: []string{failed, deletion, failed, deletion}},

@@ -131,11 +131,11 @@ func (b slowBook) Get(ctx context.Context, key client.ObjectKey, o client.Object
 	}
 }
 
-func (b slowBook) Testify(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
+func (b slowBook) AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.book.Testify(ctx, node, e)
+	return b.book.AddEvidence(ctx, node, e)
 }
 
 // The shutdown ends the agent, too: it writes all the same, also what it has not heard yet by then.

@@ -47,14 +47,14 @@ func (w *Watcher) testify(ctx context.Context, e reason.Evidence) error {
 		// What an earlier one in this boot has left must not be taken for this one.
 		known, err := reason.EvidenceOn(node)
 		if err == nil && slices.ContainsFunc(known, w.isOurs) {
-			if err := w.Terminator.Forget(ctx, node, w.isOurs); err != nil {
+			if err := w.Terminator.RemoveEvidence(ctx, node, w.isOurs); err != nil {
 				return err
 			}
 			if node, err = w.node(ctx); err != nil {
 				return err
 			}
 		}
-		return w.Terminator.Testify(ctx, node, e)
+		return w.Terminator.AddEvidence(ctx, node, e)
 	})
 }
 
@@ -65,7 +65,7 @@ func (w *Watcher) forget(ctx context.Context) {
 	ctx, w.unforget = context.WithCancel(ctx)
 	w.working.Go(func() {
 		err := w.insist(ctx, forgetPause, func(ctx context.Context, node *corev1.Node) error {
-			return w.Terminator.Forget(ctx, node, w.isOurs)
+			return w.Terminator.RemoveEvidence(ctx, node, w.isOurs)
 		})
 		if err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "evidence not taken off")

@@ -42,8 +42,8 @@ type Processes interface {
 
 // A Writer keeps evidence on a Node. It is *termination.Terminator.
 type Writer interface {
-	Testify(ctx context.Context, node *corev1.Node, e reason.Evidence) error
-	Forget(ctx context.Context, node *corev1.Node, forgettable func(reason.Evidence) bool) error
+	AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error
+	RemoveEvidence(ctx context.Context, node *corev1.Node, forgettable func(reason.Evidence) bool) error
 }
 
 // Options are what a watcher works with.

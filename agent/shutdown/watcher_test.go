@@ -165,7 +165,7 @@ func (b *book) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ...
 	return nil
 }
 
-func (b *book) Testify(_ context.Context, _ *corev1.Node, e reason.Evidence) error {
+func (b *book) AddEvidence(_ context.Context, _ *corev1.Node, e reason.Evidence) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fails > 0 {
@@ -176,8 +176,8 @@ func (b *book) Testify(_ context.Context, _ *corev1.Node, e reason.Evidence) err
 	return nil
 }
 
-// Forget is refused where another write came first: the real one names the version that was read.
-func (b *book) Forget(ctx context.Context, _ *corev1.Node, forgettable func(reason.Evidence) bool) error {
+// RemoveEvidence is refused where another write came first: the real one names the version that was read.
+func (b *book) RemoveEvidence(ctx context.Context, _ *corev1.Node, forgettable func(reason.Evidence) bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ctx.Err() != nil {

@@ -234,8 +234,8 @@ func (p parts) addRetractor(context.Context) error {
 		Obituaries: p.obituaries,
 		After:      p.config.Webhook.LeftoverAfter.Duration,
 		Intended: func(node *corev1.Node) bool {
-			_, condemned := termination.Condemned(node)
-			return condemned
+			_, marked := termination.MarkedDead(node)
+			return marked
 		},
 		Clock: clock.RealClock{},
 		Log:   p.mgr.GetLogger().WithName("retractor"),

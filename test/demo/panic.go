@@ -36,7 +36,7 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.sandbox.Announce(ctx, node, secret); err != nil {
+	if err := st.sandbox.SignWith(ctx, node, secret); err != nil {
 		return err
 	}
 	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"), podOn(panicNode, "cache-2")}

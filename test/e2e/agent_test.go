@@ -115,7 +115,7 @@ type told struct {
 
 func (k told) Write(file, value string) error {
 	if strings.HasSuffix(file, "/"+config.TokenUserdata+"/value") {
-		if k.known() != config.AnnounceToken(k.bootID, value) {
+		if k.known() != config.TokenAnnotation(k.bootID, value) {
 			k.t.Error("the kernel is given a secret whose hash is not on the Node")
 		}
 	}
@@ -138,7 +138,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 		t.Errorf("the report (-want +got):\n%s", diff)
 	}
 	secret, _, _ := kernel.Value(kernel.Names()[0], config.TokenUserdata)
-	if len(secret) != 32 || token != config.AnnounceToken("boot-of-"+node.Name, secret) {
+	if len(secret) != 32 || token != config.TokenAnnotation("boot-of-"+node.Name, secret) {
 		t.Errorf("the kernel sends %q, and the Node says %q", secret, token)
 	}
 

@@ -71,7 +71,7 @@ func TestTokenInALaterFragment(t *testing.T) {
 	}}})
 	const secret = "b25lIHNlY3JldCBwZXIgYm9vdA"
 	ns, node := c.namespace(t), c.answering(t)
-	if err := c.Announce(t.Context(), node, secret); err != nil {
+	if err := c.SignWith(t.Context(), node, secret); err != nil {
 		t.Fatal(err)
 	}
 	c.pod(t, ns, node.Name, "a")

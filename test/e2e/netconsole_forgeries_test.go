@@ -145,7 +145,7 @@ func (p *patient) reboots(ctx context.Context, lasting time.Duration) error {
 		return err
 	}
 	p.secret = fmt.Sprintf("%s of the boot %s", tokenOfBoot, p.BootID)
-	return p.Announce(ctx, p.Node, p.secret)
+	return p.SignWith(ctx, p.Node, p.secret)
 }
 
 // isUnspokenOf looks whether nothing on the Node claims that it panicked.
@@ -163,7 +163,7 @@ func (p *patient) isUnspokenOf(ctx context.Context) error {
 			return fmt.Errorf("a panic that was forged is evidence on the Node: %+v", e)
 		}
 	}
-	if _, condemned := termination.Condemned(node); condemned {
+	if _, marked := termination.MarkedDead(node); marked {
 		return fmt.Errorf("the Node of a node that lives is marked: %v", node.Annotations)
 	}
 	return nil

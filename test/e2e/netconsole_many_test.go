@@ -46,7 +46,7 @@ func (c *cluster) createBareNode(ctx context.Context, namespace string, n bareNo
 		return err
 	}
 	now := metav1.Now()
-	token := map[string]string{reason.TokenKey: config.AnnounceToken("boot-of-"+n.name, tokenOfBoot)}
+	token := map[string]string{reason.TokenKey: config.TokenAnnotation("boot-of-"+n.name, tokenOfBoot)}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name, Annotations: token}, Status: corev1.NodeStatus{
 		Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.address}},
 		NodeInfo:   corev1.NodeSystemInfo{BootID: "boot-of-" + n.name},

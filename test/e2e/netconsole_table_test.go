@@ -297,7 +297,7 @@ func (p *patient) prepared(ctx context.Context, row tableRow) error {
 	}
 	if p.signs {
 		p.secret = tokenOfBoot
-		if err := p.Announce(ctx, p.Node, p.secret); err != nil {
+		if err := p.SignWith(ctx, p.Node, p.secret); err != nil {
 			return err
 		}
 	}
@@ -434,20 +434,20 @@ func (p *patient) losesItsAgent(ctx context.Context) error {
 	}
 	before := p.Node
 	before.BootID = "an-earlier-boot"
-	return p.Announce(ctx, before, p.secret)
+	return p.SignWith(ctx, before, p.secret)
 }
 
 // rebooted is a reboot whose new token the agent has announced.
 func (p *patient) rebooted(ctx context.Context) error {
 	if p.signs {
-		if err := p.Announce(ctx, p.Node, tokenOfBefore); err != nil {
+		if err := p.SignWith(ctx, p.Node, tokenOfBefore); err != nil {
 			return err
 		}
 	}
 	if err := inOrder(ctx, p.stops, p.boots); err != nil || !p.signs {
 		return err
 	}
-	return p.Announce(ctx, p.Node, p.secret)
+	return p.SignWith(ctx, p.Node, p.secret)
 }
 
 // told waits for an Event on the node.

@@ -104,7 +104,7 @@ func panicked(line string) (pod, node reason.Reason) {
 func (c *cluster) signing(t *testing.T) sandbox.Node {
 	t.Helper()
 	n := c.node(t)
-	if err := c.Announce(t.Context(), n, tokenOfBoot); err != nil {
+	if err := c.SignWith(t.Context(), n, tokenOfBoot); err != nil {
 		t.Fatal(err)
 	}
 	return n

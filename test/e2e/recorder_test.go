@@ -92,7 +92,7 @@ func TestRecordOfPods(t *testing.T) {
 			t.Errorf("recorded %v, want %v", got, want)
 		}
 		if o.Spec.DeletionRequested == nil || len(o.Spec.Containers) != 1 || o.Spec.Containers[0].State != v1alpha1.Exited || *o.Spec.Containers[0].ExitCode != 143 {
-			t.Errorf("condemned %v, containers %+v, want one that exited with 143 when it was told to", o.Spec.DeletionRequested, o.Spec.Containers)
+			t.Errorf("deletion requested at %v, containers %+v, want one that exited with 143 when it was told to", o.Spec.DeletionRequested, o.Spec.Containers)
 		}
 	})
 	t.Run("a program deletes a pod and does not say why", func(t *testing.T) {

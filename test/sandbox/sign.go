@@ -13,10 +13,10 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Announce does what the agent of a node does: it tells the API of the secret that the node's kernel sends in this boot.
-func (s *Sandbox) Announce(ctx context.Context, n Node, secret string) error {
+// SignWith does what the agent of a node does: it tells the API of the secret that the node's kernel sends in this boot.
+func (s *Sandbox) SignWith(ctx context.Context, n Node, secret string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"annotations": map[string]string{reason.TokenKey: config.AnnounceToken(n.BootID, secret)},
+		"annotations": map[string]string{reason.TokenKey: config.TokenAnnotation(n.BootID, secret)},
 	}})
 	if err != nil {
 		return fmt.Errorf("encode the token of node %s: %w", n.Name, err)

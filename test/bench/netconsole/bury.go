@@ -49,7 +49,7 @@ func buryBoth(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Announce(ctx, node, secret); err != nil {
+	if err := c.SignWith(ctx, node, secret); err != nil {
 		return err
 	}
 	course, err := bury(ctx, c, out, signer, secret)

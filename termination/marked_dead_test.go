@@ -22,15 +22,15 @@ func aNode(annotations map[string]string) *corev1.Node {
 
 var panicked = reason.Evidence{What: reason.EvidencePanic, Detail: "Oops", When: noon, BootID: "b1"}
 
-func TestCondemn(t *testing.T) {
+func TestMarkDead(t *testing.T) {
 	t.Parallel()
 	r := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
 	const intent = `"epitaph-k8s.io/marked-dead":"{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}"`
 	const tail = `,"resourceVersion":"7","uid":"u2"}}`
 	term, w := terminator()
 	for _, node := range []*corev1.Node{aNode(nil), aNode(map[string]string{reason.DefaultKeys().Node.Reason: "rack move"})} {
-		if err := term.Condemn(t.Context(), node, r, panicked); err != nil {
-			t.Errorf("Condemn = %v", err)
+		if err := term.MarkDead(t.Context(), node, r, panicked); err != nil {
+			t.Errorf("MarkDead = %v", err)
 		}
 	}
 	want := []string{
@@ -42,12 +42,12 @@ func TestCondemn(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	term, _ = terminator(apierrors.NewConflict(schema.GroupResource{Resource: "nodes"}, "n1", errors.New("changed")))
-	if err := term.Condemn(t.Context(), aNode(nil), r, panicked); !errors.Is(err, ErrChanged) {
-		t.Errorf("another replica was faster: Condemn = %v, want ErrChanged", err)
+	if err := term.MarkDead(t.Context(), aNode(nil), r, panicked); !errors.Is(err, ErrChanged) {
+		t.Errorf("another replica was faster: MarkDead = %v, want ErrChanged", err)
 	}
 }
 
-func TestCondemned(t *testing.T) {
+func TestMarkDeaded(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		value string
@@ -60,21 +60,21 @@ func TestCondemned(t *testing.T) {
 		"larger than we are": {`{"bootID":"` + strings.Repeat("b", 8<<10) + `"}`, false},
 	}
 	for name, tt := range tests {
-		if e, ok := Condemned(aNode(map[string]string{reason.MarkedDeadKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
+		if e, ok := MarkedDead(aNode(map[string]string{reason.MarkedDeadKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
 			t.Errorf("%s: %+v, %t, want %t", name, e, ok, tt.want)
 		}
 	}
 }
 
 // What somebody else wrote on the node in the meantime is not ours to take away.
-func TestPardonTakesOnlyItsOwnReasonBack(t *testing.T) {
+func TestUnmarkDeadTakesOnlyItsOwnReasonBack(t *testing.T) {
 	t.Parallel()
 	k := reason.DefaultKeys().Node
 	ours := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
 	term, w := terminator()
 	for _, text := range []string{"x", "rack move"} {
-		if err := term.Pardon(t.Context(), aNode(map[string]string{k.Reason: text, k.Code: "KernelPanic", k.By: "me"}), ours); err != nil {
-			t.Errorf("Pardon = %v", err)
+		if err := term.UnmarkDead(t.Context(), aNode(map[string]string{k.Reason: text, k.Code: "KernelPanic", k.By: "me"}), ours); err != nil {
+			t.Errorf("UnmarkDead = %v", err)
 		}
 	}
 	want := []string{
@@ -91,7 +91,7 @@ func TestTestifyWritesOnce(t *testing.T) {
 	t.Parallel()
 	term, w := terminator()
 	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
-	if err := term.Testify(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), panicked); err != nil || len(w.sent) > 0 {
+	if err := term.AddEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), panicked); err != nil || len(w.sent) > 0 {
 		t.Errorf("evidence that is there: Testify = %v, sent %q", err, w.sent)
 	}
 }
@@ -110,7 +110,7 @@ func TestTestifyAddsWhatIsNew(t *testing.T) {
 		e := panicked
 		change(&e)
 		node := aNode(map[string]string{reason.EvidenceKey: known})
-		if err := term.Testify(t.Context(), node, e); err != nil || len(w.sent) != 1 {
+		if err := term.AddEvidence(t.Context(), node, e); err != nil || len(w.sent) != 1 {
 			t.Errorf("%s: Testify = %v, sent %q", name, err, w.sent)
 			continue
 		}
@@ -131,7 +131,7 @@ func TestTestifyStaysReadable(t *testing.T) {
 			term, w := terminator()
 			e := panicked
 			e.Detail = string(rune('a'+n)) + strings.Repeat(text, 2000)
-			if err := term.Testify(t.Context(), node, e); err != nil {
+			if err := term.AddEvidence(t.Context(), node, e); err != nil {
 				t.Fatal(err)
 			}
 			node.Annotations = annotationsSent(t, w.sent[0])
@@ -163,7 +163,7 @@ func TestForgetLeavesWhatCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			term, w := terminator()
-			if err := term.Forget(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), tc.survived); err != nil {
+			if err := term.RemoveEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), tc.survived); err != nil {
 				t.Fatal(err)
 			}
 			if tc.wantSent == "" {

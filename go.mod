@@ -6,6 +6,7 @@ require (
 	github.com/cert-manager/cert-manager v1.21.2
 	github.com/go-logr/logr v1.4.4
 	github.com/go-playground/validator/v10 v10.30.6
+	github.com/go-task/slim-sprig/v3 v3.0.0
 	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/cel-go v0.30.0
 	github.com/google/go-cmp v0.7.0

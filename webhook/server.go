@@ -20,8 +20,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Path is where the API server sends its reviews.
-const Path = "/admit"
+const (
+	// Path is where the API server sends its reviews.
+	Path = "/admit"
+	// ConfigurationName is the name of the webhook configuration that the chart makes.
+	ConfigurationName = "epitaph"
+)
+
+// Self is the user that Epitaph's manager is, as the chart has it.
+func Self(namespace string) string { return "system:serviceaccount:" + namespace + ":epitaph-manager" }
 
 const (
 	// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a review holds one.

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
@@ -102,7 +103,7 @@ func (c *cluster) template(t *testing.T, values ...string) (objects []*unstructu
 	}
 }
 
-// registered compares the webhook configuration with that which the program says belongs to the configuration beside it.
+// registered compares the webhook configuration with what the clusters without Helm have for the configuration beside it.
 func registered(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	var c config.Config
@@ -124,9 +125,10 @@ func registered(t *testing.T, objects []*unstructured.Unstructured) {
 		}
 		return
 	}
-	want := webhook.Registration(c, admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+	want, err := registration.Of(c, admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
 		Name: "epitaph-webhook", Namespace: namespace, Path: ptr.To(webhook.Path), Port: ptr.To(int32(443)),
 	}})
+	must(t, err)
 	for i := range got.Webhooks {
 		got.Webhooks[i].ClientConfig.CABundle = nil
 	}

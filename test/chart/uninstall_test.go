@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/epitaph-k8s/epitaph/webhook"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 )
 
 // uninstall deletes while Helm does: nothing of Epitaph may be missed.
@@ -82,7 +82,7 @@ func deploymentFirst(t *testing.T, c *cluster) {
 	_, err := pods.Create(t.Context(), victim("orphan"), metav1.CreateOptions{})
 	must(t, err)
 	err = pods.Delete(t.Context(), "orphan", metav1.DeleteOptions{})
-	if err == nil || !strings.Contains(err.Error(), `failed calling webhook "`+webhook.PodsWebhook+`"`) {
+	if err == nil || !strings.Contains(err.Error(), `failed calling webhook "`+registration.PodsWebhook+`"`) {
 		t.Errorf("the delete ended with %v, want it failed", err)
 	}
 	c.helm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")

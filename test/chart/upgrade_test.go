@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/test/registration"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
@@ -50,7 +51,7 @@ func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePol
 	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
 	must(t, err)
 	for _, w := range registered.Webhooks {
-		if w.Name == webhook.PodsWebhook && ptr.Deref(w.FailurePolicy, "") != want {
+		if w.Name == registration.PodsWebhook && ptr.Deref(w.FailurePolicy, "") != want {
 			t.Errorf("webhook %s has the policy %s, want %s", w.Name, *w.FailurePolicy, want)
 		}
 		if len(w.ClientConfig.CABundle) == 0 {

@@ -15,8 +15,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
-	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
 // A cost is what one removal of a pod costs the API server because of us.
@@ -127,8 +127,8 @@ func (c *cluster) cached(t *testing.T, ns, name string) {
 func (c *cluster) costOf(t *testing.T, ns, pod string) cost {
 	t.Helper()
 	return cost{
-		Deletes:   c.admissionCalls(t, webhook.PodsWebhook),
-		Evictions: c.admissionCalls(t, webhook.EvictionsWebhook),
+		Deletes:   c.admissionCalls(t, registration.PodsWebhook),
+		Evictions: c.admissionCalls(t, registration.EvictionsWebhook),
 		Writes: len(c.audited(t, func(e auditEvent) bool {
 			return e.byEpitaph() && e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns && e.ObjectRef.Name == pod
 		})),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
@@ -212,14 +213,17 @@ func (s *Sandbox) writeEpitaphIdentity(ctx context.Context) error {
 	return s.writeKubeconfig(s.path("kubeconfigs", epitaphAccount), &clientcmdapi.AuthInfo{Token: token.Status.Token})
 }
 
-// register makes the webhook configuration that the product says belongs to its configuration.
+// register makes the webhook configuration that the chart has for this configuration.
 func (s *Sandbox) register(ctx context.Context, e *Epitaph) error {
 	at := admissionregistrationv1.WebhookClientConfig{
 		URL:      ptr.To("https://" + e.Config.Webhook.Address + webhook.Path),
 		CABundle: s.authority.pem,
 	}
-	registration := webhook.Registration(e.Config, at)
-	_, err := s.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, registration, metav1.CreateOptions{})
+	rendered, err := registration.Of(e.Config, at)
+	if err != nil {
+		return err
+	}
+	_, err = s.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, rendered, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("register the webhook: %w", err)
 	}

@@ -23,14 +23,20 @@ const (
 	creationsWebhook = "creations.epitaph-k8s.io"
 )
 
-// expected are the webhooks of an installation and what they see (webhook.Registration; a test compares them).
-var expected = []struct{ name, sees string }{
-	{"pods.epitaph-k8s.io", "deletions of pods"},
-	{"nodes.epitaph-k8s.io", "deletions of nodes"},
-	{evictionsWebhook, "evictions"},
-	{creationsWebhook, "creations of pods that carry a reason"},
-	{"system-pods.epitaph-k8s.io", "deletions of pods in namespaces that are never denied"},
-	{"system-evictions.epitaph-k8s.io", "evictions in namespaces that are never denied"},
+// A Webhook is an entry of the webhook configuration, and what Epitaph sees by it.
+type Webhook struct{ Name, Sees string }
+
+// Webhooks returns the entries that an installation has. The chart makes them; a test holds them to
+// it.
+func Webhooks() []Webhook {
+	return []Webhook{
+		{"pods.epitaph-k8s.io", "deletions of pods"},
+		{"nodes.epitaph-k8s.io", "deletions of nodes"},
+		{evictionsWebhook, "evictions"},
+		{creationsWebhook, "creations of pods that carry a reason"},
+		{"system-pods.epitaph-k8s.io", "deletions of pods in namespaces that are never denied"},
+		{"system-evictions.epitaph-k8s.io", "evictions in namespaces that are never denied"},
+	}
 }
 
 func failsClosed(w admissionregistrationv1.MutatingWebhook) bool {
@@ -48,9 +54,9 @@ func (all webhooks) named(name string) *admissionregistrationv1.MutatingWebhook 
 // closed are what fails while Epitaph is away.
 func (all webhooks) closed() []string {
 	var sees []string
-	for _, e := range expected {
-		if w := all.named(e.name); w != nil && failsClosed(*w) {
-			sees = append(sees, e.sees)
+	for _, e := range Webhooks() {
+		if w := all.named(e.Name); w != nil && failsClosed(*w) {
+			sees = append(sees, e.Sees)
 		}
 	}
 	return sees
@@ -66,9 +72,9 @@ func (all webhooks) registered() []Diagnosis {
 		found += "while Epitaph is away, everything passes (failurePolicy: Ignore)"
 	}
 	diagnoses := []Diagnosis{{Well, what, found}}
-	for _, e := range expected {
-		if all.named(e.name) == nil {
-			diagnoses = append(diagnoses, Diagnosis{Broken, what, "it lacks " + e.name + ": Epitaph does not see " + e.sees + ". Install the chart anew"})
+	for _, e := range Webhooks() {
+		if all.named(e.Name) == nil {
+			diagnoses = append(diagnoses, Diagnosis{Broken, what, "it lacks " + e.Name + ": Epitaph does not see " + e.Sees + ". Install the chart anew"})
 		}
 	}
 	return diagnoses

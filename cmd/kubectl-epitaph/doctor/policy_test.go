@@ -8,29 +8,34 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/epitaph-k8s/epitaph/config"
-	"github.com/epitaph-k8s/epitaph/webhook"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 )
 
-// registration is what the product registers; change alters the configuration.
-func registration(change func(*config.Config)) webhooks {
+// rendered is what the chart registers; change alters the configuration.
+func rendered(t *testing.T, change func(*config.Config)) webhooks {
+	t.Helper()
 	c := config.Default()
 	change(&c)
-	return webhook.Registration(c, admissionregistrationv1.WebhookClientConfig{}).Webhooks
+	r, err := registration.Of(c, admissionregistrationv1.WebhookClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Webhooks
 }
 
 func failing(c *config.Config) { c.Webhook.FailurePolicy = "Fail" }
 
-func TestExpectedAreTheWebhooksOfTheProduct(t *testing.T) {
+func TestWebhooksAreThoseOfTheChart(t *testing.T) {
 	t.Parallel()
 	var names, want []string
-	for _, e := range expected {
-		names = append(names, e.name)
+	for _, e := range Webhooks() {
+		names = append(names, e.Name)
 	}
-	for _, w := range registration(failing) {
+	for _, w := range rendered(t, failing) {
 		want = append(want, w.Name)
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("-the product's +the doctor's:\n%s", diff)
+		t.Errorf("-the chart's +the doctor's:\n%s", diff)
 	}
 }
 
@@ -38,17 +43,17 @@ func TestRegistered(t *testing.T) {
 	t.Parallel()
 	const what = "webhook configuration"
 	without := func(name string) webhooks {
-		return slices.DeleteFunc(registration(failing), func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
+		return slices.DeleteFunc(rendered(t, failing), func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
 	}
 	tests := map[string]struct {
 		all  webhooks
 		want []Diagnosis
 	}{
-		"open": {registration(func(*config.Config) {}), []Diagnosis{
+		"open": {rendered(t, func(*config.Config) {}), []Diagnosis{
 			{Well, what, "6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
 		}},
 		// System pods and creations fail open whatever the policy.
-		"closed": {registration(failing), []Diagnosis{
+		"closed": {rendered(t, failing), []Diagnosis{
 			{Well, what, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
 		}},
 		"one is missing": {without("pods.epitaph-k8s.io"), []Diagnosis{
@@ -77,7 +82,7 @@ func TestRegistered(t *testing.T) {
 
 func TestTrusted(t *testing.T) {
 	t.Parallel()
-	all := registration(failing)
+	all := rendered(t, failing)
 	for n := range all {
 		all[n].ClientConfig.CABundle = bundle(t)
 	}
@@ -97,7 +102,7 @@ func TestTrusted(t *testing.T) {
 
 func TestReasonKey(t *testing.T) {
 	t.Parallel()
-	own := registration(func(c *config.Config) { c.Annotations.Pod.Reason = "example.com/why" })
+	own := rendered(t, func(c *config.Config) { c.Annotations.Pod.Reason = "example.com/why" })
 	for want, all := range map[string]webhooks{
 		"example.com/why": own,
 		"pod.titus.netflix.com/pod-termination-reason": nil,

@@ -24,8 +24,8 @@ const (
 	MaxNoteBytes = 1024
 )
 
-// RemoverOf is one of [Removers]: a bounded word for who deleted an object.
-func RemoverOf(by string) string {
+// RemoverKind is one of [RemoverKinds]: a bounded word for who deleted an object.
+func RemoverKind(by string) string {
 	switch {
 	case by == reason.UnknownRemover || by == "":
 		return "unknown"
@@ -36,8 +36,8 @@ func RemoverOf(by string) string {
 	}
 }
 
-// Removers are the words of [RemoverOf].
-func Removers() []string { return []string{"person", "program", "unknown"} }
+// RemoverKinds are the words of [RemoverKind].
+func RemoverKinds() []string { return []string{"person", "program", "unknown"} }
 
 // An EventRecorder emits Events. The manager's is one.
 type EventRecorder interface {
@@ -77,7 +77,7 @@ func NewNodeFindings(r prometheus.Registerer, events EventRecorder) (*NodeFindin
 	if err := errors.Join(r.Register(found), r.Register(records)); err != nil {
 		return nil, fmt.Errorf("register the metrics of the records of nodes: %w", err)
 	}
-	for _, by := range Removers() {
+	for _, by := range RemoverKinds() {
 		found.WithLabelValues(by) // an alert on an increase needs the zero before it
 	}
 	for _, became := range []nodeOutcome{nodeWritten, nodeReduced, nodeRefused, nodeNotInstalled} {
@@ -97,6 +97,6 @@ func (f *NodeFindings) note(o *v1alpha1.NodeObituary) {
 	if f == nil || o.Spec.Class != reason.NoExplanation.String() {
 		return
 	}
-	f.found.WithLabelValues(RemoverOf(o.Spec.By)).Inc()
+	f.found.WithLabelValues(RemoverKind(o.Spec.By)).Inc()
 	f.tell(o, EventNodeUnexplained, "Node "+o.Spec.NodeName+" leaves: "+o.Spec.Reason)
 }

@@ -38,7 +38,7 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l La
 		return o.createReturned(ctx, node, l)
 	}
 	lines := printable(l.KernelLog)
-	explain := lacksReason(held.Spec)
+	explain := saysGoneOrSilent(held.Spec)
 	if held.Spec.Code != string(reason.KernelPanic) && !explain || !explain && len(lines) <= len(held.Spec.KernelLog) {
 		return held, false, nil
 	}
@@ -53,8 +53,8 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l La
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
 }
 
-// lacksReason tells whether the record says no more than that the Node is gone, or silent.
-func lacksReason(s v1alpha1.NodeObituarySpec) bool {
+// saysGoneOrSilent tells whether the record says no more than that the Node is gone, or silent.
+func saysGoneOrSilent(s v1alpha1.NodeObituarySpec) bool {
 	return s.Code == string(reason.Unexplained) || s.Code == string(reason.NodeUnreachable)
 }
 

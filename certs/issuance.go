@@ -43,13 +43,13 @@ type IssuanceOptions struct {
 type Issuance struct {
 	IssuanceOptions
 
-	mu       sync.Mutex
-	standing map[string]standing
+	mu           sync.Mutex
+	certificates map[string]certificateState
 }
 
 // NewIssuance returns one that knows nothing until it is started.
 func NewIssuance(o IssuanceOptions) *Issuance {
-	return &Issuance{IssuanceOptions: o, standing: map[string]standing{}}
+	return &Issuance{IssuanceOptions: o, certificates: map[string]certificateState{}}
 }
 
 // Start looks again and again, until ctx ends.
@@ -75,7 +75,7 @@ func (i *Issuance) once(ctx context.Context) {
 	}
 }
 
-func (i *Issuance) look(ctx context.Context, name string) standing {
+func (i *Issuance) look(ctx context.Context, name string) certificateState {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	c := &cmv1.Certificate{}
@@ -84,11 +84,11 @@ func (i *Issuance) look(ctx context.Context, name string) standing {
 	case err == nil:
 		return judge(c)
 	case meta.IsNoMatchError(err), isUnknownKind(err):
-		return standing{ready: unknown, fault: "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"}
+		return certificateState{ready: unknown, fault: "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"}
 	case apierrors.IsNotFound(err):
-		return standing{ready: notReady, fault: "not issued: there is no such Certificate in namespace " + i.Namespace + ": install the chart anew"}
+		return certificateState{ready: notReady, fault: "not issued: there is no such Certificate in namespace " + i.Namespace + ": install the chart anew"}
 	default:
-		return standing{ready: unknown, fault: "cannot be read: " + string(reason.Clean(err.Error()))}
+		return certificateState{ready: unknown, fault: "cannot be read: " + string(reason.Clean(err.Error()))}
 	}
 }
 
@@ -99,10 +99,10 @@ func isUnknownKind(err error) bool {
 }
 
 // note remembers how a Certificate stands, and logs what has changed.
-func (i *Issuance) note(name string, now standing) {
+func (i *Issuance) note(name string, now certificateState) {
 	i.mu.Lock()
-	before := i.standing[name]
-	i.standing[name] = now
+	before := i.certificates[name]
+	i.certificates[name] = now
 	i.mu.Unlock()
 	switch now.fault {
 	case before.fault:
@@ -132,7 +132,7 @@ func (i *Issuance) faults() string {
 	defer i.mu.Unlock()
 	var all []string
 	for _, name := range i.Names {
-		if fault := i.standing[name].fault; fault != "" {
+		if fault := i.certificates[name].fault; fault != "" {
 			all = append(all, "Certificate "+name+": "+fault)
 		}
 	}

@@ -80,7 +80,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i, log := asked(t, fails(tc.err))
-			if got := i.standing["epitaph-webhook"]; got.ready != tc.want || got.fault != tc.fault {
+			if got := i.certificates["epitaph-webhook"]; got.ready != tc.want || got.fault != tc.fault {
 				t.Errorf("got %+v, want %v, %q", got, tc.want, tc.fault)
 			}
 			if !strings.Contains(log.String(), "the Certificate is not in order") {

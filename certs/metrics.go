@@ -55,7 +55,7 @@ func (i *Issuance) Describe(to chan<- *prometheus.Desc) {
 func (i *Issuance) Collect(to chan<- prometheus.Metric) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for name, is := range i.standing {
+	for name, is := range i.certificates {
 		to <- prometheus.MustNewConstMetric(readyMetric, prometheus.GaugeValue, is.ready, name)
 		if !is.renewal.IsZero() {
 			to <- prometheus.MustNewConstMetric(renewalMetric, prometheus.GaugeValue, float64(is.renewal.Unix()), name)

@@ -20,7 +20,7 @@ type disruption struct {
 	written func(c *corev1.PodCondition, user string) bool
 	// component is who did it, where the delete at hand is somebody else's, the kubelet's last one for example.
 	component string
-	says      func(n inference, c *corev1.PodCondition, by string) (Reason, bool)
+	rule      func(n inference, c *corev1.PodCondition, by string) (Reason, bool)
 }
 
 var disruptions = map[string]disruption{
@@ -28,35 +28,35 @@ var disruptions = map[string]disruption{
 		writers:   []Actor{Scheduler},
 		written:   bySchedulerOf,
 		component: "system:kube-scheduler",
-		says: func(n inference, c *corev1.PodCondition, by string) (Reason, bool) {
+		rule: func(n inference, c *corev1.PodCondition, by string) (Reason, bool) {
 			return always(n.preempted(c.Message, by))
 		},
 	},
 	"DeletionByTaintManager": {
 		writers:   []Actor{NodeController, ControllerManager},
 		component: "taint-eviction-controller",
-		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
+		rule: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
 			return n.because(n.evictedByTaint(by))
 		},
 	},
 	"DeletionByDeviceTaintManager": {
 		writers:   []Actor{DeviceTaintController, ControllerManager},
 		component: "device-taint-eviction-controller",
-		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
+		rule: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
 			return always(n.offItsDevice(by))
 		},
 	},
 	"DeletionByPodGC": {
 		writers:   []Actor{PodGC, ControllerManager},
 		component: "pod-garbage-collector",
-		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
+		rule: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
 			return n.because(n.nodeDeleted(by))
 		},
 	},
 	// The API server writes it while it evicts; whoever deletes the pod after that is not the one who evicted it.
 	"EvictionByEvictionAPI": {
 		component: UnknownRemover,
-		says: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
+		rule: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
 			if n.Remover.Evicts {
 				by = n.Remover.User
 			}
@@ -76,7 +76,7 @@ func bySchedulerOf(c *corev1.PodCondition, user string) bool {
 // lives it explains nobody's delete. Components whose words are known have their own entry in data/schedulers.yaml.
 var foreignDisruption = disruption{
 	component: UnknownRemover,
-	says: func(_ inference, c *corev1.PodCondition, by string) (Reason, bool) {
+	rule: func(_ inference, c *corev1.PodCondition, by string) (Reason, bool) {
 		return always(New(Pod, Evicted, joined(c.Reason, c.Message), by))
 	},
 }
@@ -100,7 +100,7 @@ func (n inference) disruptionSays() (Reason, bool) {
 	if writes || n.Remover.Actor == 0 {
 		by = n.Remover.User
 	}
-	return d.says(n, c, by)
+	return d.rule(n, c, by)
 }
 
 // settled tells whether the pod's end has begun, so that a condition about its end is no leftover of one that was called off.

@@ -92,8 +92,8 @@ func (i Inferrer) infer(by ruleset, f Facts) (Reason, bool) {
 	if f.Pod == nil {
 		chain = by.node
 	}
-	for _, says := range chain {
-		if r, ok := says(n); ok {
+	for _, infer := range chain {
+		if r, ok := infer(n); ok {
 			return r, true
 		}
 	}

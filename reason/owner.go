@@ -150,8 +150,8 @@ func (n inference) byControllerManager() (Reason, bool) {
 	case n.NodeGone, n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp != nil:
 		return n.collected()
 	case known:
-		if says, ok := byOwnersController[metav1.GetControllerOfNoCopy(n.Pod).Kind]; ok {
-			return says(n)
+		if why, ok := byOwnersController[metav1.GetControllerOfNoCopy(n.Pod).Kind]; ok {
+			return why(n)
 		}
 	}
 	return Reason{}, false

@@ -49,8 +49,8 @@ func (n inference) removerSays() (Reason, bool) {
 		}
 		return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
 	}
-	if says, ok := n.rules.podRemovers[n.Remover.Actor]; ok {
-		return says(n)
+	if why, ok := n.rules.podRemovers[n.Remover.Actor]; ok {
+		return why(n)
 	}
 	return Reason{}, false
 }
@@ -92,8 +92,8 @@ func (n inference) drainedAway() (Reason, bool) {
 }
 
 func (n inference) nodeRemoverSays() (Reason, bool) {
-	if says, ok := n.rules.nodeRemovers[n.Remover.Actor]; ok && n.Node != nil {
-		return says(n)
+	if why, ok := n.rules.nodeRemovers[n.Remover.Actor]; ok && n.Node != nil {
+		return why(n)
 	}
 	return Reason{}, false
 }

@@ -67,7 +67,7 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 	pod := d.object.(*corev1.Pod)
 	h.refusals.Evicting(pod, o.reason)
 	if !vanishes(pod, d.eviction.grace) {
-		h.promises.make(pod.UID, promise{reason: o.reason, user: d.user, marks: o.marks})
+		h.pending.add(pod.UID, pendingEviction{reason: o.reason, user: d.user, marks: o.marks})
 		if d.markedFor() != "" && h.unmarked(d) {
 			// The mark of a deletion that did not come about, or a forgery. The first that the pod terminates with counts.
 			_, o = h.mark(ctx, d, o)
@@ -83,7 +83,7 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 	}
 	if refused {
 		// A finalizer may keep the pod that goes all the same.
-		h.promises.make(pod.UID, promise{reason: o.reason, user: d.user, marks: o.marks})
+		h.pending.add(pod.UID, pendingEviction{reason: o.reason, user: d.user, marks: o.marks})
 		o.action = actionRefused
 		return o
 	}

@@ -44,7 +44,7 @@ type Writer interface {
 type Handler struct {
 	reader   client.Reader
 	live     client.Reader
-	promises *promises
+	pending  *pendingEvictions
 	refusals *audit.Refusals
 	// supposes is set where a question is asked about an object that need not be there ([WhatIf]).
 	supposes bool

@@ -73,7 +73,7 @@ func New(o Options) (*Handler, error) {
 		writer:       o.Writer,
 		inferrer:     o.Inferrer,
 		policy:       rules,
-		promises:     newPromises(o.Clock),
+		pending:      newPendingEvictions(o.Clock),
 		refusals:     o.Refusals,
 		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
@@ -93,8 +93,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
 }
 
-// Keeper returns the reconciler that keeps what the handler promised to evicted pods.
-func (h *Handler) Keeper() *Keeper { return &Keeper{handler: h} }
+// EvictionReasons returns the reconciler that writes what the handler found for evicted pods.
+func (h *Handler) EvictionReasons() *EvictionReasons { return &EvictionReasons{handler: h} }
 
 // serve answers one review.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {

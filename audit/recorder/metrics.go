@@ -73,7 +73,7 @@ func (m *metrics) begin() {
 	for _, became := range []outcome{written, repeated, namespaceGone, notInstalled, refused} {
 		m.obituaries.WithLabelValues(string(became))
 	}
-	for _, by := range audit.Removers() {
+	for _, by := range audit.RemoverKinds() {
 		m.findings.WithLabelValues(by)
 	}
 }
@@ -86,6 +86,6 @@ func (m *metrics) leave(why reason.Reason, from source) {
 	}
 	m.left.WithLabelValues(code, why.Code.Class().String(), string(from)).Inc()
 	if from == none {
-		m.findings.WithLabelValues(audit.RemoverOf(why.By)).Inc()
+		m.findings.WithLabelValues(audit.RemoverKind(why.By)).Inc()
 	}
 }

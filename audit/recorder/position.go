@@ -27,7 +27,7 @@ const (
 // anything is recorded: whoever leads after a crash must find where recording began, or he would begin anew.
 func (r *Recorder) origin(ctx context.Context) (string, error) {
 	var saved, revision string
-	if err := r.insist(ctx, "find where the last leader stopped", func() (err error) {
+	if err := r.retry(ctx, "find where the last leader stopped", func() (err error) {
 		if saved, err = r.savedPosition(ctx); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (r *Recorder) origin(ctx context.Context) (string, error) {
 	}); err != nil || revision == saved {
 		return revision, err
 	}
-	return revision, r.insist(ctx, "note where recording begins", func() error { return r.savePosition(ctx, revision) })
+	return revision, r.retry(ctx, "note where recording begins", func() error { return r.savePosition(ctx, revision) })
 }
 
 // chosen tells where to start. A position that lies in the future is one of a history that was replaced, by a backup for example.

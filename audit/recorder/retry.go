@@ -14,8 +14,8 @@ func backoff() wait.Backoff {
 	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 10 * time.Second}
 }
 
-// insist tries until it succeeds or ctx is done.
-func (r *Recorder) insist(ctx context.Context, what string, try func() error) error {
+// retry tries until it succeeds or ctx is done.
+func (r *Recorder) retry(ctx context.Context, what string, try func() error) error {
 	for pauses := backoff(); ; {
 		err := try()
 		if err == nil || ctx.Err() != nil {

@@ -77,15 +77,15 @@ func (r *Recorder) seats(left time.Time) int {
 	return min(r.Config.Workers, 1+int(max(0, r.Clock.Since(left))/lateStep))
 }
 
-// record insists on recording one pod.
+// record records one pod, and tries until it is done.
 func (r *Recorder) record(ctx context.Context, d departure) {
-	if err := r.insist(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.bury(ctx, &d) }); err == nil {
+	if err := r.retry(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.recordOnce(ctx, &d) }); err == nil {
 		r.progress.finish(d.ticket)
 	}
 }
 
-// bury counts a departure, and records it if it is to be. An error means that it is to be repeated.
-func (r *Recorder) bury(ctx context.Context, d *departure) error {
+// recordOnce counts a departure, and records it if it is to be. An error means that it is to be repeated.
+func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}

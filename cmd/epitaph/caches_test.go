@@ -127,7 +127,7 @@ type inferenceCase struct {
 
 // What the caches keep of an object must say what the whole object says: a rule that looks at something else never fires in
 // production. Who asks for the object to go is known to the webhook alone, which has the whole pod from the API server; the
-// collector and the namer have the cached one.
+// collector and [webhook.PreemptorNames] have the cached one.
 func TestCachesKeepWhatTheRulesRead(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../reason/testdata/cases/*.yaml")

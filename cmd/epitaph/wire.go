@@ -154,16 +154,16 @@ func (p parts) addWebhook(context.Context) error {
 	if p.config.Audit.Enabled {
 		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
 	}
-	return errors.Join(p.addKeeper(handler.Keeper()), p.addNamer(handler.Namer(p.terminator, records)))
+	return errors.Join(p.addEvictionReasons(handler.EvictionReasons()), p.addPreemptorNames(handler.PreemptorNames(p.terminator, records)))
 }
 
-// addKeeper has evicted pods get the reasons that they were promised.
-func (p parts) addKeeper(k *webhook.Keeper) error {
+// addEvictionReasons has evicted pods get the reasons that were found when they were evicted.
+func (p parts) addEvictionReasons(k *webhook.EvictionReasons) error {
 	return p.control("evicted-pods", &corev1.Pod{}, predicate.NewPredicateFuncs(k.Concerns), k, k.Options())
 }
 
-// addNamer has the reasons of preempted pods name their preemptors.
-func (p parts) addNamer(n *webhook.Namer) error {
+// addPreemptorNames has the reasons of preempted pods name their preemptors.
+func (p parts) addPreemptorNames(n *webhook.PreemptorNames) error {
 	return builder.TypedControllerManagedBy[types.UID](p.mgr).Named("preempted-pods").
 		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{}, n.Handler())).WatchesRawSource(n.Source()).
 		WithOptions(n.Options()).Complete(n)

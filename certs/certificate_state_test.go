@@ -31,17 +31,17 @@ func TestJudge(t *testing.T) {
 	renewed.Status.RenewalTime = &metav1.Time{Time: noon}
 	for name, tc := range map[string]struct {
 		certificate *cmv1.Certificate
-		want        standing
+		want        certificateState
 	}{
-		"issued":           {renewed, standing{ready: ready, renewal: noon}},
-		"not looked at":    {certificate(), standing{fault: "not issued: cert-manager has said nothing of it yet: does it run?"}},
-		"changed since":    {changed, standing{fault: "not issued: cert-manager has not looked at its last change yet: does it run?"}},
-		"not issued":       {certificate(missing), standing{fault: "not issued: DoesNotExist: Issuing certificate as Secret does not exist"}},
-		"being issued":     {certificate(missing, is(cmv1.CertificateConditionIssuing, cmmeta.ConditionTrue, "DoesNotExist", "…")), standing{fault: "not issued: DoesNotExist: Issuing certificate as Secret does not exist"}},
-		"issuing failed":   {certificate(missing, failed), standing{fault: "not issued: Failed: The certificate request has failed to complete and will be retried: no"}},
-		"renewal failed":   {certificate(good, failed), standing{ready: ready, fault: "not renewed: Failed: The certificate request has failed to complete and will be retried: no"}},
-		"hostile words":    {certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionFalse, "No", "\x1b[2Jfine")), standing{fault: `not issued: No: \x1b[2Jfine`}},
-		"status not known": {certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionUnknown, "Asking", "…")), standing{fault: "not issued: Asking: …"}},
+		"issued":           {renewed, certificateState{ready: ready, renewal: noon}},
+		"not looked at":    {certificate(), certificateState{fault: "not issued: cert-manager has said nothing of it yet: does it run?"}},
+		"changed since":    {changed, certificateState{fault: "not issued: cert-manager has not looked at its last change yet: does it run?"}},
+		"not issued":       {certificate(missing), certificateState{fault: "not issued: DoesNotExist: Issuing certificate as Secret does not exist"}},
+		"being issued":     {certificate(missing, is(cmv1.CertificateConditionIssuing, cmmeta.ConditionTrue, "DoesNotExist", "…")), certificateState{fault: "not issued: DoesNotExist: Issuing certificate as Secret does not exist"}},
+		"issuing failed":   {certificate(missing, failed), certificateState{fault: "not issued: Failed: The certificate request has failed to complete and will be retried: no"}},
+		"renewal failed":   {certificate(good, failed), certificateState{ready: ready, fault: "not renewed: Failed: The certificate request has failed to complete and will be retried: no"}},
+		"hostile words":    {certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionFalse, "No", "\x1b[2Jfine")), certificateState{fault: `not issued: No: \x1b[2Jfine`}},
+		"status not known": {certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionUnknown, "Asking", "…")), certificateState{fault: "not issued: Asking: …"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

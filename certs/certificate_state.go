@@ -17,8 +17,8 @@ const (
 	unknown  = -1
 )
 
-// A standing is how one Certificate stands, by cert-manager's word.
-type standing struct {
+// A certificateState is how one Certificate stands, by cert-manager's word.
+type certificateState struct {
 	ready float64
 	// fault says what is wrong, for people; it is empty where nothing is.
 	fault string
@@ -28,8 +28,8 @@ type standing struct {
 
 // judge reads the conditions. Ready is about what is in the Secret now; Issuing is there while cert-manager is at work on the next
 // certificate, and stays, False, where that came to nothing (cert-manager pkg/apis/certmanager/v1/types_certificate.go).
-func judge(c *cmv1.Certificate) standing {
-	s := standing{ready: notReady}
+func judge(c *cmv1.Certificate) certificateState {
+	s := certificateState{ready: notReady}
 	if c.Status.RenewalTime != nil {
 		s.renewal = c.Status.RenewalTime.Time
 	}

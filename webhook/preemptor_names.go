@@ -50,11 +50,11 @@ type Records interface {
 	Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error
 }
 
-// A Namer says for whom preempted pods had to go, where that became known after their deletion was asked for, and takes a name back
+// PreemptorNames says for whom preempted pods had to go, where that became known after their deletion was asked for, and takes a name back
 // that was only supposed and turned out wrong: on the pod while it terminates, on its record after that. It reconciles victims, by
 // their UID: a pod of the same name may have followed. What is open it sees on the pods themselves: the lack of a name, or the mark
 // of a supposed one.
-type Namer struct {
+type PreemptorNames struct {
 	handler *Handler
 	writer  Corrector
 	records Records
@@ -64,17 +64,17 @@ type Namer struct {
 	since time.Time
 }
 
-// Namer returns the reconciler that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
+// PreemptorNames returns the reconciler that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
 // recorded, records is nil.
-func (h *Handler) Namer(w Corrector, records Records) *Namer {
-	return &Namer{handler: h, writer: w, records: records, victims: newVictims(), log: h.log.WithName("namer")}
+func (h *Handler) PreemptorNames(w Corrector, records Records) *PreemptorNames {
+	return &PreemptorNames{handler: h, writer: w, records: records, victims: newVictims(), log: h.log.WithName("preemptor-names")}
 }
 
 // ofRecords stands for no victim, but for the records of those that were gone before this replica led.
 const ofRecords types.UID = ""
 
 // Source has the records looked at when the controller starts.
-func (*Namer) Source() source.TypedSource[types.UID] {
+func (*PreemptorNames) Source() source.TypedSource[types.UID] {
 	return source.TypedFunc[types.UID](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) error {
 		queue.Add(ofRecords)
 		return nil
@@ -82,15 +82,15 @@ func (*Namer) Source() source.TypedSource[types.UID] {
 }
 
 // Options run the controller on the leader.
-func (*Namer) Options() controller.TypedOptions[types.UID] {
+func (*PreemptorNames) Options() controller.TypedOptions[types.UID] {
 	return controller.TypedOptions[types.UID]{
-		MaxConcurrentReconciles: keepers,
+		MaxConcurrentReconciles: workers,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](nameFirst, nameLast),
 	}
 }
 
 // Handler has the victims looked at that an event of a pod concerns.
-func (n *Namer) Handler() handler.TypedEventHandler[*corev1.Pod, types.UID] {
+func (n *PreemptorNames) Handler() handler.TypedEventHandler[*corev1.Pod, types.UID] {
 	look := func(queue workqueue.TypedRateLimitingInterface[types.UID], victims []types.UID) {
 		for _, victim := range victims {
 			queue.AddAfter(victim, nameFirst)
@@ -111,7 +111,7 @@ func (n *Namer) Handler() handler.TypedEventHandler[*corev1.Pod, types.UID] {
 }
 
 // concerned notes what a pod's event tells, and returns the victims that are to be looked at because of it.
-func (n *Namer) concerned(before, pod *corev1.Pod, gone bool) []types.UID {
+func (n *PreemptorNames) concerned(before, pod *corev1.Pod, gone bool) []types.UID {
 	own, open := n.open(pod, gone)
 	switch {
 	case open && gone && n.records != nil:
@@ -130,7 +130,7 @@ func (n *Namer) concerned(before, pod *corev1.Pod, gone bool) []types.UID {
 }
 
 // open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor, or one that is only supposed.
-func (n *Namer) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) {
+func (n *PreemptorNames) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) {
 	if pod.DeletionTimestamp == nil && !gone || !n.writer.Wrote(pod) {
 		return own, false
 	}
@@ -147,7 +147,7 @@ func (n *Namer) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) 
 
 // Reconcile writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong
 // one out. It comes back for a record that is not written yet.
-func (n *Namer) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
+func (n *PreemptorNames) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
 	if uid == ofRecords {
 		return n.lookAtRecords(ctx)
 	}
@@ -174,7 +174,7 @@ const recordsPage = 500
 
 // lookAtRecords takes up the victims that were gone before this replica led, or whose end it did not see: their records say that it is not
 // certain whom they were preempted for. It comes back for those that are still to be written, until such records are corrected no more.
-func (n *Namer) lookAtRecords(ctx context.Context) (reconcile.Result, error) {
+func (n *PreemptorNames) lookAtRecords(ctx context.Context) (reconcile.Result, error) {
 	if n.records == nil {
 		return reconcile.Result{}, nil
 	}
@@ -210,7 +210,7 @@ func (n *Namer) lookAtRecords(ctx context.Context) (reconcile.Result, error) {
 }
 
 // takeUp looks at the victim that a record is of.
-func (n *Namer) takeUp(ctx context.Context, o *v1alpha1.PodObituary, now time.Time) error {
+func (n *PreemptorNames) takeUp(ctx context.Context, o *v1alpha1.PodObituary, now time.Time) error {
 	if o.Spec.Preemption == nil || now.Sub(o.Spec.Removed.Time) > nameAfter {
 		return nil
 	}
@@ -224,13 +224,13 @@ func (n *Namer) takeUp(ctx context.Context, o *v1alpha1.PodObituary, now time.Ti
 }
 
 // patience is how long to wait for the record of a victim: as long again as the victim has been gone.
-func (n *Namer) patience(v victim) time.Duration {
+func (n *PreemptorNames) patience(v victim) time.Duration {
 	return min(max(n.handler.clock.Since(v.gone), nameFirst), nameLast)
 }
 
 // correct writes the reason onto the pod. Before that it reads the pod itself, not what the cache keeps of it: the write is bound to what
 // was read.
-func (n *Namer) correct(ctx context.Context, v victim, r reason.Reason) error {
+func (n *PreemptorNames) correct(ctx context.Context, v victim, r reason.Reason) error {
 	pod := &corev1.Pod{}
 	if err := n.handler.live.Get(ctx, client.ObjectKeyFromObject(v.pod), pod); err != nil {
 		return client.IgnoreNotFound(err)
@@ -253,7 +253,7 @@ func (n *Namer) correct(ctx context.Context, v victim, r reason.Reason) error {
 
 // amend corrects the record of a victim that is gone, and tells whether it is done with: it is written a
 // moment after the end of its pod.
-func (n *Namer) amend(ctx context.Context, v victim, r reason.Reason) (done bool, err error) {
+func (n *PreemptorNames) amend(ctx context.Context, v victim, r reason.Reason) (done bool, err error) {
 	o := &v1alpha1.PodObituary{}
 	key := types.NamespacedName{Namespace: v.pod.Namespace, Name: obituary.Name(v.pod.Name, v.pod.UID)}
 	switch err := n.handler.live.Get(ctx, key, o); {
@@ -276,7 +276,7 @@ func (n *Namer) amend(ctx context.Context, v victim, r reason.Reason) (done bool
 
 // better infers the reason anew, as if the pod had none, and tells whether it says more, or less that is wrong. Only a nomination gives a
 // name at this stage. One that was supposed is taken back when its pod neither waits undecided nor runs on the node.
-func (n *Namer) better(ctx context.Context, v victim) (r reason.Reason, is bool, err error) {
+func (n *PreemptorNames) better(ctx context.Context, v victim) (r reason.Reason, is bool, err error) {
 	f := reason.Facts{
 		Now: n.handler.clock.Now(), Pod: without(v.pod, n.handler.inferrer.Keys.Pod).(*corev1.Pod),
 		Remover: reason.Remover{User: v.own.By, Actor: reason.Scheduler},
@@ -307,7 +307,7 @@ func (n *Namer) better(ctx context.Context, v victim) (r reason.Reason, is bool,
 }
 
 // stands tells whether the supposed preemptor still waits and is nominated to no node, or whether it runs on the victim's.
-func (n *Namer) stands(ctx context.Context, v victim, waiting []*corev1.Pod) (stands, runs bool, err error) {
+func (n *PreemptorNames) stands(ctx context.Context, v victim, waiting []*corev1.Pod) (stands, runs bool, err error) {
 	for _, p := range waiting {
 		if v.supposes(p) && p.DeletionTimestamp == nil && p.Status.NominatedNodeName == "" {
 			return true, false, nil

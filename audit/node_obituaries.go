@@ -4,15 +4,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -163,4 +166,50 @@ func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary,
 	closed := of.DeepCopy()
 	closed.Spec.SucceededBy = id(by)
 	return wrapNode("close the obituary of node", of.Spec.NodeName, o.patch(ctx, closed, client.MergeFrom(of)))
+}
+
+// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is something to explain or to
+// release it by.
+func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
+	r := reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
+	record := &v1alpha1.NodeObituary{
+		ObjectMeta: metav1.ObjectMeta{Name: missingName(node, since)},
+		Spec: v1alpha1.NodeObituarySpec{
+			NodeName: node,
+			Removed:  metav1.NewTime(since.Truncate(time.Second)),
+			Code:     string(r.Code),
+			Class:    r.Code.Class().String(),
+			Reason:   string(r.Text),
+			By:       r.By,
+		},
+	}
+	created, err := o.create(ctx, record)
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	if created {
+		o.Findings.note(record)
+	}
+	return wrapNode("write the obituary of missing node", node, err)
+}
+
+// missingName has the second in which the Node was missed where other obituaries have its UID.
+func missingName(node string, since time.Time) string {
+	suffix := fmt.Sprintf("-missed%x", since.Unix())
+	return strings.TrimRight(node[:min(len(node), obituary.MaxNameBytes-len(suffix))], ".-") + suffix
+}
+
+// Hold notes on the record of a Node that left unexplained that its pods are held: whoever leads later, and counts, has it from
+// there.
+func (o *NodeObituaries) Hold(ctx context.Context, of *v1alpha1.NodeObituary) error {
+	held := of.DeepCopy()
+	metav1.SetMetaDataAnnotation(&held.ObjectMeta, reason.HeldKey, o.Clock.Now().UTC().Format(time.RFC3339))
+	return wrapNode("note that the pods are held of node", of.Spec.NodeName, o.patch(ctx, held, client.MergeFrom(of)))
+}
+
+// Retract takes the obituary of a node back that did not leave after all. That there is none is success.
+func (o *NodeObituaries) Retract(ctx context.Context, node *corev1.Node) error {
+	record := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}}
+	err := o.Writer.Delete(ctx, record)
+	return wrapNode("take back the obituary of node", node.Name, client.IgnoreNotFound(err))
 }

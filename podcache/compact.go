@@ -153,6 +153,7 @@ func tolerations(p *corev1.Pod) string {
 	return string(text)
 }
 
+// only is what of it is read. Many objects have the same.
 func only(all map[string]string, kept func(key string) bool) map[string]string {
 	var some map[string]string
 	for k, v := range all {
@@ -160,7 +161,7 @@ func only(all map[string]string, kept func(key string) bool) map[string]string {
 			if some == nil {
 				some = map[string]string{}
 			}
-			some[k] = v
+			some[shared(k)] = shared(v)
 		}
 	}
 	return some

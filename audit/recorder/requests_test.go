@@ -10,8 +10,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
-	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // stopping is a pod that was told to stop at noon, whose container ended with 0 so long after that, and whose kubelet then

@@ -152,8 +152,8 @@ func cacheOptions(c config.Config) cache.Options {
 		NewInformer:      definitions.Tolerate(podcache.NewInformer(inferrer.ReadsOfPods())),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
-			&corev1.Node{}:           {Transform: audit.TrimNodes(inferrer.ReadsOfNodes(), reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
-			&v1alpha1.NodeObituary{}: {Transform: audit.TrimObituaries},
+			&corev1.Node{}:           {Transform: podcache.TrimNodes(inferrer.ReadsOfNodes(), reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
+			&v1alpha1.NodeObituary{}: {Transform: podcache.TrimObituaries},
 			// Those of nodes alone: nobody else's may be read.
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
 			// Ours alone: nobody else's registration may be read.

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/epitaph-k8s/epitaph/audit/page"
+	"github.com/epitaph-k8s/epitaph/page"
 )
 
 func (p parts) addPage(context.Context) error {

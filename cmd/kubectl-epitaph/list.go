@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit/lookup"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 // A selection is which records are wanted, as the flags say.

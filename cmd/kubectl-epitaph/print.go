@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 
-	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // print writes a story with its headings set off and its verdict in the colour of its answer.

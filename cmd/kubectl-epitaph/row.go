@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit/story"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 func podHeader(namespace, wide bool) []string {

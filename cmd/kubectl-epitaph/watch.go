@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit/lookup"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 func (p *plugin) watch() *cobra.Command {

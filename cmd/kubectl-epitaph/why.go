@@ -11,11 +11,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/epitaph-k8s/epitaph/audit/lookup"
-	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 // whyFlags are those of "why".

@@ -15,7 +15,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
 	literal := regexp.MustCompile(`"(epitaph_[a-z_]+)"`)
-	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath", "certs", "termination"} {
+	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath", "certs", "termination", "page"} {
 		err := filepath.WalkDir(filepath.Join("../..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return nil //nolint:nilerr // a package that does not exist yet has no metrics

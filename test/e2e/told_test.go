@@ -13,8 +13,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
-	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/story"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 

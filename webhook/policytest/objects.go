@@ -162,7 +162,7 @@ func cached(u *unstructured.Unstructured, c config.Config) (*unstructured.Unstru
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, node); err != nil {
 			return nil, err
 		}
-		trimmed, err := audit.TrimNodes(inferrer.ReadsOfNodes())(node)
+		trimmed, err := podcache.TrimNodes(inferrer.ReadsOfNodes())(node)
 		if err != nil {
 			return nil, err
 		}

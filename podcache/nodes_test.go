@@ -1,4 +1,4 @@
-package audit
+package podcache_test
 
 import (
 	"testing"
@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/epitaph-k8s/epitaph/podcache"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -24,7 +25,7 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}},
 		},
 	}
-	o, err := TrimNodes(reason.Inferrer{Keys: keys}.ReadsOfNodes())(node.DeepCopy())
+	o, err := podcache.TrimNodes(reason.Inferrer{Keys: keys}.ReadsOfNodes())(node.DeepCopy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 func TestTrimmedNodeHasItsLabels(t *testing.T) {
 	t.Parallel()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"example.com/pool": "gpu"}}}
-	o, err := TrimNodes(reason.Inferrer{}.ReadsOfNodes())(node.DeepCopy())
+	o, err := podcache.TrimNodes(reason.Inferrer{}.ReadsOfNodes())(node.DeepCopy())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Package page shows the records to those who do not use kubectl: read-only pages, rendered here, without JavaScript.
 //
-// A visitor is whoever the API server says that his bearer token belongs to (TokenReview), and reads what it says that he may
-// read (SubjectAccessReview): every read goes through a guard that asks in his name. The page's own rights are never the
+// A visitor is whoever the API server says that their bearer token belongs to (TokenReview), and reads what it says that they may
+// read (SubjectAccessReview): every read goes through a guard that asks in their name. The page's own rights are never the
 // visitor's. What others wrote is escaped by html/template, after [reason.Clean]; should that fail, a Content-Security-Policy
 // lets a browser run nothing.
 //

@@ -1,4 +1,4 @@
-package audit
+package podcache
 
 import (
 	"slices"
@@ -9,13 +9,18 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/reason"
 )
+
+// NodeReads says what is read of the labels and annotations of Nodes.
+type NodeReads interface {
+	Label(key string) bool
+	Annotation(key string) bool
+}
 
 // TrimNodes makes a cache keep of a Node only what Epitaph reads: its labels, the annotations that the signals look for, those of
 // ours and these, its conditions and taints, its addresses and its boot. The list of its images, the larger half of most Nodes, is
 // not among it.
-func TrimNodes(reads reason.Reads, also ...string) toolscache.TransformFunc {
+func TrimNodes(reads NodeReads, also ...string) toolscache.TransformFunc {
 	annotation := func(key string) bool { return reads.Annotation(key) || slices.Contains(also, key) }
 	return func(o any) (any, error) {
 		if node, ok := o.(*corev1.Node); ok {
@@ -69,19 +74,6 @@ func trimMeta(m *metav1.ObjectMeta, label, annotation func(key string) bool) met
 		OwnerReferences:            owners(m.OwnerReferences),
 		Finalizers:                 m.Finalizers,
 	}
-}
-
-func only(all map[string]string, kept func(key string) bool) map[string]string {
-	var some map[string]string
-	for k, v := range all {
-		if kept(k) {
-			if some == nil {
-				some = map[string]string{}
-			}
-			some[shared(k)] = shared(v)
-		}
-	}
-	return some
 }
 
 // owners shares the names: the pods of one owner all have them.

@@ -2,9 +2,11 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -44,4 +46,13 @@ func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r rea
 		return fmt.Errorf("amend the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
 	}
 	return nil
+}
+
+// NamespaceGone tells whether nothing could be created because the namespace is being deleted, or is not there any more.
+func NamespaceGone(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
 }

@@ -107,7 +107,7 @@ func TestEveryBasisHasACase(t *testing.T) {
 // The page for batch users has every basis, under its answer.
 func TestBasesAreDocumented(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/batch-users.md")
+	page, err := os.ReadFile("../docs/batch-users.md")
 	if err != nil {
 		t.Fatal(err)
 	}

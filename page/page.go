@@ -14,9 +14,9 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/epitaph-k8s/epitaph/audit/lookup"
-	"github.com/epitaph-k8s/epitaph/audit/story"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 // Options are what a page works with.

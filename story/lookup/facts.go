@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit/story"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // Facts gathers what is known beside the record of a pod: its node's record and its Job, where they may be read.

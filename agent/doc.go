@@ -11,5 +11,5 @@
 //   - The secret that the kernel sends is told to the API, as a hash, before the kernel sends it.
 //   - Whatever is wrong is a fault with a code and a remedy: in the log when it comes or goes, as a metric, and on the Node.
 //
-// What it does not do: touch netconsole targets that are not its own, or anything of the Node but its report and its token.
+// What this package does not do: touch netconsole targets that are not its own, or anything of the Node but its report and its token.
 package agent

@@ -5,5 +5,6 @@
 // configuration has it asked, and is verified by the caBundle there. What cert-manager says explains, and decides nothing: a
 // certificate is served as long as it is good, whoever made it, whether or not cert-manager is there.
 //
-// Non-job: making certificates is cert-manager's business, or whoever else's; nothing here writes.
+// What this package does not do: make certificates: that is cert-manager's business, or
+// whoever else's. Nothing here writes.
 package certs

@@ -92,7 +92,7 @@ func (i *Issuance) look(ctx context.Context, name string) certificateState {
 	}
 }
 
-// isUnknownKind tells that the API server does not serve such objects any more, from that one is not there: the path is unknown to
+// isUnknownKind tells whether the API server no longer serves such objects at all, or only lacks this one: the path is unknown to
 // it, and its answer no object (k8s.io/apimachinery/pkg/api/errors: NewGenericServerResponse).
 func isUnknownKind(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)

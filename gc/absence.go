@@ -30,9 +30,9 @@ const storedPrecision = time.Second
 // explains tells whether a reason is one that a Node left with for good. Code Unexplained is the word for having none.
 func explains(r reason.Reason) bool { return !r.IsZero() && r.Code != reason.Unexplained }
 
-// lastWords infers what a Node left with from its last state. A kubelet that had stopped answering tells what happened but
+// reasonFromLastState infers what a Node left with from its last state. A kubelet that had stopped answering tells what happened but
 // not that it will not be back, so that alone is no explanation.
-func lastWords(inferrer reason.Inferrer, node *corev1.Node, now time.Time) (reason.Reason, bool) {
+func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node, now time.Time) (reason.Reason, bool) {
 	f := reason.Facts{Now: now, Node: node, NodeGone: true, Remover: reason.Remover{User: reason.UnknownRemover, Actor: reason.PodGC}}
 	r, ok := inferrer.Infer(f)
 	if !ok {
@@ -41,12 +41,12 @@ func lastWords(inferrer reason.Inferrer, node *corev1.Node, now time.Time) (reas
 	return r, explains(r) && r.Code != reason.NodeUnreachable
 }
 
-// absenceOf puts together what the census remembers and what is on record. first is when the Node was first missed.
-func absenceOf(inferrer reason.Inferrer, d departure, seen bool, o *v1alpha1.NodeObituary, first time.Time) absence {
+// absenceOf puts together what the node tracker remembers and what is on record. first is when the Node was first missed.
+func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.NodeObituary, first time.Time) absence {
 	a := absence{since: first}
 	if seen {
 		a.since, a.node = d.at, d.node
-		a.reason, a.explained = lastWords(inferrer, d.node, d.at)
+		a.reason, a.explained = reasonFromLastState(inferrer, d.node, d.at)
 	}
 	if o == nil || o.Spec.SucceededBy != "" || seen && o.Spec.NodeUID != d.node.UID {
 		return a
@@ -83,6 +83,6 @@ func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) t
 }
 
 // unknownEnd is what goes on record for a Node whose last state explains nothing.
-func unknownEnd(d departure) reason.Reason {
+func unknownEnd(d lastSeen) reason.Reason {
 	return reason.Facts{Now: d.at, Node: d.node, Remover: reason.Remover{User: reason.UnknownRemover}}.Unknown()
 }

@@ -87,7 +87,7 @@ func TestAbsence(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := absenceOf(inferrer, departure{node: tc.last, at: noon}, tc.last != nil, tc.obituary, noon)
+			a := absenceOf(inferrer, lastSeen{node: tc.last, at: noon}, tc.last != nil, tc.obituary, noon)
 			if a.reason.Text != tc.wantText || a.explained != tc.wantExplained {
 				t.Errorf("reason %q, explained %t, want %q, %t", a.reason.Text, a.explained, tc.wantText, tc.wantExplained)
 			}
@@ -98,9 +98,9 @@ func TestAbsence(t *testing.T) {
 func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	const quarantine = 40 * time.Second
-	explained := absenceOf(inferrer, departure{node: node("first", leftWith("moved")), at: noon}, true, nil, noon)
-	unexplained := absenceOf(inferrer, departure{node: node("first"), at: noon}, true, nil, noon)
-	remembered := absenceOf(inferrer, departure{}, false, onRecord("first", reason.Unexplained, "x", noon.Add(-30*time.Second)), noon)
+	explained := absenceOf(inferrer, lastSeen{node: node("first", leftWith("moved")), at: noon}, true, nil, noon)
+	unexplained := absenceOf(inferrer, lastSeen{node: node("first"), at: noon}, true, nil, noon)
+	remembered := absenceOf(inferrer, lastSeen{}, false, onRecord("first", reason.Unexplained, "x", noon.Add(-30*time.Second)), noon)
 	created := func(at time.Time) *corev1.Pod {
 		return pod(func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(at) })
 	}

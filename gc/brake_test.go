@@ -95,7 +95,7 @@ func TestWhoseStatusTellsOfANode(t *testing.T) {
 // Nodes that came after the losses replace what was lost, and make it no more plausible; those that came back do.
 func TestPopulationBesideTheLosses(t *testing.T) {
 	t.Parallel()
-	c := newCensus()
+	c := newNodeTracker()
 	arrive := func(name string, created time.Time) {
 		c.arrive(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(created)}})
 	}

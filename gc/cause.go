@@ -22,18 +22,18 @@ const (
 	CauseUnexplained Cause = "unexplained"
 )
 
-// standing is what is known of a Node by its name.
-type standing uint8
+// A nodeState is what is known of a Node by its name.
+type nodeState uint8
 
 const (
-	_ standing = iota
+	_ nodeState = iota
 	absent
 	inService
 	outOfService
 )
 
 // causeOf tells why a pod must be taken up, if it must. A finished pod is judged by their number, not here.
-func causeOf(pod *corev1.Pod, node standing, hasReason bool) (Cause, bool) {
+func causeOf(pod *corev1.Pod, node nodeState, hasReason bool) (Cause, bool) {
 	bound, terminating := pod.Spec.NodeName != "", pod.DeletionTimestamp != nil
 	switch {
 	case settled(pod, hasReason):
@@ -57,9 +57,9 @@ func settled(pod *corev1.Pod, hasReason bool) bool {
 	return pod.DeletionTimestamp != nil && reason.Graceless(pod) && len(pod.Finalizers) > 0 && reason.Finished(pod) && hasReason
 }
 
-// standingOf judges a Node that is there. As the built-in collector, it wants both: the taint is a person's word that the
+// stateOf judges a Node that is there. As the built-in collector, it wants both: the taint is a person's word that the
 // machine is off, and a kubelet that still reports Ready contradicts it (KEP-2268).
-func standingOf(node *corev1.Node) standing {
+func stateOf(node *corev1.Node) nodeState {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
 			return inService

@@ -36,7 +36,7 @@ func TestCauses(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		pod       *corev1.Pod
-		node      standing
+		node      nodeState
 		hasReason bool
 		want      Cause
 	}{
@@ -75,7 +75,7 @@ func TestOutOfServiceNeedsTaintAndSilence(t *testing.T) {
 	tests := map[string]struct {
 		taints     []corev1.Taint
 		conditions []corev1.NodeCondition
-		want       standing
+		want       nodeState
 	}{
 		"ready":                     {conditions: ready(corev1.ConditionTrue), want: inService},
 		"silent":                    {conditions: ready(corev1.ConditionUnknown), want: inService},
@@ -88,8 +88,8 @@ func TestOutOfServiceNeedsTaintAndSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			node := &corev1.Node{Spec: corev1.NodeSpec{Taints: tc.taints}, Status: corev1.NodeStatus{Conditions: tc.conditions}}
-			if got := standingOf(node); got != tc.want {
-				t.Errorf("standing %d, want %d", got, tc.want)
+			if got := stateOf(node); got != tc.want {
+				t.Errorf("state %d, want %d", got, tc.want)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// A Collector is a runnable of the leader. It waits for its [Standby], which takes the census.
+// A Collector is a runnable of the leader. It waits for its [Standby], which tracks the Nodes.
 type Collector struct {
 	config     config.GC
 	inferrer   reason.Inferrer
@@ -57,14 +57,14 @@ type Collector struct {
 	metrics    *metrics
 	log        logr.Logger
 
-	census    *census
+	nodes     *nodeTracker
 	confirmed *confirmations
 	missing   *missing
 	brake     *brake
 	finished  *finishedPods
 	turns     *turns
 	subjects  workqueue.TypedRateLimitingInterface[subject]
-	// counted is closed when the census has the Nodes that there are.
+	// counted is closed when the node tracker has the Nodes that there are.
 	counted chan struct{}
 }
 
@@ -93,7 +93,7 @@ func New(o Options) (*Collector, error) {
 		clock:      o.Clock,
 		metrics:    m,
 		log:        o.Log,
-		census:     newCensus(),
+		nodes:      newNodeTracker(),
 		confirmed:  newConfirmations(o.Live, o.Clock),
 		missing:    newMissing(),
 		brake:      brake,

@@ -26,13 +26,13 @@ func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration
 	case s.node == "":
 		return 0, c.examinePod(ctx, s.pod)
 	}
-	node := c.census.standingOf(s.node)
-	if node.standing == absent {
+	node := c.nodes.known(s.node)
+	if node.state == absent {
 		return c.examineAbsent(ctx, s.node)
 	}
 	c.missing.over(s.node)
 	c.brake.back(s.node)
-	if err := c.succeed(ctx, s.node, node.uid); err != nil || node.standing != outOfService {
+	if err := c.succeed(ctx, s.node, node.uid); err != nil || node.state != outOfService {
 		return 0, err
 	}
 	return 0, c.handOutPodsOf(ctx, s.node, outOfService)
@@ -111,7 +111,7 @@ func taskOf(pod *corev1.Pod, cause Cause) task {
 }
 
 // handOutPodsOf queues the pods of a Node that is there, as far as they are due there.
-func (c *Collector) handOutPodsOf(ctx context.Context, name string, node standing) error {
+func (c *Collector) handOutPodsOf(ctx context.Context, name string, node nodeState) error {
 	pods, err := c.podsOf(ctx, name)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (c *Collector) examinePod(ctx context.Context, key types.NamespacedName) er
 		}
 		return client.IgnoreNotFound(err)
 	}
-	switch cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod)); {
+	switch cause, ok := causeOf(pod, c.nodes.known(pod.Spec.NodeName).state, c.hasReason(pod)); {
 	case !ok:
 	case cause == CauseOrphaned:
 		c.subjects.Add(subject{node: pod.Spec.NodeName})
@@ -159,7 +159,7 @@ func (c *Collector) absenceOf(ctx context.Context, name string) (absence, error)
 		return absence{}, err
 	}
 	now := c.clock.Now()
-	d, seen := c.census.departed(name)
+	d, seen := c.nodes.lastSeen(name)
 	first := now
 	if !seen {
 		first = c.missing.first(name, now)
@@ -173,12 +173,12 @@ func (c *Collector) absenceOf(ctx context.Context, name string) (absence, error)
 			return absence{}, err
 		}
 	}
-	c.census.recorded(d)
+	c.nodes.recorded(d)
 	return a, nil
 }
 
-func (c *Collector) record(ctx context.Context, d departure) error {
-	r, explained := lastWords(c.inferrer, d.node, d.at)
+func (c *Collector) record(ctx context.Context, d lastSeen) error {
+	r, explained := reasonFromLastState(c.inferrer, d.node, d.at)
 	if !explained {
 		r = unknownEnd(d)
 	}

@@ -69,7 +69,7 @@ func (c *Collector) judge(ctx context.Context, name string, a absence) (verdict,
 		}
 		l = l.with(name, a.left())
 	}
-	lost, here := len(l.lost), c.census.population(l)
+	lost, here := len(l.lost), c.nodes.population(l)
 	return verdict{held: implausible(c.config.Brake, lost, here), lost: lost, total: lost + here}, nil
 }
 

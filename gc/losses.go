@@ -25,8 +25,8 @@ func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
 		return l, nil
 	}
 	l, open := losses{lost: map[string]time.Time{}, returned: sets.New[string]()}, false
-	for _, name := range append(c.brake.missing(), c.census.departures()...) {
-		if c.census.standingOf(name).standing != absent {
+	for _, name := range append(c.brake.missing(), c.nodes.goneNames()...) {
+		if c.nodes.known(name).state != absent {
 			c.brake.back(name)
 			continue
 		}
@@ -55,7 +55,7 @@ func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now 
 		o := &all.Items[n]
 		name := o.Spec.NodeName
 		switch {
-		case c.census.standingOf(name).standing != absent:
+		case c.nodes.known(name).state != absent:
 			l.returned.Insert(name)
 			continue
 		case o.Spec.Returned, o.Spec.SucceededBy != "":
@@ -81,7 +81,7 @@ func (c *Collector) sightingOf(ctx context.Context, name string, now time.Time) 
 	if err != nil {
 		return sighting{}, err
 	}
-	d, seen := c.census.departed(name)
+	d, seen := c.nodes.lastSeen(name)
 	first := now
 	if !seen && len(pods) > 0 {
 		first = c.missing.first(name, now)

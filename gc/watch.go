@@ -14,10 +14,10 @@ import (
 )
 
 // silence is how long a terminating pod may be without a reason before the collector gives it one: whoever deleted it may be
-// about to write his own.
+// about to write their own.
 const silence = 500 * time.Millisecond
 
-// A Standby takes the census of a collector. It is a runnable of every replica: whoever leads next knows
+// A Standby tracks the Nodes for a collector. It is a runnable of every replica: whoever leads next knows
 // the last state of Nodes that went while nobody led. The collector's queues end with it, since it has
 // Nodes examined that it sees while another replica leads.
 type Standby struct{ c *Collector }
@@ -61,13 +61,13 @@ func last[T client.Object](o any) T {
 }
 
 func (c *Collector) nodeSeen(node *corev1.Node) {
-	if c.census.arrive(node) {
+	if c.nodes.arrive(node) {
 		c.subjects.Add(subject{node: node.Name})
 	}
 }
 
 func (c *Collector) nodeLeft(node *corev1.Node) {
-	c.census.leave(node, c.clock.Now())
+	c.nodes.leave(node, c.clock.Now())
 	c.subjects.Add(subject{node: node.Name})
 }
 
@@ -110,7 +110,7 @@ func (c *Collector) follow(ctx context.Context) (told toolscache.InformerSynced,
 func (c *Collector) podSeen(pod *corev1.Pod) {
 	hasReason := c.hasReason(pod)
 	c.noteFinished(pod, hasReason)
-	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, hasReason)
+	cause, ok := causeOf(pod, c.nodes.known(pod.Spec.NodeName).state, hasReason)
 	if !ok || c.turns.holds(pod.UID) {
 		return
 	}
@@ -127,7 +127,7 @@ func (c *Collector) podSeen(pod *corev1.Pod) {
 }
 
 func (c *Collector) obituarySeen(o *v1alpha1.NodeObituary) {
-	if c.census.standingOf(o.Spec.NodeName).standing == absent {
+	if c.nodes.known(o.Spec.NodeName).state == absent {
 		c.subjects.Add(subject{node: o.Spec.NodeName})
 	}
 }

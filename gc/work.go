@@ -41,7 +41,7 @@ func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bo
 	if k.cause == CauseTerminated {
 		return reason.Finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
 	}
-	cause, ok := causeOf(pod, c.census.standingOf(pod.Spec.NodeName).standing, c.hasReason(pod))
+	cause, ok := causeOf(pod, c.nodes.known(pod.Spec.NodeName).state, c.hasReason(pod))
 	if !ok || cause != k.cause {
 		return false, nil
 	}

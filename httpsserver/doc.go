@@ -4,5 +4,6 @@
 // no more memory than its [Bodies] and its number of connections allow. One address gets at most half of either, so that one
 // host cannot keep all others out.
 //
-// Not here: who the caller is (TLS, or the handler), and what is answered.
+// What this package does not do: say who the caller is (TLS or the handler does),
+// or what is answered.
 package httpsserver

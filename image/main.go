@@ -5,7 +5,7 @@
 // Invariant: who builds the same sources with the same Go gets the same bytes, hence the same digest: no time, no path and no user
 // of the building machine goes into it. The image holds two static programs and their bill of materials, and runs as nobody.
 //
-// Non-job: it pushes nothing. docs/image.md says which tools do.
+// What this program does not do: push anything. docs/image.md says which tools do.
 package main
 
 import (

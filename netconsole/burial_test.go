@@ -383,7 +383,7 @@ func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
 	}
 }
 
-// silent takes the words of the kernel off a record, which is then like one that somebody had Epitaph write by a review of his own.
+// silent takes the words of the kernel off a record, which is then like one that somebody had Epitaph write by a review of their own.
 func silent(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	o.Spec.KernelLog = nil
 	return o

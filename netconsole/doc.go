@@ -13,6 +13,6 @@
 //     replica takes up, after having proven the death anew.
 //   - Every datagram ends in exactly one counted outcome, and every panic in exactly one counted verdict.
 //
-// What it does not do: find out about nodes that die without a word, or collect the pods that are bound to a node after
+// What this package does not do: find out about nodes that die without a word, or collect the pods that are bound to a node after
 // its burial has begun (package gc does).
 package netconsole

@@ -29,7 +29,7 @@ const (
 type podsView struct {
 	Visitor string
 	Query   query
-	// Namespaces are those that the visitor may choose, where he may not see all of them.
+	// Namespaces are those that the visitor may choose, where they may not see all of them.
 	Namespaces []string
 	// Truncated is set where there are more namespaces than were asked about.
 	Truncated bool

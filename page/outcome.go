@@ -11,8 +11,8 @@ var (
 	errMissing = errors.New("there is no such page")
 	errRefused = errors.New("the form cannot be read")
 	errBusy    = errors.New("too many visitors at once")
-	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is no fault of his.
-	errUnasked = errors.New("the API server did not say who the visitor is or what he may read")
+	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is not their fault.
+	errUnasked = errors.New("the API server did not say who the visitor is or what they may read")
 )
 
 // An outcome is how a request ends: the same word in the code, the metric and its documentation.

@@ -9,8 +9,8 @@ import (
 // A handler answers a request, or says why not before it has written anything.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// open serves everybody. Only what we do takes a seat, never what a visitor does: what he sends was read before, and he is sent
-// his answer afterwards, however slow he is.
+// open serves everybody. Only what we do takes a seat, never what a visitor does: what they send was read before, and they are
+// sent their answer afterwards, however slow they are.
 func (p *Page) open(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := readForm(w, r); err != nil {

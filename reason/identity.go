@@ -7,7 +7,7 @@ import (
 
 // An Identity says who is behind a user name. Identities are data: [DefaultIdentities] come with the program, and the
 // configuration puts its own before them. They serve inference; of a user that is no service account they also say whether
-// policy takes him for a person.
+// policy takes them for a person.
 type Identity struct {
 	// User is what the user name must be like.
 	User Pattern `json:"user" validate:"required"`

@@ -18,7 +18,7 @@ type Remover struct {
 	Evicts bool
 	// Says is what the requester of an eviction wrote on it, in the annotation [EvictionReasonKey].
 	Says string
-	// For is on whose behalf he evicts, from the annotation [EvictionRequesterKey].
+	// For is on whose behalf they evict, from the annotation [EvictionRequesterKey].
 	For string
 }
 

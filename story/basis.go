@@ -88,6 +88,6 @@ func (v Verdict) String() string {
 }
 
 const (
-	askTheAuthor = " Whoever knows the program has to say whether it can be repeated."
+	askTheAuthor = " Somebody who knows the program has to decide whether it can be repeated."
 	mayHaveDone  = "it may have done part of its work."
 )

@@ -14,7 +14,7 @@ func (f Facts) containers() []string {
 		lines = append(lines, f.container(c))
 	}
 	if n := f.spec().ContainersOmitted; n > 0 {
-		lines = append(lines, fmt.Sprintf("Of %d more containers the record has no room.", n))
+		lines = append(lines, fmt.Sprintf("The record has no room for %d more containers.", n))
 	}
 	switch {
 	case len(lines) > 0:
@@ -69,7 +69,7 @@ func (f Facts) running(c v1alpha1.ContainerEnd) string {
 
 func (f Facts) exited(c v1alpha1.ContainerEnd) string {
 	if untraced(c) {
-		return "left no trace: whether it had run, and how it ended, its kubelet did not know (ContainerStatusUnknown)"
+		return "left no trace: its kubelet did not know whether it had run, or how it had ended (ContainerStatusUnknown)"
 	}
 	s := "ended"
 	if c.Finished != nil {

@@ -16,7 +16,7 @@ const (
 	jobComplete
 	jobFailed
 	jobSuspended
-	// jobWaiting: it is not over, but starts nothing any more.
+	// jobWaiting: it is not over, but starts no more pods.
 	jobWaiting
 	jobGoing
 )
@@ -65,13 +65,13 @@ func condition(j *batchv1.Job, t batchv1.JobConditionType) *batchv1.JobCondition
 func saysState(name string, s jobState, j *batchv1.Job) string {
 	switch s {
 	case jobComplete:
-		return "Job " + name + " has completed: it starts nothing any more."
+		return "Job " + name + " has completed: it starts no more pods."
 	case jobFailed:
-		return "Job " + name + " has failed" + failure(j) + ": it starts nothing any more."
+		return "Job " + name + " has failed" + failure(j) + ": it starts no more pods."
 	case jobSuspended:
 		return "Job " + name + " is suspended: it starts pods again when somebody resumes it."
 	case jobGone:
-		return "Job " + name + " is gone: it starts nothing any more."
+		return "Job " + name + " is gone: it starts no more pods."
 	case jobWaiting:
 		return "Job " + name + " is not over, but since one of its pods has succeeded it starts no other: it has no completions set."
 	case jobGoing:

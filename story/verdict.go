@@ -92,7 +92,7 @@ func (f Facts) nothingRan(p progress) Verdict {
 func (f Facts) failedByItself() Verdict {
 	mains := f.mains()
 	if oom := named(mains, func(c v1alpha1.ContainerEnd) bool { return c.Reason == "OOMKilled" }); oom != "" {
-		return restingOn(OutOfMemory, "it was killed for want of memory ("+oom+"): it had reached its own limit, or its node had no more. Unchanged, it may well end the same way.")
+		return restingOn(OutOfMemory, "it ran out of memory ("+oom+"): it had reached its own limit, or its node had no more. Unchanged, it may well end the same way.")
 	}
 	if killed := named(mains, killedBySignal); killed != "" {
 		return restingOn(Killed, "it was killed ("+killed+") before anybody deleted it, by its deadline, its liveness probe or something within; "+mayHaveDone+askTheAuthor)

@@ -6,5 +6,5 @@
 //   - What the kernel does not report back as it was written does not count: the target is taken away again.
 //   - Only targets whose name begins with [Prefix] are ever touched.
 //
-// What it does not do: find out where a target should lead (packages listeners and route).
+// What this package does not do: find out where a target should lead (packages listeners and route).
 package configfs

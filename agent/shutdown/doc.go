@@ -15,5 +15,6 @@
 //     from being.
 //   - A shutdown that is called off, or that the machine has survived within the same boot, leaves no evidence.
 //
-// Non-job: what systemd is not asked for in good order (halt -f, a machine that is cut off) is not seen, and no shutdown is refused.
+// What this package does not do: see what systemd is not asked for in good order
+// (halt -f, a machine that is cut off), or refuse a shutdown.
 package shutdown

@@ -24,7 +24,7 @@ const (
 )
 
 // origin is the revision to start after: the last leader's position, or now where there is none. Now is written down before
-// anything is recorded: whoever leads after a crash must find where recording began, or he would begin anew.
+// anything is recorded: whoever leads after a crash must find where recording began, or they would begin anew.
 func (r *Recorder) origin(ctx context.Context) (string, error) {
 	var saved, revision string
 	if err := r.retry(ctx, "find where the last leader stopped", func() (err error) {

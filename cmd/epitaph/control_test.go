@@ -247,12 +247,14 @@ type controlled struct {
 var controllers = map[string]controlled{
 	"evicted pods": {
 		func(config.Config) client.Object { return evictedPod() },
-		func(t *testing.T, p parts) error { return p.addKeeper(evict(t, p, evictedPod()).Keeper()) },
+		func(t *testing.T, p parts) error {
+			return p.addEvictionReasons(evict(t, p, evictedPod()).EvictionReasons())
+		},
 	},
 	"preempted pods": {
 		func(c config.Config) client.Object { return preemptedPod(c) },
 		func(t *testing.T, p parts) error {
-			return p.addNamer(webhookOf(t, p, p.mgr.GetAPIReader()).Namer(amender{}, nil))
+			return p.addPreemptorNames(webhookOf(t, p, p.mgr.GetAPIReader()).PreemptorNames(amender{}, nil))
 		},
 	},
 	"leftovers": {

@@ -53,7 +53,7 @@ func TestNothingOutlivesTheManager(t *testing.T) {
 	})
 	h := webhookOf(t, p, p.mgr.GetAPIReader())
 	err = errors.Join(p.mgr.Add(issuance), p.mgr.Add(certs.NewServing(t.TempDir(), clock.RealClock{})),
-		p.addKeeper(h.Keeper()), p.addNamer(h.Namer(amender{}, nil)))
+		p.addEvictionReasons(h.EvictionReasons()), p.addPreemptorNames(h.PreemptorNames(amender{}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (p *plugin) list() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list [pods | nodes]",
 		Aliases: []string{"ls"},
-		Short:   "List who left, the last one last",
+		Short:   "List what left, the latest last",
 		Example: `  kubectl epitaph list --class disruption --since 24h
   kubectl epitaph list -A --code KernelPanic -o json
   kubectl epitaph list nodes`,
@@ -102,7 +102,7 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output stri
 		return terminal.Structured(p.out, output, v1alpha1.PodObituaryList{TypeMeta: typeOf("PodObituaryList"), Items: typed(found)})
 	}
 	if len(found) == 0 {
-		fmt.Fprintln(p.errOut, "Nobody is on record whom these flags select.")
+		fmt.Fprintln(p.errOut, "No records of pods match these flags.")
 		return nil
 	}
 	rows := make([][]string, len(found))
@@ -124,7 +124,7 @@ func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter looku
 		return terminal.Structured(p.out, output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: found})
 	}
 	if len(found) == 0 {
-		fmt.Fprintln(p.errOut, "No node is on record whom these flags select.")
+		fmt.Fprintln(p.errOut, "No records of nodes match these flags.")
 		return nil
 	}
 	rows := make([][]string, len(found))

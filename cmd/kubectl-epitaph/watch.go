@@ -23,7 +23,7 @@ func (p *plugin) watch() *cobra.Command {
 	s := &selection{}
 	c := &cobra.Command{
 		Use:   "watch",
-		Short: "Show who leaves from now on, until Ctrl-C",
+		Short: "Show what leaves from now on, until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return p.follow(c.Context(), s) },
 	}
@@ -54,7 +54,7 @@ func (p *plugin) follow(ctx context.Context, s *selection) error {
 		if !errors.Is(err, errMissed) {
 			return err
 		}
-		fmt.Fprintln(p.errOut, "The API server has forgotten where we were; some may have been missed: kubectl epitaph list")
+		fmt.Fprintln(p.errOut, "The API server no longer knows where the watch was, and some records may have been missed: kubectl epitaph list")
 	}
 }
 

@@ -105,7 +105,7 @@ func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, 
 // note says, beside the story, that the name has been given to more than one pod.
 func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	if living != nil {
-		fmt.Fprintf(p.errOut, "A pod %s is there now (--uid %s); this is the story of one before it.\n", terminal.Clean(name), living.UID)
+		fmt.Fprintf(p.errOut, "A pod %s is there now (--uid %s); this is the story of an earlier one.\n", terminal.Clean(name), living.UID)
 	}
 	if records > 1 {
 		fmt.Fprintf(p.errOut, "%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, terminal.Clean(name))
@@ -139,7 +139,7 @@ func nodeStory(ctx context.Context, c *cluster.Cluster, name string) (story.Stor
 		return story.Story{}, noEndOf(ctx, c, name)
 	}
 	last := records[len(records)-1]
-	// Who may not list the pods of all namespaces is told those of his own.
+	// Whoever may not list the pods of all namespaces is told those of their own.
 	pods, _, err := c.Pods(ctx, lookup.Filter{Node: name})
 	if apierrors.IsForbidden(err) {
 		pods, _, err = c.Pods(ctx, lookup.Filter{Node: name, Namespace: c.Namespace})

@@ -2,7 +2,7 @@
 //
 // Invariant: the same sources and the same Go give the same bytes, wherever they are compiled.
 //
-// Non-job: it packs nothing. What becomes of a program (an image, an archive) is its caller's business.
+// What this package does not do: pack anything. What becomes of a program (an image, an archive) is its caller's business.
 package gobuild
 
 import (

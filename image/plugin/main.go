@@ -6,7 +6,7 @@
 // Invariant: who packs the same sources with the same Go gets the same bytes, hence the manifest's digests hold for archives that
 // somebody else packed.
 //
-// Non-job: it uploads nothing, and files nothing with krew's index.
+// What this program does not do: upload anything, or file anything with krew's index.
 package main
 
 import (

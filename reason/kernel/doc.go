@@ -4,5 +4,5 @@
 // and devices stand and no text that a program chooses, and is tried only on lines that hold one of its words where a message
 // begins; so nearly all lines cost a look at a few bytes.
 //
-// What it does not do: tell whether a line is the kernel's own (package wire does), or whose evidence weighs more (package reason).
+// What this package does not do: tell whether a line is the kernel's own (package wire does), or whose evidence weighs more (package reason).
 package kernel

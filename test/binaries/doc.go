@@ -5,5 +5,5 @@
 // second run waits for; its folder's name holds everything that decides its content (Go version, go.mod, go.sum, our own
 // sources, the flags), so nothing there is ever rebuilt or stale.
 //
-// Non-job: it starts nothing and cleans nothing up; old folders in the user's cache directory are the user's.
+// What this package does not do: start anything or clean up; old folders in the user's cache directory are the user's.
 package binaries

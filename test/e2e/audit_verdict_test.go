@@ -14,8 +14,8 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/epitaph-k8s/epitaph/audit/lookup"
-	"github.com/epitaph-k8s/epitaph/audit/story"
+	"github.com/epitaph-k8s/epitaph/story"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 // An ending is a row of the verdicts of docs/batch-users.md: how a pod comes to its end, as its kubelet tells it.

@@ -186,7 +186,7 @@ func TestBrakeHoldsOverRestartsWhateverTheAge(t *testing.T) {
 	stays(t, c, pods[1], 0)
 }
 
-// Whoever may create pods can bind them to names that he invents: they are no losses, and stop no failover.
+// Whoever may create pods can bind them to names that they invent: they are no losses, and stop no failover.
 func TestInventedNodeNamesDoNotEngageTheBrake(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: braked}})

@@ -124,7 +124,7 @@ func TestPageInTheDark(t *testing.T) {
 		light bool
 	}{"light": {nil, true}, "dark": {[]string{dark}, false}} {
 		dom, seen := looks(t, address+"/?namespace="+namespace, filepath.Join(t.TempDir(), "p.png"), tc.flags...)
-		if !strings.Contains(dom, "Nobody is on record whom this selects.") {
+		if !strings.Contains(dom, "No records of pods match.") {
 			t.Errorf("%s: an empty list says nothing:\n%s", name, dom)
 		}
 		if paper := color.GrayModel.Convert(seen.At(seen.Bounds().Dx()/2, seen.Bounds().Dy()-20)).(color.Gray).Y; (paper > 200) != tc.light || paper > 60 && paper < 200 {

@@ -45,7 +45,7 @@ func TestPageHeaders(t *testing.T) {
 	}
 }
 
-// A user of one namespace sees his own and no others, on every path.
+// A user of one namespace sees their own and no others, on every path.
 func TestPageOfAUserOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)
@@ -91,7 +91,7 @@ func TestPageOfAUserOfTheCluster(t *testing.T) {
 		"all of a namespace": {"/?namespace=" + namespace, []string{">" + namespace + "/died</a>", ">" + namespace + "/evicted</a>", `<a href="/nodes">Nodes</a>`, `<a href="/?namespace=` + namespace + `">Show all</a>`, "<option>KernelPanic</option>"}, nil},
 		"by code":            {"/?namespace=" + namespace + "&code=Evicted", []string{"/evicted</a>"}, []string{"/died</a>"}},
 		"by node":            {"/?node=" + node.Name, []string{"/died</a>"}, []string{"/evicted</a>"}},
-		"by time":            {"/?namespace=" + namespace + "&since=1h", []string{"Nobody is on record whom this selects."}, []string{"/died</a>"}},
+		"by time":            {"/?namespace=" + namespace + "&since=1h", []string{"No records of pods match."}, []string{"/died</a>"}},
 		"a pod":              {"/pods/" + namespace + "/" + died.Name, []string{`<a href="/nodes/` + node.Name + `">What happened to its node</a>`, "which left at 2026-05-01 12:00:00 UTC"}, nil},
 		"the nodes":          {"/nodes", []string{`<a href="/nodes/` + node.Name + `">` + node.Name + "</a>"}, nil},
 		"a node":             {"/nodes/" + node.Name, []string{"<pre>Kernel panic - not syncing: sysrq triggered crash\n</pre>", ">" + namespace + "/died</a>"}, []string{"/evicted</a>"}},

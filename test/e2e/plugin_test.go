@@ -44,7 +44,7 @@ Who runs it again
   Job nightly is suspended: it starts pods again when somebody resumes it.
 
 May it be run again?
-  Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Whoever knows the program has to say whether it can be repeated. Do not start it beside Job nightly, which starts another pod when it is resumed.
+  Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Somebody who knows the program has to decide whether it can be repeated. Do not start it beside Job nightly, which starts another pod when it is resumed.
 `})
 	wantSaid(t, shared.plugin(t, "why", "node", node.Name), said{out: `Node ` + node.Name + ` left at 2026-05-01 12:00:00 UTC.
 
@@ -81,7 +81,7 @@ func TestPluginWhyOfPodsThatAreThere(t *testing.T) {
 
 	shared.record(t, obituary(namespace, "again"))
 	got = shared.plugin(t, "why", "again", "-n", namespace)
-	note := fmt.Sprintf("A pod again is there now (--uid %s); this is the story of one before it.\n", pod.UID)
+	note := fmt.Sprintf("A pod again is there now (--uid %s); this is the story of an earlier one.\n", pod.UID)
 	if got.err != note || !strings.HasPrefix(got.out, "Pod "+namespace+"/again left at") {
 		t.Errorf("of a name that was given again, it said %+v, want the story of the one before, and %q", got, note)
 	}
@@ -322,7 +322,7 @@ func TestPluginPanicsAndAudit(t *testing.T) {
 	wantSaid(t, got, said{out: want})
 }
 
-// A user of one namespace reads his own and no others.
+// A user of one namespace reads their own and no others.
 func TestPluginOfAUserOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)

@@ -40,7 +40,7 @@ func (w *warnings) String() string {
 	return strings.Join(w.all, "\n")
 }
 
-// warned is a client of somebody, and the warnings that he gets.
+// warned is a client of somebody, and the warnings that they get.
 func (c *cluster) warned(t *testing.T, user string) (*kubernetes.Clientset, *warnings) {
 	t.Helper()
 	w := &warnings{}

@@ -301,7 +301,7 @@ func TestMalformedReviewsAreAnswered(t *testing.T) {
 	}
 }
 
-// The API server may ask about a copy from before somebody said why. What he said must not be overwritten by what follows
+// The API server may ask about a copy from before somebody said why. What they said must not be overwritten by what follows
 // without it.
 func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ import (
 // TestSystem has people switch a machine off that runs a real distribution, with systemd, and the agent as its service.
 func TestSystem(t *testing.T) { withKernel(t, fetched.prepareSystem, systemInside) }
 
-// A person types at one of the machine's terminals, where he is logged in.
+// A person types at one of the machine's terminals, where they are logged in.
 type person int
 
 const (

@@ -6,5 +6,5 @@
 //
 // Invariant: when Stop returns, or this process is killed, no process, mount or network device of the node is left.
 //
-// Non-job: a kernel of its own. What a panic, a shutdown or configfs does, test/kernel shows on machines in QEMU.
+// What this package does not do: bring a kernel of its own. What a panic, a shutdown or configfs does, test/kernel shows on machines in QEMU.
 package realnode

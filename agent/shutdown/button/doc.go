@@ -6,5 +6,5 @@
 //
 // Invariant: only what the kernel itself sent counts.
 //
-// Non-job: what follows from a press is logind's business.
+// What this package does not do: decide what follows from a press: that is logind's business.
 package button

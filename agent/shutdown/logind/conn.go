@@ -131,7 +131,7 @@ func (c *conn) ask(to, object, method string, args ...any) (wire.Message, error)
 	}
 }
 
-// answers tells whether a message is the answer to our call of that number. The bus lets nobody answer what he was not asked.
+// answers tells whether a message is the answer to our call of that number. The bus lets nobody answer what they were not asked.
 func answers(m wire.Message, serial uint32) bool {
 	return (m.Type == wire.MethodReturn || m.Type == wire.Error) && m.ReplySerial == serial
 }

@@ -12,5 +12,5 @@
 //     a lock brings one that is kept, by a connection of its own.
 //   - Nothing that is asked is waited for longer than callTimeout.
 //
-// Non-job: it decides nothing, and asks for no shutdown.
+// What this package does not do: decide anything, or ask for a shutdown.
 package logind

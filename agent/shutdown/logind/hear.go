@@ -74,7 +74,7 @@ func (b *Bus) sort(e *ear) {
 	}
 }
 
-// keep waits for room, but not with mere questions, of which everybody may ask as many as he likes: a flood of them must not hide that a
+// keep waits for room, but not with mere questions, of which everybody may ask as many as they like: a flood of them must not hide that a
 // shutdown begins. It is false when the bus is closed.
 func (b *Bus) keep(e Event) bool {
 	if (e.Kind == Greeted || e.Kind == LoggedIn) && len(b.events) == cap(b.events) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A place is where a process is in the tree of cgroups: that of a pod, of a service of the system, or below a user's own slice, where he
-// may name cgroups as he likes.
+// A place is where a process is in the tree of cgroups: that of a pod, of a service of the system, or below a user's own slice, where
+// they may name cgroups as they like.
 type place struct {
 	pod, unit string
 	user      *uint32

@@ -6,5 +6,5 @@
 //
 // Invariant: everything that is read is bounded, and what cannot be known is left empty.
 //
-// Non-job: it names no users; a UID is a number here.
+// What this package does not do: name users; a UID is a number here.
 package process

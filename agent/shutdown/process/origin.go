@@ -44,7 +44,7 @@ func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
 	if o.Login == nil {
 		o.Login = where.user
 	}
-	// Whoever does not let his command line be read is found all the same.
+	// Whoever does not let their command line be read is found all the same.
 	args, _ := commandLine()
 	o.Verb, o.Command = verbOf(args)
 	p.climb(first, &o)

@@ -9,5 +9,6 @@
 // folder, in arguments and in ConfigMaps; an address without a host by the pod's own, since all pods share the machine's ports; and
 // the API server is named by a kubeconfig.
 //
-// Non-job: images, limits, security contexts, liveness probes, more than one container in a pod.
+// What this package does not do: pull images, apply limits or security
+// contexts, run liveness probes, or run more than one container in a pod.
 package kubelet

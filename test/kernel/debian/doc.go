@@ -3,5 +3,5 @@
 // Invariant: a kernel in the cache is whole. It is unpacked beside its place and renamed into it, in a folder named after its
 // packages and their versions, and never changed.
 //
-// Non-job: it starts nothing, and installs no kernel on the machine that it runs on.
+// What this package does not do: start anything, or install a kernel on the machine it runs on.
 package debian

@@ -2,7 +2,7 @@
 //
 // Invariant: what it packs depends on its arguments only: no owner, no time.
 //
-// Non-job: it compresses nothing and reads no archive.
+// What this package does not do: compress anything or read an archive.
 package initramfs
 
 import "fmt"

@@ -3,7 +3,7 @@
 // Package link sets up network devices by ioctl, for an init that has no other program, and for a network namespace on a
 // machine that may lack iproute2.
 //
-// Non-job: routes. An address brings that of its own network.
+// What this package does not do: set routes. An address brings that of its own network.
 package link
 
 import (

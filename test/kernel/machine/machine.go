@@ -4,7 +4,7 @@
 //
 // Invariant: a machine ends with the process that started it, or before.
 //
-// Non-job: it makes neither the kernel nor what is in its first root.
+// What this package does not do: make the kernel, or what is in its first root.
 package machine
 
 import (

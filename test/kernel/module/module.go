@@ -1,6 +1,6 @@
 // Package module reads and breaks kernel modules. They are ELF object files (include/linux/module.h of the kernel).
 //
-// Non-job: it finds and loads none.
+// What this package does not do: find or load modules.
 package module
 
 import (

@@ -10,7 +10,7 @@
 // does; it then removes the cgroup. Nothing of the node is left on the machine, and nothing of the machine is changed: /var and /run
 // are the node's own, and what the kubelet would set for the whole machine in /proc/sys is hidden from it.
 //
-// Non-job: networks, and certificates.
+// What this program does not do: set up networks or certificates.
 package main
 
 import (

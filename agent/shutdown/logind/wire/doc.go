@@ -8,5 +8,5 @@
 //   - Of a message at most MaxFieldsBytes and MaxBodyBytes are held; what is larger is read past.
 //   - File descriptors are no business of this package. Whoever reads from a socket by read(2) gets none: the kernel closes them.
 //
-// Non-job: it knows neither the bus nor any service, and keeps no connection.
+// What this package does not do: know the bus or any service, or keep a connection.
 package wire

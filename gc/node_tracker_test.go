@@ -11,7 +11,7 @@ import (
 
 func TestCensusTellsNews(t *testing.T) {
 	t.Parallel()
-	c := newCensus()
+	c := newNodeTracker()
 	steps := []struct {
 		what string
 		node *corev1.Node
@@ -34,27 +34,27 @@ func TestCensusTellsNews(t *testing.T) {
 
 func TestALateGoodbyeDoesNotRemoveTheSuccessor(t *testing.T) {
 	t.Parallel()
-	c := newCensus()
+	c := newNodeTracker()
 	c.arrive(node("second"))
 	c.leave(node("first"), noon)
-	if got := c.standingOf("n1"); got.standing != inService || got.uid != "second" {
+	if got := c.known("n1"); got.state != inService || got.uid != "second" {
 		t.Errorf("n1 is %+v, want the second node in service", got)
 	}
 }
 
 func TestMemoryOfDepartedNodesIsBounded(t *testing.T) {
 	t.Parallel()
-	c := newCensus()
-	for i := range maxDepartures + 500 {
+	c := newNodeTracker()
+	for i := range maxLastSeen + 500 {
 		c.leave(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("n%d", i), UID: "u"}}, noon.Add(time.Duration(i)*time.Second))
 	}
-	if len(c.gone) != maxDepartures {
-		t.Errorf("%d departures remembered, want %d", len(c.gone), maxDepartures)
+	if len(c.gone) != maxLastSeen {
+		t.Errorf("%d departures remembered, want %d", len(c.gone), maxLastSeen)
 	}
-	if _, ok := c.departed("n0"); ok {
-		t.Error("the oldest departure is still remembered")
+	if _, ok := c.lastSeen("n0"); ok {
+		t.Error("the oldest lastSeen is still remembered")
 	}
-	if _, ok := c.departed(fmt.Sprintf("n%d", maxDepartures+499)); !ok {
-		t.Error("the latest departure is forgotten")
+	if _, ok := c.lastSeen(fmt.Sprintf("n%d", maxLastSeen+499)); !ok {
+		t.Error("the latest lastSeen is forgotten")
 	}
 }

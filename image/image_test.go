@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
 const (
@@ -48,7 +49,7 @@ func TestArchive(t *testing.T) {
 	for _, want := range []string{
 		"github.com/epitaph-k8s/epitaph/cmd/epitaph", "github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph", "stdlib", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
 	} {
-		if !slices.ContainsFunc(sbom.Packages, func(p spdxPackage) bool { return p.Name == want }) {
+		if !slices.ContainsFunc(sbom.Packages, func(p *spdx.Package) bool { return p.PackageName == want }) {
 			t.Errorf("the bill of materials does not list %s", want)
 		}
 	}
@@ -135,7 +136,7 @@ func checkSize(t *testing.T, image v1.Image) {
 }
 
 // checkFiles returns the bill of materials.
-func checkFiles(t *testing.T, image v1.Image) (sbom spdxDocument) {
+func checkFiles(t *testing.T, image v1.Image) (sbom spdx.Document) {
 	t.Helper()
 	r := mutate.Extract(image)
 	defer r.Close()

@@ -8,61 +8,28 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
-)
 
-// The parts of SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3) that a program's bill of materials needs.
-type (
-	spdxDocument struct {
-		Version           string             `json:"spdxVersion"`
-		DataLicense       string             `json:"dataLicense"`
-		ID                string             `json:"SPDXID"`
-		Name              string             `json:"name"`
-		DocumentNamespace string             `json:"documentNamespace"`
-		CreationInfo      spdxCreation       `json:"creationInfo"`
-		Packages          []spdxPackage      `json:"packages"`
-		Relationships     []spdxRelationship `json:"relationships"`
-	}
-	spdxCreation struct {
-		Created  string   `json:"created"`
-		Creators []string `json:"creators"`
-	}
-	spdxPackage struct {
-		ID               string         `json:"SPDXID"`
-		Name             string         `json:"name"`
-		Version          string         `json:"versionInfo"`
-		DownloadLocation string         `json:"downloadLocation"`
-		FilesAnalyzed    bool           `json:"filesAnalyzed"`
-		Checksums        []spdxChecksum `json:"checksums,omitempty"`
-		ExternalRefs     []spdxRef      `json:"externalRefs,omitempty"`
-	}
-	spdxChecksum struct {
-		Algorithm string `json:"algorithm"`
-		Value     string `json:"checksumValue"`
-	}
-	spdxRef struct {
-		Category string `json:"referenceCategory"`
-		Type     string `json:"referenceType"`
-		Locator  string `json:"referenceLocator"`
-	}
-	spdxRelationship struct {
-		Element string `json:"spdxElementId"`
-		Type    string `json:"relationshipType"`
-		Related string `json:"relatedSpdxElement"`
-	}
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
 const (
-	spdxDocumentID = "SPDXRef-DOCUMENT"
-	noAssertion    = "NOASSERTION"
+	documentID  = common.ElementID("DOCUMENT")
+	noAssertion = "NOASSERTION"
 )
+
+// A bill is a bill of materials in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3).
+type bill struct{ spdx.Document }
 
 // billOfMaterials lists what the linker says went into the programs: their modules and the Go standard library. Its time is the
 // epoch and its name the programs' hash, for the image must come out the same each time.
 func billOfMaterials(programs []program, version string) ([]byte, error) {
-	d := spdxDocument{
-		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: spdxDocumentID, Name: "epitaph " + version,
-		CreationInfo: spdxCreation{Created: "1970-01-01T00:00:00Z", Creators: []string{"Tool: epitaph/image"}},
-	}
+	d := bill{spdx.Document{
+		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: documentID, DocumentName: "epitaph " + version,
+		CreationInfo: &spdx.CreationInfo{
+			Created: "1970-01-01T00:00:00Z", Creators: []common.Creator{{CreatorType: "Tool", Creator: "epitaph/image"}},
+		},
+	}}
 	all := sha256.New()
 	for _, p := range programs {
 		all.Write(p.content)
@@ -71,22 +38,22 @@ func billOfMaterials(programs []program, version string) ([]byte, error) {
 		}
 	}
 	d.DocumentNamespace = "https://epitaph-k8s.io/spdx/" + hex.EncodeToString(all.Sum(nil))
-	return json.MarshalIndent(d, "", "  ")
+	return json.MarshalIndent(d.Document, "", "  ")
 }
 
 // describe lists a program and what is in it.
-func (d *spdxDocument) describe(p program, version string) error {
+func (d *bill) describe(p program, version string) error {
 	info, err := buildinfo.Read(bytes.NewReader(p.content))
 	if err != nil {
 		return fmt.Errorf("read the build information of %s: %w", p.name, err)
 	}
 	hash := sha256.Sum256(p.content)
-	id := "SPDXRef-" + p.name
-	d.Packages = append(d.Packages, spdxPackage{
-		ID: id, Name: info.Path, Version: version, DownloadLocation: noAssertion,
-		Checksums: []spdxChecksum{{Algorithm: "SHA256", Value: hex.EncodeToString(hash[:])}},
+	id := common.ElementID(p.name)
+	d.Packages = append(d.Packages, &spdx.Package{
+		PackageSPDXIdentifier: id, PackageName: info.Path, PackageVersion: version, PackageDownloadLocation: noAssertion,
+		PackageChecksums: []common.Checksum{{Algorithm: common.SHA256, Value: hex.EncodeToString(hash[:])}},
 	})
-	d.relate(spdxDocumentID, "DESCRIBES", id)
+	d.relate(documentID, "DESCRIBES", id)
 	d.relate(id, "CONTAINS", d.module("stdlib", info.GoVersion))
 	for _, m := range info.Deps {
 		used := effective(m)
@@ -103,21 +70,25 @@ func effective(m *debug.Module) *debug.Module {
 	return m
 }
 
-func (d *spdxDocument) relate(element, kind, related string) {
-	d.Relationships = append(d.Relationships, spdxRelationship{Element: element, Type: kind, Related: related})
+func (d *bill) relate(element common.ElementID, kind string, related common.ElementID) {
+	d.Relationships = append(d.Relationships, &spdx.Relationship{
+		RefA: common.DocElementID{ElementRefID: element}, Relationship: kind, RefB: common.DocElementID{ElementRefID: related},
+	})
 }
 
 // module lists a Go module once, under the name by which scanners find it, and returns its ID.
-func (d *spdxDocument) module(path, version string) string {
+func (d *bill) module(path, version string) common.ElementID {
 	for _, p := range d.Packages {
-		if p.Name == path && p.Version == version {
-			return p.ID
+		if p.PackageName == path && p.PackageVersion == version {
+			return p.PackageSPDXIdentifier
 		}
 	}
-	id := fmt.Sprintf("SPDXRef-module-%d", len(d.Packages))
-	d.Packages = append(d.Packages, spdxPackage{
-		ID: id, Name: path, Version: version, DownloadLocation: noAssertion,
-		ExternalRefs: []spdxRef{{Category: "PACKAGE-MANAGER", Type: "purl", Locator: "pkg:golang/" + path + "@" + version}},
+	id := common.ElementID(fmt.Sprintf("module-%d", len(d.Packages)))
+	d.Packages = append(d.Packages, &spdx.Package{
+		PackageSPDXIdentifier: id, PackageName: path, PackageVersion: version, PackageDownloadLocation: noAssertion,
+		PackageExternalReferences: []*spdx.PackageExternalReference{{
+			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: "pkg:golang/" + path + "@" + version,
+		}},
 	})
 	return id
 }

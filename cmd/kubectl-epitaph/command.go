@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/utils/clock"
 
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
@@ -35,8 +36,8 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		Args:              cobra.NoArgs,
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:              cobra.ArbitraryArgs,
+		RunE:              unknownOrHelp,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl epitaph"},
 	}
@@ -44,10 +45,48 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.panics, p.audit, p.doctor} {
 		root.AddCommand(strict(make()))
 	}
+	root.AddCommand(options(root))
+	root.SuggestionsMinimumDistance = 2 // cobra's own choice, which it makes too late for us
+	root.SetHelpFunc(withoutGlobalFlags(root, root.HelpFunc()))
 	root.SetOut(p.out)
 	root.SetErr(p.errOut)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	return strict(root)
+}
+
+// unknownOrHelp is what the root does, where no command is named, or one that is not there.
+func unknownOrHelp(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w: did you mean %s?", err, near[0])
+	}
+	return usage(c, err)
+}
+
+// options lists the flags that all commands have, as kubectl's command of that name does.
+func options(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "options", Short: "List the flags that all commands have", Args: cobra.NoArgs,
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprint(c.OutOrStdout(), "These flags can be passed to any command:\n\n"+root.PersistentFlags().FlagUsages())
+		},
+	}
+}
+
+// withoutGlobalFlags keeps the flags that all commands have out of their help. A shell still completes them.
+func withoutGlobalFlags(root *cobra.Command, help func(*cobra.Command, []string)) func(*cobra.Command, []string) {
+	hide := func(hidden bool) {
+		root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = hidden })
+	}
+	return func(c *cobra.Command, args []string) {
+		hide(true)
+		defer hide(false)
+		help(c, args)
+		fmt.Fprintln(c.OutOrStdout(), "\nUse \"kubectl epitaph options\" for the flags that all commands have, such as --namespace and --context.")
+	}
 }
 
 // strict makes a command's wrong arguments an error of usage.

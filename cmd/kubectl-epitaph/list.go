@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
@@ -56,33 +56,35 @@ func (s *selection) within(c *cluster.Cluster, now time.Time) (lookup.Filter, er
 }
 
 func (p *plugin) list() *cobra.Command {
-	s, output := &selection{}, ""
+	s, output := &selection{}, recordOutput{}
 	c := &cobra.Command{
 		Use:     "list [pods | nodes]",
 		Aliases: []string{"ls"},
 		Short:   "List what left, the latest last",
 		Example: `  kubectl epitaph list --class disruption --since 24h
   kubectl epitaph list -A --code KernelPanic -o json
+  kubectl epitaph list -o custom-columns=POD:.spec.podName,CODE:.spec.code
   kubectl epitaph list nodes`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"pods", "nodes", "pod", "node"},
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := isFormat(output, "", "wide", "json", "yaml"); err != nil {
+			printer, err := output.printer("wide")
+			if err != nil {
 				return err
 			}
 			nodes := len(args) == 1 && (args[0] == "nodes" || args[0] == "node")
 			if nodes && s.filter.Pod != "" {
 				return fmt.Errorf("%w: --pod chooses among pods, not nodes", errUsage)
 			}
-			return p.show(c.Context(), s, nodes, output)
+			return p.show(c.Context(), s, nodes, output, printer)
 		},
 	}
 	s.bind(c)
-	outputFlag(c, &output, "wide", "json", "yaml")
+	output.bind(c, "wide")
 	return c
 }
 
-func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output string) error {
+func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output recordOutput, printer printers.ResourcePrinter) error {
 	c, err := p.connect()
 	if err != nil {
 		return err
@@ -92,14 +94,14 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output stri
 		return err
 	}
 	if nodes {
-		return p.showNodes(ctx, c, filter, output)
+		return p.showNodes(ctx, c, filter, output, printer)
 	}
 	found, _, err := c.Pods(ctx, filter)
 	if err != nil {
 		return err
 	}
-	if isStructured(output) {
-		return terminal.Structured(p.out, output, v1alpha1.PodObituaryList{TypeMeta: typeOf("PodObituaryList"), Items: typed(found)})
+	if printer != nil {
+		return p.printRecords(printer, &v1alpha1.PodObituaryList{Items: found}, "PodObituary", output.managedFields)
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No records of pods match these flags.")
@@ -107,21 +109,18 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output stri
 	}
 	rows := make([][]string, len(found))
 	for n := range found {
-		rows[n] = p.podRow(&found[n], s.allNamespaces, output == "wide")
+		rows[n] = p.podRow(&found[n], s.allNamespaces, output.format == "wide")
 	}
-	return terminal.Table(p.out, podHeader(s.allNamespaces, output == "wide"), rows)
+	return terminal.Table(p.out, podHeader(s.allNamespaces, output.format == "wide"), rows)
 }
 
-func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter lookup.Filter, output string) error {
+func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter lookup.Filter, output recordOutput, printer printers.ResourcePrinter) error {
 	found, err := c.Nodes(ctx, filter)
 	if err != nil {
 		return err
 	}
-	if isStructured(output) {
-		for n := range found {
-			found[n].TypeMeta = typeOf("NodeObituary")
-		}
-		return terminal.Structured(p.out, output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: found})
+	if printer != nil {
+		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: found}, "NodeObituary", output.managedFields)
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No records of nodes match these flags.")
@@ -129,21 +128,7 @@ func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter looku
 	}
 	rows := make([][]string, len(found))
 	for n := range found {
-		rows[n] = p.nodeRow(&found[n], output == "wide")
+		rows[n] = p.nodeRow(&found[n], output.format == "wide")
 	}
-	return terminal.Table(p.out, nodeHeader(output == "wide"), rows)
-}
-
-func isStructured(output string) bool { return output == "json" || output == "yaml" }
-
-func typeOf(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
-}
-
-// typed gives each item its kind, as kubectl does.
-func typed(all []v1alpha1.PodObituary) []v1alpha1.PodObituary {
-	for n := range all {
-		all[n].TypeMeta = typeOf("PodObituary")
-	}
-	return all
+	return terminal.Table(p.out, nodeHeader(output.format == "wide"), rows)
 }

@@ -18,7 +18,7 @@ import (
 // panicFlags are those of "panics".
 type panicFlags struct {
 	since  time.Duration
-	output string
+	output recordOutput
 }
 
 func (p *plugin) panics() *cobra.Command {
@@ -34,12 +34,13 @@ after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
 		},
 	}
 	c.Flags().DurationVar(&f.since, "since", 0, "only who left within this time, such as 24h")
-	outputFlag(c, &f.output, "json", "yaml")
+	f.output.bind(c)
 	return c
 }
 
 func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error {
-	if err := isFormat(f.output, "", "json", "yaml"); err != nil {
+	printer, err := f.output.printer()
+	if err != nil {
 		return err
 	}
 	c, err := p.connect()
@@ -56,8 +57,8 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	}
 	all = slices.DeleteFunc(all, func(o v1alpha1.NodeObituary) bool { return !panicked(&o) })
 	switch {
-	case f.output != "":
-		return terminal.Structured(p.out, f.output, v1alpha1.NodeObituaryList{TypeMeta: typeOf("NodeObituaryList"), Items: all})
+	case printer != nil:
+		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: all}, "NodeObituary", f.output.managedFields)
 	case len(all) == 0 && node != "":
 		return fmt.Errorf("%w: no panic of node %s is on record: %q may know what became of it", errNotFound, node, "kubectl epitaph why node/"+node)
 	case len(all) == 0:

@@ -74,6 +74,35 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// The help of a command names its own flags; those of all commands have a page of their own.
+func TestHelpOfFlags(t *testing.T) {
+	t.Parallel()
+	says := func(args ...string) string {
+		var out strings.Builder
+		p := &plugin{out: &out, errOut: &out}
+		c := p.command()
+		c.SetArgs(args)
+		if err := c.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	for _, args := range [][]string{{"list", "--help"}, {"help", "list"}, {"--help"}, nil} {
+		if got := says(args...); strings.Contains(got, "--context string") || !strings.Contains(got, `Use "kubectl epitaph options"`) || !strings.Contains(got, "-h, --help") {
+			t.Errorf("%v says\n%s", args, got)
+		}
+	}
+	if got := says("list", "--help"); !strings.Contains(got, "--all-namespaces") || !strings.Contains(got, "custom-columns=") {
+		t.Errorf("list --help says\n%s", got)
+	}
+	if got := says("options"); !strings.Contains(got, "--context string") || !strings.Contains(got, "-n, --namespace string") {
+		t.Errorf("options says\n%s", got)
+	}
+	if got := says("__complete", "list", "--conte"); !strings.Contains(got, "--context") {
+		t.Errorf("a shell does not complete --context: %s", got)
+	}
+}
+
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	left := func(namespace, by string, when time.Time) v1alpha1.PodObituary {

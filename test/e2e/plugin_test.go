@@ -235,6 +235,30 @@ func TestPluginTakesTheReasonOffWhenTheDeletionIsRefused(t *testing.T) {
 	shared.leaves(t, reason.Pod, namespace+"/kept", reason.Reason{Code: reason.UserRequest, Text: "mine", By: "kubernetes-admin"})
 }
 
+func TestPluginFormatsOfRecords(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	o := obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) { s.Reason = "stopped\u202e" })
+	shared.record(t, o)
+	tests := map[string]string{
+		"name": "podobituary.epitaph-k8s.io/" + o.Name + "\n",
+		"jsonpath={range .items[*]}{.spec.podName} {.spec.code} {.spec.reason}{.spec.nothing}{end}":                            `train-7 KernelPanic stopped\u202e`,
+		"go-template={{range .items}}{{.kind}} {{.spec.podName}}{{end}}":                                                       "PodObituary train-7",
+		"custom-columns=POD:.spec.podName,CODE:spec.code,WHY:{.spec.reason},NONE:.spec.nothing,FIRST:.spec.containers[0].name": "POD      CODE         WHY            NONE    FIRST\ntrain-7  KernelPanic  stopped\\u202e  <none>  main\n",
+	}
+	for format, want := range tests {
+		wantSaid(t, shared.plugin(t, "list", "-n", namespace, "-o", format), said{out: want})
+	}
+	for _, format := range []string{"json", "yaml"} {
+		for fields, flags := range map[bool][]string{false: nil, true: {"--show-managed-fields"}} {
+			got := shared.plugin(t, append([]string{"list", "-n", namespace, "-o", format}, flags...)...)
+			if got.code != 0 || strings.Contains(got.out, "managedFields") != fields || !strings.Contains(got.out, "PodObituaryList") || !strings.Contains(got.out, "train-7") {
+				t.Errorf("-o %s %v: %+v", format, flags, got)
+			}
+		}
+	}
+}
+
 func TestPluginExitCodes(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
@@ -243,7 +267,10 @@ func TestPluginExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"an unknown command":   {[]string{"bury"}, 2, `error: usage: unknown command "bury"`},
+		"an unknown command":   {[]string{"bury"}, 2, `error: usage: unknown command "bury" ("kubectl epitaph --help" shows how)`},
+		"almost a command":     {[]string{"lsit"}, 2, `error: usage: unknown command "lsit": did you mean list? ("kubectl epitaph --help" shows how)`},
+		"a wrong template":     {[]string{"list", "-o", "jsonpath={.items"}, 2, "error: usage: -o jsonpath: unclosed action"},
+		"a wrong column":       {[]string{"list", "-o", "custom-columns=POD"}, 2, `error: usage: -o custom-columns: "POD" is no column: write HEADER:PATH, for example POD:.spec.podName`},
 		"an unknown flag":      {[]string{"list", "--colour"}, 2, `error: usage: unknown flag: --colour ("kubectl epitaph list --help" shows how)`},
 		"no argument":          {[]string{"why"}, 2, "error: usage: accepts between 1 and 2 arg(s)"},
 		"a wrong kind":         {[]string{"why", "service/x"}, 2, `error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},

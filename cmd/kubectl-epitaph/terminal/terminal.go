@@ -98,11 +98,11 @@ func (c *Columns) Write(cells []string) error {
 func Structured(out io.Writer, format string, value any) error {
 	data, err := json.MarshalIndent(value, "", "    ")
 	if err == nil && format == "yaml" {
-		data, err = yaml.JSONToYAML([]byte(escape(string(data))))
+		data, err = yaml.JSONToYAML([]byte(Escape(string(data))))
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", format, err)
 	}
-	_, err = fmt.Fprintln(out, escape(strings.TrimRight(string(data), "\n")))
+	_, err = fmt.Fprintln(out, Escape(strings.TrimRight(string(data), "\n")))
 	return err
 }

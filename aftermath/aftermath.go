@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a while to say what a restart has ended,
-	// and nobody may lead just then. Evidence stays on a Node for longer (keepSurvived).
+	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a
+	// while to say what a restart has ended, and nobody may lead just then. Evidence stays on a
+	// Node for longer (keepSurvived).
 	lookFor = 50 * time.Minute
 	// firstLook and lastLook bound the waits between two looks, which grow.
 	firstLook = 5 * time.Second
@@ -70,11 +71,12 @@ func New(o Options) (*Aftermath, error) {
 
 // Limiter spaces the looks that fail.
 func (*Aftermath) Limiter() workqueue.TypedRateLimiter[reconcile.Request] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstLook, lastLook)
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstLook,
+		lastLook)
 }
 
-// Concerns picks the nodes that have late evidence. Heartbeats are no news: a look that is due comes by
-// itself.
+// Concerns picks the nodes that have late evidence. Heartbeats are no news: a look that is due
+// comes by itself.
 func (a *Aftermath) Concerns() predicate.Predicate {
 	concerns := func(o client.Object) bool {
 		node, ok := o.(*corev1.Node)
@@ -90,8 +92,8 @@ func (a *Aftermath) Concerns() predicate.Predicate {
 	return filter
 }
 
-// late are the panics that were found late, and of which pods may still turn up. Evidence that cannot be read is reported where it
-// is written.
+// late are the panics that were found late, and of which pods may still turn up. Evidence that
+// cannot be read is reported where it is written.
 func (a *Aftermath) late(node *corev1.Node) []reason.Evidence {
 	all, err := reason.EvidenceOn(node)
 	if err != nil {
@@ -99,15 +101,18 @@ func (a *Aftermath) late(node *corev1.Node) []reason.Evidence {
 	}
 	var late []reason.Evidence
 	for _, e := range all {
-		if e.Late() && e.What == reason.EvidencePanic && e.BootID != "" && a.Clock.Since(e.Found) < lookFor {
+		if e.Late() && e.What == reason.EvidencePanic && e.BootID != "" &&
+			a.Clock.Since(e.Found) < lookFor {
 			late = append(late, e)
 		}
 	}
 	return late
 }
 
-// Reconcile does what there is to do for a node, and comes back while pods of a late panic may turn up.
-func (a *Aftermath) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+// Reconcile does what there is to do for a node, and comes back while pods of a late panic may turn
+// up.
+func (a *Aftermath) Reconcile(ctx context.Context,
+	request reconcile.Request) (reconcile.Result, error) {
 	node := &corev1.Node{}
 	if err := a.Live.Get(ctx, request.NamespacedName, node); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
@@ -115,14 +120,15 @@ func (a *Aftermath) Reconcile(ctx context.Context, request reconcile.Request) (r
 	late := a.late(node)
 	for _, e := range late {
 		if err := a.settle(ctx, node, e); err != nil {
-			return reconcile.Result{}, fmt.Errorf("supply the reason of what died with node %s: %w", node.Name, err)
+			return reconcile.Result{}, fmt.Errorf("supply the reason of what died with node %s: %w",
+				node.Name, err)
 		}
 	}
 	return reconcile.Result{RequeueAfter: a.next(late)}, nil
 }
 
-// next is how long to wait for the next look: as long again as the newest panic has been known, and zero
-// where there is none.
+// next is how long to wait for the next look: as long again as the newest panic has been known, and
+// zero where there is none.
 func (a *Aftermath) next(late []reason.Evidence) (wait time.Duration) {
 	for _, e := range late {
 		known := min(max(a.Clock.Since(e.Found), firstLook), lastLook)

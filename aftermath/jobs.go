@@ -18,11 +18,13 @@ import (
 )
 
 const (
-	// firstJobLook and lastJobLook are the least and the most time between two looks at the Job of a pod: as long as the pod has been
-	// terminating. A Job says how it ended a moment after it has deleted its pods.
+	// firstJobLook and lastJobLook are the least and the most time between two looks at the Job of
+	// a pod: as long as the pod has been terminating. A Job says how it ended a moment after it has
+	// deleted its pods.
 	firstJobLook = 200 * time.Millisecond
 	lastJobLook  = 10 * time.Second
-	// jobLooks are how many pods are looked at at the same time: a Job deletes all of its pods at once.
+	// jobLooks are how many pods are looked at at the same time: a Job deletes all of its pods at
+	// once.
 	jobLooks = 8
 )
 
@@ -32,11 +34,13 @@ type Corrector interface {
 	Correct(ctx context.Context, obj client.Object, r reason.Reason) error
 }
 
-// JobEnds completes the reason of pods that a Job has deleted, when the Job tells how it ended: it does so after the deletion, and before
-// the pods are gone ([reason.Settles]). It reconciles Pods; what is open, they say themselves.
+// JobEnds completes the reason of pods that a Job has deleted, when the Job tells how it ended: it
+// does so after the deletion, and before the pods are gone ([reason.Settles]). It reconciles Pods;
+// what is open, they say themselves.
 type JobEnds struct {
 	Keys reason.KeySet
-	// Live reads from the API server itself: Jobs are not cached, and a write is bound to what was read.
+	// Live reads from the API server itself: Jobs are not cached, and a write is bound to what was
+	// read.
 	Live       client.Reader
 	Terminator Corrector
 	Clock      clock.PassiveClock
@@ -48,7 +52,8 @@ func (*JobEnds) Options() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: jobLooks}
 }
 
-// Concerns tells whether the pod terminates with a reason of ours that its Job may have more to say to.
+// Concerns tells whether the pod terminates with a reason of ours that its Job may have more to say
+// to.
 func (j *JobEnds) Concerns(o client.Object) bool {
 	pod, ok := o.(*corev1.Pod)
 	if !ok || pod.DeletionTimestamp == nil || !j.Terminator.Wrote(pod) {
@@ -68,7 +73,8 @@ func (j *JobEnds) open(pod *corev1.Pod) (r reason.Reason, is bool) {
 }
 
 // Reconcile looks at the pod's Job, and comes back while that does not say that it is over.
-func (j *JobEnds) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+func (j *JobEnds) Reconcile(ctx context.Context,
+	request reconcile.Request) (reconcile.Result, error) {
 	pod := &corev1.Pod{}
 	if err := j.Live.Get(ctx, request.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
@@ -82,13 +88,16 @@ func (j *JobEnds) Reconcile(ctx context.Context, request reconcile.Request) (rec
 		return reconcile.Result{}, err
 	}
 	if settled == r {
-		return reconcile.Result{RequeueAfter: min(max(j.terminatingFor(pod), firstJobLook), lastJobLook)}, nil
+		return reconcile.Result{RequeueAfter: min(max(j.terminatingFor(pod), firstJobLook),
+			lastJobLook)}, nil
 	}
 	err = j.Terminator.Correct(ctx, pod, settled)
 	switch {
 	case err == nil:
-		j.Log.Info("reason completed by its Job", "namespace", pod.Namespace, "pod", pod.Name, "code", string(settled.Code))
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
+		j.Log.Info("reason completed by its Job", "namespace", pod.Namespace, "pod", pod.Name,
+			"code", string(settled.Code))
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing),
+		errors.Is(err, termination.ErrUnwritable):
 		return reconcile.Result{}, nil // its record is completed
 	case errors.Is(err, termination.ErrChanged):
 		return reconcile.Result{RequeueAfter: firstJobLook}, nil

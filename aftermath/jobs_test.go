@@ -29,7 +29,8 @@ type workplace struct {
 	corrected []reason.Reason
 }
 
-func (w *workplace) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+func (w *workplace) Get(_ context.Context, _ client.ObjectKey, o client.Object,
+	_ ...client.GetOption) error {
 	switch o := o.(type) {
 	case *corev1.Pod:
 		w.pod.DeepCopyInto(o)
@@ -59,15 +60,22 @@ func TestJobEnds(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	keys := reason.DefaultKeys()
 	job := func(conditions ...batchv1.JobCondition) *batchv1.Job {
-		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work", UID: "j1"}, Status: batchv1.JobStatus{Conditions: conditions}}
+		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work", UID: "j1"},
+			Status: batchv1.JobStatus{Conditions: conditions}}
 	}
-	failed := job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded"})
+	failed := job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue,
+		Reason: "BackoffLimitExceeded"})
 	// toldAgo is a pod that its Job has deleted, and that is given 30 s to end.
 	toldAgo := func(ago time.Duration, code reason.Code) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-			Namespace: "batch", Name: "work-1", UID: "p1", Annotations: keys.Pod.Annotations(reason.New(reason.Pod, code, "Job work", controller)),
-			DeletionTimestamp: ptr.To(metav1.NewTime(now.Add(30*time.Second - ago))), DeletionGracePeriodSeconds: ptr.To(int64(30)),
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "work", UID: "j1", Controller: ptr.To(true)}},
+			Namespace: "batch", Name: "work-1", UID: "p1",
+			Annotations: keys.Pod.Annotations(
+				reason.New(reason.Pod, code, "Job work", controller)),
+			DeletionTimestamp:          ptr.To(metav1.NewTime(now.Add(30*time.Second - ago))),
+			DeletionGracePeriodSeconds: ptr.To(int64(30)),
+			OwnerReferences: []metav1.OwnerReference{
+				{APIVersion: "batch/v1", Kind: "Job", Name: "work", UID: "j1",
+					Controller: ptr.To(true)}},
 		}}
 	}
 	lives := toldAgo(0, reason.RemovedByOwner)
@@ -77,23 +85,35 @@ func TestJobEnds(t *testing.T) {
 		wait    time.Duration
 		correct reason.Code
 	}{
-		"the Job says nothing yet":        {workplace{pod: toldAgo(0, reason.RemovedByOwner), job: job()}, firstJobLook, ""},
-		"nor some time later":             {workplace{pod: toldAgo(3*time.Second, reason.RemovedByOwner), job: job()}, 3 * time.Second, ""},
-		"nor long after":                  {workplace{pod: toldAgo(time.Hour, reason.RemovedByOwner), job: job()}, lastJobLook, ""},
-		"the Job is gone":                 {workplace{pod: toldAgo(0, reason.RemovedByOwner)}, firstJobLook, ""},
-		"the Job has failed":              {workplace{pod: toldAgo(0, reason.RemovedByOwner), job: failed}, 0, reason.JobFailed},
-		"the pod has changed":             {workplace{pod: toldAgo(0, reason.RemovedByOwner), job: failed, refuses: termination.ErrChanged}, firstJobLook, reason.JobFailed},
-		"the pod is vanishing":            {workplace{pod: toldAgo(0, reason.RemovedByOwner), job: failed, refuses: termination.ErrVanishing}, 0, reason.JobFailed},
-		"the pod has another reason":      {workplace{pod: toldAgo(0, reason.ScaledDown), job: failed}, 0, ""},
-		"the reason is somebody else's":   {workplace{pod: toldAgo(0, reason.RemovedByOwner), job: failed, notOurs: true}, 0, ""},
+		"the Job says nothing yet": {workplace{pod: toldAgo(0, reason.RemovedByOwner),
+			job: job()}, firstJobLook, ""},
+		"nor some time later": {workplace{
+			pod: toldAgo(3*time.Second, reason.RemovedByOwner), job: job()}, 3 * time.Second, ""},
+		"nor long after": {workplace{
+			pod: toldAgo(time.Hour, reason.RemovedByOwner), job: job()}, lastJobLook, ""},
+		"the Job is gone": {workplace{pod: toldAgo(0, reason.RemovedByOwner)},
+			firstJobLook, ""},
+		"the Job has failed": {workplace{pod: toldAgo(0, reason.RemovedByOwner),
+			job: failed}, 0, reason.JobFailed},
+		"the pod has changed": {workplace{pod: toldAgo(0, reason.RemovedByOwner),
+			job: failed, refuses: termination.ErrChanged}, firstJobLook, reason.JobFailed},
+		"the pod is vanishing": {workplace{pod: toldAgo(0, reason.RemovedByOwner),
+			job: failed, refuses: termination.ErrVanishing}, 0, reason.JobFailed},
+		"the pod has another reason": {workplace{pod: toldAgo(0, reason.ScaledDown),
+			job: failed}, 0, ""},
+		"the reason is somebody else's": {workplace{pod: toldAgo(0, reason.RemovedByOwner),
+			job: failed, notOurs: true}, 0, ""},
 		"the deletion has not come about": {workplace{pod: lives, job: failed}, 0, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := tt.workplace
-			j := &JobEnds{Keys: keys, Live: &w, Terminator: &w, Clock: testingclock.NewFakePassiveClock(now)}
-			got, err := j.Reconcile(t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "batch", Name: "work-1"}})
+			j := &JobEnds{Keys: keys, Live: &w, Terminator: &w,
+				Clock: testingclock.NewFakePassiveClock(now)}
+			got, err := j.Reconcile(t.Context(),
+				reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "batch",
+					Name: "work-1"}})
 			if err != nil || got.RequeueAfter != tt.wait {
 				t.Errorf("it comes back after %s (%v), want %s", got.RequeueAfter, err, tt.wait)
 			}

@@ -16,12 +16,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A Clearer recognises what we wrote onto an object that then lived on, and takes it off, as it takes evidence off a node that
-// survived it. It is *termination.Terminator.
+// A Clearer recognises what we wrote onto an object that then lived on, and takes it off, as it
+// takes evidence off a node that survived it. It is *termination.Terminator.
 type Clearer interface {
 	Leftover(obj client.Object) (since time.Time, ok bool)
 	Clear(ctx context.Context, obj client.Object) error
-	RemoveEvidence(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error
+	RemoveEvidence(ctx context.Context, node *corev1.Node,
+		survived func(reason.Evidence) bool) error
 }
 
 // A Retractor takes back what was recorded of a node that did not leave after all.
@@ -29,8 +30,9 @@ type Retractor interface {
 	Retract(ctx context.Context, node *corev1.Node) error
 }
 
-// A Sweeper takes reasons off objects whose deletion was refused, timed out or conflicted: a later, different end must not
-// inherit them; and evidence off nodes that survived it. It reconciles one kind of object, Pods or Nodes.
+// A Sweeper takes reasons off objects whose deletion was refused, timed out or conflicted: a later,
+// different end must not inherit them; and evidence off nodes that survived it. It reconciles one
+// kind of object, Pods or Nodes.
 type Sweeper struct {
 	// Cache holds the objects.
 	Cache client.Reader
@@ -70,8 +72,9 @@ func (s *Sweeper) due(o client.Object) (time.Duration, bool) {
 	return wait, ok
 }
 
-// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and lives. A mark of the future is
-// due at once: whoever may write to the object can write any time, and nothing may wait for the year 9999.
+// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and
+// lives. A mark of the future is due at once: whoever may write to the object can write any time,
+// and nothing may wait for the year 9999.
 func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 	since, ok := s.Terminator.Leftover(o)
 	now := s.Clock.Now()
@@ -82,7 +85,8 @@ func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 }
 
 // Reconcile takes a leftover off if its time has come, and comes back when it comes.
-func (s *Sweeper) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+func (s *Sweeper) Reconcile(ctx context.Context,
+	request reconcile.Request) (reconcile.Result, error) {
 	object := s.Kind.DeepCopyObject().(client.Object)
 	if err := s.Cache.Get(ctx, request.NamespacedName, object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
@@ -97,7 +101,8 @@ func (s *Sweeper) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	} else if node, ok := object.(*corev1.Node); ok {
 		err = s.forget(ctx, node)
 	}
-	if errors.Is(err, termination.ErrGone) || errors.Is(err, termination.ErrChanged) || apierrors.IsNotFound(err) {
+	if errors.Is(err, termination.ErrGone) || errors.Is(err, termination.ErrChanged) ||
+		apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil // gone, or written to: then another event follows
 	}
 	return reconcile.Result{}, err
@@ -115,6 +120,7 @@ func (s *Sweeper) clear(ctx context.Context, object client.Object) error {
 	if err := s.Terminator.Clear(ctx, object); err != nil {
 		return err
 	}
-	s.Log.Info("reason taken off: the deletion did not come about", "kind", kind.String(), "name", client.ObjectKeyFromObject(object).String())
+	s.Log.Info("reason taken off: the deletion did not come about", "kind", kind.String(),
+		"name", client.ObjectKeyFromObject(object).String())
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 // An outage is from the panic until the machine was up again.
 type outage struct{ from, back time.Time }
 
-// lostIn tells whether a pod that is gone was lost in the outage: its deletion was asked for while the node was down, when it
-// had not ended yet, or the restart failed it.
+// lostIn tells whether a pod that is gone was lost in the outage: its deletion was asked for while
+// the node was down, when it had not ended yet, or the restart failed it.
 func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	asked := pod.Removed.Time
 	if pod.DeletionRequested != nil {
@@ -36,9 +36,10 @@ func failedIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	return false
 }
 
-// cutOff tells whether the container ran when the kernel died. Nothing ends by itself after that: a runtime that finds a container
-// without a process when it starts gives it an end of its own making, of about that time (containerd's CRI plugin: exit code 255
-// and reason Unknown), and of one that it does not find the kubelet says so (ContainerStatusUnknown).
+// cutOff tells whether the container ran when the kernel died. Nothing ends by itself after that: a
+// runtime that finds a container without a process when it starts gives it an end of its own
+// making, of about that time (containerd's CRI plugin: exit code 255 and reason Unknown), and of
+// one that it does not find the kubelet says so (ContainerStatusUnknown).
 func cutOff(o outage, c v1alpha1.ContainerEnd) bool {
 	if c.Started != nil && !c.Started.Time.Before(o.from) {
 		return false
@@ -65,8 +66,9 @@ func endedBefore(from time.Time, pod *v1alpha1.PodObituarySpec) bool {
 	return len(pod.Containers) > 0
 }
 
-// lacksReason tells whether the record says no more than that the pod's node was silent or gone, or nothing. Words that somebody gave
-// for the end of the node stand in the records of its pods under NodeDeleted: they are a reason.
+// lacksReason tells whether the record says no more than that the pod's node was silent or gone, or
+// nothing. Words that somebody gave for the end of the node stand in the records of its pods under
+// NodeDeleted: they are a reason.
 func lacksReason(pod *v1alpha1.PodObituarySpec) bool {
 	switch c := reason.Code(pod.Code); c {
 	case reason.Unexplained, reason.NodeUnreachable:

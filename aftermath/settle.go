@@ -28,13 +28,15 @@ type death struct {
 	pod reason.Reason
 }
 
-// settle records the end of the boot, and supplies the reason of the pods that were lost with it. Where the Node of that boot left
-// for another reason, its pods did, too.
+// settle records the end of the boot, and supplies the reason of the pods that were lost with it.
+// Where the Node of that boot left for another reason, its pods did, too.
 func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
-	l := audit.Late{Evidence: e, Reason: reason.New(reason.Node, reason.KernelPanic, e.Detail, "kernel of node "+node.Name)}
+	l := audit.Late{Evidence: e, Reason: reason.New(reason.Node, reason.KernelPanic, e.Detail,
+		"kernel of node "+node.Name)}
 	// Records have whole seconds.
 	d := death{outage: outage{e.When.Truncate(time.Second), e.Found}, source: e.Source}
-	if report, found, err := termination.ReportOf(node); err == nil && found && report.LastBoot != nil && report.LastBoot.BootID == e.BootID {
+	if report, found, err := termination.ReportOf(node); err == nil && found &&
+		report.LastBoot != nil && report.LastBoot.BootID == e.BootID {
 		l.KernelLog, d.back = report.LastBoot.KernelLog, report.LastBoot.Back
 	}
 	record, changed, err := a.Nodes.RecordLate(ctx, node, l)
@@ -43,9 +45,13 @@ func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evid
 	}
 	if changed {
 		a.metrics.nodes.Inc()
-		a.Log.Info("panic found late", "node", node.Name, "bootID", reason.Clean(e.BootID), "line", reason.Clean(e.Detail), "source", reason.Clean(e.Source))
-		a.Events.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}, nil, corev1.EventTypeWarning, EventFound,
-			"RecordObituary", "The kernel of node %s had panicked (%s), which its agent found in %s", node.Name, reason.Clean(e.Detail), reason.Clean(e.Source))
+		a.Log.Info("panic found late", "node", node.Name, "bootID", reason.Clean(e.BootID),
+			"line", reason.Clean(e.Detail), "source", reason.Clean(e.Source))
+		a.Events.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name,
+			UID: node.UID}, nil, corev1.EventTypeWarning, EventFound,
+			"RecordObituary",
+			"The kernel of node %s had panicked (%s), which its agent found in %s", node.Name,
+			reason.Clean(e.Detail), reason.Clean(e.Source))
 	}
 	if record.Spec.Code != string(reason.KernelPanic) {
 		return nil
@@ -62,7 +68,8 @@ func (a *Aftermath) amend(ctx context.Context, node string, d death) error {
 	var failed []error
 	page := &v1alpha1.PodObituaryList{}
 	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node}, client.Limit(pageSize), client.Continue(page.Continue))
+		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node},
+			client.Limit(pageSize), client.Continue(page.Continue))
 		if err != nil {
 			return fmt.Errorf("list the obituaries of pods: %w", err)
 		}
@@ -83,7 +90,8 @@ func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d dea
 		return err
 	}
 	a.metrics.records.Inc()
-	a.Log.Info("reason supplied after the fact", "namespace", o.Namespace, "pod", o.Spec.PodName, "was", o.Spec.Code)
+	a.Log.Info("reason supplied after the fact", "namespace", o.Namespace, "pod", o.Spec.PodName,
+		"was", o.Spec.Code)
 	return nil
 }
 
@@ -92,7 +100,8 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 	var failed []error
 	page := &corev1.PodList{}
 	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node}, client.Limit(pageSize), client.Continue(page.Continue))
+		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node},
+			client.Limit(pageSize), client.Continue(page.Continue))
 		if err != nil {
 			return fmt.Errorf("list the pods of node %s: %w", node, err)
 		}
@@ -108,12 +117,14 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) error {
 	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
 	_, held := reason.HeldOn(pod)
-	if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) || end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
+	if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) ||
+		end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
 		return nil
 	}
 	err := a.Terminator.AnnotateUnchanged(ctx, pod, d.pod)
 	switch {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged), errors.Is(err, termination.ErrVanishing),
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged),
+		errors.Is(err, termination.ErrVanishing),
 		errors.Is(err, termination.ErrUnwritable):
 		return nil // the next look finds it, there or on record
 	case err != nil:

@@ -9,12 +9,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// keepSurvived is how long evidence stays on a node that has survived it, for people who look: longer than pods of a late panic
-// are looked for, which goes by that evidence.
+// keepSurvived is how long evidence stays on a node that has survived it, for people who look:
+// longer than pods of a late panic are looked for, which goes by that evidence.
 const keepSurvived = lookFor + 10*time.Minute
 
-// survivedDue tells in how long the first evidence that the node has survived is to be forgotten, if there is any. Evidence that
-// cannot be read stays, since nobody knows what it says; so does what has no time, since nobody knows for how long it has stood there.
+// survivedDue tells in how long the first evidence that the node has survived is to be forgotten,
+// if there is any. Evidence that cannot be read stays, since nobody knows what it says; so does
+// what has no time, since nobody knows for how long it has stood there.
 func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 	all, err := reason.EvidenceOn(node)
 	if err != nil {

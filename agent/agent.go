@@ -58,7 +58,8 @@ type Options struct {
 	ConsoleLevel func(level int) error
 	// Proc is where the kernel's /proc is, and Watchdogs where it shows its watchdogs.
 	Proc, Watchdogs string
-	// LastBoot knows how the boot before this one ended, and Uptime how long this one lasts. Without them, nobody asks.
+	// LastBoot knows how the boot before this one ended, and Uptime how long this one lasts.
+	// Without them, nobody asks.
 	LastBoot LastBoot
 	Uptime   func() (time.Duration, error)
 	// Also is what else is wrong on this node; nil where nobody looks.
@@ -105,7 +106,8 @@ const (
 	firstRetry = time.Second
 )
 
-// Run passes until the context ends: at each change, after a fault with growing waits, and once a period. The targets stay.
+// Run passes until the context ends: at each change, after a fault with growing waits, and once a
+// period. The targets stay.
 func (a *Agent) Run(ctx context.Context, changed <-chan struct{}) error {
 	defer a.release()
 	retry := firstRetry
@@ -126,12 +128,14 @@ func (a *Agent) Run(ctx context.Context, changed <-chan struct{}) error {
 // onceTimeout is how long Once tries again: neighbours have to be asked for.
 const onceTimeout = 10 * time.Second
 
-// Once passes until nothing is wrong, or for a while. The source port is free again when it returns.
+// Once passes until nothing is wrong, or for a while. The source port is free again when it
+// returns.
 func (a *Agent) Once(ctx context.Context) Result {
 	defer a.release()
 	for begin := a.Clock.Now(); ; {
 		r := a.Pass(ctx)
-		if len(r.Faults) == 0 || a.Clock.Since(begin) >= onceTimeout || !pause.For(ctx, a.Clock, firstRetry) {
+		if len(r.Faults) == 0 || a.Clock.Since(begin) >= onceTimeout ||
+			!pause.For(ctx, a.Clock, firstRetry) {
 			return r
 		}
 	}
@@ -165,7 +169,8 @@ func (a *Agent) hold(ctx context.Context) error {
 	}
 	held, err := a.Hold(ctx, a.Config.SourcePort)
 	if err != nil {
-		return fault.New(fault.SourcePortTaken, err, fmt.Sprintf("hold UDP port %d", a.Config.SourcePort),
+		return fault.New(fault.SourcePortTaken, err,
+			fmt.Sprintf("hold UDP port %d", a.Config.SourcePort),
 			"set agent.sourcePort to a port below 1024 that no program has (ss -ulpn), and give the agent CAP_NET_BIND_SERVICE")
 	}
 	a.held = held

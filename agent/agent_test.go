@@ -35,7 +35,8 @@ import (
 
 const gateway = "02:00:00:00:00:01"
 
-// A world is what surrounds an agent: the kernel's configfs as a model, and answers that a test changes.
+// A world is what surrounds an agent: the kernel's configfs as a model, and answers that a test
+// changes.
 type world struct {
 	mu        sync.Mutex
 	kernel    *netconsolefs.Kernel
@@ -55,14 +56,16 @@ type world struct {
 func (w *world) setProc(t *testing.T, name, content string) {
 	t.Helper()
 	path := filepath.Join(w.proc, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+		os.WriteFile(path, []byte(content), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func newWorld(version string, listening ...string) *world {
 	w := &world{
-		kernel: netconsolefs.New(netconsolefs.Versions[version]), hop: map[string]string{}, noRoute: map[string]bool{}, registry: prometheus.NewRegistry(),
+		kernel: netconsolefs.New(netconsolefs.Versions[version]), hop: map[string]string{},
+		noRoute: map[string]bool{}, registry: prometheus.NewRegistry(),
 	}
 	w.listen(listening...)
 	return w
@@ -73,7 +76,8 @@ func (w *world) listen(addresses ...string) {
 	defer w.mu.Unlock()
 	w.listeners = nil
 	for _, a := range addresses {
-		w.listeners = append(w.listeners, listeners.Listener{Address: netip.MustParseAddrPort(a), Node: "on-" + a, Ready: true})
+		w.listeners = append(w.listeners, listeners.Listener{Address: netip.MustParseAddrPort(a),
+			Node: "on-" + a, Ready: true})
 	}
 }
 
@@ -90,11 +94,13 @@ func (w *world) way(dst netip.Addr) (route.Way, error) {
 	hop, known := w.hop[dst.String()]
 	switch {
 	case w.noRoute[dst.String()]:
-		return route.Way{}, fault.New(fault.NoRoute, syscall.ENETUNREACH, "find the route to "+dst.String(), "give it one")
+		return route.Way{}, fault.New(fault.NoRoute, syscall.ENETUNREACH,
+			"find the route to "+dst.String(), "give it one")
 	case !known:
 		hop = gateway
 	case hop == "":
-		return route.Way{}, fault.New(fault.NoNeighbour, nil, dst.String()+" has not answered", "look at ip neigh")
+		return route.Way{}, fault.New(fault.NoNeighbour, nil,
+			dst.String()+" has not answered", "look at ip neigh")
 	}
 	return route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: hop}, nil
 }
@@ -166,24 +172,33 @@ func TestPass(t *testing.T) {
 		want       []string
 		wantFaults []fault.Code
 	}{
-		"two listeners":        {listening: []string{nine, ten}, want: []string{ten + by, nine + by}},
-		"a listener moved":     {listening: []string{nine}, happen: func(w *world) { w.listen(ten) }, want: []string{ten + by}},
-		"another agent's work": {listening: []string{nine}, restart: true, want: []string{nine + by}},
+		"two listeners": {listening: []string{nine, ten},
+			want: []string{ten + by, nine + by}},
+		"a listener moved": {listening: []string{nine},
+			happen: func(w *world) { w.listen(ten) }, want: []string{ten + by}},
+		"another agent's work": {listening: []string{nine}, restart: true,
+			want: []string{nine + by}},
 		"the gateway's address changed": {
-			listening: []string{nine}, happen: func(w *world) { w.hop["10.0.0.9"] = "02:00:00:00:00:0a" },
-			want: []string{nine + " by 02:00:00:00:00:0a"},
+			listening: []string{nine},
+			happen:    func(w *world) { w.hop["10.0.0.9"] = "02:00:00:00:00:0a" },
+			want:      []string{nine + " by 02:00:00:00:00:0a"},
 		},
 		"the gateway does not answer now": {
 			listening: []string{nine}, happen: func(w *world) { w.hop["10.0.0.9"] = "" },
 			want: []string{nine + by}, wantFaults: []fault.Code{fault.NoNeighbour},
 		},
 		"one gateway does not answer, the other changed": {
-			listening: []string{nine, ten}, happen: func(w *world) { w.hop["10.0.0.9"], w.hop["10.0.0.10"] = "", "02:00:00:00:00:0a" },
-			want: []string{ten + " by 02:00:00:00:00:0a", nine + by}, wantFaults: []fault.Code{fault.NoNeighbour},
+			listening: []string{nine, ten}, happen: func(w *world) {
+				w.hop["10.0.0.9"],
+					w.hop["10.0.0.10"] = "", "02:00:00:00:00:0a"
+			},
+			want:       []string{ten + " by 02:00:00:00:00:0a", nine + by},
+			wantFaults: []fault.Code{fault.NoNeighbour},
 		},
 		"no route to one of three": {
-			listening: []string{nine, ten, eleven}, before: func(w *world) { w.noRoute["10.0.0.10"] = true },
-			want: []string{eleven + by, nine + by}, wantFaults: []fault.Code{fault.NoRoute},
+			listening: []string{nine, ten, eleven},
+			before:    func(w *world) { w.noRoute["10.0.0.10"] = true },
+			want:      []string{eleven + by, nine + by}, wantFaults: []fault.Code{fault.NoRoute},
 		},
 		"no route any more": {
 			listening: []string{nine}, happen: func(w *world) { w.noRoute["10.0.0.9"] = true },
@@ -198,27 +213,44 @@ func TestPass(t *testing.T) {
 				w.unread, w.hop["10.0.0.9"] = errors.New("timeout"), "02:00:00:00:00:0a"
 				w.listeners = nil
 			},
-			want: []string{nine + " by 02:00:00:00:00:0a"}, wantFaults: []fault.Code{fault.ListenersUnread},
+			want:       []string{nine + " by 02:00:00:00:00:0a"},
+			wantFaults: []fault.Code{fault.ListenersUnread},
 		},
 		"nobody tells a new agent who listens": {
-			listening: []string{nine, ten}, happen: func(w *world) { w.unread = errors.New("timeout"); w.listeners = nil; w.hop["10.0.0.10"] = "" },
-			restart: true, want: []string{ten + by, nine + by}, wantFaults: []fault.Code{fault.ListenersUnread, fault.NoNeighbour},
+			listening: []string{nine, ten},
+			happen: func(w *world) {
+				w.unread = errors.New("timeout")
+				w.listeners = nil
+				w.hop["10.0.0.10"] = ""
+			},
+			restart: true, want: []string{ten + by, nine + by},
+			wantFaults: []fault.Code{fault.ListenersUnread, fault.NoNeighbour},
 		},
 		"never itself": {
-			listening: []string{nine, ten}, before: func(w *world) { w.own = []netip.Addr{netip.MustParseAddr("10.0.0.9")} }, want: []string{ten + by},
+			listening: []string{nine, ten},
+			before:    func(w *world) { w.own = []netip.Addr{netip.MustParseAddr("10.0.0.9")} },
+			want:      []string{ten + by},
 		},
 		"itself alone": {
-			listening: []string{nine}, before: func(w *world) { w.own = []netip.Addr{netip.MustParseAddr("10.0.0.9")} },
+			listening:  []string{nine},
+			before:     func(w *world) { w.own = []netip.Addr{netip.MustParseAddr("10.0.0.9")} },
 			wantFaults: []fault.Code{fault.NoListener},
 		},
 		"the device was away": {
-			listening: []string{nine}, happen: func(w *world) { w.kernel.Unplug("eth0"); w.kernel.Device("eth0", nil) }, want: []string{nine + by},
+			listening: []string{nine}, happen: func(w *world) {
+				w.kernel.Unplug("eth0")
+				w.kernel.Device("eth0", nil)
+			}, want: []string{nine + by},
 		},
 		"the device is gone": {
-			listening: []string{nine}, happen: func(w *world) { w.kernel.Unplug("eth0") }, wantFaults: []fault.Code{fault.UnsuitableDevice},
+			listening: []string{nine}, happen: func(w *world) { w.kernel.Unplug("eth0") },
+			wantFaults: []fault.Code{fault.UnsuitableDevice},
 		},
 		"foreign targets": {
-			listening: []string{nine}, before: func(w *world) { _ = w.kernel.Mkdir("theirs"); _ = w.kernel.Write("theirs/enabled", "1") },
+			listening: []string{nine}, before: func(w *world) {
+				_ = w.kernel.Mkdir("theirs")
+				_ = w.kernel.Write("theirs/enabled", "1")
+			},
 			want: []string{"0.0.0.0:6666 by ff:ff:ff:ff:ff:ff", nine + by},
 		},
 		"somebody has the port": {
@@ -226,7 +258,10 @@ func TestPass(t *testing.T) {
 			want: []string{nine + by}, wantFaults: []fault.Code{fault.SourcePortTaken},
 		},
 		"no netconsole": {
-			listening: []string{nine}, before: func(w *world) { w.unready = fault.New(fault.NoModule, nil, "no module", "load it") },
+			listening: []string{nine},
+			before: func(w *world) {
+				w.unready = fault.New(fault.NoModule, nil, "no module", "load it")
+			},
 			wantFaults: []fault.Code{fault.NoModule},
 		},
 	}
@@ -300,7 +335,9 @@ func TestNoGap(t *testing.T) {
 	}
 	var watched func(configfs.Files)
 	a := w.agent(t, func(o *agent.Options) {
-		o.Files = func() (configfs.Files, error) { return observed{w.kernel, func() { watched(w.kernel) }}, nil }
+		o.Files = func() (configfs.Files, error) {
+			return observed{w.kernel, func() { watched(w.kernel) }}, nil
+		}
 	})
 	watched = func(configfs.Files) {}
 	a.Pass(t.Context())
@@ -397,10 +434,12 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// Who unmounts configfs takes away the sight of the targets, and not the targets. The module takes them along.
+// Who unmounts configfs takes away the sight of the targets, and not the targets. The module takes
+// them along.
 func TestTargetsThatAreOnlyNotSeen(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[fault.Code]int{fault.NoConfigfs: 1, fault.NoPermission: 1, fault.NoModule: 0} {
+	for code, want := range map[fault.Code]int{fault.NoConfigfs: 1, fault.NoPermission: 1,
+		fault.NoModule: 0} {
 		w := newWorld("6.1", nine)
 		a := w.agent(t)
 		if r := a.Pass(t.Context()); len(r.SpeaksTo) != 1 {
@@ -429,7 +468,8 @@ func TestRehearse(t *testing.T) {
 		t.Error("the rehearsal changed something")
 	}
 	for _, want := range []string{
-		"# speaks already: 10.0.0.9:6666 from 10.0.0.2:665 by eth0, 02:00:00:00:00:01\n", "mkdir /sys/kernel/config/netconsole/epitaph-10.0.0.10-6666-",
+		"# speaks already: 10.0.0.9:6666 from 10.0.0.2:665 by eth0, 02:00:00:00:00:01\n",
+		"mkdir /sys/kernel/config/netconsole/epitaph-10.0.0.10-6666-",
 		"/userdata/epitaph-token/value", "echo SECRET", "/enabled\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -440,7 +480,8 @@ func TestRehearse(t *testing.T) {
 	w.noRoute["10.0.0.10"] = true
 	out.Reset()
 	a.Rehearse(t.Context(), &out)
-	if want := "# NoRoute: find the route to 10.0.0.10: network is unreachable: give it one\n"; out.String() != want {
+	if want :=
+		"# NoRoute: find the route to 10.0.0.10: network is unreachable: give it one\n"; out.String() != want {
 		t.Errorf("it prints %q, want %q", out.String(), want)
 	}
 }
@@ -463,7 +504,8 @@ func TestConsoleLevel(t *testing.T) {
 	}
 }
 
-// Faults are tried again with growing waits, a change at once, and a fault is logged when it comes and when it goes.
+// Faults are tried again with growing waits, a change at once, and a fault is logged when it comes
+// and when it goes.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -494,7 +536,9 @@ func TestRun(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		want := []time.Duration{0, 1 * time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second, 61 * time.Second, 70500 * time.Millisecond, 100500 * time.Millisecond}
+		want := []time.Duration{0, 1 * time.Second, 3 * time.Second, 7 * time.Second,
+			15 * time.Second, 31 * time.Second, 61 * time.Second, 70500 * time.Millisecond,
+			100500 * time.Millisecond}
 		if diff := cmp.Diff(want, passes); diff != "" {
 			t.Errorf("passes (-want +got):\n%s", diff)
 		}

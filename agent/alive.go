@@ -9,14 +9,16 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// passLimit is how long a pass may take: it asks the API server several times, and each time waits for seconds at most.
+// passLimit is how long a pass may take: it asks the API server several times, and each time waits
+// for seconds at most.
 const passLimit = 2 * time.Minute
 
 // A pulse remembers when the last pass ended. It may be asked while passes go on.
 type pulse struct {
 	clock  clock.PassiveClock
 	period time.Duration
-	// began is when the agent was made, ended when its last pass was over, in nanoseconds since 1970; 0 before the first.
+	// began is when the agent was made, ended when its last pass was over, in nanoseconds since
+	// 1970; 0 before the first.
 	began time.Time
 	ended atomic.Int64
 }
@@ -35,8 +37,8 @@ func (a *Agent) Alive() error {
 	return nil
 }
 
-// Ready is nil once the first pass has ended, well or not: what is wrong with the node is told elsewhere, and no reason to hold up the
-// agents of other nodes.
+// Ready is nil once the first pass has ended, well or not: what is wrong with the node is told
+// elsewhere, and no reason to hold up the agents of other nodes.
 func (a *Agent) Ready() error {
 	if a.pulse.ended.Load() == 0 {
 		return errors.New("the first pass has not ended yet")

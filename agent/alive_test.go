@@ -11,7 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 )
 
-// An agent whose kernel does not come back from a write is not alive, and one that finds much wrong is.
+// An agent whose kernel does not come back from a write is not alive, and one that finds much wrong
+// is.
 func TestAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -19,7 +19,9 @@ import (
 func HoldPort(ctx context.Context, port int) (io.Closer, error) {
 	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		// What others send there is not kept.
-		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 0) })
+		return c.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 0)
+		})
 	}}
 	conn, err := small.ListenPacket(ctx, "udp", ":"+strconv.Itoa(port))
 	if err != nil {
@@ -28,7 +30,8 @@ func HoldPort(ctx context.Context, port int) (io.Closer, error) {
 	return conn, nil
 }
 
-// SetConsoleLevel sets which lines the kernel sends to consoles. It needs CAP_SYSLOG, and no writable /proc.
+// SetConsoleLevel sets which lines the kernel sends to consoles. It needs CAP_SYSLOG, and no
+// writable /proc.
 func SetConsoleLevel(level int) error {
 	text, err := os.ReadFile("/proc/sys/kernel/printk")
 	if err != nil {
@@ -42,7 +45,8 @@ func SetConsoleLevel(level int) error {
 	return err
 }
 
-// Uptime is how long the kernel runs, by the clock of its log: time in which the machine is suspended is not counted.
+// Uptime is how long the kernel runs, by the clock of its log: time in which the machine is
+// suspended is not counted.
 func Uptime() (time.Duration, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

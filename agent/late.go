@@ -20,7 +20,8 @@ func (a *Agent) lookBack() error {
 	if err != nil {
 		return err
 	}
-	end, err := a.LastBoot.Look(lastboot.Moment{BootID: a.BootID, Now: a.Clock.Now(), Uptime: uptime})
+	end, err := a.LastBoot.Look(lastboot.Moment{BootID: a.BootID, Now: a.Clock.Now(),
+		Uptime: uptime})
 	a.observeEnd(end)
 	if err != nil {
 		return unread(err, "find out how the last boot ended")
@@ -29,10 +30,12 @@ func (a *Agent) lookBack() error {
 }
 
 func unread(err error, what string) error {
-	return fault.New(fault.LastBootUnread, err, what, "give the agent the host's folders of agent.lastBoot, writable where docs/agent.md says so")
+	return fault.New(fault.LastBootUnread, err, what,
+		"give the agent the host's folders of agent.lastBoot, writable where docs/agent.md says so")
 }
 
-// tellEnd makes a panic of the boot before this one evidence on the Node, once; if the API server does not answer, in a later pass.
+// tellEnd makes a panic of the boot before this one evidence on the Node, once; if the API server
+// does not answer, in a later pass.
 func (a *Agent) tellEnd(ctx context.Context) error {
 	end := a.lastEnd
 	if a.Cluster == nil || end == nil || end.How != lastboot.Panic || end.Told {
@@ -51,15 +54,18 @@ func (a *Agent) tellEnd(ctx context.Context) error {
 func (a *Agent) observeEnd(end *lastboot.End) {
 	a.metrics.end(end)
 	if end != nil && (a.lastEnd == nil || a.lastEnd.How != end.How) {
-		a.Log.Info("the boot before this one has ended", "bootID", end.BootID, "how", end.How, "line", end.Line, "source", end.Source)
+		a.Log.Info("the boot before this one has ended", "bootID", end.BootID, "how", end.How,
+			"line", end.Line, "source", end.Source)
 	}
 	a.lastEnd = end
 }
 
-// testify writes the panic onto the Node as evidence of the boot that is over: it says so that it was found later.
+// testify writes the panic onto the Node as evidence of the boot that is over: it says so that it
+// was found later.
 func (a *Agent) testify(ctx context.Context, end lastboot.End) error {
 	e := reason.Evidence{
-		What: reason.EvidencePanic, Detail: end.Line, When: end.At, BootID: end.BootID, Found: end.Found, Source: string(end.Source),
+		What: reason.EvidencePanic, Detail: end.Line, When: end.At, BootID: end.BootID,
+		Found: end.Found, Source: string(end.Source),
 	}
 	return a.write(ctx, reason.EvidenceKey, e, func(ctx context.Context, node *corev1.Node) error {
 		return a.Cluster.Terminator.AddEvidence(ctx, node, e)
@@ -73,6 +79,7 @@ func (a *Agent) lastBoot() *termination.LastBoot {
 		return nil
 	}
 	return &termination.LastBoot{
-		BootID: end.BootID, Ended: string(end.How), Panic: end.Line, At: end.At, Source: string(end.Source), Back: end.Back, KernelLog: end.Log,
+		BootID: end.BootID, Ended: string(end.How), Panic: end.Line, At: end.At,
+		Source: string(end.Source), Back: end.Back, KernelLog: end.Log,
 	}
 }

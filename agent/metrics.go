@@ -30,9 +30,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: MetricChanges, Help: "Netconsole targets that were made or removed.",
 	}, []string{"change"})
 	m := &metrics{
-		targets: prometheus.NewGauge(prometheus.GaugeOpts{Name: MetricTargets, Help: "Listeners that the kernel speaks to."}),
+		targets: prometheus.NewGauge(prometheus.GaugeOpts{Name: MetricTargets,
+			Help: "Listeners that the kernel speaks to."}),
 		faults: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: MetricFaults, Help: "Faults that keep the kernel's last words, or some of them, from being heard, or a shutdown from being explained, by code.",
+			Name: MetricFaults,
+			Help: "Faults that keep the kernel's last words, or some of them, from being heard, or a shutdown from being explained, by code.",
 		}, []string{"fault"}),
 		ends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: MetricEnds, Help: "1 for how the boot before this one ended.",
@@ -42,7 +44,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, c := range fault.Codes() {
 		m.faults.WithLabelValues(string(c))
 	}
-	if err := errors.Join(r.Register(m.targets), r.Register(m.faults), r.Register(changes), r.Register(m.ends)); err != nil {
+	if err := errors.Join(r.Register(m.targets), r.Register(m.faults), r.Register(changes),
+		r.Register(m.ends)); err != nil {
 		return nil, fmt.Errorf("register the agent's metrics: %w", err)
 	}
 	return m, nil

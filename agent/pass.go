@@ -82,8 +82,9 @@ func (a *Agent) work(ctx context.Context, r *Result) error {
 	return a.share(ctx, kernel, r.SpeaksTo)
 }
 
-// unseen are the targets that the kernel still has where its configfs is only not to be seen: they outlive its mount (configfs pins what
-// was made in it, fs/configfs/mount.c). A kernel without the module has none.
+// unseen are the targets that the kernel still has where its configfs is only not to be seen: they
+// outlive its mount (configfs pins what was made in it, fs/configfs/mount.c). A kernel without the
+// module has none.
 func (a *Agent) unseen(err error) []configfs.Target {
 	if code := fault.Of(err).Code; code == fault.NoConfigfs || code == fault.NoPermission {
 		return a.speaksTo
@@ -91,8 +92,9 @@ func (a *Agent) unseen(err error) []configfs.Target {
 	return nil
 }
 
-// targets are what the kernel should have: the way to each listener that was chosen. Where there is no way, the next one takes its
-// place; one whose link-layer address is only not known yet keeps it.
+// targets are what the kernel should have: the way to each listener that was chosen. Where there is
+// no way, the next one takes its place; one whose link-layer address is only not known yet keeps
+// it.
 func (a *Agent) targets(ctx context.Context, r *Result, found []configfs.Found) []configfs.Target {
 	var all []configfs.Target
 	waiting := 0
@@ -105,7 +107,8 @@ func (a *Agent) targets(ctx context.Context, r *Result, found []configfs.Found) 
 		switch {
 		case err == nil:
 			all = append(all, configfs.Target{
-				Device: way.Device, Source: netip.AddrPortFrom(way.Source, uint16(a.Config.SourcePort)), Listener: l.Address, NextHop: way.NextHop,
+				Device: way.Device, Source: netip.AddrPortFrom(way.Source,
+					uint16(a.Config.SourcePort)), Listener: l.Address, NextHop: way.NextHop,
 			})
 		case fault.Of(err).Code == fault.NoNeighbour:
 			waiting++
@@ -114,21 +117,26 @@ func (a *Agent) targets(ctx context.Context, r *Result, found []configfs.Found) 
 	return all
 }
 
-// sourceTimeout bounds the question for listeners: while nobody answers, the known ones are followed.
+// sourceTimeout bounds the question for listeners: while nobody answers, the known ones are
+// followed.
 const sourceTimeout = 5 * time.Second
 
-// candidates are the listeners in the order in which this node wants them. If none are known at the moment, those that were known
-// before stay, also those that only the kernel remembers.
-func (a *Agent) candidates(ctx context.Context, r *Result, found []configfs.Found) []listeners.Listener {
+// candidates are the listeners in the order in which this node wants them. If none are known at the
+// moment, those that were known before stay, also those that only the kernel remembers.
+func (a *Agent) candidates(ctx context.Context, r *Result,
+	found []configfs.Found) []listeners.Listener {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	all, err := a.Source.Listeners(ctx)
 	if err != nil {
-		r.blame(fault.New(fault.ListenersUnread, err, "read who listens", "the known listeners are kept; the agent needs to list EndpointSlices in Epitaph's namespace"))
+		r.blame(fault.New(fault.ListenersUnread, err,
+			"read who listens",
+			"the known listeners are kept; the agent needs to list EndpointSlices in Epitaph's namespace"))
 	}
 	own, err := a.Own()
 	r.blame(err)
-	all = slices.DeleteFunc(all, func(l listeners.Listener) bool { return slices.Contains(own, l.Address.Addr()) })
+	all = slices.DeleteFunc(all,
+		func(l listeners.Listener) bool { return slices.Contains(own, l.Address.Addr()) })
 	if chosen := listeners.Choose(all, a.Node, len(all)); len(chosen) > 0 {
 		a.known = chosen
 		return chosen
@@ -154,13 +162,17 @@ func remembered(found []configfs.Found) []listeners.Listener {
 	return listeners.ByHand(all)
 }
 
-// replace takes away what has been replaced: other ways to a listener that the kernel speaks to now, and, once it speaks to anybody,
-// listeners that are no longer wanted. A target of a listener that cannot be reached at the moment stays.
-func (a *Agent) replace(kernel *configfs.Kernel, found []configfs.Found, speaks []configfs.Target) error {
+// replace takes away what has been replaced: other ways to a listener that the kernel speaks to
+// now, and, once it speaks to anybody, listeners that are no longer wanted. A target of a listener
+// that cannot be reached at the moment stays.
+func (a *Agent) replace(kernel *configfs.Kernel, found []configfs.Found,
+	speaks []configfs.Target) error {
 	var failed []error
 	for _, f := range found {
-		current := slices.ContainsFunc(speaks, func(t configfs.Target) bool { return t.Name() == f.Name })
-		replaced := slices.ContainsFunc(speaks, func(t configfs.Target) bool { return t.Listener == f.Listener })
+		current := slices.ContainsFunc(speaks,
+			func(t configfs.Target) bool { return t.Name() == f.Name })
+		replaced := slices.ContainsFunc(speaks,
+			func(t configfs.Target) bool { return t.Listener == f.Listener })
 		enough := len(speaks) > 0 && (len(speaks) == a.Config.MaxListeners || !a.wants(f.Listener))
 		if current || !replaced && !enough {
 			continue
@@ -176,5 +188,6 @@ func (a *Agent) replace(kernel *configfs.Kernel, found []configfs.Found, speaks 
 
 // wants tells whether a listener is still one.
 func (a *Agent) wants(address netip.AddrPort) bool {
-	return slices.ContainsFunc(a.known, func(l listeners.Listener) bool { return l.Address == address })
+	return slices.ContainsFunc(a.known,
+		func(l listeners.Listener) bool { return l.Address == address })
 }

@@ -23,7 +23,8 @@ func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 		found, err = a.rehearsed()
 		r.blame(err)
 		targets = a.targets(ctx, &r, found)
-		if !r.waits() || a.Clock.Since(begin) >= onceTimeout || !pause.For(ctx, a.Clock, firstRetry) {
+		if !r.waits() || a.Clock.Since(begin) >= onceTimeout ||
+			!pause.For(ctx, a.Clock, firstRetry) {
 			break
 		}
 	}
@@ -53,7 +54,8 @@ func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 
 // waits tells whether a neighbour has not answered yet.
 func (r Result) waits() bool {
-	return slices.ContainsFunc(r.Faults, func(f *fault.Fault) bool { return f.Code == fault.NoNeighbour })
+	return slices.ContainsFunc(r.Faults,
+		func(f *fault.Fault) bool { return f.Code == fault.NoNeighbour })
 }
 
 func (a *Agent) rehearsed() ([]configfs.Found, error) {

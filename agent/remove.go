@@ -12,7 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 )
 
-// Remove takes all targets that are ours away, and what the Node says of them. A kernel without netconsole has none.
+// Remove takes all targets that are ours away, and what the Node says of them. A kernel without
+// netconsole has none.
 func (a *Agent) Remove(ctx context.Context) error {
 	return errors.Join(a.removeTargets(), a.removeAnnotations(ctx))
 }
@@ -45,5 +46,6 @@ func (a *Agent) removeAnnotations(ctx context.Context) error {
 	if err := a.Cluster.Live.Get(ctx, types.NamespacedName{Name: a.Node}, node); err != nil {
 		return fmt.Errorf("read node %s: %w", a.Node, err)
 	}
-	return errors.Join(a.Cluster.Terminator.SetTokenHash(ctx, node, ""), a.Cluster.Terminator.Report(ctx, node, nil))
+	return errors.Join(a.Cluster.Terminator.SetTokenHash(ctx, node, ""),
+		a.Cluster.Terminator.Report(ctx, node, nil))
 }

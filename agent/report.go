@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// refresh is how often what was written is looked at again: a Node may be made anew, and annotations be taken off.
+	// refresh is how often what was written is looked at again: a Node may be made anew, and
+	// annotations be taken off.
 	refresh = 10 * time.Minute
 	// writeTimeout bounds one write to the Node.
 	writeTimeout = 10 * time.Second
@@ -29,7 +30,8 @@ type written struct {
 }
 
 // write brings one annotation of the Node about. What is known to be there costs no request.
-func (a *Agent) write(ctx context.Context, key string, value any, do func(context.Context, *corev1.Node) error) error {
+func (a *Agent) write(ctx context.Context, key string, value any,
+	do func(context.Context, *corev1.Node) error) error {
 	now := a.Clock.Now()
 	if w, ok := a.written[key]; ok && reflect.DeepEqual(w.value, value) && now.Sub(w.at) < refresh {
 		return nil
@@ -42,7 +44,8 @@ func (a *Agent) write(ctx context.Context, key string, value any, do func(contex
 		err = do(ctx, node)
 	}
 	if err != nil {
-		return fault.New(fault.NodeUnwritten, err, "tell the API of node "+a.Node, "the agent needs to get nodes and to patch nodes/status; its node's name is given with --node")
+		return fault.New(fault.NodeUnwritten, err, "tell the API of node "+a.Node,
+			"the agent needs to get nodes and to patch nodes/status; its node's name is given with --node")
 	}
 	a.written[key] = written{value, now}
 	return nil
@@ -58,12 +61,14 @@ func (a *Agent) report(ctx context.Context, r Result) error {
 		report.SpeaksTo = append(report.SpeaksTo, t.Listener.String())
 	}
 	for _, f := range r.Faults {
-		report.Troubles = append(report.Troubles, termination.Trouble{Code: string(f.Code), Text: f.Error()})
+		report.Troubles = append(report.Troubles,
+			termination.Trouble{Code: string(f.Code), Text: f.Error()})
 	}
 	report.LastBoot = a.lastBoot()
-	return a.write(ctx, reason.AgentKey, report, func(ctx context.Context, node *corev1.Node) error {
-		return a.Cluster.Terminator.Report(ctx, node, &report)
-	})
+	return a.write(ctx, reason.AgentKey, report,
+		func(ctx context.Context, node *corev1.Node) error {
+			return a.Cluster.Terminator.Report(ctx, node, &report)
+		})
 }
 
 // tell logs what has changed since the last pass.
@@ -105,7 +110,8 @@ func (a *Agent) loud() error {
 		return nil
 	}
 	if err := a.ConsoleLevel(a.Config.ConsoleLogLevel); err != nil {
-		return fault.New(fault.ConsoleLevelUnset, err, fmt.Sprintf("set the console's log level to %d", a.Config.ConsoleLogLevel),
+		return fault.New(fault.ConsoleLevelUnset, err,
+			fmt.Sprintf("set the console's log level to %d", a.Config.ConsoleLogLevel),
 			"give the agent CAP_SYSLOG, or set kernel.printk on the host, and agent.consoleLogLevel to 0")
 	}
 	return nil

@@ -12,11 +12,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A secret is what the kernel of this boot sends with all its lines, and only the API knows the hash of. It lives in the kernel:
-// an agent that starts again finds it there, and a boot ends it.
+// A secret is what the kernel of this boot sends with all its lines, and only the API knows the
+// hash of. It lives in the kernel: an agent that starts again finds it there, and a boot ends it.
 type secret struct {
 	value string
-	// shared is set once the API knows it: a kernel that sent one that the API does not know would be taken for a forger.
+	// shared is set once the API knows it: a kernel that sent one that the API does not know would
+	// be taken for a forger.
 	shared bool
 }
 
@@ -43,16 +44,18 @@ func (s *secret) recall(kernel *configfs.Kernel) error {
 
 // userdata is what the kernel adds to its lines, where it can.
 func (a *Agent) userdata() []configfs.Datum {
-	all := []configfs.Datum{{Key: config.NameUserdata, Value: a.Node}, {Key: config.BootUserdata, Value: a.BootID}}
+	all := []configfs.Datum{{Key: config.NameUserdata, Value: a.Node},
+		{Key: config.BootUserdata, Value: a.BootID}}
 	if a.secret.shared {
 		all = append(all, configfs.Datum{Key: config.TokenUserdata, Value: a.secret.value})
 	}
 	return all
 }
 
-// share tells the API the hash of the secret and the boot that it is of, and then has the kernel send it. To a kernel that cannot send any, the API must
-// know of none: it would miss it.
-func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel, speaks []configfs.Target) error {
+// share tells the API the hash of the secret and the boot that it is of, and then has the kernel
+// send it. To a kernel that cannot send any, the API must know of none: it would miss it.
+func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel,
+	speaks []configfs.Target) error {
 	if a.Cluster == nil || len(speaks) == 0 {
 		return nil
 	}

@@ -28,7 +28,8 @@ type Service struct {
 // Listeners implements Source.
 func (s Service) Listeners(ctx context.Context) ([]listeners.Listener, error) {
 	var list discoveryv1.EndpointSliceList
-	err := s.Reader.List(ctx, &list, client.InNamespace(s.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: s.Name})
+	err := s.Reader.List(ctx, &list, client.InNamespace(s.Namespace),
+		client.MatchingLabels{discoveryv1.LabelServiceName: s.Name})
 	if err != nil {
 		return nil, fmt.Errorf("list the endpoints of service %s/%s: %w", s.Namespace, s.Name, err)
 	}

@@ -28,9 +28,10 @@ type voice struct {
 // netconsoleLine finds the flags of netconsole in /proc/consoles: "netcon_ext0          -W- (E  Np  )" (fs/proc/consoles.c).
 var netconsoleLine = regexp.MustCompile(`(?m)^netcon(?:_ext)?[0-9]+ +\S{3} \(([^)]*)\)`)
 
-// sendsLate tells whether netconsole is a console that a panicking kernel leaves for the very end, after the restart that
-// kernel.panic may ask for: since Linux 7.0 it can only be written without locks, which is not safe (CON_NBCON_ATOMIC_UNSAFE;
-// nbcon_atomic_flush_unsafe comes last in vpanic of kernel/panic.c). Such a console has the flag N.
+// sendsLate tells whether netconsole is a console that a panicking kernel leaves for the very end,
+// after the restart that kernel.panic may ask for: since Linux 7.0 it can only be written without
+// locks, which is not safe (CON_NBCON_ATOMIC_UNSAFE; nbcon_atomic_flush_unsafe comes last in vpanic
+// of kernel/panic.c). Such a console has the flag N.
 func (v voice) sendsLate() bool {
 	if m := netconsoleLine.FindStringSubmatch(v.consoles); m != nil {
 		return strings.Contains(m[1], "N")
@@ -48,29 +49,38 @@ func (v voice) restartsFirst() bool { return v.sendsLate() && v.timeout != 0 }
 func (v voice) unheard() []*fault.Fault {
 	var all []*fault.Fault
 	if v.restartsFirst() {
-		all = append(all, fault.New(fault.PanicUnsent, nil, fmt.Sprintf("kernel.panic is %d, and Linux %s restarts before it has sent its panic", v.timeout, v.release),
+		all = append(all, fault.New(fault.PanicUnsent, nil,
+			fmt.Sprintf("kernel.panic is %d, and Linux %s restarts before it has sent its panic",
+				v.timeout, v.release),
 			"set agent.clearPanicTimeout, which has its price (docs/agent.md)"))
 	}
 	if v.level <= 0 {
-		all = append(all, fault.New(fault.ConsoleSilent, nil, "the console's log level is 0, at which the kernel does not even send a panic",
+		all = append(all, fault.New(fault.ConsoleSilent, nil,
+			"the console's log level is 0, at which the kernel does not even send a panic",
 			"set kernel.printk to 1 or more, or agent.consoleLogLevel"))
 	}
 	return all
 }
 
-// speakUp finds out whether the panic would be sent, and clears kernel.panic if it has to be and may be.
+// speakUp finds out whether the panic would be sent, and clears kernel.panic if it has to be and
+// may be.
 func (a *Agent) speakUp(r *Result) {
 	v, err := a.voice()
 	if err != nil {
-		r.blame(fault.New(fault.UnexpectedBehavior, err, "read how the kernel would panic", "mount the host's /proc/sys, and name the place in agent.procSys"))
+		r.blame(fault.New(fault.UnexpectedBehavior, err,
+			"read how the kernel would panic",
+			"mount the host's /proc/sys, and name the place in agent.procSys"))
 		return
 	}
 	if lacking := a.lacking(); v.restartsFirst() && a.Config.ClearPanicTimeout && lacking != "" {
-		r.blame(fault.New(fault.NoWatchdog, nil, "kernel.panic is not set to 0, because a machine that panics would not come back: "+lacking,
+		r.blame(fault.New(fault.NoWatchdog, nil,
+			"kernel.panic is not set to 0, because a machine that panics would not come back: "+
+				lacking,
 			"have systemd feed a hardware watchdog (RuntimeWatchdogSec), or set agent.clearWithoutWatchdog where something else restarts such machines"))
 	} else if v.restartsFirst() && a.Config.ClearPanicTimeout {
 		if err := write(a.sysctl("panic"), "0"); err != nil {
-			r.blame(fault.New(fault.PanicUnsent, err, "set kernel.panic to 0, without which the kernel restarts before it has sent its panic",
+			r.blame(fault.New(fault.PanicUnsent, err,
+				"set kernel.panic to 0, without which the kernel restarts before it has sent its panic",
 				"mount the host's /proc/sys writable, and name the place in agent.procSys"))
 			return
 		}
@@ -82,7 +92,8 @@ func (a *Agent) speakUp(r *Result) {
 	}
 }
 
-// lacking says why the machine would not come back by itself after a panic with kernel.panic=0; empty where it would, or need not.
+// lacking says why the machine would not come back by itself after a panic with kernel.panic=0;
+// empty where it would, or need not.
 func (a *Agent) lacking() string {
 	if a.Config.ClearWithoutWatchdog {
 		return ""
@@ -94,7 +105,10 @@ func (a *Agent) lacking() string {
 	return watchdog.Lacking(all)
 }
 
-func (a *Agent) sysctl(name string) string { return filepath.Join(a.Config.ProcSys, "kernel", name) }
+func (a *Agent) sysctl(
+	name string) string {
+	return filepath.Join(a.Config.ProcSys, "kernel", name)
+}
 
 func (a *Agent) voice() (v voice, err error) {
 	v.release = a.Kernel

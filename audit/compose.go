@@ -14,8 +14,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// The bounds of the CRD, which counts characters where these count bytes. An obituary that the API server refuses would hold up
-// the deletion that it is about.
+// The bounds of the CRD, which counts characters where these count bytes. An obituary that the API
+// server refuses would hold up the deletion that it is about.
 const (
 	maxAddresses    = 32
 	maxAddressBytes = 253
@@ -25,13 +25,16 @@ const (
 	maxIDBytes      = 64
 )
 
-// compose writes the obituary of a Node. Whatever the Node says of itself, the API server accepts what is returned.
-func compose(node *corev1.Node, r reason.Reason, deletedBy string, left time.Time) (*v1alpha1.NodeObituary, error) {
+// compose writes the obituary of a Node. Whatever the Node says of itself, the API server accepts
+// what is returned.
+func compose(node *corev1.Node, r reason.Reason, deletedBy string,
+	left time.Time) (*v1alpha1.NodeObituary, error) {
 	if node.UID == "" {
 		return nil, errors.New("it has no UID")
 	}
 	if problems := validation.IsDNS1123Subdomain(node.Name); len(problems) > 0 {
-		return nil, fmt.Errorf("no Node is called %q", reason.CleanTo(node.Name, obituary.MaxNameBytes))
+		return nil, fmt.Errorf("no Node is called %q",
+			reason.CleanTo(node.Name, obituary.MaxNameBytes))
 	}
 	text := reason.Clean(string(r.Text))
 	if text == "" {
@@ -55,7 +58,8 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string, left time.Tim
 	}, nil
 }
 
-// bare is the obituary without what the Node had said of itself: what is left is needed to find it, and to answer by it.
+// bare is the obituary without what the Node had said of itself: what is left is needed to find it,
+// and to answer by it.
 func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	b := o.DeepCopy()
 	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog = nil, nil, nil
@@ -73,7 +77,8 @@ func addresses(node *corev1.Node) []string {
 	return all
 }
 
-// evidence copies the newest pieces. What cannot be read is reported where it is written; here it must not hold up a deletion.
+// evidence copies the newest pieces. What cannot be read is reported where it is written; here it
+// must not hold up a deletion.
 func evidence(node *corev1.Node) []v1alpha1.Evidence {
 	found, err := reason.EvidenceOn(node)
 	if err != nil {

@@ -58,8 +58,8 @@ const (
 	nodeNotInstalled nodeOutcome = "not-installed"
 )
 
-// NodeFindings tells of nodes that leave without a reason, once for each, by the replica that is the first to write it down; and
-// of records that could not be written.
+// NodeFindings tells of nodes that leave without a reason, once for each, by the replica that is
+// the first to write it down; and of records that could not be written.
 type NodeFindings struct {
 	found   *prometheus.CounterVec
 	records *prometheus.CounterVec
@@ -69,7 +69,8 @@ type NodeFindings struct {
 // NewNodeFindings registers the metrics.
 func NewNodeFindings(r prometheus.Registerer, events EventRecorder) (*NodeFindings, error) {
 	found := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricNodeFindings, Help: "Nodes that were recorded to leave without a reason, by what is known of who deleted them.",
+		Name: MetricNodeFindings,
+		Help: "Nodes that were recorded to leave without a reason, by what is known of who deleted them.",
 	}, []string{"by"})
 	records := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: MetricNodeObituaries, Help: "Obituaries of nodes, by what became of them.",

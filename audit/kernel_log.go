@@ -16,18 +16,22 @@ import (
 const (
 	// maxLogLines is the bound of the CRD's list.
 	maxLogLines = 256
-	// maxLogBytes bounds the lines together: etcd takes objects of up to 1.5 MiB, and every replica caches each record.
+	// maxLogBytes bounds the lines together: etcd takes objects of up to 1.5 MiB, and every replica
+	// caches each record.
 	maxLogBytes = 64 << 10
 )
 
-// RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find room. Of several replicas that
-// heard the kernel, the one that heard most is kept. It is called before we delete the Node ourselves.
-func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, kernelLog []string) error {
+// RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find
+// room. Of several replicas that heard the kernel, the one that heard most is kept. It is called
+// before we delete the Node ourselves.
+func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason,
+	kernelLog []string) error {
 	if err := o.RecordDeletion(ctx, node, r, reason.OwnDeleter(r.By)); err != nil {
 		return err
 	}
 	held := &v1alpha1.NodeObituary{}
-	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
+	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{
+		ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
 	if err := o.Live.Get(ctx, key, held); err != nil {
 		if NotInstalled(err) { // it was refused, which was told
 			return nil
@@ -40,10 +44,12 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 	}
 	before := held.DeepCopy()
 	held.Spec.KernelLog = lines
-	return wrapNode("add the kernel's log to the obituary of node", node.Name, o.patch(ctx, held, client.MergeFrom(before)))
+	return wrapNode("add the kernel's log to the obituary of node", node.Name,
+		o.patch(ctx, held, client.MergeFrom(before)))
 }
 
-// printable makes lines harmless for whoever reads the obituary on a terminal, and keeps the newest that find room.
+// printable makes lines harmless for whoever reads the obituary on a terminal, and keeps the newest
+// that find room.
 func printable(kernelLog []string) []string {
 	var lines []string
 	size := 0

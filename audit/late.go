@@ -26,10 +26,12 @@ type Late struct {
 	KernelLog []string
 }
 
-// RecordLate records the end of a boot that the node has come back from: into the obituary of the Node of that boot, where it left
-// and nobody could say why; else into one of the boot's own. A reason that is on record already stays. It returns the record that
-// speaks for the pods of that boot, and whether it was written: repeating it changes nothing.
-func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l Late) (record *v1alpha1.NodeObituary, changed bool, err error) {
+// RecordLate records the end of a boot that the node has come back from: into the obituary of the
+// Node of that boot, where it left and nobody could say why; else into one of the boot's own. A
+// reason that is on record already stays. It returns the record that speaks for the pods of that
+// boot, and whether it was written: repeating it changes nothing.
+func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node,
+	l Late) (record *v1alpha1.NodeObituary, changed bool, err error) {
 	held, err := o.ofBoot(ctx, node.Name, l.Evidence.BootID)
 	if err != nil {
 		return nil, false, err
@@ -39,17 +41,21 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node, l La
 	}
 	lines := printable(l.KernelLog)
 	explain := saysGoneOrSilent(held.Spec)
-	if held.Spec.Code != string(reason.KernelPanic) && !explain || !explain && len(lines) <= len(held.Spec.KernelLog) {
+	if held.Spec.Code != string(reason.KernelPanic) && !explain ||
+		!explain && len(lines) <= len(held.Spec.KernelLog) {
 		return held, false, nil
 	}
 	before := held.DeepCopy()
 	if explain {
 		held.Spec.Amended = newAmendment(o.Clock.Now(), l.Evidence.Source, held.Spec.Code)
-		held.Spec.Code, held.Spec.Class = obituary.CodeOf(l.Reason), reason.Code(obituary.CodeOf(l.Reason)).Class().String()
-		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))), reason.CleanTo(l.Reason.By, reason.MaxByBytes)
+		held.Spec.Code, held.Spec.Class = obituary.CodeOf(l.Reason),
+			reason.Code(obituary.CodeOf(l.Reason)).Class().String()
+		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))),
+			reason.CleanTo(l.Reason.By, reason.MaxByBytes)
 	}
 	held.Spec.KernelLog = lines
-	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = o.patch(ctx, held, client.MergeFromWithOptions(before,
+		client.MergeFromWithOptimisticLock{}))
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
 }
 
@@ -58,13 +64,17 @@ func saysGoneOrSilent(s v1alpha1.NodeObituarySpec) bool {
 	return s.Code == string(reason.Unexplained) || s.Code == string(reason.NodeUnreachable)
 }
 
-// ofBoot returns the obituary of a Node in that boot, or nil. The cache says which; what it holds is read anew.
-func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1alpha1.NodeObituary, error) {
+// ofBoot returns the obituary of a Node in that boot, or nil. The cache says which; what it holds
+// is read anew.
+func (o *NodeObituaries) ofBoot(ctx context.Context, node,
+	bootID string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all,
+		client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the obituary of node", node, err)
 	}
-	n := slices.IndexFunc(all.Items, func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == id(bootID) })
+	n := slices.IndexFunc(all.Items,
+		func(c v1alpha1.NodeObituary) bool { return c.Spec.BootID == id(bootID) })
 	if n < 0 {
 		return nil, nil
 	}
@@ -76,16 +86,21 @@ func (o *NodeObituaries) ofBoot(ctx context.Context, node, bootID string) (*v1al
 	return held, wrapNode("read the obituary of node", node, err)
 }
 
-// createReturned writes the obituary of a boot. Its name follows from the boot, so it is written once.
-func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, l Late) (*v1alpha1.NodeObituary, bool, error) {
+// createReturned writes the obituary of a boot. Its name follows from the boot, so it is written
+// once.
+func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node,
+	l Late) (*v1alpha1.NodeObituary, bool, error) {
 	now := o.Clock.Now()
-	record, err := compose(node, l.Reason, "", obituary.TimeOr(l.Evidence.When, metav1.NewTime(now)).Time)
+	record, err := compose(node, l.Reason, "",
+		obituary.TimeOr(l.Evidence.When, metav1.NewTime(now)).Time)
 	if err != nil {
 		return nil, false, fmt.Errorf("record the end of a boot of node %s: %w", node.Name, err)
 	}
 	record.Name = obituary.Name(node.Name, types.UID(l.Evidence.BootID))
-	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = id(l.Evidence.BootID), true, id(node.UID)
-	record.Spec.Amended, record.Spec.KernelLog = newAmendment(now, l.Evidence.Source, ""), printable(l.KernelLog)
+	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = id(l.Evidence.BootID), true,
+		id(node.UID)
+	record.Spec.Amended, record.Spec.KernelLog = newAmendment(now, l.Evidence.Source, ""),
+		printable(l.KernelLog)
 	created, err := o.create(ctx, record)
 	if apierrors.IsAlreadyExists(err) {
 		return record, false, nil
@@ -93,17 +108,20 @@ func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node, 
 	return record, created, wrapNode("write the obituary of a boot of node", node.Name, err)
 }
 
-// Returned returns the obituary of the boot of a node that a pod was lost with, by the reason that the pod carries; nil where
-// there is none.
-func (o *NodeObituaries) Returned(ctx context.Context, node string, pod reason.Reason) (*v1alpha1.NodeObituary, error) {
+// Returned returns the obituary of the boot of a node that a pod was lost with, by the reason that
+// the pod carries; nil where there is none.
+func (o *NodeObituaries) Returned(ctx context.Context, node string,
+	pod reason.Reason) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all,
+		client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the boots of node", node, err)
 	}
 	var last *v1alpha1.NodeObituary
 	for n := range all.Items {
 		c := &all.Items[n]
-		if c.Spec.Returned && reason.ForPodsOf(node, ReasonOf(c)) == pod && (last == nil || c.Spec.Removed.After(last.Spec.Removed.Time)) {
+		if c.Spec.Returned && reason.ForPodsOf(node, ReasonOf(c)) == pod &&
+			(last == nil || c.Spec.Removed.After(last.Spec.Removed.Time)) {
 			last = c
 		}
 	}

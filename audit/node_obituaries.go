@@ -19,7 +19,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// NodeObituaries remembers what nodes died of. It is safe for concurrent use by any number of replicas.
+// NodeObituaries remembers what nodes died of. It is safe for concurrent use by any number of
+// replicas.
 type NodeObituaries struct {
 	// Cache serves the look-ups; it must have the index that [IndexNodeObituaries] adds.
 	Cache client.Reader
@@ -33,23 +34,27 @@ type NodeObituaries struct {
 
 // IndexNodeObituaries adds the index that [NodeObituaries.Find] looks up.
 func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, reason.NodeNameField, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.NodeObituary).Spec.NodeName}
-	})
+	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, reason.NodeNameField,
+		func(o client.Object) []string {
+			return []string{o.(*v1alpha1.NodeObituary).Spec.NodeName}
+		})
 	if err != nil {
 		return fmt.Errorf("index the obituaries of nodes: %w", err)
 	}
 	return nil
 }
 
-// Record writes what the node leaves with. Recording the same again only renews when the Node left. Where an obituary of this very Node says
-// something else, the later word holds, because the earlier deletion did not come about; but it never falls back to unexplained.
+// Record writes what the node leaves with. Recording the same again only renews when the Node left.
+// Where an obituary of this very Node says something else, the later word holds, because the
+// earlier deletion did not come about; but it never falls back to unexplained.
 func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason.Reason) error {
 	return o.RecordDeletion(ctx, node, r, "")
 }
 
-// RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. The last who did is the one who counts.
-func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason, deletedBy string) error {
+// RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. The last who
+// did is the one who counts.
+func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason,
+	deletedBy string) error {
 	wanted, err := compose(node, r, deletedBy, o.Clock.Now())
 	if err != nil {
 		return fmt.Errorf("record the end of node %s: %w", node.Name, err)
@@ -67,8 +72,9 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 	return wrapNode("write the obituary of node", node.Name, err)
 }
 
-// renewAfter is for how long recording the same again changes nothing: the replicas, and the repeated calls of one admission, say
-// the same within moments. Later, it is another deletion of the Node, before which the record must not be taken back.
+// renewAfter is for how long recording the same again changes nothing: the replicas, and the
+// repeated calls of one admission, say the same within moments. Later, it is another deletion of
+// the Node, before which the record must not be taken back.
 const renewAfter = 5 * time.Second
 
 // revise brings the obituary that is there up to date, if it has to be.
@@ -93,7 +99,8 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 		return nil
 	}
 	held.Spec.DeletedBy = deletedBy
-	err = o.patch(ctx, held, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = o.patch(ctx, held, client.MergeFromWithOptions(before,
+		client.MergeFromWithOptimisticLock{}))
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
 }
 
@@ -105,9 +112,11 @@ func supersedes(later, held v1alpha1.NodeObituarySpec) bool {
 	return later.Code != string(reason.Unexplained) || held.Code == string(reason.Unexplained)
 }
 
-// Find returns the reason with which the node left that a pod, created at the given time, was bound to. Of several Nodes that
-// had this name the last one counts: a kubelet that registers anew keeps its pods, so the pod lived on under each of them.
-func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error) {
+// Find returns the reason with which the node left that a pod, created at the given time, was bound
+// to. Of several Nodes that had this name the last one counts: a kubelet that registers anew keeps
+// its pods, so the pod lived on under each of them.
+func (o *NodeObituaries) Find(ctx context.Context, node string,
+	podCreated time.Time) (reason.Reason, bool, error) {
 	last, err := o.Last(ctx, node)
 	if err != nil || last == nil || !SpeaksFor(last, podCreated) {
 		return reason.Reason{}, false, err
@@ -115,10 +124,12 @@ func (o *NodeObituaries) Find(ctx context.Context, node string, podCreated time.
 	return ReasonOf(last), true, nil
 }
 
-// Last returns the newest obituary of a Node of this name, or nil. One of a boot, from which the Node came back, is none.
+// Last returns the newest obituary of a Node of this name, or nil. One of a boot, from which the
+// Node came back, is none.
 func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := o.Cache.List(ctx, all, client.MatchingFields{reason.NodeNameField: node}); err != nil {
+	if err := o.Cache.List(ctx, all,
+		client.MatchingFields{reason.NodeNameField: node}); err != nil {
 		return nil, wrapNode("look up the obituary of node", node, err)
 	}
 	var last *v1alpha1.NodeObituary
@@ -131,16 +142,19 @@ func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeO
 	return last, nil
 }
 
-// bindingLag is how long after a Node's end a pod can still have been created for it: the scheduler binds by a cache, the
-// times compared have whole seconds, and they come from the clocks of several API servers.
+// bindingLag is how long after a Node's end a pod can still have been created for it: the scheduler
+// binds by a cache, the times compared have whole seconds, and they come from the clocks of several
+// API servers.
 const bindingLag = 5 * time.Second
 
-// SpeaksFor tells whether the Node's end was the end of a pod, created at the given time, that was bound to its name.
+// SpeaksFor tells whether the Node's end was the end of a pod, created at the given time, that was
+// bound to its name.
 func SpeaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
 	return o.Spec.SucceededBy == "" && !podCreated.After(LeftAt(o).Add(bindingLag))
 }
 
-// LeftAt is when the Node left. The API server's clock, by which pods are dated too, outweighs ours where ours is behind.
+// LeftAt is when the Node left. The API server's clock, by which pods are dated too, outweighs ours
+// where ours is behind.
 func LeftAt(o *v1alpha1.NodeObituary) time.Time {
 	if o.CreationTimestamp.After(o.Spec.Removed.Time) {
 		return o.CreationTimestamp.Time
@@ -150,7 +164,8 @@ func LeftAt(o *v1alpha1.NodeObituary) time.Time {
 
 // ReasonOf returns the reason that the obituary holds.
 func ReasonOf(o *v1alpha1.NodeObituary) reason.Reason {
-	return reason.Reason{Code: reason.Code(o.Spec.Code), Text: reason.Clean(o.Spec.Reason), By: o.Spec.By}
+	return reason.Reason{Code: reason.Code(o.Spec.Code), Text: reason.Clean(o.Spec.Reason),
+		By: o.Spec.By}
 }
 
 func wrapNode(what, name string, err error) error {
@@ -160,16 +175,18 @@ func wrapNode(what, name string, err error) error {
 	return nil
 }
 
-// Succeed notes that a later Node bears the name: the pods of this one live on under it, and the obituary speaks for none of
-// them any more.
-func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary, by types.UID) error {
+// Succeed notes that a later Node bears the name: the pods of this one live on under it, and the
+// obituary speaks for none of them any more.
+func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary,
+	by types.UID) error {
 	closed := of.DeepCopy()
 	closed.Spec.SucceededBy = id(by)
-	return wrapNode("close the obituary of node", of.Spec.NodeName, o.patch(ctx, closed, client.MergeFrom(of)))
+	return wrapNode("close the obituary of node", of.Spec.NodeName,
+		o.patch(ctx, closed, client.MergeFrom(of)))
 }
 
-// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is something to explain or to
-// release it by.
+// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is
+// something to explain or to release it by.
 func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
 	r := reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
 	record := &v1alpha1.NodeObituary{
@@ -196,20 +213,25 @@ func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since t
 // missingName has the second in which the Node was missed where other obituaries have its UID.
 func missingName(node string, since time.Time) string {
 	suffix := fmt.Sprintf("-missed%x", since.Unix())
-	return strings.TrimRight(node[:min(len(node), obituary.MaxNameBytes-len(suffix))], ".-") + suffix
+	return strings.TrimRight(node[:min(len(node), obituary.MaxNameBytes-len(suffix))], ".-") +
+		suffix
 }
 
-// Hold notes on the record of a Node that left unexplained that its pods are held: whoever leads later, and counts, has it from
-// there.
+// Hold notes on the record of a Node that left unexplained that its pods are held: whoever leads
+// later, and counts, has it from there.
 func (o *NodeObituaries) Hold(ctx context.Context, of *v1alpha1.NodeObituary) error {
 	held := of.DeepCopy()
-	metav1.SetMetaDataAnnotation(&held.ObjectMeta, reason.HeldKey, o.Clock.Now().UTC().Format(time.RFC3339))
-	return wrapNode("note that the pods are held of node", of.Spec.NodeName, o.patch(ctx, held, client.MergeFrom(of)))
+	metav1.SetMetaDataAnnotation(&held.ObjectMeta, reason.HeldKey,
+		o.Clock.Now().UTC().Format(time.RFC3339))
+	return wrapNode("note that the pods are held of node", of.Spec.NodeName,
+		o.patch(ctx, held, client.MergeFrom(of)))
 }
 
-// Retract takes the obituary of a node back that did not leave after all. That there is none is success.
+// Retract takes the obituary of a node back that did not leave after all. That there is none is
+// success.
 func (o *NodeObituaries) Retract(ctx context.Context, node *corev1.Node) error {
-	record := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}}
+	record := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{
+		Name: obituary.Name(node.Name, node.UID)}}
 	err := o.Writer.Delete(ctx, record)
 	return wrapNode("take back the obituary of node", node.Name, client.IgnoreNotFound(err))
 }

@@ -19,7 +19,8 @@ import (
 
 // newAmendment notes that a reason was supplied after the fact.
 func newAmendment(at time.Time, source, was string) *v1alpha1.Amendment {
-	return &v1alpha1.Amendment{At: metav1.NewTime(at.Truncate(time.Second)), From: reason.CleanTo(source, maxCodeBytes), Was: was}
+	return &v1alpha1.Amendment{At: metav1.NewTime(at.Truncate(time.Second)),
+		From: reason.CleanTo(source, maxCodeBytes), Was: was}
 }
 
 // PodObituaries amends the records of pods. That it can do nothing else with them is on purpose.
@@ -28,31 +29,37 @@ type PodObituaries struct {
 	Clock  clock.PassiveClock
 }
 
-// Amend supplies a reason that became known after the record was written, unless anybody changed it since it was read: then the
-// error is a conflict. A record that has expired meanwhile is none.
-func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error {
+// Amend supplies a reason that became known after the record was written, unless anybody changed it
+// since it was read: then the error is a conflict. A record that has expired meanwhile is none.
+func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source,
+	nodeObituary string) error {
 	amended := o.DeepCopy()
 	amended.Spec.Amended = newAmendment(p.Clock.Now(), source, o.Spec.Code)
-	amended.Spec.Code, amended.Spec.Class = obituary.CodeOf(r), reason.Code(obituary.CodeOf(r)).Class().String()
-	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))), reason.CleanTo(r.By, reason.MaxByBytes)
+	amended.Spec.Code, amended.Spec.Class = obituary.CodeOf(r),
+		reason.Code(obituary.CodeOf(r)).Class().String()
+	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))),
+		reason.CleanTo(r.By, reason.MaxByBytes)
 	amended.Spec.NodeObituary = nodeObituary
 	if p := amended.Spec.Preemption; p != nil {
 		if p.Supposed = r.Supposed; !r.Supposed && !r.LacksPreemptor() {
 			amended.Spec.Preemption = nil
 		}
 	}
-	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}))
+	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o,
+		client.MergeFromWithOptimisticLock{}))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("amend the obituary of pod %s/%s: %w", o.Namespace, o.Spec.PodName, err)
 	}
 	return nil
 }
 
-// NamespaceGone tells whether nothing could be created because the namespace is being deleted, or is not there any more.
+// NamespaceGone tells whether nothing could be created because the namespace is being deleted, or
+// is not there any more.
 func NamespaceGone(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return true
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
-	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
+	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil &&
+		status.ErrStatus.Details.Kind == "namespaces"
 }

@@ -20,21 +20,24 @@ const (
 	// EventReasonRefused is the reason of the Event.
 	EventReasonRefused = "ReasonRefused"
 
-	// maxRefusals are remembered; with 1 KiB of text each they take some 16 MiB at most, and the oldest are forgotten first.
+	// maxRefusals are remembered; with 1 KiB of text each they take some 16 MiB at most, and the
+	// oldest are forgotten first.
 	maxRefusals = 8192
 	// refusalLife is how long one is remembered of a pod that is not seen to go.
 	refusalLife = time.Hour
-	// refusalLag is how long before the deletion begins a reason can have been refused for its sake: the API server gives a request
-	// a minute, and times in objects have whole seconds.
+	// refusalLag is how long before the deletion begins a reason can have been refused for its
+	// sake: the API server gives a request a minute, and times in objects have whole seconds.
 	refusalLag = 90 * time.Second
-	// maxEvictions are remembered: those of a whole large cluster's drain. With 1 KiB of text each they take 32 MiB at most, and
-	// the oldest are forgotten first.
+	// maxEvictions are remembered: those of a whole large cluster's drain. With 1 KiB of text each
+	// they take 32 MiB at most, and the oldest are forgotten first.
 	maxEvictions = 20_000
 )
 
-// Refusals know the reasons that the API server would not have on their objects (termination.Refusal). They say so in an Event, and
-// have the reasons of pods for the record. They know what was decided about evictions, too, for pods that vanish although the API
-// server was expected to refuse. All that lives in the memory of the replica that was refused, or asked: nothing can be written for it.
+// Refusals know the reasons that the API server would not have on their objects
+// (termination.Refusal). They say so in an Event, and have the reasons of pods for the record. They
+// know what was decided about evictions, too, for pods that vanish although the API server was
+// expected to refuse. All that lives in the memory of the replica that was refused, or asked:
+// nothing can be written for it.
 type Refusals struct {
 	refused *prometheus.CounterVec
 	events  EventRecorder
@@ -50,15 +53,18 @@ type refusal struct {
 }
 
 // NewRefusals registers the metric.
-func NewRefusals(r prometheus.Registerer, events EventRecorder, clk clock.PassiveClock) (*Refusals, error) {
+func NewRefusals(r prometheus.Registerer, events EventRecorder,
+	clk clock.PassiveClock) (*Refusals, error) {
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricRefused, Help: "Reasons that the API server would not have in annotations, by whether a condition of the pod holds them instead.",
+		Name: MetricRefused,
+		Help: "Reasons that the API server would not have in annotations, by whether a condition of the pod holds them instead.",
 	}, []string{"held"})
 	if err := r.Register(refused); err != nil {
 		return nil, fmt.Errorf("register the metric of refused reasons: %w", err)
 	}
 	for _, held := range []bool{false, true} {
-		refused.WithLabelValues(strconv.FormatBool(held)) // an alert on an increase needs the zero before it
+		// an alert on an increase needs the zero before it
+		refused.WithLabelValues(strconv.FormatBool(held))
 	}
 	return &Refusals{
 		refused: refused, events: events, clock: clk,
@@ -67,8 +73,8 @@ func NewRefusals(r prometheus.Registerer, events EventRecorder, clk clock.Passiv
 	}, nil
 }
 
-// Note tells of a reason that was refused; held says that a condition of the pod has it. It is told once for each reason of an
-// object. That nobody knows a reason replaces none.
+// Note tells of a reason that was refused; held says that a condition of the pod has it. It is told
+// once for each reason of an object. That nobody knows a reason replaces none.
 func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error) {
 	before, repeated := f.of(obj)
 	if repeated && (before.reason == r || r.Code == reason.Unexplained) {
@@ -79,17 +85,20 @@ func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error
 	}
 	f.known.Add(obj.GetUID(), refusal{r, f.clock.Now()}, refusalLife)
 	f.refused.WithLabelValues(strconv.FormatBool(held)).Inc()
-	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID()}
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: obj.GetNamespace(),
+		Name: obj.GetName(), UID: obj.GetUID()}
 	if _, node := obj.(*corev1.Node); node {
 		about.Kind = "Node"
 	}
 	note := reason.CleanTo(fmt.Sprintf("%s (%s). It cannot be written on the %s: %s",
-		r.Text, r.Code, map[string]string{"Pod": "pod", "Node": "node"}[about.Kind], err), MaxNoteBytes)
-	f.events.Eventf(about, nil, corev1.EventTypeWarning, EventReasonRefused, "WriteReason", "%s", note)
+		r.Text, r.Code, map[string]string{"Pod": "pod", "Node": "node"}[about.Kind],
+		err), MaxNoteBytes)
+	f.events.Eventf(about, nil, corev1.EventTypeWarning, EventReasonRefused,
+		"WriteReason", "%s", note)
 }
 
-// Evicting remembers the reason of a pod whose eviction is admitted, for the case that nobody gets to write it. What another eviction
-// said before is replaced.
+// Evicting remembers the reason of a pod whose eviction is admitted, for the case that nobody gets
+// to write it. What another eviction said before is replaced.
 func (f *Refusals) Evicting(pod *corev1.Pod, r reason.Reason) {
 	if f != nil {
 		f.evicted.Add(pod.UID, refusal{r, f.clock.Now()}, refusalLife)
@@ -108,8 +117,9 @@ func recall(from *utilcache.LRUExpireCache, obj client.Object) (refusal, bool) {
 	return known.(refusal), true
 }
 
-// Of returns the reason that was refused for the sake of the deletion that ended the pod, else the one that was decided for the
-// eviction that did. One of long before belongs to a deletion that did not come about.
+// Of returns the reason that was refused for the sake of the deletion that ended the pod, else the
+// one that was decided for the eviction that did. One of long before belongs to a deletion that did
+// not come about.
 func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 	if f == nil {
 		return reason.Reason{}, false
@@ -124,14 +134,16 @@ func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 	if known, ok := f.of(pod); ok && began.Sub(known.at) <= refusalLag {
 		return known.reason, true
 	}
-	if known, ok := recall(f.evicted, pod); ok && began.Sub(known.at) <= refusalLag && evicted(pod) {
+	if known, ok := recall(f.evicted, pod); ok && began.Sub(known.at) <= refusalLag &&
+		evicted(pod) {
 		return known.reason, true
 	}
 	return reason.Reason{}, false
 }
 
-// evicted tells whether an eviction of the pod went through: the API server says so on the pod before it deletes it
-// (k8s.io/kubernetes@v1.37.2/pkg/registry/core/pod/storage/eviction.go, addConditionAndDeletePod).
+// evicted tells whether an eviction of the pod went through: the API server says so on the pod
+// before it deletes it (k8s.io/kubernetes@v1.37.2/pkg/registry/core/pod/storage/eviction.go,
+// addConditionAndDeletePod).
 func evicted(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.DisruptionTarget {

@@ -13,11 +13,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What was decided about an eviction is on record of a pod that the API server says it evicted, and of no other.
+// What was decided about an eviction is on record of a pod that the API server says it evicted, and
+// of no other.
 func TestEvictionsAreRemembered(t *testing.T) {
 	t.Parallel()
-	evicted := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI"}
-	preempted := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "PreemptionByScheduler"}
+	evicted := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+		Reason: "EvictionByEvictionAPI"}
+	preempted := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+		Reason: "PreemptionByScheduler"}
 	tests := map[string]struct {
 		condition corev1.PodCondition
 		uid       types.UID
@@ -38,7 +41,8 @@ func TestEvictionsAreRemembered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "batch", UID: "u1"}}
+			asked := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "batch",
+				UID: "u1"}}
 			want := reason.New(reason.Pod, reason.Evicted, "by alice", "alice")
 			f.Evicting(asked, reason.New(reason.Pod, reason.Evicted, "by bob", "bob"))
 			f.Evicting(asked, want)

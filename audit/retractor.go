@@ -14,18 +14,19 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// RetractPrecision is added to the time that a record of a living Node is left alone. By then, what else was written for a
-// deletion that did not come about has been taken off the Node.
+// RetractPrecision is added to the time that a record of a living Node is left alone. By then, what
+// else was written for a deletion that did not come about has been taken off the Node.
 const RetractPrecision = time.Minute
 
-// A Retractor takes back what is on record about Nodes that live on: their deletion was refused, came to nothing, or was
-// invented. It goes by the records and the Nodes alone, so it needs no mark on the Node. It reconciles
-// NodeObituaries.
+// A Retractor takes back what is on record about Nodes that live on: their deletion was refused,
+// came to nothing, or was invented. It goes by the records and the Nodes alone, so it needs no mark
+// on the Node. It reconciles NodeObituaries.
 type Retractor struct {
 	// Cache holds Nodes and NodeObituaries.
 	Cache      client.Reader
 	Obituaries *NodeObituaries
-	// After is how long a Node may live on with a record of its end, counted from when it was last recorded.
+	// After is how long a Node may live on with a record of its end, counted from when it was last
+	// recorded.
 	After time.Duration
 	// Intended tells whether the Node is yet to be deleted: its record stays.
 	Intended func(node *corev1.Node) bool
@@ -39,27 +40,30 @@ func (*Retractor) Concerns(o client.Object) bool {
 	return ok && ofWholeNode(record)
 }
 
-// ofWholeNode tells whether the record says that a certain Node left, and not that a boot of it ended: a Node that came back and
-// goes on living has such records, and rightly.
+// ofWholeNode tells whether the record says that a certain Node left, and not that a boot of it
+// ended: a Node that came back and goes on living has such records, and rightly.
 func ofWholeNode(o *v1alpha1.NodeObituary) bool {
 	return !o.Spec.Returned && o.Spec.NodeUID != ""
 }
 
-// ofEarlierBoot tells whether the Node has booted since, and what its boot before died of was found on its disk: that is true
-// although the Node lives.
+// ofEarlierBoot tells whether the Node has booted since, and what its boot before died of was found
+// on its disk: that is true although the Node lives.
 func ofEarlierBoot(o *v1alpha1.NodeObituary, node *corev1.Node) bool {
-	return o.Spec.Amended != nil && o.Spec.BootID != "" && o.Spec.BootID != id(node.Status.NodeInfo.BootID)
+	return o.Spec.Amended != nil && o.Spec.BootID != "" &&
+		o.Spec.BootID != id(node.Status.NodeInfo.BootID)
 }
 
-// due tells in how long the record is to be looked at. However far ahead the clock was that dated it, it is looked at by and by.
+// due tells in how long the record is to be looked at. However far ahead the clock was that dated
+// it, it is looked at by and by.
 func (r *Retractor) due(o *v1alpha1.NodeObituary) time.Duration {
 	after := r.After + RetractPrecision
 	return min(LeftAt(o).Add(after).Sub(r.Clock.Now()), after)
 }
 
-// Reconcile deletes a record whose time has come and whose Node lives, and comes back if that may be so
-// later.
-func (r *Retractor) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+// Reconcile deletes a record whose time has come and whose Node lives, and comes back if that may
+// be so later.
+func (r *Retractor) Reconcile(ctx context.Context,
+	request reconcile.Request) (reconcile.Result, error) {
 	record, node := &v1alpha1.NodeObituary{}, &corev1.Node{}
 	// The cache may lag behind, and nothing written for a deletion that is under way may get lost.
 	for _, from := range []client.Reader{r.Cache, r.Obituaries.Live} {
@@ -76,13 +80,15 @@ func (r *Retractor) Reconcile(ctx context.Context, request reconcile.Request) (r
 	if err != nil {
 		return reconcile.Result{}, wrapNode("take back the obituary of node", node.Name, err)
 	}
-	r.Log.Info("record taken back: the node lives", "node", node.Name, "obituary", record.Name, "code", record.Spec.Code)
+	r.Log.Info("record taken back: the node lives", "node", node.Name, "obituary", record.Name,
+		"code", record.Spec.Code)
 	return reconcile.Result{}, nil
 }
 
 // judge reads the record and its Node, and tells whether the record is to go.
 func (r *Retractor) judge(
-	ctx context.Context, from client.Reader, key client.ObjectKey, record *v1alpha1.NodeObituary, node *corev1.Node,
+	ctx context.Context, from client.Reader, key client.ObjectKey, record *v1alpha1.NodeObituary,
+	node *corev1.Node,
 ) (again time.Duration, lives bool, err error) {
 	if err := from.Get(ctx, key, record); err != nil {
 		return 0, false, client.IgnoreNotFound(err)
@@ -96,7 +102,8 @@ func (r *Retractor) judge(
 	if err := from.Get(ctx, client.ObjectKey{Name: record.Spec.NodeName}, node); err != nil {
 		return 0, false, client.IgnoreNotFound(err)
 	}
-	if node.UID != record.Spec.NodeUID || node.DeletionTimestamp != nil || ofEarlierBoot(record, node) {
+	if node.UID != record.Spec.NodeUID || node.DeletionTimestamp != nil ||
+		ofEarlierBoot(record, node) {
 		return 0, false, nil
 	}
 	if r.Intended(node) {

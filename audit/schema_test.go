@@ -19,7 +19,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/crdschema"
 )
 
-// maxNodeBytes bounds the obituary of a node: its kernel's last lines and its evidence, with what JSON adds to both.
+// maxNodeBytes bounds the obituary of a node: its kernel's last lines and its evidence, with what
+// JSON adds to both.
 const maxNodeBytes = 256 << 10
 
 func nodeSchema(t testing.TB) crdschema.Schema {
@@ -38,13 +39,18 @@ func (c *collecting) Create(_ context.Context, o client.Object, _ ...client.Crea
 	return nil
 }
 
-func (*collecting) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+func (*collecting) List(context.Context, client.ObjectList,
+	...client.ListOption) error {
+	return nil
+}
 
 // recordings are all the records that are made of a node which says that of itself.
-func recordings(t testing.TB, node *corev1.Node, r reason.Reason, e reason.Evidence, kernelLog []string) []*v1alpha1.NodeObituary {
+func recordings(t testing.TB, node *corev1.Node, r reason.Reason, e reason.Evidence,
+	kernelLog []string) []*v1alpha1.NodeObituary {
 	t.Helper()
 	api := &collecting{}
-	o := &NodeObituaries{Cache: api, Live: api, Writer: api, Clock: clocktesting.NewFakePassiveClock(noon)}
+	o := &NodeObituaries{Cache: api, Live: api, Writer: api,
+		Clock: clocktesting.NewFakePassiveClock(noon)}
 	if err := o.Record(t.Context(), node, r); err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +65,11 @@ func recordings(t testing.TB, node *corev1.Node, r reason.Reason, e reason.Evide
 func TestEvidenceWithoutTimeIsRecorded(t *testing.T) {
 	t.Parallel()
 	node := deadNode(func(n *corev1.Node) {
-		n.Annotations = map[string]string{reason.EvidenceKey: `[{"what":"hardware","detail":"disk sda"},{"what":"halt","when":"9999-12-31T23:59:59-12:00"}]`}
+		n.Annotations = map[string]string{
+			reason.EvidenceKey: `[{"what":"hardware","detail":"disk sda"},{"what":"halt","when":"9999-12-31T23:59:59-12:00"}]`}
 	})
-	for _, o := range recordings(t, node, reason.New(reason.Node, reason.HardwareFailure, "disk sda", ""), reason.Evidence{BootID: "b"}, nil) {
+	for _, o := range recordings(t, node, reason.New(reason.Node, reason.HardwareFailure,
+		"disk sda", ""), reason.Evidence{BootID: "b"}, nil) {
 		nodeSchema(t).Accepts(t, o, maxNodeBytes)
 		if len(o.Spec.Evidence) != 2 || o.Spec.Evidence[0].Detail != "disk sda" {
 			t.Errorf("the evidence on record is %+v, want both pieces", o.Spec.Evidence)
@@ -73,7 +81,9 @@ func TestHostileNodesHaveObituaries(t *testing.T) {
 	t.Parallel()
 	evil := strings.Repeat("\x1b]0;owned\x07<script>alert(1)</script>\u202e", 30_000)
 	piece := evil[:600]
-	annotation, err := json.Marshal([]reason.Evidence{{What: piece, Who: piece, Detail: piece, BootID: piece, Source: piece}})
+	annotation, err := json.Marshal(
+		[]reason.Evidence{{What: piece, Who: piece, Detail: piece, BootID: piece,
+			Source: piece}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,21 +109,29 @@ func TestHostileNodesHaveObituaries(t *testing.T) {
 
 func FuzzNodeObituaryIsAccepted(f *testing.F) {
 	by := nodeSchema(f)
-	f.Add("n1", "8f6f7c1e", "boot-1", "10.0.0.1", `[{"what":"halt","who":"bob","when":"2026-11-23T12:00:00Z"}]`, "by", "text", "Code", "line", int64(0), uint8(1))
-	f.Add("a.b", "\x00", "!", "\xff", `[{"what":"panic"},{"when":"0000-01-01T00:00:00+23:59"}]`, "é", "\u2028", "", "\x1b[2J", int64(1)<<62, uint8(255))
-	f.Fuzz(func(t *testing.T, name, uid, boot, address, evidence, actor, text, code, line string, when int64, n uint8) {
+	f.Add("n1", "8f6f7c1e", "boot-1", "10.0.0.1",
+		`[{"what":"halt","who":"bob","when":"2026-11-23T12:00:00Z"}]`, "by", "text", "Code", "line",
+		int64(0), uint8(1))
+	f.Add("a.b", "\x00", "!", "\xff", `[{"what":"panic"},{"when":"0000-01-01T00:00:00+23:59"}]`,
+		"é", "\u2028", "", "\x1b[2J", int64(1)<<62, uint8(255))
+	f.Fuzz(func(t *testing.T, name, uid, boot, address, evidence, actor, text, code, line string,
+		when int64, n uint8) {
 		if len(validation.IsDNS1123Subdomain(name)) > 0 || uid == "" || reason.Clean(text) == "" {
 			return // no Node has that name or no UID, or there is nothing to record
 		}
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(uid), Annotations: map[string]string{reason.EvidenceKey: evidence}}}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(uid),
+			Annotations: map[string]string{reason.EvidenceKey: evidence}}}
 		node.Status.NodeInfo.BootID = boot
 		var log []string
 		for range n {
-			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Address: address})
+			node.Status.Addresses = append(node.Status.Addresses,
+				corev1.NodeAddress{Address: address})
 			log = append(log, line)
 		}
-		e := reason.Evidence{What: code, Who: actor, Detail: line, BootID: boot, When: time.Unix(when, 0), Source: line}
-		for _, o := range recordings(t, node, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, e, log) {
+		e := reason.Evidence{What: code, Who: actor, Detail: line, BootID: boot,
+			When: time.Unix(when, 0), Source: line}
+		for _, o := range recordings(t, node,
+			reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, e, log) {
 			by.Accepts(t, o, maxNodeBytes)
 		}
 	})

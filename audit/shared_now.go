@@ -16,13 +16,15 @@ import (
 // clockProbe is the name of a record that is never stored.
 const clockProbe = "epitaph-clock-probe"
 
-// SharedNow returns the earlier of our time and the API server's: what is old by that is old by both. Records are deleted by
-// age, and either clock may jump ahead. The API server tells its time by dating an object, here in a dry run.
+// SharedNow returns the earlier of our time and the API server's: what is old by that is old by
+// both. Records are deleted by age, and either clock may jump ahead. The API server tells its time
+// by dating an object, here in a dry run.
 func SharedNow(ctx context.Context, ours clock.PassiveClock, api client.Writer) (time.Time, error) {
 	probe := &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: clockProbe},
 		Spec: v1alpha1.NodeObituarySpec{
-			NodeName: clockProbe, Removed: metav1.NewTime(ours.Now()), Code: string(reason.Unexplained),
+			NodeName: clockProbe, Removed: metav1.NewTime(ours.Now()),
+			Code:  string(reason.Unexplained),
 			Class: reason.NoExplanation.String(), Reason: "a dry run: it asks for the time",
 		},
 	}

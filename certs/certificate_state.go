@@ -26,8 +26,9 @@ type certificateState struct {
 	renewal time.Time
 }
 
-// judge reads the conditions. Ready is about what is in the Secret now; Issuing is there while cert-manager is at work on the next
-// certificate, and stays, False, where that came to nothing (cert-manager pkg/apis/certmanager/v1/types_certificate.go).
+// judge reads the conditions. Ready is about what is in the Secret now; Issuing is there while
+// cert-manager is at work on the next certificate, and stays, False, where that came to nothing
+// (cert-manager pkg/apis/certmanager/v1/types_certificate.go).
 func judge(c *cmv1.Certificate) certificateState {
 	s := certificateState{ready: notReady}
 	if c.Status.RenewalTime != nil {
@@ -53,7 +54,8 @@ func judge(c *cmv1.Certificate) certificateState {
 	return s
 }
 
-func condition(c *cmv1.Certificate, kind cmv1.CertificateConditionType) (found cmv1.CertificateCondition, ok bool) {
+func condition(c *cmv1.Certificate,
+	kind cmv1.CertificateConditionType) (found cmv1.CertificateCondition, ok bool) {
 	for _, is := range c.Status.Conditions {
 		if is.Type == kind {
 			return is, true

@@ -15,10 +15,11 @@ import (
 
 // Clients are those who may speak to a server: whoever shows a certificate of theirs.
 type Clients struct {
-	// File holds the certificates that may sign a client's, in PEM; a change is noticed without a restart.
+	// File holds the certificates that may sign a client's, in PEM; a change is noticed without a
+	// restart.
 	File string
-	// Names are the common names of which the client's certificate must have one. Without any, each that is signed will do: then
-	// the authority must sign nobody else's.
+	// Names are the common names of which the client's certificate must have one. Without any, each
+	// that is signed will do: then the authority must sign nobody else's.
 	Names []string
 
 	mu    sync.Mutex
@@ -65,13 +66,15 @@ func (c *Clients) authorities() (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("read the clients' authority: %s holds no certificate in PEM", c.File)
+		return nil, fmt.Errorf("read the clients' authority: %s holds no certificate in PEM",
+			c.File)
 	}
 	c.roots, c.read = roots, info.ModTime()
 	return roots, nil
 }
 
-// Check tells what is wrong with the authority, if anything: then nobody is heard, the API server neither.
+// Check tells what is wrong with the authority, if anything: then nobody is heard, the API server
+// neither.
 func (c *Clients) Check(*http.Request) error {
 	_, err := c.authorities()
 	return err
@@ -82,7 +85,8 @@ func (c *Clients) verify(state tls.ConnectionState) error {
 	if len(state.VerifiedChains) == 0 {
 		return errors.New("the client shows no certificate of its authority")
 	}
-	if name := state.PeerCertificates[0].Subject.CommonName; len(c.Names) > 0 && !slices.Contains(c.Names, name) {
+	if name := state.PeerCertificates[0].Subject.CommonName; len(c.Names) > 0 &&
+		!slices.Contains(c.Names, name) {
 		return fmt.Errorf("the client is %.64q, which is none of webhook.clientNames", name)
 	}
 	return nil

@@ -17,13 +17,16 @@ func (a authority) client(t *testing.T, name string) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore:   noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
 	}
-	return tls.Certificate{Certificate: [][]byte{sign(t, template, a.certificate, key, a.key)}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{sign(t, template, a.certificate, key, a.key)},
+		PrivateKey: key}
 }
 
-// A client is heard if its certificate is signed by the authority in the file, as it is now, and has one of the names.
+// A client is heard if its certificate is signed by the authority in the file, as it is now, and
+// has one of the names.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	one, other := newAuthority(t, "one"), newAuthority(t, "other")
@@ -39,7 +42,8 @@ func TestClients(t *testing.T) {
 		}
 	}
 	write(one.pem, noon)
-	config := &tls.Config{Certificates: []tls.Certificate{*one.issue(t, "server")}, MinVersion: tls.VersionTLS12, Time: func() time.Time { return noon }}
+	config := &tls.Config{Certificates: []tls.Certificate{*one.issue(t, "server")},
+		MinVersion: tls.VersionTLS12, Time: func() time.Time { return noon }}
 	anyName := config.Clone()
 	NewClients(dir, "clients.crt", []string{"kube-apiserver"}).TLS(config)
 	NewClients(dir, "clients.crt", nil).TLS(anyName)
@@ -50,7 +54,8 @@ func TestClients(t *testing.T) {
 		ended := make(chan error, 1)
 		server := tls.Server(here, config)
 		go func() { ended <- server.HandshakeContext(t.Context()); _ = here.Close() }()
-		client := tls.Client(there, &tls.Config{InsecureSkipVerify: true, Certificates: certificates}) //nolint:gosec // the server is judged by nobody here
+		client := tls.Client(there, &tls.Config{InsecureSkipVerify: true,
+			Certificates: certificates}) //nolint:gosec // the server is judged by nobody here
 		_ = client.HandshakeContext(t.Context())
 		_, _ = client.Read(make([]byte, 1)) // takes what the server has to say
 		return <-ended == nil

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// lookAgain is how often cert-manager is asked. It is no watch: a watch on a kind that is not installed, or must not be read,
-	// would hold up everything that waits for caches.
+	// lookAgain is how often cert-manager is asked. It is no watch: a watch on a kind that is not
+	// installed, or must not be read, would hold up everything that waits for caches.
 	lookAgain = 10 * time.Second
 	// lookLimit bounds one question.
 	lookLimit = 5 * time.Second
@@ -39,7 +39,8 @@ type IssuanceOptions struct {
 	Log       logr.Logger
 }
 
-// An Issuance tells how the Certificates stand from which cert-manager makes the serving certificate.
+// An Issuance tells how the Certificates stand from which cert-manager makes the serving
+// certificate.
 type Issuance struct {
 	IssuanceOptions
 
@@ -66,7 +67,8 @@ func (i *Issuance) Start(ctx context.Context) error {
 	}
 }
 
-// NeedLeaderElection tells the manager that every replica looks: each serves, and tells why it cannot.
+// NeedLeaderElection tells the manager that every replica looks: each serves, and tells why it
+// cannot.
 func (i *Issuance) NeedLeaderElection() bool { return false }
 
 func (i *Issuance) once(ctx context.Context) {
@@ -84,18 +86,24 @@ func (i *Issuance) look(ctx context.Context, name string) certificateState {
 	case err == nil:
 		return judge(c)
 	case meta.IsNoMatchError(err), isUnknownKind(err):
-		return certificateState{ready: unknown, fault: "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"}
+		return certificateState{ready: unknown,
+			fault: "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"}
 	case apierrors.IsNotFound(err):
-		return certificateState{ready: notReady, fault: "not issued: there is no such Certificate in namespace " + i.Namespace + ": install the chart anew"}
+		return certificateState{ready: notReady,
+			fault: "not issued: there is no such Certificate in namespace " + i.Namespace +
+				": install the chart anew"}
 	default:
-		return certificateState{ready: unknown, fault: "cannot be read: " + string(reason.Clean(err.Error()))}
+		return certificateState{ready: unknown,
+			fault: "cannot be read: " + string(reason.Clean(err.Error()))}
 	}
 }
 
-// isUnknownKind tells whether the API server no longer serves such objects at all, or only lacks this one: the path is unknown to
-// it, and its answer no object (k8s.io/apimachinery/pkg/api/errors: NewGenericServerResponse).
+// isUnknownKind tells whether the API server no longer serves such objects at all, or only lacks
+// this one: the path is unknown to it, and its answer no object
+// (k8s.io/apimachinery/pkg/api/errors: NewGenericServerResponse).
 func isUnknownKind(err error) bool {
-	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err,
+		metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // note remembers how a Certificate stands, and logs what has changed.

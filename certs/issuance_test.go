@@ -23,7 +23,8 @@ import (
 // An answer is what reading a Certificate ends with.
 type answer func(*cmv1.Certificate) error
 
-func (a answer) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+func (a answer) Get(_ context.Context, _ client.ObjectKey, o client.Object,
+	_ ...client.GetOption) error {
 	return a(o.(*cmv1.Certificate))
 }
 
@@ -45,8 +46,9 @@ func asked(t *testing.T, reader client.Reader) (*Issuance, *strings.Builder) {
 	t.Helper()
 	log := &strings.Builder{}
 	i := NewIssuance(IssuanceOptions{
-		Reader: reader, Namespace: "epitaph-system", Names: []string{"epitaph-webhook"}, Clock: clock.RealClock{},
-		Log: funcr.New(func(_, args string) { log.WriteString(args + "\n") }, funcr.Options{}),
+		Reader: reader, Namespace: "epitaph-system", Names: []string{"epitaph-webhook"},
+		Clock: clock.RealClock{},
+		Log:   funcr.New(func(_, args string) { log.WriteString(args + "\n") }, funcr.Options{}),
 	})
 	i.once(t.Context())
 	return i, log
@@ -61,11 +63,13 @@ func TestWhatCannotBeRead(t *testing.T) {
 		fault string
 	}{
 		"cert-manager is not there": {
-			&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}}, -1,
+			&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "cert-manager.io",
+				Kind: "Certificate"}}, -1,
 			"cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates",
 		},
 		"cert-manager has left": {
-			apierrors.NewGenericServerResponse(http.StatusNotFound, "get", resource, "epitaph-webhook", "404 page not found", 0, true), -1,
+			apierrors.NewGenericServerResponse(http.StatusNotFound, "get", resource,
+				"epitaph-webhook", "404 page not found", 0, true), -1,
 			"cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates",
 		},
 		"it is forbidden": {
@@ -80,7 +84,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i, log := asked(t, fails(tc.err))
-			if got := i.certificates["epitaph-webhook"]; got.ready != tc.want || got.fault != tc.fault {
+			if got := i.certificates["epitaph-webhook"]; got.ready != tc.want ||
+				got.fault != tc.fault {
 				t.Errorf("got %+v, want %v, %q", got, tc.want, tc.fault)
 			}
 			if !strings.Contains(log.String(), "the Certificate is not in order") {
@@ -119,15 +124,20 @@ epitaph_certificate_renewal_timestamp_seconds{name="epitaph-webhook"} 1.7954352e
 // The log tells a change once; a probe that fails tells it each time.
 func TestWhatIsTold(t *testing.T) {
 	t.Parallel()
-	missing := certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionFalse, "DoesNotExist", "Secret does not exist"))
+	missing := certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionFalse,
+		"DoesNotExist", "Secret does not exist"))
 	i, log := asked(t, answers(missing))
 	i.once(t.Context())
-	probe := i.Explain(func(*http.Request) error { return errors.New("there is no serving certificate") })
-	want := "there is no serving certificate (Certificate epitaph-webhook: not issued: DoesNotExist: Secret does not exist)"
+	probe := i.Explain(func(*http.Request) error {
+		return errors.New("there is no serving certificate")
+	})
+	want :=
+		"there is no serving certificate (Certificate epitaph-webhook: not issued: DoesNotExist: Secret does not exist)"
 	if err := probe(nil); err == nil || err.Error() != want {
 		t.Errorf("the probe says %v, want %s", err, want)
 	}
-	i.Reader = answers(certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionTrue, "Ready", "")))
+	i.Reader = answers(
+		certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionTrue, "Ready", "")))
 	i.once(t.Context())
 	if err := probe(nil); err == nil || err.Error() != "there is no serving certificate" {
 		t.Errorf("the probe says %v after the Certificate was issued", err)
@@ -135,7 +145,8 @@ func TestWhatIsTold(t *testing.T) {
 	if err := i.Explain(func(*http.Request) error { return nil })(nil); err != nil {
 		t.Errorf("a probe that succeeds says %v", err)
 	}
-	logged := `"level"=0 "msg"="the Certificate is not in order" "certificate"="epitaph-webhook" "error"="not issued: DoesNotExist: Secret does not exist"
+	logged :=
+		`"level"=0 "msg"="the Certificate is not in order" "certificate"="epitaph-webhook" "error"="not issued: DoesNotExist: Secret does not exist"
 "level"=0 "msg"="the Certificate is in order again" "certificate"="epitaph-webhook"
 `
 	if log.String() != logged {

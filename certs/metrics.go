@@ -16,7 +16,8 @@ const (
 // Register adds the metric; it is 0 while there is no certificate.
 func (s *Serving) Register(r prometheus.Registerer) error {
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: MetricExpiry, Help: "When the certificate that the webhook serves expires, in seconds since 1970; 0 while there is none.",
+		Name: MetricExpiry,
+		Help: "When the certificate that the webhook serves expires, in seconds since 1970; 0 while there is none.",
 	}, func() float64 {
 		served, err := s.Current()
 		if err != nil {
@@ -58,7 +59,8 @@ func (i *Issuance) Collect(to chan<- prometheus.Metric) {
 	for name, is := range i.certificates {
 		to <- prometheus.MustNewConstMetric(readyMetric, prometheus.GaugeValue, is.ready, name)
 		if !is.renewal.IsZero() {
-			to <- prometheus.MustNewConstMetric(renewalMetric, prometheus.GaugeValue, float64(is.renewal.Unix()), name)
+			to <- prometheus.MustNewConstMetric(renewalMetric, prometheus.GaugeValue,
+				float64(is.renewal.Unix()), name)
 		}
 	}
 }

@@ -56,7 +56,8 @@ func (s *Serving) Start(ctx context.Context) error {
 func (s *Serving) NeedLeaderElection() bool { return false }
 
 func (s *Serving) open() *certwatcher.CertWatcher {
-	watcher, err := certwatcher.New(filepath.Join(s.dir, "tls.crt"), filepath.Join(s.dir, "tls.key"))
+	watcher, err := certwatcher.New(filepath.Join(s.dir, "tls.crt"),
+		filepath.Join(s.dir, "tls.key"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -77,12 +78,14 @@ func (s *Serving) Current() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.watcher == nil {
-		return nil, fmt.Errorf("there is no serving certificate in %s: it has not been issued, or its Secret is not mounted (%w)", s.dir, s.fault)
+		return nil, fmt.Errorf(
+			"there is no serving certificate in %s: it has not been issued, or its Secret is not mounted (%w)", s.dir, s.fault)
 	}
 	return s.watcher.GetCertificate(nil)
 }
 
-// Checker is a readiness probe: would the API server accept what is served? It reads the webhook configuration of that name.
+// Checker is a readiness probe: would the API server accept what is served? It reads the webhook
+// configuration of that name.
 func (s *Serving) Checker(reader client.Reader, configuration string) healthz.Checker {
 	return func(r *http.Request) error {
 		served, err := s.Current()
@@ -92,7 +95,8 @@ func (s *Serving) Checker(reader client.Reader, configuration string) healthz.Ch
 		registered := &admissionregistrationv1.MutatingWebhookConfiguration{}
 		err = reader.Get(r.Context(), client.ObjectKey{Name: configuration}, registered)
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("there is no webhook configuration %s: the API server asks nobody when something is deleted", configuration)
+			return fmt.Errorf(
+				"there is no webhook configuration %s: the API server asks nobody when something is deleted", configuration)
 		}
 		if err != nil {
 			return fmt.Errorf("read the webhook configuration %s: %w", configuration, err)

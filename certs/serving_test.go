@@ -21,9 +21,11 @@ func write(t *testing.T, dir string, c *tls.Certificate) {
 		t.Fatal(err)
 	}
 	for name, block := range map[string]*pem.Block{
-		"tls.key": {Type: "PRIVATE KEY", Bytes: key}, "tls.crt": {Type: "CERTIFICATE", Bytes: c.Certificate[0]},
+		"tls.key": {Type: "PRIVATE KEY", Bytes: key},
+		"tls.crt": {Type: "CERTIFICATE", Bytes: c.Certificate[0]},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -32,7 +34,8 @@ func write(t *testing.T, dir string, c *tls.Certificate) {
 // eventually waits until the serving certificate is c.
 func eventually(t *testing.T, s *Serving, c *tls.Certificate) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(
+		10 * time.Millisecond) {
 		if got, err := s.Current(); err == nil && got.Leaf.Equal(c.Leaf) {
 			return
 		}
@@ -45,7 +48,8 @@ func TestServingFollowsTheFolder(t *testing.T) {
 	dir, ours := t.TempDir(), newAuthority(t, "ours")
 	s := NewServing(dir, clock.RealClock{})
 	_, err := s.Current()
-	want := "there is no serving certificate in " + dir + ": it has not been issued, or its Secret is not mounted"
+	want := "there is no serving certificate in " + dir +
+		": it has not been issued, or its Secret is not mounted"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Fatalf("before anything is issued: got %v, want %s …", err, want)
 	}

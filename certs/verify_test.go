@@ -30,8 +30,10 @@ func newAuthority(t *testing.T, name string) authority {
 	t.Helper()
 	a := authority{key: newKey(t)}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(1, 0, 0),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign, NotBefore: noon.AddDate(-1, 0, 0),
+		NotAfter: noon.AddDate(1, 0, 0),
 	}
 	der := sign(t, template, template, a.key, a.key)
 	a.certificate = parse(t, der)
@@ -43,8 +45,9 @@ func (a authority) issue(t *testing.T, host string) *tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{host}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
+		SerialNumber: big.NewInt(2), DNSNames: []string{host},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore:   noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
 	}
 	der := sign(t, template, a.certificate, key, a.key)
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parse(t, der)}
@@ -85,7 +88,8 @@ func registered(bundle []byte) *admissionregistrationv1.MutatingWebhookConfigura
 		Webhooks: []admissionregistrationv1.MutatingWebhook{{
 			Name: "pods.epitaph-k8s.io",
 			ClientConfig: admissionregistrationv1.WebhookClientConfig{
-				Service:  &admissionregistrationv1.ServiceReference{Name: "epitaph-webhook", Namespace: "epitaph-system"},
+				Service: &admissionregistrationv1.ServiceReference{Name: "epitaph-webhook",
+					Namespace: "epitaph-system"},
 				CABundle: bundle,
 			},
 		}},
@@ -106,9 +110,11 @@ func TestVerify(t *testing.T) {
 		now        time.Time
 		wantError  string
 	}{
-		"all is well":                         {good, registered(ours.pem), noon, ""},
-		"all is well, by a URL":               {good, byURL, noon, ""},
-		"an old authority beside the new one": {good, registered(append(theirs.pem[:len(theirs.pem):len(theirs.pem)], ours.pem...)), noon, ""},
+		"all is well":           {good, registered(ours.pem), noon, ""},
+		"all is well, by a URL": {good, byURL, noon, ""},
+		"an old authority beside the new one": {good,
+			registered(append(theirs.pem[:len(theirs.pem):len(theirs.pem)], ours.pem...)), noon,
+			""},
 		"not valid yet": {
 			good, registered(ours.pem), noon.Add(-2 * time.Hour),
 			"the serving certificate is valid only from 2026-11-23T11:00:00Z on: compare the clocks of the nodes",
@@ -119,21 +125,27 @@ func TestVerify(t *testing.T) {
 		},
 		"for another name": {
 			ours.issue(t, "epitaph-webhook.default.svc"), registered(ours.pem), noon,
-			webhook + "the serving certificate is not for epitaph-webhook.epitaph-system.svc: have it issued for this name",
+			webhook +
+				"the serving certificate is not for epitaph-webhook.epitaph-system.svc: have it issued for this name",
 		},
 		"the bundle is not injected": {
 			good, registered(nil), noon,
-			webhook + "the webhook configuration has no caBundle: cert-manager's CA injector has not injected it yet, or does not run",
+			webhook +
+				"the webhook configuration has no caBundle: cert-manager's CA injector has not injected it yet, or does not run",
 		},
 		"the bundle is no PEM": {
-			good, registered([]byte("Cg==")), noon, webhook + "the caBundle in the webhook configuration holds no certificate in PEM",
+			good, registered([]byte("Cg==")), noon,
+			webhook + "the caBundle in the webhook configuration holds no certificate in PEM",
 		},
 		"the bundle is another authority's": {
 			good, registered(theirs.pem), noon,
-			webhook + "the caBundle in the webhook configuration does not verify the serving certificate (x509: certificate signed by unknown authority): it is another authority's, or was not injected after that one changed",
+			webhook +
+				"the caBundle in the webhook configuration does not verify the serving certificate (x509: certificate signed by unknown authority): it is another authority's, or was not injected after that one changed",
 		},
 		"the configuration is empty": {
-			good, &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "epitaph"}}, noon,
+			good,
+			&admissionregistrationv1.MutatingWebhookConfiguration{
+				ObjectMeta: metav1.ObjectMeta{Name: "epitaph"}}, noon,
 			"the webhook configuration epitaph is empty: install the chart anew",
 		},
 	}

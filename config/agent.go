@@ -11,16 +11,20 @@ import (
 // BootUserdata is the key of the userdata with the boot ID of the node.
 const BootUserdata = "epitaph-boot"
 
-// Agent configures `epitaph agent`, which runs on each node and has its kernel speak to the listeners.
+// Agent configures `epitaph agent`, which runs on each node and has its kernel speak to the
+// listeners.
 type Agent struct {
-	// Service is the headless Service in Epitaph's namespace whose endpoints are the listeners: pods with hostNetwork, or other
-	// addresses that a frame can be sent to. Kernels cannot speak to a cluster IP.
+	// Service is the headless Service in Epitaph's namespace whose endpoints are the listeners:
+	// pods with hostNetwork, or other addresses that a frame can be sent to. Kernels cannot speak
+	// to a cluster IP.
 	Service string `json:"service" validate:"omitempty,dnslabel"`
-	// Listeners are addresses by hand, each "address:port", instead of a Service: the agent then needs no API server.
+	// Listeners are addresses by hand, each "address:port", instead of a Service: the agent then
+	// needs no API server.
 	Listeners []netip.AddrPort `json:"listeners,omitempty" validate:"max=64"`
 	// MaxListeners is how many of them the kernel speaks to.
 	MaxListeners int `json:"maxListeners" validate:"min=1,max=16"`
-	// SourcePort is where the kernel sends from. The agent holds it, so that no unprivileged process can.
+	// SourcePort is where the kernel sends from. The agent holds it, so that no unprivileged
+	// process can.
 	SourcePort int `json:"sourcePort" validate:"min=1,max=1023"`
 	// Configfs is where the host has its configfs.
 	Configfs string `json:"configfs" validate:"required,startswith=/"`
@@ -28,16 +32,19 @@ type Agent struct {
 	LoadModule bool `json:"loadModule"`
 	// ConsoleLogLevel is which lines the kernel sends: those below it. 0 leaves it alone.
 	ConsoleLogLevel int `json:"consoleLogLevel" validate:"min=0,max=8"`
-	// ClearPanicTimeout sets kernel.panic to 0 wherever the kernel would otherwise restart before it has sent its panic, again after
-	// each start of the kubelet. A machine that panics then stays as it is until somebody, or a watchdog, restarts it.
+	// ClearPanicTimeout sets kernel.panic to 0 wherever the kernel would otherwise restart before
+	// it has sent its panic, again after each start of the kubelet. A machine that panics then
+	// stays as it is until somebody, or a watchdog, restarts it.
 	ClearPanicTimeout bool `json:"clearPanicTimeout"`
 	// ProcSys is where the host's /proc/sys is, writable.
 	ProcSys string `json:"procSys" validate:"required,startswith=/"`
-	// ClearWithoutWatchdog does so also where no hardware watchdog that user space feeds would restart the machine.
+	// ClearWithoutWatchdog does so also where no hardware watchdog that user space feeds would
+	// restart the machine.
 	ClearWithoutWatchdog bool `json:"clearWithoutWatchdog"`
 	// LastBoot is where the agent looks for how the boot before ended.
 	LastBoot LastBoot `json:"lastBoot"`
-	// Period is how often everything is looked at again; changes of listeners and of the network are noticed at once.
+	// Period is how often everything is looked at again; changes of listeners and of the network
+	// are noticed at once.
 	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
 	// MetricsAddress is "host:port"; empty serves no metrics.
 	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
@@ -52,8 +59,9 @@ type Shutdown struct {
 	SystemBus string `json:"systemBus" validate:"required,startswith=/"`
 	// Proc is the host's /proc, which a pod with hostPID has as its own.
 	Proc string `json:"proc" validate:"required,startswith=/"`
-	// MaxDelay is how long a shutdown is held up at most while the API server does not answer. systemd-logind's own limit
-	// (InhibitDelayMaxSec=) holds as well, which the kubelet raises to minutes where it is to shut down gracefully.
+	// MaxDelay is how long a shutdown is held up at most while the API server does not answer.
+	// systemd-logind's own limit (InhibitDelayMaxSec=) holds as well, which the kubelet raises to
+	// minutes where it is to shut down gracefully.
 	MaxDelay metav1.Duration `json:"maxDelay" validate:"mindur=1s,maxdur=1m"`
 }
 
@@ -62,8 +70,8 @@ type LastBoot struct {
 	Enabled bool `json:"enabled"`
 	// State is a folder of the agent's own that outlives a boot.
 	State string `json:"state" validate:"required,startswith=/"`
-	// Pstore is where the kernel shows what it kept, SystemdPstore where systemd-pstore moves that, and Kdump where kdump puts what it
-	// took from a crashed kernel.
+	// Pstore is where the kernel shows what it kept, SystemdPstore where systemd-pstore moves that,
+	// and Kdump where kdump puts what it took from a crashed kernel.
 	Pstore        string `json:"pstore" validate:"required,startswith=/"`
 	SystemdPstore string `json:"systemdPstore" validate:"required,startswith=/"`
 	Kdump         string `json:"kdump" validate:"required,startswith=/"`
@@ -75,11 +83,14 @@ type LastBoot struct {
 func (a Agent) wrongs() []wrong {
 	var all []wrong
 	if a.Service == "" && len(a.Listeners) == 0 {
-		all = append(all, wrong{"agent.service", "is empty, and so is agent.listeners: name the headless Service of the listeners, or write their addresses"})
+		all = append(all, wrong{"agent.service",
+			"is empty, and so is agent.listeners: name the headless Service of the listeners, or write their addresses"})
 	}
 	for n, l := range a.Listeners {
 		if l.Port() == 0 || l.Addr().IsUnspecified() || l.Addr().IsMulticast() {
-			all = append(all, wrong{fmt.Sprintf("agent.listeners[%d]", n), fmt.Sprintf("%s is no address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
+			all = append(all, wrong{fmt.Sprintf("agent.listeners[%d]", n),
+				fmt.Sprintf(
+					"%s is no address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
 		}
 	}
 	return all
@@ -99,6 +110,8 @@ func defaultAgent() Agent {
 		},
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",
-		Shutdown:       Shutdown{Enabled: true, SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc", MaxDelay: metav1.Duration{Duration: 5 * time.Second}},
+		Shutdown: Shutdown{Enabled: true,
+			SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc",
+			MaxDelay: metav1.Duration{Duration: 5 * time.Second}},
 	}
 }

@@ -14,7 +14,8 @@ const (
 	Kind       = "Configuration"
 )
 
-// A Config is the whole configuration of `epitaph manager` and of `epitaph agent`, which read the same file.
+// A Config is the whole configuration of `epitaph manager` and of `epitaph agent`, which read the
+// same file.
 type Config struct {
 	APIVersion string `json:"apiVersion" validate:"eq=config.epitaph-k8s.io/v1alpha1"`
 	Kind       string `json:"kind" validate:"eq=Configuration"`
@@ -44,11 +45,13 @@ type Inference struct {
 	Signals []reason.Signal `json:"signals,omitempty" validate:"dive"`
 	// OmitDefaultSignals leaves the default signals out.
 	OmitDefaultSignals bool `json:"omitDefaultSignals,omitempty"`
-	// Identities say who is behind a user name. They are looked at before the default ones; the first that matches wins.
+	// Identities say who is behind a user name. They are looked at before the default ones; the
+	// first that matches wins.
 	Identities []reason.Identity `json:"identities,omitempty" validate:"dive"`
 	// OmitDefaultIdentities leaves the default identities out.
 	OmitDefaultIdentities bool `json:"omitDefaultIdentities,omitempty"`
-	// NamePreemptors lets the name of a preemptor in another namespace appear on its victim, instead of its UID.
+	// NamePreemptors lets the name of a preemptor in another namespace appear on its victim,
+	// instead of its UID.
 	NamePreemptors bool `json:"namePreemptors,omitempty"`
 }
 
@@ -60,9 +63,11 @@ func (c *Config) Inferrer() reason.Inferrer {
 	}
 	identities := c.Inference.Identities
 	if !c.Inference.OmitDefaultIdentities {
-		identities = append(identities[:len(identities):len(identities)], reason.DefaultIdentities()...)
+		identities = append(identities[:len(identities):len(identities)],
+			reason.DefaultIdentities()...)
 	}
-	return reason.Inferrer{Keys: c.Annotations, Signals: reason.Ranked(signals), Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
+	return reason.Inferrer{Keys: c.Annotations, Signals: reason.Ranked(signals),
+		Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
 }
 
 // LeaderElection configures which replica collects garbage and writes obituaries.
@@ -72,7 +77,8 @@ type LeaderElection struct {
 
 // Client configures the connection to the API server.
 type Client struct {
-	// QPS and Burst limit the requests of this process; the API server's own priority and fairness limits them as well.
+	// QPS and Burst limit the requests of this process; the API server's own priority and fairness
+	// limits them as well.
 	QPS   float32 `json:"qps" validate:"min=1,max=10000"`
 	Burst int     `json:"burst" validate:"min=1,max=20000"`
 }

@@ -19,10 +19,13 @@ const maxFileBytes = 1 << 20
 func Load(path string) (Config, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w: name an existing file with --config", err)
+		return Config{},
+			fmt.Errorf("read the configuration: %w: name an existing file with --config", err)
 	}
 	if info.Size() > maxFileBytes {
-		return Config{}, fmt.Errorf("read the configuration %s: it has %d bytes, at most %d are allowed", path, info.Size(), maxFileBytes)
+		return Config{},
+			fmt.Errorf("read the configuration %s: it has %d bytes, at most %d are allowed", path,
+				info.Size(), maxFileBytes)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -35,7 +38,8 @@ func Load(path string) (Config, error) {
 	return c, nil
 }
 
-// Parse reads and checks a configuration. The error joins everything that is wrong, each with the path of its field.
+// Parse reads and checks a configuration. The error joins everything that is wrong, each with the
+// path of its field.
 func Parse(data []byte) (Config, error) {
 	file, err := section(data)
 	if err != nil {
@@ -65,7 +69,8 @@ func Parse(data []byte) (Config, error) {
 // section reads the file as the one mapping that it must be. An empty file is an empty mapping.
 func section(data []byte) (map[string]any, error) {
 	if severalDocuments(data) {
-		return nil, errors.New("the file holds more than one document: keep one, without --- after its start")
+		return nil, errors.New(
+			"the file holds more than one document: keep one, without --- after its start")
 	}
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
@@ -85,7 +90,8 @@ func section(data []byte) (map[string]any, error) {
 	}
 }
 
-// severalDocuments tells whether a document follows the first; the decoder would not read it, and say nothing.
+// severalDocuments tells whether a document follows the first; the decoder would not read it, and
+// say nothing.
 func severalDocuments(data []byte) bool {
 	begun := false
 	for line := range bytes.Lines(data) {

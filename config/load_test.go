@@ -16,7 +16,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// Each file of testdata/broken is named by its mistake; beside it stands what the operator gets to read.
+// Each file of testdata/broken is named by its mistake; beside it stands what the operator gets to
+// read.
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/broken/*.yaml")
@@ -35,7 +36,8 @@ func TestBroken(t *testing.T) {
 			if err == nil {
 				t.Fatal("the file was accepted")
 			}
-			if diff := cmp.Diff("configuration "+file+":\n"+string(want), err.Error()+"\n"); diff != "" {
+			if diff := cmp.Diff("configuration "+file+":\n"+string(want),
+				err.Error()+"\n"); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			if diff := cmp.Diff(config.Config{}, c); diff != "" {
@@ -48,7 +50,8 @@ func TestBroken(t *testing.T) {
 func TestEmptyIsTheDefault(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{
-		"nothing": "", "a comment": "# all defaults\n", "a marker": "---\n", "an empty mapping": "{}", "null": "null\n",
+		"nothing": "", "a comment": "# all defaults\n", "a marker": "---\n",
+		"an empty mapping": "{}", "null": "null\n",
 		"an empty section": "gc:\nwebhook: {}\n",
 	} {
 		c, err := config.Parse([]byte(file))
@@ -80,32 +83,44 @@ func TestFull(t *testing.T) {
 		Signals: []reason.Signal{
 			{
 				Mark: reason.Mark{
-					Condition: pattern("BatteryLow"), Status: "True", Reasons: []reason.Pattern{pattern("UPS*")}, Message: pattern("/runtime (low|short)/"),
+					Condition: pattern("BatteryLow"), Status: "True",
+					Reasons: []reason.Pattern{pattern("UPS*")},
+					Message: pattern("/runtime (low|short)/"),
 				},
-				With:    []reason.Mark{{Unschedulable: true}, {Label: pattern("example.com/drains")}},
-				Without: []reason.Mark{{Annotation: pattern("example.com/ups-test"), Value: pattern("yes")}},
-				Code:    reason.HardwareFailure, Detail: "{type}: runtime {1}", Rank: reason.Failure, Source: "our UPS exporter",
+				With: []reason.Mark{{Unschedulable: true},
+					{Label: pattern("example.com/drains")}},
+				Without: []reason.Mark{{Annotation: pattern("example.com/ups-test"),
+					Value: pattern("yes")}},
+				Code: reason.HardwareFailure, Detail: "{type}: runtime {1}",
+				Rank: reason.Failure, Source: "our UPS exporter",
 			},
-			{Mark: reason.Mark{Taint: pattern("example.com/rack-move"), Effect: "NoExecute"}, Code: reason.NodeDrained},
+			{Mark: reason.Mark{Taint: pattern("example.com/rack-move"), Effect: "NoExecute"},
+				Code: reason.NodeDrained},
 		},
 		Identities: []reason.Identity{{
-			User: pattern("system:serviceaccount:infra:shrinker*"), Groups: []reason.Pattern{pattern("system:serviceaccounts:infra")},
-			Actor: reason.Autoscaler, Source: "our own",
+			User:   pattern("system:serviceaccount:infra:shrinker*"),
+			Groups: []reason.Pattern{pattern("system:serviceaccounts:infra")},
+			Actor:  reason.Autoscaler, Source: "our own",
 		}},
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
 	want.Webhook.ClientNames = []string{"kube-apiserver"}
 	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
-	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"), netip.MustParseAddrPort("[fd00::9]:6666")}
+	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"),
+		netip.MustParseAddrPort("[fd00::9]:6666")}
 	want.Netconsole.KernelRules = []kernel.Rule{{
-		ID: "our-accelerator", Kind: "accelerator", Severity: kernel.Fatal, Starts: []string{"board "},
-		Match: "^acme (?P<dev>acme[0-9]+): board (?P<what>burnt|melted)", Subsystem: []string{"acme"}, NotDevices: "^acme9",
-		After: []string{"pci-unplugged"}, NotAfter: []string{"usb-unplugged"}, Device: "accelerator {dev}", Failure: "{what}",
+		ID: "our-accelerator", Kind: "accelerator", Severity: kernel.Fatal,
+		Starts:    []string{"board "},
+		Match:     "^acme (?P<dev>acme[0-9]+): board (?P<what>burnt|melted)",
+		Subsystem: []string{"acme"}, NotDevices: "^acme9",
+		After: []string{"pci-unplugged"}, NotAfter: []string{"usb-unplugged"},
+		Device: "accelerator {dev}", Failure: "{what}",
 		Lasts: metav1.Duration{Duration: 24 * time.Hour}, Source: "acme.c",
 	}}
 	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got,
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -114,11 +129,15 @@ func pattern(text string) reason.Pattern { return reason.MustPattern(text) }
 
 func fullRule() config.Rule {
 	return config.Rule{
-		Name: "batch-of-production", Actors: []config.RuleActor{config.Person, config.ServiceAccount},
-		Users: []string{"alice", "ci-*"}, Groups: []string{"batch-*"}, Namespaces: []string{"batch-*"},
-		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "production"}},
-		Resources:         []string{"pods"}, Operations: []config.Operation{config.Delete},
-		Expression: "!has(object.metadata.labels) || !('scratch' in object.metadata.labels)", Action: config.Require,
+		Name: "batch-of-production", Actors: []config.RuleActor{config.Person,
+			config.ServiceAccount},
+		Users: []string{"alice", "ci-*"}, Groups: []string{"batch-*"},
+		Namespaces: []string{"batch-*"},
+		NamespaceSelector: &metav1.LabelSelector{
+			MatchLabels: map[string]string{"stage": "production"}},
+		Resources: []string{"pods"}, Operations: []config.Operation{config.Delete},
+		Expression: "!has(object.metadata.labels) || !('scratch' in object.metadata.labels)",
+		Action:     config.Require,
 	}
 }
 
@@ -135,15 +154,18 @@ func TestOneFieldChangesOnlyItself(t *testing.T) {
 	}
 }
 
-// The decoder mixes the elements of a list with those that are there before: a rule of the file would inherit the actors of
-// the default rule in its place.
+// The decoder mixes the elements of a list with those that are there before: a rule of the file
+// would inherit the actors of the default rule in its place.
 func TestListReplacesTheDefault(t *testing.T) {
 	t.Parallel()
-	got, err := config.Parse([]byte("webhook:\n  rules:\n  - {name: all, action: Require}\n  neverDeniedNamespaces: []\n"))
+	got, err := config.Parse(
+		[]byte(
+			"webhook:\n  rules:\n  - {name: all, action: Require}\n  neverDeniedNamespaces: []\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]config.Rule{{Name: "all", Action: config.Require}}, got.Webhook.Rules); diff != "" {
+	if diff := cmp.Diff([]config.Rule{{Name: "all", Action: config.Require}},
+		got.Webhook.Rules); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if len(got.Webhook.NeverDeniedNamespaces) != 0 {
@@ -151,7 +173,8 @@ func TestListReplacesTheDefault(t *testing.T) {
 	}
 }
 
-// What stands before the first document is no document; whatever follows it is one that would be passed over in silence.
+// What stands before the first document is no document; whatever follows it is one that would be
+// passed over in silence.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	const several = "the file holds more than one document: keep one, without --- after its start"
@@ -166,7 +189,8 @@ func TestDocuments(t *testing.T) {
 		"two markers, a comment after one": {file: "--- # ours\n---\ngc: {}\n", err: several},
 	}
 	for name, tt := range tests {
-		if _, err := config.Parse([]byte(tt.file)); (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+		if _, err := config.Parse([]byte(tt.file)); (err == nil) != (tt.err == "") ||
+			err != nil && err.Error() != tt.err {
 			t.Errorf("%s: Parse = %v, want %q", name, err, tt.err)
 		}
 	}
@@ -175,12 +199,15 @@ func TestDocuments(t *testing.T) {
 // The bounds themselves are allowed, and a number of Kubernetes' own client may be a fraction.
 func TestBoundsAreAllowed(t *testing.T) {
 	t.Parallel()
-	got, err := config.Parse([]byte("webhook: {timeout: 30s}\ngc: {quarantine: 1s, workers: 256}\nclient: {qps: 12.5}\n"))
+	got, err := config.Parse(
+		[]byte(
+			"webhook: {timeout: 30s}\ngc: {quarantine: 1s, workers: 256}\nclient: {qps: 12.5}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := config.Default()
-	want.Webhook.Timeout.Duration, want.GC.Quarantine.Duration, want.GC.Workers, want.Client.QPS = 30*time.Second, time.Second, 256, 12.5
+	want.Webhook.Timeout.Duration, want.GC.Quarantine.Duration, want.GC.Workers,
+		want.Client.QPS = 30*time.Second, time.Second, 256, 12.5
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -209,18 +236,23 @@ func TestLoadIsBounded(t *testing.T) {
 func TestInferrer(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
-	c.Inference.Signals = []reason.Signal{{Mark: reason.Mark{Taint: pattern("mine")}, Code: reason.NodeDrained}}
+	c.Inference.Signals = []reason.Signal{{Mark: reason.Mark{Taint: pattern("mine")},
+		Code: reason.NodeDrained}}
 	c.Inference.Identities = []reason.Identity{{User: pattern("mine"), Actor: reason.Autoscaler}}
 	got := c.Inferrer()
-	if n := len(got.Signals); n != 1+len(reason.DefaultSignals()) || got.Signals[0].Mark.Taint.String() != "mine" {
+	if n := len(got.Signals); n != 1+len(reason.DefaultSignals()) ||
+		got.Signals[0].Mark.Taint.String() != "mine" {
 		t.Errorf("%d signals, the first %+v: want mine before the default ones", n, got.Signals[0])
 	}
-	if n := len(got.Identities); n != 1+len(reason.DefaultIdentities()) || got.Identities[0].User.String() != "mine" {
-		t.Errorf("%d identities, the first %+v: want mine before the default ones", n, got.Identities[0])
+	if n := len(got.Identities); n != 1+len(reason.DefaultIdentities()) ||
+		got.Identities[0].User.String() != "mine" {
+		t.Errorf("%d identities, the first %+v: want mine before the default ones", n,
+			got.Identities[0])
 	}
 	c.Inference.OmitDefaultSignals, c.Inference.OmitDefaultIdentities = true, true
 	if got := c.Inferrer(); len(got.Signals) != 1 || len(got.Identities) != 1 {
-		t.Errorf("without the default ones %d signals and %d identities are left, want 1 and 1", len(got.Signals), len(got.Identities))
+		t.Errorf("without the default ones %d signals and %d identities are left, want 1 and 1",
+			len(got.Signals), len(got.Identities))
 	}
 	if got := c.Inferrer().Keys; got != reason.DefaultKeys() {
 		t.Errorf("the keys are %+v", got)

@@ -15,7 +15,8 @@ func TestNetconsoleBelievesLittleByDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := c.Netconsole
-	if n.AcceptPlain || n.AcceptNodeNames || n.Brake.Nodes != 20 || n.Brake.Window.Duration != 5*time.Minute || n.ProofOfDeath.Attempts != 3 {
+	if n.AcceptPlain || n.AcceptNodeNames || n.Brake.Nodes != 20 ||
+		n.Brake.Window.Duration != 5*time.Minute || n.ProofOfDeath.Attempts != 3 {
 		t.Errorf("defaults %+v", n)
 	}
 }
@@ -24,20 +25,24 @@ func TestNetconsoleRefuses(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ file, want string }{
 		"an address without a port": {
-			file: "netconsole: {address: 10.0.0.1}", want: `netconsole.address: is "10.0.0.1": write host:port or :port, for example :8080`,
+			file: "netconsole: {address: 10.0.0.1}",
+			want: `netconsole.address: is "10.0.0.1": write host:port or :port, for example :8080`,
 		},
 		"a proof without attempts": {
-			file: "netconsole: {proofOfDeath: {attempts: 0}}", want: `netconsole.proofOfDeath.attempts: is "0": write at least 1`,
+			file: "netconsole: {proofOfDeath: {attempts: 0}}",
+			want: `netconsole.proofOfDeath.attempts: is "0": write at least 1`,
 		},
 		"a wait for renewals that is none": {
-			file: "netconsole: {proofOfDeath: {missedRenewal: 0s}}", want: `netconsole.proofOfDeath.missedRenewal: is "0s": write at least 1s`,
+			file: "netconsole: {proofOfDeath: {missedRenewal: 0s}}",
+			want: `netconsole.proofOfDeath.missedRenewal: is "0s": write at least 1s`,
 		},
 		"a mistyped switch": {
 			file: "netconsole: {requirePriviledgedPort: true}",
 			want: "netconsole.requirePriviledgedPort: no such field: did you mean netconsole.requirePrivilegedPort?",
 		},
 		"fewer dead nodes than none": {
-			file: "netconsole: {brake: {nodes: -1}}", want: `netconsole.brake.nodes: is "-1": write at least 0`,
+			file: "netconsole: {brake: {nodes: -1}}",
+			want: `netconsole.brake.nodes: is "-1": write at least 0`,
 		},
 	}
 	for name, tc := range tests {

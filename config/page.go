@@ -1,6 +1,7 @@
 package config
 
-// Page configures the pages that show the records to those who do not use kubectl. They are off by default.
+// Page configures the pages that show the records to those who do not use kubectl. They are off by
+// default.
 type Page struct {
 	Enabled bool `json:"enabled"`
 	// Address is the "host:port" to listen on, for HTTPS only.

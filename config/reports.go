@@ -29,7 +29,8 @@ type Reports struct {
 }
 
 func defaultReports() Reports {
-	return Reports{Format: OpenReports, MaxResults: 100, Every: metav1.Duration{Duration: 15 * time.Second}}
+	return Reports{Format: OpenReports, MaxResults: 100,
+		Every: metav1.Duration{Duration: 15 * time.Second}}
 }
 
 // wrongs are what the reports lack: they are made of obituaries.
@@ -38,9 +39,11 @@ func (o Audit) wrongs() []wrong {
 	case !o.Reports.Enabled:
 		return nil
 	case !o.Enabled:
-		return []wrong{{"audit.reports.enabled", "is true, and nothing is recorded: set audit.enabled to true, since reports are made of obituaries"}}
+		return []wrong{{"audit.reports.enabled",
+			"is true, and nothing is recorded: set audit.enabled to true, since reports are made of obituaries"}}
 	case !slices.Contains(o.Classes, reason.NoExplanation.String()):
-		return []wrong{{"audit.reports.enabled", "is true, and findings are not recorded: add unexplained to audit.classes"}}
+		return []wrong{{"audit.reports.enabled",
+			"is true, and findings are not recorded: add unexplained to audit.classes"}}
 	}
 	return nil
 }

@@ -6,7 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Retention configures how long obituaries are kept, and how many. It holds for those that there are, whatever is switched on.
+// Retention configures how long obituaries are kept, and how many. It holds for those that there
+// are, whatever is switched on.
 type Retention struct {
 	Pods  PodRetention  `json:"pods"`
 	Nodes NodeRetention `json:"nodes"`

@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A shape compares what a file holds with the types of a configuration. The decoder would stop at the first value of a wrong
-// type and not say in which element of a list it is; this finds all of them, and takes them out, so that the rest can be
-// decoded and checked as well.
+// A shape compares what a file holds with the types of a configuration. The decoder would stop at
+// the first value of a wrong type and not say in which element of a list it is; this finds all of
+// them, and takes them out, so that the rest can be decoded and checked as well.
 type shape struct {
 	known    []string
 	mistakes []error
@@ -29,7 +29,8 @@ func (s *shape) wrong(path, format string, args ...any) bool {
 	return false
 }
 
-// told tells whether a mistake was found in the field, or within it: it was then taken out, and its section is no longer whole.
+// told tells whether a mistake was found in the field, or within it: it was then taken out, and its
+// section is no longer whole.
 func (s *shape) told(path string) bool {
 	for at := range s.paths {
 		if at == path || strings.HasPrefix(at, path+".") {
@@ -39,7 +40,8 @@ func (s *shape) told(path string) bool {
 	return false
 }
 
-// object looks at the fields of a struct. A list in the file replaces the default one: the decoder would mix their elements.
+// object looks at the fields of a struct. A list in the file replaces the default one: the decoder
+// would mix their elements.
 func (s *shape) object(file map[string]any, v reflect.Value, path string) {
 	fields := fieldsOf(v.Type())
 	for _, key := range slices.Sorted(maps.Keys(file)) {
@@ -107,7 +109,8 @@ func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool
 	}
 	if _, ok := target.(*netip.AddrPort); ok {
 		if _, err := netip.ParseAddrPort(text); err != nil {
-			return s.wrong(path, "is %s: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", found(file)), true
+			return s.wrong(path,
+				"is %s: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", found(file)), true
 		}
 		return true, true
 	}
@@ -126,7 +129,8 @@ func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool
 func (s *shape) list(file any, element reflect.Type, path string) bool {
 	list, ok := file.([]any)
 	if !ok {
-		return s.wrong(path, "is %s: write a list, each element on a line that starts with -", found(file))
+		return s.wrong(path, "is %s: write a list, each element on a line that starts with -",
+			found(file))
 	}
 	for n := range list {
 		if !s.value(list[n], reflect.New(element).Elem(), fmt.Sprintf("%s[%d]", path, n)) {
@@ -155,7 +159,8 @@ func (s *shape) scalar(file any, v reflect.Value, path string) bool {
 		if _, ok := file.(string); ok {
 			return true
 		}
-		return s.wrong(path, "is %s: write a text, in quotes if it looks like something else", found(file))
+		return s.wrong(path, "is %s: write a text, in quotes if it looks like something else",
+			found(file))
 	case reflect.Bool:
 		if _, ok := file.(bool); ok {
 			return true

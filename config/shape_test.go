@@ -9,7 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The reference file is where operators look fields up: one that is missing there does not exist for them.
+// The reference file is where operators look fields up: one that is missing there does not exist
+// for them.
 func TestFullNamesEveryField(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/full.yaml")
@@ -42,7 +43,8 @@ func TestShapeKnowsEveryKind(t *testing.T) {
 			for name, n := range fieldsOf(typ) {
 				walk(typ.Field(n).Type, path+"."+name)
 			}
-		case reflect.String, reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64, reflect.Float32, reflect.Float64:
+		case reflect.String, reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64,
+			reflect.Float32, reflect.Float64:
 		case reflect.Uint8: // an actor, read by a method of its own
 			if !strings.HasSuffix(path, ".actor") {
 				t.Errorf("%s is a %s", path, typ)
@@ -57,7 +59,8 @@ func TestShapeKnowsEveryKind(t *testing.T) {
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	known := []string{"gc.quarantine", "gc.workers", "webhook.mode"}
-	tests := map[string]string{"gc.quarantien": "gc.quarantine", "gc.Workers": "gc.workers", "gc.brake.workers": "gc.workers", "horses": "",
+	tests := map[string]string{"gc.quarantien": "gc.quarantine", "gc.Workers": "gc.workers",
+		"gc.brake.workers": "gc.workers", "horses": "",
 		"gc.quarantine" + strings.Repeat("e", 60): "", "gc.quarantineee": "gc.quarantine"}
 	for give, want := range tests {
 		if got := nearest(give, known); got != want {

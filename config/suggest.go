@@ -29,11 +29,12 @@ func fieldPaths() []string {
 	return all
 }
 
-// maxSuggestedBytes bounds a name that is compared with the known ones: nobody mistypes a longer one.
+// maxSuggestedBytes bounds a name that is compared with the known ones: nobody mistypes a longer
+// one.
 const maxSuggestedBytes = 64
 
-// nearest returns the known path that a mistyped one most likely means: a field of the same section with nearly that name,
-// else one of that very name in another section, else "".
+// nearest returns the known path that a mistyped one most likely means: a field of the same section
+// with nearly that name, else one of that very name in another section, else "".
 func nearest(path string, known []string) string {
 	section, name := split(strings.ToLower(withoutIndices(path)))
 	if len(name) > maxSuggestedBytes {
@@ -80,8 +81,9 @@ func withoutIndices(path string) string {
 	return b.String()
 }
 
-// editDistance is the distance of two short strings in letters put in, left out or taken for another, and neighbours that swapped
-// places, the most frequent slip, which counts once (optimal string alignment).
+// editDistance is the distance of two short strings in letters put in, left out or taken for
+// another, and neighbours that swapped places, the most frequent slip, which counts once (optimal
+// string alignment).
 func editDistance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// TokenUserdata is the key under which the kernel sends the secret of its boot, in the userdata of
-	// its netconsole target ([reason.TokenKey]).
+	// TokenUserdata is the key under which the kernel sends the secret of its boot, in the userdata
+	// of its netconsole target ([reason.TokenKey]).
 	TokenUserdata = "epitaph-token"
 	// NameUserdata is the key of the userdata that names the node.
 	NameUserdata = "epitaph-node"
@@ -23,7 +23,8 @@ func TokenAnnotation(bootID, secret string) string {
 	return bootID + ":" + hex.EncodeToString(hash[:])
 }
 
-// TokenOfBoot reads the value of the annotation [reason.TokenKey]. There is no token where the value is not one, or is of another boot.
+// TokenOfBoot reads the value of the annotation [reason.TokenKey]. There is no token where the
+// value is not one, or is of another boot.
 func TokenOfBoot(value, bootID string) (hash TokenHash, found bool) {
 	boot, digits, ok := strings.Cut(value, ":")
 	if !ok || boot == "" || boot != bootID || len(digits) != hex.EncodedLen(len(hash)) {

@@ -16,13 +16,14 @@ func TestTokenIsOfOneBoot(t *testing.T) {
 		value, boot string
 		want        bool
 	}{
-		"of this boot":                     {value: told, boot: "boot-1", want: true},
-		"of an earlier boot":               {value: told, boot: "boot-2"},
-		"of a node that tells of no boot":  {value: ":" + digits, boot: ""},
-		"without a boot":                   {value: digits, boot: "boot-1"},
-		"too short":                        {value: told[:len(told)-2], boot: "boot-1"},
-		"too long":                         {value: told + "00", boot: "boot-1"},
-		"no digits":                        {value: "boot-1:" + strings.Repeat("x", len(digits)), boot: "boot-1"},
+		"of this boot":                    {value: told, boot: "boot-1", want: true},
+		"of an earlier boot":              {value: told, boot: "boot-2"},
+		"of a node that tells of no boot": {value: ":" + digits, boot: ""},
+		"without a boot":                  {value: digits, boot: "boot-1"},
+		"too short":                       {value: told[:len(told)-2], boot: "boot-1"},
+		"too long":                        {value: told + "00", boot: "boot-1"},
+		"no digits": {value: "boot-1:" + strings.Repeat("x", len(digits)),
+			boot: "boot-1"},
 		"none":                             {boot: "boot-1"},
 		"none, of a node without any boot": {},
 	}
@@ -30,7 +31,8 @@ func TestTokenIsOfOneBoot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			hash, found := config.TokenOfBoot(tc.value, tc.boot)
-			if found != tc.want || found && hash != config.TokenHash(sha256.Sum256([]byte("secret"))) {
+			if found != tc.want ||
+				found && hash != config.TokenHash(sha256.Sum256([]byte("secret"))) {
 				t.Errorf("hash %x, found %t, want found %t", hash, found, tc.want)
 			}
 		})

@@ -33,7 +33,8 @@ func (c Config) Validate() []error {
 func (c Config) wrongs() []wrong {
 	var all []wrong
 	if err := structs.Struct(c); err != nil {
-		for _, field := range err.(validator.ValidationErrors) { //nolint:errorlint // Struct of a struct returns nothing else.
+		for _, field := range err.(validator.ValidationErrors) {
+			//nolint:errorlint // Struct of a struct returns nothing else.
 			all = append(all, wrong{pathOf(field), remedy(field)})
 		}
 	}
@@ -52,14 +53,17 @@ func (c Config) acrossFields() []wrong {
 		all = append(all, marksWrong(fmt.Sprintf("inference.signals[%d]", n), signal)...)
 	}
 	if len(c.Webhook.ClientNames) > 0 && c.Webhook.ClientCA == "" {
-		all = append(all, wrong{"webhook.clientNames", "names callers, but nothing says whose certificates to believe: set webhook.clientCA"})
+		all = append(all, wrong{"webhook.clientNames",
+			"names callers, but nothing says whose certificates to believe: set webhook.clientCA"})
 	}
 	seen := map[string]int{}
 	for n, r := range c.Webhook.Rules {
 		first, twice := seen[r.Name]
 		if twice && r.Name != "" {
 			all = append(all, wrong{fmt.Sprintf("webhook.rules[%d].name", n),
-				fmt.Sprintf("%q is also the name of webhook.rules[%d]: give each rule a name of its own", r.Name, first)})
+				fmt.Sprintf(
+					"%q is also the name of webhook.rules[%d]: give each rule a name of its own",
+					r.Name, first)})
 			continue
 		}
 		seen[r.Name] = n
@@ -93,22 +97,37 @@ func newValidator() *validator.Validate {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		return name
 	})
-	v.RegisterCustomTypeFunc(func(d reflect.Value) any { return d.Interface().(metav1.Duration).Duration }, metav1.Duration{})
+	v.RegisterCustomTypeFunc(func(d reflect.Value) any {
+		return d.Interface().(metav1.Duration).Duration
+	}, metav1.Duration{})
 	checks := map[string]validator.Func{
 		"annotationkey": func(f validator.FieldLevel) bool {
 			return len(validation.IsQualifiedName(strings.ToLower(f.Field().String()))) == 0
 		},
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
-		"nodecode": func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).OfNodes() },
-		"anycode":  func(f validator.FieldLevel) bool { return reason.Code(f.Field().String()).Known() },
-		"dnsname":  func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Subdomain(f.Field().String())) == 0 },
-		"dnslabel": func(f validator.FieldLevel) bool { return len(validation.IsDNS1123Label(f.Field().String())) == 0 },
-		"mindur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) >= duration(f.Param()) },
-		"maxdur":   func(f validator.FieldLevel) bool { return time.Duration(f.Field().Int()) <= duration(f.Param()) },
+		"nodecode": func(f validator.FieldLevel) bool {
+			return reason.Code(f.Field().String()).OfNodes()
+		},
+		"anycode": func(f validator.FieldLevel) bool {
+			return reason.Code(f.Field().String()).Known()
+		},
+		"dnsname": func(f validator.FieldLevel) bool {
+			return len(validation.IsDNS1123Subdomain(f.Field().String())) == 0
+		},
+		"dnslabel": func(f validator.FieldLevel) bool {
+			return len(validation.IsDNS1123Label(f.Field().String())) == 0
+		},
+		"mindur": func(f validator.FieldLevel) bool {
+			return time.Duration(f.Field().Int()) >= duration(f.Param())
+		},
+		"maxdur": func(f validator.FieldLevel) bool {
+			return time.Duration(f.Field().Int()) <= duration(f.Param())
+		},
 	}
 	for tag, check := range checks {
 		if err := v.RegisterValidation(tag, check); err != nil {
-			panic(fmt.Sprintf("register the check %s: %v", tag, err)) // a programmer's error, found by any test of this package
+			// a programmer's error, found by any test of this package
+			panic(fmt.Sprintf("register the check %s: %v", tag, err))
 		}
 	}
 	return v
@@ -117,7 +136,8 @@ func newValidator() *validator.Validate {
 func duration(param string) time.Duration {
 	d, err := time.ParseDuration(param)
 	if err != nil {
-		panic(fmt.Sprintf("parse the bound of a duration: %v", err)) // a programmer's error in a struct tag
+		// a programmer's error in a struct tag
+		panic(fmt.Sprintf("parse the bound of a duration: %v", err))
 	}
 	return d
 }
@@ -128,7 +148,8 @@ func isHostPort(s string) bool {
 		return false
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n <= 65535 && (host == "" || net.ParseIP(host) != nil || len(validation.IsDNS1123Subdomain(host)) == 0)
+	return err == nil && n <= 65535 && (host == "" || net.ParseIP(host) != nil ||
+		len(validation.IsDNS1123Subdomain(host)) == 0)
 }
 
 // pathOf is the path of a field as it is written in the file.
@@ -158,17 +179,22 @@ func remedy(f validator.FieldError) string {
 	case "excludesall":
 		return fmt.Sprintf("is %s: write the name of a file, without a directory", is)
 	case "annotationkey":
-		return fmt.Sprintf("is %s: write the key of an annotation, for example example.com/termination-reason", is)
+		return fmt.Sprintf(
+			"is %s: write the key of an annotation, for example example.com/termination-reason", is)
 	case "nodecode":
-		return fmt.Sprintf("is %s: write the code of a disruption of nodes, for example %s", is, reason.HardwareFailure)
+		return fmt.Sprintf("is %s: write the code of a disruption of nodes, for example %s", is,
+			reason.HardwareFailure)
 	case "anycode":
-		return fmt.Sprintf("is %s: write a code that a pod can leave with, for example %s", is, reason.UserRequest)
+		return fmt.Sprintf("is %s: write a code that a pod can leave with, for example %s", is,
+			reason.UserRequest)
 	case "dnslabel":
 		return fmt.Sprintf("is %s: write a DNS label (lower-case letters, digits, -)", is)
 	case "dnsname":
-		return fmt.Sprintf("is %s: write the name of an object (lower-case letters, digits, - and .)", is)
+		return fmt.Sprintf(
+			"is %s: write the name of an object (lower-case letters, digits, - and .)", is)
 	case "nefield":
-		return fmt.Sprintf("is %s, which another field of this group is too: each annotation needs a key of its own", is)
+		return fmt.Sprintf(
+			"is %s, which another field of this group is too: each annotation needs a key of its own", is)
 	default:
 		return fmt.Sprintf("is %s: does not satisfy %s %s", is, f.Tag(), f.Param())
 	}

@@ -29,31 +29,35 @@ type Webhook struct {
 	Address string `json:"address" validate:"required,hostport"`
 	// CertDir holds tls.crt and tls.key; a change is noticed without a restart.
 	CertDir string `json:"certDir" validate:"required"`
-	// ClientCA, where set, is a file in CertDir with the certificates that may sign the API server's client certificate:
-	// whoever else reaches the port is turned away by TLS.
+	// ClientCA, where set, is a file in CertDir with the certificates that may sign the API
+	// server's client certificate: whoever else reaches the port is turned away by TLS.
 	ClientCA string `json:"clientCA,omitempty" validate:"omitempty,excludesall=/\\"`
-	// ClientNames are the common names of which that certificate must have one: for an authority that also signs others', as that of
-	// a cluster does. Without any, each certificate that ClientCA signs will do.
+	// ClientNames are the common names of which that certificate must have one: for an authority
+	// that also signs others', as that of a cluster does. Without any, each certificate that
+	// ClientCA signs will do.
 	ClientNames []string `json:"clientNames,omitempty" validate:"max=16,dive,required,max=64"`
-	// Certificates are the names of cert-manager's Certificates, in Namespace, from which the one in CertDir is made. What
-	// cert-manager says of them is told; without any, cert-manager is not asked.
+	// Certificates are the names of cert-manager's Certificates, in Namespace, from which the one
+	// in CertDir is made. What cert-manager says of them is told; without any, cert-manager is not
+	// asked.
 	Certificates []string `json:"certificates,omitempty" validate:"max=8,dive,required,dnsname"`
 	Mode         Mode     `json:"mode" validate:"oneof=Enforce Audit"`
 	// FailurePolicy is also what the webhook configuration says to the API server.
 	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
 	// Timeout is how long the API server waits for an answer (1 to 30 s).
 	Timeout metav1.Duration `json:"timeout" validate:"mindur=1s,maxdur=30s"`
-	// WriteTimeout bounds the one PATCH that is sent before the answer. It must be shorter than Timeout.
+	// WriteTimeout bounds the one PATCH that is sent before the answer. It must be shorter than
+	// Timeout.
 	WriteTimeout metav1.Duration `json:"writeTimeout" validate:"mindur=50ms,maxdur=29s"`
-	// NeverDeniedNamespaces are filled, whatever the rules say. Epitaph's own namespace is always one of them.
+	// NeverDeniedNamespaces are filled, whatever the rules say. Epitaph's own namespace is always
+	// one of them.
 	NeverDeniedNamespaces []string `json:"neverDeniedNamespaces" validate:"dive,required,dnslabel"`
 	// Rules are tried in order, the first that matches decides. What none matches is filled.
 	Rules []Rule `json:"rules" validate:"dive"`
-	// CreatedReasons says what becomes of a reason that a pod carries when it is created: copied in from a template or a
-	// backup, it is about another pod's end.
+	// CreatedReasons says what becomes of a reason that a pod carries when it is created: copied in
+	// from a template or a backup, it is about another pod's end.
 	CreatedReasons CreatedReasons `json:"createdReasons" validate:"oneof=Strip Refuse"`
-	// LeftoverAfter is how long an object may live on with a reason that we wrote: its deletion was refused or came to
-	// nothing, and the reason is taken off again.
+	// LeftoverAfter is how long an object may live on with a reason that we wrote: its deletion was
+	// refused or came to nothing, and the reason is taken off again.
 	LeftoverAfter metav1.Duration `json:"leftoverAfter" validate:"mindur=5s,maxdur=1h"`
 }
 
@@ -83,7 +87,8 @@ const (
 type Rule struct {
 	// Name appears in denials, audit annotations and metrics.
 	Name string `json:"name" validate:"required,max=63,dnslabel"`
-	// Actors is who deletes: Person, ServiceAccount, or System (nodes and control-plane components).
+	// Actors is who deletes: Person, ServiceAccount, or System (nodes and control-plane
+	// components).
 	Actors []RuleActor `json:"actors,omitempty" validate:"dive,oneof=Person ServiceAccount System"`
 	// Users are user names; a trailing * matches any ending.
 	Users []string `json:"users,omitempty" validate:"dive,required"`
@@ -97,8 +102,9 @@ type Rule struct {
 	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes"`
 	// Operations are Delete and Evict.
 	Operations []Operation `json:"operations,omitempty" validate:"dive,oneof=Delete Evict"`
-	// Expression is a condition in CEL over user, groups, operation, resource, namespaceName, namespaceLabels and object, the pod
-	// or node as JSON. An expression that fails at run time is a fault of ours, never a rule that does not match.
+	// Expression is a condition in CEL over user, groups, operation, resource, namespaceName,
+	// namespaceLabels and object, the pod or node as JSON. An expression that fails at run time is
+	// a fault of ours, never a rule that does not match.
 	Expression string `json:"expression,omitempty" validate:"max=4096"`
 	Action     Action `json:"action" validate:"oneof=Require Fill Ignore"`
 }
@@ -121,7 +127,8 @@ const (
 	Person RuleActor = "Person"
 	// ServiceAccount is any service account outside of kube-system.
 	ServiceAccount RuleActor = "ServiceAccount"
-	// System is a node, a control-plane component or a service account of kube-system: never denied.
+	// System is a node, a control-plane component or a service account of kube-system: never
+	// denied.
 	System RuleActor = "System"
 )
 

@@ -27,13 +27,16 @@ type absence struct {
 // storedPrecision is that of the times in stored objects: what happened may be as much later.
 const storedPrecision = time.Second
 
-// explains tells whether a reason is one that a Node left with for good. Code Unexplained is the word for having none.
+// explains tells whether a reason is one that a Node left with for good. Code Unexplained is the
+// word for having none.
 func explains(r reason.Reason) bool { return !r.IsZero() && r.Code != reason.Unexplained }
 
-// reasonFromLastState infers what a Node left with from its last state. A kubelet that had stopped answering tells what happened but
-// not that it will not be back, so that alone is no explanation.
-func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node, now time.Time) (reason.Reason, bool) {
-	f := reason.Facts{Now: now, Node: node, NodeGone: true, Remover: reason.Remover{User: reason.UnknownRemover, Actor: reason.PodGC}}
+// reasonFromLastState infers what a Node left with from its last state. A kubelet that had stopped
+// answering tells what happened but not that it will not be back, so that alone is no explanation.
+func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node,
+	now time.Time) (reason.Reason, bool) {
+	f := reason.Facts{Now: now, Node: node, NodeGone: true,
+		Remover: reason.Remover{User: reason.UnknownRemover, Actor: reason.PodGC}}
 	r, ok := inferrer.Infer(f)
 	if !ok {
 		return f.Unknown(), false
@@ -41,8 +44,10 @@ func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node, now time.T
 	return r, explains(r) && r.Code != reason.NodeUnreachable
 }
 
-// absenceOf puts together what the node tracker remembers and what is on record. first is when the Node was first missed.
-func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.NodeObituary, first time.Time) absence {
+// absenceOf puts together what the node tracker remembers and what is on record. first is when the
+// Node was first missed.
+func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.NodeObituary,
+	first time.Time) absence {
 	a := absence{since: first}
 	if seen {
 		a.since, a.node = d.at, d.node
@@ -61,8 +66,8 @@ func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.Node
 	return a
 }
 
-// covers tells whether the Node's end can have been the end of the pod: one that was created for a Node that was long gone
-// waits for another of that name.
+// covers tells whether the Node's end can have been the end of the pod: one that was created for a
+// Node that was long gone waits for another of that name.
 func (a absence) covers(pod *corev1.Pod) bool {
 	if a.obituary != nil {
 		return audit.SpeaksFor(a.obituary, pod.CreationTimestamp.Time)
@@ -70,7 +75,8 @@ func (a absence) covers(pod *corev1.Pod) bool {
 	return a.node != nil && !pod.CreationTimestamp.After(a.since.Add(storedPrecision))
 }
 
-// due returns how long the pod has to wait. A reason explains at once; otherwise the Node may come back.
+// due returns how long the pod has to wait. A reason explains at once; otherwise the Node may come
+// back.
 func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) time.Duration {
 	if a.explained && a.covers(pod) {
 		return 0
@@ -84,5 +90,6 @@ func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) t
 
 // unknownEnd is what goes on record for a Node whose last state explains nothing.
 func unknownEnd(d lastSeen) reason.Reason {
-	return reason.Facts{Now: d.at, Node: d.node, Remover: reason.Remover{User: reason.UnknownRemover}}.Unknown()
+	return reason.Facts{Now: d.at, Node: d.node,
+		Remover: reason.Remover{User: reason.UnknownRemover}}.Unknown()
 }

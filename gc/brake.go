@@ -10,12 +10,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// A brake holds the pods of nodes that are gone unexplained while those are an implausible share of all nodes: an outage of the
-// network or of a zone, a mistaken script or a store that was restored without its Nodes looks just like the death of many nodes,
-// and pods that were deleted do not come back. Nodes that left with a reason are not its business.
+// A brake holds the pods of nodes that are gone unexplained while those are an implausible share of
+// all nodes: an outage of the network or of a zone, a mistaken script or a store that was restored
+// without its Nodes looks just like the death of many nodes, and pods that were deleted do not come
+// back. Nodes that left with a reason are not its business.
 //
-// What it decides follows from the objects that are there ([Collector.lossesNow]), so every replica decides the same, at any time and
-// after any number of restarts. What it remembers saves work and words, and decides nothing.
+// What it decides follows from the objects that are there ([Collector.lossesNow]), so every replica
+// decides the same, at any time and after any number of restarts. What it remembers saves work and
+// words, and decides nothing.
 type brake struct {
 	config config.GCBrake
 
@@ -65,16 +67,19 @@ func (l losses) with(node string, at time.Time) losses {
 // A sighting is what is known of a name that no Node has.
 type sighting struct {
 	absence
-	// wasNode is set where the name is known to have been a Node's: pods alone, whose author may have invented it, do not tell.
+	// wasNode is set where the name is known to have been a Node's: pods alone, whose author may
+	// have invented it, do not tell.
 	wasNode bool
 	// hasPods is set where there are pods that are still to be ended.
 	hasPods bool
 }
 
-// counts tells whether it is a loss by itself: however long it is gone, while it has pods that nobody has let go.
+// counts tells whether it is a loss by itself: however long it is gone, while it has pods that
+// nobody has let go.
 func (s sighting) counts() bool { return s.wasNode && s.hasPods && !s.explained && !s.released() }
 
-// implausible tells whether so many nodes do not die at once. here is how many Nodes there are beside them.
+// implausible tells whether so many nodes do not die at once. here is how many Nodes there are
+// beside them.
 func implausible(c config.GCBrake, lost, here int) bool {
 	return c.Enabled && lost >= c.MinNodes && lost*100 > c.MaxPercent*(lost+here)
 }
@@ -122,8 +127,9 @@ func (b *brake) held() int {
 	return b.holding.Len()
 }
 
-// countedFor is how long a count of the losses is used again: the many pods of a node ask one after the other. It is no longer than
-// the shortest quarantine, so whoever left together with a node is counted when that node's pods are due.
+// countedFor is how long a count of the losses is used again: the many pods of a node ask one after
+// the other. It is no longer than the shortest quarantine, so whoever left together with a node is
+// counted when that node's pods are due.
 const countedFor = time.Second
 
 // counted returns the last count if it is fresh.

@@ -18,7 +18,8 @@ import (
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func tightBrake() config.GCBrake {
-	return config.GCBrake{Enabled: true, Window: metav1.Duration{Duration: 10 * time.Minute}, MaxPercent: 30, MinNodes: 3}
+	return config.GCBrake{Enabled: true, Window: metav1.Duration{Duration: 10 * time.Minute},
+		MaxPercent: 30, MinNodes: 3}
 }
 
 func TestBrakeJudges(t *testing.T) {
@@ -32,8 +33,10 @@ func TestBrakeJudges(t *testing.T) {
 		"three of ten are thirty percent, no more": {lost: 3, here: 7, enabled: true, want: false},
 		"four of ten are too many":                 {lost: 4, here: 6, enabled: true, want: true},
 		"all nodes are too many":                   {lost: 3, here: 0, enabled: true, want: true},
-		"fifty of a thousand are an incident":      {lost: 50, here: 950, enabled: true, want: false},
-		"switched off it holds nothing":            {lost: 10, here: 0, enabled: false, want: false},
+		"fifty of a thousand are an incident": {lost: 50, here: 950, enabled: true,
+			want: false},
+		"switched off it holds nothing": {lost: 10, here: 0, enabled: false,
+			want: false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -47,22 +50,31 @@ func TestBrakeJudges(t *testing.T) {
 	}
 }
 
-// A node that is gone counts while it has pods that nobody has let go, however long it is gone; a name that somebody invented never.
+// A node that is gone counts while it has pods that nobody has let go, however long it is gone; a
+// name that somebody invented never.
 func TestWhatIsALoss(t *testing.T) {
 	t.Parallel()
 	record := func(annotation string) *v1alpha1.NodeObituary {
-		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotation: "yes"}}}
+		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{
+			Annotations: map[string]string{annotation: "yes"}}}
 	}
 	tests := map[string]struct {
 		s    sighting
 		want bool
 	}{
-		"a node with pods, gone for a year": {sighting{absence: absence{since: noon.AddDate(-1, 0, 0)}, wasNode: true, hasPods: true}, true},
-		"its pods are held":                 {sighting{absence: absence{obituary: record(reason.HeldKey)}, wasNode: true, hasPods: true}, true},
-		"a person released them":            {sighting{absence: absence{obituary: record(reason.ReleaseKey)}, wasNode: true, hasPods: true}, false},
-		"it left with a reason":             {sighting{absence: absence{explained: true}, wasNode: true, hasPods: true}, false},
-		"its pods are gone":                 {sighting{wasNode: true}, false},
-		"a name that somebody invented":     {sighting{hasPods: true}, false},
+		"a node with pods, gone for a year": {
+			sighting{absence: absence{since: noon.AddDate(-1, 0, 0)}, wasNode: true, hasPods: true},
+			true},
+		"its pods are held": {
+			sighting{absence: absence{obituary: record(reason.HeldKey)}, wasNode: true,
+				hasPods: true}, true},
+		"a person released them": {
+			sighting{absence: absence{obituary: record(reason.ReleaseKey)}, wasNode: true,
+				hasPods: true}, false},
+		"it left with a reason": {
+			sighting{absence: absence{explained: true}, wasNode: true, hasPods: true}, false},
+		"its pods are gone":             {sighting{wasNode: true}, false},
+		"a name that somebody invented": {sighting{hasPods: true}, false},
 	}
 	for name, tt := range tests {
 		if got := tt.s.counts(); got != tt.want {
@@ -86,18 +98,22 @@ func TestWhoseStatusTellsOfANode(t *testing.T) {
 		"it may be the collector who failed it": {corev1.PodFailed, true, false},
 	}
 	for name, tt := range tests {
-		if got := ran(&corev1.Pod{Status: corev1.PodStatus{Phase: tt.phase}}, tt.hasReason); got != tt.want {
+		if got := ran(&corev1.Pod{Status: corev1.PodStatus{Phase: tt.phase}},
+			tt.hasReason); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
 	}
 }
 
-// Nodes that came after the losses replace what was lost, and make it no more plausible; those that came back do.
+// Nodes that came after the losses replace what was lost, and make it no more plausible; those that
+// came back do.
 func TestPopulationBesideTheLosses(t *testing.T) {
 	t.Parallel()
 	c := newNodeTracker()
 	arrive := func(name string, created time.Time) {
-		c.arrive(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(created)}})
+		c.arrive(
+			&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name),
+				CreationTimestamp: metav1.NewTime(created)}})
 	}
 	for n := range 6 {
 		arrive(fmt.Sprintf("old-%d", n), noon.Add(-time.Hour))
@@ -106,9 +122,12 @@ func TestPopulationBesideTheLosses(t *testing.T) {
 		arrive(fmt.Sprintf("replacement-%d", n), noon.Add(time.Hour))
 	}
 	arrive("returned", noon.Add(time.Hour))
-	l := losses{lost: map[string]time.Time{"a": noon, "b": noon.Add(-time.Minute)}, returned: sets.New("returned")}
+	l := losses{lost: map[string]time.Time{"a": noon, "b": noon.Add(-time.Minute)},
+		returned: sets.New("returned")}
 	if got := c.population(l); got != 7 {
-		t.Errorf("%d nodes are counted beside the losses, want the 6 old ones and the one that returned", got)
+		t.Errorf(
+			"%d nodes are counted beside the losses, want the 6 old ones and the one that returned",
+			got)
 	}
 	if got := len(l.with("c", noon).lost); got != 3 || len(l.lost) != 2 {
 		t.Errorf("with one more they are %d and %d, want 3, and 2 as before", got, len(l.lost))

@@ -6,19 +6,22 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Cause is why the collector takes a pod up. The words are those of the built-in collector's metrics.
+// A Cause is why the collector takes a pod up. The words are those of the built-in collector's
+// metrics.
 type Cause string
 
 const (
 	// CauseOrphaned is a pod whose Node is not there.
 	CauseOrphaned Cause = "orphaned"
-	// CauseOutOfService is a terminating pod on a Node that is not Ready and was declared out of service.
+	// CauseOutOfService is a terminating pod on a Node that is not Ready and was declared out of
+	// service.
 	CauseOutOfService Cause = "out-of-service"
 	// CauseUnscheduled is a terminating pod that was never bound.
 	CauseUnscheduled Cause = "unscheduled"
 	// CauseTerminated is a finished pod beyond the number that is kept.
 	CauseTerminated Cause = "terminated"
-	// CauseUnexplained is a terminating pod that nobody gave a reason: it gets one, and ends by itself.
+	// CauseUnexplained is a terminating pod that nobody gave a reason: it gets one, and ends by
+	// itself.
 	CauseUnexplained Cause = "unexplained"
 )
 
@@ -32,7 +35,8 @@ const (
 	outOfService
 )
 
-// causeOf tells why a pod must be taken up, if it must. A finished pod is judged by their number, not here.
+// causeOf tells why a pod must be taken up, if it must. A finished pod is judged by their number,
+// not here.
 func causeOf(pod *corev1.Pod, node nodeState, hasReason bool) (Cause, bool) {
 	bound, terminating := pod.Spec.NodeName != "", pod.DeletionTimestamp != nil
 	switch {
@@ -51,14 +55,16 @@ func causeOf(pod *corev1.Pod, node nodeState, hasReason bool) (Cause, bool) {
 	}
 }
 
-// settled tells whether all is done that can be done: the pod is deleted, finished and has its reason, and is only held by a
-// finalizer of somebody else.
+// settled tells whether all is done that can be done: the pod is deleted, finished and has its
+// reason, and is only held by a finalizer of somebody else.
 func settled(pod *corev1.Pod, hasReason bool) bool {
-	return pod.DeletionTimestamp != nil && reason.Graceless(pod) && len(pod.Finalizers) > 0 && reason.Finished(pod) && hasReason
+	return pod.DeletionTimestamp != nil && reason.Graceless(pod) && len(pod.Finalizers) > 0 &&
+		reason.Finished(pod) && hasReason
 }
 
-// stateOf judges a Node that is there. As the built-in collector, it wants both: the taint is a person's word that the
-// machine is off, and a kubelet that still reports Ready contradicts it (KEP-2268).
+// stateOf judges a Node that is there. As the built-in collector, it wants both: the taint is a
+// person's word that the machine is off, and a kubelet that still reports Ready contradicts it
+// (KEP-2268).
 func stateOf(node *corev1.Node) nodeState {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {

@@ -10,8 +10,10 @@ import (
 
 func pod(change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: "uid-a", CreationTimestamp: metav1.NewTime(noon)},
-		Spec:       corev1.PodSpec{NodeName: "n1"}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: "uid-a",
+			CreationTimestamp: metav1.NewTime(noon)},
+		Spec:   corev1.PodSpec{NodeName: "n1"},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 	for _, f := range change {
 		f(p)
@@ -40,26 +42,38 @@ func TestCauses(t *testing.T) {
 		hasReason bool
 		want      Cause
 	}{
-		"a running pod on a node":                           {pod: pod(), node: inService},
-		"a running pod on a node out of service":            {pod: pod(), node: outOfService},
-		"a pending pod":                                     {pod: pod(unbound), node: absent},
-		"a pod whose node is gone":                          {pod: pod(), node: absent, want: CauseOrphaned},
-		"a finished pod whose node is gone":                 {pod: pod(failed), node: absent, want: CauseOrphaned},
-		"an orphan that was deleted and not failed":         {pod: pod(noGrace, held), node: absent, want: CauseOrphaned},
-		"an orphan that only a finalizer holds":             {pod: pod(noGrace, held, failed), node: absent, hasReason: true},
-		"the same without a reason":                         {pod: pod(noGrace, held, failed), node: absent, want: CauseOrphaned},
-		"an orphan that a lost delete left behind":          {pod: pod(noGrace, failed), node: absent, hasReason: true, want: CauseOrphaned},
-		"a terminating pod on a node out of service":        {pod: pod(graceful), node: outOfService, hasReason: true, want: CauseOutOfService},
-		"a terminating pod that was never scheduled":        {pod: pod(unbound, noGrace, held), node: absent, hasReason: true, want: CauseUnscheduled},
-		"a terminating pod without a reason":                {pod: pod(graceful), node: inService, want: CauseUnexplained},
-		"a terminating pod with one":                        {pod: pod(graceful), node: inService, hasReason: true},
-		"a vanishing pod: any write would delete it":        {pod: pod(noGrace), node: inService},
-		"a pod at grace 0 that a finalizer holds can be it": {pod: pod(noGrace, held), node: inService, want: CauseUnexplained},
+		"a running pod on a node":                {pod: pod(), node: inService},
+		"a running pod on a node out of service": {pod: pod(), node: outOfService},
+		"a pending pod":                          {pod: pod(unbound), node: absent},
+		"a pod whose node is gone": {pod: pod(), node: absent,
+			want: CauseOrphaned},
+		"a finished pod whose node is gone": {pod: pod(failed), node: absent,
+			want: CauseOrphaned},
+		"an orphan that was deleted and not failed": {pod: pod(noGrace, held), node: absent,
+			want: CauseOrphaned},
+		"an orphan that only a finalizer holds": {pod: pod(noGrace, held, failed),
+			node: absent, hasReason: true},
+		"the same without a reason": {pod: pod(noGrace, held, failed),
+			node: absent, want: CauseOrphaned},
+		"an orphan that a lost delete left behind": {pod: pod(noGrace, failed),
+			node: absent, hasReason: true, want: CauseOrphaned},
+		"a terminating pod on a node out of service": {pod: pod(graceful),
+			node: outOfService, hasReason: true, want: CauseOutOfService},
+		"a terminating pod that was never scheduled": {pod: pod(unbound, noGrace, held),
+			node: absent, hasReason: true, want: CauseUnscheduled},
+		"a terminating pod without a reason": {pod: pod(graceful), node: inService,
+			want: CauseUnexplained},
+		"a terminating pod with one": {pod: pod(graceful), node: inService,
+			hasReason: true},
+		"a vanishing pod: any write would delete it": {pod: pod(noGrace), node: inService},
+		"a pod at grace 0 that a finalizer holds can be it": {pod: pod(noGrace, held),
+			node: inService, want: CauseUnexplained},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, ok := causeOf(tc.pod, tc.node, tc.hasReason); got != tc.want || ok != (tc.want != "") {
+			if got, ok := causeOf(tc.pod, tc.node, tc.hasReason); got != tc.want ||
+				ok != (tc.want != "") {
 				t.Errorf("cause %q (%t), want %q", got, ok, tc.want)
 			}
 		})
@@ -68,7 +82,8 @@ func TestCauses(t *testing.T) {
 
 func TestOutOfServiceNeedsTaintAndSilence(t *testing.T) {
 	t.Parallel()
-	taint := []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: corev1.TaintEffectNoExecute}}
+	taint := []corev1.Taint{{Key: corev1.TaintNodeOutOfService,
+		Effect: corev1.TaintEffectNoExecute}}
 	ready := func(s corev1.ConditionStatus) []corev1.NodeCondition {
 		return []corev1.NodeCondition{{Type: corev1.NodeReady, Status: s}}
 	}
@@ -77,17 +92,21 @@ func TestOutOfServiceNeedsTaintAndSilence(t *testing.T) {
 		conditions []corev1.NodeCondition
 		want       nodeState
 	}{
-		"ready":                     {conditions: ready(corev1.ConditionTrue), want: inService},
-		"silent":                    {conditions: ready(corev1.ConditionUnknown), want: inService},
-		"tainted but ready":         {taints: taint, conditions: ready(corev1.ConditionTrue), want: inService},
-		"tainted and silent":        {taints: taint, conditions: ready(corev1.ConditionUnknown), want: outOfService},
-		"tainted and not ready":     {taints: taint, conditions: ready(corev1.ConditionFalse), want: outOfService},
+		"ready":  {conditions: ready(corev1.ConditionTrue), want: inService},
+		"silent": {conditions: ready(corev1.ConditionUnknown), want: inService},
+		"tainted but ready": {taints: taint, conditions: ready(corev1.ConditionTrue),
+			want: inService},
+		"tainted and silent": {taints: taint, conditions: ready(corev1.ConditionUnknown),
+			want: outOfService},
+		"tainted and not ready": {taints: taint, conditions: ready(corev1.ConditionFalse),
+			want: outOfService},
 		"tainted without condition": {taints: taint, want: outOfService},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			node := &corev1.Node{Spec: corev1.NodeSpec{Taints: tc.taints}, Status: corev1.NodeStatus{Conditions: tc.conditions}}
+			node := &corev1.Node{Spec: corev1.NodeSpec{Taints: tc.taints},
+				Status: corev1.NodeStatus{Conditions: tc.conditions}}
 			if got := stateOf(node); got != tc.want {
 				t.Errorf("state %d, want %d", got, tc.want)
 			}

@@ -68,7 +68,8 @@ type Collector struct {
 	counted chan struct{}
 }
 
-// A subject is what is examined: all pods of a node, one pod, or the finished pods beyond the threshold.
+// A subject is what is examined: all pods of a node, one pod, or the finished pods beyond the
+// threshold.
 type subject struct {
 	node    string
 	pod     types.NamespacedName
@@ -107,5 +108,6 @@ func New(o Options) (*Collector, error) {
 	}, nil
 }
 
-// NeedLeaderElection keeps two replicas from collecting the same pods. Nothing would break if they did.
+// NeedLeaderElection keeps two replicas from collecting the same pods. Nothing would break if they
+// did.
 func (*Collector) NeedLeaderElection() bool { return true }

@@ -14,8 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// confirmedFor is how long the API server's word that a Node is not there holds: one GET then serves the many pods of a node,
-// and a Node that returns is noticed within this time even if the watch is behind.
+// confirmedFor is how long the API server's word that a Node is not there holds: one GET then
+// serves the many pods of a node, and a Node that returns is noticed within this time even if the
+// watch is behind.
 const confirmedFor = 2 * time.Second
 
 // confirmations asks the API server itself whether a Node is gone. Only NotFound counts.
@@ -44,11 +45,13 @@ func (c *confirmations) absent(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// remember keeps the answer, and drops those that no longer hold: the memory is as large as two seconds' questions.
+// remember keeps the answer, and drops those that no longer hold: the memory is as large as two
+// seconds' questions.
 func (c *confirmations) remember(name string, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.at, func(_ string, at time.Time) bool { return c.clock.Since(at) > confirmedFor })
+	maps.DeleteFunc(c.at,
+		func(_ string, at time.Time) bool { return c.clock.Since(at) > confirmedFor })
 	c.at[name] = asked
 }
 

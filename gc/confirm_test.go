@@ -31,10 +31,15 @@ func TestOnlyNotFoundConfirmsThatANodeIsGone(t *testing.T) {
 		want    bool
 		wantErr bool
 	}{
-		"not found":                         {answer: apierrors.NewNotFound(schema.GroupResource{Resource: "nodes"}, "n1"), want: true},
+		"not found": {
+			answer: apierrors.NewNotFound(schema.GroupResource{Resource: "nodes"}, "n1"),
+			want:   true},
 		"the node is there, of another UID": {answer: nil, want: false},
-		"not allowed to look":               {answer: apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "n1", nil), wantErr: true},
-		"no answer":                         {answer: errors.New("connection refused"), wantErr: true},
+		"not allowed to look": {
+			answer:  apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "n1", nil),
+			wantErr: true},
+		"no answer": {answer: errors.New("connection refused"),
+			wantErr: true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

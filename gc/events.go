@@ -13,14 +13,18 @@ const (
 	EventHolding    = "HoldingPods"
 )
 
-// announce says on the Node what becomes of its pods: one Event a node, since one a pod would be a third write for each.
+// announce says on the Node what becomes of its pods: one Event a node, since one a pod would be a
+// third write for each.
 func (c *Collector) announce(name string, a absence, pods int) {
 	why := a.reason
 	if why.IsZero() {
-		why = reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
+		why = reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover,
+			reason.UnknownRemover)
 	}
-	c.log.Info("node is gone, terminating its pods", "node", name, "pods", pods, "code", string(why.Code), "explained", a.explained)
-	c.recorder.Eventf(subjectOf(name, a), nil, corev1.EventTypeWarning, EventCollecting, "TerminatePods",
+	c.log.Info("node is gone, terminating its pods", "node", name, "pods", pods,
+		"code", string(why.Code), "explained", a.explained)
+	c.recorder.Eventf(subjectOf(name, a), nil, corev1.EventTypeWarning, EventCollecting,
+		"TerminatePods",
 		"Node %s is gone; terminating %d pods: %s", name, pods, string(why.Text))
 }
 

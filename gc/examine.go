@@ -17,7 +17,8 @@ import (
 // sharing reads from the cache without a copy: what it returns must not be changed.
 const sharing = client.UnsafeDisableDeepCopy
 
-// examine looks at a node or at a pod, hands out what is due, and returns after how long it wants to look again.
+// examine looks at a node or at a pod, hands out what is due, and returns after how long it wants
+// to look again.
 func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration, err error) {
 	switch {
 	case s.surplus:
@@ -39,7 +40,8 @@ func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration
 }
 
 // examineAbsent puts the Node's end on record, and hands out those of its pods whose time has come.
-func (c *Collector) examineAbsent(ctx context.Context, name string) (again time.Duration, err error) {
+func (c *Collector) examineAbsent(ctx context.Context,
+	name string) (again time.Duration, err error) {
 	a, err := c.absenceOf(ctx, name)
 	if err != nil {
 		return 0, err
@@ -107,7 +109,8 @@ func sooner(a, b time.Duration) time.Duration {
 }
 
 func taskOf(pod *corev1.Pod, cause Cause) task {
-	return task{pod: client.ObjectKeyFromObject(pod), uid: pod.UID, node: pod.Spec.NodeName, cause: cause}
+	return task{pod: client.ObjectKeyFromObject(pod), uid: pod.UID, node: pod.Spec.NodeName,
+		cause: cause}
 }
 
 // handOutPodsOf queues the pods of a Node that is there, as far as they are due there.
@@ -145,14 +148,15 @@ func (c *Collector) examinePod(ctx context.Context, key types.NamespacedName) er
 
 func (c *Collector) podsOf(ctx context.Context, node string) ([]corev1.Pod, error) {
 	pods := &corev1.PodList{}
-	if err := c.cache.List(ctx, pods, client.MatchingFields{reason.NodeNameField: node}, sharing); err != nil {
+	if err := c.cache.List(ctx, pods, client.MatchingFields{reason.NodeNameField: node},
+		sharing); err != nil {
 		return nil, fmt.Errorf("list the pods of node %s: %w", node, err)
 	}
 	return pods.Items, nil
 }
 
-// absenceOf gathers what is known of a Node that is not there. A Node that went while no webhook looked is put on record here:
-// from then on its end survives this process too.
+// absenceOf gathers what is known of a Node that is not there. A Node that went while no webhook
+// looked is put on record here: from then on its end survives this process too.
 func (c *Collector) absenceOf(ctx context.Context, name string) (absence, error) {
 	o, err := c.obituaries.Last(ctx, name)
 	if err != nil {
@@ -185,7 +189,8 @@ func (c *Collector) record(ctx context.Context, d lastSeen) error {
 	return c.obituaries.Record(ctx, d.node, r)
 }
 
-// succeed closes the obituary of an earlier Node of this name: its pods live on under the new one, and die of something else.
+// succeed closes the obituary of an earlier Node of this name: its pods live on under the new one,
+// and die of something else.
 func (c *Collector) succeed(ctx context.Context, name string, uid types.UID) error {
 	o, err := c.obituaries.Last(ctx, name)
 	if err != nil || o == nil || o.Spec.NodeUID == uid || o.Spec.SucceededBy != "" {

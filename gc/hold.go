@@ -22,7 +22,8 @@ func (a absence) onHold() bool {
 	return a.obituary != nil && a.obituary.Annotations[reason.HeldKey] != ""
 }
 
-// left is when the Node left. What is on record does not change with who looks; the record itself may be written later.
+// left is when the Node left. What is on record does not change with who looks; the record itself
+// may be written later.
 func (a absence) left() time.Time {
 	if a.obituary != nil {
 		return a.obituary.Spec.Removed.Time
@@ -37,7 +38,8 @@ type verdict struct {
 	lost, total int
 }
 
-// brakeHolds tells whether the pods of an absent node have to stay although their quarantine is over.
+// brakeHolds tells whether the pods of an absent node have to stay although their quarantine is
+// over.
 func (c *Collector) brakeHolds(ctx context.Context, name string, a absence) (bool, error) {
 	v, err := c.judge(ctx, name, a)
 	if err != nil {
@@ -52,8 +54,8 @@ func (c *Collector) brakeHolds(ctx context.Context, name string, a absence) (boo
 	return true, c.putOnHold(ctx, name, a, v)
 }
 
-// judge weighs the node with all others that are gone unexplained. A name that is not known to have been a Node's is none of them:
-// whoever may create pods can invent any number of those.
+// judge weighs the node with all others that are gone unexplained. A name that is not known to have
+// been a Node's is none of them: whoever may create pods can invent any number of those.
 func (c *Collector) judge(ctx context.Context, name string, a absence) (verdict, error) {
 	if !c.config.Brake.Enabled || a.explained || a.released() {
 		return verdict{}, nil
@@ -70,7 +72,8 @@ func (c *Collector) judge(ctx context.Context, name string, a absence) (verdict,
 		l = l.with(name, a.left())
 	}
 	lost, here := len(l.lost), c.nodes.population(l)
-	return verdict{held: implausible(c.config.Brake, lost, here), lost: lost, total: lost + here}, nil
+	return verdict{held: implausible(c.config.Brake, lost, here), lost: lost,
+		total: lost + here}, nil
 }
 
 // putOnHold puts on record that the pods of the node are held, and says so.
@@ -81,7 +84,8 @@ func (c *Collector) putOnHold(ctx context.Context, name string, a absence, v ver
 			return err
 		}
 	case a.node == nil:
-		// Nobody saw this Node go: without a record there would be nothing to release. Its event brings us here again.
+		// Nobody saw this Node go: without a record there would be nothing to release. Its event
+		// brings us here again.
 		return c.obituaries.RecordMissing(ctx, name, a.since)
 	default:
 		return nil // its record is written and not in the cache yet
@@ -98,10 +102,12 @@ func (c *Collector) logBrake(name string, v verdict) {
 		return
 	}
 	c.log.Info("brake holds the pods of a node",
-		"node", name, "gone", v.lost, "nodes", v.total, "maxPercent", c.config.Brake.MaxPercent, "release", releaseCommand(name))
+		"node", name, "gone", v.lost, "nodes", v.total, "maxPercent", c.config.Brake.MaxPercent,
+		"release", releaseCommand(name))
 }
 
 // releaseCommand is what a person types who knows that the node is really gone.
 func releaseCommand(node string) string {
-	return "kubectl annotate $(kubectl get nodeobituaries -o name --field-selector spec.nodeName=" + node + ") " + reason.ReleaseKey + "=yes"
+	return "kubectl annotate $(kubectl get nodeobituaries -o name --field-selector spec.nodeName=" +
+		node + ") " + reason.ReleaseKey + "=yes"
 }

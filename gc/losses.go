@@ -14,9 +14,11 @@ import (
 
 // lossesNow counts the nodes that are gone unexplained:
 //   - those that still have pods, whatever their age, unless a person has let the pods go;
-//   - those that left within brake.window, also when their pods are gone: losses must not trickle past the brake one by one;
-//   - while any pods are held: all those whose pods were held since, also when a person has released or explained them since. What
-//     one person knows of one node says nothing of the others; the return of nodes does.
+//   - those that left within brake.window, also when their pods are gone: losses must not trickle
+//     past the brake one by one;
+//   - while any pods are held: all those whose pods were held since, also when a person has
+//     released or explained them since. What one person knows of one node says nothing of the
+//     others; the return of nodes does.
 //
 // All of it is read from Nodes, pods and NodeObituaries.
 func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
@@ -45,7 +47,8 @@ func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
 	return l, c.countRecorded(ctx, l, open, now)
 }
 
-// countRecorded adds the losses, and the returns, that only the records tell of, and keeps the count.
+// countRecorded adds the losses, and the returns, that only the records tell of, and keeps the
+// count.
 func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := c.cache.List(ctx, all, sharing); err != nil {
@@ -62,7 +65,8 @@ func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now 
 			continue
 		}
 		a := absence{obituary: o, explained: explains(audit.ReasonOf(o))}
-		recent := !a.explained && !a.released() && now.Sub(audit.LeftAt(o)) <= c.config.Brake.Window.Duration
+		recent := !a.explained && !a.released() &&
+			now.Sub(audit.LeftAt(o)) <= c.config.Brake.Window.Duration
 		if _, counted := l.lost[name]; !counted && (recent || open && a.onHold()) {
 			l.lost[name] = a.left()
 		}
@@ -96,9 +100,10 @@ func (c *Collector) sightingOf(ctx context.Context, name string, now time.Time) 
 	return s, nil
 }
 
-// ran tells whether a kubelet has written the pod's status: then a Node of that name was there. Whoever creates a pod can bind it to
-// any name, but its status begins anew, and only kubelets and controllers may write it; a kubelet, only that of pods on its own Node.
-// That a pod failed tells nothing where it may have been a collector who failed it.
+// ran tells whether a kubelet has written the pod's status: then a Node of that name was there.
+// Whoever creates a pod can bind it to any name, but its status begins anew, and only kubelets and
+// controllers may write it; a kubelet, only that of pods on its own Node. That a pod failed tells
+// nothing where it may have been a collector who failed it.
 func ran(pod *corev1.Pod, hasReason bool) bool {
 	switch pod.Status.Phase {
 	case corev1.PodRunning, corev1.PodSucceeded:

@@ -34,10 +34,12 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, waiting, held func() int) (*metrics, error) {
 	m := &metrics{
 		terminated: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: MetricTerminated, Help: "Pods failed and deleted, by cause (as the built-in collector's reasons) and code of the reason.",
+			Name: MetricTerminated,
+			Help: "Pods failed and deleted, by cause (as the built-in collector's reasons) and code of the reason.",
 		}, []string{"cause", "code"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: MetricErrors, Help: "Attempts to take a pod up that failed and are repeated, by cause.",
+			Name: MetricErrors,
+			Help: "Attempts to take a pod up that failed and are repeated, by cause.",
 		}, []string{"cause"}),
 		annotated: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: MetricAnnotated, Help: "Terminating pods that were given a reason, by code.",
@@ -49,7 +51,8 @@ func newMetrics(r prometheus.Registerer, waiting, held func() int) (*metrics, er
 	holding := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricHeld, Help: "Nodes that are gone unexplained and whose pods the brake holds.",
 	}, func() float64 { return float64(held()) })
-	err := errors.Join(r.Register(m.terminated), r.Register(m.errors), r.Register(m.annotated), r.Register(depth), r.Register(holding))
+	err := errors.Join(r.Register(m.terminated), r.Register(m.errors), r.Register(m.annotated),
+		r.Register(depth), r.Register(holding))
 	if err != nil {
 		return nil, fmt.Errorf("register the collector's metrics: %w", err)
 	}

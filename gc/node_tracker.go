@@ -10,8 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A nodeTracker knows the Nodes that are there, and remembers for a while those that left. Every replica has one, from the day it
-// starts: a new leader knows the last state of Nodes that went while nobody led.
+// A nodeTracker knows the Nodes that are there, and remembers for a while those that left. Every
+// replica has one, from the day it starts: a new leader knows the last state of Nodes that went
+// while nobody led.
 type nodeTracker struct {
 	mu   sync.RWMutex
 	here map[string]knownNode
@@ -40,7 +41,8 @@ func newNodeTracker() *nodeTracker {
 	return &nodeTracker{here: map[string]knownNode{}, gone: map[string]lastSeen{}}
 }
 
-// arrive notes that a Node is there, and tells whether that is news: a Node that was not there, or that fell out of service.
+// arrive notes that a Node is there, and tells whether that is news: a Node that was not there, or
+// that fell out of service.
 func (c *nodeTracker) arrive(node *corev1.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,8 +110,9 @@ func (c *nodeTracker) goneNames() []string {
 	return slices.Collect(maps.Keys(c.gone))
 }
 
-// population is how many Nodes are there that the losses can be compared with: Nodes that came after them replace what was lost, and
-// make it no more plausible, unless they bear a name that is back.
+// population is how many Nodes are there that the losses can be compared with: Nodes that came
+// after them replace what was lost, and make it no more plausible, unless they bear a name that is
+// back.
 func (c *nodeTracker) population(l losses) int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

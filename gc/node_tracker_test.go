@@ -46,7 +46,8 @@ func TestMemoryOfDepartedNodesIsBounded(t *testing.T) {
 	t.Parallel()
 	c := newNodeTracker()
 	for i := range maxLastSeen + 500 {
-		c.leave(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("n%d", i), UID: "u"}}, noon.Add(time.Duration(i)*time.Second))
+		c.leave(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("n%d", i), UID: "u"}},
+			noon.Add(time.Duration(i)*time.Second))
 	}
 	if len(c.gone) != maxLastSeen {
 		t.Errorf("%d departures remembered, want %d", len(c.gone), maxLastSeen)

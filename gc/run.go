@@ -32,7 +32,8 @@ func (c *Collector) Start(ctx context.Context) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), told) {
 		return nil
 	}
-	c.log.Info("collecting pods", "workers", c.config.Workers, "quarantine", c.config.Quarantine.Duration.String())
+	c.log.Info("collecting pods", "workers", c.config.Workers,
+		"quarantine", c.config.Quarantine.Duration.String())
 
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A finishedPod is what the order of removal needs to know: some 150 bytes each, and the threshold bounds how many there are.
+// A finishedPod is what the order of removal needs to know: some 150 bytes each, and the threshold
+// bounds how many there are.
 type finishedPod struct {
 	key     types.NamespacedName
 	uid     types.UID
@@ -45,7 +46,8 @@ func (f *finishedPods) note(pod *corev1.Pod, counts bool) int {
 	return len(f.pods)
 }
 
-// evictedByKubelet is the status reason of a pod that the kubelet evicted (pkg/kubelet/eviction, PodIsEvicted).
+// evictedByKubelet is the status reason of a pod that the kubelet evicted (pkg/kubelet/eviction,
+// PodIsEvicted).
 const evictedByKubelet = "Evicted"
 
 // exceed tells whether there are more than threshold.
@@ -71,8 +73,8 @@ func (f *finishedPods) beyond(threshold int) []finishedPod {
 	return all[:n]
 }
 
-// removalOrder is the built-in collector's: pods that the kubelet evicted first, then the oldest, then by name
-// (pkg/controller/podgc, byEvictionAndCreationTimestamp).
+// removalOrder is the built-in collector's: pods that the kubelet evicted first, then the oldest,
+// then by name (pkg/controller/podgc, byEvictionAndCreationTimestamp).
 func removalOrder(a, b finishedPod) int {
 	if a.evicted != b.evicted {
 		if a.evicted {
@@ -80,7 +82,8 @@ func removalOrder(a, b finishedPod) int {
 		}
 		return 1
 	}
-	return cmp.Or(a.created.Compare(b.created), strings.Compare(a.key.Name, b.key.Name), strings.Compare(a.key.Namespace, b.key.Namespace))
+	return cmp.Or(a.created.Compare(b.created), strings.Compare(a.key.Name, b.key.Name),
+		strings.Compare(a.key.Namespace, b.key.Namespace))
 }
 
 // surplusDelay gathers pods that finish together into one look.
@@ -91,7 +94,8 @@ func (c *Collector) noteFinished(pod *corev1.Pod, hasReason bool) {
 	if c.config.TerminatedPodThreshold == 0 {
 		return
 	}
-	if c.finished.note(pod, reason.Finished(pod) && !settled(pod, hasReason)) > c.config.TerminatedPodThreshold {
+	if c.finished.note(pod, reason.Finished(pod) &&
+		!settled(pod, hasReason)) > c.config.TerminatedPodThreshold {
 		c.subjects.AddAfter(subject{surplus: true}, surplusDelay)
 	}
 }

@@ -12,8 +12,9 @@ import (
 
 func finishedAt(name string, age time.Duration, phase corev1.PodPhase, why string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(noon.Add(-age))},
-		Status:     corev1.PodStatus{Phase: phase, Reason: why},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name),
+			CreationTimestamp: metav1.NewTime(noon.Add(-age))},
+		Status: corev1.PodStatus{Phase: phase, Reason: why},
 	}
 }
 
@@ -34,9 +35,10 @@ func TestSurplusGoesInTheBuiltInOrder(t *testing.T) {
 		threshold int
 		want      []string
 	}{
-		"none beyond":             {threshold: 6, want: nil},
-		"the evicted one first":   {threshold: 5, want: []string{"evicted"}},
-		"then the oldest by name": {threshold: 2, want: []string{"evicted", "a-twin", "b-twin", "old"}},
+		"none beyond":           {threshold: 6, want: nil},
+		"the evicted one first": {threshold: 5, want: []string{"evicted"}},
+		"then the oldest by name": {threshold: 2,
+			want: []string{"evicted", "a-twin", "b-twin", "old"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -18,8 +18,8 @@ type task struct {
 	cause Cause
 }
 
-// fair is the order of a queue of tasks, one of each node in turn: whoever is 51st behind a zone of 50
-// nodes waits for 50 pods, not for all of theirs.
+// fair is the order of a queue of tasks, one of each node in turn: whoever is 51st behind a zone of
+// 50 nodes waits for 50 pods, not for all of theirs.
 type fair struct {
 	lines map[string][]task
 	order []string
@@ -57,8 +57,8 @@ func (f *fair) Len() int { return f.n }
 func (*fair) Touch(task) {}
 
 // turns hands out tasks. A pod is in it at most once, from the moment it is added until it is done,
-// whatever it is taken up for: client-go's queue would hand out what is added while it is worked on once
-// more, and the cache does not know yet then what has been done to the pod.
+// whatever it is taken up for: client-go's queue would hand out what is added while it is worked on
+// once more, and the cache does not know yet then what has been done to the pod.
 type turns struct {
 	workqueue.TypedInterface[task]
 	mu   sync.Mutex
@@ -68,8 +68,9 @@ type turns struct {
 func newTurns(c clock.WithTicker) *turns {
 	order := &fair{lines: map[string][]task{}}
 	return &turns{
-		TypedInterface: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[task]{Name: QueuePods, Clock: c, Queue: order}),
-		pods:           map[types.UID]struct{}{},
+		TypedInterface: workqueue.NewTypedWithConfig(
+			workqueue.TypedQueueConfig[task]{Name: QueuePods, Clock: c, Queue: order}),
+		pods: map[types.UID]struct{}{},
 	}
 }
 
@@ -85,8 +86,8 @@ func (t *turns) add(k task) bool {
 	return true
 }
 
-// next waits for a task, and returns false once the queue is shut down or ctx is done: what waits then
-// is the next leader's.
+// next waits for a task, and returns false once the queue is shut down or ctx is done: what waits
+// then is the next leader's.
 func (t *turns) next(ctx context.Context) (task, bool) {
 	k, quit := t.Get()
 	return k, !quit && ctx.Err() == nil

@@ -14,7 +14,8 @@ import (
 
 func pending(node string, n int) task {
 	uid := fmt.Sprintf("%s-%d", node, n)
-	return task{pod: types.NamespacedName{Namespace: "ns", Name: uid}, uid: types.UID(uid), node: node, cause: CauseOrphaned}
+	return task{pod: types.NamespacedName{Namespace: "ns", Name: uid}, uid: types.UID(uid),
+		node: node, cause: CauseOrphaned}
 }
 
 func testTurns(t *testing.T) *turns {
@@ -112,7 +113,8 @@ func TestNextWaitsAndEndsWithItsQueue(t *testing.T) {
 	})
 }
 
-// client-go's queue hands out what waits after it was shut down; a collector that ends must not take that up.
+// client-go's queue hands out what waits after it was shut down; a collector that ends must not
+// take that up.
 func TestNothingIsTakenUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	turns := testTurns(t)

@@ -13,13 +13,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// silence is how long a terminating pod may be without a reason before the collector gives it one: whoever deleted it may be
-// about to write their own.
+// silence is how long a terminating pod may be without a reason before the collector gives it one:
+// whoever deleted it may be about to write their own.
 const silence = 500 * time.Millisecond
 
-// A Standby tracks the Nodes for a collector. It is a runnable of every replica: whoever leads next knows
-// the last state of Nodes that went while nobody led. The collector's queues end with it, since it has
-// Nodes examined that it sees while another replica leads.
+// A Standby tracks the Nodes for a collector. It is a runnable of every replica: whoever leads next
+// knows the last state of Nodes that went while nobody led. The collector's queues end with it,
+// since it has Nodes examined that it sees while another replica leads.
 type Standby struct{ c *Collector }
 
 // Standby returns the runnable that belongs to the collector, which waits for it.
@@ -44,7 +44,8 @@ func (s Standby) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch the nodes: %w", err)
 	}
-	defer func() { _ = nodes.RemoveEventHandler(events) }() // it fails only for what was not registered
+	// it fails only for what was not registered
+	defer func() { _ = nodes.RemoveEventHandler(events) }()
 	if toolscache.WaitForCacheSync(ctx.Done(), events.HasSynced) {
 		close(s.c.counted)
 	}
@@ -52,7 +53,8 @@ func (s Standby) Start(ctx context.Context) error {
 	return nil
 }
 
-// last is the final state in a DELETED event, or the last that was seen of an object whose event was missed.
+// last is the final state in a DELETED event, or the last that was seen of an object whose event
+// was missed.
 func last[T client.Object](o any) T {
 	if missed, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 		o = missed.Obj
@@ -71,10 +73,12 @@ func (c *Collector) nodeLeft(node *corev1.Node) {
 	c.subjects.Add(subject{node: node.Name})
 }
 
-// follow watches pods and obituaries from now on. A handler that joins a running informer is first told of everything that is
-// there: that is the new leader's look at all pods, and the informer's resync is the safety net that repeats it. Before told, what
-// is missed is not known in full, and the brake cannot judge.
-func (c *Collector) follow(ctx context.Context) (told toolscache.InformerSynced, stop func(), err error) {
+// follow watches pods and obituaries from now on. A handler that joins a running informer is first
+// told of everything that is there: that is the new leader's look at all pods, and the informer's
+// resync is the safety net that repeats it. Before told, what is missed is not known in full, and
+// the brake cannot judge.
+func (c *Collector) follow(
+	ctx context.Context) (told toolscache.InformerSynced, stop func(), err error) {
 	pods, err := c.cache.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
 		return nil, nil, fmt.Errorf("watch the pods: %w", err)

@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// work takes one pod up: it looks again whether the cause still holds, finds the reason, and carries it out.
+// work takes one pod up: it looks again whether the cause still holds, finds the reason, and
+// carries it out.
 func (c *Collector) work(ctx context.Context, k task) error {
 	pod := &corev1.Pod{}
 	if err := c.cache.Get(ctx, k.pod, pod, sharing); err != nil {
@@ -36,7 +37,8 @@ func (c *Collector) work(ctx context.Context, k task) error {
 	return c.terminate(ctx, k.cause, pod, r)
 }
 
-// stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited behind others.
+// stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited
+// behind others.
 func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bool, error) {
 	if k.cause == CauseTerminated {
 		return reason.Finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
@@ -51,8 +53,9 @@ func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bo
 	return c.stillDue(ctx, pod)
 }
 
-// stillDue tells whether an orphan may still go. While it waited, its node may have returned, and left once more for another reason or
-// for none; and so many other nodes may have left that the brake holds.
+// stillDue tells whether an orphan may still go. While it waited, its node may have returned, and
+// left once more for another reason or for none; and so many other nodes may have left that the
+// brake holds.
 func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error) {
 	node := pod.Spec.NodeName
 	a, err := c.absenceOf(ctx, node)
@@ -71,8 +74,10 @@ func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error)
 }
 
 // reasonFor returns what the pod dies of.
-func (c *Collector) reasonFor(ctx context.Context, cause Cause, pod *corev1.Pod) (reason.Reason, error) {
-	f := reason.Facts{Now: c.clock.Now(), Pod: pod, Remover: reason.Remover{User: reason.ByGC, Actor: reason.PodGC}}
+func (c *Collector) reasonFor(ctx context.Context, cause Cause,
+	pod *corev1.Pod) (reason.Reason, error) {
+	f := reason.Facts{Now: c.clock.Now(), Pod: pod,
+		Remover: reason.Remover{User: reason.ByGC, Actor: reason.PodGC}}
 	if err := c.nodeFacts(ctx, cause, &f); err != nil {
 		return reason.Reason{}, err
 	}
@@ -114,7 +119,8 @@ func (c *Collector) livingNode(ctx context.Context, f *reason.Facts) error {
 	return client.IgnoreNotFound(err)
 }
 
-func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod, r reason.Reason) error {
+func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,
+	r reason.Reason) error {
 	switch err := c.terminator.TerminatePod(ctx, pod, r); {
 	case errors.Is(err, termination.ErrGone):
 		return nil
@@ -122,14 +128,17 @@ func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,
 		return err
 	}
 	c.metrics.terminated.WithLabelValues(string(cause), label(r.Code)).Inc()
-	c.log.V(1).Info("pod terminated", "pod", client.ObjectKeyFromObject(pod).String(), "cause", string(cause), "code", string(r.Code))
+	c.log.V(1).Info("pod terminated", "pod", client.ObjectKeyFromObject(pod).String(),
+		"cause", string(cause), "code", string(r.Code))
 	return nil
 }
 
-// annotate gives a terminating pod its reason, unless somebody changes the pod at the same moment: then it is looked at again.
+// annotate gives a terminating pod its reason, unless somebody changes the pod at the same moment:
+// then it is looked at again.
 func (c *Collector) annotate(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
 	switch err := c.terminator.AnnotateUnchanged(ctx, pod, r); {
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing),
+		errors.Is(err, termination.ErrUnwritable):
 		return nil
 	case apierrors.IsConflict(err):
 		c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, silence)

@@ -13,7 +13,8 @@ import (
 // ErrFull is returned where the memory for bodies is taken. The caller may try again.
 var ErrFull = errors.New("too many requests are being read at once")
 
-// stepBytes is what a body claims of the memory at a time: as it comes, and never for what a caller merely announces.
+// stepBytes is what a body claims of the memory at a time: as it comes, and never for what a caller
+// merely announces.
 const stepBytes = 32 << 10
 
 // Bodies bounds the memory that the bodies of all requests together take.
@@ -27,9 +28,10 @@ type Bodies struct {
 	by    map[string]int64
 }
 
-// Read reads the body of r. The bytes count until release is called, which the caller does when it is done with them.
-// The error wraps [ErrFull], or *http.MaxBytesError.
-func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+// Read reads the body of r. The bytes count until release is called, which the caller does when it
+// is done with them. The error wraps [ErrFull], or *http.MaxBytesError.
+func (b *Bodies) Read(w http.ResponseWriter,
+	r *http.Request) (body []byte, release func(), err error) {
 	claim := claim{bodies: b, host: hostOf(r.RemoteAddr)}
 	body, err = claim.read(http.MaxBytesReader(w, r.Body, b.MaxBytes), r.ContentLength)
 	if err != nil {
@@ -46,7 +48,8 @@ type claim struct {
 	bytes  int64
 }
 
-// read takes the body step by step. The buffer doubles as it grows, so what is claimed is at least its capacity.
+// read takes the body step by step. The buffer doubles as it grows, so what is claimed is at least
+// its capacity.
 func (c *claim) read(from io.Reader, announced int64) ([]byte, error) {
 	if err := c.grow(stepBytes); err != nil {
 		return nil, err
@@ -77,7 +80,8 @@ func (c *claim) grow(by int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.taken+by > b.TotalBytes || b.by[c.host]+by > b.TotalBytes/2 {
-		return fmt.Errorf("%w: %d bytes of bodies are held, at most %d are", ErrFull, b.taken, b.TotalBytes)
+		return fmt.Errorf("%w: %d bytes of bodies are held, at most %d are", ErrFull, b.taken,
+			b.TotalBytes)
 	}
 	if b.by == nil {
 		b.by = map[string]int64{}

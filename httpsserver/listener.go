@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// A limited listener closes connections beyond a number at once, instead of having all others wait for them.
+// A limited listener closes connections beyond a number at once, instead of having all others wait
+// for them.
 type limited struct {
 	net.Listener
 	max int

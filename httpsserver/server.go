@@ -16,11 +16,14 @@ import (
 )
 
 const (
-	// maxConnections bounds the connections of a server. An API server needs a handful, a visitor's browser up to six.
+	// maxConnections bounds the connections of a server. An API server needs a handful, a visitor's
+	// browser up to six.
 	maxConnections = 1024
-	// maxStreams bounds the requests of one HTTP/2 connection: net/http's own number (x/net/http2, defaultMaxStreams).
+	// maxStreams bounds the requests of one HTTP/2 connection: net/http's own number (x/net/http2,
+	// defaultMaxStreams).
 	maxStreams = 250
-	// idleLimit ends connections on which nothing is asked: net/http's clients keep theirs for as long.
+	// idleLimit ends connections on which nothing is asked: net/http's clients keep theirs for as
+	// long.
 	idleLimit = 90 * time.Second
 )
 
@@ -32,8 +35,9 @@ type Server struct {
 	Address string
 	TLS     *tls.Config
 	Handler http.Handler
-	// ReadTimeout bounds the handshake, and the time until a request is read, header and body; WriteTimeout that until it is
-	// answered; StopTimeout that for requests under way when the server stops.
+	// ReadTimeout bounds the handshake, and the time until a request is read, header and body;
+	// WriteTimeout that until it is answered; StopTimeout that for requests under way when the
+	// server stops.
 	ReadTimeout, WriteTimeout, StopTimeout time.Duration
 	// MaxHeaderBytes bounds a request's header.
 	MaxHeaderBytes int
@@ -54,15 +58,17 @@ func (s *Server) Start(ctx context.Context) error {
 	config.NextProtos = []string{"h2", "http/1.1"}
 	server := &http.Server{
 		Handler: s.Handler, MaxHeaderBytes: s.MaxHeaderBytes,
-		ReadTimeout: s.ReadTimeout, ReadHeaderTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout, IdleTimeout: idleLimit,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ReadTimeout: s.ReadTimeout, ReadHeaderTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout,
+		IdleTimeout: idleLimit,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		// What callers do wrong is theirs: a line for each would let them fill the log.
 		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(s.Log.V(1)), slog.LevelInfo),
 	}
 	s.listening.Store(true)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := server.Serve(tls.NewListener(limit(listener, maxConnections), config)); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(tls.NewListener(limit(listener, maxConnections),
+			config)); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the %s: %w", s.Name, err)
 		}
 		return nil

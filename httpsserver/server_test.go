@@ -24,7 +24,8 @@ import (
 const patience = time.Minute
 
 const (
-	// shortly is the limit where silence is to end something, leisurely where nothing may be cut off on a slow machine.
+	// shortly is the limit where silence is to end something, leisurely where nothing may be cut
+	// off on a slow machine.
 	shortly   = 500 * time.Millisecond
 	leisurely = 20 * time.Second
 )
@@ -39,7 +40,9 @@ func serving(t *testing.T, limit time.Duration, bodies *Bodies) string {
 	address := listener.Addr().String()
 	_ = listener.Close()
 	s := &Server{
-		Name: "test", Address: address, TLS: &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12},
+		Name: "test", Address: address,
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(t)},
+			MinVersion: tls.VersionTLS12},
 		ReadTimeout: limit, WriteTimeout: 10 * limit, StopTimeout: shortly, MaxHeaderBytes: 8 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, release, err := bodies.Read(w, r)
@@ -73,7 +76,8 @@ func certificate(t *testing.T) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1),
+		NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +115,8 @@ func dial(t *testing.T, from, to string) net.Conn {
 func client(from string, http2 bool) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	return &http.Client{Timeout: patience, Transport: &http.Transport{
-		DialContext: d.DialContext, ForceAttemptHTTP2: http2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as above
+		DialContext: d.DialContext, ForceAttemptHTTP2: http2,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as above
 	}}
 }
 
@@ -173,8 +178,12 @@ func TestWhoFallsSilentIsDisconnected(t *testing.T) {
 			t.Parallel()
 			connection := dial(t, "127.0.0.1", address)
 			if name != "before the handshake" {
-				connection = tls.Client(connection, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // its certificate is the test's own
-				// This ends the handshake, too. Where the machine is so slow that the server gave up meanwhile, that is as good.
+				connection = tls.Client(connection,
+					&tls.Config{InsecureSkipVerify: true,
+						NextProtos: []string{
+							"http/1.1"}}) //nolint:gosec // its certificate is the test's own
+				// This ends the handshake, too. Where the machine is so slow that the server gave
+				// up meanwhile, that is as good.
 				_, _ = io.WriteString(connection, said)
 			}
 			answer, err := io.ReadAll(connection)
@@ -191,7 +200,8 @@ func TestStreamThatFallsSilentIsEnded(t *testing.T) {
 	t.Parallel()
 	bodies := &Bodies{MaxBytes: 1 << 20, TotalBytes: 8 << 20}
 	address, c := serving(t, shortly, bodies), client("127.0.0.1", true)
-	if status, said := post(t, c, address, slowBody(t.Context(), strings.NewReader("{"))); status == http.StatusOK {
+	if status, said := post(t, c, address, slowBody(t.Context(),
+		strings.NewReader("{"))); status == http.StatusOK {
 		t.Errorf("half a body is answered with %d %s", status, said)
 	}
 	eventually(t, "a whole one is answered", func() bool {
@@ -207,7 +217,8 @@ func (b *Bodies) held() int64 {
 	return b.taken
 }
 
-// However many half bodies one host sends, what they hold is bounded, and others are answered meanwhile.
+// However many half bodies one host sends, what they hold is bounded, and others are answered
+// meanwhile.
 func TestHalfBodiesOfOneHostKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	const total = 4 << 20
@@ -222,7 +233,8 @@ func TestHalfBodiesOfOneHostKeepNobodyOut(t *testing.T) {
 	for range 100 {
 		attack.Go(func() {
 			for ctx.Err() == nil {
-				r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+"/", slowBody(ctx, bytes.NewReader(make([]byte, 1<<20-1))))
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+					"https://"+address+"/", slowBody(ctx, bytes.NewReader(make([]byte, 1<<20-1))))
 				if err != nil {
 					return
 				}
@@ -250,7 +262,9 @@ func TestHalfBodiesOfOneHostKeepNobodyOut(t *testing.T) {
 		if held := bodies.held(); held > total/2+1<<20 {
 			t.Errorf("%d bytes are held, want at most half of %d and one body", held, total)
 		}
-		if status, said := post(t, honest, address, strings.NewReader(strings.Repeat("x", 100_000))); status != http.StatusOK || said != "100000" {
+		if status, said := post(t, honest, address,
+			strings.NewReader(strings.Repeat("x",
+				100_000))); status != http.StatusOK || said != "100000" {
 			t.Errorf("another host is answered with %d %s", status, said)
 		}
 	}
@@ -302,13 +316,17 @@ func TestBodiesAreRead(t *testing.T) {
 	t.Parallel()
 	bodies := &Bodies{MaxBytes: 1 << 20, TotalBytes: 8 << 20}
 	address, c := serving(t, leisurely, bodies), client("127.0.0.1", false)
-	for _, n := range []int{0, 1, stepBytes - bytes.MinRead, stepBytes, stepBytes + 1, 3*stepBytes + 7, 1 << 20} {
-		if status, said := post(t, c, address, bytes.NewReader(make([]byte, n))); status != http.StatusOK || said != fmt.Sprint(n) {
+	for _, n := range []int{0, 1, stepBytes - bytes.MinRead, stepBytes, stepBytes + 1,
+		3*stepBytes + 7, 1 << 20} {
+		if status, said := post(t, c, address,
+			bytes.NewReader(make([]byte, n))); status != http.StatusOK || said != fmt.Sprint(n) {
 			t.Errorf("%d bytes are answered with %d %s", n, status, said)
 		}
 	}
-	if status, _ := post(t, c, address, bytes.NewReader(make([]byte, 1<<20+1))); status != http.StatusBadRequest {
+	if status, _ := post(t, c, address,
+		bytes.NewReader(make([]byte, 1<<20+1))); status != http.StatusBadRequest {
 		t.Errorf("a byte too many is answered with %d", status)
 	}
-	eventually(t, "nothing is held", func() bool { return bodies.held() == 0 && len(bodies.by) == 0 })
+	eventually(t,
+		"nothing is held", func() bool { return bodies.held() == 0 && len(bodies.by) == 0 })
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// An OCI archive says by annotations what an image is called: its tag for those who give the name themselves, and the whole name for
-// containerd (images.AnnotationImageName), which imports it under that one. It is how a kubelet asks for "epitaph:TAG".
+// An OCI archive says by annotations what an image is called: its tag for those who give the name
+// themselves, and the whole name for containerd (images.AnnotationImageName), which imports it
+// under that one. It is how a kubelet asks for "epitaph:TAG".
 const (
 	refName        = "org.opencontainers.image.ref.name"
 	containerdName = "io.containerd.image.name"
@@ -48,7 +49,8 @@ func (m made) write(out string) (archive string, err error) {
 	return archive, pack(dir, archive)
 }
 
-// pack puts a folder's files into an archive: in the order of their names, and without anything that differs between machines.
+// pack puts a folder's files into an archive: in the order of their names, and without anything
+// that differs between machines.
 func pack(dir, archive string) (err error) {
 	file, err := os.Create(archive)
 	if err != nil {

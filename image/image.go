@@ -26,8 +26,8 @@ const (
 	megabyte = 1e6
 )
 
-// commands are the programs of the image, each at the root under its own name. The first is the entry point; `helm test` runs the
-// second.
+// commands are the programs of the image, each at the root under its own name. The first is the
+// entry point; `helm test` runs the second.
 var commands = []string{"epitaph", "kubectl-epitaph"}
 
 // A program is one of them, compiled.
@@ -99,7 +99,8 @@ func (r recipe) part(ctx context.Context, platform v1.Platform) (part, error) {
 func (r recipe) compile(ctx context.Context, platform v1.Platform) (programs []program, err error) {
 	for _, name := range commands {
 		content, err := gobuild.Program{
-			Checkout: r.checkout, Package: "./cmd/" + name, Version: r.version, OS: platform.OS, Arch: platform.Architecture,
+			Checkout: r.checkout, Package: "./cmd/" + name, Version: r.version, OS: platform.OS,
+			Arch: platform.Architecture,
 		}.Compile(ctx)
 		if err != nil {
 			return nil, err
@@ -114,7 +115,8 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
 	image, err := mutate.Append(image, mutate.Addendum{
-		Layer: layer, MediaType: types.OCILayer, History: v1.History{CreatedBy: "epitaph/image", Created: v1.Time{Time: epoch}},
+		Layer: layer, MediaType: types.OCILayer,
+		History: v1.History{CreatedBy: "epitaph/image", Created: v1.Time{Time: epoch}},
 	})
 	if err != nil {
 		return nil, err
@@ -124,7 +126,8 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 		return nil, err
 	}
 	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Created = platform.OS, platform.Architecture, v1.Time{Time: epoch}
+	file.OS, file.Architecture, file.Created = platform.OS, platform.Architecture,
+		v1.Time{Time: epoch}
 	file.Config = v1.Config{
 		User:       nobody,
 		Entrypoint: []string{"/" + commands[0]},
@@ -144,7 +147,8 @@ func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	for _, dir := range []string{"usr", "usr/share", path.Dir(sbomPath)} {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: epoch}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755,
+			ModTime: epoch}); err != nil {
 			return nil, fmt.Errorf("write the layer: %w", err)
 		}
 	}
@@ -159,7 +163,9 @@ func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("write the layer: %w", err)
 	}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil }
+	open := func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(files.Bytes())), nil
+	}
 	layer, err := tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, fmt.Errorf("compress the layer: %w", err)
@@ -169,7 +175,8 @@ func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
 
 // addFile writes a file that belongs to root, so that the program cannot write to it.
 func addFile(w *tar.Writer, name string, mode int64, content []byte) error {
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content)), ModTime: epoch}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content)),
+		ModTime: epoch}
 	if err := w.WriteHeader(header); err != nil {
 		return fmt.Errorf("add %s: %w", name, err)
 	}

@@ -22,12 +22,14 @@ const (
 	largest = 40
 )
 
-// native is where the tests run: there, the program of the image can be run, and what Go compiles is needed anyway.
+// native is where the tests run: there, the program of the image can be run, and what Go compiles
+// is needed anyway.
 var native = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 
 func build(t *testing.T, checkout string, platforms ...v1.Platform) made {
 	t.Helper()
-	m, err := recipe{checkout: checkout, version: testVersion, platforms: platforms}.make(t.Context())
+	m, err := recipe{checkout: checkout, version: testVersion,
+		platforms: platforms}.make(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +49,12 @@ func TestArchive(t *testing.T) {
 	checkSize(t, image)
 	sbom := checkFiles(t, image)
 	for _, want := range []string{
-		"github.com/epitaph-k8s/epitaph/cmd/epitaph", "github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph", "stdlib", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
+		"github.com/epitaph-k8s/epitaph/cmd/epitaph",
+		"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph", "stdlib", "k8s.io/client-go",
+		"sigs.k8s.io/controller-runtime",
 	} {
-		if !slices.ContainsFunc(sbom.Packages, func(p *spdx.Package) bool { return p.PackageName == want }) {
+		if !slices.ContainsFunc(sbom.Packages,
+			func(p *spdx.Package) bool { return p.PackageName == want }) {
 			t.Errorf("the bill of materials does not list %s", want)
 		}
 	}
@@ -64,14 +69,15 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// Each platform has an image of its own in the one archive. A program of one line stands for Epitaph, which takes minutes to
-// compile for a processor that this machine does not have.
+// Each platform has an image of its own in the one archive. A program of one line stands for
+// Epitaph, which takes minutes to compile for a processor that this machine does not have.
 func TestPlatforms(t *testing.T) {
 	checkout := t.TempDir()
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
 	for _, name := range commands {
 		writeFile(t, filepath.Join(checkout, "cmd", name, "main.go"),
-			"package main\n\nvar version string\n\nfunc main() { print(\""+name+" version \", version, \"\\n\") }\n")
+			"package main\n\nvar version string\n\nfunc main() { print(\""+name+
+				" version \", version, \"\\n\") }\n")
 	}
 	out := t.TempDir()
 	archive, err := build(t, checkout, platforms...).write(out)
@@ -81,12 +87,14 @@ func TestPlatforms(t *testing.T) {
 	for i, image := range imagesOf(t, archive, platforms...) {
 		checkConfig(t, image, platforms[i])
 		sbom := checkFiles(t, image)
-		beside, err := os.ReadFile(filepath.Join(out, "epitaph-linux-"+platforms[i].Architecture+".spdx.json"))
+		beside, err := os.ReadFile(filepath.Join(out,
+			"epitaph-linux-"+platforms[i].Architecture+".spdx.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(beside), sbom.DocumentNamespace) {
-			t.Errorf("%s: the bill of materials beside the archive is another program's", platforms[i])
+			t.Errorf("%s: the bill of materials beside the archive is another program's",
+				platforms[i])
 		}
 	}
 }
@@ -94,9 +102,12 @@ func TestPlatforms(t *testing.T) {
 func TestSourcesThatDoNotCompile(t *testing.T) {
 	checkout := t.TempDir()
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
-	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"), "package main\n\nfunc main() { oops() }\n")
-	_, err := recipe{checkout: checkout, version: testVersion, platforms: platforms}.make(t.Context())
-	if err == nil || !strings.HasPrefix(err.Error(), "build epitaph for linux/amd64: exit status 1\n") ||
+	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"),
+		"package main\n\nfunc main() { oops() }\n")
+	_, err := recipe{checkout: checkout, version: testVersion,
+		platforms: platforms}.make(t.Context())
+	if err == nil || !strings.HasPrefix(err.Error(),
+		"build epitaph for linux/amd64: exit status 1\n") ||
 		!strings.Contains(err.Error(), "main.go:3:15: undefined: oops") {
 		t.Errorf("error = %v, want the compiler's", err)
 	}
@@ -141,7 +152,8 @@ func checkFiles(t *testing.T, image v1.Image) (sbom spdx.Document) {
 	r := mutate.Extract(image)
 	defer r.Close()
 	files := untar(t, r)
-	if len(files) != 3 || files[commands[0]] == nil || files[commands[1]] == nil || files[sbomPath] == nil {
+	if len(files) != 3 || files[commands[0]] == nil || files[commands[1]] == nil ||
+		files[sbomPath] == nil {
 		t.Fatalf("%d files, want %s and %s only", len(files), commands, sbomPath)
 	}
 	if err := json.Unmarshal(files[sbomPath], &sbom); err != nil {

@@ -1,9 +1,11 @@
-// Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with its bill of materials beside it.
+// Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with
+// its bill of materials beside it.
 //
 //	image --checkout DIR --out DIR --version VERSION [--platform OS/ARCH]
 //
-// Invariant: who builds the same sources with the same Go gets the same bytes, hence the same digest: no time, no path and no user
-// of the building machine goes into it. The image holds two static programs and their bill of materials, and runs as nobody.
+// Invariant: who builds the same sources with the same Go gets the same bytes, hence the same
+// digest: no time, no path and no user of the building machine goes into it. The image holds two
+// static programs and their bill of materials, and runs as nobody.
 //
 // What this program does not do: push anything. docs/image.md says which tools do.
 package main
@@ -20,15 +22,18 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux programs.
-var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
+// platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux
+// programs.
+var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"},
+	{OS: "linux", Architecture: "arm64"}}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	checkout := flag.String("checkout", ".", "the `folder` of Epitaph's sources")
 	out := flag.String("out", "dist", "the `folder` for the archive and the bills of materials")
-	version := flag.String("version", "devel", "the `version` to stamp into the programs and to tag the image with")
+	version := flag.String("version", "devel",
+		"the `version` to stamp into the programs and to tag the image with")
 	only := flag.String("platform", "", "the one `platform` to build for; every one without it")
 	flag.Parse()
 	chosen, err := choose(*only)
@@ -36,7 +41,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(2)
 	}
-	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: chosen}, *out); err != nil {
+	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: chosen},
+		*out); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
@@ -52,7 +58,8 @@ func choose(only string) ([]v1.Platform, error) {
 			return []v1.Platform{p}, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no image for the platform %s: choose one of %v", only, platforms)
+	return nil, fmt.Errorf("there is no image for the platform %s: choose one of %v", only,
+		platforms)
 }
 
 func run(ctx context.Context, stdout io.Writer, r recipe, out string) error {

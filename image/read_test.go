@@ -19,7 +19,8 @@ import (
 func copyOfSources(t *testing.T) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "elsewhere")
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others", "--exclude-standard")
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others",
+		"--exclude-standard")
 	list.Dir = ".."
 	files, err := list.Output()
 	if err != nil {
@@ -49,7 +50,8 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-// imagesOf unpacks an archive and returns the images that its one index names, which must be valid and for the platforms.
+// imagesOf unpacks an archive and returns the images that its one index names, which must be valid
+// and for the platforms.
 func imagesOf(t *testing.T, archive string, platforms ...v1.Platform) []v1.Image {
 	t.Helper()
 	index := read(t, archive)
@@ -99,7 +101,8 @@ func read(t *testing.T, archive string) v1.ImageIndex {
 	if len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations[refName] != testVersion {
 		t.Fatalf("the archive holds %+v, want one image named %s", manifest.Manifests, testVersion)
 	}
-	if got, want := manifest.Manifests[0].Annotations[containerdName], "docker.io/library/epitaph:"+testVersion; got != want {
+	if got, want := manifest.Manifests[0].Annotations[containerdName],
+		"docker.io/library/epitaph:"+testVersion; got != want {
 		t.Errorf("containerd would call it %q, and a kubelet asks for %q", got, want)
 	}
 	index, err := root.ImageIndex(manifest.Manifests[0].Digest)
@@ -124,7 +127,8 @@ func untar(t *testing.T, r io.Reader) map[string][]byte {
 			continue
 		}
 		if !header.ModTime.Equal(epoch) || header.Uid != 0 || header.Mode&0o022 != 0 {
-			t.Errorf("%s: %v of user %d, mode %o: want the epoch, root, and nobody else to write", header.Name, header.ModTime, header.Uid, header.Mode)
+			t.Errorf("%s: %v of user %d, mode %o: want the epoch, root, and nobody else to write",
+				header.Name, header.ModTime, header.Uid, header.Mode)
 		}
 		content, err := io.ReadAll(archive)
 		if err != nil {

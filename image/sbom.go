@@ -21,13 +21,16 @@ const (
 // A bill is a bill of materials in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3).
 type bill struct{ spdx.Document }
 
-// billOfMaterials lists what the linker says went into the programs: their modules and the Go standard library. Its time is the
-// epoch and its name the programs' hash, for the image must come out the same each time.
+// billOfMaterials lists what the linker says went into the programs: their modules and the Go
+// standard library. Its time is the epoch and its name the programs' hash, for the image must come
+// out the same each time.
 func billOfMaterials(programs []program, version string) ([]byte, error) {
 	d := bill{spdx.Document{
-		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: documentID, DocumentName: "epitaph " + version,
+		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: documentID,
+		DocumentName: "epitaph " + version,
 		CreationInfo: &spdx.CreationInfo{
-			Created: "1970-01-01T00:00:00Z", Creators: []common.Creator{{CreatorType: "Tool", Creator: "epitaph/image"}},
+			Created:  "1970-01-01T00:00:00Z",
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "epitaph/image"}},
 		},
 	}}
 	all := sha256.New()
@@ -50,8 +53,10 @@ func (d *bill) describe(p program, version string) error {
 	hash := sha256.Sum256(p.content)
 	id := common.ElementID(p.name)
 	d.Packages = append(d.Packages, &spdx.Package{
-		PackageSPDXIdentifier: id, PackageName: info.Path, PackageVersion: version, PackageDownloadLocation: noAssertion,
-		PackageChecksums: []common.Checksum{{Algorithm: common.SHA256, Value: hex.EncodeToString(hash[:])}},
+		PackageSPDXIdentifier: id, PackageName: info.Path, PackageVersion: version,
+		PackageDownloadLocation: noAssertion,
+		PackageChecksums: []common.Checksum{{Algorithm: common.SHA256,
+			Value: hex.EncodeToString(hash[:])}},
 	})
 	d.relate(documentID, "DESCRIBES", id)
 	d.relate(id, "CONTAINS", d.module("stdlib", info.GoVersion))
@@ -72,7 +77,8 @@ func effective(m *debug.Module) *debug.Module {
 
 func (d *bill) relate(element common.ElementID, kind string, related common.ElementID) {
 	d.Relationships = append(d.Relationships, &spdx.Relationship{
-		RefA: common.DocElementID{ElementRefID: element}, Relationship: kind, RefB: common.DocElementID{ElementRefID: related},
+		RefA: common.DocElementID{ElementRefID: element}, Relationship: kind,
+		RefB: common.DocElementID{ElementRefID: related},
 	})
 }
 
@@ -85,9 +91,11 @@ func (d *bill) module(path, version string) common.ElementID {
 	}
 	id := common.ElementID(fmt.Sprintf("module-%d", len(d.Packages)))
 	d.Packages = append(d.Packages, &spdx.Package{
-		PackageSPDXIdentifier: id, PackageName: path, PackageVersion: version, PackageDownloadLocation: noAssertion,
+		PackageSPDXIdentifier: id, PackageName: path, PackageVersion: version,
+		PackageDownloadLocation: noAssertion,
 		PackageExternalReferences: []*spdx.PackageExternalReference{{
-			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: "pkg:golang/" + path + "@" + version,
+			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL,
+			Locator: "pkg:golang/" + path + "@" + version,
 		}},
 	})
 	return id

@@ -11,8 +11,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// addresses says which node a datagram comes from. It holds what the API says of all nodes, and is what keeps a flood of
-// unknown senders from costing memory: looking an address up allocates nothing.
+// addresses says which node a datagram comes from. It holds what the API says of all nodes, and is
+// what keeps a flood of unknown senders from costing memory: looking an address up allocates
+// nothing.
 type addresses struct {
 	mu     sync.RWMutex
 	claims map[netip.Addr]claim
@@ -27,7 +28,8 @@ type claimant struct {
 	machine   machine
 }
 
-// A claim is by all nodes that have the address. The owner is whom it belongs to, nil where that cannot be told.
+// A claim is by all nodes that have the address. The owner is whom it belongs to, nil where that
+// cannot be told.
 type claim struct {
 	by    []*claimant
 	owner *sender
@@ -35,11 +37,13 @@ type claim struct {
 
 func newAddresses(rules *kernel.Rules) *addresses {
 	return &addresses{
-		claims: map[netip.Addr]claim{}, nodes: map[types.UID]*claimant{}, names: map[string]*sender{}, memory: newMemory(rules),
+		claims: map[netip.Addr]claim{}, nodes: map[types.UID]*claimant{},
+		names: map[string]*sender{}, memory: newMemory(rules),
 	}
 }
 
-// find returns the sender that has the address; contested tells that several nodes claim it, and then nobody has it.
+// find returns the sender that has the address; contested tells that several nodes claim it, and
+// then nobody has it.
 func (a *addresses) find(address netip.Addr) (s *sender, contested bool) {
 	address = plainForm(address)
 	a.mu.RLock()
@@ -57,7 +61,8 @@ func (a *addresses) named(name []byte) *sender {
 	return a.names[string(name)]
 }
 
-// set takes note of a node's addresses and returns those that another node claims as well, where that is news.
+// set takes note of a node's addresses and returns those that another node claims as well, where
+// that is news.
 func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	has, is := addressesOf(node), machineOf(node)
 	a.mu.Lock()
@@ -112,7 +117,8 @@ func (a *addresses) contested() float64 {
 
 func (a *addresses) withdraw(c *claimant) {
 	for _, address := range c.addresses {
-		left := slices.DeleteFunc(slices.Clone(a.claims[address].by), func(other *claimant) bool { return other == c })
+		left := slices.DeleteFunc(slices.Clone(a.claims[address].by),
+			func(other *claimant) bool { return other == c })
 		if len(left) == 0 {
 			delete(a.claims, address)
 		} else {
@@ -121,8 +127,9 @@ func (a *addresses) withdraw(c *claimant) {
 	}
 }
 
-// claimBy finds out whom an address belongs to. Of several Nodes of one machine, the last that registered is the one it runs as
-// now: it was renamed, and what it was called before is only not deleted yet.
+// claimBy finds out whom an address belongs to. Of several Nodes of one machine, the last that
+// registered is the one it runs as now: it was renamed, and what it was called before is only not
+// deleted yet.
 func claimBy(by []*claimant) claim {
 	last := by[0]
 	for _, c := range by[1:] {
@@ -138,8 +145,8 @@ func claimBy(by []*claimant) claim {
 	return claim{by: by, owner: last.sender}
 }
 
-// addressesOf returns the addresses of every type that are literal IP addresses, each once. Names are not looked up: whoever
-// answers for DNS would choose which node dies.
+// addressesOf returns the addresses of every type that are literal IP addresses, each once. Names
+// are not looked up: whoever answers for DNS would choose which node dies.
 func addressesOf(node *corev1.Node) []netip.Addr {
 	var all []netip.Addr
 	for _, a := range node.Status.Addresses {
@@ -153,5 +160,6 @@ func addressesOf(node *corev1.Node) []netip.Addr {
 	return slices.Compact(all)
 }
 
-// plainForm makes the forms of one address equal: IPv4 in IPv6, and a zone that only means something on its own machine.
+// plainForm makes the forms of one address equal: IPv4 in IPv6, and a zone that only means
+// something on its own machine.
 func plainForm(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }

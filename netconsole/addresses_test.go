@@ -14,10 +14,12 @@ import (
 func typesUID(n int) types.UID { return types.UID(strconv.Itoa(n)) }
 
 func aNode(name string, addresses ...string) *corev1.Node {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-of-" + name)}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name,
+		UID: types.UID("uid-of-" + name)}}
 	node.Status.NodeInfo.BootID = "boot-1"
 	for _, a := range addresses {
-		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
+		node.Status.Addresses = append(node.Status.Addresses,
+			corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
 	}
 	return node
 }
@@ -105,7 +107,8 @@ func TestRenamedNodeHasItsAddress(t *testing.T) {
 	t.Parallel()
 	as := func(name, bootID, machineID, systemUUID string, registered int64) *corev1.Node {
 		node := aNode(name, "10.0.0.1")
-		node.Status.NodeInfo = corev1.NodeSystemInfo{BootID: bootID, MachineID: machineID, SystemUUID: systemUUID}
+		node.Status.NodeInfo = corev1.NodeSystemInfo{BootID: bootID, MachineID: machineID,
+			SystemUUID: systemUUID}
 		node.CreationTimestamp = metav1.Unix(registered, 0)
 		return node
 	}
@@ -113,14 +116,22 @@ func TestRenamedNodeHasItsAddress(t *testing.T) {
 		nodes []*corev1.Node
 		want  string
 	}{
-		"in the same boot":              {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2)}, want: "new"},
-		"told of in the other order":    {nodes: []*corev1.Node{as("new", "b", "", "", 2), as("old", "b", "", "", 1)}, want: "new"},
-		"twice":                         {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2), as("newest", "b", "", "", 3)}, want: "newest"},
-		"with a reboot":                 {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "m", "s", 2)}, want: "new"},
-		"another machine":               {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "n", "t", 2)}},
-		"a clone of another machine":    {nodes: []*corev1.Node{as("old", "a", "m", "s", 1), as("new", "b", "m", "t", 2)}},
-		"nothing is known of either":    {nodes: []*corev1.Node{as("old", "", "", "", 1), as("new", "", "", "", 2)}},
-		"and another machine claims it": {nodes: []*corev1.Node{as("old", "b", "", "", 1), as("new", "b", "", "", 2), as("third", "c", "", "", 0)}},
+		"in the same boot": {nodes: []*corev1.Node{as("old", "b", "", "", 1),
+			as("new", "b", "", "", 2)}, want: "new"},
+		"told of in the other order": {nodes: []*corev1.Node{as("new", "b", "", "", 2),
+			as("old", "b", "", "", 1)}, want: "new"},
+		"twice": {nodes: []*corev1.Node{as("old", "b", "", "", 1),
+			as("new", "b", "", "", 2), as("newest", "b", "", "", 3)}, want: "newest"},
+		"with a reboot": {nodes: []*corev1.Node{as("old", "a", "m", "s", 1),
+			as("new", "b", "m", "s", 2)}, want: "new"},
+		"another machine": {nodes: []*corev1.Node{as("old", "a", "m", "s", 1),
+			as("new", "b", "n", "t", 2)}},
+		"a clone of another machine": {nodes: []*corev1.Node{as("old", "a", "m", "s", 1),
+			as("new", "b", "m", "t", 2)}},
+		"nothing is known of either": {nodes: []*corev1.Node{as("old", "", "", "", 1),
+			as("new", "", "", "", 2)}},
+		"and another machine claims it": {nodes: []*corev1.Node{as("old", "b", "", "", 1),
+			as("new", "b", "", "", 2), as("third", "c", "", "", 0)}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +141,8 @@ func TestRenamedNodeHasItsAddress(t *testing.T) {
 				a.set(node)
 			}
 			s, contested := a.find(netip.MustParseAddr("10.0.0.1"))
-			if contested != (tc.want == "") || s == nil != contested || s != nil && s.name != tc.want {
+			if contested != (tc.want == "") || s == nil != contested ||
+				s != nil && s.name != tc.want {
 				t.Errorf("found %+v (contested %t), want %q", s, contested, tc.want)
 			}
 		})
@@ -151,8 +163,10 @@ func TestRenamedNodeIsKnownLater(t *testing.T) {
 	}
 	young.Status.NodeInfo.BootID = old.Status.NodeInfo.BootID
 	a.set(young)
-	if s, contested := a.find(netip.MustParseAddr("10.0.0.1")); contested || s == nil || s.name != "young" || a.contested() != 0 {
-		t.Errorf("found %+v (contested %t), want the Node that the machine runs as now", s, contested)
+	if s, contested := a.find(netip.MustParseAddr("10.0.0.1")); contested || s == nil ||
+		s.name != "young" || a.contested() != 0 {
+		t.Errorf("found %+v (contested %t), want the Node that the machine runs as now", s,
+			contested)
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A brake limits how many nodes may be declared dead within a window. It counts the deaths that this replica declares, those that
-// it sees others declare on the Nodes, and those on record: so it holds over a restart, and over replicas. It is no lock: replicas
-// that judge at the same moment do not see each other's intents yet, so each of them may admit as many.
+// A brake limits how many nodes may be declared dead within a window. It counts the deaths that
+// this replica declares, those that it sees others declare on the Nodes, and those on record: so it
+// holds over a restart, and over replicas. It is no lock: replicas that judge at the same moment do
+// not see each other's intents yet, so each of them may admit as many.
 type brake struct {
 	config config.Brake
 
@@ -29,7 +30,8 @@ func newBrake(c config.Brake) *brake {
 	return &brake{config: c, deaths: map[types.UID]time.Time{}}
 }
 
-// admit tells whether the node may be declared dead now, and counts it if so. A node that is counted already stays admitted.
+// admit tells whether the node may be declared dead now, and counts it if so. A node that is
+// counted already stays admitted.
 func (b *brake) admit(node types.UID, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +63,8 @@ func (b *brake) forget(node types.UID) {
 	delete(b.deaths, node)
 }
 
-// expire drops what is older than the window, which bounds the memory by the nodes that die within one.
+// expire drops what is older than the window, which bounds the memory by the nodes that die within
+// one.
 func (b *brake) expire(now time.Time) {
 	for node, at := range b.deaths {
 		if now.Sub(at) >= b.config.Window.Duration {
@@ -70,7 +73,8 @@ func (b *brake) expire(now time.Time) {
 	}
 }
 
-// admits tells whether the brake lets the node be declared dead. A brake that cannot read what is on record lets nobody.
+// admits tells whether the brake lets the node be declared dead. A brake that cannot read what is
+// on record lets nobody.
 func (u *undertaker) admits(ctx context.Context, d death) bool {
 	now := u.clock.Now()
 	if err := u.recall(ctx, now); err != nil {
@@ -80,8 +84,9 @@ func (u *undertaker) admits(ctx context.Context, d death) bool {
 	return u.brake.admit(d.uid, now)
 }
 
-// recall counts the nodes that are on record to have panicked within the window: those with the words of their kernel, which only
-// this listener writes. What else a record says may be somebody else's claim, which must not keep nodes from being buried.
+// recall counts the nodes that are on record to have panicked within the window: those with the
+// words of their kernel, which only this listener writes. What else a record says may be somebody
+// else's claim, which must not keep nodes from being buried.
 func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := u.reader.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
@@ -90,7 +95,8 @@ func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 	for n := range all.Items {
 		o := &all.Items[n]
 		left := audit.LeftAt(o)
-		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == reason.ByNetconsole && len(o.Spec.KernelLog) > 0
+		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == reason.ByNetconsole &&
+			len(o.Spec.KernelLog) > 0
 		if ours && now.Sub(left) < u.config.Brake.Window.Duration {
 			u.brake.note(o.Spec.NodeUID, left)
 		}

@@ -18,7 +18,8 @@ func TestBrake(t *testing.T) {
 	t.Run("lets no more nodes die within the window than configured", func(t *testing.T) {
 		t.Parallel()
 		b := brakeOf(2)
-		got := []bool{b.admit("a", start), b.admit("b", start), b.admit("c", start.Add(59*time.Second)), b.admit("c", start.Add(time.Minute))}
+		got := []bool{b.admit("a", start), b.admit("b", start),
+			b.admit("c", start.Add(59*time.Second)), b.admit("c", start.Add(time.Minute))}
 		want := []bool{true, true, false, true}
 		for n := range want {
 			if got[n] != want[n] {
@@ -58,7 +59,8 @@ func TestBrake(t *testing.T) {
 			b.note("a"+typesUID(n), start.Add(time.Duration(n)*time.Second))
 		}
 		if len(b.deaths) > 60 {
-			t.Errorf("%d deaths are remembered, at most the 60 of one window are of use", len(b.deaths))
+			t.Errorf("%d deaths are remembered, at most the 60 of one window are of use",
+				len(b.deaths))
 		}
 	})
 }

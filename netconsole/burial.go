@@ -15,17 +15,20 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// maxRereads bounds how often the intent is tried again at once because somebody else wrote to the Node in between.
+// maxRereads bounds how often the intent is tried again at once because somebody else wrote to the
+// Node in between.
 const maxRereads = 8
 
-// A death is what a trial has found, and a burial acts upon: this boot of this Node, and what its kernel said.
+// A death is what a trial has found, and a burial acts upon: this boot of this Node, and what its
+// kernel said.
 type death struct {
 	node   string
 	uid    types.UID
 	bootID string
 	// line is what the kernel said that it died of.
 	line string
-	// words are that with the lines before and after. They are asked for late: a kernel goes on talking for a moment.
+	// words are that with the lines before and after. They are asked for late: a kernel goes on
+	// talking for a moment.
 	words words
 	heard time.Time
 	trust trust
@@ -49,13 +52,16 @@ func (d death) reason() reason.Reason {
 }
 
 func (d death) evidence() reason.Evidence {
-	return reason.Evidence{What: reason.EvidencePanic, Who: reason.ByNetconsole, Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
+	return reason.Evidence{What: reason.EvidencePanic, Who: reason.ByNetconsole,
+		Detail: string(reason.Clean(d.line)), When: d.heard, BootID: d.bootID}
 }
 
-// deathOf is the death that a Node marked dead speaks of. Who wrote that, and what made them sure, is not known.
+// deathOf is the death that a Node marked dead speaks of. Who wrote that, and what made them sure,
+// is not known.
 func deathOf(node *corev1.Node, e reason.Evidence, heard time.Time) death {
 	return death{
-		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard, words: detail(e.Detail), trust: trustUnsigned,
+		node: node.Name, uid: node.UID, bootID: e.BootID, line: e.Detail, heard: heard,
+		words: detail(e.Detail), trust: trustUnsigned,
 	}
 }
 
@@ -73,8 +79,9 @@ type step struct {
 	do   func(*burial, context.Context) error
 }
 
-// steps are the order of a burial. The intent comes first because whatever is changed afterwards can be finished by whoever
-// reads it. The obituary comes before the Node because the Node's deletion ends what a replica could take up.
+// steps are the order of a burial. The intent comes first because whatever is changed afterwards
+// can be finished by whoever reads it. The obituary comes before the Node because the Node's
+// deletion ends what a replica could take up.
 var steps = []step{
 	{"intent", (*burial).markDead},
 	{"pods", (*burial).terminatePods},
@@ -90,7 +97,8 @@ type burial struct {
 	inherited bool
 }
 
-// markDead writes the intent onto the Node. If another replica's is there already, that one does the work.
+// markDead writes the intent onto the Node. If another replica's is there already, that one does
+// the work.
 func (b *burial) markDead(ctx context.Context) error {
 	read := b.reader
 	for range maxRereads {
@@ -106,7 +114,8 @@ func (b *burial) markDead(ctx context.Context) error {
 		}
 		err = b.terminator.MarkDead(ctx, node, b.reason(), b.evidence())
 		if errors.Is(err, termination.ErrUnwritable) {
-			// Without the intent nobody can finish what this replica leaves undone, and two may do the same; dead it is all the same.
+			// Without the intent nobody can finish what this replica leaves undone, and two may do
+			// the same; dead it is all the same.
 			b.log.Error(err, "intent not written, burying the node without", "node", b.node)
 			return nil
 		}
@@ -130,7 +139,8 @@ func (b *burial) writeObituary(ctx context.Context) error {
 	return nil
 }
 
-// deleteNode deletes the Node. That its boot is still the one that died is read immediately before; the UID is a precondition.
+// deleteNode deletes the Node. That its boot is still the one that died is read immediately before;
+// the UID is a precondition.
 func (b *burial) deleteNode(ctx context.Context) error {
 	node, err := b.confirm(ctx, b.live)
 	if err != nil {

@@ -36,7 +36,8 @@ func (lastWords) lines() []string { return []string{"the oops", "the last words"
 
 func (lastWords) release() {}
 
-// aDeath is signed. hears makes the replica hear that the node panicked, and waits until it has done all it does about it.
+// aDeath is signed. hears makes the replica hear that the node panicked, and waits until it has
+// done all it does about it.
 func hears(ctx context.Context, u *undertaker, d death) {
 	u.hear(ctx, d)
 	u.work.Wait()
@@ -49,7 +50,8 @@ func TestBurialOrder(t *testing.T) {
 		c := aCluster(t, node, aPod("a", "n1"), aPod("elsewhere", "n2"))
 		u, _ := c.aReplica(t, node.UID)
 		hears(t.Context(), u, aDeath(node))
-		want := []string{"patch n1", "patch a", "delete a", "obituary n1: the oops|the last words", "delete n1"}
+		want := []string{"patch n1", "patch a", "delete a", "obituary n1: the oops|the last words",
+			"delete n1"}
 		if diff := cmp.Diff(want, c.written()); diff != "" {
 			t.Errorf("writes (-want +got):\n%s", diff)
 		}
@@ -85,7 +87,8 @@ func TestIntentHoldsReasonAndBoot(t *testing.T) {
 			t.Fatalf("read the reason on the Node: %v", err)
 		}
 		const start = `This node died unexpectedly because its kernel panicked! (crash\x1b[2J\u202e of xxx`
-		if r.Code != reason.KernelPanic || r.By != "epitaph/netconsole" || !strings.HasPrefix(string(r.Text), start) {
+		if r.Code != reason.KernelPanic || r.By != "epitaph/netconsole" ||
+			!strings.HasPrefix(string(r.Text), start) {
 			t.Errorf("reason on the Node: %+v", r)
 		}
 		if e, ok := termination.MarkedDead(got); !ok || e.BootID != "boot-1" || e.What != "panic" {
@@ -107,8 +110,10 @@ func TestAPodKeepsTheReasonItHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := pod.Annotations[reason.DefaultKeys().Pod.Reason]
-		if got != "my own words" || pod.Status.Phase != corev1.PodFailed || pod.DeletionTimestamp == nil {
-			t.Errorf("reason %q, phase %s, deleted %v; want its own words, Failed, deleted", got, pod.Status.Phase, pod.DeletionTimestamp)
+		if got != "my own words" || pod.Status.Phase != corev1.PodFailed ||
+			pod.DeletionTimestamp == nil {
+			t.Errorf("reason %q, phase %s, deleted %v; want its own words, Failed, deleted", got,
+				pod.Status.Phase, pod.DeletionTimestamp)
 		}
 	})
 }
@@ -117,7 +122,8 @@ func TestAPodKeepsTheReasonItHas(t *testing.T) {
 func TestAFinishedPodDidNotDieOfThePanic(t *testing.T) {
 	t.Parallel()
 	for phase, want := range map[corev1.PodPhase]reason.Code{
-		corev1.PodSucceeded: "AlreadyEnded", corev1.PodFailed: "AlreadyEnded", corev1.PodRunning: "KernelPanic", corev1.PodPending: "KernelPanic",
+		corev1.PodSucceeded: "AlreadyEnded", corev1.PodFailed: "AlreadyEnded",
+		corev1.PodRunning: "KernelPanic", corev1.PodPending: "KernelPanic",
 	} {
 		t.Run(string(phase), func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +134,8 @@ func TestAFinishedPodDidNotDieOfThePanic(t *testing.T) {
 				c := aCluster(t, node, pod)
 				u, _ := c.aReplica(t, node.UID)
 				hears(t.Context(), u, aDeath(node))
-				if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+				if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(pod),
+					pod); err != nil {
 					t.Fatal(err)
 				}
 				r, err := reason.DefaultKeys().Pod.Read(pod.Annotations)
@@ -239,13 +246,16 @@ func TestANodeThatBootedMeanwhileStays(t *testing.T) {
 		if got == nil || len(c.pods(t)) != 1 {
 			t.Fatalf("node %v, pods %v; want both left alone", got, c.pods(t))
 		}
-		if _, marked := termination.MarkedDead(got); marked || reason.DefaultKeys().Node.Has(got.Annotations) {
+		if _, marked := termination.MarkedDead(got); marked ||
+			reason.DefaultKeys().Node.Has(got.Annotations) {
 			t.Errorf("the Node still carries the intent or the reason: %v", got.Annotations)
 		}
-		if e, err := reason.EvidenceOn(got); err != nil || len(e) != 1 || e[0].BootID != "boot-1" || e[0].Detail != crash {
+		if e, err := reason.EvidenceOn(got); err != nil || len(e) != 1 || e[0].BootID != "boot-1" ||
+			e[0].Detail != crash {
 			t.Errorf("evidence %+v (%v), want the panic of boot-1", e, err)
 		}
-		if !notes.has("KernelPanicRetracted: The node was found dead of a kernel panic (" + crash + "), but the node has booted again") {
+		if !notes.has("KernelPanicRetracted: The node was found dead of a kernel panic (" + crash +
+			"), but the node has booted again") {
 			t.Errorf("events: %q", notes.notes)
 		}
 	})
@@ -286,7 +296,8 @@ func TestInheritedWorkIsProvenAnew(t *testing.T) {
 		node := aNode("n1", "10.0.0.1")
 		c := aCluster(t, node, aPod("a", "n1"))
 		first, _ := c.aReplica(t, node.UID)
-		if err := first.terminator.MarkDead(t.Context(), c.node(t, "n1"), aDeath(node).reason(), aDeath(node).evidence()); err != nil {
+		if err := first.terminator.MarkDead(t.Context(), c.node(t, "n1"), aDeath(node).reason(),
+			aDeath(node).evidence()); err != nil {
 			t.Fatal(err)
 		}
 		c.alive.Store(true)
@@ -326,14 +337,17 @@ func TestBrakeLeavesEvidence(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(left.Items) != 10 || u.judged(verdictDead) != 20 || u.judged(verdictBraked) != 10 {
-			t.Errorf("%d nodes left, %v dead, %v braked; want 10, 20, 10", len(left.Items), u.judged(verdictDead), u.judged(verdictBraked))
+			t.Errorf("%d nodes left, %v dead, %v braked; want 10, 20, 10", len(left.Items),
+				u.judged(verdictDead), u.judged(verdictBraked))
 		}
 		for _, node := range left.Items {
-			if e, err := reason.EvidenceOn(&node); err != nil || len(e) != 1 || e[0].What != "panic" {
+			if e, err := reason.EvidenceOn(&node); err != nil || len(e) != 1 ||
+				e[0].What != "panic" {
 				t.Errorf("evidence on %s: %+v (%v), want the panic", node.Name, e, err)
 			}
 		}
-		if !notes.has("KernelPanicRefused: A kernel panic was heard (" + crash + ") and is not acted upon: too many nodes were declared dead lately") {
+		if !notes.has("KernelPanicRefused: A kernel panic was heard (" + crash +
+			") and is not acted upon: too many nodes were declared dead lately") {
 			t.Errorf("events: %q", notes.notes)
 		}
 	})
@@ -343,23 +357,31 @@ func TestBrakeLeavesEvidence(t *testing.T) {
 func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
 	t.Parallel()
 	record := func(name, code, by string, ago time.Duration) *v1alpha1.NodeObituary {
-		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.NodeObituarySpec{
-			NodeName: name, NodeUID: types.UID("uid-of-" + name), Code: code, By: by, Removed: metav1.NewTime(startOfBubble.Add(-ago)),
-			KernelLog: []string{"Kernel panic - not syncing: boom"},
-		}}
+		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: v1alpha1.NodeObituarySpec{
+				NodeName: name, NodeUID: types.UID("uid-of-" + name), Code: code, By: by,
+				Removed:   metav1.NewTime(startOfBubble.Add(-ago)),
+				KernelLog: []string{"Kernel panic - not syncing: boom"},
+			}}
 	}
 	tests := map[string]struct {
 		records []client.Object
 		away    bool
 		want    verdict
 	}{
-		"nothing is on record":            {want: verdictDead},
-		"a panic of a moment ago":         {records: []client.Object{record("a", "KernelPanic", reason.ByNetconsole, time.Second)}, want: verdictBraked},
-		"a panic before the window":       {records: []client.Object{record("a", "KernelPanic", reason.ByNetconsole, time.Hour)}, want: verdictDead},
-		"another end":                     {records: []client.Object{record("a", "CloudInstanceGone", reason.ByNetconsole, time.Second)}, want: verdictDead},
-		"a panic that somebody else told": {records: []client.Object{record("a", "KernelPanic", "ops", time.Second)}, want: verdictDead},
-		"a panic that no kernel told":     {records: []client.Object{silent(record("a", "KernelPanic", reason.ByNetconsole, time.Second))}, want: verdictDead},
-		"the record cannot be read":       {away: true, want: verdictBraked},
+		"nothing is on record": {want: verdictDead},
+		"a panic of a moment ago": {records: []client.Object{
+			record("a", "KernelPanic", reason.ByNetconsole, time.Second)}, want: verdictBraked},
+		"a panic before the window": {records: []client.Object{
+			record("a", "KernelPanic", reason.ByNetconsole, time.Hour)}, want: verdictDead},
+		"another end": {records: []client.Object{
+			record("a", "CloudInstanceGone", reason.ByNetconsole, time.Second)}, want: verdictDead},
+		"a panic that somebody else told": {records: []client.Object{
+			record("a", "KernelPanic", "ops", time.Second)}, want: verdictDead},
+		"a panic that no kernel told": {records: []client.Object{
+			silent(record("a", "KernelPanic", reason.ByNetconsole,
+				time.Second))}, want: verdictDead},
+		"the record cannot be read": {away: true, want: verdictBraked},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -376,14 +398,16 @@ func TestBrakeRemembersWhatIsOnRecord(t *testing.T) {
 				u.hear(t.Context(), aDeath(node))
 				u.work.Wait()
 				if u.judged(tc.want) != 1 {
-					t.Errorf("dead: %v, braked: %v; want %s", u.judged(verdictDead), u.judged(verdictBraked), tc.want)
+					t.Errorf("dead: %v, braked: %v; want %s", u.judged(verdictDead),
+						u.judged(verdictBraked), tc.want)
 				}
 			})
 		})
 	}
 }
 
-// silent takes the words of the kernel off a record, which is then like one that somebody had Epitaph write by a review of their own.
+// silent takes the words of the kernel off a record, which is then like one that somebody had
+// Epitaph write by a review of their own.
 func silent(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	o.Spec.KernelLog = nil
 	return o
@@ -392,7 +416,8 @@ func silent(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 // unlistable is a cache that can list no obituaries.
 type unlistable struct{ client.Reader }
 
-func (u unlistable) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (u unlistable) List(ctx context.Context, list client.ObjectList,
+	opts ...client.ListOption) error {
 	if _, ok := list.(*v1alpha1.NodeObituaryList); ok {
 		return errAway
 	}
@@ -409,7 +434,8 @@ func TestASecondPanicOfTheSameNodeOpensNoSecondCase(t *testing.T) {
 		u.hear(t.Context(), aDeath(node))
 		u.work.Wait()
 		if u.judged(verdictKnown) != 1 || u.judged(verdictDead) != 1 {
-			t.Errorf("%v known and %v dead, want 1 and 1", u.judged(verdictKnown), u.judged(verdictDead))
+			t.Errorf("%v known and %v dead, want 1 and 1", u.judged(verdictKnown),
+				u.judged(verdictDead))
 		}
 	})
 }
@@ -430,7 +456,8 @@ func TestStepsThatFailAreTriedAgain(t *testing.T) {
 		u, _ := c.aReplica(t, node.UID)
 		hears(t.Context(), u, aDeath(node))
 		if failures != 5 || len(c.pods(t)) != 0 || c.node(t, "n1") != nil {
-			t.Errorf("%d failures, pods %v, node %v; want 5 and nothing left", failures, c.pods(t), c.node(t, "n1"))
+			t.Errorf("%d failures, pods %v, node %v; want 5 and nothing left", failures, c.pods(t),
+				c.node(t, "n1"))
 		}
 	})
 }

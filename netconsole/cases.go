@@ -9,11 +9,12 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// maxLooks is how many cases are looked at at the same time; as many again that are signed, which wait for nobody else.
+// maxLooks is how many cases are looked at at the same time; as many again that are signed, which
+// wait for nobody else.
 const maxLooks = 32
 
-// An openCase is about a node whose panic was heard. The undertaker's lock guards all of it but what never changes: the node, its
-// boot, and whether it is inherited.
+// An openCase is about a node whose panic was heard. The undertaker's lock guards all of it but
+// what never changes: the node, its boot, and whether it is inherited.
 type openCase struct {
 	death
 	trial trial
@@ -45,9 +46,11 @@ const (
 
 func newCases() cases {
 	queue := func(name string) workqueue.TypedDelayingInterface[types.UID] {
-		return workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.UID]{Name: name})
+		return workqueue.NewTypedDelayingQueueWithConfig(
+			workqueue.TypedDelayingQueueConfig[types.UID]{Name: name})
 	}
-	return cases{open: map[types.UID]*openCase{}, urgent: queue(QueueSigned), patient: queue(QueueUnsigned)}
+	return cases{open: map[types.UID]*openCase{}, urgent: queue(QueueSigned),
+		patient: queue(QueueUnsigned)}
 }
 
 func (c *cases) shutDown() {
@@ -76,7 +79,8 @@ func (u *undertaker) open(c *openCase, after time.Duration) bool {
 	return true
 }
 
-// close closes the case. If the node lives, its ring is to take its words again. A panic of a later boot is tried next.
+// close closes the case. If the node lives, its ring is to take its words again. A panic of a later
+// boot is tried next.
 func (u *undertaker) close(c *openCase) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -105,8 +109,8 @@ const (
 	joinedLater
 )
 
-// join adds a panic to the case about its node, if there is one. That of a later boot is not what the case is about, which ends
-// because the node has booted: it has a case of its own then.
+// join adds a panic to the case about its node, if there is one. That of a later boot is not what
+// the case is about, which ends because the node has booted: it has a case of its own then.
 func (u *undertaker) join(d death) joining {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -136,7 +140,8 @@ func (u *undertaker) known(c *openCase) death {
 	return c.death
 }
 
-// dismiss lets go of what a sender said with a panic that no case is opened about. A case that is open needs it still.
+// dismiss lets go of what a sender said with a panic that no case is opened about. A case that is
+// open needs it still.
 func (u *undertaker) dismiss(node types.UID, w words) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -148,11 +153,12 @@ func (u *undertaker) dismiss(node types.UID, w words) {
 // begin makes room for cases, which are looked at once it runs.
 func (u *undertaker) begin() { u.cases = newCases() }
 
-// run looks at cases until the context ends, and returns when all of that has stopped. What is unfinished then is taken up by
-// whoever reads the intent on the Node.
+// run looks at cases until the context ends, and returns when all of that has stopped. What is
+// unfinished then is taken up by whoever reads the intent on the Node.
 func (u *undertaker) run(ctx context.Context) {
 	var queues sync.WaitGroup
-	for _, q := range []workqueue.TypedDelayingInterface[types.UID]{u.cases.urgent, u.cases.patient} {
+	for _, q := range []workqueue.TypedDelayingInterface[types.UID]{u.cases.urgent,
+		u.cases.patient} {
 		stop := context.AfterFunc(ctx, q.ShutDown)
 		defer stop()
 		queues.Go(func() { u.serve(ctx, q) })
@@ -187,8 +193,10 @@ func (u *undertaker) serve(ctx context.Context, q workqueue.TypedDelayingInterfa
 	}
 }
 
-// turn gives the case about a node its turn. One that has become urgent since is left to the other queue.
-func (u *undertaker) turn(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID], node types.UID) {
+// turn gives the case about a node its turn. One that has become urgent since is left to the other
+// queue.
+func (u *undertaker) turn(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
+	node types.UID) {
 	u.mu.Lock()
 	c := u.cases.open[node]
 	mine := c != nil && u.cases.queue(c) == q
@@ -211,8 +219,10 @@ func (u *undertaker) turn(ctx context.Context, q workqueue.TypedDelayingInterfac
 	}
 }
 
-// write does what is left to be written about a case that is judged, again and again until it is done.
-func (u *undertaker) write(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID], c *openCase, left func(context.Context) error) {
+// write does what is left to be written about a case that is judged, again and again until it is
+// done.
+func (u *undertaker) write(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
+	c *openCase, left func(context.Context) error) {
 	err := left(ctx)
 	if err == nil {
 		u.close(c)

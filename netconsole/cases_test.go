@@ -21,13 +21,18 @@ func TestRefusedPanicHoldsNoLines(t *testing.T) {
 		panic     string
 		want      verdict
 	}{
-		"vetoed by a living node": {node: aNode("n1", "10.0.0.1"), panic: panicDatagram, want: verdictAlive},
+		"vetoed by a living node": {node: aNode("n1", "10.0.0.1"), panic: panicDatagram,
+			want: verdictAlive},
 		"with a wrong token": {
-			node: signed(aNode("n1", "10.0.0.1")), panic: "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=guessed\n", want: verdictForged,
+			node:  signed(aNode("n1", "10.0.0.1")),
+			panic: "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=guessed\n",
+			want:  verdictForged,
 		},
 		"in the plain format, switched off": {node: aNode("n1", "10.0.0.1"), panic: plainPanic},
 		"in the plain format, vetoed": {
-			node: aNode("n1", "10.0.0.1"), configure: func(n *config.Netconsole) { n.AcceptPlain = true }, panic: plainPanic, want: verdictAlive,
+			node:      aNode("n1", "10.0.0.1"),
+			configure: func(n *config.Netconsole) { n.AcceptPlain = true }, panic: plainPanic,
+			want: verdictAlive,
 		},
 	}
 	for name, tc := range tests {
@@ -46,7 +51,8 @@ func TestRefusedPanicHoldsNoLines(t *testing.T) {
 					t.Errorf("no verdict %q", tc.want)
 				}
 				if missing := talk(t, l); len(missing) > 0 {
-					t.Errorf("%d of the last 60 lines are missing, the first is %q", len(missing), missing[0])
+					t.Errorf("%d of the last 60 lines are missing, the first is %q", len(missing),
+						missing[0])
 				}
 			})
 		})
@@ -63,7 +69,8 @@ func TestPanicOnTrialHoldsItsLines(t *testing.T) {
 		u, _ := c.aReplica(t, node.UID)
 		l := aListener(u, node)
 		l.take(t.Context(), from1, []byte(panicDatagram), l.clock.Now())
-		l.take(t.Context(), from1, []byte("[    1.000000] Kernel panic - not syncing: forged\n"), l.clock.Now())
+		l.take(t.Context(), from1, []byte("[    1.000000] Kernel panic - not syncing: forged\n"),
+			l.clock.Now())
 		if missing := talk(t, l); len(missing) == 0 {
 			t.Error("nothing is missing: the ring was released under the trial")
 		}
@@ -75,7 +82,8 @@ func TestPanicOnTrialHoldsItsLines(t *testing.T) {
 	})
 }
 
-// talk has the node say more than a ring that is held takes, and returns which of the last lines are missing.
+// talk has the node say more than a ring that is held takes, and returns which of the last lines
+// are missing.
 func talk(t *testing.T, l *Listener) (missing []string) {
 	t.Helper()
 	var want []string
@@ -84,7 +92,8 @@ func talk(t *testing.T, l *Listener) (missing []string) {
 		if n >= 40 {
 			want = append(want, text)
 		}
-		l.take(t.Context(), from1, fmt.Appendf(nil, "6,%d,%d,-;%s\n", 1000+n, 20_000_000+n, text), l.clock.Now())
+		l.take(t.Context(), from1, fmt.Appendf(nil, "6,%d,%d,-;%s\n", 1000+n, 20_000_000+n, text),
+			l.clock.Now())
 	}
 	s, _ := l.addresses.find(from1.Addr())
 	kept := s.lines()
@@ -106,25 +115,32 @@ func TestClosedCaseIsForgotten(t *testing.T) {
 		}
 		c.alive.Store(false)
 		time.Sleep(time.Second)
-		l.hears(t, from1, "0,500,12000000,-;Kernel panic - not syncing: this time truly\n epitaph-token="+aSecret+"\n")
+		l.hears(t, from1,
+			"0,500,12000000,-;Kernel panic - not syncing: this time truly\n epitaph-token="+aSecret+
+				"\n")
 		if c.node(t, "n1") != nil || u.judged(verdictDead) != 1 {
 			t.Errorf("the second panic was not acted upon: %v dead", u.judged(verdictDead))
 		}
 	})
 }
 
-// While a panic is on trial, the node boots, and panics: that is another death, and acted upon as any other.
+// While a panic is on trial, the node boots, and panics: that is another death, and acted upon as
+// any other.
 func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		again []string
 		known float64
 	}{
-		"signed":                        {again: []string{ofNextBoot + " epitaph-token=" + aSecret + "\n"}},
-		"unsigned":                      {again: []string{ofNextBoot}},
-		"signed, after a forged one":    {again: []string{"0,11,1900000,-;Kernel panic - not syncing: forged\n", ofNextBoot + " epitaph-token=" + aSecret + "\n"}, known: 1},
-		"signed, in a later fragment":   {again: []string{cutOff, restOf(aSecret[9:] + "\n")}},
-		"signed, and then a forged one": {again: []string{ofNextBoot + " epitaph-token=" + aSecret + "\n", "0,11,1900000,-;Kernel panic - not syncing: forged\n"}, known: 1},
+		"signed": {again: []string{ofNextBoot + " epitaph-token=" + aSecret +
+			"\n"}},
+		"unsigned": {again: []string{ofNextBoot}},
+		"signed, after a forged one": {again: []string{
+			"0,11,1900000,-;Kernel panic - not syncing: forged\n",
+			ofNextBoot + " epitaph-token=" + aSecret + "\n"}, known: 1},
+		"signed, in a later fragment": {again: []string{cutOff, restOf(aSecret[9:] + "\n")}},
+		"signed, and then a forged one": {again: []string{ofNextBoot + " epitaph-token=" + aSecret +
+			"\n", "0,11,1900000,-;Kernel panic - not syncing: forged\n"}, known: 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,9 +159,11 @@ func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
 					l.take(t.Context(), from1, []byte(d), l.clock.Now())
 				}
 				u.work.Wait()
-				if u.judged(verdictRebooted) != 1 || u.judged(verdictDead) != 1 || u.judged(verdictKnown) != tc.known || c.node(t, "n1") != nil {
+				if u.judged(verdictRebooted) != 1 || u.judged(verdictDead) != 1 ||
+					u.judged(verdictKnown) != tc.known || c.node(t, "n1") != nil {
 					t.Errorf("%v rebooted, %v dead, %v known; want 1, 1 and %v, and no Node",
-						u.judged(verdictRebooted), u.judged(verdictDead), u.judged(verdictKnown), tc.known)
+						u.judged(verdictRebooted), u.judged(verdictDead), u.judged(verdictKnown),
+						tc.known)
 				}
 			})
 		})

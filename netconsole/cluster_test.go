@@ -31,8 +31,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A cluster is an API server in memory that records writes and can be away. It shows the order of the steps, and what a
-// failure between them leaves; how the real API server takes the writes is shown in test/e2e.
+// A cluster is an API server in memory that records writes and can be away. It shows the order of
+// the steps, and what a failure between them leaves; how the real API server takes the writes is
+// shown in test/e2e.
 type cluster struct {
 	client client.WithWatch
 	away   atomic.Bool
@@ -56,15 +57,18 @@ func aCluster(t *testing.T, objects ...client.Object) *cluster {
 		}
 	}
 	c.client = fake.NewClientBuilder().WithScheme(known).WithObjects(objects...).
-		WithIndex(&corev1.Pod{}, reason.NodeNameField, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
+		WithIndex(&corev1.Pod{}, reason.NodeNameField,
+			func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
 		WithInterceptorFuncs(interceptor.Funcs{
-			Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey,
+				obj client.Object, opts ...client.GetOption) error {
 				if c.away.Load() {
 					return errAway
 				}
 				return w.Get(ctx, key, obj, opts...)
 			},
-			SubResourcePatch: func(ctx context.Context, w client.Client, _ string, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+			SubResourcePatch: func(ctx context.Context, w client.Client, _ string,
+				obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 				if err := c.write(ctx, "patch", obj); err != nil {
 					return err
 				}
@@ -73,7 +77,8 @@ func aCluster(t *testing.T, objects ...client.Object) *cluster {
 				}
 				return w.Status().Patch(ctx, obj, patch) // in memory, each takes only its half
 			},
-			Delete: func(ctx context.Context, w client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			Delete: func(ctx context.Context, w client.WithWatch, obj client.Object,
+				opts ...client.DeleteOption) error {
 				if err := c.write(ctx, "delete", obj); err != nil {
 					return err
 				}
@@ -109,7 +114,8 @@ func (c *cluster) written() []string {
 }
 
 // RecordPanic makes the cluster the place of its obituaries, too.
-func (c *cluster) RecordPanic(_ context.Context, node *corev1.Node, _ reason.Reason, kernelLog []string) error {
+func (c *cluster) RecordPanic(_ context.Context, node *corev1.Node, _ reason.Reason,
+	kernelLog []string) error {
 	if c.away.Load() {
 		return errAway
 	}
@@ -159,7 +165,8 @@ func (n *notebook) Eventf(_, _ runtime.Object, _, why, _, note string, args ...a
 func (n *notebook) has(why string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.ContainsFunc(n.notes, func(note string) bool { return strings.HasPrefix(note, why) })
+	return slices.ContainsFunc(n.notes,
+		func(note string) bool { return strings.HasPrefix(note, why) })
 }
 
 // aReplica is an undertaker of the cluster that runs until the test ends; its nodes used to answer.
@@ -169,7 +176,8 @@ func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *note
 }
 
 // aReplicaUntil dies with its context.
-func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T, nodes ...types.UID) (*undertaker, *notebook) {
+func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T,
+	nodes ...types.UID) (*undertaker, *notebook) {
 	t.Helper()
 	none := func() float64 { return 0 }
 	m, err := newMetrics(prometheus.NewRegistry(), none, none)
@@ -182,10 +190,15 @@ func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T, nodes ...type
 	clk := clock.RealClock{} // in a bubble of synctest
 	u := &undertaker{
 		config: settings, keys: reason.DefaultKeys(), reader: c.client, live: c.client,
-		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c, events: events{notes}, clock: clk,
+		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c,
+		events: events{notes}, clock: clk,
 		metrics: m, brake: newBrake(settings.Brake), leases: newLeases(clk, c.client),
-		answering: newLately(clk, roundsRemembered*proof().QuietRound.Duration), refuted: newLately(clk, mistrust),
-		log: logr.Discard(), answers: func(context.Context, []netip.Addr) bool { return c.alive.Load() },
+		answering: newLately(clk, roundsRemembered*proof().QuietRound.Duration),
+		refuted:   newLately(clk, mistrust),
+		log:       logr.Discard(), answers: func(context.Context,
+			[]netip.Addr) bool {
+			return c.alive.Load()
+		},
 		witnesses: make(chan struct{}, maxTroubleWrites),
 	}
 	u.leases.synced = func() bool { return true }
@@ -247,8 +260,9 @@ func aLease(node string) *coordinationv1.Lease {
 
 func aPod(name, node string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID("uid-of-" + name)},
-		Spec:       corev1.PodSpec{NodeName: node},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
+		ObjectMeta: metav1.ObjectMeta{Name: name,
+			Namespace: "default", UID: types.UID("uid-of-" + name)},
+		Spec:   corev1.PodSpec{NodeName: node},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 }

@@ -1,6 +1,7 @@
 // Package netconsole hears the last lines of a dying kernel and buries its node.
 //
-// A datagram that is believed deletes a Node, so nothing is believed for its words alone. The way of one datagram:
+// A datagram that is believed deletes a Node, so nothing is believed for its words alone. The way
+// of one datagram:
 //
 //	address   whose is it: the node that the API says has this address, else it is dropped before it costs memory
 //	wire      what does it say: package wire finds a panic in the strict format, or nothing
@@ -9,10 +10,11 @@
 //
 // What it guarantees:
 //   - A node whose user space answers, or that has booted since, is not touched.
-//   - The intent on the Node comes before anything else is changed. Whoever dies between two steps leaves work that any
-//     replica takes up, after having proven the death anew.
-//   - Every datagram ends in exactly one counted outcome, and every panic in exactly one counted verdict.
+//   - The intent on the Node comes before anything else is changed. Whoever dies between two steps
+//     leaves work that any replica takes up, after having proven the death anew.
+//   - Every datagram ends in exactly one counted outcome, and every panic in exactly one counted
+//     verdict.
 //
-// What this package does not do: find out about nodes that die without a word, or collect the pods that are bound to a node after
-// its burial has begun (package gc does).
+// What this package does not do: find out about nodes that die without a word, or collect the pods
+// that are bound to a node after its burial has begun (package gc does).
 package netconsole

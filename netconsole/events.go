@@ -41,15 +41,19 @@ func (e events) refused(d death, v verdict) {
 		verdictForged:   "its token is not the one of this boot, so somebody else sent it",
 		verdictBraked:   "too many nodes were declared dead lately",
 	}[v]
-	e.warn(d.node, d.uid, EventPanicRefused, "A kernel panic was heard (%s) and is not acted upon: "+because, d.line)
+	e.warn(d.node, d.uid, EventPanicRefused,
+		"A kernel panic was heard (%s) and is not acted upon: "+because, d.line)
 }
 
 func (e events) retracted(d death, because error) {
-	e.warn(d.node, d.uid, EventPanicRetracted, "The node was found dead of a kernel panic (%s), but "+because.Error()+": it stays", d.line)
+	e.warn(d.node, d.uid, EventPanicRetracted,
+		"The node was found dead of a kernel panic (%s), but "+because.Error()+": it stays", d.line)
 }
 
 func (e events) contested(node *corev1.Node, address netip.Addr) {
-	e.warn(node.Name, node.UID, EventAddressContested, "Another node claims the address %s as well: no panic from there is believed", address.String())
+	e.warn(node.Name, node.UID, EventAddressContested,
+		"Another node claims the address %s as well: no panic from there is believed",
+		address.String())
 }
 
 // eventLineBytes bounds the kernel's words in an Event, whose note holds 1 KiB.

@@ -52,8 +52,9 @@ func (l *livingNode) setDown(down bool) {
 // forgedPanics is how many forged panics are sent.
 const forgedPanics = 2000
 
-// Panics of every kind come from the addresses of nodes that live, restart their kubelets for 1, 5 and 15 seconds, and reboot for a
-// minute and a half meanwhile. None of them is acted upon; and each node's own panic still is, in the end.
+// Panics of every kind come from the addresses of nodes that live, restart their kubelets for 1, 5
+// and 15 seconds, and reboot for a minute and a half meanwhile. None of them is acted upon; and
+// each node's own panic still is, in the end.
 func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 	t.Parallel()
 	heard, err := forgeries.Recorded(captures)
@@ -71,7 +72,8 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 		u, _ := c.aReplica(t)
 		u.config.AcceptPlain = true
 		u.answers = func(_ context.Context, hosts []netip.Addr) bool {
-			return slices.ContainsFunc(nodes, func(l *livingNode) bool { return l.from.Addr() == hosts[0] && !l.isDown() })
+			return slices.ContainsFunc(nodes,
+				func(l *livingNode) bool { return l.from.Addr() == hosts[0] && !l.isDown() })
 		}
 		l := aListener(u)
 		for _, n := range nodes {
@@ -108,14 +110,18 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 				t.Errorf("node %s is marked dead", n.node.Name)
 			}
 		}
-		if u.judged(verdictDead) != 0 || u.judged(verdictAlive) < 8 || u.judged(verdictForged) < 20 || u.judged(verdictKnown) < 100 {
-			t.Errorf("of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
-				u.judged(verdictDead), u.judged(verdictAlive), u.judged(verdictForged), u.judged(verdictKnown))
+		if u.judged(verdictDead) != 0 || u.judged(verdictAlive) < 8 ||
+			u.judged(verdictForged) < 20 || u.judged(verdictKnown) < 100 {
+			t.Errorf(
+				"of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
+				u.judged(verdictDead), u.judged(verdictAlive), u.judged(verdictForged),
+				u.judged(verdictKnown))
 		}
 		for _, n := range nodes {
 			u.answering.note(n.node.UID)
 			n.setDown(true)
-			l.take(t.Context(), n.from, []byte(strings.Replace(panicDatagram, ",400,", ",40000,", 1)), l.clock.Now())
+			l.take(t.Context(), n.from,
+				[]byte(strings.Replace(panicDatagram, ",400,", ",40000,", 1)), l.clock.Now())
 		}
 		u.work.Wait()
 		for _, n := range nodes {
@@ -135,7 +141,8 @@ func livingNodes(n int) (all []*livingNode) {
 		if i%2 == 0 {
 			node = signed(node)
 		}
-		all = append(all, &livingNode{node: node, from: netip.AddrPortFrom(netip.MustParseAddr(address), 665)})
+		all = append(all, &livingNode{node: node,
+			from: netip.AddrPortFrom(netip.MustParseAddr(address), 665)})
 	}
 	return all
 }
@@ -150,7 +157,8 @@ func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *
 }
 
 // restless restarts the node's kubelet, and now and then the node.
-func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *livingNode, number int) {
+func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *livingNode,
+	number int) {
 	u := l.undertaker
 	if !pause.For(ctx, u.clock, time.Duration(20+7*number)*time.Second) {
 		return

@@ -9,8 +9,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// lately remembers for a while of which nodes something was noted: that they answer, since only their silence says anything; or
-// that a panic of theirs was untrue.
+// lately remembers for a while of which nodes something was noted: that they answer, since only
+// their silence says anything; or that a panic of theirs was untrue.
 type lately struct {
 	clock clock.PassiveClock
 	// lasting is how long it says something.
@@ -39,10 +39,13 @@ func (l *lately) note(node types.UID) {
 	l.last[node] = l.clock.Now()
 }
 
-// forget drops what says nothing any more, which bounds the memory by the nodes of that time: also those that are gone, and of
-// which a late answer may still be noted.
+// forget drops what says nothing any more, which bounds the memory by the nodes of that time: also
+// those that are gone, and of which a late answer may still be noted.
 func (l *lately) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.last, func(_ types.UID, at time.Time) bool { return l.clock.Since(at) >= l.lasting })
+	maps.DeleteFunc(l.last, func(_ types.UID,
+		at time.Time) bool {
+		return l.clock.Since(at) >= l.lasting
+	})
 }

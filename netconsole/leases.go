@@ -20,18 +20,21 @@ import (
 const (
 	// leaseTimeout bounds one read of a Lease.
 	leaseTimeout = 2 * time.Second
-	// quietAPI is how long nothing may come from the API server until it is asked whether it is there.
+	// quietAPI is how long nothing may come from the API server until it is asked whether it is
+	// there.
 	quietAPI = 2 * time.Second
-	// maxUnobserved is how long nothing may come from it until nobody is blamed for having been silent meanwhile.
+	// maxUnobserved is how long nothing may come from it until nobody is blamed for having been
+	// silent meanwhile.
 	maxUnobserved = 10 * time.Second
 	// maxLeaseDuration bounds what a Lease may say of itself.
 	maxLeaseDuration = 10 * time.Minute
 )
 
-// A renewal is what is known of a node's Lease. The clocks of nodes are not trusted: what counts is that the renewal changed, and
-// since when, by our clock, it has not.
+// A renewal is what is known of a node's Lease. The clocks of nodes are not trusted: what counts is
+// that the renewal changed, and since when, by our clock, it has not.
 type renewal struct {
-	// id identifies the last renewal, and changed is when it was first seen; renewed is set where another one was seen before.
+	// id identifies the last renewal, and changed is when it was first seen; renewed is set where
+	// another one was seen before.
 	id      string
 	changed time.Time
 	renewed bool
@@ -45,13 +48,14 @@ func renewalOf(l *coordinationv1.Lease) renewal {
 		r.id = l.Spec.RenewTime.Format(time.RFC3339Nano)
 	}
 	if l.Spec.LeaseDurationSeconds != nil {
-		r.lasts = min(time.Duration(max(*l.Spec.LeaseDurationSeconds, 0))*time.Second, maxLeaseDuration)
+		r.lasts = min(time.Duration(max(*l.Spec.LeaseDurationSeconds, 0))*time.Second,
+			maxLeaseDuration)
 	}
 	return r
 }
 
-// leases follow the Leases of nodes by a watch. That a Lease is not renewed says something only while the API server is seen to
-// answer: when it is away, nobody can renew.
+// leases follow the Leases of nodes by a watch. That a Lease is not renewed says something only
+// while the API server is seen to answer: when it is away, nobody can renew.
 type leases struct {
 	clock  clock.PassiveClock
 	live   client.Reader
@@ -59,13 +63,15 @@ type leases struct {
 
 	mu       sync.Mutex
 	renewals map[string]renewal
-	// heard is when something last came from the API server, unbroken since when it has without a gap.
+	// heard is when something last came from the API server, unbroken since when it has without a
+	// gap.
 	heard, unbroken time.Time
 	asking          bool
 }
 
 func newLeases(clk clock.PassiveClock, live client.Reader) *leases {
-	return &leases{clock: clk, live: live, synced: func() bool { return false }, renewals: map[string]renewal{}}
+	return &leases{clock: clk, live: live, synced: func() bool { return false },
+		renewals: map[string]renewal{}}
 }
 
 // TrimLease makes a cache keep of a node's Lease only what is read.
@@ -75,14 +81,18 @@ func TrimLease(object any) (any, error) {
 		return object, nil
 	}
 	return &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: l.Name, UID: l.UID, ResourceVersion: l.ResourceVersion},
-		Spec:       coordinationv1.LeaseSpec{RenewTime: l.Spec.RenewTime, LeaseDurationSeconds: l.Spec.LeaseDurationSeconds},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: l.Name, UID: l.UID,
+			ResourceVersion: l.ResourceVersion},
+		Spec: coordinationv1.LeaseSpec{RenewTime: l.Spec.RenewTime,
+			LeaseDurationSeconds: l.Spec.LeaseDurationSeconds},
 	}, nil
 }
 
-// watch follows the Leases until stop is called. It does not wait for them: who is signed needs none.
+// watch follows the Leases until stop is called. It does not wait for them: who is signed needs
+// none.
 func (l *leases) watch(ctx context.Context, informers Informers) (stop func(), err error) {
-	informer, err := informers.GetInformer(ctx, &coordinationv1.Lease{}, cache.BlockUntilSynced(false))
+	informer, err := informers.GetInformer(ctx, &coordinationv1.Lease{},
+		cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("watch the Leases of nodes: %w", err)
 	}
@@ -106,7 +116,8 @@ func (l *leases) see(before, object any) {
 	if !ok || lease.Namespace != corev1.NamespaceNodeLease {
 		return
 	}
-	if was, ok := before.(*coordinationv1.Lease); ok && was.ResourceVersion == lease.ResourceVersion {
+	if was, ok := before.(*coordinationv1.Lease); ok &&
+		was.ResourceVersion == lease.ResourceVersion {
 		return
 	}
 	l.note(lease)
@@ -172,8 +183,8 @@ func (l *leases) of(node string) leaseView {
 	return v
 }
 
-// ask asks the API server whether it is there, unless it has spoken lately, by a read of the node's Lease; whoever waits asks for
-// all.
+// ask asks the API server whether it is there, unless it has spoken lately, by a read of the node's
+// Lease; whoever waits asks for all.
 func (l *leases) ask(ctx context.Context, node string) {
 	l.mu.Lock()
 	lately := l.asking || l.clock.Since(l.heard) < quietAPI
@@ -188,13 +199,14 @@ func (l *leases) ask(ctx context.Context, node string) {
 	l.mu.Unlock()
 }
 
-// read takes note of the node's Lease as the API server has it now, and identifies its last renewal. It is empty, and no error,
-// where there is none.
+// read takes note of the node's Lease as the API server has it now, and identifies its last
+// renewal. It is empty, and no error, where there is none.
 func (l *leases) read(ctx context.Context, node string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	lease := &coordinationv1.Lease{}
-	err = l.live.Get(ctx, types.NamespacedName{Namespace: corev1.NamespaceNodeLease, Name: node}, lease)
+	err = l.live.Get(ctx, types.NamespacedName{Namespace: corev1.NamespaceNodeLease, Name: node},
+		lease)
 	switch {
 	case apierrors.IsNotFound(err):
 		l.mu.Lock()

@@ -2,7 +2,8 @@ package netconsole
 
 import "testing"
 
-// A replica that does not know the Leases hears, but is not ready: it could not judge what is not signed.
+// A replica that does not know the Leases hears, but is not ready: it could not judge what is not
+// signed.
 func TestReadyOnceTheLeasesAreKnown(t *testing.T) {
 	t.Parallel()
 	c := aCluster(t)

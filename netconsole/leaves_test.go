@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A node leaves in good order where somebody switches it off in this boot; not where its kernel or its hardware is in trouble, as
-// before many a panic.
+// A node leaves in good order where somebody switches it off in this boot; not where its kernel or
+// its hardware is in trouble, as before many a panic.
 func TestLeaves(t *testing.T) {
 	const boot = "this-boot"
 	for name, c := range map[string]struct {
@@ -19,21 +19,30 @@ func TestLeaves(t *testing.T) {
 		ready    corev1.NodeCondition
 		want     bool
 	}{
-		"nothing":                     {},
-		"a reboot":                    {evidence: []reason.Evidence{{What: reason.EvidenceReboot, BootID: boot}}, want: true},
-		"the power button":            {evidence: []reason.Evidence{{What: reason.EvidencePowerButton, BootID: boot}}, want: true},
-		"a reboot of an earlier boot": {evidence: []reason.Evidence{{What: reason.EvidenceReboot, BootID: "another"}}},
-		"an oops":                     {evidence: []reason.Evidence{{What: reason.EvidenceKernel, BootID: boot}}},
-		"broken hardware":             {evidence: []reason.Evidence{{What: reason.EvidenceHardware, BootID: boot}}},
-		"a panic":                     {evidence: []reason.Evidence{{What: reason.EvidencePanic, BootID: boot}}},
+		"nothing": {},
+		"a reboot": {evidence: []reason.Evidence{
+			{What: reason.EvidenceReboot, BootID: boot}}, want: true},
+		"the power button": {evidence: []reason.Evidence{
+			{What: reason.EvidencePowerButton, BootID: boot}}, want: true},
+		"a reboot of an earlier boot": {evidence: []reason.Evidence{
+			{What: reason.EvidenceReboot, BootID: "another"}}},
+		"an oops": {evidence: []reason.Evidence{
+			{What: reason.EvidenceKernel, BootID: boot}}},
+		"broken hardware": {evidence: []reason.Evidence{
+			{What: reason.EvidenceHardware, BootID: boot}}},
+		"a panic": {evidence: []reason.Evidence{
+			{What: reason.EvidencePanic, BootID: boot}}},
 		"an oops and a reboot": {
-			evidence: []reason.Evidence{{What: reason.EvidenceKernel, BootID: boot}, {What: reason.EvidenceReboot, BootID: boot}}, want: true,
+			evidence: []reason.Evidence{{What: reason.EvidenceKernel, BootID: boot},
+				{What: reason.EvidenceReboot, BootID: boot}}, want: true,
 		},
 		"its kubelet says so": {
-			ready: corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Message: "node is shutting down"}, want: true,
+			ready: corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse,
+				Message: "node is shutting down"}, want: true,
 		},
 		"its kubelet is not ready": {
-			ready: corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Message: "no network"},
+			ready: corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse,
+				Message: "no network"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,15 +23,17 @@ import (
 
 // Informers gives the informer of a kind. It is the manager's cache.
 type Informers interface {
-	GetInformer(ctx context.Context, obj client.Object, opts ...cache.InformerGetOption) (cache.Informer, error)
+	GetInformer(ctx context.Context, obj client.Object,
+		opts ...cache.InformerGetOption) (cache.Informer, error)
 }
 
 // Options are what a listener works with.
 type Options struct {
 	Config config.Netconsole
 	Keys   reason.KeySet
-	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by "spec.nodeName"; Informers are that cache's, of
-	// Nodes and of Leases, which need hold no more of one than [TrimLease] leaves.
+	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by
+	// "spec.nodeName"; Informers are that cache's, of Nodes and of Leases, which need hold no more
+	// of one than [TrimLease] leaves.
 	Reader    client.Reader
 	Informers Informers
 	// Live reads from the API server.
@@ -73,12 +75,15 @@ func New(o Options) (*Listener, error) {
 	}
 	proof := o.Config.ProofOfDeath
 	return &Listener{
-		conn: conn, config: o.Config, informers: o.Informers, addresses: index, metrics: m, clock: o.Clock, log: o.Log,
+		conn: conn, config: o.Config, informers: o.Informers, addresses: index, metrics: m,
+		clock: o.Clock, log: o.Log,
 		undertaker: &undertaker{
-			config: o.Config, keys: o.Keys, reader: o.Reader, live: o.Live, terminator: o.Terminator, obituary: o.Obituary,
+			config: o.Config, keys: o.Keys, reader: o.Reader, live: o.Live,
+			terminator: o.Terminator, obituary: o.Obituary,
 			events: events{o.Recorder}, clock: o.Clock, metrics: m, log: o.Log,
 			brake: newBrake(o.Config.Brake), leases: newLeases(o.Clock, o.Live),
-			answering: newLately(o.Clock, roundsRemembered*proof.QuietRound.Duration), refuted: newLately(o.Clock, mistrust),
+			answering: newLately(o.Clock, roundsRemembered*proof.QuietRound.Duration),
+			refuted:   newLately(o.Clock, mistrust),
 			answers: func(ctx context.Context, hosts []netip.Addr) bool {
 				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration)
 			},
@@ -101,8 +106,8 @@ func (l *Listener) Ready() error {
 	return nil
 }
 
-// Start hears until the context ends. It returns when all work that it began has stopped; what is unfinished then is
-// taken up by whoever reads the intent on the Node.
+// Start hears until the context ends. It returns when all work that it began has stopped; what is
+// unfinished then is taken up by whoever reads the intent on the Node.
 func (l *Listener) Start(ctx context.Context) error {
 	l.undertaker.begin()
 	defer l.undertaker.cases.shutDown()
@@ -158,7 +163,8 @@ func (l *Listener) takeAll(ctx context.Context, datagrams []datagram) {
 }
 
 // take deals with one datagram.
-func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte, now time.Time) outcome {
+func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte,
+	now time.Time) outcome {
 	s, contested := l.addresses.find(from.Addr())
 	switch {
 	case contested:
@@ -185,7 +191,8 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 	return outcome(o)
 }
 
-// vouchedFor returns the sender that a datagram from an unknown address names, if it carries that node's token.
+// vouchedFor returns the sender that a datagram from an unknown address names, if it carries that
+// node's token.
 func (l *Listener) vouchedFor(payload []byte) *sender {
 	if !l.config.AcceptNodeNames || len(payload) > wire.MaxDatagramBytes {
 		return nil
@@ -215,5 +222,6 @@ func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) 
 }
 
 func deathHeard(s *sender, h heard, now time.Time) death {
-	return death{node: s.name, uid: s.uid, bootID: h.bootID, line: h.line, words: s, heard: now, trust: h.trust}
+	return death{node: s.name, uid: s.uid, bootID: h.bootID, line: h.line, words: s, heard: now,
+		trust: h.trust}
 }

@@ -28,7 +28,8 @@ var rules = func() *kernel.Rules {
 
 // aListener hears the nodes for a replica, without a socket.
 func aListener(u *undertaker, nodes ...*corev1.Node) *Listener {
-	l := &Listener{config: u.config, addresses: newAddresses(rules), undertaker: u, metrics: u.metrics, clock: u.clock, log: logr.Discard()}
+	l := &Listener{config: u.config, addresses: newAddresses(rules), undertaker: u,
+		metrics: u.metrics, clock: u.clock, log: logr.Discard()}
 	for _, n := range nodes {
 		l.addresses.set(n)
 	}
@@ -37,7 +38,8 @@ func aListener(u *undertaker, nodes ...*corev1.Node) *Listener {
 
 var from1 = netip.MustParseAddrPort("10.0.0.1:665")
 
-func (l *Listener) hears(t *testing.T, from netip.AddrPort, datagrams ...string) (outcomes []string) {
+func (l *Listener) hears(t *testing.T, from netip.AddrPort,
+	datagrams ...string) (outcomes []string) {
 	t.Helper()
 	for _, d := range datagrams {
 		outcomes = append(outcomes, l.take(t.Context(), from, []byte(d), l.clock.Now()).String())
@@ -66,27 +68,41 @@ func TestEveryDatagramHasOneOutcome(t *testing.T) {
 		buried    bool
 		verdict   verdict
 	}{
-		"a panic":                              {datagram: panicDatagram, want: "panic", buried: true},
-		"a panic on a dual-stack socket":       {from: "[::ffff:10.0.0.1]:665", datagram: panicDatagram, want: "panic", buried: true},
-		"a stranger's panic":                   {from: "10.0.0.2:665", datagram: panicDatagram, want: "unknown-sender"},
-		"a panic from a contested address":     {from: "10.0.0.9:665", datagram: panicDatagram, want: "contested-sender"},
-		"a panic from any port":                {from: "10.0.0.1:6665", datagram: panicDatagram, want: "panic", buried: true},
-		"a panic from a port anybody can have": {configure: privileged, from: "10.0.0.1:6665", datagram: panicDatagram, want: "unprivileged-port"},
-		"a panic from a port that is held":     {configure: privileged, datagram: panicDatagram, want: "panic", buried: true},
-		"a plain panic":                        {datagram: plainPanic, want: "plain-refused"},
-		"a panic after plain text":             {before: "[    1.000000] hello\n", datagram: panicDatagram, want: "candidate", buried: true},
-		"a panic without the token":            {datagram: unsignedPanic, want: "panic", verdict: verdictUnproven},
-		"a plain panic, switched on":           {configure: plain, datagram: plainPanic, want: "candidate", verdict: verdictUnproven},
-		"user space that says so":              {datagram: "12,400,9000000,-;Kernel panic - not syncing: fake\n", want: "userspace"},
-		"another level":                        {datagram: "4,400,9000000,-;Kernel panic - not syncing: fake\n", want: "line"},
-		"nothing":                              {datagram: "", want: "malformed"},
-		"too much":                             {datagram: "0,1,1,-;" + strings.Repeat("x", 2000), want: "too-long"},
+		"a panic": {datagram: panicDatagram,
+			want: "panic", buried: true},
+		"a panic on a dual-stack socket": {from: "[::ffff:10.0.0.1]:665",
+			datagram: panicDatagram, want: "panic", buried: true},
+		"a stranger's panic": {from: "10.0.0.2:665", datagram: panicDatagram,
+			want: "unknown-sender"},
+		"a panic from a contested address": {from: "10.0.0.9:665", datagram: panicDatagram,
+			want: "contested-sender"},
+		"a panic from any port": {from: "10.0.0.1:6665", datagram: panicDatagram,
+			want: "panic", buried: true},
+		"a panic from a port anybody can have": {configure: privileged,
+			from: "10.0.0.1:6665", datagram: panicDatagram, want: "unprivileged-port"},
+		"a panic from a port that is held": {configure: privileged, datagram: panicDatagram,
+			want: "panic", buried: true},
+		"a plain panic": {datagram: plainPanic, want: "plain-refused"},
+		"a panic after plain text": {before: "[    1.000000] hello\n",
+			datagram: panicDatagram, want: "candidate", buried: true},
+		"a panic without the token": {datagram: unsignedPanic,
+			want: "panic", verdict: verdictUnproven},
+		"a plain panic, switched on": {configure: plain, datagram: plainPanic,
+			want: "candidate", verdict: verdictUnproven},
+		"user space that says so": {
+			datagram: "12,400,9000000,-;Kernel panic - not syncing: fake\n", want: "userspace"},
+		"another level": {
+			datagram: "4,400,9000000,-;Kernel panic - not syncing: fake\n", want: "line"},
+		"nothing": {datagram: "", want: "malformed"},
+		"too much": {datagram: "0,1,1,-;" + strings.Repeat("x", 2000),
+			want: "too-long"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				node, other, third := signed(aNode("n1", "10.0.0.1", "10.0.0.9")), aNode("n2", "10.0.0.9"), aNode("n3")
+				node, other, third := signed(aNode("n1", "10.0.0.1", "10.0.0.9")),
+					aNode("n2", "10.0.0.9"), aNode("n3")
 				other.Status.NodeInfo.BootID = "another machine's"
 				c := aCluster(t, node, other, third)
 				u, _ := c.aReplica(t, node.UID, other.UID)
@@ -122,7 +138,8 @@ func TestABatchIsCounted(t *testing.T) {
 	l := aListener(u, aNode("n1", "10.0.0.1"))
 	line := []byte("6,1,1,-;hello\n")
 	stranger := netip.MustParseAddrPort("10.0.0.2:665")
-	l.takeAll(t.Context(), []datagram{{from1, line}, {stranger, line}, {from1, line}, {stranger, line}, {stranger, nil}})
+	l.takeAll(t.Context(), []datagram{{from1, line}, {stranger, line}, {from1, line},
+		{stranger, line}, {stranger, nil}})
 	for outcome, want := range map[string]float64{"line": 1, "duplicate": 1, "unknown-sender": 3} {
 		if got := l.counted(outcome); got != want {
 			t.Errorf("%v datagrams counted as %s, want %v", got, outcome, want)
@@ -151,8 +168,8 @@ func TestOutcomesHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// An unsigned panic that does not fit the boot the kernel spoke from before may have been recorded in another boot: a node that is
-// silent for as long as a reboot takes is not buried for it.
+// An unsigned panic that does not fit the boot the kernel spoke from before may have been recorded
+// in another boot: a node that is silent for as long as a reboot takes is not buried for it.
 func TestReplayedPanicIsDoubted(t *testing.T) {
 	t.Parallel()
 	const hour = 3600 * 1000000
@@ -163,15 +180,23 @@ func TestReplayedPanicIsDoubted(t *testing.T) {
 		panic  string
 		want   time.Duration
 	}{
-		"of this boot":                         {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+60*1000000), want: believed},
-		"late by seconds":                      {before: line(100, hour), later: time.Minute, panic: panicAt(120, hour+55*1000000), want: believed},
-		"after hours of drift":                 {before: line(100, hour), later: 10 * time.Hour, panic: panicAt(120, 11*hour-30*1000000), want: believed},
-		"overtaken by a later line":            {before: line(100, hour), panic: panicAt(90, hour), want: believed},
-		"of nothing known":                     {panic: panicAt(120, hour), want: believed},
-		"recorded in an earlier, younger boot": {before: line(100, hour), later: time.Minute, panic: panicAt(120, 7*60*1000000), want: doubted},
-		"recorded in an earlier, older boot":   {before: line(100, hour), later: time.Minute, panic: panicAt(120, 9*hour), want: doubted},
-		"of an impossible time":                {before: line(100, hour), panic: panicAt(120, 1<<63), want: doubted},
-		"with a number far behind":             {before: line(5000, hour), panic: panicAt(120, hour), want: doubted},
+		"of this boot": {before: line(100, hour), later: time.Minute,
+			panic: panicAt(120, hour+60*1000000), want: believed},
+		"late by seconds": {before: line(100, hour), later: time.Minute,
+			panic: panicAt(120, hour+55*1000000), want: believed},
+		"after hours of drift": {before: line(100, hour), later: 10 * time.Hour,
+			panic: panicAt(120, 11*hour-30*1000000), want: believed},
+		"overtaken by a later line": {before: line(100, hour), panic: panicAt(90, hour),
+			want: believed},
+		"of nothing known": {panic: panicAt(120, hour), want: believed},
+		"recorded in an earlier, younger boot": {before: line(100, hour), later: time.Minute,
+			panic: panicAt(120, 7*60*1000000), want: doubted},
+		"recorded in an earlier, older boot": {before: line(100, hour), later: time.Minute,
+			panic: panicAt(120, 9*hour), want: doubted},
+		"of an impossible time": {before: line(100, hour),
+			panic: panicAt(120, 1<<63), want: doubted},
+		"with a number far behind": {before: line(5000, hour),
+			panic: panicAt(120, hour), want: doubted},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -189,8 +214,10 @@ func TestReplayedPanicIsDoubted(t *testing.T) {
 				c.renews(t, u, "n1")
 				start := time.Now()
 				l.hears(t, from1, tc.panic)
-				if took := time.Since(start); u.judged(verdictDead) != 1 || took < tc.want || took > tc.want+5*time.Second {
-					t.Errorf("dead: %v, after %s; want 1, after %s", u.judged(verdictDead), took, tc.want)
+				if took := time.Since(start); u.judged(verdictDead) != 1 || took < tc.want ||
+					took > tc.want+5*time.Second {
+					t.Errorf("dead: %v, after %s; want 1, after %s", u.judged(verdictDead), took,
+						tc.want)
 				}
 			})
 		})
@@ -220,14 +247,16 @@ func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
 		from netip.AddrPort
 		next func(n int) []byte
 	}{
-		"a line of a node":                {from1, func(n int) []byte { return lines[n%len(lines)] }},
-		"a repeated line":                 {from1, always(line(0, 0))},
-		"a stranger's line":               {stranger, always(line(0, 0))},
-		"a stranger's panic":              {stranger, always(panicDatagram)},
-		"a plain line":                    {from1, always("[    1.000000] hello")},
-		"what cannot be read":             {from1, always("\n")},
-		"a fragment of a node":            {from1, always("6,9,9,-,ncfrag=0/900;half of it")},
-		"fragments that complete nothing": {from1, func(n int) []byte { return fragments[n%len(fragments)] }},
+		"a line of a node": {from1,
+			func(n int) []byte { return lines[n%len(lines)] }},
+		"a repeated line":      {from1, always(line(0, 0))},
+		"a stranger's line":    {stranger, always(line(0, 0))},
+		"a stranger's panic":   {stranger, always(panicDatagram)},
+		"a plain line":         {from1, always("[    1.000000] hello")},
+		"what cannot be read":  {from1, always("\n")},
+		"a fragment of a node": {from1, always("6,9,9,-,ncfrag=0/900;half of it")},
+		"fragments that complete nothing": {from1,
+			func(n int) []byte { return fragments[n%len(fragments)] }},
 	} {
 		n := 0
 		allocations := testing.AllocsPerRun(500, func() {
@@ -240,7 +269,8 @@ func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
 	}
 }
 
-// Whatever is sent: no crash, one outcome that has a name, and no more memory than a stream may have.
+// Whatever is sent: no crash, one outcome that has a name, and no more memory than a stream may
+// have.
 func FuzzTake(f *testing.F) {
 	f.Add([]byte(panicDatagram))
 	f.Add([]byte(plainPanic))

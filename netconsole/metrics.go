@@ -29,7 +29,8 @@ type metrics struct {
 // buckets cover a write to the API server as well as the wait for one that is away.
 var buckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
-// newMetrics makes all series that can exist, so that a rate over them is right from the first datagram on.
+// newMetrics makes all series that can exist, so that a rate over them is right from the first
+// datagram on.
 func newMetrics(r prometheus.Registerer, contested, drops func() float64) (*metrics, error) {
 	datagrams := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: MetricDatagrams, Help: "Datagrams received, by what became of them.",
@@ -39,20 +40,27 @@ func newMetrics(r prometheus.Registerer, contested, drops func() float64) (*metr
 			Name: MetricPanics, Help: "Kernel panics heard, by verdict.",
 		}, []string{"verdict"}),
 		trials: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: MetricTrialSeconds, Help: "Seconds from the datagram with the panic to the verdict, by verdict.", Buckets: buckets,
+			Name:    MetricTrialSeconds,
+			Help:    "Seconds from the datagram with the panic to the verdict, by verdict.",
+			Buckets: buckets,
 		}, []string{"verdict"}),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: MetricStepSeconds, Help: "Seconds from the datagram with the panic to the end of each step of the burial.", Buckets: buckets,
+			Name:    MetricStepSeconds,
+			Help:    "Seconds from the datagram with the panic to the end of each step of the burial.",
+			Buckets: buckets,
 		}, []string{"step"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: MetricRetries, Help: "Steps of burials that failed and were tried again, by step.",
+			Name: MetricRetries,
+			Help: "Steps of burials that failed and were tried again, by step.",
 		}, []string{"step"}),
 	}
 	shared := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: MetricContested, Help: "Addresses that several nodes claim; datagrams from there are refused.",
+		Name: MetricContested,
+		Help: "Addresses that several nodes claim; datagrams from there are refused.",
 	}, contested)
 	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: MetricDrops, Help: "Datagrams that the kernel dropped because the socket's buffer was full.",
+		Name: MetricDrops,
+		Help: "Datagrams that the kernel dropped because the socket's buffer was full.",
 	}, drops)
 	for _, o := range allOutcomes() {
 		m.datagrams[o] = datagrams.WithLabelValues(o.String())
@@ -64,7 +72,8 @@ func newMetrics(r prometheus.Registerer, contested, drops func() float64) (*metr
 		m.steps.WithLabelValues(s.name)
 		m.retries.WithLabelValues(s.name)
 	}
-	err := errors.Join(r.Register(datagrams), r.Register(m.panics), r.Register(m.trials), r.Register(m.steps), r.Register(m.retries),
+	err := errors.Join(r.Register(datagrams), r.Register(m.panics), r.Register(m.trials),
+		r.Register(m.steps), r.Register(m.retries),
 		r.Register(dropped), r.Register(shared))
 	if err != nil {
 		return nil, fmt.Errorf("register netconsole's metrics: %w", err)

@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// watchNodes keeps the addresses up to date and takes up what others have left unfinished. It returns when all nodes
-// are known.
+// watchNodes keeps the addresses up to date and takes up what others have left unfinished. It
+// returns when all nodes are known.
 func (l *Listener) watchNodes(ctx context.Context) (stop func(), err error) {
 	informer, err := l.informers.GetInformer(ctx, &corev1.Node{})
 	if err != nil {
@@ -43,7 +43,8 @@ func (l *Listener) see(object any) {
 		return
 	}
 	for _, address := range l.addresses.set(node) {
-		l.log.Info("address claimed by several nodes, datagrams from there are refused", "address", address.String(), "node", node.Name)
+		l.log.Info("address claimed by several nodes, datagrams from there are refused", "address",
+			address.String(), "node", node.Name)
 		l.undertaker.events.contested(node, address)
 	}
 	if e, marked := termination.MarkedDead(node); marked {
@@ -52,8 +53,9 @@ func (l *Listener) see(object any) {
 	}
 }
 
-// succeed forgets a node that another one of its name has replaced. After a watch that broke, an informer tells of the two as of
-// one that has changed; the old one would go on claiming the address, and nobody would have it.
+// succeed forgets a node that another one of its name has replaced. After a watch that broke, an
+// informer tells of the two as of one that has changed; the old one would go on claiming the
+// address, and nobody would have it.
 func (l *Listener) succeed(before, object any) {
 	was, ok := before.(*corev1.Node)
 	is, fine := object.(*corev1.Node)

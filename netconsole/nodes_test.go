@@ -11,7 +11,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// After a watch that broke, an informer tells of a node that was deleted and created again as of one that changed.
+// After a watch that broke, an informer tells of a node that was deleted and created again as of
+// one that changed.
 func TestSuccessorHasTheAddressAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,7 +23,8 @@ func TestSuccessorHasTheAddressAlone(t *testing.T) {
 		l := aListener(u, was)
 		l.succeed(was, is)
 		l.see(is)
-		if s, contested := l.addresses.find(netip.MustParseAddr("10.0.0.1")); contested || s == nil || s.uid != is.UID {
+		if s, contested := l.addresses.find(netip.MustParseAddr("10.0.0.1")); contested ||
+			s == nil || s.uid != is.UID {
 			t.Fatalf("the address has %+v (contested: %t), want the successor", s, contested)
 		}
 		l.lose(cache.DeletedFinalStateUnknown{Obj: was}) // late

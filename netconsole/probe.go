@@ -12,10 +12,11 @@ import (
 // maxProbed bounds how many addresses of one node are asked at once.
 const maxProbed = 8
 
-// userSpaceAnswers asks the kubelet's port of every address for a TLS ServerHello, and tells whether any user space said
-// anything at all. A connection that is accepted, refused or reset says nothing: the kernel does that alone, and some do it
-// after their death.
-func userSpaceAnswers(ctx context.Context, hosts []netip.Addr, port int, timeout time.Duration) bool {
+// userSpaceAnswers asks the kubelet's port of every address for a TLS ServerHello, and tells
+// whether any user space said anything at all. A connection that is accepted, refused or reset says
+// nothing: the kernel does that alone, and some do it after their death.
+func userSpaceAnswers(ctx context.Context, hosts []netip.Addr, port int,
+	timeout time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	hosts = hosts[:min(len(hosts), maxProbed)]
@@ -41,8 +42,10 @@ func greets(ctx context.Context, address string) bool {
 	}
 	ear := &listeningConn{Conn: conn}
 	defer ear.Close()
-	// The certificate is not looked at: nothing is sent, and whoever impersonates a kubelet can only keep its node alive.
-	_ = tls.Client(ear, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) //nolint:gosec // see above
+	// The certificate is not looked at: nothing is sent, and whoever impersonates a kubelet can
+	// only keep its node alive.
+	_ = tls.Client(ear, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(
+		ctx) //nolint:gosec // see above
 	return ear.heard
 }
 

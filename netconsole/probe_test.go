@@ -20,22 +20,27 @@ func TestUserSpaceAnswers(t *testing.T) {
 		want bool
 	}{
 		"a TLS server lives": {open: tlsServer, want: true},
-		"a server that wants a client certificate lives": {want: true, open: func(t *testing.T) netip.AddrPort {
-			server := httptest.NewUnstartedServer(nil)
-			server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-			return started(t, server)
-		}},
-		"a server that does not speak TLS lives": {want: true, open: func(t *testing.T) netip.AddrPort {
-			return tcpServer(t, func(c net.Conn) { _, _ = c.Write([]byte("who is there?\n")) })
-		}},
-		// A dead kernel goes on accepting connections until the backlog is full: NETCONSOLE finding 5.
-		"a connection that the kernel accepts and nobody reads is silence": {open: func(t *testing.T) netip.AddrPort {
-			l := listenTCP(t)
-			return netip.MustParseAddrPort(l.Addr().String())
-		}},
-		"a connection that is closed without a word is silence": {open: func(t *testing.T) netip.AddrPort {
-			return tcpServer(t, func(net.Conn) {})
-		}},
+		"a server that wants a client certificate lives": {want: true,
+			open: func(t *testing.T) netip.AddrPort {
+				server := httptest.NewUnstartedServer(nil)
+				server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+				return started(t, server)
+			}},
+		"a server that does not speak TLS lives": {want: true,
+			open: func(t *testing.T) netip.AddrPort {
+				return tcpServer(t, func(c net.Conn) { _, _ = c.Write([]byte("who is there?\n")) })
+			}},
+		// A dead kernel goes on accepting connections until the backlog is full: NETCONSOLE finding
+		// 5.
+		"a connection that the kernel accepts and nobody reads is silence": {
+			open: func(t *testing.T) netip.AddrPort {
+				l := listenTCP(t)
+				return netip.MustParseAddrPort(l.Addr().String())
+			}},
+		"a connection that is closed without a word is silence": {
+			open: func(t *testing.T) netip.AddrPort {
+				return tcpServer(t, func(net.Conn) {})
+			}},
 		// Dead kernels send resets, too.
 		"a refused connection is silence": {open: func(t *testing.T) netip.AddrPort {
 			l := listenTCP(t)
@@ -48,7 +53,8 @@ func TestUserSpaceAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			at := tc.open(t)
-			if got := userSpaceAnswers(t.Context(), []netip.Addr{at.Addr()}, int(at.Port()), probeLimit); got != tc.want {
+			if got := userSpaceAnswers(t.Context(), []netip.Addr{at.Addr()}, int(at.Port()),
+				probeLimit); got != tc.want {
 				t.Errorf("user space answers: %t, want %t", got, tc.want)
 			}
 		})

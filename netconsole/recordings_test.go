@@ -12,8 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
 
-// Every recording of a real kernel through the whole detector: a node is buried exactly where the kernel said, in the strict
-// format, that it panics.
+// Every recording of a real kernel through the whole detector: a node is buried exactly where the
+// kernel said, in the strict format, that it panics.
 func TestRecordings(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordings(t) {
@@ -35,10 +35,13 @@ func TestRecordings(t *testing.T) {
 					total += n
 				}
 				if total != len(r.payloads) || tally["panic"] != r.strict {
-					t.Errorf("outcomes %v, want %d, %d of them panics", tally, len(r.payloads), r.strict)
+					t.Errorf("outcomes %v, want %d, %d of them panics", tally, len(r.payloads),
+						r.strict)
 				}
 				if tally["plain-refused"] != r.anchored || tally["candidate"] != 0 {
-					t.Errorf("outcomes %v, want %d lines of the plain format refused, and no candidate", tally, r.anchored)
+					t.Errorf(
+						"outcomes %v, want %d lines of the plain format refused, and no candidate",
+						tally, r.anchored)
 				}
 				if buried, want := c.node(t, "n1") == nil, r.strict > 0; buried != want {
 					t.Errorf("node buried: %t, want %t", buried, want)
@@ -48,8 +51,9 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// The plain format, switched on: a line of a recording that reads like a panic is a candidate and no more, genuine or not. The
-// node dies of it where user space is silent, and stays where it answers.
+// The plain format, switched on: a line of a recording that reads like a panic is a candidate and
+// no more, genuine or not. The node dies of it where user space is silent, and stays where it
+// answers.
 func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordings(t) {
@@ -74,7 +78,8 @@ func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 					if tally["candidate"] != r.anchored || tally["panic"] != 0 {
 						t.Errorf("outcomes %v, want %d candidates and no panic", tally, r.anchored)
 					}
-					if buried, want := c.node(t, "n1") == nil, r.anchored > 0 && !alive; buried != want {
+					if buried, want := c.node(t, "n1") == nil,
+						r.anchored > 0 && !alive; buried != want {
 						t.Errorf("node buried: %t, want %t", buried, want)
 					}
 				})
@@ -85,8 +90,8 @@ func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 
 type recorded struct {
 	name string
-	// strict and anchored are how many datagrams say in the extended format, and seem to say in the plain one, that the kernel
-	// panics; plain is the format.
+	// strict and anchored are how many datagrams say in the extended format, and seem to say in the
+	// plain one, that the kernel panics; plain is the format.
 	strict, anchored int
 	plain            bool
 	payloads         [][]byte
@@ -120,7 +125,8 @@ func recordings(t *testing.T) (all []recorded) {
 			t.Fatal(err)
 		}
 		all = append(all, recorded{
-			name: name, strict: strict, anchored: anchored, plain: strings.HasPrefix(strings.TrimSpace(cells[2]), "legacy"), payloads: payloads,
+			name: name, strict: strict, anchored: anchored,
+			plain: strings.HasPrefix(strings.TrimSpace(cells[2]), "legacy"), payloads: payloads,
 		})
 	}
 	if len(all) != 112 {

@@ -34,9 +34,11 @@ type report struct {
 	Want struct {
 		// Panic is "" where no panic must be seen, and missing where one must be.
 		Panic *string
-		// Drain and NotDrain are what a pod must, and must not, leave with when the node is drained half a minute later.
+		// Drain and NotDrain are what a pod must, and must not, leave with when the node is drained
+		// half a minute later.
 		Drain, NotDrain string
-		// Evidence is like what must be on the Node; PodCode is what the pods of a node that panicked leave with.
+		// Evidence is like what must be on the Node; PodCode is what the pods of a node that
+		// panicked leave with.
 		Evidence, PodCode string
 	}
 }
@@ -56,7 +58,8 @@ func reports(t *testing.T) (all []report) {
 	return all
 }
 
-// datagrams are what the kernel would send of it in the extended format (msg_add_ext_text of kernel/printk/printk.c).
+// datagrams are what the kernel would send of it in the extended format (msg_add_ext_text of
+// kernel/printk/printk.c).
 func (r report) datagrams() (all []string, waits []time.Duration) {
 	for n, line := range r.Kernel.Lines {
 		var text strings.Builder
@@ -99,7 +102,8 @@ func TestPublicReports(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				node.Status.Conditions = []corev1.NodeCondition{{
 					Type: corev1.NodeReady, Status: corev1.ConditionTrue,
-					LastHeartbeatTime: metav1.NewTime(startOfBubble), LastTransitionTime: metav1.NewTime(startOfBubble.Add(-time.Hour)),
+					LastHeartbeatTime:  metav1.NewTime(startOfBubble),
+					LastTransitionTime: metav1.NewTime(startOfBubble.Add(-time.Hour)),
 				}}
 				c := aCluster(t, node, aLease("n1"))
 				u, _ := c.aReplica(t, node.UID)
@@ -133,9 +137,10 @@ func TestPublicReports(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if like := r.Want.Evidence; like != "" && !slices.ContainsFunc(found, func(e reason.Evidence) bool {
-					return regexp.MustCompile(like).MatchString(e.Detail)
-				}) {
+				if like := r.Want.Evidence; like != "" &&
+					!slices.ContainsFunc(found, func(e reason.Evidence) bool {
+						return regexp.MustCompile(like).MatchString(e.Detail)
+					}) {
 					t.Errorf("evidence %+v, want %s", found, like)
 				}
 			})
@@ -156,7 +161,8 @@ func TestPanicOfSeveralLines(t *testing.T) {
 		datagrams, _ := all[at].datagrams()
 		aListener(u, node).hears(t, from1, datagrams...)
 		const want = "any one of the following resources: 1. Integrated Management Log (IML) 2. OA Syslog 3. OA Forward Progress Log 4. iLO Event Log"
-		if !slices.ContainsFunc(notes.notes, func(n string) bool { return strings.Contains(n, want) }) {
+		if !slices.ContainsFunc(notes.notes,
+			func(n string) bool { return strings.Contains(n, want) }) {
 			t.Errorf("%q, want %q", notes.notes, want)
 		}
 	})
@@ -170,11 +176,14 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 		heartbeat time.Duration
 		want      string
 	}{
-		"the node reports": {corev1.ConditionTrue, 10 * time.Second, "This pod had to be terminated because its node was drained (node n1 by alice)"},
-		"the node falls silent": {corev1.ConditionUnknown, 10 * time.Second, "This pod had to be terminated because its node was unreachable or unhealthy " +
-			"(Ready=Unknown: NodeStatusUnknown; kernel: soft lockup of CPU 5 for 23s: watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]; drained by alice)"},
-		"it falls silent much later": {corev1.ConditionUnknown, 11 * time.Minute, "This pod had to be terminated because its node was unreachable or unhealthy " +
-			"(Ready=Unknown: NodeStatusUnknown; drained by alice)"},
+		"the node reports": {corev1.ConditionTrue, 10 * time.Second,
+			"This pod had to be terminated because its node was drained (node n1 by alice)"},
+		"the node falls silent": {corev1.ConditionUnknown, 10 * time.Second,
+			"This pod had to be terminated because its node was unreachable or unhealthy " +
+				"(Ready=Unknown: NodeStatusUnknown; kernel: soft lockup of CPU 5 for 23s: watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]; drained by alice)"},
+		"it falls silent much later": {corev1.ConditionUnknown, 11 * time.Minute,
+			"This pod had to be terminated because its node was unreachable or unhealthy " +
+				"(Ready=Unknown: NodeStatusUnknown; drained by alice)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,12 +191,14 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node)
 				u, _ := c.aReplica(t, node.UID)
-				aListener(u, node).hears(t, from1, "0,1,1000,-;watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]\n epitaph-token="+aSecret+"\n")
+				aListener(u, node).hears(t, from1,
+					"0,1,1000,-;watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]\n epitaph-token="+aSecret+"\n")
 				node = c.node(t, "n1")
 				at := time.Now().Add(tc.heartbeat)
 				node.Status.Conditions = []corev1.NodeCondition{{
 					Type: corev1.NodeReady, Status: tc.status, Reason: "NodeStatusUnknown",
-					LastHeartbeatTime: metav1.NewTime(at), LastTransitionTime: metav1.NewTime(at.Add(50 * time.Second)),
+					LastHeartbeatTime:  metav1.NewTime(at),
+					LastTransitionTime: metav1.NewTime(at.Add(50 * time.Second)),
 				}}
 				time.Sleep(tc.heartbeat + time.Minute)
 				if got := drained(node, time.Now()); string(got.Text) != tc.want {
@@ -198,7 +209,8 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 	}
 }
 
-// From Linux 7.0 on a panic says in which task and on which CPU it happened, where the target's sysdata is switched on.
+// From Linux 7.0 on a panic says in which task and on which CPU it happened, where the target's
+// sysdata is switched on.
 func TestPanicNamesItsTask(t *testing.T) {
 	t.Parallel()
 	for release, want := range map[string]string{
@@ -212,11 +224,14 @@ func TestPanicNamesItsTask(t *testing.T) {
 				c := aCluster(t, node)
 				c.alive.Store(true) // the node stays, and what it said with it
 				u, notes := c.aReplica(t, node.UID)
-				aListener(u, node).hears(t, from1, "0,377,5581801,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token="+aSecret+
-					"\n cpu=1\n taskname=init\n release="+release+"\n msgid=4\n")
-				if !slices.ContainsFunc(notes.notes, func(n string) bool { return strings.Contains(n, strings.Trim(want, "()")) }) ||
+				aListener(u, node).hears(t, from1,
+					"0,377,5581801,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token="+aSecret+
+						"\n cpu=1\n taskname=init\n release="+release+"\n msgid=4\n")
+				if !slices.ContainsFunc(notes.notes,
+					func(n string) bool { return strings.Contains(n, strings.Trim(want, "()")) }) ||
 					slices.ContainsFunc(notes.notes, func(n string) bool {
-						return strings.Contains(n, "in task") != strings.Contains(want, "in task") && strings.Contains(n, "sysrq")
+						return strings.Contains(n, "in task") != strings.Contains(want,
+							"in task") && strings.Contains(n, "sysrq")
 					}) {
 					t.Errorf("%q, want %q", notes.notes, want)
 				}

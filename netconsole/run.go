@@ -24,8 +24,8 @@ func (b *burial) run(ctx context.Context) error {
 	return nil
 }
 
-// persist tries a step until it is done or there is no more sense in it. Each further try needs the proof anew: while the API
-// server was away the node may have come back.
+// persist tries a step until it is done or there is no more sense in it. Each further try needs the
+// proof anew: while the API server was away the node may have come back.
 func (b *burial) persist(ctx context.Context, s step) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := s.do(b, ctx)
@@ -33,7 +33,8 @@ func (b *burial) persist(ctx context.Context, s step) error {
 			return err
 		}
 		b.metrics.retries.WithLabelValues(s.name).Inc()
-		b.log.Info("step failed, is tried again", "step", s.name, "node", b.node, "error", reason.Clean(err.Error()))
+		b.log.Info("step failed, is tried again", "step", s.name, "node", b.node,
+			"error", reason.Clean(err.Error()))
 		if !pause.For(ctx, b.clock, wait) {
 			return ctx.Err()
 		}
@@ -44,12 +45,14 @@ func (b *burial) persist(ctx context.Context, s step) error {
 }
 
 func final(err error) bool {
-	return errors.Is(err, errGone) || errors.Is(err, errRebooted) || errors.Is(err, errAlive) || errors.Is(err, errTaken)
+	return errors.Is(err, errGone) || errors.Is(err, errRebooted) || errors.Is(err, errAlive) ||
+		errors.Is(err, errTaken)
 }
 
 // proveAgain returns nil only if the node is dead in the boot that died.
 func (b *burial) proveAgain(ctx context.Context) error {
-	c := &openCase{death: b.death, trial: newProofAnew(b.config.ProofOfDeath, b.trust, b.clock.Now()), inherited: true}
+	c := &openCase{death: b.death, trial: newProofAnew(b.config.ProofOfDeath, b.trust,
+		b.clock.Now()), inherited: true}
 	for {
 		v, wait := b.look(ctx, c)
 		switch v {
@@ -91,12 +94,15 @@ func (u *undertaker) unmark(ctx context.Context, b *burial, because error) {
 }
 
 // testify adds a piece of evidence to the node.
-func (u *undertaker) testify(ctx context.Context, name string, uid types.UID, e reason.Evidence) error {
-	return u.insist(ctx, name, uid, func(node *corev1.Node) error { return u.terminator.AddEvidence(ctx, node, e) })
+func (u *undertaker) testify(ctx context.Context, name string, uid types.UID,
+	e reason.Evidence) error {
+	return u.insist(ctx, name, uid,
+		func(node *corev1.Node) error { return u.terminator.AddEvidence(ctx, node, e) })
 }
 
 // insist writes to the Node as it is now, again and again, until it is written or the Node is gone.
-func (u *undertaker) insist(ctx context.Context, name string, uid types.UID, write func(*corev1.Node) error) error {
+func (u *undertaker) insist(ctx context.Context, name string, uid types.UID,
+	write func(*corev1.Node) error) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := u.writeOnce(ctx, name, uid, write)
 		if err == nil {
@@ -108,7 +114,8 @@ func (u *undertaker) insist(ctx context.Context, name string, uid types.UID, wri
 	}
 }
 
-func (u *undertaker) writeOnce(ctx context.Context, name string, uid types.UID, write func(*corev1.Node) error) error {
+func (u *undertaker) writeOnce(ctx context.Context, name string, uid types.UID,
+	write func(*corev1.Node) error) error {
 	node := &corev1.Node{}
 	err := u.live.Get(ctx, types.NamespacedName{Name: name}, node)
 	if apierrors.IsNotFound(err) || err == nil && node.UID != uid {

@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// A memory is what all senders share. One lock is enough: one goroutine hears them all, and the others seldom ask.
+// A memory is what all senders share. One lock is enough: one goroutine hears them all, and the
+// others seldom ask.
 type memory struct {
 	sync.Mutex
 	wire *wire.Memory
@@ -29,7 +30,8 @@ type sender struct {
 	uid    types.UID
 	memory *memory
 
-	// The memory's lock guards the rest. bootID is the boot that the API says the node is in, and token the secret of that boot.
+	// The memory's lock guards the rest. bootID is the boot that the API says the node is in, and
+	// token the secret of that boot.
 	bootID string
 	token  token
 	boot   boot
@@ -79,7 +81,8 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	}
 	e := s.stream.Push(payload, now)
 	switch {
-	case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest, e.Outcome == wire.OutcomeCandidate:
+	case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest,
+		e.Outcome == wire.OutcomeCandidate:
 		h = s.panicked(&e, now)
 	case e.Outcome == wire.OutcomeLine && e.Extended:
 		// Where the kernel signs, nobody else may move it to another boot.
@@ -91,8 +94,9 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	return e.Outcome, h
 }
 
-// panicked gathers what speaks for and against a panic. The plain format has no token, and no numbers that could fit; and from a
-// kernel that has spoken it, those of the extended format say nothing: a plain line can be made to look like one.
+// panicked gathers what speaks for and against a panic. The plain format has no token, and no
+// numbers that could fit; and from a kernel that has spoken it, those of the extended format say
+// nothing: a plain line can be made to look like one.
 func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned, bootID: s.bootID}
 	if !e.Extended {
@@ -114,8 +118,9 @@ func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	return h
 }
 
-// vouchedFor tells whether a line may become evidence. It wants what a panic wants that is acted upon at once, the token: a line
-// without it may be anybody's who has the node's address, and no later silence could tell.
+// vouchedFor tells whether a line may become evidence. It wants what a panic wants that is acted
+// upon at once, the token: a line without it may be anybody's who has the node's address, and no
+// later silence could tell.
 func (s *sender) vouchedFor(e *wire.Event) bool { return s.token.judge(&e.Record) == tokenRight }
 
 // trouble returns what a line tells of the machine, if that is to be told.
@@ -124,7 +129,8 @@ func (s *sender) trouble(e *wire.Event, now time.Time) *kernel.Finding {
 	if !e.Record.FromKernel() || !s.memory.rules.Concern(text) || !s.vouchedFor(e) {
 		return nil
 	}
-	f := s.said.Take(s.memory.rules, kernel.Line{Text: text, Subsystem: e.Record.Subsystem()}, wire.Sentence, now)
+	f := s.said.Take(s.memory.rules, kernel.Line{Text: text, Subsystem: e.Record.Subsystem()},
+		wire.Sentence, now)
 	if f == nil || !f.Tell {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// receiveBufferBytes is what the socket may hold while we are busy: some tens of thousands of datagrams. Where
-	// net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
+	// receiveBufferBytes is what the socket may hold while we are busy: some tens of thousands of
+	// datagrams. Where net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
 	receiveBufferBytes = 16 << 20
 )
 

@@ -16,8 +16,8 @@ import (
 const (
 	// batch is how many messages one system call takes.
 	batch = 16
-	// messageBytes is room for one message: the kernel hands over datagrams of one sender and one size joined to a message of
-	// up to 64 KiB (UDP_GRO).
+	// messageBytes is room for one message: the kernel hands over datagrams of one sender and one
+	// size joined to a message of up to 64 KiB (UDP_GRO).
 	messageBytes = 64 << 10
 	// joined is how many datagrams it joins: UDP_MAX_SEGMENTS of include/linux/udp.h.
 	joined = 128
@@ -61,7 +61,8 @@ func newReceiver(conn *net.UDPConn) (*receiver, error) {
 	}
 	r.read = r.recvmmsg
 	// A kernel before 5.0 hands datagrams over one by one, which costs time and nothing else.
-	return r, raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) })
+	return r, raw.Control(
+		func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) })
 }
 
 // receive waits for datagrams and returns those that are there.
@@ -80,7 +81,8 @@ func (r *receiver) receive() ([]datagram, error) {
 	return r.out, nil
 }
 
-// split takes a message apart into the datagrams that were joined to it: all of one size, but the last one.
+// split takes a message apart into the datagrams that were joined to it: all of one size, but the
+// last one.
 func (r *receiver) split(message []byte, size int, from netip.AddrPort) {
 	for size > 0 && len(message) > size {
 		r.out = append(r.out, datagram{from: from, payload: message[:size]})
@@ -89,7 +91,8 @@ func (r *receiver) split(message []byte, size int, from netip.AddrPort) {
 	r.out = append(r.out, datagram{from: from, payload: message})
 }
 
-// segment is the size of the datagrams that were joined to the nth message; 0 where it is one alone.
+// segment is the size of the datagrams that were joined to the nth message; 0 where it is one
+// alone.
 func (r *receiver) segment(n int) int {
 	control := r.controls[n][:min(r.headers[n].header.Controllen, controlBytes)]
 	if len(control) < unix.CmsgLen(4) {
@@ -108,7 +111,8 @@ func (r *receiver) recvmmsg(fd uintptr) bool {
 		r.headers[n].header.Namelen = uint32(unsafe.Sizeof(r.names[n]))
 		r.headers[n].header.SetControllen(controlBytes)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])),
+		batch, unix.MSG_DONTWAIT, 0, 0)
 	r.received, r.errno = int(n), errno
 	if errno != 0 {
 		r.received = 0
@@ -124,7 +128,8 @@ func addressOf(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), bigEndian(name.Port))
 }
 
-// bigEndian reads a port that is in the byte order of the network. Both architectures that this file is for are little-endian.
+// bigEndian reads a port that is in the byte order of the network. Both architectures that this
+// file is for are little-endian.
 func bigEndian(port uint16) uint16 { return port<<8 | port>>8 }
 
 // enlarge sets the socket's buffer beyond net.core.rmem_max if we may.
@@ -135,7 +140,8 @@ func enlarge(conn *net.UDPConn) error {
 	}
 	var refused error
 	err = raw.Control(func(fd uintptr) {
-		refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBufferBytes)
+		refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE,
+			receiveBufferBytes)
 	})
 	if err == nil && refused == nil {
 		return nil
@@ -143,7 +149,8 @@ func enlarge(conn *net.UDPConn) error {
 	return conn.SetReadBuffer(receiveBufferBytes)
 }
 
-// drops is how many datagrams the kernel dropped because the buffer was full; 0 where it does not tell.
+// drops is how many datagrams the kernel dropped because the buffer was full; 0 where it does not
+// tell.
 func drops(conn *net.UDPConn) float64 {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -4,7 +4,8 @@ package netconsole
 
 import "net"
 
-// bufferBytes is room for more than any kernel sends in one datagram (1000 bytes), so that a longer one is noticed.
+// bufferBytes is room for more than any kernel sends in one datagram (1000 bytes), so that a longer
+// one is noticed.
 const bufferBytes = 2048
 
 // A receiver takes datagrams off a socket one by one: enough to develop with.

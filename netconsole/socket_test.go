@@ -44,7 +44,8 @@ func TestSocketReceivesBatches(t *testing.T) {
 		}
 		for _, d := range datagrams {
 			if string(d.payload) != strconv.Itoa(got) || d.from != want {
-				t.Fatalf("datagram %d: %q from %s, want %q from %s", got, d.payload, d.from, strconv.Itoa(got), want)
+				t.Fatalf("datagram %d: %q from %s, want %q from %s", got, d.payload, d.from,
+					strconv.Itoa(got), want)
 			}
 			got++
 		}
@@ -60,8 +61,10 @@ func TestAPortThatIsTakenIsSaid(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	settings := config.Default().Netconsole
 	settings.Address = conn.LocalAddr().String()
-	_, err = New(Options{Config: settings, Registerer: prometheus.NewRegistry(), Clock: clock.RealClock{}, Log: logr.Discard()})
-	if err == nil || !strings.Contains(err.Error(), "listen for netconsole: ") || !strings.Contains(err.Error(), "address already in use") {
+	_, err = New(Options{Config: settings, Registerer: prometheus.NewRegistry(),
+		Clock: clock.RealClock{}, Log: logr.Discard()})
+	if err == nil || !strings.Contains(err.Error(), "listen for netconsole: ") ||
+		!strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("error %v, want that the address is in use", err)
 	}
 }

@@ -22,21 +22,24 @@ const (
 	tokenRight
 )
 
-// A token is the hash of the secret that the kernel of a node adds to everything it sends: the agent draws one at each boot,
-// has the kernel send it as userdata, and tells the API the hash. Its zero value means that there is none.
+// A token is the hash of the secret that the kernel of a node adds to everything it sends: the
+// agent draws one at each boot, has the kernel send it as userdata, and tells the API the hash. Its
+// zero value means that there is none.
 type token struct {
 	set  bool
 	hash config.TokenHash
 }
 
-// tokenOf reads what the node has told. What is not a token, or is of another boot than the one that the Node is in, is none: what
-// then lacks is proven otherwise.
+// tokenOf reads what the node has told. What is not a token, or is of another boot than the one
+// that the Node is in, is none: what then lacks is proven otherwise.
 func tokenOf(node *corev1.Node) (t token) {
-	t.hash, t.set = config.TokenOfBoot(node.Annotations[reason.TokenKey], node.Status.NodeInfo.BootID)
+	t.hash, t.set = config.TokenOfBoot(node.Annotations[reason.TokenKey],
+		node.Status.NodeInfo.BootID)
 	return t
 }
 
-// judge compares the token of a message with t, in a time that does not tell how much of it is right.
+// judge compares the token of a message with t, in a time that does not tell how much of it is
+// right.
 func (t token) judge(r *wire.Record) authenticity {
 	if !t.set {
 		return tokenUnknown

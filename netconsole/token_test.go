@@ -18,13 +18,16 @@ import (
 const aSecret = "c29tZSBzZWNyZXQgb2YgdGhpcyBib290"
 
 func signed(node *corev1.Node) *corev1.Node {
-	node.Annotations = map[string]string{reason.TokenKey: config.TokenAnnotation(node.Status.NodeInfo.BootID, aSecret)}
+	node.Annotations = map[string]string{reason.TokenKey: config.TokenAnnotation(
+		node.Status.NodeInfo.BootID,
+		aSecret)}
 	return node
 }
 
 func TestToken(t *testing.T) {
 	t.Parallel()
-	// A round after the kernel has settled; and the window, with another round, of a node without a Lease.
+	// A round after the kernel has settled; and the window, with another round, of a node without a
+	// Lease.
 	const acted, pended = settling + 400*time.Millisecond, 30*time.Second + 400*time.Millisecond
 	const announced = "0,400,9000000,-;Kernel panic - not syncing: boom\n"
 	tests := map[string]struct {
@@ -33,22 +36,31 @@ func TestToken(t *testing.T) {
 		verdict  verdict
 		took     time.Duration // of the trial
 	}{
-		"right":  {datagram: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: acted},
+		"right": {datagram: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead,
+			took: acted},
 		"wrong":  {datagram: announced + " epitaph-token=guessed\n", verdict: verdictForged},
 		"empty":  {datagram: announced + " epitaph-token=\n", verdict: verdictForged},
 		"absent": {datagram: announced, verdict: verdictUnproven, took: pended},
 		"in text, where the kernel would have escaped the newline": {
-			datagram: `0,400,9000000,-;Kernel panic - not syncing: boom\x0a epitaph-token=` + aSecret + "\n", verdict: verdictUnproven, took: pended,
+			datagram: `0,400,9000000,-;Kernel panic - not syncing: boom\x0a epitaph-token=` +
+				aSecret + "\n", verdict: verdictUnproven, took: pended,
 		},
-		"cut off":                    {datagram: cutOff, verdict: verdictUnproven, took: pended},
-		"right, in a later fragment": {datagram: cutOff, rest: restOf(aSecret[9:] + "\n"), verdict: verdictDead, took: acted},
-		"wrong, in a later fragment": {datagram: cutOff, rest: restOf(strings.Repeat("x", len(aSecret)-9) + "\n"), verdict: verdictUnproven, took: pended},
+		"cut off": {datagram: cutOff, verdict: verdictUnproven, took: pended},
+		"right, in a later fragment": {datagram: cutOff, rest: restOf(aSecret[9:] + "\n"),
+			verdict: verdictDead, took: acted},
+		"wrong, in a later fragment": {datagram: cutOff,
+			rest: restOf(strings.Repeat("x", len(aSecret)-9) + "\n"), verdict: verdictUnproven,
+			took: pended},
 		"right, in the fragment of another message": {
-			datagram: cutOff, rest: strings.Replace(restOf(aSecret[9:]+"\n"), ",400,", ",401,", 1), verdict: verdictUnproven, took: pended,
+			datagram: cutOff, rest: strings.Replace(restOf(aSecret[9:]+"\n"), ",400,", ",401,", 1),
+			verdict: verdictUnproven, took: pended,
 		},
-		"absent, and right in the panic that follows": {datagram: announced, rest: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead, took: acted},
+		"absent, and right in the panic that follows": {datagram: announced,
+			rest: announced + " epitaph-token=" + aSecret + "\n", verdict: verdictDead,
+			took: acted},
 		"absent, and absent in what follows": {
-			datagram: announced, rest: "0,401,9000000,-;Kernel panic - not syncing: boom\n", verdict: verdictUnproven, took: pended,
+			datagram: announced, rest: "0,401,9000000,-;Kernel panic - not syncing: boom\n",
+			verdict: verdictUnproven, took: pended,
 		},
 	}
 	for name, tc := range tests {
@@ -84,7 +96,8 @@ func restOf(tail string) string {
 	return fmt.Sprintf("0,400,9000000,-,ncfrag=%d/81;%s", begun, tail)
 }
 
-// Whoever forges a panic right before the genuine one chooses neither its words nor how long it takes.
+// Whoever forges a panic right before the genuine one chooses neither its words nor how long it
+// takes.
 func TestTheTokenOutweighsWhatWasHeardBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,7 +108,8 @@ func TestTheTokenOutweighsWhatWasHeardBefore(t *testing.T) {
 		c.before = func(write string) error {
 			if write == "delete n1" {
 				r, err := reason.DefaultKeys().Node.Read(c.node(t, "n1").Annotations)
-				if want := "This node died unexpectedly because its kernel panicked! (genuine)"; err != nil || string(r.Text) != want {
+				if want :=
+					"This node died unexpectedly because its kernel panicked! (genuine)"; err != nil || string(r.Text) != want {
 					t.Errorf("the Node's reason is %q (%v), want %q", r.Text, err, want)
 				}
 			}
@@ -110,7 +124,8 @@ func TestTheTokenOutweighsWhatWasHeardBefore(t *testing.T) {
 		}
 		u.work.Wait()
 		if u.judged(verdictDead) != 1 || u.judged(verdictKnown) != 2 || c.node(t, "n1") != nil {
-			t.Errorf("%v dead, %v known; want 1 and 2", u.judged(verdictDead), u.judged(verdictKnown))
+			t.Errorf("%v dead, %v known; want 1 and 2", u.judged(verdictDead),
+				u.judged(verdictKnown))
 		}
 	})
 }
@@ -123,11 +138,15 @@ func TestForgeriesDoNotKeepAGenuinePanicFromBeingHeard(t *testing.T) {
 		u, notes := c.aReplica(t, node.UID)
 		l := aListener(u, node)
 		for n := range 1000 {
-			l.hears(t, from1, fmt.Sprintf("0,%d,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=%d\n", 1000+n, n))
+			l.hears(t, from1,
+				fmt.Sprintf("0,%d,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=%d\n",
+					1000+n, n))
 		}
-		l.hears(t, from1, "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token="+aSecret+"\n")
+		l.hears(t, from1, "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token="+
+			aSecret+"\n")
 		if c.node(t, "n1") != nil || u.judged(verdictForged) != 1000 {
-			t.Errorf("node %v, %v forgeries; want none and 1000", c.node(t, "n1"), u.judged(verdictForged))
+			t.Errorf("node %v, %v forgeries; want none and 1000", c.node(t, "n1"),
+				u.judged(verdictForged))
 		}
 		if len(notes.notes) != 1 {
 			t.Errorf("%d events about forgeries within one moment, want 1", len(notes.notes))
@@ -139,21 +158,24 @@ func TestNodeNamesAreAcceptedWithTheTokenOnly(t *testing.T) {
 	t.Parallel()
 	stranger := netip.MustParseAddrPort("192.0.2.1:665")
 	message := func(name, token string) string {
-		return "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-node=" + name + "\n epitaph-token=" + token + "\n"
+		return "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-node=" + name +
+			"\n epitaph-token=" + token + "\n"
 	}
 	tests := map[string]struct {
 		off      bool
 		datagram string
 		want     string
 	}{
-		"name and token":            {datagram: message("n1", aSecret), want: "panic"},
-		"switched off":              {off: true, datagram: message("n1", aSecret), want: "unknown-sender"},
-		"wrong token":               {datagram: message("n1", "guessed"), want: "unknown-sender"},
-		"a node without a token":    {datagram: message("n2", ""), want: "unknown-sender"},
-		"a token of another node":   {datagram: message("n2", aSecret), want: "unknown-sender"},
-		"nobody's name":             {datagram: message("n9", aSecret), want: "unknown-sender"},
-		"the plain format":          {datagram: plainPanic, want: "unknown-sender"},
-		"more than a kernel sends":  {datagram: message("n1", aSecret) + strings.Repeat("x", 1000), want: "unknown-sender"},
+		"name and token": {datagram: message("n1", aSecret), want: "panic"},
+		"switched off": {off: true, datagram: message("n1", aSecret),
+			want: "unknown-sender"},
+		"wrong token":             {datagram: message("n1", "guessed"), want: "unknown-sender"},
+		"a node without a token":  {datagram: message("n2", ""), want: "unknown-sender"},
+		"a token of another node": {datagram: message("n2", aSecret), want: "unknown-sender"},
+		"nobody's name":           {datagram: message("n9", aSecret), want: "unknown-sender"},
+		"the plain format":        {datagram: plainPanic, want: "unknown-sender"},
+		"more than a kernel sends": {datagram: message("n1", aSecret) + strings.Repeat("x", 1000),
+			want: "unknown-sender"},
 		"a name without any record": {datagram: "epitaph-node=n1", want: "unknown-sender"},
 	}
 	for name, tc := range tests {
@@ -164,7 +186,8 @@ func TestNodeNamesAreAcceptedWithTheTokenOnly(t *testing.T) {
 				c := aCluster(t, node, other)
 				u, _ := c.aReplica(t, node.UID, other.UID)
 				u.config.AcceptNodeNames = !tc.off
-				if got := aListener(u, node, other).hears(t, stranger, tc.datagram); got[0] != tc.want {
+				if got := aListener(u, node, other).hears(t, stranger,
+					tc.datagram); got[0] != tc.want {
 					t.Errorf("outcome %q, want %q", got[0], tc.want)
 				}
 			})

@@ -7,49 +7,60 @@ import (
 )
 
 const (
-	// settling is how long after a panic user space is not asked yet: on other processors it may answer for as long as the
-	// kernel takes to stop them, which it does right after the announcement (vpanic() of kernel/panic.c).
+	// settling is how long after a panic user space is not asked yet: on other processors it may
+	// answer for as long as the kernel takes to stop them, which it does right after the
+	// announcement (vpanic() of kernel/panic.c).
 	settling = 100 * time.Millisecond
-	// underWay is how long a renewal of the Lease may be under way to us: one that comes so soon after a panic may have been
-	// made before it.
+	// underWay is how long a renewal of the Lease may be under way to us: one that comes so soon
+	// after a panic may have been made before it.
 	underWay = 5 * time.Second
-	// betweenRounds is the least time between two rounds of probes of one node, whatever is heard of it.
+	// betweenRounds is the least time between two rounds of probes of one node, whatever is heard
+	// of it.
 	betweenRounds = time.Second
-	// watchful is how often a case looks after the API server while it waits for a Lease to run out.
+	// watchful is how often a case looks after the API server while it waits for a Lease to run
+	// out.
 	watchful = 2 * time.Second
 )
 
-// A trial decides from signs of life whether a node whose panic was heard is dead. It is a state machine without I/O.
+// A trial decides from signs of life whether a node whose panic was heard is dead. It is a state
+// machine without I/O.
 //
-// Only user space proves life: a dead kernel may go on answering pings, resets and even connection requests for ever
-// (arm64 with kernel.panic=0). And a genuine panic does not prove death: with reboot=force user space goes on for as long as
-// kernel.panic says. So silence decides. How much of it depends on who says that the node panicked:
+// Only user space proves life: a dead kernel may go on answering pings, resets and even connection
+// requests for ever (arm64 with kernel.panic=0). And a genuine panic does not prove death: with
+// reboot=force user space goes on for as long as kernel.panic says. So silence decides. How much of
+// it depends on who says that the node panicked:
 //
-//   - A panic that is signed, of a node that used to answer and has not answered since: a few probes.
-//   - All else: the Lease must go unrenewed for longer than the kubelet takes to restart, and user space be silent then.
-//   - Where a reboot explains that as well, because the node is going down in good order, or had been silent before, or because
-//     somebody has told untruths about it lately: for longer than a reboot takes.
+//   - A panic that is signed, of a node that used to answer and has not answered since: a few
+//     probes.
+//   - All else: the Lease must go unrenewed for longer than the kubelet takes to restart, and user
+//     space be silent then.
+//   - Where a reboot explains that as well, because the node is going down in good order, or had
+//     been silent before, or because somebody has told untruths about it lately: for longer than a
+//     reboot takes.
 //   - A panic that is not signed, after which the node has answered: never.
 type trial struct {
 	config config.ProofOfDeath
 	trust  trust
-	// again is set where the death was proven before, and is proven anew: since then the node may have come back.
+	// again is set where the death was proven before, and is proven anew: since then the node may
+	// have come back.
 	again bool
-	// began is when the panic was heard, or the proof anew began. Of what was heard since, the last counts that was contradicted.
+	// began is when the panic was heard, or the proof anew began. Of what was heard since, the last
+	// counts that was contradicted.
 	began time.Time
 	// since is the earliest moment from which silence counts.
 	since time.Time
 	// refuted is set where a panic of this node turned out to be untrue lately.
 	refuted bool
-	// leaving is set once the node was seen to go down in good order. What its kubelet has said of it is overwritten when the node
-	// has been silent for a while (pkg/controller/nodelifecycle).
+	// leaving is set once the node was seen to go down in good order. What its kubelet has said of
+	// it is overwritten when the node has been silent for a while (pkg/controller/nodelifecycle).
 	leaving bool
 	// answered is set where a sign of life came after the panic; the last one at sign.
 	answered bool
 	sign     time.Time
 	// probed is when the last round of probes began, and silent the last one that nobody answered.
 	probed, silent time.Time
-	// lease is the last renewal that is known, and held the one that the API server itself had after the round at silent.
+	// lease is the last renewal that is known, and held the one that the API server itself had
+	// after the round at silent.
 	lease, held string
 }
 
@@ -57,7 +68,8 @@ func newTrial(c config.ProofOfDeath, level trust, now time.Time) trial {
 	return trial{config: c, trust: level, began: now, since: now}
 }
 
-// newProofAnew is the trial of a node whose death was proven before: its silence counts from when it was last seen to live.
+// newProofAnew is the trial of a node whose death was proven before: its silence counts from when
+// it was last seen to live.
 func newProofAnew(c config.ProofOfDeath, level trust, now time.Time) trial {
 	return trial{config: c, trust: level, began: now, again: true}
 }
@@ -65,13 +77,15 @@ func newProofAnew(c config.ProofOfDeath, level trust, now time.Time) trial {
 // facts are what is known of the node apart from probes.
 type facts struct {
 	lease leaseView
-	// habitual is set where the node is known to answer while it lives: only then silence says anything by itself.
+	// habitual is set where the node is known to answer while it lives: only then silence says
+	// anything by itself.
 	habitual bool
 	// leaving is set where the node is going down in good order.
 	leaving bool
 }
 
-// A move is what a trial comes to: a verdict; or, while that is pending, a round of probes to be made now; or a time to wait.
+// A move is what a trial comes to: a verdict; or, while that is pending, a round of probes to be
+// made now; or a time to wait.
 type move struct {
 	verdict verdict
 	probe   bool
@@ -88,8 +102,9 @@ func until(now, then time.Time) move {
 	return move{verdict: verdictPending, wait: max(then.Sub(now), time.Millisecond)}
 }
 
-// hears takes note of another panic of the node, and tells whether the trial begins anew. It does for more trust, and for a panic
-// that comes after the node has contradicted the last one: that one may have been forged, and this one be genuine.
+// hears takes note of another panic of the node, and tells whether the trial begins anew. It does
+// for more trust, and for a panic that comes after the node has contradicted the last one: that one
+// may have been forged, and this one be genuine.
 func (t *trial) hears(level trust, now time.Time) bool {
 	contradicted := t.answered && (t.trust != trustSigned || level == trustSigned)
 	switch {
@@ -103,7 +118,8 @@ func (t *trial) hears(level trust, now time.Time) bool {
 	return true
 }
 
-// took takes the result of a round of probes, and the renewal of the Lease that was confirmed after it.
+// took takes the result of a round of probes, and the renewal of the Lease that was confirmed after
+// it.
 func (t *trial) took(start time.Time, answered bool, held string) {
 	t.probed = start
 	switch {
@@ -126,7 +142,8 @@ func (t *trial) next(now time.Time, f facts) move {
 	if t.probed.Before(t.began) {
 		return t.probe(now, t.began.Add(settling), t.again)
 	}
-	if t.trust == trustSigned && f.habitual && !t.leaving && !t.answered && !t.silent.Before(t.began) {
+	if t.trust == trustSigned && f.habitual && !t.leaving && !t.answered &&
+		!t.silent.Before(t.began) {
 		return decided(verdictDead)
 	}
 	if !f.lease.found {
@@ -151,7 +168,8 @@ func (t *trial) life(now, ends time.Time) (s move, over bool) {
 	}
 }
 
-// observe takes a renewal of the Lease for a sign of life, unless it may have been under way when the node panicked.
+// observe takes a renewal of the Lease for a sign of life, unless it may have been under way when
+// the node panicked.
 func (t *trial) observe(l leaseView) {
 	if !l.found || l.id == t.lease {
 		return
@@ -162,7 +180,8 @@ func (t *trial) observe(l leaseView) {
 	}
 }
 
-// withoutLease judges a node that has none that could run out. While the Leases are not known, that cannot be told.
+// withoutLease judges a node that has none that could run out. While the Leases are not known, that
+// cannot be told.
 func (t *trial) withoutLease(now, ends time.Time, known bool) move {
 	switch {
 	case !known:
@@ -209,7 +228,8 @@ func (t *trial) reboots(l leaseView, enough time.Duration) bool {
 		return t.leaving
 	}
 	silentBefore := t.trust != trustSigned && l.changed.Add(enough).Before(t.since)
-	return t.leaving || silentBefore || t.trust == trustDoubtful || t.trust == trustUnsigned && t.refuted
+	return t.leaving || silentBefore || t.trust == trustDoubtful ||
+		t.trust == trustUnsigned && t.refuted
 }
 
 // probe asks for a round of probes, not before the given time.

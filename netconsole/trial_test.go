@@ -9,7 +9,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// A course is what is seen of a node whose panic is heard at 0: each function tells it of a moment after that.
+// A course is what is seen of a node whose panic is heard at 0: each function tells it of a moment
+// after that.
 type course struct {
 	// answers tells whether user space answers.
 	answers func(at time.Duration) bool
@@ -19,8 +20,8 @@ type course struct {
 	lasts time.Duration
 	// unbroken is since when the API server has answered; nil where it always has.
 	unbroken func(at time.Duration) time.Duration
-	// unusual is set where the node is not known to answer; leaving where it is going down in good order, which is seen for as long
-	// as leavingFor says, or else all the time.
+	// unusual is set where the node is not known to answer; leaving where it is going down in good
+	// order, which is seen for as long as leavingFor says, or else all the time.
 	unusual, leaving bool
 	leavingFor       time.Duration
 }
@@ -42,7 +43,8 @@ func between(spans ...time.Duration) func(time.Duration) bool {
 }
 
 // renewing renews every ten seconds, counted from the moment, while the node lives.
-func renewing(first time.Duration, lives func(time.Duration) bool) func(time.Duration) time.Duration {
+func renewing(first time.Duration,
+	lives func(time.Duration) bool) func(time.Duration) time.Duration {
 	return func(at time.Duration) time.Duration {
 		last := first
 		for r := first; r <= at; r += 10 * time.Second {
@@ -85,7 +87,8 @@ func (c course) run(t *trial) (verdict, time.Duration) {
 
 func (c course) facts(start time.Time, at time.Duration) facts {
 	leaving := c.leaving && (c.leavingFor == 0 || at < c.leavingFor)
-	f := facts{habitual: !c.unusual, leaving: leaving, lease: leaseView{known: true, unbroken: start.Add(-time.Hour)}}
+	f := facts{habitual: !c.unusual, leaving: leaving,
+		lease: leaseView{known: true, unbroken: start.Add(-time.Hour)}}
 	if c.unbroken != nil {
 		f.lease.unbroken = start.Add(c.unbroken(at))
 	}
@@ -114,79 +117,119 @@ func TestTrial(t *testing.T) {
 		// from and to are the earliest and the latest moment of the verdict.
 		from, to time.Duration
 	}{
-		"signed and silent from the start":  {trust: trustSigned, course: course{answers: never, renewed: silent}, want: verdictDead, to: second},
-		"signed, of a node without a Lease": {trust: trustSigned, course: course{answers: never}, want: verdictDead, to: second},
+		"signed and silent from the start": {trust: trustSigned,
+			course: course{answers: never, renewed: silent}, want: verdictDead, to: second},
+		"signed, of a node without a Lease": {trust: trustSigned, course: course{answers: never},
+			want: verdictDead, to: second},
 		"signed, of a node that never used to answer": {
-			trust: trustSigned, course: course{answers: never, renewed: silent, unusual: true}, want: verdictDead, from: 40 * second, to: 43 * second,
+			trust: trustSigned, course: course{answers: never, renewed: silent, unusual: true},
+			want: verdictDead, from: 40 * second, to: 43 * second,
 		},
 		"signed, while the node reboots in good order": {
-			trust: trustSigned, course: course{answers: never, renewed: silent, leaving: true}, want: verdictDead, from: 600 * second, to: 605 * second,
+			trust: trustSigned, course: course{answers: never, renewed: silent, leaving: true},
+			want: verdictDead, from: 600 * second, to: 605 * second,
 		},
 		"signed, and user space outlives it for a while": {
-			trust:  trustSigned,
-			course: course{answers: between(0, 12*second), renewed: renewing(-3*second, between(0, 12*second))}, want: verdictDead, from: 47 * second, to: 56 * second,
+			trust: trustSigned,
+			course: course{answers: between(0, 12*second),
+				renewed: renewing(-3*second, between(0,
+					12*second))}, want: verdictDead, from: 47 * second, to: 56 * second,
 		},
 		"signed, and the node lives on": {
-			trust: trustSigned, course: course{answers: evermore, renewed: renewing(-3*second, evermore)}, want: verdictAlive, from: 30 * second, to: 32 * second,
+			trust: trustSigned, course: course{answers: evermore,
+				renewed: renewing(-3*second,
+					evermore)}, want: verdictAlive, from: 30 * second, to: 32 * second,
 		},
 		"signed, the node lives on, and its kubelet restarts right after it has answered": {
-			trust: trustSigned, course: course{answers: between(0, second, 16*second, 1000*second), renewed: renewing(-3*second, between(0, second, 16*second, 1000*second))},
+			trust: trustSigned, course: course{answers: between(0, second, 16*second, 1000*second),
+				renewed: renewing(-3*second, between(0, second, 16*second, 1000*second))},
 			want: verdictAlive, from: 30 * second, to: 45 * second,
 		},
-		"unsigned and silent from the start": {trust: trustUnsigned, course: course{answers: never, renewed: silent}, want: verdictDead, from: 40 * second, to: 43 * second},
+		"unsigned and silent from the start": {trust: trustUnsigned,
+			course: course{answers: never, renewed: silent}, want: verdictDead, from: 40 * second,
+			to: 43 * second},
 		"unsigned, with a Lease that lasts longer": {
-			trust: trustUnsigned, course: course{answers: never, renewed: silent, lasts: 2 * time.Minute}, want: verdictDead, from: 120 * second, to: 123 * second,
+			trust: trustUnsigned, course: course{answers: never, renewed: silent,
+				lasts: 2 * time.Minute}, want: verdictDead, from: 120 * second, to: 123 * second,
 		},
-		"unsigned, of a node without a Lease": {trust: trustUnsigned, course: course{answers: never}, want: verdictUnproven, from: 30 * second, to: 32 * second},
+		"unsigned, of a node without a Lease": {trust: trustUnsigned,
+			course: course{answers: never}, want: verdictUnproven, from: 30 * second,
+			to: 32 * second},
 		"unsigned, and the last renewal was under way": {
-			trust: trustUnsigned, course: course{answers: never, renewed: func(at time.Duration) time.Duration {
-				return map[bool]time.Duration{true: 2 * second, false: -8 * second}[at >= 2*second]
-			}}, want: verdictDead, from: 42 * second, to: 45 * second,
+			trust: trustUnsigned, course: course{answers: never,
+				renewed: func(at time.Duration) time.Duration {
+					return map[bool]time.Duration{true: 2 * second,
+						false: -8 * second}[at >= 2*second]
+				}}, want: verdictDead, from: 42 * second, to: 45 * second,
 		},
-		"unsigned, a kubelet that restarts for 1 s":  {trust: trustUnsigned, course: restart(second), want: verdictAlive, from: 30 * second, to: 45 * second},
-		"unsigned, a kubelet that restarts for 5 s":  {trust: trustUnsigned, course: restart(5 * second), want: verdictAlive, from: 30 * second, to: 45 * second},
-		"unsigned, a kubelet that restarts for 15 s": {trust: trustUnsigned, course: restart(15 * second), want: verdictAlive, from: 30 * second, to: 55 * second},
+		"unsigned, a kubelet that restarts for 1 s": {trust: trustUnsigned,
+			course: restart(second), want: verdictAlive, from: 30 * second, to: 45 * second},
+		"unsigned, a kubelet that restarts for 5 s": {trust: trustUnsigned,
+			course: restart(5 * second), want: verdictAlive, from: 30 * second, to: 45 * second},
+		"unsigned, a kubelet that restarts for 15 s": {trust: trustUnsigned,
+			course: restart(15 * second), want: verdictAlive, from: 30 * second, to: 55 * second},
 		"unsigned, and the node answers once and falls silent for good": {
-			trust: trustUnsigned, course: course{answers: between(0, second), renewed: silent}, want: verdictAlive, from: 30 * second, to: 31 * second,
+			trust: trustUnsigned, course: course{answers: between(0, second), renewed: silent},
+			want: verdictAlive, from: 30 * second, to: 31 * second,
 		},
 		"unsigned, partition: only the Lease shows that it lives": {
-			trust: trustUnsigned, course: course{answers: never, renewed: renewing(-3*second, evermore)}, want: verdictAlive, from: 30 * second, to: 31 * second,
+			trust: trustUnsigned, course: course{answers: never,
+				renewed: renewing(-3*second,
+					evermore)}, want: verdictAlive, from: 30 * second, to: 31 * second,
 		},
 		"unsigned, partition: only user space shows that it lives": {
-			trust: trustUnsigned, course: course{answers: evermore, renewed: silent}, want: verdictAlive, from: 30 * second, to: 31 * second,
+			trust: trustUnsigned, course: course{answers: evermore, renewed: silent},
+			want: verdictAlive, from: 30 * second, to: 31 * second,
 		},
 		"unsigned, while the node reboots in good order": {
-			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true}, want: verdictDead, from: 600 * second, to: 605 * second,
+			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true},
+			want: verdictDead, from: 600 * second, to: 605 * second,
 		},
 		"signed, while the node reboots in good order, until its kubelet's word is overwritten": {
-			trust: trustSigned, course: course{answers: never, renewed: silent, leaving: true, leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
+			trust: trustSigned, course: course{answers: never, renewed: silent, leaving: true,
+				leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
 		},
 		"unsigned, while the node reboots in good order, until its kubelet's word is overwritten": {
-			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true, leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
+			trust: trustUnsigned, course: course{answers: never, renewed: silent, leaving: true,
+				leavingFor: 50 * second}, want: verdictDead, from: 600 * second, to: 605 * second,
 		},
 		"unsigned, of a node that had been silent before": {
-			trust: trustUnsigned, course: course{answers: never, renewed: once(-time.Minute)}, want: verdictDead, from: 540 * second, to: 605 * second,
+			trust: trustUnsigned, course: course{answers: never, renewed: once(-time.Minute)},
+			want: verdictDead, from: 540 * second, to: 605 * second,
 		},
 		"unsigned, of a node of which an untrue panic was heard": {
-			trust: trustUnsigned, refuted: true, course: course{answers: never, renewed: silent}, want: verdictDead, from: 600 * second, to: 605 * second,
+			trust: trustUnsigned, refuted: true, course: course{answers: never, renewed: silent},
+			want: verdictDead, from: 600 * second, to: 605 * second,
 		},
-		"doubtful": {trust: trustDoubtful, course: course{answers: never, renewed: silent}, want: verdictDead, from: 600 * second, to: 605 * second},
+		"doubtful": {trust: trustDoubtful, course: course{answers: never, renewed: silent},
+			want: verdictDead, from: 600 * second, to: 605 * second},
 		"unsigned, while the API server is away for two minutes": {
-			trust: trustUnsigned, course: course{answers: never, renewed: silent, unbroken: func(at time.Duration) time.Duration {
-				return map[bool]time.Duration{true: 120 * second, false: at}[at >= 120*second]
-			}}, want: verdictDead, from: 160 * second, to: 165 * second,
+			trust: trustUnsigned, course: course{answers: never, renewed: silent,
+				unbroken: func(at time.Duration) time.Duration {
+					return map[bool]time.Duration{true: 120 * second, false: at}[at >= 120*second]
+				}}, want: verdictDead, from: 160 * second, to: 165 * second,
 		},
 		"unsigned, and the API server never comes back": {
-			trust:  trustUnsigned,
-			course: course{answers: never, renewed: silent, unbroken: func(at time.Duration) time.Duration { return at }}, want: verdictPending, from: 24 * time.Hour, to: 24 * time.Hour,
+			trust: trustUnsigned,
+			course: course{answers: never, renewed: silent,
+				unbroken: func(at time.Duration) time.Duration {
+					return at
+				}}, want: verdictPending, from: 24 * time.Hour, to: 24 * time.Hour,
 		},
-		"proven anew, signed":   {trust: trustSigned, again: true, course: course{answers: never, renewed: silent}, want: verdictDead, to: second},
-		"proven anew, unsigned": {trust: trustUnsigned, again: true, course: course{answers: never, renewed: once(-time.Hour)}, want: verdictDead, to: second},
+		"proven anew, signed": {trust: trustSigned, again: true,
+			course: course{answers: never, renewed: silent}, want: verdictDead, to: second},
+		"proven anew, unsigned": {trust: trustUnsigned, again: true,
+			course: course{answers: never, renewed: once(-time.Hour)}, want: verdictDead,
+			to: second},
 		"proven anew by a replica that has just started": {
-			trust: trustUnsigned, again: true, course: course{answers: never, renewed: once(-time.Hour), unbroken: once(0)}, want: verdictDead, from: 40 * second, to: 43 * second,
+			trust: trustUnsigned, again: true,
+			course: course{answers: never, renewed: once(-time.Hour), unbroken: once(0)},
+			want:   verdictDead, from: 40 * second, to: 43 * second,
 		},
 		"proven anew, and it is back": {
-			trust: trustUnsigned, again: true, course: course{answers: evermore, renewed: renewing(-3*second, evermore)}, want: verdictAlive, from: 30 * second, to: 32 * second,
+			trust: trustUnsigned, again: true,
+			course: course{answers: evermore, renewed: renewing(-3*second, evermore)},
+			want:   verdictAlive, from: 30 * second, to: 32 * second,
 		},
 	}
 	for name, tc := range tests {
@@ -200,7 +243,8 @@ func TestTrial(t *testing.T) {
 			tr.refuted = tc.refuted
 			got, at := tc.course.run(&tr)
 			if got != tc.want || at < tc.from || at > tc.to {
-				t.Errorf("verdict %q after %s, want %q between %s and %s", got, at, tc.want, tc.from, tc.to)
+				t.Errorf("verdict %q after %s, want %q between %s and %s", got, at, tc.want,
+					tc.from, tc.to)
 			}
 		})
 	}
@@ -212,19 +256,33 @@ func TestTrialHears(t *testing.T) {
 	tests := map[string]struct {
 		first, then trust
 		answered    bool
-		// again is set where the trial begins anew, refuted where the node is mistrusted then, since where only silence from then on counts.
+		// again is set where the trial begins anew, refuted where the node is mistrusted then,
+		// since where only silence from then on counts.
 		again, refuted, since bool
 	}{
-		"a signed panic takes the place of an unsigned one":                        {first: trustUnsigned, then: trustSigned, again: true},
-		"an unsigned one the place of one that does not fit":                       {first: trustDoubtful, then: trustUnsigned, again: true},
-		"another unsigned one says nothing new":                                    {first: trustUnsigned, then: trustUnsigned},
-		"nothing takes the place of a signed one":                                  {first: trustSigned, then: trustUnsigned},
-		"after an answer, an unsigned one may be true":                             {first: trustUnsigned, then: trustUnsigned, answered: true, again: true, refuted: true, since: true},
-		"after an answer, one that does not fit may be true":                       {first: trustUnsigned, then: trustDoubtful, answered: true, again: true, refuted: true, since: true},
-		"after an answer, a signed one is":                                         {first: trustUnsigned, then: trustSigned, answered: true, again: true, refuted: true, since: true},
-		"after an answer to a signed one, an unsigned one does not take its place": {first: trustSigned, then: trustUnsigned, answered: true},
-		"after an answer to a signed one, a signed one may be true":                {first: trustSigned, then: trustSigned, answered: true, again: true, since: true},
-		"a forged one is none":                                                     {first: trustUnsigned, then: trustNone, answered: true},
+		"a signed panic takes the place of an unsigned one": {
+			first: trustUnsigned, then: trustSigned, again: true},
+		"an unsigned one the place of one that does not fit": {
+			first: trustDoubtful, then: trustUnsigned, again: true},
+		"another unsigned one says nothing new": {
+			first: trustUnsigned, then: trustUnsigned},
+		"nothing takes the place of a signed one": {
+			first: trustSigned, then: trustUnsigned},
+		"after an answer, an unsigned one may be true": {
+			first: trustUnsigned, then: trustUnsigned, answered: true, again: true, refuted: true,
+			since: true},
+		"after an answer, one that does not fit may be true": {
+			first: trustUnsigned, then: trustDoubtful, answered: true, again: true, refuted: true,
+			since: true},
+		"after an answer, a signed one is": {
+			first: trustUnsigned, then: trustSigned, answered: true, again: true, refuted: true,
+			since: true},
+		"after an answer to a signed one, an unsigned one does not take its place": {
+			first: trustSigned, then: trustUnsigned, answered: true},
+		"after an answer to a signed one, a signed one may be true": {
+			first: trustSigned, then: trustSigned, answered: true, again: true, since: true},
+		"a forged one is none": {
+			first: trustUnsigned, then: trustNone, answered: true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +294,8 @@ func TestTrialHears(t *testing.T) {
 			again := tr.hears(tc.then, later)
 			since := tr.since.Equal(later)
 			if again != tc.again || tr.refuted != tc.refuted || since != tc.since {
-				t.Errorf("begins anew: %t, refuted: %t, counts from then on: %t; want %t, %t, %t", again, tr.refuted, since, tc.again, tc.refuted, tc.since)
+				t.Errorf("begins anew: %t, refuted: %t, counts from then on: %t; want %t, %t, %t",
+					again, tr.refuted, since, tc.again, tc.refuted, tc.since)
 			}
 			if again && (tr.trust != tc.then || tr.answered) || !again && tr.trust != tc.first {
 				t.Errorf("trust %d, answered %t", tr.trust, tr.answered)
@@ -248,9 +307,11 @@ func TestTrialHears(t *testing.T) {
 func proof() config.ProofOfDeath {
 	return config.ProofOfDeath{
 		KubeletPort: 10250, Attempts: 3,
-		Timeout: metav1.Duration{Duration: 300 * time.Millisecond}, Interval: metav1.Duration{Duration: 200 * time.Millisecond},
-		Window: metav1.Duration{Duration: 30 * time.Second}, MissedRenewal: metav1.Duration{Duration: 40 * time.Second},
-		MaxReboot:  metav1.Duration{Duration: 10 * time.Minute},
-		QuietRound: metav1.Duration{Duration: time.Minute},
+		Timeout:       metav1.Duration{Duration: 300 * time.Millisecond},
+		Interval:      metav1.Duration{Duration: 200 * time.Millisecond},
+		Window:        metav1.Duration{Duration: 30 * time.Second},
+		MissedRenewal: metav1.Duration{Duration: 40 * time.Second},
+		MaxReboot:     metav1.Duration{Duration: 10 * time.Minute},
+		QuietRound:    metav1.Duration{Duration: time.Minute},
 	}
 }

@@ -27,9 +27,10 @@ func kernelLines(t testing.TB) (all []string) {
 	return all
 }
 
-// fromProgram is what a kernel sends of what a program without privilege has it print: a write to /dev/kmsg, whose facility is
-// never the kernel's (devkmsg_write of kernel/printk/printk.c); and lines of the kernel's own that begin with other words, or with
-// no more than the 15 bytes that are the program's name. The name is in the dictionary, too, unescaped (sysdata's taskname).
+// fromProgram is what a kernel sends of what a program without privilege has it print: a write to
+// /dev/kmsg, whose facility is never the kernel's (devkmsg_write of kernel/printk/printk.c); and
+// lines of the kernel's own that begin with other words, or with no more than the 15 bytes that are
+// the program's name. The name is in the dictionary, too, unescaped (sysdata's taskname).
 func fromProgram(text string, prefix uint16, seq int) [][]byte {
 	name := text[:min(len(text), 15)]
 	escaped := func(s string) string {
@@ -45,14 +46,18 @@ func fromProgram(text string, prefix uint16, seq int) [][]byte {
 	}
 	print := func(prefix int, text string) []byte {
 		seq++
-		return fmt.Appendf(nil, "%d,%d,%d,-;%s\n epitaph-token=%s\n cpu=0\n taskname=%s\n", prefix, seq, 1000*seq, escaped(text), aSecret, name)
+		return fmt.Appendf(nil, "%d,%d,%d,-;%s\n epitaph-token=%s\n cpu=0\n taskname=%s\n", prefix,
+			seq, 1000*seq, escaped(text), aSecret, name)
 	}
 	all := [][]byte{print(8+int(prefix)%2040, text)}
 	for level := range 8 {
 		all = append(all,
-			print(level, name+"[169]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4 in prog[400000+1000]"),
+			print(level,
+				name+
+					"[169]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4 in prog[400000+1000]"),
 			print(level, "process '"+text+"' started with executable stack"),
-			print(level, "audit: type=1701 audit(1.2:3): comm=\""+text+"\" reason=\"memory violation\""))
+			print(level, "audit: type=1701 audit(1.2:3): comm=\""+text+
+				"\" reason=\"memory violation\""))
 	}
 	return all
 }
@@ -80,7 +85,8 @@ func (p *program) saysNothing(t *testing.T, text string, prefix uint16) {
 	p.seq += len(all)
 	for _, d := range all {
 		if _, h := p.sender.push(d, startOfBubble); h.trouble != nil {
-			t.Fatalf("a program's %q is evidence by the rule %s: %s", text, h.trouble.Rule.ID, h.trouble.Line)
+			t.Fatalf("a program's %q is evidence by the rule %s: %s", text, h.trouble.Rule.ID,
+				h.trouble.Line)
 		}
 	}
 }
@@ -96,12 +102,15 @@ func TestProgramIsNoEvidence(t *testing.T) {
 		p.saysNothing(t, "\n SUBSYSTEM="+line, 4)
 		p.saysNothing(t, strings.Repeat("a", 1000)+line, 2039)
 	}
-	if _, h := p.sender.push(fmt.Appendf(nil, "3,%d,1,-;critical medium error, dev sda, sector 1\n epitaph-token=%s\n", p.seq, aSecret), startOfBubble); h.trouble == nil {
+	if _, h := p.sender.push(fmt.Appendf(nil,
+		"3,%d,1,-;critical medium error, dev sda, sector 1\n epitaph-token=%s\n", p.seq,
+		aSecret), startOfBubble); h.trouble == nil {
 		t.Error("the kernel's own line is none, either")
 	}
 }
 
-// No line of a program without privilege becomes evidence, whatever it is called and whatever it writes.
+// No line of a program without privilege becomes evidence, whatever it is called and whatever it
+// writes.
 func FuzzProgramIsNoEvidence(f *testing.F) {
 	for n, line := range kernelLines(f) {
 		f.Add(line, uint16(n))
@@ -111,14 +120,16 @@ func FuzzProgramIsNoEvidence(f *testing.F) {
 	f.Fuzz(p.saysNothing)
 }
 
-// FuzzKernelLines: whatever a kernel writes, a rule reads it in bounds, and what is told fits into the evidence.
+// FuzzKernelLines: whatever a kernel writes, a rule reads it in bounds, and what is told fits into
+// the evidence.
 func FuzzKernelLines(f *testing.F) {
 	for _, line := range kernelLines(f) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		s := aSignedSender()
-		_, h := s.push(append(append([]byte("3,1,1000,-;"), line...), "\n epitaph-token="+aSecret+"\n"...), startOfBubble)
+		_, h := s.push(append(append([]byte("3,1,1000,-;"), line...),
+			"\n epitaph-token="+aSecret+"\n"...), startOfBubble)
 		if h.trouble == nil {
 			return
 		}

@@ -60,13 +60,19 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 		datagrams []string
 		want      int
 	}{
-		"of a node without a token":           {datagrams: []string{trouble}},
-		"with the token of an earlier boot":   {signed: true, rebooted: true, datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}},
-		"after the plain format":              {datagrams: []string{"[    1.000000] hello\n", trouble}},
-		"with the token":                      {signed: true, datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}, want: 1},
-		"with a wrong token":                  {signed: true, datagrams: []string{trouble + " epitaph-token=guessed\n"}},
-		"without the token that it has":       {signed: true, datagrams: []string{trouble}},
-		"a forgery does not silence the node": {signed: true, datagrams: []string{trouble, strings.Replace(trouble, ",1,", ",2,", 1) + " epitaph-token=" + aSecret + "\n"}, want: 1},
+		"of a node without a token": {datagrams: []string{trouble}},
+		"with the token of an earlier boot": {signed: true, rebooted: true,
+			datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}},
+		"after the plain format": {
+			datagrams: []string{"[    1.000000] hello\n", trouble}},
+		"with the token": {signed: true,
+			datagrams: []string{trouble + " epitaph-token=" + aSecret + "\n"}, want: 1},
+		"with a wrong token": {signed: true,
+			datagrams: []string{trouble + " epitaph-token=guessed\n"}},
+		"without the token that it has": {signed: true, datagrams: []string{trouble}},
+		"a forgery does not silence the node": {signed: true,
+			datagrams: []string{trouble, strings.Replace(trouble, ",1,", ",2,", 1) +
+				" epitaph-token=" + aSecret + "\n"}, want: 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +88,8 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 				c := aCluster(t, node)
 				u, _ := c.aReplica(t, node.UID)
 				aListener(u, node).hears(t, from1, tc.datagrams...)
-				if found, err := reason.EvidenceOn(c.node(t, "n1")); err != nil || len(found) != tc.want {
+				if found, err := reason.EvidenceOn(c.node(t, "n1")); err != nil ||
+					len(found) != tc.want {
 					t.Errorf("evidence %v (%v), want %d pieces", found, err, tc.want)
 				}
 			})
@@ -90,7 +97,8 @@ func TestTroubleThatMayBeForgedIsNoEvidence(t *testing.T) {
 	}
 }
 
-// A storage that many nodes share fails: those for whom there is no seat are told of with their next line.
+// A storage that many nodes share fails: those for whom there is no seat are told of with their
+// next line.
 func TestTroubleOfManyNodesIsToldLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

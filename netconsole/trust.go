@@ -6,10 +6,12 @@ type trust uint8
 const (
 	// trustNone: the token is not the one of this boot, so somebody else sent it.
 	trustNone trust = iota
-	// trustDoubtful: it does not fit the boot that the kernel last spoke from, as something that was recorded in another does not.
+	// trustDoubtful: it does not fit the boot that the kernel last spoke from, as something that
+	// was recorded in another does not.
 	trustDoubtful
 	// trustUnsigned: nothing speaks against it. Whoever has the node's address can say as much.
 	trustUnsigned
-	// trustSigned: it carries the token of this boot. Only such a panic is acted upon for silence alone.
+	// trustSigned: it carries the token of this boot. Only such a panic is acted upon for silence
+	// alone.
 	trustSigned
 )

@@ -12,8 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// look goes as far with a case as can be gone now: to a verdict, or until it has to wait. It is verdictPending, too, where the
-// context ends.
+// look goes as far with a case as can be gone now: to a verdict, or until it has to wait. It is
+// verdictPending, too, where the context ends.
 func (u *undertaker) look(ctx context.Context, c *openCase) (v verdict, wait time.Duration) {
 	for ctx.Err() == nil {
 		node, v := u.same(ctx, u.known(c))
@@ -41,13 +41,15 @@ func (u *undertaker) look(ctx context.Context, c *openCase) (v verdict, wait tim
 
 // next asks the case's trial what is to be done.
 func (u *undertaker) next(c *openCase, node *corev1.Node) move {
-	f := facts{lease: u.leases.of(node.Name), habitual: u.answering.has(node.UID), leaving: leaves(node)}
+	f := facts{lease: u.leases.of(node.Name), habitual: u.answering.has(node.UID),
+		leaving: leaves(node)}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return c.trial.next(u.clock.Now(), f)
 }
 
-// same returns the Node if it still is the one that panicked, in the same boot; nil while the cache cannot tell.
+// same returns the Node if it still is the one that panicked, in the same boot; nil while the cache
+// cannot tell.
 func (u *undertaker) same(ctx context.Context, d death) (*corev1.Node, verdict) {
 	node := &corev1.Node{}
 	err := u.reader.Get(ctx, types.NamespacedName{Name: d.node}, node)
@@ -64,12 +66,14 @@ func (u *undertaker) same(ctx context.Context, d death) (*corev1.Node, verdict) 
 	}
 }
 
-// leaves tells whether the node is going down in good order: by what its agent has found, or by what its kubelet says.
+// leaves tells whether the node is going down in good order: by what its agent has found, or by
+// what its kubelet says.
 func leaves(node *corev1.Node) bool {
 	// The message is pkg/kubelet/nodestatus/setters.go's, for a kubelet that shuts down gracefully.
 	const kubeletSays = "node is shutting down"
 	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue && strings.Contains(c.Message, kubeletSays) {
+		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue &&
+			strings.Contains(c.Message, kubeletSays) {
 			return true
 		}
 	}
@@ -85,7 +89,8 @@ func leaves(node *corev1.Node) bool {
 	return false
 }
 
-// round looks for life in user space once: with several probes, each of which may still be under way when the next one starts.
+// round looks for life in user space once: with several probes, each of which may still be under
+// way when the next one starts.
 func (u *undertaker) round(ctx context.Context, c *openCase, node *corev1.Node, confirm bool) {
 	start := u.clock.Now()
 	answered := u.anyAnswer(ctx, node)

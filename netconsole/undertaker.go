@@ -19,25 +19,30 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// Obituary keeps what a kernel said longer than its Node. It is called again after a failure, and by several replicas.
+// Obituary keeps what a kernel said longer than its Node. It is called again after a failure, and
+// by several replicas.
 type Obituary interface {
 	RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason, kernelLog []string) error
 }
 
 const (
-	// takeOverAfter is how long the replica that marked a node dead has before another one looks whether it still is there.
+	// takeOverAfter is how long the replica that marked a node dead has before another one looks
+	// whether it still is there.
 	takeOverAfter = 3 * time.Second
-	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the other, so many times.
+	// firstRetry and lastRetry are the waits between two tries of a step: doubled from one to the
+	// other, so many times.
 	firstRetry   = 50 * time.Millisecond
 	lastRetry    = 5 * time.Second
 	maxDoublings = 7
 	// denouncePeriod is how often forgeries are spoken of.
 	denouncePeriod = time.Second
-	// mistrust is how long a node of which an untrue panic was heard is mistrusted: whoever told it may tell another one.
+	// mistrust is how long a node of which an untrue panic was heard is mistrusted: whoever told it
+	// may tell another one.
 	mistrust = time.Hour
 )
 
-// An undertaker tries nodes whose panic was heard and buries those that are dead: one case per node at a time.
+// An undertaker tries nodes whose panic was heard and buries those that are dead: one case per node
+// at a time.
 type undertaker struct {
 	config     config.Netconsole
 	keys       reason.KeySet
@@ -51,7 +56,8 @@ type undertaker struct {
 	brake      *brake
 	leases     *leases
 	log        logr.Logger
-	// answering are the nodes that answer while they live, and refuted those of which an untrue panic was heard.
+	// answering are the nodes that answer while they live, and refuted those of which an untrue
+	// panic was heard.
 	answering, refuted *lately
 	// answers asks user space for a sign of life.
 	answers func(ctx context.Context, hosts []netip.Addr) bool
@@ -68,7 +74,8 @@ type undertaker struct {
 	witnesses chan struct{}
 }
 
-// hear deals with a panic that was heard of a node. The Node is looked up last: a flood of panics must not cost a copy of it each.
+// hear deals with a panic that was heard of a node. The Node is looked up last: a flood of panics
+// must not cost a copy of it each.
 func (u *undertaker) hear(ctx context.Context, d death) {
 	if d.trust == trustNone {
 		u.denounce(d)
@@ -131,7 +138,8 @@ func (u *undertaker) judge(ctx context.Context, c *openCase, v verdict) {
 	}
 	u.count(v)
 	u.metrics.trials.WithLabelValues(string(v)).Observe(u.clock.Since(d.heard).Seconds())
-	u.log.Info("panic judged", "node", d.node, "verdict", string(v), "signed", d.trust == trustSigned, "line", reason.Clean(d.line))
+	u.log.Info("panic judged", "node", d.node, "verdict", string(v),
+		"signed", d.trust == trustSigned, "line", reason.Clean(d.line))
 	if v == verdictDead {
 		u.work.Go(func() {
 			defer u.close(c)
@@ -142,8 +150,8 @@ func (u *undertaker) judge(ctx context.Context, c *openCase, v verdict) {
 	u.refuse(c, d, v)
 }
 
-// denounce refuses a forged panic. It opens no case, for a genuine one may follow; and it says so only now and then, for a
-// flood of forgeries must not become a flood of Events.
+// denounce refuses a forged panic. It opens no case, for a genuine one may follow; and it says so
+// only now and then, for a flood of forgeries must not become a flood of Events.
 func (u *undertaker) denounce(d death) {
 	u.count(verdictForged)
 	u.mu.Lock()
@@ -156,12 +164,14 @@ func (u *undertaker) denounce(d death) {
 	if silent {
 		return
 	}
-	u.log.Info("panic judged", "node", d.node, "verdict", string(verdictForged), "line", reason.Clean(d.line))
+	u.log.Info("panic judged", "node", d.node, "verdict", string(verdictForged),
+		"line", reason.Clean(d.line))
 	u.events.refused(d, verdictForged)
 }
 
-// refuse says aloud that a panic is not acted upon. What is true of it stays on the Node as evidence: that a node is dead that the
-// brake spares, and what is signed of one that came back, or whose death cannot be proven.
+// refuse says aloud that a panic is not acted upon. What is true of it stays on the Node as
+// evidence: that a node is dead that the brake spares, and what is signed of one that came back, or
+// whose death cannot be proven.
 func (u *undertaker) refuse(c *openCase, d death, v verdict) {
 	u.events.refused(d, v)
 	if v == verdictAlive && d.trust != trustSigned {
@@ -175,13 +185,15 @@ func (u *undertaker) refuse(c *openCase, d death, v verdict) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c.left = func(ctx context.Context) error {
-		return u.writeOnce(ctx, d.node, d.uid, func(node *corev1.Node) error { return u.terminator.AddEvidence(ctx, node, d.evidence()) })
+		return u.writeOnce(ctx, d.node, d.uid, func(node *corev1.Node) error {
+			return u.terminator.AddEvidence(ctx, node, d.evidence())
+		})
 	}
 	u.cases.queue(c).Add(c.uid)
 }
 
-// takeOver finishes what another replica, or this one before a restart, has begun with a node marked dead. It proves the death
-// anew: since the intent was written the node may have come back.
+// takeOver finishes what another replica, or this one before a restart, has begun with a node
+// marked dead. It proves the death anew: since the intent was written the node may have come back.
 func (u *undertaker) takeOver(d death) {
 	trial := newProofAnew(u.config.ProofOfDeath, d.trust, d.heard.Add(takeOverAfter))
 	u.open(&openCase{death: d, trial: trial, inherited: true}, takeOverAfter)

@@ -9,12 +9,14 @@ const (
 	verdictAlive    verdict = "alive"    // user space answered until the window ended
 	verdictRebooted verdict = "rebooted" // the node panicked, and came back under another boot ID
 	verdictGone     verdict = "gone"     // the Node left by another hand
-	verdictUnproven verdict = "unproven" // silent, but it never used to answer and has no Lease whose renewal could be missed
-	verdictForged   verdict = "forged"   // its token is not the node's
-	verdictBraked   verdict = "braked"   // dead, but too many died within the window
-	verdictKnown    verdict = "known"    // the node's panic is being dealt with already
+	// silent, but it never used to answer and has no Lease whose renewal could be missed
+	verdictUnproven verdict = "unproven"
+	verdictForged   verdict = "forged" // its token is not the node's
+	verdictBraked   verdict = "braked" // dead, but too many died within the window
+	verdictKnown    verdict = "known"  // the node's panic is being dealt with already
 )
 
 var verdicts = []verdict{
-	verdictDead, verdictAlive, verdictRebooted, verdictGone, verdictUnproven, verdictForged, verdictBraked, verdictKnown,
+	verdictDead, verdictAlive, verdictRebooted, verdictGone, verdictUnproven, verdictForged,
+	verdictBraked, verdictKnown,
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// A guard reads with the rights of the visitor: it asks before each read, and refuses as the API server would.
+// A guard reads with the rights of the visitor: it asks before each read, and refuses as the API
+// server would.
 type guard struct {
 	reader client.Reader
 	rights *rights
@@ -24,12 +25,14 @@ type guard struct {
 var _ client.Reader = (*guard)(nil)
 
 // Get reads one object, if the visitor may.
-func (g *guard) Get(ctx context.Context, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+func (g *guard) Get(ctx context.Context, key client.ObjectKey, o client.Object,
+	options ...client.GetOption) error {
 	resource, err := resourceOf(o)
 	if err != nil {
 		return err
 	}
-	a := authorizationv1.ResourceAttributes{Verb: "get", Group: resource.Group, Resource: resource.Resource, Namespace: key.Namespace, Name: key.Name}
+	a := authorizationv1.ResourceAttributes{Verb: "get", Group: resource.Group,
+		Resource: resource.Resource, Namespace: key.Namespace, Name: key.Name}
 	if err := g.ask(ctx, a, resource); err != nil {
 		return err
 	}
@@ -37,20 +40,23 @@ func (g *guard) Get(ctx context.Context, key client.ObjectKey, o client.Object, 
 }
 
 // List reads many, if the visitor may read them all.
-func (g *guard) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+func (g *guard) List(ctx context.Context, list client.ObjectList,
+	options ...client.ListOption) error {
 	resource, err := resourceOf(list)
 	if err != nil {
 		return err
 	}
 	wanted := (&client.ListOptions{}).ApplyOptions(options)
-	a := authorizationv1.ResourceAttributes{Verb: "list", Group: resource.Group, Resource: resource.Resource, Namespace: wanted.Namespace}
+	a := authorizationv1.ResourceAttributes{Verb: "list", Group: resource.Group,
+		Resource: resource.Resource, Namespace: wanted.Namespace}
 	if err := g.ask(ctx, a, resource); err != nil {
 		return err
 	}
 	return g.reader.List(ctx, list, options...)
 }
 
-func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes, resource schema.GroupResource) error {
+func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes,
+	resource schema.GroupResource) error {
 	allowed, err := g.rights.may(ctx, a)
 	if err == nil && !allowed {
 		err = apierrors.NewForbidden(resource, a.Name, errors.New("the visitor has no right to it"))
@@ -62,9 +68,11 @@ func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes, r
 func resourceOf(o runtime.Object) (schema.GroupResource, error) {
 	switch o.(type) {
 	case *v1alpha1.PodObituary, *v1alpha1.PodObituaryList:
-		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "podobituaries"}, nil
+		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group,
+			Resource: "podobituaries"}, nil
 	case *v1alpha1.NodeObituary, *v1alpha1.NodeObituaryList:
-		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "nodeobituaries"}, nil
+		return schema.GroupResource{Group: v1alpha1.GroupVersion.Group,
+			Resource: "nodeobituaries"}, nil
 	case *batchv1.Job:
 		return schema.GroupResource{Group: batchv1.GroupName, Resource: "jobs"}, nil
 	default:

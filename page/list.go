@@ -20,7 +20,8 @@ const (
 	// maxRead bounds the records that a visit reads, maxShown those that it shows.
 	maxRead  = 5000
 	maxShown = 200
-	// maxAsked bounds the namespaces about which a visitor's rights are asked for one page, askedAtOnce those at the same time.
+	// maxAsked bounds the namespaces about which a visitor's rights are asked for one page,
+	// askedAtOnce those at the same time.
 	maxAsked    = 200
 	askedAtOnce = 8
 )
@@ -50,8 +51,11 @@ func queryOf(v url.Values) query {
 }
 
 func (q query) filter(now time.Time) (lookup.Filter, error) {
-	f := lookup.Filter{Namespace: q.Namespace, Code: q.Code, Class: q.Class, Node: q.Node, Pod: q.Pod, Max: maxRead}
-	if q.Class != "" && !slices.Contains([]string{reason.Disruption.String(), reason.Routine.String(), reason.NoExplanation.String()}, q.Class) {
+	f := lookup.Filter{Namespace: q.Namespace, Code: q.Code, Class: q.Class, Node: q.Node,
+		Pod: q.Pod, Max: maxRead}
+	if q.Class != "" &&
+		!slices.Contains([]string{reason.Disruption.String(), reason.Routine.String(),
+			reason.NoExplanation.String()}, q.Class) {
 		return f, errRefused
 	}
 	if q.Since != "" {
@@ -99,7 +103,8 @@ func (p *Page) pods(w http.ResponseWriter, v visit) error {
 func leftOut(found int, more bool) string {
 	switch {
 	case more:
-		return fmt.Sprintf("There are more than %d records, and only so many were read: narrow it down.", maxRead)
+		return fmt.Sprintf(
+			"There are more than %d records, and only so many were read: narrow it down.", maxRead)
 	case found > maxShown:
 		return fmt.Sprintf("These are the last %d of %d: narrow it down.", maxShown, found)
 	default:
@@ -108,7 +113,8 @@ func leftOut(found int, more bool) string {
 }
 
 // readable returns the namespaces whose records the visitor may list, of the first maxAsked.
-func (p *Page) readable(ctx context.Context, r *rights) (names []string, truncated bool, err error) {
+func (p *Page) readable(ctx context.Context,
+	r *rights) (names []string, truncated bool, err error) {
 	all, err := p.Namespaces(ctx)
 	if err != nil {
 		return nil, false, err

@@ -18,7 +18,8 @@ func (p *Page) form(w http.ResponseWriter, _ *http.Request) error {
 	return render(w, http.StatusOK, "login.html", loginView{})
 }
 
-// login keeps the token in a cookie that only this host gets back, only by HTTPS, and no script can read.
+// login keeps the token in a cookie that only this host gets back, only by HTTPS, and no script can
+// read.
 func (p *Page) login(w http.ResponseWriter, r *http.Request) error {
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	if strings.ContainsFunc(token, notOfACookie) {
@@ -41,7 +42,8 @@ func (p *Page) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setToken keeps the token in as many cookies as it takes, and takes back what the browser has beyond those.
+// setToken keeps the token in as many cookies as it takes, and takes back what the browser has
+// beyond those.
 func setToken(w http.ResponseWriter, r *http.Request, token string) {
 	for n := range maxCookies {
 		part := token[:min(len(token), maxCookieBytes)]
@@ -54,10 +56,12 @@ func setToken(w http.ResponseWriter, r *http.Request, token string) {
 	}
 }
 
-// cookie lasts until the browser is closed. It goes with links from elsewhere, but with no form of another site.
+// cookie lasts until the browser is closed. It goes with links from elsewhere, but with no form of
+// another site.
 func cookie(name, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	}
 }
 

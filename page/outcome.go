@@ -11,7 +11,8 @@ var (
 	errMissing = errors.New("there is no such page")
 	errRefused = errors.New("the form cannot be read")
 	errBusy    = errors.New("too many visitors at once")
-	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is not their fault.
+	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is
+	// not their fault.
 	errUnasked = errors.New("the API server did not say who the visitor is or what they may read")
 )
 
@@ -30,16 +31,22 @@ func outcomeOf(err error) outcome {
 	case err == nil:
 		return shown
 	case errors.Is(err, errAnonymous):
-		return outcome{"anonymous", http.StatusUnauthorized, "The API server does not know this token, or it has expired."}
+		return outcome{"anonymous", http.StatusUnauthorized,
+			"The API server does not know this token, or it has expired."}
 	case errors.Is(err, errBusy):
-		return outcome{"busy", http.StatusServiceUnavailable, "Too many visitors at once. Try again in a moment."}
+		return outcome{"busy", http.StatusServiceUnavailable,
+			"Too many visitors at once. Try again in a moment."}
 	case errors.Is(err, errRefused):
-		return outcome{"refused", http.StatusBadRequest, "What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}
+		return outcome{"refused", http.StatusBadRequest,
+			"What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}
 	case errors.Is(err, errMissing), apierrors.IsNotFound(err):
-		return outcome{"missing", http.StatusNotFound, "There is nothing here: it never was on record, or its record has expired."}
+		return outcome{"missing", http.StatusNotFound,
+			"There is nothing here: it never was on record, or its record has expired."}
 	case apierrors.IsForbidden(err) && !errors.Is(err, errUnasked):
-		return outcome{"forbidden", http.StatusForbidden, "You have no right to read this. The ClusterRole view, bound in a namespace, covers the records of its pods."}
+		return outcome{"forbidden", http.StatusForbidden,
+			"You have no right to read this. The ClusterRole view, bound in a namespace, covers the records of its pods."}
 	default:
-		return outcome{"failed", http.StatusBadGateway, "The API server did not answer as it should. The log of Epitaph says more."}
+		return outcome{"failed", http.StatusBadGateway,
+			"The API server did not answer as it should. The log of Epitaph says more."}
 	}
 }

@@ -19,14 +19,17 @@ func TestOutcomes(t *testing.T) {
 		name   string
 		status int
 	}{
-		"nothing wrong":  {nil, "shown", 200},
-		"nobody":         {errAnonymous, "anonymous", 401},
-		"no right":       {fmt.Errorf("list: %w", apierrors.NewForbidden(resource, "", errors.New("x"))), "forbidden", 403},
-		"nothing there":  {fmt.Errorf("get: %w", apierrors.NewNotFound(resource, "p")), "missing", 404},
-		"no such path":   {errMissing, "missing", 404},
-		"unreadable":     {errRefused, "refused", 400},
-		"too many":       {errBusy, "busy", 503},
-		"nobody to ask":  {fmt.Errorf("ask: %w: %w", errUnasked, apierrors.NewForbidden(resource, "", errors.New("x"))), "failed", 502},
+		"nothing wrong": {nil, "shown", 200},
+		"nobody":        {errAnonymous, "anonymous", 401},
+		"no right": {fmt.Errorf("list: %w",
+			apierrors.NewForbidden(resource, "", errors.New("x"))), "forbidden", 403},
+		"nothing there": {fmt.Errorf("get: %w", apierrors.NewNotFound(resource, "p")),
+			"missing", 404},
+		"no such path": {errMissing, "missing", 404},
+		"unreadable":   {errRefused, "refused", 400},
+		"too many":     {errBusy, "busy", 503},
+		"nobody to ask": {fmt.Errorf("ask: %w: %w", errUnasked,
+			apierrors.NewForbidden(resource, "", errors.New("x"))), "failed", 502},
 		"something else": {errors.New("connection refused by 10.0.0.1"), "failed", 502},
 	}
 	for name, tc := range tests {
@@ -42,7 +45,8 @@ func TestOutcomes(t *testing.T) {
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]error{"since=24h&class=routine": nil, "since=soon": errRefused, "since=-1h": errRefused, "class=bad": errRefused} {
+	for text, want := range map[string]error{"since=24h&class=routine": nil,
+		"since=soon": errRefused, "since=-1h": errRefused, "class=bad": errRefused} {
 		values, err := url.ParseQuery(text)
 		if err != nil {
 			t.Fatal(err)

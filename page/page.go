@@ -59,7 +59,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 func New(o Options) (*Page, error) {
 	p := &Page{
 		Options: o, seats: make(chan struct{}, maxVisitors),
-		desk:    &desk{reviews: o.Reviewer, known: cache.NewLRUExpireCacheWithClock(maxBelieved, o.Clock)},
+		desk: &desk{reviews: o.Reviewer, known: cache.NewLRUExpireCacheWithClock(maxBelieved,
+			o.Clock)},
 		allowed: cache.NewLRUExpireCacheWithClock(maxBelieved, o.Clock),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "epitaph_page_requests_total", Help: "Requests to the page, by how they ended.",
@@ -92,7 +93,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.handler.ServeHTTP(w, r)
 }
 
-// headers let a browser load our style sheet and send our forms, and nothing else: no script, no frame, no copy on disk.
+// headers let a browser load our style sheet and send our forms, and nothing else: no script, no
+// frame, no copy on disk.
 var headers = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 	"X-Content-Type-Options":  "nosniff",

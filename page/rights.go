@@ -16,7 +16,8 @@ import (
 
 // An Authorizer asks the API server what somebody may do.
 type Authorizer interface {
-	Create(context.Context, *authorizationv1.SubjectAccessReview, metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
+	Create(context.Context, *authorizationv1.SubjectAccessReview,
+		metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
 }
 
 // rights answers what one visitor may read.
@@ -33,9 +34,11 @@ func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) 
 		extra[k] = authorizationv1.ExtraValue(v)
 	}
 	asked := authorizationv1.SubjectAccessReviewSpec{
-		User: r.user.Username, UID: r.user.UID, Groups: r.user.Groups, Extra: extra, ResourceAttributes: &a,
+		User: r.user.Username, UID: r.user.UID, Groups: r.user.Groups, Extra: extra,
+		ResourceAttributes: &a,
 	}
-	// All that the answer may depend on, Extra too: an authorizer may look at the scopes of a token. JSON sorts the keys of maps.
+	// All that the answer may depend on, Extra too: an authorizer may look at the scopes of a
+	// token. JSON sorts the keys of maps.
 	text, err := json.Marshal(asked)
 	if err != nil {
 		return false, fmt.Errorf("encode what is asked about the visitor: %w", err)
@@ -44,9 +47,11 @@ func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) 
 	if allowed, ok := r.known.Get(key); ok {
 		return allowed.(bool), nil
 	}
-	review, err := r.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: asked}, metav1.CreateOptions{})
+	review, err := r.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: asked},
+		metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("ask whether the visitor may %s %s: %w: %w", a.Verb, a.Resource, errUnasked, err)
+		return false, fmt.Errorf("ask whether the visitor may %s %s: %w: %w", a.Verb, a.Resource,
+			errUnasked, err)
 	}
 	r.known.Add(key, review.Status.Allowed, believedFor)
 	return review.Status.Allowed, nil
@@ -54,10 +59,12 @@ func (r *rights) may(ctx context.Context, a authorizationv1.ResourceAttributes) 
 
 // listPods is the right to list the records of pods.
 func listPods(namespace string) authorizationv1.ResourceAttributes {
-	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "podobituaries", Namespace: namespace}
+	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group,
+		Resource: "podobituaries", Namespace: namespace}
 }
 
 // listNodes is the right to list the records of nodes.
 func listNodes() authorizationv1.ResourceAttributes {
-	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "nodeobituaries"}
+	return authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group,
+		Resource: "nodeobituaries"}
 }

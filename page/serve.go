@@ -9,8 +9,8 @@ import (
 // A handler answers a request, or says why not before it has written anything.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// open serves everybody. Only what we do takes a seat, never what a visitor does: what they send was read before, and they are
-// sent their answer afterwards, however slow they are.
+// open serves everybody. Only what we do takes a seat, never what a visitor does: what they send
+// was read before, and they are sent their answer afterwards, however slow they are.
 func (p *Page) open(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := readForm(w, r); err != nil {
@@ -31,7 +31,8 @@ func (p *Page) open(h handler) http.Handler {
 	})
 }
 
-// readForm reads the body of a form, which has one field; a request without one has none to be read.
+// readForm reads the body of a form, which has one field; a request without one has none to be
+// read.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if r.Method == http.MethodPost && r.ParseForm() != nil {
@@ -65,7 +66,8 @@ func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handle
 			return err
 		}
 		rights := &rights{reviews: p.Authorizer, known: p.allowed, user: user}
-		return h(w, visit{Request: r, name: user.Username, rights: rights, Finder: p.finder(rights)})
+		return h(w, visit{Request: r, name: user.Username, rights: rights,
+			Finder: p.finder(rights)})
 	})
 }
 

@@ -37,14 +37,17 @@ func (s *Server) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
 func (s *Server) Start(ctx context.Context) error {
-	watcher, err := certwatcher.New(filepath.Join(s.Config.CertDir, "tls.crt"), filepath.Join(s.Config.CertDir, "tls.key"))
+	watcher, err := certwatcher.New(filepath.Join(s.Config.CertDir, "tls.crt"),
+		filepath.Join(s.Config.CertDir, "tls.key"))
 	if err != nil {
 		return fmt.Errorf("read the certificate of the page: %w", err)
 	}
 	server := &httpsserver.Server{
 		Name: "page", Address: s.Config.Address, Handler: s.Page,
-		TLS:         &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12},
-		ReadTimeout: readLimit, WriteTimeout: writeLimit, StopTimeout: stopLimit, MaxHeaderBytes: maxHeaderBytes, Log: s.Log,
+		TLS: &tls.Config{GetCertificate: watcher.GetCertificate,
+			MinVersion: tls.VersionTLS12},
+		ReadTimeout: readLimit, WriteTimeout: writeLimit, StopTimeout: stopLimit,
+		MaxHeaderBytes: maxHeaderBytes, Log: s.Log,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Start(ctx) })

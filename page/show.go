@@ -26,7 +26,8 @@ type storyView struct {
 
 func (p *Page) pod(w http.ResponseWriter, v visit) error {
 	o := &v1alpha1.PodObituary{}
-	key := client.ObjectKey{Namespace: cut(v.PathValue("namespace")), Name: cut(v.PathValue("name"))}
+	key := client.ObjectKey{Namespace: cut(v.PathValue("namespace")),
+		Name: cut(v.PathValue("name"))}
 	if err := v.Reader.Get(v.Context(), key, o); err != nil {
 		return err
 	}
@@ -46,7 +47,8 @@ func (p *Page) pod(w http.ResponseWriter, v visit) error {
 
 func (p *Page) node(w http.ResponseWriter, v visit) error {
 	o := &v1alpha1.NodeObituary{}
-	if err := v.Reader.Get(v.Context(), client.ObjectKey{Name: cut(v.PathValue("name"))}, o); err != nil {
+	if err := v.Reader.Get(v.Context(), client.ObjectKey{Name: cut(v.PathValue("name"))},
+		o); err != nil {
 		return err
 	}
 	pods, _, err := v.Pods(v.Context(), lookup.Filter{Node: o.Spec.NodeName, Max: maxRead})
@@ -54,7 +56,8 @@ func (p *Page) node(w http.ResponseWriter, v visit) error {
 		return err
 	}
 	pods = lookup.Of(o, pods)
-	view := storyView{Visitor: v.name, Story: story.OfNode(o, nil), KernelLog: o.Spec.KernelLog, Pods: pods[:min(len(pods), maxShown)], Nodes: true}
+	view := storyView{Visitor: v.name, Story: story.OfNode(o, nil), KernelLog: o.Spec.KernelLog,
+		Pods: pods[:min(len(pods), maxShown)], Nodes: true}
 	return render(w, http.StatusOK, "story.html", view)
 }
 
@@ -72,6 +75,7 @@ func (p *Page) nodes(w http.ResponseWriter, v visit) error {
 		return err
 	}
 	slices.Reverse(found)
-	view := nodesView{Visitor: v.name, List: found[:min(len(found), maxShown)], Left: leftOut(len(found), false), Nodes: true}
+	view := nodesView{Visitor: v.name, List: found[:min(len(found), maxShown)],
+		Left: leftOut(len(found), false), Nodes: true}
 	return render(w, http.StatusOK, "nodes.html", view)
 }

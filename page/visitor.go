@@ -16,15 +16,18 @@ import (
 )
 
 const (
-	// cookieName holds the token. The prefix binds it to this very host, and to HTTPS (RFC 6265bis, section 4.1.3.2).
+	// cookieName holds the token. The prefix binds it to this very host, and to HTTPS (RFC 6265bis,
+	// section 4.1.3.2).
 	cookieName = "__Host-epitaph-token"
-	// maxTokenBytes bounds a token before anybody is asked about it. A service account's has about 1,000.
+	// maxTokenBytes bounds a token before anybody is asked about it. A service account's has about
+	// 1,000.
 	maxTokenBytes = 8 << 10
-	// maxCookieBytes is how much of a token one cookie holds: browsers drop one whose name and value exceed 4,096 bytes
-	// (RFC 6265bis, section 5.6).
+	// maxCookieBytes is how much of a token one cookie holds: browsers drop one whose name and
+	// value exceed 4,096 bytes (RFC 6265bis, section 5.6).
 	maxCookieBytes = 4000
 	maxCookies     = (maxTokenBytes + maxCookieBytes - 1) / maxCookieBytes
-	// believedFor is how long an answer of the API server is not asked for again: so long, a right that is taken away lasts.
+	// believedFor is how long an answer of the API server is not asked for again: so long, a right
+	// that is taken away lasts.
 	believedFor = 30 * time.Second
 	// maxBelieved bounds how many answers are kept.
 	maxBelieved = 4096
@@ -34,13 +37,15 @@ var errAnonymous = errors.New("no valid token")
 
 // A Reviewer asks the API server whose a token is.
 type Reviewer interface {
-	Create(context.Context, *authenticationv1.TokenReview, metav1.CreateOptions) (*authenticationv1.TokenReview, error)
+	Create(context.Context, *authenticationv1.TokenReview,
+		metav1.CreateOptions) (*authenticationv1.TokenReview, error)
 }
 
 // A desk finds out who visitors are.
 type desk struct {
 	reviews Reviewer
-	known   *cache.LRUExpireCache // a hash of the token → *authenticationv1.UserInfo, nil for nobody
+	// a hash of the token → *authenticationv1.UserInfo, nil for nobody
+	known *cache.LRUExpireCache
 }
 
 // tokenOf is the token of a request: of a proxy that authenticates, or of our own form.
@@ -75,9 +80,12 @@ func (d *desk) visitor(ctx context.Context, token string) (authenticationv1.User
 	key := sha256.Sum256([]byte(token))
 	who, ok := d.known.Get(key)
 	if !ok {
-		review, err := d.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+		review, err := d.reviews.Create(ctx,
+			&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}},
+			metav1.CreateOptions{})
 		if err != nil {
-			return authenticationv1.UserInfo{}, fmt.Errorf("review a token: %w: %w", errUnasked, err)
+			return authenticationv1.UserInfo{}, fmt.Errorf("review a token: %w: %w", errUnasked,
+				err)
 		}
 		user := (*authenticationv1.UserInfo)(nil)
 		if review.Status.Authenticated {

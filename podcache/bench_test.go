@@ -10,7 +10,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// BenchmarkCachedPods reports the heap that an indexed store needs for a thousand pods, whole and as records.
+// BenchmarkCachedPods reports the heap that an indexed store needs for a thousand pods, whole and
+// as records.
 func BenchmarkCachedPods(b *testing.B) {
 	records := func(p *corev1.Pod) any { return compact(p, kept{"kept"}) }
 	for name, bench := range map[string]struct {
@@ -23,7 +24,8 @@ func BenchmarkCachedPods(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				b.ReportMetric(float64(heapOfThousand(b, bench.pod, bench.keep))/1024, "KiB/1000pods")
+				b.ReportMetric(float64(heapOfThousand(b, bench.pod, bench.keep))/1024,
+					"KiB/1000pods")
 			}
 		})
 	}
@@ -32,11 +34,14 @@ func BenchmarkCachedPods(b *testing.B) {
 // pendingPod is a wholePod that waits for a node, as one of a hundred templates says.
 func pendingPod(n int) *corev1.Pod {
 	p := wholePod(n)
-	p.Spec.NodeName, p.Status.Phase, p.Spec.SchedulerName = "", corev1.PodPending, corev1.DefaultSchedulerName
+	p.Spec.NodeName, p.Status.Phase, p.Spec.SchedulerName = "", corev1.PodPending,
+		corev1.DefaultSchedulerName
 	p.Spec.NodeSelector = map[string]string{"pool": "gpu", "template": strconv.Itoa(n % 100)}
-	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} { // as the API server adds them
+	// as the API server adds them
+	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
 		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{
-			Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(300)),
+			Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute,
+			TolerationSeconds: ptr.To(int64(300)),
 		})
 	}
 	return p
@@ -50,7 +55,10 @@ func heapOfThousand(b *testing.B, pod func(int) *corev1.Pod, keep func(*corev1.P
 	runtime.ReadMemStats(&before)
 	kept := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, reading(toolscache.Indexers{
 		toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc,
-		"node":                    func(o any) ([]string, error) { return []string{o.(*corev1.Pod).Spec.NodeName}, nil },
+		"node": func(o any) ([]string,
+			error) {
+			return []string{o.(*corev1.Pod).Spec.NodeName}, nil
+		},
 	}))
 	for n := range pods {
 		data, err := pod(n).Marshal()

@@ -10,7 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// compact copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
+// compact copies instead of clearing: what is cleared would keep the memory of the whole it was
+// decoded into.
 func compact(p *corev1.Pod, reads Reads) *record {
 	r := &record{
 		name:       p.Name,
@@ -25,7 +26,8 @@ func compact(p *corev1.Pod, reads Reads) *record {
 	} else {
 		few.uid = p.UID
 	}
-	if n, err := strconv.ParseUint(p.ResourceVersion, 10, 64); err == nil && n != 0 && strconv.FormatUint(n, 10) == p.ResourceVersion {
+	if n, err := strconv.ParseUint(p.ResourceVersion, 10, 64); err == nil && n != 0 &&
+		strconv.FormatUint(n, 10) == p.ResourceVersion {
 		r.version = n
 	} else {
 		few.version = p.ResourceVersion
@@ -53,14 +55,15 @@ func commonOf(p *corev1.Pod) common {
 	return c
 }
 
-// wishOf encodes where a pod that waits for a node wants to run. The pods of one template share it; those that are bound, nearly all,
-// have none.
+// wishOf encodes where a pod that waits for a node wants to run. The pods of one template share it;
+// those that are bound, nearly all, have none.
 func wishOf(p *corev1.Pod) string {
 	if p.Spec.NodeName != "" {
 		return ""
 	}
 	wish := corev1.PodSpec{
-		SchedulerName: p.Spec.SchedulerName, NodeSelector: p.Spec.NodeSelector, Tolerations: p.Spec.Tolerations, Affinity: required(p.Spec.Affinity),
+		SchedulerName: p.Spec.SchedulerName, NodeSelector: p.Spec.NodeSelector,
+		Tolerations: p.Spec.Tolerations, Affinity: required(p.Spec.Affinity),
 	}
 	if reflect.ValueOf(wish).IsZero() {
 		return ""
@@ -74,7 +77,8 @@ func wishOf(p *corev1.Pod) string {
 
 // required is what the affinity demands of a node.
 func required(a *corev1.Affinity) *corev1.Affinity {
-	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if a == nil || a.NodeAffinity == nil ||
+		a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return nil
 	}
 	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
@@ -124,25 +128,28 @@ func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 // ill are the containers with devices that are kept (KEP-4680), and these devices alone.
 func ill(p *corev1.Pod, reads Reads) []corev1.ContainerStatus {
 	var some []corev1.ContainerStatus
-	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses,
+		p.Status.ContainerStatuses} {
 		for _, s := range all {
 			if resources := reads.Devices(s.AllocatedResourcesStatus); len(resources) > 0 {
-				some = append(some, corev1.ContainerStatus{Name: s.Name, AllocatedResourcesStatus: resources})
+				some = append(some, corev1.ContainerStatus{Name: s.Name,
+					AllocatedResourcesStatus: resources})
 			}
 		}
 	}
 	return some
 }
 
-// tolerations writes those down that let a pod stay on a tainted node for ever. Most pods have none, and those of a DaemonSet all
-// the same. What a pod that waits tolerates is part of its wish.
+// tolerations writes those down that let a pod stay on a tainted node for ever. Most pods have
+// none, and those of a DaemonSet all the same. What a pod that waits tolerates is part of its wish.
 func tolerations(p *corev1.Pod) string {
 	if p.Spec.NodeName == "" {
 		return ""
 	}
 	var lasting []corev1.Toleration
 	for _, t := range p.Spec.Tolerations {
-		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute) {
+		if t.TolerationSeconds == nil && (t.Effect == "" ||
+			t.Effect == corev1.TaintEffectNoExecute) {
 			lasting = append(lasting, t)
 		}
 	}

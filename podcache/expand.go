@@ -10,8 +10,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// expanded turns what an informer has into what its readers expect: pods, and the last known state of pods whose deletion was
-// missed.
+// expanded turns what an informer has into what its readers expect: pods, and the last known state
+// of pods whose deletion was missed.
 func expanded(o any) any {
 	switch o := o.(type) {
 	case *record:
@@ -37,11 +37,14 @@ func (r *record) expand() *corev1.Pod {
 	p := &corev1.Pod{
 		TypeMeta: c.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{
-			Name: r.name, Namespace: c.namespace, UID: r.podUID(), ResourceVersion: r.resourceVersion(),
-			Generation: r.generation, CreationTimestamp: r.creation(), OwnerReferences: c.owner.references(),
+			Name: r.name, Namespace: c.namespace, UID: r.podUID(),
+			ResourceVersion: r.resourceVersion(),
+			Generation:      r.generation, CreationTimestamp: r.creation(),
+			OwnerReferences: c.owner.references(),
 		},
 		Spec: corev1.PodSpec{
-			NodeName: r.node.Value(), Priority: c.priority.pointer(), PreemptionPolicy: c.preemption.pointer(),
+			NodeName: r.node.Value(), Priority: c.priority.pointer(),
+			PreemptionPolicy:              c.preemption.pointer(),
 			TerminationGracePeriodSeconds: c.grace.pointer(), Tolerations: c.tolerations(),
 		},
 		Status: corev1.PodStatus{Phase: c.phase},
@@ -63,7 +66,8 @@ func addWish(to *corev1.PodSpec, wish string) {
 	if err := from.Unmarshal([]byte(wish)); err != nil { // We wrote it.
 		return
 	}
-	to.SchedulerName, to.NodeSelector, to.Tolerations, to.Affinity = from.SchedulerName, from.NodeSelector, from.Tolerations, from.Affinity
+	to.SchedulerName, to.NodeSelector, to.Tolerations, to.Affinity = from.SchedulerName,
+		from.NodeSelector, from.Tolerations, from.Affinity
 }
 
 func (few *rare) addTo(p *corev1.Pod) {

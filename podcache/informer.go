@@ -19,14 +19,18 @@ type Reads interface {
 	Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus
 }
 
-// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records, with what is read of them; all
-// other informers are client-go's.
-func NewInformer(reads Reads) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
-	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records,
+// with what is read of them; all other informers are client-go's.
+func NewInformer(
+	reads Reads) func(toolscache.ListerWatcher, runtime.Object, time.Duration,
+	toolscache.Indexers) toolscache.SharedIndexInformer {
+	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration,
+		indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 		if _, ok := example.(*corev1.Pod); !ok {
 			return toolscache.NewSharedIndexInformer(lw, example, resync, indexers)
 		}
-		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)), reads}
+		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)),
+			reads}
 		// It fails once the informer runs, and this one does not.
 		_ = i.SetTransform(nil)
 		return i
@@ -55,15 +59,18 @@ func (i *informer) SetTransform(first toolscache.TransformFunc) error {
 	})
 }
 
-func (i *informer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+func (i *informer) AddEventHandler(
+	h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
 	return i.SharedIndexInformer.AddEventHandler(handler{h})
 }
 
-func (i *informer) AddEventHandlerWithResyncPeriod(h toolscache.ResourceEventHandler, resync time.Duration) (toolscache.ResourceEventHandlerRegistration, error) {
+func (i *informer) AddEventHandlerWithResyncPeriod(h toolscache.ResourceEventHandler,
+	resync time.Duration) (toolscache.ResourceEventHandlerRegistration, error) {
 	return i.SharedIndexInformer.AddEventHandlerWithResyncPeriod(handler{h}, resync)
 }
 
-func (i *informer) AddEventHandlerWithOptions(h toolscache.ResourceEventHandler, options toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {
+func (i *informer) AddEventHandlerWithOptions(h toolscache.ResourceEventHandler,
+	options toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {
 	return i.SharedIndexInformer.AddEventHandlerWithOptions(handler{h}, options)
 }
 
@@ -77,8 +84,8 @@ func (i *informer) GetIndexer() toolscache.Indexer {
 
 func (i *informer) GetStore() toolscache.Store { return i.GetIndexer() }
 
-// A handler is told of pods where its informer tells of records. Records wait in the informer's queues; pods live as long as
-// the handler looks at them.
+// A handler is told of pods where its informer tells of records. Records wait in the informer's
+// queues; pods live as long as the handler looks at them.
 type handler struct {
 	toolscache.ResourceEventHandler
 }

@@ -16,7 +16,8 @@ import (
 
 const patience = 10 * time.Second
 
-// pods is what an API server would list and watch. That a real one gives the same is proven in test/e2e.
+// pods is what an API server would list and watch. That a real one gives the same is proven in
+// test/e2e.
 type pods struct {
 	items  []corev1.Pod
 	events *watch.FakeWatcher
@@ -36,7 +37,8 @@ func byNode(o any) ([]string, error) { return []string{o.(*corev1.Pod).Spec.Node
 // run starts an informer of what p has and returns it when it is synced.
 func run(t *testing.T, p pods) toolscache.SharedIndexInformer {
 	t.Helper()
-	i := NewInformer(kept{"kept"})(p, &corev1.Pod{}, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
+	i := NewInformer(kept{"kept"})(p, &corev1.Pod{}, 0,
+		toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 	if err := i.AddIndexers(toolscache.Indexers{"node": byNode}); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,8 @@ func run(t *testing.T, p pods) toolscache.SharedIndexInformer {
 
 func TestStoreShowsPods(t *testing.T) {
 	t.Parallel()
-	indexer := run(t, pods{items: []corev1.Pod{*wholePod(1), *wholePod(31)}, events: watch.NewFake()}).GetIndexer()
+	indexer := run(t, pods{items: []corev1.Pod{*wholePod(1), *wholePod(31)},
+		events: watch.NewFake()}).GetIndexer()
 	want := []any{keptPod()}
 	one := func(o any, exists bool, err error) ([]any, error) {
 		if !exists {
@@ -58,10 +61,14 @@ func TestStoreShowsPods(t *testing.T) {
 		return []any{o}, err
 	}
 	reads := map[string]func() ([]any, error){
-		"by key":       func() ([]any, error) { return one(indexer.GetByKey("team-1/worker-1-x7k2p")) },
-		"by itself":    func() ([]any, error) { return one(indexer.Get(wholePod(1))) },
-		"by node":      func() ([]any, error) { return indexer.ByIndex("node", "ip-10-0-0-0") },
-		"by namespace": func() ([]any, error) { return indexer.ByIndex(toolscache.NamespaceIndex, "team-1") },
+		"by key": func() ([]any, error) {
+			return one(indexer.GetByKey("team-1/worker-1-x7k2p"))
+		},
+		"by itself": func() ([]any, error) { return one(indexer.Get(wholePod(1))) },
+		"by node":   func() ([]any, error) { return indexer.ByIndex("node", "ip-10-0-0-0") },
+		"by namespace": func() ([]any, error) {
+			return indexer.ByIndex(toolscache.NamespaceIndex, "team-1")
+		},
 		"like another": func() ([]any, error) { return indexer.Index("node", wholePod(1)) },
 	}
 	for name, read := range reads {
@@ -86,9 +93,13 @@ func TestHandlersSeePods(t *testing.T) {
 	i := run(t, pods{items: []corev1.Pod{*wholePod(1)}, events: events})
 	seen := make(chan string, 10)
 	told := toolscache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(o any, initial bool) { seen <- fmt.Sprint("added ", o.(*corev1.Pod).Name, " ", initial) },
+		AddFunc: func(o any, initial bool) {
+			seen <- fmt.Sprint("added ", o.(*corev1.Pod).Name,
+				" ", initial)
+		},
 		UpdateFunc: func(a, b any) {
-			seen <- fmt.Sprint("phase ", a.(*corev1.Pod).Status.Phase, " ", b.(*corev1.Pod).Status.Phase)
+			seen <- fmt.Sprint("phase ", a.(*corev1.Pod).Status.Phase,
+				" ", b.(*corev1.Pod).Status.Phase)
 		},
 		DeleteFunc: func(o any) { seen <- fmt.Sprint("deleted ", o.(*corev1.Pod).Status.Phase) },
 	}
@@ -103,7 +114,8 @@ func TestHandlersSeePods(t *testing.T) {
 	after.Status.Phase, after.ResourceVersion = corev1.PodFailed, "123456790"
 	events.Modify(after)
 	events.Delete(after)
-	for _, want := range []string{"added worker-1-x7k2p true", "phase Running Failed", "deleted Failed"} {
+	for _, want := range []string{"added worker-1-x7k2p true", "phase Running Failed",
+		"deleted Failed"} {
 		select {
 		case got := <-seen:
 			if got != want {
@@ -120,7 +132,8 @@ func TestMissedDeletionShowsThePod(t *testing.T) {
 	var got any
 	h := handler{toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(o any) { got = o }}}
 	h.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: compact(wholePod(1), kept{})})
-	if diff := cmp.Diff(any(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: keptPod()}), got); diff != "" {
+	if diff := cmp.Diff(any(toolscache.DeletedFinalStateUnknown{Key: "k", Obj: keptPod()}),
+		got); diff != "" {
 		t.Error(diff)
 	}
 }

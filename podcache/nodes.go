@@ -17,11 +17,14 @@ type NodeReads interface {
 	Annotation(key string) bool
 }
 
-// TrimNodes makes a cache keep of a Node only what Epitaph reads: its labels, the annotations that the signals look for, those of
-// ours and these, its conditions and taints, its addresses and its boot. The list of its images, the larger half of most Nodes, is
-// not among it.
+// TrimNodes makes a cache keep of a Node only what Epitaph reads: its labels, the annotations that
+// the signals look for, those of ours and these, its conditions and taints, its addresses and its
+// boot. The list of its images, the larger half of most Nodes, is not among it.
 func TrimNodes(reads NodeReads, also ...string) toolscache.TransformFunc {
-	annotation := func(key string) bool { return reads.Annotation(key) || slices.Contains(also, key) }
+	annotation := func(key string) bool {
+		return reads.Annotation(key) ||
+			slices.Contains(also, key)
+	}
 	return func(o any) (any, error) {
 		if node, ok := o.(*corev1.Node); ok {
 			return trimNode(node, reads.Label, annotation), nil
@@ -51,7 +54,8 @@ func trimNode(n *corev1.Node, label, annotation func(key string) bool) *corev1.N
 	}
 }
 
-// TrimObituaries makes a cache keep obituaries without the account of who wrote which of their fields.
+// TrimObituaries makes a cache keep obituaries without the account of who wrote which of their
+// fields.
 func TrimObituaries(o any) (any, error) {
 	if obituary, ok := o.(*v1alpha1.NodeObituary); ok {
 		obituary.ManagedFields = nil

@@ -85,11 +85,13 @@ func (o optional[T]) pointer() *T {
 // GetObjectMeta tells an informer what it tells objects and their versions apart by.
 func (r *record) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{
-		Name: r.name, Namespace: r.common.Value().namespace, UID: r.podUID(), ResourceVersion: r.resourceVersion(),
+		Name: r.name, Namespace: r.common.Value().namespace, UID: r.podUID(),
+		ResourceVersion: r.resourceVersion(),
 	}
 }
 
-// GetObjectKind and DeepCopyObject make a runtime.Object of the record: client-go's mutation detector copies what is cached.
+// GetObjectKind and DeepCopyObject make a runtime.Object of the record: client-go's mutation
+// detector copies what is cached.
 func (r *record) GetObjectKind() schema.ObjectKind {
 	kind := r.common.Value().TypeMeta
 	return &kind

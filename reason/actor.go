@@ -1,10 +1,12 @@
 package reason
 
-// An Actor is what a user name tells about who deletes. It is a hint about the cause, never a permission.
+// An Actor is what a user name tells about who deletes. It is a hint about the cause, never a
+// permission.
 type Actor uint8
 
-// The actors that Kubernetes itself has. Where kube-controller-manager runs without --use-service-account-credentials all of
-// its controllers are ControllerManager, and what they left on the object must tell them apart.
+// The actors that Kubernetes itself has. Where kube-controller-manager runs without
+// --use-service-account-credentials all of its controllers are ControllerManager, and what they
+// left on the object must tell them apart.
 const (
 	_ Actor = iota
 	Person
@@ -26,7 +28,8 @@ const (
 	DeviceTaintController
 	// Autoscaler removes nodes that are not needed, and what is on them.
 	Autoscaler
-	// Rebalancer evicts pods for their own sake, not for their node's: descheduler, vertical pod autoscaler.
+	// Rebalancer evicts pods for their own sake, not for their node's: descheduler, vertical pod
+	// autoscaler.
 	Rebalancer
 	// Remediator fences nodes that do not answer, and takes their pods off.
 	Remediator

@@ -11,7 +11,8 @@ type Reason struct {
 	Text Text
 	// By is who or what did the terminating: a user name, a service account, a component.
 	By string
-	// Supposed is set where the text names a preemptor that nobody has named: the only pod that can be it, as far as is known.
+	// Supposed is set where the text names a preemptor that nobody has named: the only pod that can
+	// be it, as far as is known.
 	Supposed bool
 }
 
@@ -54,8 +55,8 @@ type KeySet struct {
 	Node Keys `json:"node"`
 }
 
-// DefaultKeys are Titus's own keys, as published in Netflix/titus-kube-common (pod/annotations.go, node/annotations.go);
-// the node's code is ours.
+// DefaultKeys are Titus's own keys, as published in Netflix/titus-kube-common (pod/annotations.go,
+// node/annotations.go); the node's code is ours.
 func DefaultKeys() KeySet {
 	return KeySet{
 		Pod: Keys{
@@ -84,8 +85,8 @@ func (k Keys) Has(annotations map[string]string) bool {
 	return strings.TrimSpace(annotations[k.Reason]) != ""
 }
 
-// Read returns the reason that the annotations hold. The error is [ErrBlank] where there is none, and says what is
-// wrong where there is one that [ParseText] refuses.
+// Read returns the reason that the annotations hold. The error is [ErrBlank] where there is none,
+// and says what is wrong where there is one that [ParseText] refuses.
 func (k Keys) Read(annotations map[string]string) (Reason, error) {
 	text, err := ParseText(annotations[k.Reason])
 	if err != nil {

@@ -75,11 +75,14 @@ type wantReason struct {
 
 func (c inferenceCase) facts() Facts {
 	f := Facts{
-		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node, NodeGone: c.NodeGone,
-		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), Claim: NodeClaim(c.Claim), NamespaceTerminating: c.NamespaceTerminating,
-		Remover: RemoverOf(c.Remover.User, c.Remover.Groups),
+		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node,
+		NodeGone:     c.NodeGone,
+		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), Claim: NodeClaim(c.Claim),
+		NamespaceTerminating: c.NamespaceTerminating,
+		Remover:              RemoverOf(c.Remover.User, c.Remover.Groups),
 	}
-	f.Remover.Evicts, f.Remover.Says, f.Remover.For = c.Remover.Evicts, c.Remover.Says, c.Remover.For
+	f.Remover.Evicts, f.Remover.Says, f.Remover.For = c.Remover.Evicts, c.Remover.Says,
+		c.Remover.For
 	if c.Remover.Unseen {
 		f.Remover.Actor = 0
 	}
@@ -95,7 +98,8 @@ func (c inferenceCase) facts() Facts {
 	return f
 }
 
-// inferrer is the one that the defaults make, with the case's own signals and identities before them.
+// inferrer is the one that the defaults make, with the case's own signals and identities before
+// them.
 func (c inferenceCase) inferrer(signals []Signal, identities []Identity) Inferrer {
 	if len(c.Signals) > 0 {
 		signals = Ranked(slices.Concat(c.Signals, signals))
@@ -137,7 +141,8 @@ func readCases(t *testing.T) map[string]inferenceCase {
 				t.Fatalf("%s: %v", file, err)
 			}
 			if c.Description == "" || c.Pod == nil && c.Node == nil {
-				t.Fatalf("%s %s: a case needs a description, and a pod or a node that goes", file, c.Name)
+				t.Fatalf("%s %s: a case needs a description, and a pod or a node that goes", file,
+					c.Name)
 			}
 			name := path.Join(strings.TrimSuffix(filepath.Base(file), ".yaml"), c.Name)
 			if _, twice := all[name]; twice {
@@ -160,7 +165,8 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			before := c.facts()
 			pod, node := before.Pod.DeepCopy(), before.Node.DeepCopy()
-			if diff := c.diff(c.inferrer(DefaultSignals(), DefaultIdentities()), rules); diff != "" {
+			if diff := c.diff(c.inferrer(DefaultSignals(), DefaultIdentities()),
+				rules); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", c.Description, diff)
 			}
 			if diff := cmp.Diff(pod, before.Pod) + cmp.Diff(node, before.Node); diff != "" {
@@ -171,7 +177,8 @@ func TestCases(t *testing.T) {
 }
 
 // anyFails tells whether at least one case notices the change.
-func anyFails(cases map[string]inferenceCase, signals []Signal, identities []Identity, by ruleset) bool {
+func anyFails(cases map[string]inferenceCase, signals []Signal, identities []Identity,
+	by ruleset) bool {
 	for _, c := range cases {
 		if c.diff(c.inferrer(signals, identities), by) != "" {
 			return true
@@ -190,10 +197,12 @@ func TestEveryRuleHasACase(t *testing.T) {
 		}
 	}
 	for n, s := range DefaultSignals() {
-		wanted(fmt.Sprintf("the signal %+v", s.Mark), slices.Delete(DefaultSignals(), n, n+1), DefaultIdentities(), rules)
+		wanted(fmt.Sprintf("the signal %+v", s.Mark), slices.Delete(DefaultSignals(), n, n+1),
+			DefaultIdentities(), rules)
 	}
 	for n, id := range DefaultIdentities() {
-		wanted("the identity "+id.User.String(), DefaultSignals(), slices.Delete(DefaultIdentities(), n, n+1), rules)
+		wanted("the identity "+id.User.String(), DefaultSignals(),
+			slices.Delete(DefaultIdentities(), n, n+1), rules)
 	}
 	for what, less := range poorer(rules) {
 		wanted(what, DefaultSignals(), DefaultIdentities(), less)
@@ -247,7 +256,8 @@ func without[K comparable, V any](m map[K]V, key K) map[K]V {
 	return less
 }
 
-// Every user name that Kubernetes' own components have must appear in a case, or nobody knows what is inferred from it.
+// Every user name that Kubernetes' own components have must appear in a case, or nobody knows what
+// is inferred from it.
 func TestEveryActorHasACase(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -261,7 +271,8 @@ func TestEveryActorHasACase(t *testing.T) {
 	}
 }
 
-// Two signals can match the same node: the cases decide which is the root cause, and the order must be theirs.
+// Two signals can match the same node: the cases decide which is the root cause, and the order must
+// be theirs.
 func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
 	t.Parallel()
 	for _, s := range DefaultSignals() {
@@ -282,11 +293,13 @@ func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
 	}
 	for _, s := range Statuses() {
 		if s.Source == "" || !s.Code.Known() {
-			t.Errorf("the status %s %s does not name its source, or leads to %q", s.Reason, s.Message, s.Code)
+			t.Errorf("the status %s %s does not name its source, or leads to %q", s.Reason,
+				s.Message, s.Code)
 		}
 	}
 	for _, s := range PodSignals() {
-		if err := s.Mark.Check(); err != nil || s.Source == "" || len(s.Users) == 0 || !s.Code.Known() {
+		if err := s.Mark.Check(); err != nil || s.Source == "" || len(s.Users) == 0 ||
+			!s.Code.Known() {
 			t.Errorf("the signal of a pod %+v is not whole: %v", s, err)
 		}
 	}

@@ -33,18 +33,22 @@ const (
 	ScaledDown   Code = "ScaledDown"
 	OwnerDeleted Code = "OwnerDeleted"
 	JobFinished  Code = "JobFinished"
-	// JobFailed is for a pod that still ran when its Job failed, by its own rules: its deadline, or how often its pods may fail.
+	// JobFailed is for a pod that still ran when its Job failed, by its own rules: its deadline, or
+	// how often its pods may fail.
 	JobFailed Code = "JobFailed"
-	// RemovedByOwner is for a pod that its owner's controller removed, where the owner does not tell why.
+	// RemovedByOwner is for a pod that its owner's controller removed, where the owner does not
+	// tell why.
 	RemovedByOwner     Code = "RemovedByOwner"
 	NamespaceDeleted   Code = "NamespaceDeleted"
 	RolloutReplaced    Code = "RolloutReplaced"
 	TerminatedPodLimit Code = "TerminatedPodLimit"
 	NeverScheduled     Code = "NeverScheduled"
 	UserRequest        Code = "UserRequest"
-	// AlreadyEnded is for the object of a pod that had ended by itself before whatever removed it happened.
+	// AlreadyEnded is for the object of a pod that had ended by itself before whatever removed it
+	// happened.
 	AlreadyEnded Code = "AlreadyEnded"
-	// LimitExceeded is for a pod that used more than its own limit allows: running it again ends the same way.
+	// LimitExceeded is for a pod that used more than its own limit allows: running it again ends
+	// the same way.
 	LimitExceeded Code = "LimitExceeded"
 	// DeadlineExceeded is for a pod that ran longer than its own activeDeadlineSeconds.
 	DeadlineExceeded Code = "DeadlineExceeded"
@@ -81,14 +85,19 @@ func (c Class) String() string {
 }
 
 var classes = map[Code]Class{
-	Preempted: Disruption, HardwareFailure: Disruption, NodeHalted: Disruption, CloudInstanceGone: Disruption,
-	KernelPanic: Disruption, NodeDrained: Disruption, Evicted: Disruption, NodePressure: Disruption,
-	NodeShutdown: Disruption, NodeUnreachable: Disruption, OutOfService: Disruption, NodeScaledDown: Disruption,
+	Preempted: Disruption, HardwareFailure: Disruption, NodeHalted: Disruption,
+	CloudInstanceGone: Disruption,
+	KernelPanic:       Disruption, NodeDrained: Disruption, Evicted: Disruption,
+	NodePressure: Disruption,
+	NodeShutdown: Disruption, NodeUnreachable: Disruption, OutOfService: Disruption,
+	NodeScaledDown:  Disruption,
 	SpotInterrupted: Disruption, NodeDeleted: Disruption, Refused: Disruption,
 
 	ScaledDown: Routine, OwnerDeleted: Routine, JobFinished: Routine, NamespaceDeleted: Routine,
-	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine, UserRequest: Routine,
-	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine, JobFailed: Routine, RemovedByOwner: Routine,
+	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine,
+	UserRequest:  Routine,
+	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine, JobFailed: Routine,
+	RemovedByOwner: Routine,
 
 	Unexplained: NoExplanation,
 }
@@ -99,14 +108,15 @@ func Codes() []Code { return slices.Sorted(maps.Keys(classes)) }
 // Known tells whether c belongs to the vocabulary.
 func (c Code) Known() bool { return classes[c] != 0 }
 
-// OfNodes tells whether a Node can leave with c: only such codes can follow from a signal on a Node.
+// OfNodes tells whether a Node can leave with c: only such codes can follow from a signal on a
+// Node.
 func (c Code) OfNodes() bool {
 	_, ok := nodeSentences[c]
 	return ok && c.Class() == Disruption
 }
 
-// Class returns what c means to the owner of the pod; a code that somebody else invented explains nothing to us, so its
-// class is NoExplanation.
+// Class returns what c means to the owner of the pod; a code that somebody else invented explains
+// nothing to us, so its class is NoExplanation.
 func (c Code) Class() Class {
 	if class, ok := classes[c]; ok {
 		return class

@@ -10,16 +10,18 @@ import (
 type DeviceTaint struct {
 	Driver, Pool, Device string
 	Key, Value           string
-	// Rule is the DeviceTaintRule with which an administrator taints the device; empty where the device's driver does.
+	// Rule is the DeviceTaintRule with which an administrator taints the device; empty where the
+	// device's driver does.
 	Rule string
 }
 
 // shownDevices are named in a sentence.
 const shownDevices = 3
 
-// offItsDevice is for a pod whose device is tainted. A driver taints what is broken; a rule is an administrator's, who plans something:
-// maintenance, in the user stories of KEP-5055. The eviction controller itself says neither device nor taint
-// (K8s v1.37 pkg/controller/devicetainteviction, addConditionAndDeletePod).
+// offItsDevice is for a pod whose device is tainted. A driver taints what is broken; a rule is an
+// administrator's, who plans something: maintenance, in the user stories of KEP-5055. The eviction
+// controller itself says neither device nor taint (K8s v1.37 pkg/controller/devicetainteviction,
+// addConditionAndDeletePod).
 func (n inference) offItsDevice(by string) Reason {
 	var broken, planned []string
 	for _, t := range n.DeviceTaints {
@@ -83,7 +85,8 @@ func Ill(all []corev1.ResourceStatus) []corev1.ResourceStatus {
 // eachIll calls f for each unhealthy device of the pod, once.
 func (n inference) eachIll(f func(resource corev1.ResourceName, d corev1.ResourceHealth)) {
 	told := map[corev1.ResourceID]bool{}
-	for _, statuses := range [][]corev1.ContainerStatus{n.Pod.Status.InitContainerStatuses, n.Pod.Status.ContainerStatuses} {
+	for _, statuses := range [][]corev1.ContainerStatus{n.Pod.Status.InitContainerStatuses,
+		n.Pod.Status.ContainerStatuses} {
 		for _, s := range statuses {
 			for _, r := range Ill(s.AllocatedResourcesStatus) {
 				for _, d := range r.Resources {
@@ -101,7 +104,8 @@ func (n inference) eachIll(f func(resource corev1.ResourceName, d corev1.Resourc
 func (n inference) illDevices() (words []string) {
 	n.eachIll(func(resource corev1.ResourceName, d corev1.ResourceHealth) {
 		device := "device " + string(d.ResourceID) + " of " + string(resource)
-		if parts := strings.Split(string(d.ResourceID), "/"); len(parts) == 3 && strings.HasPrefix(string(resource), "claim:") {
+		if parts := strings.Split(string(d.ResourceID), "/"); len(parts) == 3 &&
+			strings.HasPrefix(string(resource), "claim:") {
 			device = DeviceTaint{Driver: parts[0], Device: parts[2]}.device()
 		}
 		words = append(words, joined(device+" is unhealthy", message(d)))
@@ -126,8 +130,9 @@ func message(d corev1.ResourceHealth) string {
 	return *d.Message
 }
 
-// deviceTrouble is for a pod that has to go from its node while a device of its own is unhealthy. The kubelet itself does not end a pod
-// for that, and of an orphan it is not known what became of the device.
+// deviceTrouble is for a pod that has to go from its node while a device of its own is unhealthy.
+// The kubelet itself does not end a pod for that, and of an orphan it is not known what became of
+// the device.
 func (n inference) deviceTrouble() (Reason, bool) {
 	if n.Remover.Actor == PodGC || n.Remover.Actor == Kubelet {
 		return Reason{}, false

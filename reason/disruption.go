@@ -8,17 +8,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// disruptionWindow is how long a condition of a pod that lives can speak for the deletion at hand: the disruption controller
-// takes a DisruptionTarget back after that time (K8s v1.37 pkg/controller/disruption, stuckTerminatingPodTimeout).
+// disruptionWindow is how long a condition of a pod that lives can speak for the deletion at hand:
+// the disruption controller takes a DisruptionTarget back after that time (K8s v1.37
+// pkg/controller/disruption, stuckTerminatingPodTimeout).
 const disruptionWindow = 2 * time.Minute
 
 // A disruption is one reason of the DisruptionTarget condition (KEP-3329).
 type disruption struct {
-	// writers write the condition and then delete the pod: their own delete it explains while it is fresh.
+	// writers write the condition and then delete the pod: their own delete it explains while it is
+	// fresh.
 	writers []Actor
 	// written, where set, knows a writer by the condition itself.
 	written func(c *corev1.PodCondition, user string) bool
-	// component is who did it, where the delete at hand is somebody else's, the kubelet's last one for example.
+	// component is who did it, where the delete at hand is somebody else's, the kubelet's last one
+	// for example.
 	component string
 	rule      func(n inference, c *corev1.PodCondition, by string) (Reason, bool)
 }
@@ -53,7 +56,8 @@ var disruptions = map[string]disruption{
 			return n.because(n.nodeDeleted(by))
 		},
 	},
-	// The API server writes it while it evicts; whoever deletes the pod after that is not the one who evicted it.
+	// The API server writes it while it evicts; whoever deletes the pod after that is not the one
+	// who evicted it.
 	"EvictionByEvictionAPI": {
 		component: UnknownRemover,
 		rule: func(n inference, _ *corev1.PodCondition, by string) (Reason, bool) {
@@ -65,15 +69,18 @@ var disruptions = map[string]disruption{
 	},
 }
 
-// bySchedulerOf knows a second scheduler: the message starts with its name (K8s v1.37 pkg/scheduler/framework/preemption), and it runs
-// under a service account of its own, which has that name by custom. Whoever else deletes the pod was not the one who wrote this.
+// bySchedulerOf knows a second scheduler: the message starts with its name (K8s v1.37
+// pkg/scheduler/framework/preemption), and it runs under a service account of its own, which has
+// that name by custom. Whoever else deletes the pod was not the one who wrote this.
 func bySchedulerOf(c *corev1.PodCondition, user string) bool {
 	scheduler, _, named := strings.Cut(c.Message, ": ")
-	return named && strings.HasPrefix(user, "system:serviceaccount:") && strings.HasSuffix(user, ":"+scheduler)
+	return named && strings.HasPrefix(user, "system:serviceaccount:") &&
+		strings.HasSuffix(user, ":"+scheduler)
 }
 
-// foreignDisruption is a DisruptionTarget condition of a component that Kubernetes does not ship. Nobody knows whose it is: on a pod that
-// lives it explains nobody's delete. Components whose words are known have their own entry in data/schedulers.yaml.
+// foreignDisruption is a DisruptionTarget condition of a component that Kubernetes does not ship.
+// Nobody knows whose it is: on a pod that lives it explains nobody's delete. Components whose words
+// are known have their own entry in data/schedulers.yaml.
 var foreignDisruption = disruption{
 	component: UnknownRemover,
 	rule: func(_ inference, c *corev1.PodCondition, by string) (Reason, bool) {
@@ -81,10 +88,12 @@ var foreignDisruption = disruption{
 	},
 }
 
-// disruptionSays reads the DisruptionTarget condition. What the kubelet ended is told by the pod's status.
+// disruptionSays reads the DisruptionTarget condition. What the kubelet ended is told by the pod's
+// status.
 func (n inference) disruptionSays() (Reason, bool) {
 	c := podCondition(n.Pod, corev1.DisruptionTarget)
-	if c == nil || c.Status != corev1.ConditionTrue || c.Reason == corev1.PodReasonTerminationByKubelet {
+	if c == nil || c.Status != corev1.ConditionTrue ||
+		c.Reason == corev1.PodReasonTerminationByKubelet {
 		return Reason{}, false
 	}
 	d, ok := n.rules.disruptions[c.Reason]
@@ -92,7 +101,8 @@ func (n inference) disruptionSays() (Reason, bool) {
 		d = foreignDisruption
 	}
 	writes := !n.Remover.Evicts &&
-		(slices.Contains(d.writers, n.Remover.Actor) || d.written != nil && d.written(c, n.Remover.User))
+		(slices.Contains(d.writers, n.Remover.Actor) ||
+			d.written != nil && d.written(c, n.Remover.User))
 	if !n.settled() && (!writes || !n.fresh(c)) {
 		return Reason{}, false
 	}
@@ -103,7 +113,8 @@ func (n inference) disruptionSays() (Reason, bool) {
 	return d.rule(n, c, by)
 }
 
-// settled tells whether the pod's end has begun, so that a condition about its end is no leftover of one that was called off.
+// settled tells whether the pod's end has begun, so that a condition about its end is no leftover
+// of one that was called off.
 func (n inference) settled() bool { return n.Pod.DeletionTimestamp != nil || Finished(n.Pod) }
 
 func (n inference) fresh(c *corev1.PodCondition) bool {

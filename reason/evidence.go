@@ -19,7 +19,8 @@ const (
 	EvidencePowerButton = "power-button"
 	EvidencePanic       = "panic"
 	EvidenceHardware    = "hardware"
-	// EvidenceKernel is trouble of the kernel's own that it survived: no cause, but what may explain a node that falls silent.
+	// EvidenceKernel is trouble of the kernel's own that it survived: no cause, but what may
+	// explain a node that falls silent.
 	EvidenceKernel = "kernel"
 )
 
@@ -29,7 +30,8 @@ type Evidence struct {
 	What string `json:"what"`
 	// Who did it, where somebody did: a user name.
 	Who string `json:"who,omitempty"`
-	// Detail is the panic line, the failure's type, or the command that switched the machine off, where it was not sudo and What.
+	// Detail is the panic line, the failure's type, or the command that switched the machine off,
+	// where it was not sudo and What.
 	Detail string `json:"detail,omitempty"`
 	// When it happened, by the clock of the node.
 	When time.Time `json:"when"`
@@ -37,17 +39,20 @@ type Evidence struct {
 	BootID string `json:"bootID,omitempty"`
 	// Rule is the rule for kernel lines that found it, where one did (docs/kernel-lines.md).
 	Rule string `json:"rule,omitempty"`
-	// Fatal is set for hardware that does not work any more: a node that goes on reporting has not survived that.
+	// Fatal is set for hardware that does not work any more: a node that goes on reporting has not
+	// survived that.
 	Fatal bool `json:"fatal,omitempty"`
-	// Until, where set, is when it is too late for the node to go because of it: a node that was heard of later outlived it.
+	// Until, where set, is when it is too late for the node to go because of it: a node that was
+	// heard of later outlived it.
 	Until time.Time `json:"until,omitzero"`
-	// Found is set where it became known only in a later boot: when. Source is where it was found then.
+	// Found is set where it became known only in a later boot: when. Source is where it was found
+	// then.
 	Found  time.Time `json:"found,omitzero"`
 	Source string    `json:"source,omitempty"`
 }
 
-// Late tells whether e became known only after the boot that it is about was over. It can never be what the node dies of, and it
-// explains what ended in that boot.
+// Late tells whether e became known only after the boot that it is about was over. It can never be
+// what the node dies of, and it explains what ended in that boot.
 func (e Evidence) Late() bool { return !e.Found.IsZero() }
 
 // Known is since when e is known.
@@ -61,9 +66,9 @@ func (e Evidence) Known() time.Time {
 const (
 	// MaxEvidenceBytes bounds the annotation that is decoded: room for some 60 pieces.
 	MaxEvidenceBytes = 16 << 10
-	// readyGrace is how long after a piece of evidence a node may still be reported Ready without having survived it: the
-	// kubelet posts a heartbeat on its way down, and the API server learns of its silence up to 50 s later
-	// (--node-monitor-grace-period).
+	// readyGrace is how long after a piece of evidence a node may still be reported Ready without
+	// having survived it: the kubelet posts a heartbeat on its way down, and the API server learns
+	// of its silence up to 50 s later (--node-monitor-grace-period).
 	readyGrace = 2 * time.Minute
 	// goingDown is how long a machine may take to go down: a graceful shutdown waits for its pods.
 	goingDown = 30 * time.Minute
@@ -71,15 +76,16 @@ const (
 	clockSkew = time.Minute
 )
 
-// EvidenceOn returns the evidence that a Node carries. An annotation that is too large or no JSON is an error: evidence that
-// cannot be read must not pass for none.
+// EvidenceOn returns the evidence that a Node carries. An annotation that is too large or no JSON
+// is an error: evidence that cannot be read must not pass for none.
 func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	value := node.Annotations[EvidenceKey]
 	switch {
 	case value == "":
 		return nil, nil
 	case len(value) > MaxEvidenceBytes:
-		return nil, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", EvidenceKey, node.Name, len(value), MaxEvidenceBytes)
+		return nil, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read",
+			EvidenceKey, node.Name, len(value), MaxEvidenceBytes)
 	}
 	var all []Evidence
 	if err := json.Unmarshal([]byte(value), &all); err != nil {
@@ -88,7 +94,8 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	return all, nil
 }
 
-// Fresh tells whether e can still be what the node died of: the node has not survived it, and is not Ready again well after it.
+// Fresh tells whether e can still be what the node died of: the node has not survived it, and is
+// not Ready again well after it.
 func (e Evidence) Fresh(node *corev1.Node) bool {
 	if e.Survived(node) {
 		return false
@@ -101,9 +108,9 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 	return !ready.LastTransitionTime.After(grace) && !ready.LastHeartbeatTime.After(grace)
 }
 
-// Survived tells whether e can never again be what the node dies of: the node has booted since, or its kubelet went on reporting
-// for longer than e can take to end it. The time of the last heartbeat stays the kubelet's, also where the node lifecycle
-// controller set the status.
+// Survived tells whether e can never again be what the node dies of: the node has booted since, or
+// its kubelet went on reporting for longer than e can take to end it. The time of the last
+// heartbeat stays the kubelet's, also where the node lifecycle controller set the status.
 func (e Evidence) Survived(node *corev1.Node) bool {
 	if e.Late() {
 		return true
@@ -115,9 +122,10 @@ func (e Evidence) Survived(node *corev1.Node) bool {
 	return ready != nil && ready.LastHeartbeatTime.After(e.outlivedAt())
 }
 
-// outlivedAt is when a node that goes on reporting has survived e, unless its rule says so. A machine that is told to go down takes its
-// time. A machine whose hardware fails does not: if it works on for longer than heartbeats are late, that was not its end, except where
-// something does not work any more.
+// outlivedAt is when a node that goes on reporting has survived e, unless its rule says so. A
+// machine that is told to go down takes its time. A machine whose hardware fails does not: if it
+// works on for longer than heartbeats are late, that was not its end, except where something does
+// not work any more.
 func (e Evidence) outlivedAt() time.Time {
 	switch {
 	case !e.Until.IsZero():
@@ -129,12 +137,13 @@ func (e Evidence) outlivedAt() time.Time {
 	}
 }
 
-// weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an end where a command is
-// only the wish for one.
+// weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an
+// end where a command is only the wish for one.
 var weights = map[string]int{
 	EvidenceHardware: 3,
 	EvidencePanic:    2,
-	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1, EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
+	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1,
+	EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
 }
 
 // weighs is the place of e among all evidence: 0 where it tells of no end.
@@ -146,8 +155,9 @@ func weighs(e Evidence) int {
 	return w
 }
 
-// weightiest returns the most decisive evidence that counts; what is fatal before what is not, and among equals the first. Evidence that cannot be read is
-// reported where it is written and where the node is watched; here the conditions still speak.
+// weightiest returns the most decisive evidence that counts; what is fatal before what is not, and
+// among equals the first. Evidence that cannot be read is reported where it is written and where
+// the node is watched; here the conditions still speak.
 func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) {
 	all, _ := EvidenceOn(node)
 	var best Evidence
@@ -167,7 +177,8 @@ func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 	switch e.What {
 	case EvidencePowerButton:
 		return New(Node, NodeHalted, "the power button was pressed", "power button"), true
-	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec, EvidenceSoftReboot:
+	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec,
+		EvidenceSoftReboot:
 		who, command := e.Who, e.Detail
 		if who == "" {
 			who = "somebody unknown"

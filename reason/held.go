@@ -23,7 +23,8 @@ func Held(r Reason, now time.Time) corev1.PodCondition {
 	}
 }
 
-// HeldOn returns the reason that a condition of the pod holds, if one does. A text has no line breaks, so the first one ends it.
+// HeldOn returns the reason that a condition of the pod holds, if one does. A text has no line
+// breaks, so the first one ends it.
 func HeldOn(pod *corev1.Pod) (Reason, bool) {
 	c := podCondition(pod, HeldIn)
 	if c == nil || c.Status != corev1.ConditionTrue {
@@ -35,11 +36,13 @@ func HeldOn(pod *corev1.Pod) (Reason, bool) {
 	if err != nil {
 		return Reason{}, false
 	}
-	return Reason{Code: Code(clean(c.Reason, maxCodeBytes)), Text: text, By: clean(by, MaxByBytes), Supposed: more == supposing}, true
+	return Reason{Code: Code(clean(c.Reason, maxCodeBytes)), Text: text, By: clean(by, MaxByBytes),
+		Supposed: more == supposing}, true
 }
 
-// OnPod returns the reason that the pod carries, in its annotations or in the condition [HeldIn]. The annotations come first:
-// anybody who may change the pod can correct them. What they leave out, the condition completes. The error is that of [Keys.Read].
+// OnPod returns the reason that the pod carries, in its annotations or in the condition [HeldIn].
+// The annotations come first: anybody who may change the pod can correct them. What they leave out,
+// the condition completes. The error is that of [Keys.Read].
 func (k Keys) OnPod(pod *corev1.Pod) (Reason, error) {
 	r, err := k.Read(pod.Annotations)
 	held, ok := HeldOn(pod)

@@ -22,7 +22,8 @@ func TestHeldReasonIsReadAsItWasWritten(t *testing.T) {
 	}
 	supposed := New(Pod, Preempted, "batch/urgent", "system:kube-scheduler")
 	supposed.Supposed = true
-	doubtful := &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{Held(supposed, time.Unix(0, 0))}}}
+	doubtful := &corev1.Pod{Status: corev1.PodStatus{
+		Conditions: []corev1.PodCondition{Held(supposed, time.Unix(0, 0))}}}
 	if got, ok := HeldOn(doubtful); !ok || got != supposed {
 		t.Errorf("held %+v, %t, want %+v", got, ok, supposed)
 	}
@@ -38,9 +39,11 @@ func TestHeldReasonIsReadAsItWasWritten(t *testing.T) {
 
 func TestHeldReasonIsBounded(t *testing.T) {
 	t.Parallel()
-	for _, message := range []string{"", "\nops", strings.Repeat("x", MaxTextBytes+1), "a\x1b[31m"} {
+	for _, message := range []string{"", "\nops", strings.Repeat("x", MaxTextBytes+1),
+		"a\x1b[31m"} {
 		pod := &corev1.Pod{}
-		pod.Status.Conditions = []corev1.PodCondition{{Type: HeldIn, Status: corev1.ConditionTrue, Message: message}}
+		pod.Status.Conditions = []corev1.PodCondition{
+			{Type: HeldIn, Status: corev1.ConditionTrue, Message: message}}
 		if got, ok := HeldOn(pod); ok {
 			t.Errorf("%q is read as %+v, want none", message, got)
 		}

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// An Identity says who is behind a user name. Identities are data: [DefaultIdentities] come with the program, and the
-// configuration puts its own before them. They serve inference; of a user that is no service account they also say whether
-// policy takes them for a person.
+// An Identity says who is behind a user name. Identities are data: [DefaultIdentities] come with
+// the program, and the configuration puts its own before them. They serve inference; of a user that
+// is no service account they also say whether policy takes them for a person.
 type Identity struct {
 	// User is what the user name must be like.
 	User Pattern `json:"user" validate:"required"`
@@ -24,15 +24,17 @@ var (
 	defaultIdentities    = load[Identity]("users.yaml")
 )
 
-// DefaultIdentities are the names under which well-known components that evict pods or remove nodes are installed, and the clouds'
-// own users.
+// DefaultIdentities are the names under which well-known components that evict pods or remove nodes
+// are installed, and the clouds' own users.
 func DefaultIdentities() []Identity { return slices.Clone(defaultIdentities()) }
 
-// KubernetesIdentities are the names of Kubernetes' own components. The last of them matches every user.
+// KubernetesIdentities are the names of Kubernetes' own components. The last of them matches every
+// user.
 func KubernetesIdentities() []Identity { return slices.Clone(kubernetesIdentities()) }
 
 func (i Identity) matches(user string, groups []string) bool {
-	return i.User.Matches(user) && (len(i.Groups) == 0 || slices.ContainsFunc(groups, func(g string) bool { return anyMatches(i.Groups, g) }))
+	return i.User.Matches(user) && (len(i.Groups) == 0 ||
+		slices.ContainsFunc(groups, func(g string) bool { return anyMatches(i.Groups, g) }))
 }
 
 // ActorOf classifies a user by name and groups.
@@ -57,13 +59,18 @@ func (i Inferrer) actor(r Remover) Actor {
 
 // actorNames are the actors as the configuration writes them.
 var actorNames = map[Actor]string{
-	Person: "Person", ServiceAccount: "ServiceAccount", ControlPlane: "ControlPlane", Scheduler: "Scheduler",
-	ControllerManager: "ControllerManager", NodeController: "NodeController", PodGC: "PodGC", OwnerGC: "OwnerGC",
+	Person: "Person", ServiceAccount: "ServiceAccount", ControlPlane: "ControlPlane",
+	Scheduler:         "Scheduler",
+	ControllerManager: "ControllerManager", NodeController: "NodeController", PodGC: "PodGC",
+	OwnerGC:             "OwnerGC",
 	NamespaceController: "NamespaceController", ReplicaSetController: "ReplicaSetController",
-	StatefulSetController: "StatefulSetController", DaemonSetController: "DaemonSetController", JobController: "JobController",
-	TTLController: "TTLController", Kubelet: "Kubelet", DeviceTaintController: "DeviceTaintController",
-	Autoscaler: "Autoscaler", Rebalancer: "Rebalancer", Remediator: "Remediator", MachineController: "MachineController",
-	CloudProvider: "CloudProvider",
+	StatefulSetController: "StatefulSetController", DaemonSetController: "DaemonSetController",
+	JobController: "JobController",
+	TTLController: "TTLController", Kubelet: "Kubelet",
+	DeviceTaintController: "DeviceTaintController",
+	Autoscaler:            "Autoscaler", Rebalancer: "Rebalancer", Remediator: "Remediator",
+	MachineController: "MachineController",
+	CloudProvider:     "CloudProvider",
 }
 
 // String returns the actor as the configuration writes it.
@@ -90,5 +97,6 @@ func (a *Actor) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no actor is called %q: write one like %s, %s or %s", clean(string(text), MaxByBytes), Autoscaler, Rebalancer, ServiceAccount)
+	return fmt.Errorf("no actor is called %q: write one like %s, %s or %s",
+		clean(string(text), MaxByBytes), Autoscaler, Rebalancer, ServiceAccount)
 }

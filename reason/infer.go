@@ -12,9 +12,11 @@ type Remover struct {
 	User string
 	// Groups of the user, where they are known.
 	Groups []string
-	// Actor is what the name tells; an identity of the [Inferrer] overrides it. The zero value means that nobody saw who it was.
+	// Actor is what the name tells; an identity of the [Inferrer] overrides it. The zero value
+	// means that nobody saw who it was.
 	Actor Actor
-	// Evicts is set where the request is an eviction: then the remover clears a node, and the node's trouble counts.
+	// Evicts is set where the request is an eviction: then the remover clears a node, and the
+	// node's trouble counts.
 	Evicts bool
 	// Says is what the requester of an eviction wrote on it, in the annotation [EvictionReasonKey].
 	Says string
@@ -34,15 +36,15 @@ func RemoverOf(user string, groups []string) Remover {
 	return Remover{User: user, Groups: groups, Actor: ActorOf(user, groups)}
 }
 
-// Facts is what is known about one deletion. The objects are read, never changed. Whatever is left out is unknown, and
-// what follows from it is not inferred.
+// Facts is what is known about one deletion. The objects are read, never changed. Whatever is left
+// out is unknown, and what follows from it is not inferred.
 type Facts struct {
 	Now     time.Time
 	Remover Remover
 	// Pod is the pod that goes; nil where a Node goes.
 	Pod *corev1.Pod
-	// Node is the pod's node, or the Node that goes: as it is, or as it was when it was last seen. Nil where nothing is
-	// known of it.
+	// Node is the pod's node, or the Node that goes: as it is, or as it was when it was last seen.
+	// Nil where nothing is known of it.
 	Node *corev1.Node
 	// NodeGone is set where the pod's node has no Node object any more.
 	NodeGone bool
@@ -68,21 +70,24 @@ func (f Facts) Unknown() Reason {
 	return New(Pod, Unexplained, f.Remover.User, f.Remover.User)
 }
 
-// An Inferrer turns facts into reasons. The zero value infers with no signals and identities; use the configuration's.
+// An Inferrer turns facts into reasons. The zero value infers with no signals and identities; use
+// the configuration's.
 type Inferrer struct {
 	Keys KeySet
 	// Signals are tried in order, the first that matches wins.
 	Signals []Signal
 	// Identities are tried in order, the first that matches wins over what [ActorOf] says.
 	Identities []Identity
-	// NamePreemptors allows the name of a preemptor in another namespace to appear on the victim. Otherwise its UID stands
-	// there: names across tenants were taken out of Kubernetes as a leak (kubernetes/kubernetes#114882).
+	// NamePreemptors allows the name of a preemptor in another namespace to appear on the victim.
+	// Otherwise its UID stands there: names across tenants were taken out of Kubernetes as a leak
+	// (kubernetes/kubernetes#114882).
 	NamePreemptors bool
 }
 
-// Infer returns why the object goes, as far as the facts tell, and whether they do. The first of these that knows wins:
-// a reason that is on the object already; the words on an eviction, where the pod has not ended and its node has no trouble;
-// what the pod says of itself; what its node says; who removes it.
+// Infer returns why the object goes, as far as the facts tell, and whether they do. The first of
+// these that knows wins: a reason that is on the object already; the words on an eviction, where
+// the pod has not ended and its node has no trouble; what the pod says of itself; what its node
+// says; who removes it.
 func (i Inferrer) Infer(f Facts) (Reason, bool) { return i.infer(rules, f) }
 
 func (i Inferrer) infer(by ruleset, f Facts) (Reason, bool) {
@@ -116,7 +121,8 @@ type ruleset struct {
 	pod, node []rule
 	// disruptions reads the reason of the pod's DisruptionTarget condition.
 	disruptions map[string]disruption
-	// statuses reads the status of a pod that its kubelet has failed, podSignals what other schedulers leave.
+	// statuses reads the status of a pod that its kubelet has failed, podSignals what other
+	// schedulers leave.
 	statuses   func() []Status
 	podSignals func() []PodSignal
 	// podRemovers and nodeRemovers know what follows from who removes the object.
@@ -129,7 +135,8 @@ var rules = ruleset{
 		inference.schedulerSays, inference.disruptionSays, inference.statusSays,
 		inference.nodeSays, inference.removerSays, inference.finishedSays,
 	},
-	node:         []rule{inference.ownReason, inference.nodeSaysOfItself, inference.nodeRemoverSays},
+	node: []rule{inference.ownReason, inference.nodeSaysOfItself,
+		inference.nodeRemoverSays},
 	disruptions:  disruptions,
 	statuses:     statuses,
 	podSignals:   podSignals,

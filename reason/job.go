@@ -29,30 +29,36 @@ func OwnerJob(job *batchv1.Job, now time.Time) Owner {
 		}
 	}
 	if !o.Finished && !o.Suspended && beyondDeadline(job, now) {
-		o.Finished, o.Failed = true, joined(batchv1.JobReasonDeadlineExceeded, "Job was active longer than specified deadline")
+		o.Finished, o.Failed = true, joined(batchv1.JobReasonDeadlineExceeded,
+			"Job was active longer than specified deadline")
 	}
 	return o
 }
 
-// beyondDeadline tells whether the Job controller fails the Job for its deadline (K8s v1.37 pkg/controller/job/job_controller.go,
-// pastActiveDeadline). It deletes the pods before its condition says so.
+// beyondDeadline tells whether the Job controller fails the Job for its deadline (K8s v1.37
+// pkg/controller/job/job_controller.go, pastActiveDeadline). It deletes the pods before its
+// condition says so.
 func beyondDeadline(job *batchv1.Job, now time.Time) bool {
 	deadline, start := job.Spec.ActiveDeadlineSeconds, job.Status.StartTime
-	return deadline != nil && start != nil && now.Sub(start.Time) >= time.Duration(*deadline)*time.Second
+	return deadline != nil && start != nil &&
+		now.Sub(start.Time) >= time.Duration(*deadline)*time.Second
 }
 
-// Settles tells whether r may say more once the Job of the pod tells how it ended: the Job controller deletes the pods of a Job that is
-// over before it writes that down (K8s v1.37 pkg/controller/job/job_controller.go, syncJob), and keeps them by a finalizer until it has.
+// Settles tells whether r may say more once the Job of the pod tells how it ended: the Job
+// controller deletes the pods of a Job that is over before it writes that down (K8s v1.37
+// pkg/controller/job/job_controller.go, syncJob), and keeps them by a finalizer until it has.
 func Settles(r Reason, pod *corev1.Pod) (job string, is bool) {
 	o := metav1.GetControllerOfNoCopy(pod)
-	if r.Code != RemovedByOwner || o == nil || o.Kind != "Job" || o.APIVersion != batchv1.SchemeGroupVersion.String() {
+	if r.Code != RemovedByOwner || o == nil || o.Kind != "Job" ||
+		o.APIVersion != batchv1.SchemeGroupVersion.String() {
 		return "", false
 	}
 	owner, ours := podSentences[RemovedByOwner].detail(r.Text)
 	return o.Name, ours && owner == inference{Facts: Facts{Pod: pod}}.owner()
 }
 
-// Settle returns what r comes to now that the Job of the pod tells more; r itself where it does not.
+// Settle returns what r comes to now that the Job of the pod tells more; r itself where it does
+// not.
 func Settle(r Reason, pod *corev1.Pod, job Owner) Reason {
 	if _, is := Settles(r, pod); !is || !job.Finished {
 		return r

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A Mark is something that a component leaves on a Node or a Pod. Exactly one of Condition, Taint, Label, Annotation and
-// Unschedulable is set; the other fields narrow it.
+// A Mark is something that a component leaves on a Node or a Pod. Exactly one of Condition, Taint,
+// Label, Annotation and Unschedulable is set; the other fields narrow it.
 type Mark struct {
 	// Condition is the type of a condition.
 	Condition Pattern `json:"condition,omitzero"`
@@ -34,10 +34,12 @@ type Mark struct {
 
 // What can be wrong with a mark.
 var (
-	errNotOne    = errors.New("exactly one of condition, taint, label, annotation and unschedulable must be set")
+	errNotOne = errors.New(
+		"exactly one of condition, taint, label, annotation and unschedulable must be set")
 	errNoStatus  = errors.New("a condition needs the status to look for: True, False or Unknown")
 	errCondition = errors.New("status, reasons and message go with a condition")
-	errKey       = errors.New("effect goes with a taint, and value with a taint, a label or an annotation")
+	errKey       = errors.New(
+		"effect goes with a taint, and value with a taint, a label or an annotation")
 )
 
 // Check tells what does not go together in the mark.
@@ -82,8 +84,10 @@ func (m Mark) onNode(node *corev1.Node) (sighting, bool) {
 	}
 	if !m.Taint.IsZero() {
 		for _, t := range node.Spec.Taints {
-			if m.Taint.Matches(t.Key) && (m.Effect == "" || m.Effect == t.Effect) && m.Value.Matches(t.Value) {
-				return sighting{node: node.Name, kind: t.Key, value: t.Value, groups: m.Value.groups(t.Value)}, true
+			if m.Taint.Matches(t.Key) && (m.Effect == "" || m.Effect == t.Effect) &&
+				m.Value.Matches(t.Value) {
+				return sighting{node: node.Name, kind: t.Key, value: t.Value,
+					groups: m.Value.groups(t.Value)}, true
 			}
 		}
 		return sighting{}, false
@@ -93,7 +97,8 @@ func (m Mark) onNode(node *corev1.Node) (sighting, bool) {
 		return s, true
 	}
 	for _, c := range node.Status.Conditions {
-		if s, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime); ok {
+		if s, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message,
+			c.LastTransitionTime); ok {
 			s.node = node.Name
 			return s, true
 		}
@@ -108,7 +113,8 @@ func (m Mark) onPod(pod *corev1.Pod) (sighting, bool) {
 		return s, true
 	}
 	for _, c := range pod.Status.Conditions {
-		if s, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime); ok {
+		if s, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message,
+			c.LastTransitionTime); ok {
 			s.node = pod.Spec.NodeName
 			return s, true
 		}
@@ -116,16 +122,20 @@ func (m Mark) onPod(pod *corev1.Pod) (sighting, bool) {
 	return sighting{}, false
 }
 
-func (m Mark) inCondition(kind string, status corev1.ConditionStatus, reason, message string, since metav1.Time) (sighting, bool) {
-	if m.Condition.IsZero() || !m.Condition.Matches(kind) || status != m.Status || !anyMatches(m.Reasons, reason) || !m.Message.Matches(message) {
+func (m Mark) inCondition(kind string, status corev1.ConditionStatus, reason, message string,
+	since metav1.Time) (sighting, bool) {
+	if m.Condition.IsZero() || !m.Condition.Matches(kind) || status != m.Status ||
+		!anyMatches(m.Reasons, reason) || !m.Message.Matches(message) {
 		return sighting{}, false
 	}
 	return sighting{
-		kind: kind, status: string(status), reason: reason, message: message, groups: m.Message.groups(message), condition: true, since: since,
+		kind: kind, status: string(status), reason: reason, message: message,
+		groups: m.Message.groups(message), condition: true, since: since,
 	}, true
 }
 
-// onMetadata finds a label or an annotation. Where several keys fit, the first in alphabetical order counts.
+// onMetadata finds a label or an annotation. Where several keys fit, the first in alphabetical
+// order counts.
 func (m Mark) onMetadata(labels, annotations map[string]string) (sighting, bool) {
 	key, all := m.Label, labels
 	if key.IsZero() {
@@ -143,13 +153,15 @@ func (m Mark) onMetadata(labels, annotations map[string]string) (sighting, bool)
 	return found, found.kind != ""
 }
 
-// words fill the gap of a sentence: what the detail says, or the kind of the mark and what its emitter adds.
+// words fill the gap of a sentence: what the detail says, or the kind of the mark and what its
+// emitter adds.
 func (s sighting) words(detail string) string {
 	if detail == "" {
 		return joined(s.kind, s.reason+s.value)
 	}
 	fill := []string{
-		"{type}", s.kind, "{status}", s.status, "{reason}", s.reason, "{message}", s.message, "{value}", s.value, "{node}", s.node,
+		"{type}", s.kind, "{status}", s.status, "{reason}", s.reason, "{message}", s.message,
+		"{value}", s.value, "{node}", s.node,
 	}
 	for n, group := range s.groups {
 		fill = append(fill, "{"+strconv.Itoa(n+1)+"}", group)

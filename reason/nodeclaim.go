@@ -7,11 +7,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A NodeClaim is Karpenter's order for the machine of a Node. Karpenter decides there: on the Node it leaves one taint, whatever it
-// does the node for.
+// A NodeClaim is Karpenter's order for the machine of a Node. Karpenter decides there: on the Node
+// it leaves one taint, whatever it does the node for.
 type NodeClaim struct {
 	Name string
-	// UID. A NodeClaim that is not in the Node's owner references tells nothing; neither does the zero value.
+	// UID. A NodeClaim that is not in the Node's owner references tells nothing; neither does the
+	// zero value.
 	UID types.UID
 	// Disruption is the reason of its condition DisruptionReason, where that is True.
 	Disruption string
@@ -21,12 +22,14 @@ type NodeClaim struct {
 	Deleted bool
 }
 
-// consolidations are the disruptions after which the cluster has fewer nodes, or cheaper ones. After all others another node takes the
-// place of this one (sigs.k8s.io/karpenter v1.14.1 pkg/apis/v1/nodepool.go, DisruptionReason).
+// consolidations are the disruptions after which the cluster has fewer nodes, or cheaper ones.
+// After all others another node takes the place of this one (sigs.k8s.io/karpenter v1.14.1
+// pkg/apis/v1/nodepool.go, DisruptionReason).
 var consolidations = map[string]bool{"Empty": true, "Underutilized": true}
 
-// claimSays tells what Karpenter takes the node away for. A NodeClaim that was deleted for nothing that stands on it was deleted by
-// somebody: a person, or Karpenter itself because the cloud interrupts the machine, of which only an Event tells.
+// claimSays tells what Karpenter takes the node away for. A NodeClaim that was deleted for nothing
+// that stands on it was deleted by somebody: a person, or Karpenter itself because the cloud
+// interrupts the machine, of which only an Event tells.
 func (n inference) claimSays() (Reason, bool) {
 	c := n.Claim
 	owned := func(o metav1.OwnerReference) bool { return o.UID == c.UID }

@@ -21,8 +21,9 @@ func (n inference) ownReason() (Reason, bool) {
 	return r, true
 }
 
-// carried is the reason on the object itself. What a condition holds of a pod that neither ended nor terminates was written for
-// a deletion that may have been called off: whoever deletes it now is asked anew.
+// carried is the reason on the object itself. What a condition holds of a pod that neither ended
+// nor terminates was written for a deletion that may have been called off: whoever deletes it now
+// is asked anew.
 func (n inference) carried() (Subject, Reason, error) {
 	switch {
 	case n.Pod != nil && n.settled():
@@ -39,7 +40,8 @@ func (n inference) carried() (Subject, Reason, error) {
 	}
 }
 
-// codeOf finds the code that belongs to a text: that of the sentence, where it is one of ours, else the user's own words.
+// codeOf finds the code that belongs to a text: that of the sentence, where it is one of ours, else
+// the user's own words.
 func codeOf(s Subject, t Text) Code {
 	for code, form := range sentencesOf(s) {
 		if _, ok := form.detail(t); ok {
@@ -49,8 +51,9 @@ func codeOf(s Subject, t Text) Code {
 	return UserRequest
 }
 
-// requesterSays adopts what the requester of an eviction wrote on it, unless the pod had ended before or its node's own
-// trouble is why it has to go: who drains a node because its disk failed does not always say so.
+// requesterSays adopts what the requester of an eviction wrote on it, unless the pod had ended
+// before or its node's own trouble is why it has to go: who drains a node because its disk failed
+// does not always say so.
 func (n inference) requesterSays() (Reason, bool) {
 	if !n.Remover.Evicts || Clean(n.Remover.Says) == "" {
 		return Reason{}, false
@@ -93,8 +96,8 @@ func podCondition(pod *corev1.Pod, t corev1.PodConditionType) *corev1.PodConditi
 // own is what the names of Epitaph's components begin with.
 const own = "epitaph/"
 
-// OwnDeleter names the component of Epitaph that deletes what leaves with a reason by somebody: the one who signed it, or else the
-// garbage collector, which also carries out what others caused.
+// OwnDeleter names the component of Epitaph that deletes what leaves with a reason by somebody: the
+// one who signed it, or else the garbage collector, which also carries out what others caused.
 func OwnDeleter(by string) string {
 	if strings.HasPrefix(by, own) {
 		return by

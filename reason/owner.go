@@ -5,10 +5,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// An Owner is the state of the controller that a pod belongs to, as far as it tells why the pod goes.
+// An Owner is the state of the controller that a pod belongs to, as far as it tells why the pod
+// goes.
 type Owner struct {
-	// UID of the controller. An Owner that is not the one in the pod's owner references tells nothing; neither does the
-	// zero value.
+	// UID of the controller. An Owner that is not the one in the pod's owner references tells
+	// nothing; neither does the zero value.
 	UID types.UID
 	// Deleted is set where the owner has a deletion timestamp or is gone.
 	Deleted bool
@@ -16,15 +17,18 @@ type Owner struct {
 	Finished bool
 	// Suspended is set where the owner is a Job with spec.suspend.
 	Suspended bool
-	// Surplus is set where the owner is a Job that has more active pods than its spec.parallelism allows.
+	// Surplus is set where the owner is a Job that has more active pods than its spec.parallelism
+	// allows.
 	Surplus bool
-	// Failed is why the owner, a Job, has failed or is certain to; empty where it has not, as far as is known.
+	// Failed is why the owner, a Job, has failed or is certain to; empty where it has not, as far
+	// as is known.
 	Failed string
 	// Revision tells whether the owner wants pods as this one is.
 	Revision Revision
 }
 
-// A Revision is how the version of a pod stands to the one that its owner wants now. The zero value is not known.
+// A Revision is how the version of a pod stands to the one that its owner wants now. The zero value
+// is not known.
 type Revision string
 
 const (
@@ -51,10 +55,14 @@ func (n inference) knownOwner() (Owner, bool) {
 	return n.Owner, true
 }
 
-func (n inference) of(c Code) (Reason, bool) { return always(New(Pod, c, n.owner(), n.Remover.User)) }
+func (n inference) of(
+	c Code) (Reason, bool) {
+	return always(New(Pod, c, n.owner(), n.Remover.User))
+}
 
-// byReplicaSet: its controller deletes pods that are too many. With the version that is wanted, its owner needs fewer; with another one,
-// others take their place. Where that is not known, neither is said.
+// byReplicaSet: its controller deletes pods that are too many. With the version that is wanted, its
+// owner needs fewer; with another one, others take their place. Where that is not known, neither is
+// said.
 func (n inference) byReplicaSet() (Reason, bool) {
 	switch o, _ := n.knownOwner(); o.Revision {
 	case Outdated:
@@ -66,8 +74,8 @@ func (n inference) byReplicaSet() (Reason, bool) {
 	}
 }
 
-// byStatefulSet knows that the controller also deletes pods that ended, to put another in their place
-// (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
+// byStatefulSet knows that the controller also deletes pods that ended, to put another in their
+// place (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
 func (n inference) byStatefulSet() (Reason, bool) {
 	if Finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
@@ -75,9 +83,10 @@ func (n inference) byStatefulSet() (Reason, bool) {
 	return n.byReplicaSet()
 }
 
-// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is not wanted there any more. From a node
-// with a NoExecute taint that the pod does not tolerate both this controller and the taint manager delete it, and either may be first
-// (K8s v1.37 pkg/controller/daemon, NodeShouldRunDaemonPod).
+// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is
+// not wanted there any more. From a node with a NoExecute taint that the pod does not tolerate both
+// this controller and the taint manager delete it, and either may be first (K8s v1.37
+// pkg/controller/daemon, NodeShouldRunDaemonPod).
 func (n inference) byDaemonSet() (Reason, bool) {
 	if Finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
@@ -88,8 +97,9 @@ func (n inference) byDaemonSet() (Reason, bool) {
 	return n.byReplicaSet()
 }
 
-// byJob: a Job deletes the pods that it has too many of, and all that run when it is suspended or over. Which of that it is, its status
-// says only after the deletion (K8s v1.37 pkg/controller/job/job_controller.go, syncJob): see [Settle].
+// byJob: a Job deletes the pods that it has too many of, and all that run when it is suspended or
+// over. Which of that it is, its status says only after the deletion (K8s v1.37
+// pkg/controller/job/job_controller.go, syncJob): see [Settle].
 func (n inference) byJob() (Reason, bool) {
 	o, _ := n.knownOwner()
 	switch {
@@ -106,8 +116,9 @@ func (n inference) byJob() (Reason, bool) {
 	}
 }
 
-// cascaded explains what the garbage collector deletes: its owner went first. The mirror of a static pod belongs to its Node,
-// a Job may have been removed because it was over, and everything goes with its namespace.
+// cascaded explains what the garbage collector deletes: its owner went first. The mirror of a
+// static pod belongs to its Node, a Job may have been removed because it was over, and everything
+// goes with its namespace.
 func (n inference) cascaded() (Reason, bool) {
 	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil && o.Kind == "Node" {
 		return n.because(New(Pod, NodeDeleted, o.Name, n.Remover.User))
@@ -137,9 +148,9 @@ var byOwnersController = map[string]rule{
 	"Job":                   inference.byJob,
 }
 
-// byControllerManager tells the controllers of kube-controller-manager apart where they all run under one name, without
-// --use-service-account-credentials: the state of the namespace, the node and the owner must do. What remains ambiguous is
-// not inferred.
+// byControllerManager tells the controllers of kube-controller-manager apart where they all run
+// under one name, without --use-service-account-credentials: the state of the namespace, the node
+// and the owner must do. What remains ambiguous is not inferred.
 func (n inference) byControllerManager() (Reason, bool) {
 	owner, known := n.knownOwner()
 	switch {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// A Pattern says which texts are meant: one word for word, any that fit it where a * stands for any run of characters, or, between
-// slashes, any in which the regular expression (RE2) finds something. The zero value means every text.
+// A Pattern says which texts are meant: one word for word, any that fit it where a * stands for any
+// run of characters, or, between slashes, any in which the regular expression (RE2) finds
+// something. The zero value means every text.
 type Pattern struct {
 	text  string
 	parts []string // between the stars, where there are any
@@ -29,7 +30,8 @@ func ParsePattern(text string) (Pattern, error) {
 	}
 	re, err := regexp.Compile(inner)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("is %q: %w: write a regular expression between the slashes, or a text with * for what varies", text, err)
+		return Pattern{}, fmt.Errorf(
+			"is %q: %w: write a regular expression between the slashes, or a text with * for what varies", text, err)
 	}
 	p.re = re
 	return p, nil

@@ -17,8 +17,10 @@ func TestPattern(t *testing.T) {
 		{"eks:*", "eks:node-manager", true},
 		{"eks:*", "aws:eks:node-manager", false},
 		{"*shutting down*", "kubelet: node is shutting down now", true},
-		{"system:serviceaccount:*:karpenter*", "system:serviceaccount:infra:karpenter-controller", true},
-		{"system:serviceaccount:*:karpenter", "system:serviceaccount:infra:karpenter-controller", false},
+		{"system:serviceaccount:*:karpenter*", "system:serviceaccount:infra:karpenter-controller",
+			true},
+		{"system:serviceaccount:*:karpenter", "system:serviceaccount:infra:karpenter-controller",
+			false},
 		{"a*a", "a", false}, // the two may not share their letter
 		{"a*b*a", "aba", true},
 		{"/^Gpu(Sm|Mcu)Watch$/", "GpuSmWatch", true},
@@ -47,7 +49,8 @@ func TestMarkCheck(t *testing.T) {
 		mark Mark
 		want error
 	}{
-		"a condition":            {Mark{Condition: x, Status: "True", Reasons: []Pattern{x}, Message: x}, nil},
+		"a condition": {Mark{Condition: x, Status: "True", Reasons: []Pattern{x},
+			Message: x}, nil},
 		"a taint":                {Mark{Taint: x, Effect: "NoExecute", Value: x}, nil},
 		"a cordon":               {Mark{Unschedulable: true}, nil},
 		"nothing":                {Mark{}, errNotOne},
@@ -66,9 +69,12 @@ func TestMarkCheck(t *testing.T) {
 
 func TestSightingWords(t *testing.T) {
 	t.Parallel()
-	s := sighting{node: "n1", kind: "Battery", status: "True", reason: "UPS", message: "low", groups: []string{"5 min"}}
+	s := sighting{node: "n1", kind: "Battery", status: "True", reason: "UPS", message: "low",
+		groups: []string{"5 min"}}
 	for detail, want := range map[string]string{
-		"": "Battery: UPS", "{type}={status} on {node}: {message}, {1}": "Battery=True on n1: low, 5 min", "{type}: {value}": "Battery",
+		"": "Battery: UPS",
+		"{type}={status} on {node}: {message}, {1}": "Battery=True on n1: low, 5 min",
+		"{type}: {value}": "Battery",
 	} {
 		if got := s.words(detail); got != want {
 			t.Errorf("detail %q says %q, want %q", detail, got, want)

@@ -18,7 +18,8 @@ type PodSignal struct {
 
 var podSignals = load[PodSignal]("schedulers.yaml")
 
-// PodSignals are what components that Kubernetes does not ship leave on their victims; the first that matches counts.
+// PodSignals are what components that Kubernetes does not ship leave on their victims; the first
+// that matches counts.
 func PodSignals() []PodSignal { return slices.Clone(podSignals()) }
 
 // schedulerSays reads what other schedulers, and Kueue, leave on the pod.

@@ -13,9 +13,9 @@ func FinishedIn(phase corev1.PodPhase) bool {
 	return phase == corev1.PodFailed || phase == corev1.PodSucceeded
 }
 
-// Vanishing tells whether any update of the object would be its deletion: its deletion timestamp is set,
-// its grace period is 0 and no finalizer holds it
-// (k8s.io/apiserver v0.37 pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
+// Vanishing tells whether any update of the object would be its deletion: its deletion timestamp is
+// set, its grace period is 0 and no finalizer holds it (k8s.io/apiserver v0.37
+// pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
 func Vanishing(o metav1.Object) bool {
 	return o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 && Graceless(o)
 }

@@ -14,16 +14,19 @@ import (
 
 const unknownPreemptor = "its id is not known"
 
-// preemptor names the pod or pod group that the victim had to make room for. The scheduler deletes the victim before it says
-// whom for (its Event comes afterwards, and preemption is asynchronous), so the mark is a pending pod of higher priority: one
-// that is nominated to the victim's node, else the only one that could run there and is nominated to none. A pod that is nominated
-// to another node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption, PodEligibleToPreemptOthers).
-// condition is the message of the victim's condition, which tells the scheduler, and whether it was a pod group. A name that does not
-// follow from a nomination is supposed.
+// preemptor names the pod or pod group that the victim had to make room for. The scheduler deletes
+// the victim before it says whom for (its Event comes afterwards, and preemption is asynchronous),
+// so the mark is a pending pod of higher priority: one that is nominated to the victim's node, else
+// the only one that could run there and is nominated to none. A pod that is nominated to another
+// node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption,
+// PodEligibleToPreemptOthers). condition is the message of the victim's condition, which tells the
+// scheduler, and whether it was a pod group. A name that does not follow from a nomination is
+// supposed.
 func (n inference) preemptor(condition string) (id string, supposed bool) {
 	waiting := n.waiting(condition)
 	if strings.HasSuffix(condition, "podgroup") {
-		return n.preemptingGroup(slices.DeleteFunc(waiting, func(p *corev1.Pod) bool { return groupOf(p) == "" }))
+		return n.preemptingGroup(slices.DeleteFunc(waiting,
+			func(p *corev1.Pod) bool { return groupOf(p) == "" }))
 	}
 	if nominated := nominatedTo(waiting, n.Pod.Spec.NodeName); len(nominated) > 0 {
 		return n.anyOf(nominated), false
@@ -34,7 +37,8 @@ func (n inference) preemptor(condition string) (id string, supposed bool) {
 	return unknownPreemptor, false
 }
 
-// preemptingGroup names the group whose pods are nominated to the node, else the only group of which a pod could run there.
+// preemptingGroup names the group whose pods are nominated to the node, else the only group of
+// which a pod could run there.
 func (n inference) preemptingGroup(members []*corev1.Pod) (id string, supposed bool) {
 	if nominated := nominatedTo(members, n.Pod.Spec.NodeName); len(nominated) > 0 {
 		return cmp.Or(n.group(nominated), n.anyOf(nominated)), false
@@ -53,7 +57,8 @@ func (n inference) preempted(condition, by string) Reason {
 	return r
 }
 
-// waiting returns the pods that the victim can have been preempted for, in an order that does not depend on the cache's.
+// waiting returns the pods that the victim can have been preempted for, in an order that does not
+// depend on the cache's.
 func (n inference) waiting(condition string) []*corev1.Pod {
 	var all []*corev1.Pod
 	for _, p := range n.Preemptors {
@@ -67,19 +72,21 @@ func (n inference) waiting(condition string) []*corev1.Pod {
 	return all
 }
 
-// scheduledBy tells whether the pod is of the scheduler that wrote the condition, whose message begins with that one's name.
+// scheduledBy tells whether the pod is of the scheduler that wrote the condition, whose message
+// begins with that one's name.
 func scheduledBy(p *corev1.Pod, condition string) bool {
 	scheduler, _, named := strings.Cut(condition, ": ")
 	return !named || cmp.Or(p.Spec.SchedulerName, corev1.DefaultSchedulerName) == scheduler
 }
 
-// tooYoung tells whether the pod was created after the victim had been told to stop. Both times are the API server's. A later DELETE
-// can have moved the victim's, never to before the first.
+// tooYoung tells whether the pod was created after the victim had been told to stop. Both times are
+// the API server's. A later DELETE can have moved the victim's, never to before the first.
 func (n inference) tooYoung(p *corev1.Pod) bool {
 	if n.Pod.DeletionTimestamp == nil || n.Pod.DeletionGracePeriodSeconds == nil {
 		return false
 	}
-	told := n.Pod.DeletionTimestamp.Add(-time.Duration(*n.Pod.DeletionGracePeriodSeconds) * time.Second)
+	told := n.Pod.DeletionTimestamp.Add(-time.Duration(
+		*n.Pod.DeletionGracePeriodSeconds) * time.Second)
 	return p.CreationTimestamp.After(told)
 }
 
@@ -94,22 +101,27 @@ func (n inference) fitting(pods []*corev1.Pod) []*corev1.Pod {
 	return some
 }
 
-// fits tells whether the scheduler lets the pod onto the node, as far as their specs tell: selector, required node affinity, taints
-// and cordon. Room, volumes and other pods are not looked at.
+// fits tells whether the scheduler lets the pod onto the node, as far as their specs tell:
+// selector, required node affinity, taints and cordon. Room, volumes and other pods are not looked
+// at.
 func fits(p *corev1.Pod, node *corev1.Node) bool {
 	if matches, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(node); err != nil || !matches {
 		return false
 	}
 	taints := node.Spec.Taints
 	if node.Spec.Unschedulable {
-		taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+		taints = append(slices.Clone(taints),
+			corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	}
-	const comparisons = true // of taints' values: who has them switched off has no pod that makes any
-	_, kept := corev1helpers.FindMatchingUntoleratedTaint(logr.Discard(), taints, p.Spec.Tolerations, keepsOff, comparisons)
+	// of taints' values: who has them switched off has no pod that makes any
+	const comparisons = true
+	_, kept := corev1helpers.FindMatchingUntoleratedTaint(logr.Discard(), taints,
+		p.Spec.Tolerations, keepsOff, comparisons)
 	return !kept
 }
 
-// keepsOff tells whether a taint keeps pods from being scheduled, rather than only advises against it.
+// keepsOff tells whether a taint keeps pods from being scheduled, rather than only advises against
+// it.
 func keepsOff(t *corev1.Taint) bool {
 	return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
 }
@@ -128,7 +140,8 @@ func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
 func outranks(p, victim *corev1.Pod) bool {
 	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
 	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !Finished(p) && !never &&
-		len(p.Spec.SchedulingGates) == 0 && corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
+		len(p.Spec.SchedulingGates) == 0 &&
+		corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
 }
 
 // group names the pod group of its members; "" where there is none, or more than one.
@@ -154,7 +167,8 @@ func groupOf(p *corev1.Pod) string {
 	return ""
 }
 
-// anyOf names the preemptors of a node that several pods are nominated to: each of them needed the room.
+// anyOf names the preemptors of a node that several pods are nominated to: each of them needed the
+// room.
 func (n inference) anyOf(pods []*corev1.Pod) string {
 	if len(pods) == 1 {
 		return n.id(pods[0])
@@ -196,7 +210,8 @@ func (r Reason) Preemptor() string {
 	return id
 }
 
-// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was nominated yet when it was inferred.
+// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was
+// nominated yet when it was inferred.
 func (r Reason) LacksPreemptor() bool { return r.Preemptor() == unknownPreemptor }
 
 // WithoutPreemptor is the reason of a pod that was preempted, and not for whom r says.

@@ -8,10 +8,13 @@ func TestLacksPreemptor(t *testing.T) {
 		r    Reason
 		want bool
 	}{
-		"nobody is named":       {New(Pod, Preempted, unknownPreemptor, "system:kube-scheduler"), true},
-		"somebody is":           {New(Pod, Preempted, "team/job", "system:kube-scheduler"), false},
-		"another code":          {New(Pod, Evicted, unknownPreemptor, "system:kube-scheduler"), false},
-		"words of a person":     {New(Pod, UserRequest, "preempted, "+unknownPreemptor, "alice"), false},
+		"nobody is named": {New(Pod, Preempted, unknownPreemptor, "system:kube-scheduler"),
+			true},
+		"somebody is": {New(Pod, Preempted, "team/job", "system:kube-scheduler"), false},
+		"another code": {New(Pod, Evicted, unknownPreemptor, "system:kube-scheduler"),
+			false},
+		"words of a person": {New(Pod, UserRequest, "preempted, "+unknownPreemptor, "alice"),
+			false},
 		"nothing is said":       {Reason{}, false},
 		"a code without a word": {Reason{Code: Preempted}, false},
 	}

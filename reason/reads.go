@@ -6,19 +6,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Reads says what inference looks at of an object beyond its own fields: whoever keeps less of an object than there is must keep
-// that, or a rule never fires in production.
+// Reads says what inference looks at of an object beyond its own fields: whoever keeps less of an
+// object than there is must keep that, or a rule never fires in production.
 type Reads struct {
 	labels, annotations []Pattern
 	conditions          []Mark
 }
 
-// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few, and all of them count; so do all
-// labels, by which pods demand a node.
+// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few,
+// and all of them count; so do all labels, by which pods demand a node.
 func (i Inferrer) ReadsOfNodes() Reads {
 	r := readsOf(i.marks())
 	r.labels = []Pattern{MustPattern("*")}
-	r.annotations = append(r.annotations, literally(EvidenceKey, i.Keys.Node.Reason, i.Keys.Node.Code, i.Keys.Node.By)...)
+	r.annotations = append(r.annotations, literally(EvidenceKey, i.Keys.Node.Reason,
+		i.Keys.Node.Code, i.Keys.Node.By)...)
 	return r
 }
 
@@ -29,7 +30,8 @@ func (i Inferrer) ReadsOfPods() Reads {
 		marks = append(marks, s.Mark)
 	}
 	r := readsOf(marks)
-	r.annotations = append(r.annotations, literally(WrittenKey, corev1.MirrorPodAnnotationKey, i.Keys.Pod.Reason, i.Keys.Pod.Code, i.Keys.Pod.By)...)
+	r.annotations = append(r.annotations, literally(WrittenKey, corev1.MirrorPodAnnotationKey,
+		i.Keys.Pod.Reason, i.Keys.Pod.Code, i.Keys.Pod.By)...)
 	return r
 }
 
@@ -71,21 +73,25 @@ func (r Reads) Annotation(key string) bool { return oneMatches(r.annotations, ke
 
 // Condition tells whether the condition of a Pod says why the pod goes.
 func (r Reads) Condition(c *corev1.PodCondition) bool {
-	return c.Type == corev1.DisruptionTarget || c.Type == HeldIn || slices.ContainsFunc(r.conditions, func(m Mark) bool {
-		_, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message, c.LastTransitionTime)
-		return ok
-	})
+	return c.Type == corev1.DisruptionTarget || c.Type == HeldIn ||
+		slices.ContainsFunc(r.conditions, func(m Mark) bool {
+			_, ok := m.inCondition(string(c.Type), c.Status, c.Reason, c.Message,
+				c.LastTransitionTime)
+			return ok
+		})
 }
 
 func oneMatches(patterns []Pattern, s string) bool {
 	return len(patterns) > 0 && anyMatches(patterns, s)
 }
 
-// Lasting are the tolerations that let a pod stay on a tainted node for ever: the others do not count where a taint drives it off.
+// Lasting are the tolerations that let a pod stay on a tainted node for ever: the others do not
+// count where a taint drives it off.
 func Lasting(all []corev1.Toleration) []corev1.Toleration {
 	var lasting []corev1.Toleration
 	for _, t := range all {
-		if t.TolerationSeconds == nil && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute) {
+		if t.TolerationSeconds == nil && (t.Effect == "" ||
+			t.Effect == corev1.TaintEffectNoExecute) {
 			lasting = append(lasting, t)
 		}
 	}

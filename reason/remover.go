@@ -11,7 +11,10 @@ var podRemovers = map[Actor]rule{
 	Scheduler: func(n inference) (Reason, bool) {
 		return always(n.preempted("", n.Remover.User))
 	},
-	NodeController: func(n inference) (Reason, bool) { return always(n.evictedByTaint(n.Remover.User)) },
+	NodeController: func(n inference) (Reason,
+		bool) {
+		return always(n.evictedByTaint(n.Remover.User))
+	},
 	DeviceTaintController: func(n inference) (Reason, bool) {
 		return always(n.offItsDevice(n.Remover.User))
 	},
@@ -25,7 +28,8 @@ var podRemovers = map[Actor]rule{
 		if Finished(n.Pod) {
 			return Reason{}, false
 		}
-		return always(New(Pod, NodeUnreachable, "node "+n.Pod.Spec.NodeName+" is fenced", n.Remover.User))
+		return always(New(Pod, NodeUnreachable,
+			"node "+n.Pod.Spec.NodeName+" is fenced", n.Remover.User))
 	},
 	MachineController:     inference.forcedOff,
 	CloudProvider:         inference.forcedOff,
@@ -45,7 +49,8 @@ var podRemovers = map[Actor]rule{
 func (n inference) removerSays() (Reason, bool) {
 	if n.Remover.Evicts {
 		if Finished(n.Pod) {
-			return n.alreadyEnded(joined("evicted by "+n.Remover.User, string(Clean(n.Remover.Says))))
+			return n.alreadyEnded(joined("evicted by "+n.Remover.User,
+				string(Clean(n.Remover.Says))))
 		}
 		return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
 	}
@@ -57,8 +62,8 @@ func (n inference) removerSays() (Reason, bool) {
 
 // nodeRemovers know why a Node goes from who deletes it alone.
 var nodeRemovers = map[Actor]rule{
-	// The cloud's node lifecycle controller deletes a Node that is not Ready because its instance does not exist
-	// (k8s.io/cloud-provider v0.37 controllers/nodelifecycle).
+	// The cloud's node lifecycle controller deletes a Node that is not Ready because its instance
+	// does not exist (k8s.io/cloud-provider v0.37 controllers/nodelifecycle).
 	NodeController: func(n inference) (Reason, bool) {
 		if ready := readyCondition(n.Node); ready != nil && ready.Status == corev1.ConditionTrue {
 			return Reason{}, false
@@ -75,7 +80,8 @@ var nodeRemovers = map[Actor]rule{
 	CloudProvider:     inference.drainedAway,
 }
 
-// forcedOff is for a pod that a drain could not evict, and that was then deleted: the node is cordoned.
+// forcedOff is for a pod that a drain could not evict, and that was then deleted: the node is
+// cordoned.
 func (n inference) forcedOff() (Reason, bool) {
 	if n.Node == nil || !n.Node.Spec.Unschedulable || Finished(n.Pod) {
 		return Reason{}, false
@@ -98,7 +104,8 @@ func (n inference) nodeRemoverSays() (Reason, bool) {
 	return Reason{}, false
 }
 
-// evictedByTaint names the NoExecute taints of the node that drive the pod off: the taint manager does not say which of them it was.
+// evictedByTaint names the NoExecute taints of the node that drive the pod off: the taint manager
+// does not say which of them it was.
 func (n inference) evictedByTaint(by string) Reason {
 	detail := "a NoExecute taint of node " + n.Pod.Spec.NodeName
 	if taints := n.drivenOff(); len(taints) > 0 {
@@ -107,7 +114,8 @@ func (n inference) evictedByTaint(by string) Reason {
 	return New(Pod, Evicted, detail, by)
 }
 
-// drivenOff are the keys of the NoExecute taints that the pod does not tolerate, or only for a time.
+// drivenOff are the keys of the NoExecute taints that the pod does not tolerate, or only for a
+// time.
 func (n inference) drivenOff() []string {
 	if n.Node == nil {
 		return nil
@@ -133,10 +141,11 @@ func tolerates(pod *corev1.Pod, taint corev1.Taint) bool {
 	return false
 }
 
-// collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The built-in one fails a pod
-// before it deletes it, and marks an orphan with a condition unless it had finished: what comes here with a phase of its end
-// and without a condition ended by itself, or is on a node that was declared out of service. What was never bound is deleted
-// for that only while it terminates; what has finished goes by its number, bound or not.
+// collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The
+// built-in one fails a pod before it deletes it, and marks an orphan with a condition unless it had
+// finished: what comes here with a phase of its end and without a condition ended by itself, or is
+// on a node that was declared out of service. What was never bound is deleted for that only while
+// it terminates; what has finished goes by its number, bound or not.
 func (n inference) collected() (Reason, bool) {
 	switch {
 	case n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp == nil && Finished(n.Pod):
@@ -147,7 +156,8 @@ func (n inference) collected() (Reason, bool) {
 		return n.alreadyEnded("node " + n.Pod.Spec.NodeName + " is gone")
 	case n.NodeGone:
 		return always(n.nodeDeleted(n.Remover.User))
-	case n.Pod.DeletionTimestamp != nil && n.Node != nil && tainted(n.Node, corev1.TaintNodeOutOfService):
+	case n.Pod.DeletionTimestamp != nil && n.Node != nil &&
+		tainted(n.Node, corev1.TaintNodeOutOfService):
 		return n.because(New(Pod, OutOfService, n.Node.Name, n.Remover.User))
 	case Finished(n.Pod):
 		return always(New(Pod, TerminatedPodLimit, "", n.Remover.User))
@@ -156,9 +166,11 @@ func (n inference) collected() (Reason, bool) {
 	}
 }
 
-// mirrorRemoved explains the one pod that a kubelet deletes of its own accord: the mirror of a static pod whose file went.
+// mirrorRemoved explains the one pod that a kubelet deletes of its own accord: the mirror of a
+// static pod whose file went.
 func (n inference) mirrorRemoved() (Reason, bool) {
-	if _, mirror := n.Pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror || n.Pod.DeletionTimestamp != nil {
+	if _, mirror := n.Pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror ||
+		n.Pod.DeletionTimestamp != nil {
 		return Reason{}, false
 	}
 	return always(New(Pod, OwnerDeleted, "static pod of node "+n.Pod.Spec.NodeName, n.Remover.User))
@@ -168,7 +180,8 @@ func (n inference) nodeDeleted(by string) Reason {
 	return New(Pod, NodeDeleted, n.Pod.Spec.NodeName, by)
 }
 
-// alreadyEnded is for the object of a pod that ended by itself: what happened after that killed nobody.
+// alreadyEnded is for the object of a pod that ended by itself: what happened after that killed
+// nobody.
 func (n inference) alreadyEnded(what string) (Reason, bool) {
 	ended := string(n.Pod.Status.Phase)
 	if why := joined(n.Pod.Status.Reason, n.Pod.Status.Message); why != "" {
@@ -180,8 +193,8 @@ func (n inference) alreadyEnded(what string) (Reason, bool) {
 	return always(New(Pod, AlreadyEnded, ended+", "+what, n.Remover.User))
 }
 
-// finishedSays knows of a pod that had ended before anybody asked for its removal that it had: whoever tidies up. Of one that was told
-// to stop first, the end may have come of that.
+// finishedSays knows of a pod that had ended before anybody asked for its removal that it had:
+// whoever tidies up. Of one that was told to stop first, the end may have come of that.
 func (n inference) finishedSays() (Reason, bool) {
 	if !Finished(n.Pod) || n.Pod.DeletionTimestamp != nil {
 		return Reason{}, false

@@ -79,8 +79,9 @@ func sentencesOf(s Subject) map[Code]sentence {
 	return podSentences
 }
 
-// New returns the reason of code c for a pod or a node: the sentence of the vocabulary with detail in its gap. A code that
-// has no sentence for that kind of object (UserRequest, whose words are the user's own) gets the detail alone.
+// New returns the reason of code c for a pod or a node: the sentence of the vocabulary with detail
+// in its gap. A code that has no sentence for that kind of object (UserRequest, whose words are the
+// user's own) gets the detail alone.
 func New(s Subject, c Code, detail, by string) Reason {
 	text := Clean(detail)
 	if form, ok := sentencesOf(s)[c]; ok {
@@ -89,8 +90,9 @@ func New(s Subject, c Code, detail, by string) Reason {
 	return Reason{Code: c, Text: text, By: clean(by, MaxByBytes)}
 }
 
-// ForPodsOf translates the reason that a node left with into the reason of the pods that died with it. The words of a person
-// or of a tool are quoted: under their code where that is a disruption of nodes, else as what the node's deletion was for.
+// ForPodsOf translates the reason that a node left with into the reason of the pods that died with
+// it. The words of a person or of a tool are quoted: under their code where that is a disruption of
+// nodes, else as what the node's deletion was for.
 func ForPodsOf(node string, r Reason) Reason {
 	form, ours := nodeSentences[r.Code]
 	if !ours || !r.Code.OfNodes() {

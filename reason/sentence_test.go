@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The words are what users read and what scripts match: the table is the contract, not what the code computes.
+// The words are what users read and what scripts match: the table is the contract, not what the
+// code computes.
 func TestPodSentences(t *testing.T) {
 	t.Parallel()
 	tests := map[Code]Text{
@@ -44,7 +45,8 @@ func TestPodSentences(t *testing.T) {
 		Unexplained:        "Nobody said why this pod was deleted, and nothing could be inferred (deleted by x)",
 	}
 	for code := range classes {
-		if got := New(Pod, code, "x", "me"); got.Text != tests[code] || got.Code != code || got.By != "me" {
+		if got := New(Pod, code, "x", "me"); got.Text != tests[code] || got.Code != code ||
+			got.By != "me" {
 			t.Errorf("New(Pod, %s) = %+v, want %q", code, got, tests[code])
 		}
 	}
@@ -76,8 +78,10 @@ func TestNodeSentences(t *testing.T) {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ got, want Text }{
-		"preempted": {New(Pod, Preempted, "batch/urgent", "").Text, "This pod was preempted by a higher priority job (batch/urgent)"},
-		"halted":    {New(Pod, NodeHalted, "bob ran sudo halt", "").Text, "This pod had to be terminated because bob ran sudo halt on the node"},
+		"preempted": {New(Pod, Preempted, "batch/urgent", "").Text,
+			"This pod was preempted by a higher priority job (batch/urgent)"},
+		"halted": {New(Pod, NodeHalted, "bob ran sudo halt", "").Text,
+			"This pod had to be terminated because bob ran sudo halt on the node"},
 		"hostile detail": {
 			New(Pod, KernelPanic, "\x1b[31mOops\n", "").Text,
 			`This pod died unexpectedly because the underlying node kernel panicked! (\x1b[31mOops)`,
@@ -95,7 +99,8 @@ func TestSentencesLeaveRoom(t *testing.T) {
 	for _, forms := range []map[Code]sentence{podSentences, nodeSentences} {
 		for code, form := range forms {
 			if len(form) > 256 || strings.Count(string(form), "%") > 1 {
-				t.Errorf("the sentence of %s has %d bytes and %d gaps, want at most 256 and 1", code, len(form), strings.Count(string(form), "%"))
+				t.Errorf("the sentence of %s has %d bytes and %d gaps, want at most 256 and 1",
+					code, len(form), strings.Count(string(form), "%"))
 			}
 		}
 	}
@@ -148,31 +153,41 @@ func TestForPodsOf(t *testing.T) {
 	}{
 		"our sentence": {
 			New(Node, KernelPanic, "Oops", "epitaph/netconsole"),
-			Reason{Code: KernelPanic, Text: "This pod died unexpectedly because the underlying node kernel panicked! (Oops)", By: "epitaph/netconsole"},
+			Reason{Code: KernelPanic,
+				Text: "This pod died unexpectedly because the underlying node kernel panicked! (Oops)", By: "epitaph/netconsole"},
 		},
 		"our code, words of a tool": {
 			Reason{Code: HardwareFailure, Text: "DIMM 3 is bad", By: "fixer"},
-			Reason{Code: HardwareFailure, Text: "This pod had to be terminated because the underlying hardware failed (DIMM 3 is bad)", By: "fixer"},
+			Reason{Code: HardwareFailure,
+				Text: "This pod had to be terminated because the underlying hardware failed (DIMM 3 is bad)", By: "fixer"},
 		},
 		"the instance is gone, in other words": {
 			Reason{Code: CloudInstanceGone, Text: "i-0abc was terminated", By: "fixer"},
-			Reason{Code: CloudInstanceGone, Text: "This pod had to be terminated because the cloud instance of node n1 is gone", By: "fixer"},
+			Reason{Code: CloudInstanceGone,
+				Text: "This pod had to be terminated because the cloud instance of node n1 is gone",
+				By:   "fixer"},
 		},
 		"halted, in other words": {
 			Reason{Code: NodeHalted, Text: "power button", By: "bmc"},
-			Reason{Code: NodeShutdown, Text: "This pod had to be terminated because its node was shut down (n1: power button)", By: "bmc"},
+			Reason{Code: NodeShutdown,
+				Text: "This pod had to be terminated because its node was shut down (n1: power button)", By: "bmc"},
 		},
 		"words of a person": {
 			Reason{Code: UserRequest, Text: "rack move", By: "alice"},
-			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: rack move)", By: "alice"},
+			Reason{Code: NodeDeleted,
+				Text: "This pod had to be terminated because its node was deleted (n1: rack move)",
+				By:   "alice"},
 		},
 		"a code of somebody else": {
 			Reason{Code: "rack-move", Text: "rack move", By: "alice"},
-			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: rack move)", By: "alice"},
+			Reason{Code: NodeDeleted,
+				Text: "This pod had to be terminated because its node was deleted (n1: rack move)",
+				By:   "alice"},
 		},
 		"unexplained": {
 			New(Node, Unexplained, "alice", "alice"),
-			Reason{Code: NodeDeleted, Text: "This pod had to be terminated because its node was deleted (n1: Nobody said why this node was deleted, and nothing could be inferred (deleted by alice))", By: "alice"},
+			Reason{Code: NodeDeleted,
+				Text: "This pod had to be terminated because its node was deleted (n1: Nobody said why this node was deleted, and nothing could be inferred (deleted by alice))", By: "alice"},
 		},
 	}
 	for name, tt := range tests {

@@ -6,8 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A Signal is a rule that reads one mark of a Node. Signals are data: [DefaultSignals] come with the program, and the
-// configuration adds its own.
+// A Signal is a rule that reads one mark of a Node. Signals are data: [DefaultSignals] come with
+// the program, and the configuration adds its own.
 type Signal struct {
 	// Mark is what is read.
 	Mark Mark `json:"mark"`
@@ -17,10 +17,12 @@ type Signal struct {
 	Without []Mark `json:"without,omitempty" validate:"dive"`
 	// Code that the signal leads to.
 	Code Code `json:"code" validate:"required,nodecode"`
-	// Detail, where set, is what fills the gap of the code's sentence: a text in which {type}, {status}, {reason}, {message},
-	// {value}, {node}, and {1}, {2} … for the groups of a regular expression, stand for what was found.
+	// Detail, where set, is what fills the gap of the code's sentence: a text in which {type},
+	// {status}, {reason}, {message}, {value}, {node}, and {1}, {2} … for the groups of a regular
+	// expression, stand for what was found.
 	Detail string `json:"detail,omitempty" validate:"max=256"`
-	// Rank orders the signals; among equals the first counts. Without a rank a signal comes before all others.
+	// Rank orders the signals; among equals the first counts. Without a rank a signal comes before
+	// all others.
 	Rank Rank `json:"rank,omitempty" validate:"omitempty,oneof=Failure Notice Declaration Trouble Removal Symptom"`
 	// Source is the project (and version) that emits the signal.
 	Source string `json:"source,omitempty"`
@@ -29,7 +31,8 @@ type Signal struct {
 // A Rank says how near to the root of the trouble a signal is.
 type Rank string
 
-// The ranks, the nearest to the root first: a disk that failed explains why the node was then drained, or stopped answering.
+// The ranks, the nearest to the root first: a disk that failed explains why the node was then
+// drained, or stopped answering.
 const (
 	// Failure is hardware that is broken.
 	Failure Rank = "Failure"
@@ -39,7 +42,8 @@ const (
 	Declaration Rank = "Declaration"
 	// Trouble is a node that is unwell.
 	Trouble Rank = "Trouble"
-	// Removal is a node that is taken away, or out of service, although nothing above is wrong with it.
+	// Removal is a node that is taken away, or out of service, although nothing above is wrong with
+	// it.
 	Removal Rank = "Removal"
 	// Symptom is how an end looks from outside, whatever its cause.
 	Symptom Rank = "Symptom"
@@ -52,13 +56,15 @@ func Ranks() []Rank { return []Rank{Failure, Notice, Declaration, Trouble, Remov
 func Ranked(signals []Signal) []Signal {
 	all := slices.Clone(signals)
 	order := Ranks()
-	slices.SortStableFunc(all, func(a, b Signal) int { return slices.Index(order, a.Rank) - slices.Index(order, b.Rank) })
+	slices.SortStableFunc(all,
+		func(a, b Signal) int { return slices.Index(order, a.Rank) - slices.Index(order, b.Rank) })
 	return all
 }
 
 var defaultSignals = load[Signal]("nodes.yaml")
 
-// DefaultSignals are what well-known components leave on a Node, by rank: the first that matches wins.
+// DefaultSignals are what well-known components leave on a Node, by rank: the first that matches
+// wins.
 func DefaultSignals() []Signal { return Ranked(defaultSignals()) }
 
 // match returns the reason that the signal gives the node.

@@ -7,8 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A Status is a rule that reads the reason and the message which a kubelet leaves in the status of a pod that it failed. Somebody else
-// deletes the pod, often much later: the cause on record outranks whoever tidies up.
+// A Status is a rule that reads the reason and the message which a kubelet leaves in the status of
+// a pod that it failed. Somebody else deletes the pod, often much later: the cause on record
+// outranks whoever tidies up.
 type Status struct {
 	Reason  Pattern `json:"reason"`
 	Message Pattern `json:"message,omitzero"`
@@ -33,7 +34,8 @@ func (n inference) statusSays() (Reason, bool) {
 		if !s.Reason.Matches(status.Reason) || !s.Message.Matches(status.Message) {
 			continue
 		}
-		found := sighting{node: n.Pod.Spec.NodeName, reason: status.Reason, message: status.Message, groups: s.Message.groups(status.Message)}
+		found := sighting{node: n.Pod.Spec.NodeName, reason: status.Reason, message: status.Message,
+			groups: s.Message.groups(status.Message)}
 		r := New(Pod, s.Code, found.words(s.Detail), n.kubelet())
 		if s.Code == NodeShutdown {
 			return n.endedByShutdown(r)
@@ -45,13 +47,14 @@ func (n inference) statusSays() (Reason, bool) {
 
 func (n inference) kubelet() string { return "system:node:" + n.Pod.Spec.NodeName }
 
-// endedByShutdown finds out why the node was shut down. The pod may be deleted long after: evidence counts if it is of the
-// time of the pod's end, even where the node has booted since, and what is wrong with the node now counts only if the pod
-// ended just now.
+// endedByShutdown finds out why the node was shut down. The pod may be deleted long after: evidence
+// counts if it is of the time of the pod's end, even where the node has booted since, and what is
+// wrong with the node now counts only if the pod ended just now.
 func (n inference) endedByShutdown(shutdown Reason) (Reason, bool) {
 	c := podCondition(n.Pod, corev1.DisruptionTarget)
 	if c != nil && n.Node != nil && n.NodeReason.IsZero() {
-		if e, ok := weightiest(n.Node, func(e Evidence) bool { return e.explains(c.LastTransitionTime.Time) }); ok {
+		if e, ok := weightiest(n.Node,
+			func(e Evidence) bool { return e.explains(c.LastTransitionTime.Time) }); ok {
 			r, _ := e.reason(n.Node)
 			return always(ForPodsOf(n.Node.Name, r))
 		}

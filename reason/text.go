@@ -8,25 +8,28 @@ import (
 	"unicode/utf8"
 )
 
-// MaxTextBytes bounds the sentence of a reason. Kubernetes allows 256 KiB for all annotations of an object together.
+// MaxTextBytes bounds the sentence of a reason. Kubernetes allows 256 KiB for all annotations of an
+// object together.
 const MaxTextBytes = 1024
 
-// A Text is a sentence for people: not blank, at most [MaxTextBytes] of valid UTF-8, nothing in it that a terminal would
-// obey. [ParseText] and [Clean] make one; the zero value means that there is none.
+// A Text is a sentence for people: not blank, at most [MaxTextBytes] of valid UTF-8, nothing in it
+// that a terminal would obey. [ParseText] and [Clean] make one; the zero value means that there is
+// none.
 type Text string
 
 // ErrBlank is returned for a reason that is missing or consists of blanks only: both say nothing.
 var ErrBlank = errors.New("the reason is empty")
 
-// ParseText checks a reason that somebody wrote. It trims blanks, and refuses what [Clean] would have to alter: the
-// words of a person are kept or refused, never changed.
+// ParseText checks a reason that somebody wrote. It trims blanks, and refuses what [Clean] would
+// have to alter: the words of a person are kept or refused, never changed.
 func ParseText(s string) (Text, error) {
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
 		return "", ErrBlank
 	case len(s) > MaxTextBytes:
-		return "", fmt.Errorf("the reason has %d bytes, at most %d are allowed", len(s), MaxTextBytes)
+		return "", fmt.Errorf("the reason has %d bytes, at most %d are allowed", len(s),
+			MaxTextBytes)
 	case !utf8.ValidString(s):
 		return "", errors.New("the reason is not valid UTF-8")
 	}
@@ -37,13 +40,15 @@ func ParseText(s string) (Text, error) {
 	return Text(s), nil
 }
 
-// Clean makes a Text out of anything: characters that a terminal or an editor would obey are written as escapes, blanks at
-// the ends are trimmed, and what is too long is cut with "…" at its end. What is blank stays the zero Text.
+// Clean makes a Text out of anything: characters that a terminal or an editor would obey are
+// written as escapes, blanks at the ends are trimmed, and what is too long is cut with "…" at its
+// end. What is blank stays the zero Text.
 func Clean(s string) Text {
 	return Text(clean(s, MaxTextBytes))
 }
 
-// CleanTo does with a name or a word what [Clean] does with a sentence; the result has at most limit bytes.
+// CleanTo does with a name or a word what [Clean] does with a sentence; the result has at most
+// limit bytes.
 func CleanTo(s string, limit int) string { return clean(s, limit) }
 
 func clean(s string, limit int) string {
@@ -79,12 +84,14 @@ func cut(s string, limit int) string {
 	return s[:end] + mark
 }
 
-// obeyed tells whether a terminal or an editor acts upon r instead of showing it: control characters, line and
-// paragraph separators, and the directional overrides that make text read other than it is stored (CVE-2021-42574).
+// obeyed tells whether a terminal or an editor acts upon r instead of showing it: control
+// characters, line and paragraph separators, and the directional overrides that make text read
+// other than it is stored (CVE-2021-42574).
 func obeyed(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' ||
 		r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// TextPattern is an RE2 expression that finds what [ParseText] refuses for its characters, for use in CEL.
+// TextPattern is an RE2 expression that finds what [ParseText] refuses for its characters, for use
+// in CEL.
 const TextPattern = `[\p{Cc}\x{2028}\x{2029}\x{202A}-\x{202E}\x{2066}-\x{2069}]`

@@ -6,8 +6,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that scales down on an
-// unhealthy node does not do it because of the node, and a pod that has finished did not die of its node's end.
+// nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that
+// scales down on an unhealthy node does not do it because of the node, and a pod that has finished
+// did not die of its node's end.
 func (n inference) nodeSays() (Reason, bool) {
 	if Finished(n.Pod) {
 		return Reason{}, false
@@ -18,7 +19,8 @@ func (n inference) nodeSays() (Reason, bool) {
 	case Rebalancer:
 		return Reason{}, false
 	case Kubelet:
-		// The last delete of any pod is the kubelet's. It tells something only while the machine goes down.
+		// The last delete of any pod is the kubelet's. It tells something only while the machine
+		// goes down.
 		r, ok := n.nodeTrouble()
 		return r, ok && (r.Code == NodeHalted || r.Code == NodeShutdown)
 	default:
@@ -29,8 +31,8 @@ func (n inference) nodeSays() (Reason, bool) {
 	}
 }
 
-// because returns the reason of the pod's node where the node has one, else the other: a pod that is drained or evicted
-// because its disk failed dies of the disk.
+// because returns the reason of the pod's node where the node has one, else the other: a pod that
+// is drained or evicted because its disk failed dies of the disk.
 func (n inference) because(otherwise Reason) (Reason, bool) {
 	if r, ok := n.nodeTrouble(); ok {
 		return r, true
@@ -41,7 +43,8 @@ func (n inference) because(otherwise Reason) (Reason, bool) {
 // takesAway are the codes of a node that nothing is wrong with.
 var takesAway = map[Code]bool{NodeDrained: true, NodeScaledDown: true}
 
-// nodeTrouble returns what is wrong with the pod's node, or with the pod's device on it, as a reason of the pod.
+// nodeTrouble returns what is wrong with the pod's node, or with the pod's device on it, as a
+// reason of the pod.
 func (n inference) nodeTrouble() (Reason, bool) {
 	r, ok := n.troubleOfTheNode()
 	if !ok || takesAway[r.Code] {
@@ -77,7 +80,8 @@ func (n inference) troubleOfTheNode() (Reason, bool) {
 // outranksDrain are the codes of what is wrong with a node, as opposed to why it is taken away.
 var outranksDrain = map[Code]bool{HardwareFailure: true, KernelPanic: true, NodeUnreachable: true}
 
-// besideTheDrain names whoever drained or evicted, and repeats their words, where something else is the reason.
+// besideTheDrain names whoever drained or evicted, and repeats their words, where something else is
+// the reason.
 func (n inference) besideTheDrain(r Reason) Reason {
 	detail, ok := podSentences[r.Code].detail(r.Text)
 	if !n.Remover.Evicts || !outranksDrain[r.Code] || !ok {
@@ -94,8 +98,8 @@ func (n inference) besideTheDrain(r Reason) Reason {
 	return New(Pod, r.Code, detail+"; "+did+who, r.By)
 }
 
-// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell, and its NodeClaim. Of a Node that a
-// person deletes they tell nothing: the person knows why.
+// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell, and
+// its NodeClaim. Of a Node that a person deletes they tell nothing: the person knows why.
 func (n inference) nodeSaysOfItself() (Reason, bool) {
 	if n.Node == nil || n.Pod == nil && n.Remover.Actor == Person {
 		return Reason{}, false
@@ -113,9 +117,13 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 	return n.signalled(takenAway)
 }
 
-// byRemoval divides ranked signals: what is wrong with a node, and how it looks when it is taken away.
+// byRemoval divides ranked signals: what is wrong with a node, and how it looks when it is taken
+// away.
 func byRemoval(ranked []Signal) (wrong, takenAway []Signal) {
-	n := slices.IndexFunc(ranked, func(s Signal) bool { return s.Rank == Removal || s.Rank == Symptom })
+	n := slices.IndexFunc(ranked, func(s Signal) bool {
+		return s.Rank == Removal ||
+			s.Rank == Symptom
+	})
 	if n < 0 {
 		return ranked, nil
 	}
@@ -135,14 +143,16 @@ func (n inference) signalled(signals []Signal) (Reason, bool) {
 	return Reason{}, false
 }
 
-// cloudKnowsMore tells whether a signal is only how the end of the instance looks from the outside: the cloud's node
-// lifecycle controller deletes a Node because the instance is gone.
+// cloudKnowsMore tells whether a signal is only how the end of the instance looks from the outside:
+// the cloud's node lifecycle controller deletes a Node because the instance is gone.
 func (n inference) cloudKnowsMore(c Code) bool {
-	return n.Pod == nil && n.Remover.Actor == NodeController && (c == NodeUnreachable || c == NodeShutdown)
+	return n.Pod == nil && n.Remover.Actor == NodeController &&
+		(c == NodeUnreachable || c == NodeShutdown)
 }
 
-// withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before: of itself a soft lockup or a task
-// that hangs ends nothing, but where it does, it is all that is known.
+// withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before: of
+// itself a soft lockup or a task that hangs ends nothing, but where it does, it is all that is
+// known.
 func (n inference) withTheKernelsWords(r Reason) Reason {
 	ready := readyCondition(n.Node)
 	if r.Code != NodeUnreachable || ready == nil || ready.Status == corev1.ConditionTrue {
@@ -150,8 +160,10 @@ func (n inference) withTheKernelsWords(r Reason) Reason {
 	}
 	all, _ := EvidenceOn(n.Node)
 	for _, e := range slices.Backward(all) {
-		if e.What == EvidenceKernel && !e.Survived(n.Node) && !ready.LastHeartbeatTime.After(e.Until) {
-			return New(Node, r.Code, joined("Ready="+string(ready.Status), ready.Reason)+"; "+e.Detail, r.By)
+		if e.What == EvidenceKernel && !e.Survived(n.Node) &&
+			!ready.LastHeartbeatTime.After(e.Until) {
+			return New(Node, r.Code, joined("Ready="+string(ready.Status), ready.Reason)+"; "+
+				e.Detail, r.By)
 		}
 	}
 	return r

@@ -31,7 +31,8 @@ func TestClasses(t *testing.T) {
 	if c := Code("killed"); c.Known() || c.Class() != NoExplanation {
 		t.Errorf("a code of somebody else is known: %t, class %s", c.Known(), c.Class())
 	}
-	if got := fmt.Sprint(Disruption, Routine, NoExplanation, Class(0), Pod, Node, Subject(0)); got != "disruption routine unexplained invalid pod node invalid" {
+	if got := fmt.Sprint(Disruption, Routine, NoExplanation, Class(0), Pod, Node,
+		Subject(0)); got != "disruption routine unexplained invalid pod node invalid" {
 		t.Errorf("classes and subjects are called %s", got)
 	}
 }
@@ -56,7 +57,8 @@ func TestManualListsEveryCode(t *testing.T) {
 		if got := strings.TrimSpace(cells[1]); got != code.Class().String() {
 			t.Errorf("%s calls %s a %s, want %s", manual, code, got, code.Class())
 		}
-		if want, ok := podSentences[code]; ok && strings.TrimSpace(cells[2]) != strings.ReplaceAll(string(want), "%", "…") {
+		if want, ok := podSentences[code]; ok &&
+			strings.TrimSpace(cells[2]) != strings.ReplaceAll(string(want), "%", "…") {
 			t.Errorf("%s has the sentence %q for %s, want %q", manual, cells[2], code, want)
 		}
 	}
@@ -71,12 +73,16 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	keys := DefaultKeys()
 	if got := keys.Of(Pod); got != (Keys{
-		"pod.titus.netflix.com/pod-termination-reason", "pod.titus.netflix.com/pod-termination-reason-code", "pod.titus.netflix.com/pod-termination-by-caller",
+		"pod.titus.netflix.com/pod-termination-reason",
+		"pod.titus.netflix.com/pod-termination-reason-code",
+		"pod.titus.netflix.com/pod-termination-by-caller",
 	}) {
 		t.Errorf("the keys of pods are %+v", got)
 	}
 	if got := keys.Of(Node); got != (Keys{
-		"node.titus.netflix.com/node-termination-reason", "node.titus.netflix.com/node-termination-reason-code", "node.titus.netflix.com/node-termination-by-caller",
+		"node.titus.netflix.com/node-termination-reason",
+		"node.titus.netflix.com/node-termination-reason-code",
+		"node.titus.netflix.com/node-termination-by-caller",
 	}) {
 		t.Errorf("the keys of nodes are %+v", got)
 	}
@@ -99,8 +105,10 @@ func TestKeysReadWhatTheyWrite(t *testing.T) {
 func TestKeysReadCleans(t *testing.T) {
 	t.Parallel()
 	k := DefaultKeys().Pod
-	got, err := k.Read(map[string]string{k.Reason: "x", k.Code: "a\nb" + strings.Repeat("c", 100), k.By: "\x1b" + strings.Repeat("d", 300)})
-	if err != nil || len(got.Code) > 64 || len(got.By) > 256 || strings.ContainsFunc(string(got.Code)+got.By, obeyed) {
+	got, err := k.Read(map[string]string{k.Reason: "x", k.Code: "a\nb" + strings.Repeat("c", 100),
+		k.By: "\x1b" + strings.Repeat("d", 300)})
+	if err != nil || len(got.Code) > 64 || len(got.By) > 256 ||
+		strings.ContainsFunc(string(got.Code)+got.By, obeyed) {
 		t.Errorf("read %+v, %v", got, err)
 	}
 }

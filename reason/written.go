@@ -41,22 +41,26 @@ func (w Written) String() string {
 	if w.Supposed {
 		word += supposing
 	}
-	m := w.At.UTC().Truncate(WrittenPrecision).Format(time.RFC3339) + " " + word + " " + clean(w.For, MaxByBytes)
+	m := w.At.UTC().Truncate(WrittenPrecision).Format(time.RFC3339) + " " + word + " " +
+		clean(w.For, MaxByBytes)
 	return strings.TrimSuffix(m, " ")
 }
 
-// WrittenAt is when Epitaph wrote ahead of the deletion of what has the annotations, at the earliest.
+// WrittenAt is when Epitaph wrote ahead of the deletion of what has the annotations, at the
+// earliest.
 func WrittenAt(annotations map[string]string) (time.Time, bool) {
 	w, ok := ReadWritten(annotations)
 	return w.At, ok
 }
 
-// maxWrittenAhead is how far a mark and the deletion that it was written for can be apart: the API server gives a request a minute,
-// as it gives an eviction, whose mark comes when the pod terminates; and the mark has whole minutes.
+// maxWrittenAhead is how far a mark and the deletion that it was written for can be apart: the API
+// server gives a request a minute, as it gives an eviction, whose mark comes when the pod
+// terminates; and the mark has whole minutes.
 const maxWrittenAhead = 2 * WrittenPrecision
 
-// DeletedBy is the user who asked for the deletion that began at the given time, as the mark among the annotations says. It is empty
-// where there is no mark, or one of another deletion, which did not come about.
+// DeletedBy is the user who asked for the deletion that began at the given time, as the mark among
+// the annotations says. It is empty where there is no mark, or one of another deletion, which did
+// not come about.
 func DeletedBy(annotations map[string]string, began time.Time) string {
 	w, ok := ReadWritten(annotations)
 	if !ok || began.Sub(w.At).Abs() > maxWrittenAhead {

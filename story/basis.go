@@ -13,7 +13,8 @@ const (
 	Unknown Answer = "unknown"
 )
 
-// A Basis is what an answer rests on, in one word: for programs, and for docs/batch-users.md, which a test compares.
+// A Basis is what an answer rests on, in one word: for programs, and for docs/batch-users.md, which
+// a test compares.
 type Basis string
 
 // The bases of a pod's verdict.
@@ -57,12 +58,16 @@ const (
 
 // answers are what each basis leads to.
 var answers = map[Basis]Answer{
-	NeverStarted: Safe, OnlyPrepared: Safe, RefusedAtOnce: Safe, AuthorSaysAgain: Safe, EachPodSafe: Safe,
+	NeverStarted: Safe, OnlyPrepared: Safe, RefusedAtOnce: Safe, AuthorSaysAgain: Safe,
+	EachPodSafe: Safe,
 
-	StillThere: No, JobCompleted: No, OverItsLimit: No, OverDeadline: No, Finished: No, AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
+	StillThere: No, JobCompleted: No, OverItsLimit: No, OverDeadline: No, Finished: No,
+	AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
 
-	BeingDeleted: Unknown, CutOff: Unknown, ToldToStop: Unknown, CountedUnproven: Unknown, MayStillRun: Unknown, MayHaveStarted: Unknown,
-	FailedByItself: Unknown, OutOfMemory: Unknown, Killed: Unknown, BetweenRuns: Unknown, PartlyRun: Unknown, NotReported: Unknown,
+	BeingDeleted: Unknown, CutOff: Unknown, ToldToStop: Unknown, CountedUnproven: Unknown,
+	MayStillRun: Unknown, MayHaveStarted: Unknown,
+	FailedByItself: Unknown, OutOfMemory: Unknown, Killed: Unknown, BetweenRuns: Unknown,
+	PartlyRun: Unknown, NotReported: Unknown,
 	RefusedLater: Unknown, OthersMayHave: Unknown, NothingKnown: Unknown, NotAllOnRecord: Unknown,
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// forItsJob holds what is safe for this pod against what is known of the others of its controller: what one pod left undone, another
-// may have done.
+// forItsJob holds what is safe for this pod against what is known of the others of its controller:
+// what one pod left undone, another may have done.
 func (f Facts) forItsJob(v Verdict) Verdict {
 	if v.Answer != Safe {
 		return v
@@ -16,10 +16,12 @@ func (f Facts) forItsJob(v Verdict) Verdict {
 	if others == "" {
 		return v
 	}
-	return restingOn(OthersMayHave, "of this pod alone, it would be safe: "+v.Because+" But "+others)
+	return restingOn(OthersMayHave, "of this pod alone, it would be safe: "+v.Because+" But "+
+		others)
 }
 
-// othersMayHave says who else may have done the work, and why that cannot be told; it is empty where nobody else has.
+// othersMayHave says who else may have done the work, and why that cannot be told; it is empty
+// where nobody else has.
 func (f Facts) othersMayHave() string {
 	name, ok := f.ownJob()
 	if !ok {
@@ -27,7 +29,8 @@ func (f Facts) othersMayHave() string {
 	}
 	switch f.jobState() {
 	case jobGone:
-		return "Job " + name + " is gone, and whether another pod of it did the work is not on record."
+		return "Job " + name +
+			" is gone, and whether another pod of it did the work is not on record."
 	case jobUnknown:
 		return "Job " + name + " could not be read: another pod of it may have done the work."
 	case jobWaiting:
@@ -35,7 +38,9 @@ func (f Facts) othersMayHave() string {
 	case jobFailed:
 		succeeded, failed := tally(f.job())
 		if succeeded > 0 || f.job().Status.Active > 0 || failed > 1 || failed > 0 && f.ignored() {
-			return "Job " + name + " counts other pods, which may have done the work: \"kubectl epitaph why job/" + name + "\" tells of them."
+			return "Job " + name +
+				" counts other pods, which may have done the work: \"kubectl epitaph why job/" +
+				name + "\" tells of them."
 		}
 		return ""
 	default:
@@ -43,7 +48,8 @@ func (f Facts) othersMayHave() string {
 	}
 }
 
-// othersOf is for pods of controllers that Epitaph does not know: what else they start, only they can say.
+// othersOf is for pods of controllers that Epitaph does not know: what else they start, only they
+// can say.
 func (f Facts) othersOf() string {
 	owners := f.spec().Owners
 	if len(owners) == 0 || owners[0].Kind == "Node" || slices.Contains(replacing, owners[0].Kind) {
@@ -75,7 +81,8 @@ func (f Facts) twice() string {
 	case jobGoing:
 		return " Do not start it beside Job " + name + ", which starts another pod by itself."
 	case jobSuspended:
-		return " Do not start it beside Job " + name + ", which starts another pod when it is resumed."
+		return " Do not start it beside Job " + name +
+			", which starts another pod when it is resumed."
 	default:
 		return f.replaced()
 	}
@@ -83,7 +90,8 @@ func (f Facts) twice() string {
 
 func (f Facts) replaced() string {
 	if owners := f.spec().Owners; len(owners) > 0 && slices.Contains(replacing, owners[0].Kind) {
-		return " You need not start it: " + clean(owners[0].Kind) + " " + clean(owners[0].Name) + " replaces it by itself."
+		return " You need not start it: " + clean(owners[0].Kind) + " " + clean(owners[0].Name) +
+			" replaces it by itself."
 	}
 	return ""
 }

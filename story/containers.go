@@ -24,7 +24,8 @@ func (f Facts) containers() []string {
 	case f.refused() && f.spec().RefusedAtOnce:
 		return []string{"Its kubelet refused it at once, so none of its containers ever started."}
 	case f.refused():
-		return []string{"Its kubelet refused it, and no longer reports the state of its containers."}
+		return []string{
+			"Its kubelet refused it, and no longer reports the state of its containers."}
 	default:
 		return []string{"Its node never reported the state of its containers."}
 	}
@@ -79,16 +80,19 @@ func (f Facts) exited(c v1alpha1.ContainerEnd) string {
 	case c.ExitCode == nil:
 		s += ", its exit code is not on record"
 	case f.toldToStop(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) + ", when it had been told to stop or at about that time"
+		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) +
+			", when it had been told to stop or at about that time"
 	case killedBySignal(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) + ", before anybody deleted the pod"
+		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) +
+			", before anybody deleted the pod"
 	default:
 		s += " by itself with " + exitCode(*c.ExitCode) + because(c.Reason)
 	}
 	return s
 }
 
-// firstSignal is added to the number of the signal that killed a process, by the convention of shells that container runtimes keep.
+// firstSignal is added to the number of the signal that killed a process, by the convention of
+// shells that container runtimes keep.
 const (
 	firstSignal = 128
 	lastSignal  = firstSignal + 64
@@ -101,7 +105,8 @@ func exitCode(code int32) string {
 	return fmt.Sprintf("code %d", code)
 }
 
-// because puts the kubelet's word in brackets. Error and Completed say what the code has said already.
+// because puts the kubelet's word in brackets. Error and Completed say what the code has said
+// already.
 func because(why string) string {
 	if why == "" || why == "Error" || why == "Completed" {
 		return ""

@@ -15,14 +15,16 @@ import (
 type Facts struct {
 	// Pod is the record of the pod.
 	Pod *v1alpha1.PodObituary
-	// Here is set where the pod is still there: the record says how it is now, and Left means nothing yet.
+	// Here is set where the pod is still there: the record says how it is now, and Left means
+	// nothing yet.
 	Here bool
-	// Untracked is set where the pod is still there without the finalizer by which a Job keeps it until it is counted
-	// (batch.kubernetes.io/job-tracking).
+	// Untracked is set where the pod is still there without the finalizer by which a Job keeps it
+	// until it is counted (batch.kubernetes.io/job-tracking).
 	Untracked bool
 	// Node is what the pod's node died of; nil where it did not.
 	Node *v1alpha1.NodeObituary
-	// Job is the Job of the name that the pod's nearest controller has; nil where it could not be read or is gone.
+	// Job is the Job of the name that the pod's nearest controller has; nil where it could not be
+	// read or is gone.
 	Job *batchv1.Job
 	// JobGone is set where there is no Job of that name.
 	JobGone bool
@@ -35,17 +37,20 @@ func (f Facts) code() reason.Code { return reason.Code(f.Pod.Spec.Code) }
 // disrupted tells whether it was the platform that ended the pod.
 func (f Facts) disrupted() bool { return f.Pod.Spec.Class == reason.Disruption.String() }
 
-// unheard tells whether the node had fallen silent or out of the cluster without a proof that the machine was off: what ran
-// there may have gone on, or have started, unseen.
+// unheard tells whether the node had fallen silent or out of the cluster without a proof that the
+// machine was off: what ran there may have gone on, or have started, unseen.
 func (f Facts) unheard() bool {
-	return f.spec().NodeName != "" && slices.Contains([]reason.Code{reason.NodeUnreachable, reason.NodeDeleted}, f.code())
+	return f.spec().NodeName != "" &&
+		slices.Contains([]reason.Code{reason.NodeUnreachable, reason.NodeDeleted}, f.code())
 }
 
-// silentBefore tells whether the node may have been silent for long before it was given up, though it was off in the end: nobody saw
-// what it did in that time. Kubernetes asks a cloud only about nodes that are not Ready, and removes pods of a node that is declared
-// out of service by force only then (K8s v1.37 k8s.io/cloud-provider controllers/nodelifecycle, pkg/controller/podgc).
+// silentBefore tells whether the node may have been silent for long before it was given up, though
+// it was off in the end: nobody saw what it did in that time. Kubernetes asks a cloud only about
+// nodes that are not Ready, and removes pods of a node that is declared out of service by force
+// only then (K8s v1.37 k8s.io/cloud-provider controllers/nodelifecycle, pkg/controller/podgc).
 func (f Facts) silentBefore() bool {
-	return f.spec().NodeName != "" && slices.Contains([]reason.Code{reason.CloudInstanceGone, reason.OutOfService}, f.code())
+	return f.spec().NodeName != "" &&
+		slices.Contains([]reason.Code{reason.CloudInstanceGone, reason.OutOfService}, f.code())
 }
 
 // ownJob returns the name of the Job that controls the pod.

@@ -43,7 +43,8 @@ func stateOf(j *batchv1.Job) jobState {
 	case j.Spec.Suspend != nil && *j.Spec.Suspend:
 		return jobSuspended
 	case j.Spec.Completions == nil && j.Status.Succeeded > 0:
-		// A work queue: from the first success on, no pod is started (K8s v1.37 pkg/controller/job/job_controller.go, manageJob).
+		// A work queue: from the first success on, no pod is started (K8s v1.37
+		// pkg/controller/job/job_controller.go, manageJob).
 		return jobWaiting
 	default:
 		return jobGoing
@@ -73,7 +74,8 @@ func saysState(name string, s jobState, j *batchv1.Job) string {
 	case jobGone:
 		return "Job " + name + " is gone: it starts no more pods."
 	case jobWaiting:
-		return "Job " + name + " is not over, but since one of its pods has succeeded it starts no other: it has no completions set."
+		return "Job " + name +
+			" is not over, but since one of its pods has succeeded it starts no other: it has no completions set."
 	case jobGoing:
 		return "Job " + name + " is not over: within its limits it starts another pod by itself."
 	default:
@@ -90,24 +92,28 @@ func failure(j *batchv1.Job) string {
 	return ""
 }
 
-// counted says whether the Job controller has counted the pod. It keeps a finished pod's UID in uncountedTerminatedPods until
-// the pod's finalizer is off, and counts it then; so a pod that is gone and is not listed there has been dealt with
-// (kubernetes pkg/controller/job/job_controller.go, trackJobStatusAndRemoveFinalizers).
+// counted says whether the Job controller has counted the pod. It keeps a finished pod's UID in
+// uncountedTerminatedPods until the pod's finalizer is off, and counts it then; so a pod that is
+// gone and is not listed there has been dealt with (kubernetes
+// pkg/controller/job/job_controller.go, trackJobStatusAndRemoveFinalizers).
 func (f Facts) counted(name string) string {
 	j, uid := f.job(), f.spec().PodUID
 	switch {
 	case j == nil:
 		return "Whether Job " + name + " has counted it is not known."
-	case j.Status.UncountedTerminatedPods != nil && slices.Contains(j.Status.UncountedTerminatedPods.Succeeded, uid):
+	case j.Status.UncountedTerminatedPods != nil &&
+		slices.Contains(j.Status.UncountedTerminatedPods.Succeeded, uid):
 		return "Job " + name + " is about to count it as a success."
-	case j.Status.UncountedTerminatedPods != nil && slices.Contains(j.Status.UncountedTerminatedPods.Failed, uid):
+	case j.Status.UncountedTerminatedPods != nil &&
+		slices.Contains(j.Status.UncountedTerminatedPods.Failed, uid):
 		return "Job " + name + " is about to count it as a failure."
 	case f.Here && !f.Untracked:
 		return "Job " + name + " has not counted it yet."
 	case f.succeeded():
 		return countedAs(name, "a success", j.Status.Succeeded)
 	case f.ignored():
-		return "Job " + name + " should not have counted it as a failure: its podFailurePolicy ignores such an end."
+		return "Job " + name +
+			" should not have counted it as a failure: its podFailurePolicy ignores such an end."
 	case f.overlooked():
 		return countedAs(name, "a failure", j.Status.Failed) +
 			" Its podFailurePolicy tells a disruption by the condition DisruptionTarget, which the pod did not have."

@@ -10,7 +10,8 @@ import (
 // OfNode tells the story of a node and of the pods that are on record to have died with it.
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
 	s := Story{Title: "Node " + clean(o.Spec.NodeName) + departed(o) + "."}
-	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), amended(o.Spec.Amended), kernel(o), back(o))
+	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), amended(o.Spec.Amended), kernel(o),
+		back(o))
 	s.add(before, evidence(o.Spec.Evidence)...)
 	s.add(itsPods, summaries(pods)...)
 	return s

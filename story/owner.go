@@ -20,7 +20,8 @@ func (f Facts) again() []string {
 	case slices.Contains(replacing, kind):
 		return []string{first + " replaces it by itself for as long as it wants it."}
 	default:
-		return []string{"Whether " + first + " starts another pod by itself, only " + first + " can say."}
+		return []string{"Whether " + first + " starts another pod by itself, only " + first +
+			" can say."}
 	}
 }
 
@@ -29,7 +30,8 @@ func (f Facts) jobAgain() []string {
 	lines := []string{f.counted(name), saysState(name, f.jobState(), f.job())}
 	for _, o := range f.spec().Owners[1:] {
 		if o.Kind == "CronJob" {
-			lines = append(lines, "CronJob "+clean(o.Name)+" starts its next Job when its time comes, unless it is suspended.")
+			lines = append(lines, "CronJob "+clean(o.Name)+
+				" starts its next Job when its time comes, unless it is suspended.")
 		}
 	}
 	return lines

@@ -25,7 +25,8 @@ func (f Facts) title() string {
 	case !f.Here:
 		return "Pod " + f.name() + " left at " + at(f.spec().Removed) + "."
 	case f.spec().DeletionRequested != nil:
-		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().DeletionRequested) + "."
+		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().DeletionRequested) +
+			"."
 	default:
 		return "Pod " + f.name() + " is still there."
 	}
@@ -59,7 +60,8 @@ func (f Facts) deleter() string {
 	return deleter(f.spec().By, f.spec().DeletedBy)
 }
 
-// deleter sets what the reason says beside what is known. Whoever may write a reason may name anybody in it.
+// deleter sets what the reason says beside what is known. Whoever may write a reason may name
+// anybody in it.
 func deleter(by, deletedBy string) string {
 	by, deletedBy = clean(by), clean(deletedBy)
 	switch {
@@ -92,7 +94,8 @@ func (f Facts) class() string {
 	}
 }
 
-// unexplained is for deletions that nobody explained, and for codes of other tools, which explain nothing to us.
+// unexplained is for deletions that nobody explained, and for codes of other tools, which explain
+// nothing to us.
 func unexplained(c reason.Code) string {
 	if c == reason.Unexplained {
 		return ": a finding, because every deletion should say why"
@@ -108,6 +111,7 @@ func (f Facts) node() string {
 	case f.Node == nil:
 		return "It was on node " + name + "."
 	default:
-		return "It was on node " + name + ", which" + departed(f.Node) + ": " + clean(f.Node.Spec.Reason)
+		return "It was on node " + name + ", which" + departed(f.Node) + ": " +
+			clean(f.Node.Spec.Reason)
 	}
 }

@@ -7,28 +7,31 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// policy returns the first rule of the Job's podFailurePolicy that matches the pod's end, or nil: what the Job's author has said
-// about such an end (kubernetes pkg/controller/job/pod_failure_policy.go).
+// policy returns the first rule of the Job's podFailurePolicy that matches the pod's end, or nil:
+// what the Job's author has said about such an end (kubernetes
+// pkg/controller/job/pod_failure_policy.go).
 func (f Facts) policy() *batchv1.PodFailurePolicyRule {
 	j := f.job()
 	if j == nil || j.Spec.PodFailurePolicy == nil {
 		return nil
 	}
 	for n, r := range j.Spec.PodFailurePolicy.Rules {
-		if r.OnExitCodes != nil && f.exitCodeMatches(r.OnExitCodes) || f.disrupted() && onDisruption(r) {
+		if r.OnExitCodes != nil && f.exitCodeMatches(r.OnExitCodes) ||
+			f.disrupted() && onDisruption(r) {
 			return &j.Spec.PodFailurePolicy.Rules[n]
 		}
 	}
 	return nil
 }
 
-// ignored tells whether the Job controller should not count the pod's end as a failure. It knows a disruption by the pod's condition.
+// ignored tells whether the Job controller should not count the pod's end as a failure. It knows a
+// disruption by the pod's condition.
 func (f Facts) ignored() bool {
 	return f.toBeIgnored() && (f.policy().OnExitCodes != nil || f.spec().DisruptionTarget)
 }
 
-// overlooked tells whether it should not, by what the author meant, but cannot know: a kubelet that fails its pods after a crash of its
-// node does not say that they were disrupted.
+// overlooked tells whether it should not, by what the author meant, but cannot know: a kubelet that
+// fails its pods after a crash of its node does not say that they were disrupted.
 func (f Facts) overlooked() bool { return f.toBeIgnored() && !f.ignored() }
 
 func (f Facts) toBeIgnored() bool {
@@ -36,8 +39,8 @@ func (f Facts) toBeIgnored() bool {
 	return r != nil && r.Action == batchv1.PodFailurePolicyActionIgnore
 }
 
-// afterDisruption is what the author has said about pods that are disrupted. Rules about exit codes are about failures of the
-// program's own.
+// afterDisruption is what the author has said about pods that are disrupted. Rules about exit codes
+// are about failures of the program's own.
 func (f Facts) afterDisruption() batchv1.PodFailurePolicyAction {
 	if r := f.policy(); r != nil && r.OnExitCodes == nil {
 		return r.Action
@@ -45,11 +48,14 @@ func (f Facts) afterDisruption() batchv1.PodFailurePolicyAction {
 	return ""
 }
 
-// onDisruption tells whether a rule is for pods with the condition DisruptionTarget, which is set for disruptions and nothing else.
+// onDisruption tells whether a rule is for pods with the condition DisruptionTarget, which is set
+// for disruptions and nothing else.
 func onDisruption(r batchv1.PodFailurePolicyRule) bool {
-	return slices.ContainsFunc(r.OnPodConditions, func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {
-		return p.Type == corev1.DisruptionTarget && (p.Status == "" || p.Status == corev1.ConditionTrue)
-	})
+	return slices.ContainsFunc(r.OnPodConditions,
+		func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {
+			return p.Type == corev1.DisruptionTarget &&
+				(p.Status == "" || p.Status == corev1.ConditionTrue)
+		})
 }
 
 func (f Facts) exitCodeMatches(r *batchv1.PodFailurePolicyOnExitCodesRequirement) bool {

@@ -74,7 +74,8 @@ func (f Facts) ended(mains []v1alpha1.ContainerEnd) progress {
 }
 
 func (f Facts) mains() []v1alpha1.ContainerEnd {
-	return slices.DeleteFunc(slices.Clone(f.spec().Containers), func(c v1alpha1.ContainerEnd) bool { return c.Init })
+	return slices.DeleteFunc(slices.Clone(f.spec().Containers),
+		func(c v1alpha1.ContainerEnd) bool { return c.Init })
 }
 
 func runs(c v1alpha1.ContainerEnd) bool  { return c.State == v1alpha1.Running }
@@ -85,18 +86,21 @@ func unclear(c v1alpha1.ContainerEnd) bool {
 	return !runs(c) && !waits(c) && (c.State != v1alpha1.Exited || c.ExitCode == nil || untraced(c))
 }
 
-// untraced tells whether the kubelet had found nothing of the container when it stopped the pod. It then makes up an exit code, for
-// containers that had never started, too (K8s v1.37 pkg/kubelet/status/status_manager.go, TerminatePod).
+// untraced tells whether the kubelet had found nothing of the container when it stopped the pod. It
+// then makes up an exit code, for containers that had never started, too (K8s v1.37
+// pkg/kubelet/status/status_manager.go, TerminatePod).
 func untraced(c v1alpha1.ContainerEnd) bool { return c.Reason == "ContainerStatusUnknown" }
 
-// toBeRepeated tells whether the kubelet waits before it starts the container again, as a restartPolicy of Always has it.
+// toBeRepeated tells whether the kubelet waits before it starts the container again, as a
+// restartPolicy of Always has it.
 func toBeRepeated(c v1alpha1.ContainerEnd) bool { return c.Reason == "CrashLoopBackOff" }
 
 func began(c v1alpha1.ContainerEnd) bool { return !waits(c) || c.Restarts > 0 || c.Started != nil }
 
 func unsuccessful(c v1alpha1.ContainerEnd) bool { return c.ExitCode != nil && *c.ExitCode != 0 }
 
-// killedBySignal tells whether it ended by SIGKILL or SIGTERM. The kubelet sends both: at a pod's deadline, and when a probe fails.
+// killedBySignal tells whether it ended by SIGKILL or SIGTERM. The kubelet sends both: at a pod's
+// deadline, and when a probe fails.
 func killedBySignal(c v1alpha1.ContainerEnd) bool {
 	return c.ExitCode != nil && (*c.ExitCode == firstSignal+9 || *c.ExitCode == firstSignal+15)
 }
@@ -108,22 +112,25 @@ func (f Facts) over() bool {
 	return reason.FinishedIn(corev1.PodPhase(f.spec().Phase))
 }
 
-// toldToStop tells whether a container that has ended may have been told to: then its exit code, 0 too, does not say whether
-// its work was done. A program that ends well on SIGTERM looks the same as one that had finished.
+// toldToStop tells whether a container that has ended may have been told to: then its exit code, 0
+// too, does not say whether its work was done. A program that ends well on SIGTERM looks the same
+// as one that had finished.
 func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	switch f.code() {
 	case reason.AlreadyEnded, reason.TerminatedPodLimit: // The reason is that it had ended before.
 		return false
 	case reason.KernelPanic: // A kernel that panics tells nobody to stop; somebody may have before.
 		return f.deletedBeforeItsNode() && f.toldByTimes(c)
-	case reason.LimitExceeded, reason.DeadlineExceeded: // The kubelet stops the pod; its object is deleted later.
+	// The kubelet stops the pod; its object is deleted later.
+	case reason.LimitExceeded, reason.DeadlineExceeded:
 		return true
 	default:
 		return f.toldByTimes(c)
 	}
 }
 
-// deletedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node died.
+// deletedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node
+// died.
 func (f Facts) deletedBeforeItsNode() bool {
 	asked := f.spec().DeletionRequested
 	return asked != nil && (f.Node == nil || asked.Before(&f.Node.Spec.Removed))
@@ -132,11 +139,12 @@ func (f Facts) deletedBeforeItsNode() bool {
 func (f Facts) toldByTimes(c v1alpha1.ContainerEnd) bool {
 	switch asked := f.spec().DeletionRequested; {
 	case f.disrupted() && (asked == nil || f.over()):
-		// A kubelet that evicts or shuts down stops a pod long before somebody deletes it. Had the pod ended before that,
-		// its code would be AlreadyEnded.
+		// A kubelet that evicts or shuts down stops a pod long before somebody deletes it. Had the
+		// pod ended before that, its code would be AlreadyEnded.
 		return true
 	case asked == nil:
-		return f.spec().Phase == string(corev1.PodFailed) && !unsuccessful(c) // activeDeadlineSeconds: the kubelet stopped it
+		// activeDeadlineSeconds: the kubelet stopped it
+		return f.spec().Phase == string(corev1.PodFailed) && !unsuccessful(c)
 	default:
 		return c.Finished == nil || c.Finished.Add(clockSkew).After(asked.Time)
 	}

@@ -36,7 +36,8 @@ type storyCase struct {
 func (c storyCase) story() Story {
 	switch {
 	case c.Pod != nil:
-		return OfPod(Facts{Pod: c.Pod, Here: c.Here, Untracked: c.Untracked, Node: c.Node, Job: c.Job, JobGone: c.JobGone})
+		return OfPod(Facts{Pod: c.Pod, Here: c.Here, Untracked: c.Untracked, Node: c.Node,
+			Job: c.Job, JobGone: c.JobGone})
 	case c.Node != nil:
 		return OfNode(c.Node, c.Pods)
 	default:
@@ -86,7 +87,8 @@ func TestCases(t *testing.T) {
 				v = *got.Verdict
 			}
 			if v.Answer != c.Want.Verdict || v.Basis != c.Want.Basis {
-				t.Errorf("%s: the verdict is %q by %q, want %q by %q", c.Description, v.Answer, v.Basis, c.Want.Verdict, c.Want.Basis)
+				t.Errorf("%s: the verdict is %q by %q, want %q by %q", c.Description, v.Answer,
+					v.Basis, c.Want.Verdict, c.Want.Basis)
 			}
 		})
 	}
@@ -112,7 +114,8 @@ func TestBasesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[Basis]Answer{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (safe|no|unknown) \\|").FindAllSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(
+		"(?m)^\\| `([A-Z][A-Za-z]+)` \\| (safe|no|unknown) \\|").FindAllSubmatch(page, -1) {
 		documented[Basis(m[1])] = Answer(m[2])
 	}
 	if diff := cmp.Diff(answers, documented); diff != "" {

@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// maxEvidence is how many pieces of evidence a Node keeps; the oldest go first. With reason.Text's
-	// bound they stay within what EvidenceOn reads.
+	// maxEvidence is how many pieces of evidence a Node keeps; the oldest go first. With
+	// reason.Text's bound they stay within what EvidenceOn reads.
 	maxEvidence = 12
 	// maxDetailBytes bounds the detail of a piece of evidence that is added to others.
 	maxDetailBytes = 512
 )
 
-// AddEvidence adds a piece of evidence to those that the node carries, as it was read; [ErrChanged] if anybody wrote to it since.
-// Evidence that is there already is not written again, what of it cannot be read is replaced, and the oldest makes room.
+// AddEvidence adds a piece of evidence to those that the node carries, as it was read; [ErrChanged]
+// if anybody wrote to it since. Evidence that is there already is not written again, what of it
+// cannot be read is replaced, and the oldest makes room.
 func (t *Terminator) AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
 	known, err := reason.EvidenceOn(node)
 	if err != nil {
@@ -41,8 +42,10 @@ func (t *Terminator) AddEvidence(ctx context.Context, node *corev1.Node, e reaso
 	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
 }
 
-// RemoveEvidence takes the evidence that the node has survived off it; [ErrChanged] if anybody wrote to the node since it was read.
-func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node, survived func(reason.Evidence) bool) error {
+// RemoveEvidence takes the evidence that the node has survived off it; [ErrChanged] if anybody
+// wrote to the node since it was read.
+func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node,
+	survived func(reason.Evidence) bool) error {
 	known, err := reason.EvidenceOn(node)
 	if err != nil {
 		return err
@@ -60,8 +63,8 @@ func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node, surv
 	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
 }
 
-// encodeEvidence returns the annotation that holds the evidence. The oldest pieces make room until it can be read again: JSON may
-// take six bytes for one.
+// encodeEvidence returns the annotation that holds the evidence. The oldest pieces make room until
+// it can be read again: JSON may take six bytes for one.
 func encodeEvidence(all []reason.Evidence) (string, error) {
 	for all = all[max(0, len(all)-maxEvidence):]; ; all = all[1:] {
 		value, err := json.Marshal(all)

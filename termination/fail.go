@@ -14,15 +14,17 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// conditionReason is what kube-controller-manager's pod garbage collector writes (k8s.io/api/core/v1, KEP-3329): tools that
-// look for it find it.
+// conditionReason is what kube-controller-manager's pod garbage collector writes
+// (k8s.io/api/core/v1, KEP-3329): tools that look for it find it.
 const conditionReason = "DeletionByPodGC"
 
-// failPod moves the pod to phase Failed with r in one strategic merge patch of pods/status: annotations, phase and the
-// DisruptionTarget condition, and returns the resource version that it has then. A pod that has finished keeps its phase and
-// conditions: its own end is the truth. Where the annotations are refused, phase and conditions go without them; where those are
-// refused too, the error is [ErrUnwritable].
-func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reason) (resourceVersion string, err error) {
+// failPod moves the pod to phase Failed with r in one strategic merge patch of pods/status:
+// annotations, phase and the DisruptionTarget condition, and returns the resource version that it
+// has then. A pod that has finished keeps its phase and conditions: its own end is the truth. Where
+// the annotations are refused, phase and conditions go without them; where those are refused too,
+// the error is [ErrUnwritable].
+func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod,
+	r reason.Reason) (resourceVersion string, err error) {
 	if reason.Vanishing(pod) {
 		return "", ErrVanishing
 	}
@@ -39,17 +41,21 @@ func (t *Terminator) failPod(ctx context.Context, pod *corev1.Pod, r reason.Reas
 }
 
 // patchStatus sends a strategic merge patch of pods/status.
-func (t *Terminator) patchStatus(ctx context.Context, pod *corev1.Pod, p statusPatch) (resourceVersion string, err error) {
+func (t *Terminator) patchStatus(ctx context.Context, pod *corev1.Pod,
+	p statusPatch) (resourceVersion string, err error) {
 	target := &metav1.PartialObjectMetadata{}
 	if _, err := identify(pod, target); err != nil {
 		return "", err
 	}
 	patch, err := json.Marshal(p)
 	if err != nil {
-		return "", fmt.Errorf("encode the status of pod %s: %w", client.ObjectKeyFromObject(pod), err)
+		return "", fmt.Errorf("encode the status of pod %s: %w", client.ObjectKeyFromObject(pod),
+			err)
 	}
-	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
-		return "", fmt.Errorf("write the status of pod %s: %w", client.ObjectKeyFromObject(pod), asUnwritable(asGone(err)))
+	if err := t.client.Status().Patch(ctx, target,
+		client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
+		return "", fmt.Errorf("write the status of pod %s: %w", client.ObjectKeyFromObject(pod),
+			asUnwritable(asGone(err)))
 	}
 	return target.ResourceVersion, nil
 }
@@ -70,11 +76,13 @@ type status struct {
 	Conditions []corev1.PodCondition `json:"conditions,omitempty"`
 }
 
-// failure is the patch that fails the pod. DisruptionTarget is documented as retriable, so only disruptions get it.
+// failure is the patch that fails the pod. DisruptionTarget is documented as retriable, so only
+// disruptions get it.
 func (t *Terminator) failure(pod *corev1.Pod, r reason.Reason) statusPatch {
 	p := statusPatch{Metadata: statusMeta{UID: pod.UID, Annotations: t.keys.Pod.Annotations(r)}}
 	if pod.DeletionTimestamp == nil { // else somebody asked before us
-		p.Metadata.Annotations[reason.WrittenKey] = mark(collected, reason.OwnDeleter(r.By), t.clock.Now())
+		p.Metadata.Annotations[reason.WrittenKey] = mark(collected, reason.OwnDeleter(r.By),
+			t.clock.Now())
 	}
 	if reason.Finished(pod) {
 		return p

@@ -12,13 +12,16 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxMarkBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some names.
+// maxMarkBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some
+// names.
 const maxMarkBytes = 8 << 10
 
-// MarkDead writes the intent to remove the node as it was read, and why it died, in one PATCH that fails with [ErrChanged] if
-// anybody else wrote to it since: of several replicas exactly one gets it through. A reason that the node carries stays. A Node on
-// which nothing can be written is [ErrUnwritable].
-func (t *Terminator) MarkDead(ctx context.Context, node *corev1.Node, r reason.Reason, e reason.Evidence) error {
+// MarkDead writes the intent to remove the node as it was read, and why it died, in one PATCH that
+// fails with [ErrChanged] if anybody else wrote to it since: of several replicas exactly one gets
+// it through. A reason that the node carries stays. A Node on which nothing can be written is
+// [ErrUnwritable].
+func (t *Terminator) MarkDead(ctx context.Context, node *corev1.Node, r reason.Reason,
+	e reason.Evidence) error {
 	value, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode the intent about node %s: %w", node.Name, err)
@@ -36,7 +39,8 @@ func (t *Terminator) MarkDead(ctx context.Context, node *corev1.Node, r reason.R
 	return err
 }
 
-// UnmarkDead takes the intent back, and with it the reason that came with it: the node turned out to live, or to have booted again.
+// UnmarkDead takes the intent back, and with it the reason that came with it: the node turned out
+// to live, or to have booted again.
 func (t *Terminator) UnmarkDead(ctx context.Context, node *corev1.Node, r reason.Reason) error {
 	annotations := map[string]any{reason.MarkedDeadKey: nil}
 	keys := t.keys.Node

@@ -17,7 +17,8 @@ import (
 )
 
 func aNode(annotations map[string]string) *corev1.Node {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2", ResourceVersion: "7", Annotations: annotations}}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2", ResourceVersion: "7",
+		Annotations: annotations}}
 }
 
 var panicked = reason.Evidence{What: reason.EvidencePanic, Detail: "Oops", When: noon, BootID: "b1"}
@@ -28,20 +29,23 @@ func TestMarkDead(t *testing.T) {
 	const intent = `"epitaph-k8s.io/marked-dead":"{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}"`
 	const tail = `,"resourceVersion":"7","uid":"u2"}}`
 	term, w := terminator()
-	for _, node := range []*corev1.Node{aNode(nil), aNode(map[string]string{reason.DefaultKeys().Node.Reason: "rack move"})} {
+	for _, node := range []*corev1.Node{aNode(nil),
+		aNode(map[string]string{reason.DefaultKeys().Node.Reason: "rack move"})} {
 		if err := term.MarkDead(t.Context(), node, r, panicked); err != nil {
 			t.Errorf("MarkDead = %v", err)
 		}
 	}
 	want := []string{
-		`PATCH n1 {"metadata":{"annotations":{` + intent + `,"node.titus.netflix.com/node-termination-by-caller":"me",` +
+		`PATCH n1 {"metadata":{"annotations":{` + intent +
+			`,"node.titus.netflix.com/node-termination-by-caller":"me",` +
 			`"node.titus.netflix.com/node-termination-reason":"x","node.titus.netflix.com/node-termination-reason-code":"KernelPanic"}` + tail,
 		`PATCH n1 {"metadata":{"annotations":{` + intent + `}` + tail,
 	}
 	if diff := cmp.Diff(want, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	term, _ = terminator(apierrors.NewConflict(schema.GroupResource{Resource: "nodes"}, "n1", errors.New("changed")))
+	term, _ = terminator(apierrors.NewConflict(schema.GroupResource{Resource: "nodes"},
+		"n1", errors.New("changed")))
 	if err := term.MarkDead(t.Context(), aNode(nil), r, panicked); !errors.Is(err, ErrChanged) {
 		t.Errorf("another replica was faster: MarkDead = %v, want ErrChanged", err)
 	}
@@ -53,14 +57,17 @@ func TestMarkDeaded(t *testing.T) {
 		value string
 		want  bool
 	}{
-		"an intent":          {`{"what":"panic","when":"2026-05-01T12:00:30Z","bootID":"b1"}`, true},
+		"an intent": {`{"what":"panic","when":"2026-05-01T12:00:30Z","bootID":"b1"}`,
+			true},
 		"none":               {"", false},
 		"no JSON":            {"panic", false},
 		"without a boot":     {`{"what":"panic","when":"2026-05-01T12:00:30Z"}`, false},
 		"larger than we are": {`{"bootID":"` + strings.Repeat("b", 8<<10) + `"}`, false},
 	}
 	for name, tt := range tests {
-		if e, ok := MarkedDead(aNode(map[string]string{reason.MarkedDeadKey: tt.value})); ok != tt.want || ok && e.BootID != "b1" {
+		if e, ok := MarkedDead(
+			aNode(map[string]string{reason.MarkedDeadKey: tt.value})); ok != tt.want ||
+			ok && e.BootID != "b1" {
 			t.Errorf("%s: %+v, %t, want %t", name, e, ok, tt.want)
 		}
 	}
@@ -73,7 +80,9 @@ func TestUnmarkDeadTakesOnlyItsOwnReasonBack(t *testing.T) {
 	ours := reason.Reason{Code: reason.KernelPanic, Text: "x", By: "me"}
 	term, w := terminator()
 	for _, text := range []string{"x", "rack move"} {
-		if err := term.UnmarkDead(t.Context(), aNode(map[string]string{k.Reason: text, k.Code: "KernelPanic", k.By: "me"}), ours); err != nil {
+		if err := term.UnmarkDead(t.Context(),
+			aNode(map[string]string{k.Reason: text, k.Code: "KernelPanic", k.By: "me"}),
+			ours); err != nil {
 			t.Errorf("UnmarkDead = %v", err)
 		}
 	}
@@ -91,7 +100,8 @@ func TestTestifyWritesOnce(t *testing.T) {
 	t.Parallel()
 	term, w := terminator()
 	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
-	if err := term.AddEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), panicked); err != nil || len(w.sent) > 0 {
+	if err := term.AddEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}),
+		panicked); err != nil || len(w.sent) > 0 {
 		t.Errorf("evidence that is there: Testify = %v, sent %q", err, w.sent)
 	}
 }
@@ -125,7 +135,8 @@ func TestTestifyAddsWhatIsNew(t *testing.T) {
 // However much is testified, in whatever characters, what is written can be read again.
 func TestTestifyStaysReadable(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"words": "x", "what JSON escapes": "<", "what we escape": "\x1b", "runes": "é"} {
+	for name, text := range map[string]string{"words": "x", "what JSON escapes": "<",
+		"what we escape": "\x1b", "runes": "é"} {
 		node := aNode(nil)
 		for n := range 2 * maxEvidence {
 			term, w := terminator()
@@ -139,7 +150,8 @@ func TestTestifyStaysReadable(t *testing.T) {
 		all, err := reason.EvidenceOn(node)
 		if err != nil || len(all) == 0 {
 			t.Errorf("%s: %d pieces, %v", name, len(all), err)
-		} else if last := all[len(all)-1].Detail; !strings.HasPrefix(last, string(rune('a'+2*maxEvidence-1))) {
+		} else if last := all[len(all)-1].Detail; !strings.HasPrefix(last,
+			string(rune('a'+2*maxEvidence-1))) {
 			t.Errorf("%s: the latest piece was dropped, the last is %.20q", name, last)
 		}
 	}
@@ -155,15 +167,17 @@ func TestForgetLeavesWhatCounts(t *testing.T) {
 		survived func(reason.Evidence) bool
 		wantSent string // the value of the annotation in the patch; empty for no patch at all
 	}{
-		"nothing was survived":    {ofBoot("b2"), ""},
-		"an earlier boot was":     {ofBoot("b0"), `"[{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}]"`},
+		"nothing was survived": {ofBoot("b2"), ""},
+		"an earlier boot was": {ofBoot("b0"),
+			`"[{\"what\":\"panic\",\"detail\":\"Oops\",\"when\":\"2026-05-01T12:00:30Z\",\"bootID\":\"b1\"}]"`},
 		"everything was survived": {ofBoot("b0", "b1"), "null"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			term, w := terminator()
-			if err := term.RemoveEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}), tc.survived); err != nil {
+			if err := term.RemoveEvidence(t.Context(),
+				aNode(map[string]string{reason.EvidenceKey: known}), tc.survived); err != nil {
 				t.Fatal(err)
 			}
 			if tc.wantSent == "" {
@@ -172,7 +186,8 @@ func TestForgetLeavesWhatCounts(t *testing.T) {
 				}
 				return
 			}
-			if want := `"` + reason.EvidenceKey + `":` + tc.wantSent; len(w.sent) != 1 || !strings.Contains(w.sent[0], want) {
+			if want := `"` + reason.EvidenceKey + `":` + tc.wantSent; len(w.sent) != 1 ||
+				!strings.Contains(w.sent[0], want) {
 				t.Errorf("sent %q, want %s in it", w.sent, want)
 			}
 		})

@@ -10,7 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What the API server says of a patch that will never be accepted, and of one that may be later [seen: v1.37.2].
+// What the API server says of a patch that will never be accepted, and of one that may be later
+// [seen: v1.37.2].
 const (
 	statusPolicy = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"pods \"p\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: failed expression: false",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"pods","causes":[{"message":"ValidatingAdmissionPolicy 'x' with binding 'x' denied request: failed expression: false"}]},"code":422}`
@@ -36,7 +37,8 @@ func TestUnwritable(t *testing.T) {
 		"it has changed":                 {statusConflict, false},
 	} {
 		err := answered(t, tt.answer)
-		if got := errors.Is(asUnwritable(asStale(asChanged(asGone(err)))), ErrUnwritable); got != tt.want {
+		if got := errors.Is(asUnwritable(asStale(asChanged(asGone(err)))),
+			ErrUnwritable); got != tt.want {
 			t.Errorf("%s: unwritable %t, want %t", name, got, tt.want)
 		}
 	}
@@ -51,7 +53,8 @@ func telling(told *[]Refusal, answers ...error) (*Terminator, *wire) {
 
 var disk = reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
 
-// A pod whose annotations are full is failed without them and deleted; one on which nothing can be written is deleted.
+// A pod whose annotations are full is failed without them and deleted; one on which nothing can be
+// written is deleted.
 func TestTerminatePodGoesOn(t *testing.T) {
 	t.Parallel()
 	const condition = `"type":"epitaph-k8s.io/TerminationReason"`
@@ -61,7 +64,8 @@ func TestTerminatePodGoesOn(t *testing.T) {
 		held    bool
 	}{
 		"annotations alone are refused": {[]error{answered(t, statusTooLong)}, 3, true},
-		"everything is refused":         {[]error{answered(t, statusPolicy), answered(t, statusPolicy)}, 3, false},
+		"everything is refused": {[]error{answered(t, statusPolicy),
+			answered(t, statusPolicy)}, 3, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,9 +78,11 @@ func TestTerminatePodGoesOn(t *testing.T) {
 				t.Fatalf("sent %q, want %d writes, the last a DELETE", w.sent, tt.writes)
 			}
 			second := w.sent[1]
-			if strings.Contains(second, "annotations") || !strings.Contains(second, condition) || !strings.Contains(second, `"phase":"Failed"`) ||
+			if strings.Contains(second, "annotations") || !strings.Contains(second, condition) ||
+				!strings.Contains(second, `"phase":"Failed"`) ||
 				!strings.Contains(second, `"type":"DisruptionTarget"`) {
-				t.Errorf("the second patch is %s, want phase and conditions without annotations", second)
+				t.Errorf("the second patch is %s, want phase and conditions without annotations",
+					second)
 			}
 			if len(told) != 1 || told[0].Reason != disk || told[0].Held != tt.held {
 				t.Errorf("told %+v, want the reason once, held %t", told, tt.held)
@@ -89,7 +95,8 @@ func TestTransientErrorsEndTheTermination(t *testing.T) {
 	t.Parallel()
 	var told []Refusal
 	term, w := telling(&told, answered(t, statusTooLong), answered(t, statusAway))
-	if err := term.TerminatePod(t.Context(), aPod(), disk); err == nil || errors.Is(err, ErrUnwritable) {
+	if err := term.TerminatePod(t.Context(), aPod(), disk); err == nil ||
+		errors.Is(err, ErrUnwritable) {
 		t.Errorf("TerminatePod = %v, want an error to be repeated", err)
 	}
 	if len(w.sent) != 2 || told != nil {
@@ -101,13 +108,19 @@ func TestAnnotateHoldsInstead(t *testing.T) {
 	t.Parallel()
 	var told []Refusal
 	term, _ := telling(&told, answered(t, statusTooLong))
-	if version, err := term.Annotate(t.Context(), aPod(), disk); version != "8" || !errors.Is(err, ErrUnwritable) {
-		t.Errorf("Annotate = %q, %v, want the version of the pod that holds it, and ErrUnwritable", version, err)
+	if version, err := term.Annotate(t.Context(), aPod(), disk); version != "8" ||
+		!errors.Is(err, ErrUnwritable) {
+		t.Errorf("Annotate = %q, %v, want the version of the pod that holds it, and ErrUnwritable",
+			version, err)
 	}
-	holding := aPod(func(p *corev1.Pod) { p.Status.Conditions = []corev1.PodCondition{reason.Held(disk, noon)} })
+	holding := aPod(func(p *corev1.Pod) {
+		p.Status.Conditions = []corev1.PodCondition{reason.Held(disk, noon)}
+	})
 	term, w := telling(&told, answered(t, statusTooLong))
-	if version, err := term.Annotate(t.Context(), holding, disk); version != "7" || err != nil || len(w.sent) != 1 {
-		t.Errorf("Annotate of a pod that holds it = %q, %v after %q, want no second write", version, err, w.sent)
+	if version, err := term.Annotate(t.Context(), holding, disk); version != "7" || err != nil ||
+		len(w.sent) != 1 {
+		t.Errorf("Annotate of a pod that holds it = %q, %v after %q, want no second write", version,
+			err, w.sent)
 	}
 	node := &corev1.Node{}
 	node.Name, node.UID = "n", "u"
@@ -122,7 +135,9 @@ func TestAnnotateHoldsInstead(t *testing.T) {
 
 func TestHeldReasonIsALeftover(t *testing.T) {
 	t.Parallel()
-	holding := aPod(func(p *corev1.Pod) { p.Status.Conditions = []corev1.PodCondition{reason.Held(disk, noon)} })
+	holding := aPod(func(p *corev1.Pod) {
+		p.Status.Conditions = []corev1.PodCondition{reason.Held(disk, noon)}
+	})
 	term, w := terminator()
 	if since, ok := term.Leftover(holding); !ok || !since.Equal(noon) {
 		t.Errorf("leftover %t since %s, want one since noon", ok, since)

@@ -16,7 +16,8 @@ import (
 const (
 	// maxReportBytes bounds the annotation that is decoded.
 	maxReportBytes = 36 << 10
-	// maxTroubles and maxTroubleBytes keep what is written within that, with JSON taking up to six bytes for one.
+	// maxTroubles and maxTroubleBytes keep what is written within that, with JSON taking up to six
+	// bytes for one.
 	maxTroubles     = 8
 	maxTroubleBytes = 320
 	// maxLogBytes bounds the JSON of the kernel's lines; the oldest make room.
@@ -58,22 +59,27 @@ type Trouble struct {
 	Text string `json:"text"`
 }
 
-// ReportOf reads the report that a node carries, if any. One that cannot be read is an error: it must not pass for a good one.
+// ReportOf reads the report that a node carries, if any. One that cannot be read is an error: it
+// must not pass for a good one.
 func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
 	value, found := node.Annotations[reason.AgentKey]
 	if !found {
 		return Report{}, false, nil
 	}
 	if len(value) > maxReportBytes {
-		return Report{}, true, fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read", reason.AgentKey, node.Name, len(value), maxReportBytes)
+		return Report{}, true,
+			fmt.Errorf("annotation %s of node %s has %d bytes, at most %d are read",
+				reason.AgentKey, node.Name, len(value), maxReportBytes)
 	}
 	if err := json.Unmarshal([]byte(value), &r); err != nil {
-		return Report{}, true, fmt.Errorf("read annotation %s of node %s: %w", reason.AgentKey, node.Name, err)
+		return Report{}, true, fmt.Errorf("read annotation %s of node %s: %w", reason.AgentKey,
+			node.Name, err)
 	}
 	return r, true, nil
 }
 
-// Report writes the report of the node's agent; nil takes it off. One that the node as it was read has already is not written.
+// Report writes the report of the node's agent; nil takes it off. One that the node as it was read
+// has already is not written.
 func (t *Terminator) Report(ctx context.Context, node *corev1.Node, r *Report) error {
 	if r == nil {
 		return t.setOrClear(ctx, node, reason.AgentKey, "")
@@ -120,8 +126,8 @@ func bounded(kernelLog []string) []string {
 	return lines
 }
 
-// SetTokenHash tells the API the hash of the secret that the node's kernel adds to all it sends (reason.TokenKey); an empty one says
-// that there is none.
+// SetTokenHash tells the API the hash of the secret that the node's kernel adds to all it sends
+// (reason.TokenKey); an empty one says that there is none.
 func (t *Terminator) SetTokenHash(ctx context.Context, node *corev1.Node, token string) error {
 	return t.setOrClear(ctx, node, reason.TokenKey, token)
 }

@@ -12,15 +12,18 @@ import (
 func TestReport(t *testing.T) {
 	t.Parallel()
 	term, w := terminator()
-	r := &Report{BootID: "b1", Kernel: "6.12.1", SpeaksTo: []string{"10.0.0.9:6666"}, Troubles: []Trouble{{"NoRoute", "no route\x1b[2J"}}}
+	r := &Report{BootID: "b1", Kernel: "6.12.1", SpeaksTo: []string{"10.0.0.9:6666"},
+		Troubles: []Trouble{{"NoRoute", "no route\x1b[2J"}}}
 	if err := term.Report(t.Context(), aNode(nil), r); err != nil {
 		t.Fatal(err)
 	}
 	told := aNode(map[string]string{reason.AgentKey: "{}", reason.TokenKey: "abcd"})
 	for _, err := range []error{
-		term.Report(t.Context(), told, nil), term.SetTokenHash(t.Context(), aNode(nil), "abcd"), term.SetTokenHash(t.Context(), told, ""),
+		term.Report(t.Context(), told, nil), term.SetTokenHash(t.Context(), aNode(nil), "abcd"),
+		term.SetTokenHash(t.Context(), told, ""),
 		// What is right already costs nothing.
-		term.Report(t.Context(), aNode(nil), nil), term.SetTokenHash(t.Context(), told, "abcd"), term.SetTokenHash(t.Context(), aNode(nil), ""),
+		term.Report(t.Context(), aNode(nil), nil), term.SetTokenHash(t.Context(), told, "abcd"),
+		term.SetTokenHash(t.Context(), aNode(nil), ""),
 	} {
 		if err != nil {
 			t.Error(err)
@@ -52,7 +55,8 @@ func TestReportIsBounded(t *testing.T) {
 	if n := len(w.sent[0]); n > maxReportBytes {
 		t.Errorf("%d bytes are written, at most %d are read", n, maxReportBytes)
 	}
-	if got := r.bounded(); len(got.Troubles) != maxTroubles || !strings.HasSuffix(got.Troubles[0].Text, "<ä<…") {
+	if got := r.bounded(); len(got.Troubles) != maxTroubles ||
+		!strings.HasSuffix(got.Troubles[0].Text, "<ä<…") {
 		t.Errorf("%d troubles, the first %q", len(got.Troubles), got.Troubles[0].Text)
 	}
 }
@@ -65,11 +69,17 @@ func TestReportOf(t *testing.T) {
 		wantFound   bool
 		wantErr     string
 	}{
-		"none":        {},
-		"a report":    {annotations: map[string]string{reason.AgentKey: `{"bootID":"b1","speaksTo":["10.0.0.9:6666"]}`}, want: Report{BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}, wantFound: true},
-		"no JSON":     {annotations: map[string]string{reason.AgentKey: "fine"}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: invalid character 'i' in literal false (expecting 'a')"},
-		"much of it":  {annotations: map[string]string{reason.AgentKey: strings.Repeat(" ", 36865)}, wantFound: true, wantErr: "annotation epitaph-k8s.io/agent of node n1 has 36865 bytes, at most 36864 are read"},
-		"empty words": {annotations: map[string]string{reason.AgentKey: ""}, wantFound: true, wantErr: "read annotation epitaph-k8s.io/agent of node n1: unexpected end of JSON input"},
+		"none": {},
+		"a report": {annotations: map[string]string{
+			reason.AgentKey: `{"bootID":"b1","speaksTo":["10.0.0.9:6666"]}`}, want: Report{
+			BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}, wantFound: true},
+		"no JSON": {annotations: map[string]string{reason.AgentKey: "fine"}, wantFound: true,
+			wantErr: "read annotation epitaph-k8s.io/agent of node n1: invalid character 'i' in literal false (expecting 'a')"},
+		"much of it": {annotations: map[string]string{reason.AgentKey: strings.Repeat(" ", 36865)},
+			wantFound: true,
+			wantErr:   "annotation epitaph-k8s.io/agent of node n1 has 36865 bytes, at most 36864 are read"},
+		"empty words": {annotations: map[string]string{reason.AgentKey: ""}, wantFound: true,
+			wantErr: "read annotation epitaph-k8s.io/agent of node n1: unexpected end of JSON input"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -20,12 +20,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// These tests hold the bytes that are sent and the errors that are understood; what the API server makes of them is proven
-// against a real one, in test/e2e.
+// These tests hold the bytes that are sent and the errors that are understood; what the API server
+// makes of them is proven against a real one, in test/e2e.
 
 var noon = time.Date(2026, 5, 1, 12, 0, 30, 0, time.UTC)
 
-// A wire records what would go to the API server, and answers with one error after the other, then with none.
+// A wire records what would go to the API server, and answers with one error after the other, then
+// with none.
 type wire struct {
 	client.Client
 	sent    []string
@@ -56,7 +57,8 @@ type wireStatus struct {
 	w *wire
 }
 
-func (s wireStatus) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+func (s wireStatus) Patch(_ context.Context, obj client.Object, patch client.Patch,
+	_ ...client.SubResourcePatchOption) error {
 	data, err := patch.Data(obj)
 	s.w.sent = append(s.w.sent, fmt.Sprintf("PATCH %s %s", obj.GetName(), data))
 	obj.SetResourceVersion("8")
@@ -69,7 +71,8 @@ func terminator(answers ...error) (*Terminator, *wire) {
 }
 
 func aPod(change ...func(*corev1.Pod)) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "p", UID: "u1", ResourceVersion: "7", Generation: 3}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "p", UID: "u1",
+		ResourceVersion: "7", Generation: 3}}
 	pod.Status.Phase = corev1.PodRunning
 	for _, c := range change {
 		c(pod)
@@ -94,11 +97,12 @@ func TestVanishing(t *testing.T) {
 		pod  *corev1.Pod
 		want bool
 	}{
-		"lives":                            {aPod(), false},
-		"terminates with grace":            {aPod(terminating(30)), false},
-		"terminates without grace":         {aPod(terminating(0)), true},
-		"a finalizer holds it":             {aPod(terminating(0), held), false},
-		"terminates, the grace is not set": {aPod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }), true},
+		"lives":                    {aPod(), false},
+		"terminates with grace":    {aPod(terminating(30)), false},
+		"terminates without grace": {aPod(terminating(0)), true},
+		"a finalizer holds it":     {aPod(terminating(0), held), false},
+		"terminates, the grace is not set": {
+			aPod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }), true},
 	}
 	for name, tt := range tests {
 		if got := reason.Vanishing(tt.pod); got != tt.want {
@@ -115,7 +119,8 @@ func TestNothingIsWrittenToAVanishingPod(t *testing.T) {
 	_, annotated := term.Annotate(t.Context(), aPod(terminating(0)), r)
 	_, complete := term.Complete(t.Context(), aPod(terminating(0)), r, "alice")
 	for name, err := range map[string]error{
-		"Annotate": annotated, "Complete": complete, "AnnotateUnchanged": term.AnnotateUnchanged(t.Context(), aPod(terminating(0)), r),
+		"Annotate": annotated, "Complete": complete,
+		"AnnotateUnchanged": term.AnnotateUnchanged(t.Context(), aPod(terminating(0)), r),
 	} {
 		if !errors.Is(err, ErrVanishing) {
 			t.Errorf("%s = %v, want ErrVanishing", name, err)
@@ -135,18 +140,23 @@ const annotationsOfDisk = `"annotations":{"pod.titus.netflix.com/pod-termination
 	`"pod.titus.netflix.com/pod-termination-reason-code":"HardwareFailure"}`
 
 // markedDisk says, too, that it is we who delete the pod.
-var markedDisk = strings.Replace(annotationsOfDisk, `{`, `{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z collected epitaph/gc",`, 1)
+var markedDisk = strings.Replace(annotationsOfDisk,
+	`{`, `{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z collected epitaph/gc",`, 1)
 
-// Annotations, phase and condition go in one patch, and the delete names the state that it left: two writes a pod.
+// Annotations, phase and condition go in one patch, and the delete names the state that it left:
+// two writes a pod.
 func TestTerminatePod(t *testing.T) {
 	t.Parallel()
 	disk := reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
-	deletion := `DELETE p {"gracePeriodSeconds":0,"preconditions":{"uid":"u1","resourceVersion":"8"}}`
-	failing := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk + `},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
+	deletion :=
+		`DELETE p {"gracePeriodSeconds":0,"preconditions":{"uid":"u1","resourceVersion":"8"}}`
+	failing := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk +
+		`},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
 		`"observedGeneration":3,"status":"True","lastProbeTime":null,"lastTransitionTime":"2026-05-01T12:00:30Z","reason":"DeletionByPodGC",` +
 		`"message":"This pod had to be terminated because the underlying hardware failed (sda)"}]}}`
 	failed := strings.Replace(failing, annotationsOfDisk, markedDisk, 1)
-	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "p", errors.New("precondition failed"))
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "pods"},
+		"p", errors.New("precondition failed"))
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "p")
 	tests := map[string]struct {
 		pod     *corev1.Pod
@@ -154,15 +164,25 @@ func TestTerminatePod(t *testing.T) {
 		want    []string
 		wantErr error
 	}{
-		"a running pod is failed first":            {pod: aPod(), want: []string{failed, deletion}},
-		"a pod with grace left, too":               {pod: aPod(terminating(30)), want: []string{failing, deletion}},
-		"a pod that finished keeps its own end":    {pod: aPod(inPhase(corev1.PodSucceeded)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
-		"a pod that failed keeps its own end":      {pod: aPod(inPhase(corev1.PodFailed)), want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
-		"somebody writes in between: once more":    {pod: aPod(), answers: []error{nil, conflict}, want: []string{failed, deletion, failed, deletion}},
-		"somebody writes always: given up":         {pod: aPod(), answers: []error{nil, conflict, nil, conflict, nil, conflict, nil, conflict}, want: []string{failed, deletion, failed, deletion, failed, deletion, failed, deletion}, wantErr: conflict},
-		"gone before it is failed":                 {pod: aPod(), answers: []error{missing}, want: []string{failed}, wantErr: ErrGone},
-		"gone before it is deleted":                {pod: aPod(), answers: []error{nil, missing}, want: []string{failed, deletion}, wantErr: ErrGone},
-		"refused: the caller learns it, once only": {pod: aPod(), answers: []error{errRefused}, want: []string{failed}, wantErr: errRefused},
+		"a running pod is failed first": {pod: aPod(), want: []string{failed, deletion}},
+		"a pod with grace left, too": {pod: aPod(terminating(30)),
+			want: []string{failing, deletion}},
+		"a pod that finished keeps its own end": {pod: aPod(inPhase(corev1.PodSucceeded)),
+			want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
+		"a pod that failed keeps its own end": {pod: aPod(inPhase(corev1.PodFailed)),
+			want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
+		"somebody writes in between: once more": {pod: aPod(), answers: []error{nil, conflict},
+			want: []string{failed, deletion, failed, deletion}},
+		"somebody writes always: given up": {pod: aPod(),
+			answers: []error{nil, conflict, nil, conflict, nil, conflict, nil, conflict},
+			want: []string{failed, deletion, failed, deletion, failed, deletion, failed,
+				deletion}, wantErr: conflict},
+		"gone before it is failed": {pod: aPod(), answers: []error{missing},
+			want: []string{failed}, wantErr: ErrGone},
+		"gone before it is deleted": {pod: aPod(), answers: []error{nil, missing},
+			want: []string{failed, deletion}, wantErr: ErrGone},
+		"refused: the caller learns it, once only": {pod: aPod(), answers: []error{errRefused},
+			want: []string{failed}, wantErr: errRefused},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +205,8 @@ func TestOnlyDisruptionsAreMarkedRetriable(t *testing.T) {
 	t.Parallel()
 	tests := map[reason.Code]bool{
 		reason.NodeDeleted: true, reason.KernelPanic: true, reason.OutOfService: true,
-		reason.NeverScheduled: false, reason.UserRequest: false, reason.AlreadyEnded: false, reason.Unexplained: false, "killed": false,
+		reason.NeverScheduled: false, reason.UserRequest: false, reason.AlreadyEnded: false,
+		reason.Unexplained: false, "killed": false,
 	}
 	for code, want := range tests {
 		term, _ := terminator()
@@ -199,23 +220,29 @@ func TestOnlyDisruptionsAreMarkedRetriable(t *testing.T) {
 func TestAnnotate(t *testing.T) {
 	t.Parallel()
 	term, w := terminator()
-	version, err := term.Annotate(t.Context(), aPod(), reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops"))
+	version, err := term.Annotate(t.Context(), aPod(),
+		reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops"))
 	if err != nil || version != "8" {
 		t.Errorf("Annotate = %q, %v, want the new resource version", version, err)
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2", Annotations: map[string]string{"example.com/a": "b"}}}
-	if _, err := term.Annotate(t.Context(), node, reason.New(reason.Node, reason.NodeHalted, "bob ran sudo halt", "bob")); err != nil {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u2",
+		Annotations: map[string]string{"example.com/a": "b"}}}
+	if _, err := term.Annotate(t.Context(), node,
+		reason.New(reason.Node, reason.NodeHalted, "bob ran sudo halt", "bob")); err != nil {
 		t.Errorf("Annotate = %v", err)
 	}
 	const key = "/metadata/annotations/node.titus.netflix.com~1node-termination-"
 	want := []string{
 		`PATCH p [{"op":"test","path":"/metadata/uid","value":"u1"},{"op":"test","path":"/metadata/annotations","value":null},` +
 			`{"op":"add","path":"/metadata/annotations","value":{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z ` +
-			digest("This pod had to be terminated because the underlying hardware failed (sda)") + `",` + strings.TrimPrefix(annotationsOfDisk, `"annotations":{`) + `}]`,
-		`PATCH n1 [{"op":"test","path":"/metadata/uid","value":"u2"},{"op":"test","path":"` + key + `reason","value":null},` +
+			digest("This pod had to be terminated because the underlying hardware failed (sda)") +
+			`",` + strings.TrimPrefix(annotationsOfDisk, `"annotations":{`) + `}]`,
+		`PATCH n1 [{"op":"test","path":"/metadata/uid","value":"u2"},{"op":"test","path":"` + key +
+			`reason","value":null},` +
 			`{"op":"add","path":"/metadata/annotations/epitaph-k8s.io~1reason-written","value":"2026-05-01T12:00:00Z ` + digest("This node went away because bob ran sudo halt on it") + `"},` +
 			`{"op":"add","path":"` + key + `by-caller","value":"bob"},` +
-			`{"op":"add","path":"` + key + `reason","value":"This node went away because bob ran sudo halt on it"},` +
+			`{"op":"add","path":"` + key +
+			`reason","value":"This node went away because bob ran sudo halt on it"},` +
 			`{"op":"add","path":"` + key + `reason-code","value":"NodeHalted"}]`,
 	}
 	if diff := cmp.Diff(want, w.sent); diff != "" {
@@ -229,7 +256,8 @@ func TestAnnotateIsBoundToTheReasonThatItKnew(t *testing.T) {
 		p.Annotations = map[string]string{"pod.titus.netflix.com/pod-termination-reason": " "}
 	})
 	term, w := terminator(answered(t, statusTestFailed))
-	if _, err := term.Annotate(t.Context(), blank, reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")); !errors.Is(err, ErrChanged) {
+	if _, err := term.Annotate(t.Context(), blank,
+		reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")); !errors.Is(err, ErrChanged) {
 		t.Errorf("Annotate = %v, want ErrChanged", err)
 	}
 	const bound = `{"op":"test","path":"/metadata/annotations/pod.titus.netflix.com~1pod-termination-reason","value":" "}`
@@ -237,19 +265,23 @@ func TestAnnotateIsBoundToTheReasonThatItKnew(t *testing.T) {
 		t.Errorf("sent %q, want it bound by %s", w.sent, bound)
 	}
 	term, _ = terminator(answered(t, statusTooLong))
-	if _, err := term.Annotate(t.Context(), aPod(), reason.Reason{Text: "x"}); err == nil || errors.Is(err, ErrChanged) {
+	if _, err := term.Annotate(t.Context(), aPod(), reason.Reason{Text: "x"}); err == nil ||
+		errors.Is(err, ErrChanged) {
 		t.Errorf("Annotate = %v, want an error that is not ErrChanged", err)
 	}
 }
 
 func TestAnnotateUnchangedNamesTheVersion(t *testing.T) {
 	t.Parallel()
-	term, w := terminator(apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "p", errors.New("changed")))
-	err := term.AnnotateUnchanged(t.Context(), aPod(), reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops"))
+	term, w := terminator(apierrors.NewConflict(schema.GroupResource{Resource: "pods"},
+		"p", errors.New("changed")))
+	err := term.AnnotateUnchanged(t.Context(), aPod(),
+		reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops"))
 	if !errors.Is(err, ErrChanged) {
 		t.Errorf("AnnotateUnchanged = %v, want ErrChanged", err)
 	}
-	if diff := cmp.Diff([]string{`PATCH p {"metadata":{` + annotationsOfDisk + `,"resourceVersion":"7","uid":"u1"}}`}, w.sent); diff != "" {
+	if diff := cmp.Diff([]string{`PATCH p {"metadata":{` + annotationsOfDisk +
+		`,"resourceVersion":"7","uid":"u1"}}`}, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -262,7 +294,8 @@ func TestWritesNeedAUID(t *testing.T) {
 	if err := term.Delete(t.Context(), nameless); err == nil || err.Error() != want {
 		t.Errorf("Delete = %v, want %s", err, want)
 	}
-	if _, err := term.Annotate(t.Context(), nameless, reason.Reason{Text: "x"}); err == nil || err.Error() != want {
+	if _, err := term.Annotate(t.Context(), nameless, reason.Reason{Text: "x"}); err == nil ||
+		err.Error() != want {
 		t.Errorf("Annotate = %v, want %s", err, want)
 	}
 	const kind = "cannot terminate a *v1.Secret: only pods and nodes"
@@ -329,17 +362,20 @@ func TestLeftover(t *testing.T) {
 	t.Parallel()
 	k := reason.DefaultKeys().Pod
 	with := func(text, mark string) func(*corev1.Pod) {
-		return func(p *corev1.Pod) { p.Annotations = map[string]string{k.Reason: text, reason.WrittenKey: mark} }
+		return func(p *corev1.Pod) {
+			p.Annotations = map[string]string{k.Reason: text, reason.WrittenKey: mark}
+		}
 	}
 	const when = "2026-05-01T12:00:00Z "
 	tests := map[string]struct {
 		pod  *corev1.Pod
 		want bool
 	}{
-		"what we wrote is there":          {aPod(with("x", when+digest("x"))), true},
-		"the words are somebody else's":   {aPod(with("y", when+digest("x"))), false},
-		"we completed somebody's words":   {aPod(with("y", when+completed)), true},
-		"it is really going":              {aPod(with("x", when+digest("x")), terminating(30)), false},
+		"what we wrote is there":        {aPod(with("x", when+digest("x"))), true},
+		"the words are somebody else's": {aPod(with("y", when+digest("x"))), false},
+		"we completed somebody's words": {aPod(with("y", when+completed)), true},
+		"it is really going": {aPod(with("x", when+digest("x")), terminating(30)),
+			false},
 		"no mark":                         {aPod(with("x", "")), false},
 		"a mark that is none":             {aPod(with("x", "yesterday "+digest("x"))), false},
 		"nothing at all":                  {aPod(), false},
@@ -360,27 +396,34 @@ func TestClear(t *testing.T) {
 	term, w := terminator()
 	for _, mark := range []string{digest("x"), completed} {
 		pod := aPod(func(p *corev1.Pod) {
-			p.Annotations = map[string]string{k.Reason: "x", reason.WrittenKey: "2026-05-01T12:00:00Z " + mark}
+			p.Annotations = map[string]string{k.Reason: "x",
+				reason.WrittenKey: "2026-05-01T12:00:00Z " + mark}
 		})
 		if err := term.Clear(t.Context(), pod); err != nil {
 			t.Errorf("Clear = %v", err)
 		}
 	}
-	const by, written = `"pod.titus.netflix.com/pod-termination-by-caller":null`, `"epitaph-k8s.io/reason-written":null`
-	const code, text = `"pod.titus.netflix.com/pod-termination-reason-code":null`, `"pod.titus.netflix.com/pod-termination-reason":null`
+	const by, written = `"pod.titus.netflix.com/pod-termination-by-caller":null`,
+		`"epitaph-k8s.io/reason-written":null`
+	const code, text = `"pod.titus.netflix.com/pod-termination-reason-code":null`,
+		`"pod.titus.netflix.com/pod-termination-reason":null`
 	want := []string{
-		`PATCH p {"metadata":{"annotations":{` + written + `,` + by + `,` + text + `,` + code + `},"resourceVersion":"7","uid":"u1"}}`,
-		`PATCH p {"metadata":{"annotations":{` + written + `,` + by + `,` + code + `},"resourceVersion":"7","uid":"u1"}}`,
+		`PATCH p {"metadata":{"annotations":{` + written + `,` + by + `,` + text + `,` + code +
+			`},"resourceVersion":"7","uid":"u1"}}`,
+		`PATCH p {"metadata":{"annotations":{` + written + `,` + by + `,` + code +
+			`},"resourceVersion":"7","uid":"u1"}}`,
 	}
 	if diff := cmp.Diff(want, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
-// The repeated calls of one admission must write the same bytes: then the second write costs no revision.
+// The repeated calls of one admission must write the same bytes: then the second write costs no
+// revision.
 func TestMarkIsTheSameWithinAMinute(t *testing.T) {
 	t.Parallel()
-	if a, b := mark("x", "alice", noon), mark("x", "alice", noon.Add(29*time.Second)); a != b || a != "2026-05-01T12:00:00Z x alice" {
+	if a, b := mark("x", "alice", noon), mark("x", "alice", noon.Add(29*time.Second)); a != b ||
+		a != "2026-05-01T12:00:00Z x alice" {
 		t.Errorf("marks %q and %q, want the same", a, b)
 	}
 }

@@ -17,11 +17,13 @@ import (
 )
 
 var (
-	// ErrGone says that the object no longer exists: not at all, or only as another object of the same name.
+	// ErrGone says that the object no longer exists: not at all, or only as another object of the
+	// same name.
 	ErrGone = errors.New("the object is gone")
-	// ErrVanishing says that the pod is past the point where a reason can be written on it: its deletion timestamp is set,
-	// its grace period is 0 and no finalizer holds it. To the API server any update of such a pod is its deletion, which
-	// answers 200 and loses the text (k8s.io/apiserver v0.37 pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
+	// ErrVanishing says that the pod is past the point where a reason can be written on it: its
+	// deletion timestamp is set, its grace period is 0 and no finalizer holds it. To the API server
+	// any update of such a pod is its deletion, which answers 200 and loses the text
+	// (k8s.io/apiserver v0.37 pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
 	ErrVanishing = errors.New("any write would delete the object")
 )
 
@@ -34,7 +36,8 @@ type Terminator struct {
 }
 
 // New returns a Terminator that writes through c under the given annotation keys.
-func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock, options ...Option) *Terminator {
+func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock,
+	options ...Option) *Terminator {
 	t := &Terminator{client: c, keys: keys, clock: clk, tell: func(Refusal) {}}
 	for _, set := range options {
 		set(t)
@@ -42,9 +45,11 @@ func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock, options ..
 	return t
 }
 
-// annotate patches annotations of the object (nil takes one off) through its status subresource, which accepts them and needs
-// no right over anybody's spec. With a resource version, the object must still have that one.
-func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any, version string) error {
+// annotate patches annotations of the object (nil takes one off) through its status subresource,
+// which accepts them and needs no right over anybody's spec. With a resource version, the object
+// must still have that one.
+func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any,
+	version string) error {
 	target := &metav1.PartialObjectMetadata{}
 	subject, err := identify(obj, target)
 	if err != nil {
@@ -56,10 +61,13 @@ func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotation
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
-		return fmt.Errorf("encode the annotations of %s %s: %w", subject, client.ObjectKeyFromObject(obj), err)
+		return fmt.Errorf("encode the annotations of %s %s: %w", subject,
+			client.ObjectKeyFromObject(obj), err)
 	}
-	if err := t.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj), asGone(err))
+	if err := t.client.Status().Patch(ctx, target,
+		client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("annotate %s %s: %w", subject, client.ObjectKeyFromObject(obj),
+			asGone(err))
 	}
 	return nil
 }
@@ -74,7 +82,8 @@ func values(annotations map[string]string) map[string]any {
 }
 
 // Delete deletes the object that obj is, not another of the same name.
-func (t *Terminator) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+func (t *Terminator) Delete(ctx context.Context, obj client.Object,
+	opts ...client.DeleteOption) error {
 	target := &metav1.PartialObjectMetadata{}
 	subject, err := identify(obj, target)
 	if err != nil {
@@ -83,19 +92,22 @@ func (t *Terminator) Delete(ctx context.Context, obj client.Object, opts ...clie
 	uid := obj.GetUID()
 	err = t.client.Delete(ctx, target, append(opts, client.Preconditions{UID: &uid})...)
 	if err != nil {
-		return fmt.Errorf("delete %s %s: %w", subject, client.ObjectKeyFromObject(obj), asDeleted(err))
+		return fmt.Errorf("delete %s %s: %w", subject, client.ObjectKeyFromObject(obj),
+			asDeleted(err))
 	}
 	return nil
 }
 
-// identify makes target name the object that obj is, and tells its kind. An object without a UID is a programmer's error.
+// identify makes target name the object that obj is, and tells its kind. An object without a UID is
+// a programmer's error.
 func identify(obj client.Object, target *metav1.PartialObjectMetadata) (reason.Subject, error) {
 	subject, err := subjectOf(obj)
 	if err != nil {
 		return 0, err
 	}
 	if obj.GetUID() == "" {
-		return 0, fmt.Errorf("cannot write to %s %s without its UID", subject, client.ObjectKeyFromObject(obj))
+		return 0, fmt.Errorf("cannot write to %s %s without its UID", subject,
+			client.ObjectKeyFromObject(obj))
 	}
 	kind := "Pod"
 	if subject == reason.Node {
@@ -117,8 +129,8 @@ func subjectOf(obj client.Object) (reason.Subject, error) {
 	}
 }
 
-// asGone turns what the API server says of a patch to a missing or replaced object into ErrGone: 404, and 422 for a UID that
-// differs, with metadata.uid as the field that is immutable.
+// asGone turns what the API server says of a patch to a missing or replaced object into ErrGone:
+// 404, and 422 for a UID that differs, with metadata.uid as the field that is immutable.
 func asGone(err error) error {
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("%w (%w)", ErrGone, err)
@@ -135,8 +147,8 @@ func asGone(err error) error {
 	return err
 }
 
-// asDeleted turns what the API server says of a delete of a missing or replaced object into ErrGone. The only
-// precondition that is ever sent is the UID, so a conflict means another one.
+// asDeleted turns what the API server says of a delete of a missing or replaced object into
+// ErrGone. The only precondition that is ever sent is the UID, so a conflict means another one.
 func asDeleted(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return fmt.Errorf("%w (%w)", ErrGone, err)

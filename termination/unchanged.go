@@ -15,9 +15,11 @@ import (
 // ErrChanged says that the object changed since it was read: read it again and decide again.
 var ErrChanged = errors.New("the object changed since it was read")
 
-// AnnotateUnchanged writes r onto the pod if nobody has changed it since it was read; otherwise the error is [ErrChanged]. It is
-// for reasons that must give way to any that somebody else is writing at the same moment.
-func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
+// AnnotateUnchanged writes r onto the pod if nobody has changed it since it was read; otherwise the
+// error is [ErrChanged]. It is for reasons that must give way to any that somebody else is writing
+// at the same moment.
+func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod,
+	r reason.Reason) error {
 	if reason.Vanishing(pod) {
 		return ErrVanishing
 	}
@@ -26,13 +28,16 @@ func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod, r r
 	return asChanged(err)
 }
 
-// annotateUnchanged patches annotations (nil takes one off), provided that nobody wrote to the object since it was read.
-func (t *Terminator) annotateUnchanged(ctx context.Context, obj client.Object, annotations map[string]any) error {
+// annotateUnchanged patches annotations (nil takes one off), provided that nobody wrote to the
+// object since it was read.
+func (t *Terminator) annotateUnchanged(ctx context.Context, obj client.Object,
+	annotations map[string]any) error {
 	err := t.annotate(ctx, obj, annotations, obj.GetResourceVersion())
 	return asChanged(err)
 }
 
-// asChanged turns the conflict of a resource version into ErrChanged. A UID that differs was recognised before.
+// asChanged turns the conflict of a resource version into ErrChanged. A UID that differs was
+// recognised before.
 func asChanged(err error) error {
 	if apierrors.IsConflict(err) {
 		return fmt.Errorf("%w (%w)", ErrChanged, err)

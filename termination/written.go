@@ -18,12 +18,13 @@ const (
 	completed = "completed"
 	// asked: nothing is ours but the mark, which says who asked for the deletion.
 	asked = "asked"
-	// collected: we ended the object ourselves. It is never left over: whoever ended it deletes it, however often that takes.
+	// collected: we ended the object ourselves. It is never left over: whoever ended it deletes it,
+	// however often that takes.
 	collected = "collected"
 )
 
-// mark has whole minutes, so that it is the same for the repeated calls of one admission: a write that changes nothing costs no
-// revision.
+// mark has whole minutes, so that it is the same for the repeated calls of one admission: a write
+// that changes nothing costs no revision.
 func mark(what, user string, now time.Time) string {
 	return reason.Written{At: now, What: what, For: user}.String()
 }
@@ -34,7 +35,8 @@ func digest(text reason.Text) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// Leftover tells whether the object lives on with something that we wrote, and since when at the earliest.
+// Leftover tells whether the object lives on with something that we wrote, and since when at the
+// earliest.
 func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	subject, err := subjectOf(obj)
 	if err != nil || obj.GetDeletionTimestamp() != nil {
@@ -47,8 +49,8 @@ func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	return w.At, ok && (w.What == completed || w.What == asked || t.wrote(obj, subject, w))
 }
 
-// WrittenFor tells whether the object lives on with a reason that we wrote, and whose deletion it was written for. Whoever else
-// deletes the object does it for a reason of their own.
+// WrittenFor tells whether the object lives on with a reason that we wrote, and whose deletion it
+// was written for. Whoever else deletes the object does it for a reason of their own.
 func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	subject, err := subjectOf(obj)
 	if err != nil || obj.GetDeletionTimestamp() != nil {
@@ -58,8 +60,8 @@ func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	return w.For, ok && t.wrote(obj, subject, w)
 }
 
-// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion: in its annotations, or in the condition that
-// only we write.
+// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion: in its
+// annotations, or in the condition that only we write.
 func (t *Terminator) Wrote(obj client.Object) bool {
 	subject, err := subjectOf(obj)
 	if pod, ok := obj.(*corev1.Pod); ok && !t.keys.Pod.Has(pod.Annotations) {
@@ -75,8 +77,8 @@ func (t *Terminator) wrote(obj client.Object, subject reason.Subject, w reason.W
 	return w.What == digest(reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason]))
 }
 
-// Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails with [ErrChanged] if anybody
-// wrote to the object since it was read: perhaps its deletion.
+// Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails
+// with [ErrChanged] if anybody wrote to the object since it was read: perhaps its deletion.
 func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
 	subject, err := subjectOf(obj)
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// handleCreate takes the reason off a pod that is created with one, or refuses the pod: it was copied in from a template or a
-// backup, and tells of another pod's end.
+// handleCreate takes the reason off a pod that is created with one, or refuses the pod: it was
+// copied in from a template or a backup, and tells of another pod's end.
 func (h *Handler) handleCreate(req *admissionv1.AdmissionRequest) outcome {
 	const rule = "created-with-a-reason"
 	pod := &metav1.PartialObjectMetadata{}
 	if err := json.Unmarshal(req.Object.Raw, pod); err != nil {
-		return outcome{action: actionFault, rule: rule, err: fmt.Errorf("read the object of the review as a pod: %w", err)}
+		return outcome{action: actionFault, rule: rule,
+			err: fmt.Errorf("read the object of the review as a pod: %w", err)}
 	}
 	keys := h.inferrer.Keys.Pod
 	var patch []jsonpatch.Operation

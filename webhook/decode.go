@@ -14,9 +14,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxDepth bounds how deeply the JSON of a review is nested. Ours is a fast decoder that knows no bound: it recurses until the
-// process dies of it. The API server writes reviews with a decoder's twin that knows this one, so no genuine review is deeper
-// (encoding/json, maxNestingDepth).
+// maxDepth bounds how deeply the JSON of a review is nested. Ours is a fast decoder that knows no
+// bound: it recurses until the process dies of it. The API server writes reviews with a decoder's
+// twin that knows this one, so no genuine review is deeper (encoding/json, maxNestingDepth).
 const maxDepth = 10_000
 
 var errTooDeep = fmt.Errorf("the body is nested more than %d deep", maxDepth)
@@ -30,7 +30,8 @@ func decodeReview(body []byte) (*admissionv1.AdmissionReview, error) {
 	if err := json.Unmarshal(body, review); err != nil {
 		return nil, fmt.Errorf("the body is no AdmissionReview: %w", err)
 	}
-	if review.Kind != "AdmissionReview" || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
+	if review.Kind != "AdmissionReview" ||
+		review.APIVersion != admissionv1.SchemeGroupVersion.String() {
 		return nil, errors.New("the body must be an AdmissionReview of admission.k8s.io/v1")
 	}
 	if review.Request == nil || review.Request.UID == "" {
@@ -39,8 +40,9 @@ func decodeReview(body []byte) (*admissionv1.AdmissionReview, error) {
 	return review, nil
 }
 
-// deeper tells whether text nests arrays and objects more than limit deep. Of what is no JSON it tells at least as much as a decoder
-// would descend: brackets count wherever a decoder could take them for such.
+// deeper tells whether text nests arrays and objects more than limit deep. Of what is no JSON it
+// tells at least as much as a decoder would descend: brackets count wherever a decoder could take
+// them for such.
 func deeper(text []byte, limit int) bool {
 	depth := 0
 	for i := 0; i < len(text); i++ {
@@ -58,8 +60,8 @@ func deeper(text []byte, limit int) bool {
 	return false
 }
 
-// endOfString returns where the string ends that begins at from: at the first quote before which there is an even number of
-// backslashes.
+// endOfString returns where the string ends that begins at from: at the first quote before which
+// there is an even number of backslashes.
 func endOfString(text []byte, from int) int {
 	for i := from; ; i++ {
 		next := bytes.IndexByte(text[i:], '"')
@@ -77,8 +79,8 @@ func endOfString(text []byte, from int) int {
 	}
 }
 
-// A doomedPod is what is read of a pod that is to be deleted: what inference, policy and the writer look at. The rest, most of a
-// pod, is skipped and never held. Expressions get the whole object.
+// A doomedPod is what is read of a pod that is to be deleted: what inference, policy and the writer
+// look at. The rest, most of a pod, is skipped and never held. Expressions get the whole object.
 type doomedPod struct {
 	Metadata struct {
 		Name                       string                  `json:"name"`
@@ -139,16 +141,23 @@ func decodePod(raw []byte) (*corev1.Pod, error) {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: m.Name, Namespace: m.Namespace, UID: m.UID,
-			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp, DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
-			Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences, Finalizers: m.Finalizers,
+			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
+			DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
+			Labels:                     m.Labels, Annotations: m.Annotations,
+			OwnerReferences: m.OwnerReferences,
+			Finalizers:      m.Finalizers,
 		},
 		Spec: corev1.PodSpec{
-			NodeName: d.Spec.NodeName, Priority: d.Spec.Priority, Tolerations: d.Spec.Tolerations, ResourceClaims: d.Spec.ResourceClaims,
+			NodeName: d.Spec.NodeName, Priority: d.Spec.Priority, Tolerations: d.Spec.Tolerations,
+			ResourceClaims: d.Spec.ResourceClaims,
 		},
 		Status: corev1.PodStatus{
-			Phase: d.Status.Phase, Reason: d.Status.Reason, Message: d.Status.Message, Conditions: d.Status.Conditions,
-			ResourceClaimStatuses: d.Status.ResourceClaimStatuses, ExtendedResourceClaimStatus: d.Status.ExtendedResourceClaimStatus,
-			InitContainerStatuses: ill(d.Status.InitContainerStatuses), ContainerStatuses: ill(d.Status.ContainerStatuses),
+			Phase: d.Status.Phase, Reason: d.Status.Reason, Message: d.Status.Message,
+			Conditions:                  d.Status.Conditions,
+			ResourceClaimStatuses:       d.Status.ResourceClaimStatuses,
+			ExtendedResourceClaimStatus: d.Status.ExtendedResourceClaimStatus,
+			InitContainerStatuses:       ill(d.Status.InitContainerStatuses),
+			ContainerStatuses:           ill(d.Status.ContainerStatuses),
 		},
 	}, nil
 }

@@ -79,7 +79,8 @@ func infersTheSame(t *testing.T, r removal, decode func([]byte) (*corev1.Pod, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	inferrer := reason.Inferrer{Keys: reason.DefaultKeys(), Signals: reason.DefaultSignals(), Identities: reason.DefaultIdentities()}
+	inferrer := reason.Inferrer{Keys: reason.DefaultKeys(), Signals: reason.DefaultSignals(),
+		Identities: reason.DefaultIdentities()}
 	want, _ := inferrer.Infer(r.facts(r.Pod))
 	got, _ := inferrer.Infer(r.facts(read))
 	return cmp.Diff(want, got)
@@ -89,7 +90,8 @@ func TestWhatIsReadOfAPodIsAllThatCounts(t *testing.T) {
 	t.Parallel()
 	for name, r := range readRemovals(t) {
 		if diff := infersTheSame(t, r, decodePod); diff != "" {
-			t.Errorf("%s is inferred otherwise of what is read of the pod (-want +got):\n%s", name, diff)
+			t.Errorf("%s is inferred otherwise of what is read of the pod (-want +got):\n%s", name,
+				diff)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// bombs are bodies of some size that a decoder without a bound recurses through: in every place of a review where it skips or
-// keeps what it does not know.
+// bombs are bodies of some size that a decoder without a bound recurses through: in every place of
+// a review where it skips or keeps what it does not know.
 func bombs(size int) map[string][]byte {
 	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"DELETE","resource":{"version":"v1","resource":"pods"},`
 	deep := func(before, open string) []byte {
@@ -35,13 +35,15 @@ func TestNestingBombsAreRefused(t *testing.T) {
 	for name, bomb := range bombs(maxBodyBytes) {
 		w := &world{node: aNode()}
 		got := post(t, w.handler(t, nil), string(bomb))
-		if got.Code != http.StatusBadRequest || !strings.Contains(got.Body.String(), "nested more than 10000 deep") {
+		if got.Code != http.StatusBadRequest ||
+			!strings.Contains(got.Body.String(), "nested more than 10000 deep") {
 			t.Errorf("%s: status %d, %.100s", name, got.Code, got.Body)
 		}
 	}
 }
 
-// What encoding/json takes, which is what the API server writes with, is never refused for its depth.
+// What encoding/json takes, which is what the API server writes with, is never refused for its
+// depth.
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
@@ -55,7 +57,8 @@ func TestDepth(t *testing.T) {
 		"brackets in a string":          {`["` + strings.Repeat("[", 3*maxDepth) + `"]`, false},
 		"behind an escaped quote":       {`["\"` + strings.Repeat("[", 3*maxDepth) + `"]`, false},
 		"behind an escaped backslash":   {`["\\",` + strings.Repeat("[", maxDepth), true},
-		"closed before it is opened":    {strings.Repeat("]", 3*maxDepth) + strings.Repeat("[", maxDepth+1), true},
+		"closed before it is opened": {strings.Repeat("]", 3*maxDepth) +
+			strings.Repeat("[", maxDepth+1), true},
 	}
 	for name, tt := range tests {
 		if got := deeper([]byte(tt.text), maxDepth); got != tt.want {
@@ -67,7 +70,8 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// BenchmarkDecodeReview measures what the look at the depth costs beside the decoder (docs/performance.md).
+// BenchmarkDecodeReview measures what the look at the depth costs beside the decoder
+// (docs/performance.md).
 func BenchmarkDecodeReview(b *testing.B) {
 	body := recorded(b)
 	for name, decode := range map[string]func() error{
@@ -98,7 +102,8 @@ func recorded(b *testing.B) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	review := &admissionv1.AdmissionReview{Request: &admissionv1.AdmissionRequest{UID: "1", Operation: admissionv1.Delete}}
+	review := &admissionv1.AdmissionReview{Request: &admissionv1.AdmissionRequest{UID: "1",
+		Operation: admissionv1.Delete}}
 	review.Kind, review.APIVersion = "AdmissionReview", admissionv1.SchemeGroupVersion.String()
 	review.Request.OldObject.Raw = pod
 	body, err := stdjson.Marshal(review)

@@ -23,9 +23,10 @@ const (
 	maxSlices = 256
 )
 
-// deviceFacts adds which taints drive the pod off its devices. The controller that evicts it does not say, so they are looked up as it
-// does (K8s v1.37 pkg/controller/devicetainteviction, claimEvictionTime). A look-up that fails leaves them unknown: the sentence then
-// says less, and nothing that is wrong.
+// deviceFacts adds which taints drive the pod off its devices. The controller that evicts it does
+// not say, so they are looked up as it does (K8s v1.37 pkg/controller/devicetainteviction,
+// claimEvictionTime). A look-up that fails leaves them unknown: the sentence then says less, and
+// nothing that is wrong.
 func (h *Handler) deviceFacts(ctx context.Context, f *reason.Facts) {
 	if !offItsDevice(f) {
 		return
@@ -34,16 +35,18 @@ func (h *Handler) deviceFacts(ctx context.Context, f *reason.Facts) {
 	defer cancel()
 	d := devices{ctx: ctx, live: h.live, node: f.Pod.Spec.NodeName}
 	for _, claim := range claimsOf(f.Pod) {
-		f.DeviceTaints = append(f.DeviceTaints, d.taintsOf(types.NamespacedName{Namespace: f.Pod.Namespace, Name: claim})...)
+		f.DeviceTaints = append(f.DeviceTaints,
+			d.taintsOf(types.NamespacedName{Namespace: f.Pod.Namespace, Name: claim})...)
 	}
 }
 
-// offItsDevice tells whether the pod goes because of a device: by who deletes it, or by the condition that the same controller leaves
-// where all controllers have one name.
+// offItsDevice tells whether the pod goes because of a device: by who deletes it, or by the
+// condition that the same controller leaves where all controllers have one name.
 func offItsDevice(f *reason.Facts) bool {
-	return f.Remover.Actor == reason.DeviceTaintController || slices.ContainsFunc(f.Pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.DisruptionTarget && c.Reason == "DeletionByDeviceTaintManager"
-	})
+	return f.Remover.Actor == reason.DeviceTaintController ||
+		slices.ContainsFunc(f.Pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.DisruptionTarget && c.Reason == "DeletionByDeviceTaintManager"
+		})
 }
 
 // claimsOf are the names of the pod's ResourceClaims.
@@ -79,7 +82,8 @@ func (d *devices) taintsOf(claim types.NamespacedName) (all []reason.DeviceTaint
 	for _, r := range c.Status.Allocation.Devices.Results {
 		evicts := func(t resourcev1.DeviceTaint, rule string) {
 			if t.Effect == resourcev1.DeviceTaintEffectNoExecute && !endures(r.Tolerations, t) {
-				all = append(all, reason.DeviceTaint{Driver: r.Driver, Pool: r.Pool, Device: r.Device, Key: t.Key, Value: t.Value, Rule: rule})
+				all = append(all, reason.DeviceTaint{Driver: r.Driver, Pool: r.Pool,
+					Device: r.Device, Key: t.Key, Value: t.Value, Rule: rule})
 			}
 		}
 		for _, t := range d.driverTaints(r) {
@@ -95,10 +99,12 @@ func (d *devices) taintsOf(claim types.NamespacedName) (all []reason.DeviceTaint
 }
 
 // driverTaints are those that the driver publishes with the device.
-func (d *devices) driverTaints(r resourcev1.DeviceRequestAllocationResult) (taints []resourcev1.DeviceTaint) {
+func (d *devices) driverTaints(
+	r resourcev1.DeviceRequestAllocationResult) (taints []resourcev1.DeviceTaint) {
 	// The devices of the node first; others are at no node, or at several.
 	for _, node := range []string{d.node, ""} {
-		all := slices.DeleteFunc(slices.Clone(d.slicesOf(r.Driver, node)), func(s resourcev1.ResourceSlice) bool { return s.Spec.Pool.Name != r.Pool })
+		all := slices.DeleteFunc(slices.Clone(d.slicesOf(r.Driver, node)),
+			func(s resourcev1.ResourceSlice) bool { return s.Spec.Pool.Name != r.Pool })
 		if len(all) == 0 {
 			continue
 		}
@@ -107,7 +113,8 @@ func (d *devices) driverTaints(r resourcev1.DeviceRequestAllocationResult) (tain
 		})
 		for _, s := range all {
 			for _, device := range s.Spec.Devices {
-				if s.Spec.Pool.Generation == newest.Spec.Pool.Generation && device.Name == r.Device {
+				if s.Spec.Pool.Generation == newest.Spec.Pool.Generation &&
+					device.Name == r.Device {
 					return device.Taints
 				}
 			}
@@ -125,7 +132,8 @@ func (d *devices) slicesOf(driver, node string) []resourcev1.ResourceSlice {
 	if _, read := d.slices[key]; !read {
 		list := &resourcev1.ResourceSliceList{}
 		_ = d.live.List(d.ctx, list, client.Limit(maxSlices), client.MatchingFields{
-			resourcev1.ResourceSliceSelectorDriver: driver, resourcev1.ResourceSliceSelectorNodeName: node,
+			resourcev1.ResourceSliceSelectorDriver:   driver,
+			resourcev1.ResourceSliceSelectorNodeName: node,
 		})
 		d.slices[key] = list.Items
 	}
@@ -142,19 +150,23 @@ func (d *devices) taintRules() []resourcev1.DeviceTaintRule {
 	return *d.rules
 }
 
-// selects tells whether a rule is for the device (K8s v1.37 pkg/controller/devicetainteviction, ruleMatchesDevice).
+// selects tells whether a rule is for the device (K8s v1.37 pkg/controller/devicetainteviction,
+// ruleMatchesDevice).
 func selects(s *resourcev1.DeviceTaintSelector, r resourcev1.DeviceRequestAllocationResult) bool {
-	return s != nil && ptr.Deref(s.Driver, r.Driver) == r.Driver && ptr.Deref(s.Pool, r.Pool) == r.Pool && ptr.Deref(s.Device, r.Device) == r.Device
+	return s != nil && ptr.Deref(s.Driver, r.Driver) == r.Driver &&
+		ptr.Deref(s.Pool, r.Pool) == r.Pool && ptr.Deref(s.Device, r.Device) == r.Device
 }
 
-// endures tells whether the claim tolerates the taint for ever (K8s v1.37 k8s.io/dynamic-resource-allocation resourceclaim,
-// ToleratesTaint).
+// endures tells whether the claim tolerates the taint for ever (K8s v1.37
+// k8s.io/dynamic-resource-allocation resourceclaim, ToleratesTaint).
 func endures(all []resourcev1.DeviceToleration, taint resourcev1.DeviceTaint) bool {
 	return slices.ContainsFunc(all, func(t resourcev1.DeviceToleration) bool {
-		if t.TolerationSeconds != nil || t.Effect != taint.Effect || t.Key != "" && t.Key != taint.Key {
+		if t.TolerationSeconds != nil || t.Effect != taint.Effect ||
+			t.Key != "" && t.Key != taint.Key {
 			return false
 		}
 		return t.Operator == resourcev1.DeviceTolerationOpExists ||
-			(t.Operator == "" || t.Operator == resourcev1.DeviceTolerationOpEqual) && t.Value == taint.Value
+			(t.Operator == "" || t.Operator == resourcev1.DeviceTolerationOpEqual) &&
+				t.Value == taint.Value
 	})
 }

@@ -26,7 +26,8 @@ type rack struct {
 	noRules bool
 }
 
-func (r rack) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+func (r rack) Get(_ context.Context, key client.ObjectKey, obj client.Object,
+	_ ...client.GetOption) error {
 	claim, ok := r.claims[key.String()]
 	if !ok {
 		return apierrors.NewNotFound(resourcev1.Resource("resourceclaims"), key.Name)
@@ -35,7 +36,8 @@ func (r rack) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ 
 	return nil
 }
 
-func (r rack) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+func (r rack) List(ctx context.Context, list client.ObjectList,
+	options ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(options)
 	switch l := list.(type) {
@@ -58,20 +60,24 @@ func (r rack) List(ctx context.Context, list client.ObjectList, options ...clien
 	return ctx.Err()
 }
 
-func aSlice(node *string, generation int64, device string, taints ...resourcev1.DeviceTaint) resourcev1.ResourceSlice {
+func aSlice(node *string, generation int64, device string,
+	taints ...resourcev1.DeviceTaint) resourcev1.ResourceSlice {
 	return resourcev1.ResourceSlice{Spec: resourcev1.ResourceSliceSpec{
-		Driver: "d", NodeName: node, Pool: resourcev1.ResourcePool{Name: "pool", Generation: generation},
+		Driver: "d", NodeName: node, Pool: resourcev1.ResourcePool{Name: "pool",
+			Generation: generation},
 		Devices: []resourcev1.Device{{Name: "other"}, {Name: device, Taints: taints}},
 	}}
 }
 
 func evicting(key, value string) resourcev1.DeviceTaint {
-	return resourcev1.DeviceTaint{Key: key, Value: value, Effect: resourcev1.DeviceTaintEffectNoExecute}
+	return resourcev1.DeviceTaint{Key: key, Value: value,
+		Effect: resourcev1.DeviceTaintEffectNoExecute}
 }
 
 func aRule(name string, s *resourcev1.DeviceTaintSelector) resourcev1.DeviceTaintRule {
 	return resourcev1.DeviceTaintRule{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: resourcev1.DeviceTaintRuleSpec{DeviceSelector: s, Taint: evicting("plan", "")},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       resourcev1.DeviceTaintRuleSpec{DeviceSelector: s, Taint: evicting("plan", "")},
 	}
 }
 
@@ -81,7 +87,8 @@ func TestDeviceTaints(t *testing.T) {
 	n1 := ptr.To("n1")
 	bad := evicting("bad", "x")
 	broken := reason.DeviceTaint{Driver: "d", Pool: "pool", Device: "gpu-0", Key: "bad", Value: "x"}
-	planned := reason.DeviceTaint{Driver: "d", Pool: "pool", Device: "gpu-0", Key: "plan", Rule: "all"}
+	planned := reason.DeviceTaint{Driver: "d", Pool: "pool", Device: "gpu-0", Key: "plan",
+		Rule: "all"}
 	for name, tc := range map[string]struct {
 		tolerations []resourcev1.DeviceToleration
 		slices      []resourcev1.ResourceSlice
@@ -89,39 +96,66 @@ func TestDeviceTaints(t *testing.T) {
 		noRules     bool
 		want        []reason.DeviceTaint
 	}{
-		"nothing is known":            {},
-		"a device of the node":        {slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
-		"a device of no node":         {slices: []resourcev1.ResourceSlice{aSlice(nil, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
-		"a device of another node":    {slices: []resourcev1.ResourceSlice{aSlice(ptr.To("n2"), 1, "gpu-0", bad)}},
-		"a pool that is out of date":  {slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad), aSlice(n1, 2, "gpu-0")}},
-		"a taint that does not evict": {slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", resourcev1.DeviceTaint{Key: "bad", Effect: "NoSchedule"})}},
-		"another device":              {slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-1", bad)}},
-		"tolerated for ever":          {tolerations: []resourcev1.DeviceToleration{{Operator: "Exists", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}},
-		"tolerated by its value":      {tolerations: []resourcev1.DeviceToleration{{Key: "bad", Value: "x", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}},
-		"another value is tolerated":  {tolerations: []resourcev1.DeviceToleration{{Key: "bad", Value: "y", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
-		"tolerated for a time":        {tolerations: []resourcev1.DeviceToleration{{Operator: "Exists", Effect: "NoExecute", TolerationSeconds: ptr.To(int64(5))}}, slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
-		"a rule for all devices":      {rules: []resourcev1.DeviceTaintRule{aRule("all", &resourcev1.DeviceTaintSelector{})}, want: []reason.DeviceTaint{planned}},
-		"a rule for none":             {rules: []resourcev1.DeviceTaintRule{aRule("none", nil)}},
-		"a rule for another driver":   {rules: []resourcev1.DeviceTaintRule{aRule("other", &resourcev1.DeviceTaintSelector{Driver: ptr.To("e")})}},
-		"a rule for another device":   {rules: []resourcev1.DeviceTaintRule{aRule("other", &resourcev1.DeviceTaintSelector{Device: ptr.To("gpu-1")})}},
-		"a cluster that has no rules": {slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}, noRules: true, want: []reason.DeviceTaint{broken}},
+		"nothing is known": {},
+		"a device of the node": {slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
+		"a device of no node": {slices: []resourcev1.ResourceSlice{
+			aSlice(nil, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
+		"a device of another node": {slices: []resourcev1.ResourceSlice{
+			aSlice(ptr.To("n2"), 1, "gpu-0", bad)}},
+		"a pool that is out of date": {slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad), aSlice(n1, 2, "gpu-0")}},
+		"a taint that does not evict": {slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", resourcev1.DeviceTaint{Key: "bad", Effect: "NoSchedule"})}},
+		"another device": {slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-1", bad)}},
+		"tolerated for ever": {tolerations: []resourcev1.DeviceToleration{
+			{Operator: "Exists", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad)}},
+		"tolerated by its value": {tolerations: []resourcev1.DeviceToleration{
+			{Key: "bad", Value: "x", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad)}},
+		"another value is tolerated": {tolerations: []resourcev1.DeviceToleration{
+			{Key: "bad", Value: "y", Effect: "NoExecute"}}, slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
+		"tolerated for a time": {tolerations: []resourcev1.DeviceToleration{
+			{Operator: "Exists", Effect: "NoExecute",
+				TolerationSeconds: ptr.To(int64(5))}}, slices: []resourcev1.ResourceSlice{aSlice(n1,
+			1, "gpu-0", bad)}, want: []reason.DeviceTaint{broken}},
+		"a rule for all devices": {rules: []resourcev1.DeviceTaintRule{
+			aRule("all", &resourcev1.DeviceTaintSelector{})}, want: []reason.DeviceTaint{planned}},
+		"a rule for none": {rules: []resourcev1.DeviceTaintRule{aRule("none", nil)}},
+		"a rule for another driver": {rules: []resourcev1.DeviceTaintRule{
+			aRule("other", &resourcev1.DeviceTaintSelector{Driver: ptr.To("e")})}},
+		"a rule for another device": {rules: []resourcev1.DeviceTaintRule{
+			aRule("other", &resourcev1.DeviceTaintSelector{Device: ptr.To("gpu-1")})}},
+		"a cluster that has no rules": {slices: []resourcev1.ResourceSlice{
+			aSlice(n1, 1, "gpu-0", bad)}, noRules: true, want: []reason.DeviceTaint{broken}},
 		"a rule and the driver, at once": {
-			slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)}, rules: []resourcev1.DeviceTaintRule{aRule("all", &resourcev1.DeviceTaintSelector{Pool: ptr.To("pool")})},
+			slices: []resourcev1.ResourceSlice{aSlice(n1, 1, "gpu-0", bad)},
+			rules: []resourcev1.DeviceTaintRule{
+				aRule("all", &resourcev1.DeviceTaintSelector{Pool: ptr.To("pool")})},
 			want: []reason.DeviceTaint{broken, planned},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			claim := &resourcev1.ResourceClaim{Status: resourcev1.ResourceClaimStatus{Allocation: &resourcev1.AllocationResult{
-				Devices: resourcev1.DeviceAllocationResult{Results: []resourcev1.DeviceRequestAllocationResult{{
-					Driver: "d", Pool: "pool", Device: "gpu-0", Tolerations: tc.tolerations,
-				}}},
-			}}}
-			h := &Handler{live: rack{map[string]*resourcev1.ResourceClaim{"batch/gpu-x7k2p": claim}, tc.slices, tc.rules, tc.noRules}}
+			claim := &resourcev1.ResourceClaim{
+				Status: resourcev1.ResourceClaimStatus{Allocation: &resourcev1.AllocationResult{
+					Devices: resourcev1.DeviceAllocationResult{
+						Results: []resourcev1.DeviceRequestAllocationResult{{
+							Driver: "d", Pool: "pool", Device: "gpu-0", Tolerations: tc.tolerations,
+						}}},
+				}}}
+			h := &Handler{live: rack{map[string]*resourcev1.ResourceClaim{"batch/gpu-x7k2p": claim},
+				tc.slices, tc.rules, tc.noRules}}
 			f := reason.Facts{
 				Pod: aPod(func(p *corev1.Pod) {
-					p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gone", ResourceClaimName: ptr.To("gone")}, {Name: "gpu", ResourceClaimTemplateName: ptr.To("gpu")}}
-					p.Status.ResourceClaimStatuses = []corev1.PodResourceClaimStatus{{Name: "gpu", ResourceClaimName: ptr.To("gpu-x7k2p")}}
+					p.Spec.ResourceClaims = []corev1.PodResourceClaim{
+						{Name: "gone", ResourceClaimName: ptr.To("gone")},
+						{Name: "gpu", ResourceClaimTemplateName: ptr.To("gpu")}}
+					p.Status.ResourceClaimStatuses = []corev1.PodResourceClaimStatus{
+						{Name: "gpu", ResourceClaimName: ptr.To("gpu-x7k2p")}}
 				}),
 				Remover: reason.Remover{Actor: reason.DeviceTaintController},
 			}
@@ -142,9 +176,11 @@ func TestDeviceLookupIsBounded(t *testing.T) {
 	t.Parallel()
 	pod := aPod(func(p *corev1.Pod) {
 		for range 100 {
-			p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{ResourceClaimName: ptr.To("c")})
+			p.Spec.ResourceClaims = append(p.Spec.ResourceClaims,
+				corev1.PodResourceClaim{ResourceClaimName: ptr.To("c")})
 		}
-		p.Status.ExtendedResourceClaimStatus = &corev1.PodExtendedResourceClaimStatus{ResourceClaimName: "e"}
+		p.Status.ExtendedResourceClaimStatus = &corev1.PodExtendedResourceClaimStatus{
+			ResourceClaimName: "e"}
 	})
 	if got := claimsOf(pod); len(got) != maxClaims {
 		t.Errorf("%d claims, want %d", len(got), maxClaims)
@@ -159,7 +195,8 @@ func TestDeviceLookupIsBounded(t *testing.T) {
 // silent is an API server that does not answer.
 type silent struct{ client.Reader }
 
-func (silent) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+func (silent) Get(ctx context.Context, _ client.ObjectKey, _ client.Object,
+	_ ...client.GetOption) error {
 	if _, ok := ctx.Deadline(); !ok {
 		return nil
 	}

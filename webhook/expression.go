@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxExpressionCost bounds one evaluation; the API server allows its match conditions 2.5 million in all.
+	// maxExpressionCost bounds one evaluation; the API server allows its match conditions 2.5
+	// million in all.
 	maxExpressionCost = 1_000_000
 	// interruptEvery is how many steps of a comprehension pass between two looks at the deadline.
 	interruptEvery = 100
@@ -43,9 +44,11 @@ func compileExpression(text string) (cel.Program, error) {
 		return nil, issues.Err()
 	}
 	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
-		return nil, fmt.Errorf("is a %s: write a condition, which is true or false", ast.OutputType())
+		return nil, fmt.Errorf("is a %s: write a condition, which is true or false",
+			ast.OutputType())
 	}
-	program, err := env.Program(ast, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(interruptEvery))
+	program, err := env.Program(ast, cel.CostLimit(maxExpressionCost),
+		cel.InterruptCheckFrequency(interruptEvery))
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
@@ -53,7 +56,8 @@ func compileExpression(text string) (cel.Program, error) {
 }
 
 // evaluate judges the deletion. Whatever goes wrong is an error, and no answer.
-func evaluate(ctx context.Context, program cel.Program, d deletion, labels map[string]string) (bool, error) {
+func evaluate(ctx context.Context, program cel.Program, d deletion,
+	labels map[string]string) (bool, error) {
 	var object map[string]any
 	raw, err := d.raw()
 	if err == nil {
@@ -66,7 +70,8 @@ func evaluate(ctx context.Context, program cel.Program, d deletion, labels map[s
 		labels = map[string]string{}
 	}
 	value, _, err := program.ContextEval(ctx, map[string]any{
-		"user": d.user, "groups": d.groups, "operation": string(d.operation), "resource": d.resource(),
+		"user": d.user, "groups": d.groups, "operation": string(d.operation),
+		"resource":      d.resource(),
 		"namespaceName": d.namespace, "namespaceLabels": labels, "object": object,
 	})
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// facts gathers what is known about the deletion. All reads are served from the cache: admission runs inside the storage's
-// retry loop, and a live LIST there could keep the delete from ever committing.
+// facts gathers what is known about the deletion. All reads are served from the cache: admission
+// runs inside the storage's retry loop, and a live LIST there could keep the delete from ever
+// committing.
 func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 	f := d.ownFacts()
 	f.Now = h.clock.Now()
@@ -34,7 +35,8 @@ func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
 	return f, h.preemptorFacts(ctx, &f)
 }
 
-// namespaceFacts adds whether the pod's namespace is on its way out: then everything in it goes because of that.
+// namespaceFacts adds whether the pod's namespace is on its way out: then everything in it goes
+// because of that.
 func (h *Handler) namespaceFacts(ctx context.Context, f *reason.Facts) error {
 	if !asksForOwner[f.Remover.Actor] {
 		return nil
@@ -47,7 +49,8 @@ func (h *Handler) namespaceFacts(ctx context.Context, f *reason.Facts) error {
 	return nil
 }
 
-func (h *Handler) namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+func (h *Handler) namespace(ctx context.Context,
+	name string) (*metav1.PartialObjectMetadata, error) {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return ns, h.reader.Get(ctx, types.NamespacedName{Name: name}, ns)
@@ -76,8 +79,8 @@ func (h *Handler) nodeFacts(ctx context.Context, f *reason.Facts) error {
 	return nil
 }
 
-// nodeReader reads the pod's node. The DaemonSet controller deletes because of a taint as soon as its watch shows it, which may be before
-// ours does; of everybody else the cache is fresh enough.
+// nodeReader reads the pod's node. The DaemonSet controller deletes because of a taint as soon as
+// its watch shows it, which may be before ours does; of everybody else the cache is fresh enough.
 func (h *Handler) nodeReader(by reason.Remover) client.Reader {
 	if by.Actor == reason.DaemonSetController {
 		return h.live
@@ -91,7 +94,8 @@ func (h *Handler) preemptorFacts(ctx context.Context, f *reason.Facts) error {
 		return nil
 	}
 	waiting := &corev1.PodList{}
-	if err := h.reader.List(ctx, waiting, client.MatchingFields{reason.NodeNameField: ""}); err != nil {
+	if err := h.reader.List(ctx, waiting,
+		client.MatchingFields{reason.NodeNameField: ""}); err != nil {
 		return fmt.Errorf("list the pods that wait for a node: %w", err)
 	}
 	for n := range waiting.Items {

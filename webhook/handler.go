@@ -23,19 +23,24 @@ import (
 
 // Obituaries remembers what nodes died of, beyond the Node object and this process.
 type Obituaries interface {
-	// RecordDeletion writes what the node leaves with, and who asked for its deletion. It is called before that is allowed.
+	// RecordDeletion writes what the node leaves with, and who asked for its deletion. It is called
+	// before that is allowed.
 	RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason, deletedBy string) error
-	// Find returns the reason with which the node left that a pod, created at the given time, was bound to.
+	// Find returns the reason with which the node left that a pod, created at the given time, was
+	// bound to.
 	Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error)
 }
 
-// A Writer puts a reason onto a living object, or completes the one that is there. It is *termination.Terminator.
+// A Writer puts a reason onto a living object, or completes the one that is there. It is
+// *termination.Terminator.
 type Writer interface {
-	// AnnotateFor writes the reason of the deletion that the user has asked for; WrittenFor tells, of an object that lives on with
-	// such a reason, which user that was.
-	AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error)
+	// AnnotateFor writes the reason of the deletion that the user has asked for; WrittenFor tells,
+	// of an object that lives on with such a reason, which user that was.
+	AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason,
+		user string) (resourceVersion string, err error)
 	WrittenFor(obj client.Object) (user string, ours bool)
-	Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (resourceVersion string, err error)
+	Complete(ctx context.Context, obj client.Object, r reason.Reason,
+		user string) (resourceVersion string, err error)
 	// Mark writes no more than that the user has asked for the deletion.
 	Mark(ctx context.Context, obj client.Object, user string) (resourceVersion string, err error)
 }
@@ -50,7 +55,8 @@ type Handler struct {
 	supposes bool
 	bodies   *httpsserver.Bodies
 	created  config.CreatedReasons
-	// timeout is how long a request may take: a little less than the API server waits, so that an answer is heard.
+	// timeout is how long a request may take: a little less than the API server waits, so that an
+	// answer is heard.
 	timeout    time.Duration
 	obituaries Obituaries
 	writer     Writer
@@ -92,8 +98,9 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 	return h.remove(ctx, d)
 }
 
-// confirm asks the API server, first by way of our cache, whether the object of a review is there. Whoever reaches our port may
-// say that something is deleted; only what is there, with this UID, has a reason or a record written for it.
+// confirm asks the API server, first by way of our cache, whether the object of a review is there.
+// Whoever reaches our port may say that something is deleted; only what is there, with this UID,
+// has a reason or a record written for it.
 func (h *Handler) confirm(ctx context.Context, d request) error {
 	if h.supposes {
 		return nil
@@ -145,7 +152,8 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	}
 	facts, err := h.facts(ctx, asked)
 	if err != nil {
-		return outcome{action: actionFault, rule: rule.Name, err: fmt.Errorf("find out why %s %s goes: %w", d.subject, d.object.GetName(), err)}
+		return outcome{action: actionFault, rule: rule.Name,
+			err: fmt.Errorf("find out why %s %s goes: %w", d.subject, d.object.GetName(), err)}
 	}
 	if r, ok := h.inferrer.Infer(facts); ok {
 		return outcome{action: actionFilled, rule: rule.Name, reason: r}
@@ -156,14 +164,17 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	if rule.Action == config.Fill {
 		return outcome{action: actionFilled, rule: rule.Name, reason: facts.Unknown()}
 	}
-	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason, rule.Name, problem)
+	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason,
+		rule.Name, problem)
 	if h.policy.mode == config.AuditMode {
-		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(), message: "epitaph (audit only): " + message}
+		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(),
+			message: "epitaph (audit only): " + message}
 	}
 	return outcome{action: actionDenied, rule: rule.Name, message: message}
 }
 
-// leftover tells whether the object lives on with the reason that we wrote for somebody else's deletion, which did not come about.
+// leftover tells whether the object lives on with the reason that we wrote for somebody else's
+// deletion, which did not come about.
 func (h *Handler) leftover(d request) bool {
 	user, ours := h.writer.WrittenFor(d.object)
 	return ours && user != reason.CleanTo(d.user, reason.MaxByBytes)
@@ -178,7 +189,8 @@ func without(object client.Object, keys reason.Keys) client.Object {
 	}
 	bare.SetAnnotations(annotations)
 	if pod, ok := bare.(*corev1.Pod); ok {
-		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == reason.HeldIn })
+		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions,
+			func(c corev1.PodCondition) bool { return c.Type == reason.HeldIn })
 	}
 	return bare
 }
@@ -194,8 +206,8 @@ func (h *Handler) keep(d request, rule config.Rule) outcome {
 	return outcome{action: actionKept, rule: rule.Name, reason: own, marks: h.unmarked(d)}
 }
 
-// unmarked tells whether the pod does not say yet who asked for its deletion. The record of a node says it without a mark, and a
-// pod that terminates was asked for before.
+// unmarked tells whether the pod does not say yet who asked for its deletion. The record of a node
+// says it without a mark, and a pod that terminates was asked for before.
 func (h *Handler) unmarked(d request) bool {
 	if d.subject != reason.Pod || d.object.GetDeletionTimestamp() != nil || d.user == h.self {
 		return false
@@ -223,7 +235,8 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 	ctx, cancel := context.WithTimeout(ctx, h.writeTimeout)
 	defer cancel()
 	if node, ok := d.object.(*corev1.Node); ok {
-		if err := h.obituaries.RecordDeletion(ctx, node, o.reason, h.deleter(d, o.reason)); err != nil {
+		if err := h.obituaries.RecordDeletion(ctx, node, o.reason,
+			h.deleter(d, o.reason)); err != nil {
 			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 		}
 	}
@@ -254,7 +267,8 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 	case errors.Is(err, termination.ErrVanishing):
 		o.action = actionVanishing
 	case errors.Is(err, termination.ErrChanged):
-		// The API server cannot commit a delete of this copy either: it reads again, and asks again if there is still no reason.
+		// The API server cannot commit a delete of this copy either: it reads again, and asks again
+		// if there is still no reason.
 		o.action = actionStale
 	case errors.Is(err, termination.ErrUnwritable):
 		// Whatever the failure policy: what can never be written must not keep the object for ever.
@@ -265,11 +279,12 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 	return version, o
 }
 
-// mark writes who asked for the deletion beside a reason that stays as it is. A deletion that has a reason is not held up for it:
-// without the mark, the record says that it is not known who asked.
+// mark writes who asked for the deletion beside a reason that stays as it is. A deletion that has a
+// reason is not held up for it: without the mark, the record says that it is not known who asked.
 func (h *Handler) mark(ctx context.Context, d request, o outcome) (version string, _ outcome) {
 	version, err := h.writer.Mark(ctx, d.object, d.user)
-	for _, expected := range []error{nil, termination.ErrGone, termination.ErrVanishing, termination.ErrChanged, termination.ErrUnwritable} {
+	for _, expected := range []error{nil, termination.ErrGone, termination.ErrVanishing,
+		termination.ErrChanged, termination.ErrUnwritable} {
 		if errors.Is(err, expected) {
 			return version, o
 		}
@@ -278,7 +293,8 @@ func (h *Handler) mark(ctx context.Context, d request, o outcome) (version strin
 	return "", o
 }
 
-// deleter names who deletes: the user whom the API server authenticated, or the component of ours that asks as ourselves.
+// deleter names who deletes: the user whom the API server authenticated, or the component of ours
+// that asks as ourselves.
 func (h *Handler) deleter(d request, r reason.Reason) string {
 	if d.user == h.self {
 		return reason.OwnDeleter(r.By)
@@ -287,11 +303,13 @@ func (h *Handler) deleter(d request, r reason.Reason) string {
 }
 
 // answer decides, counts, logs and turns the outcome into a response.
-func (h *Handler) answer(ctx context.Context, req *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+func (h *Handler) answer(ctx context.Context,
+	req *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	start := h.clock.Now()
 	o := h.guard(ctx, req)
 	h.metrics.observe(req.Resource.Resource, o, h.clock.Since(start))
-	log := logr.FromContextOrDiscard(ctx).WithValues("resource", req.Resource.Resource, "namespace", req.Namespace,
+	log := logr.FromContextOrDiscard(ctx).WithValues("resource", req.Resource.Resource,
+		"namespace", req.Namespace,
 		"rule", o.rule, "action", string(o.action))
 	if o.action == actionFault {
 		log.Error(o.err, "decision failed", "failurePolicy", string(h.failure))
@@ -306,11 +324,13 @@ func (h *Handler) answer(ctx context.Context, req *admissionv1.AdmissionRequest)
 	return response, nil
 }
 
-// guard turns a panic of ours into a fault: it must not become the denial of a delete, nor take the process down.
+// guard turns a panic of ours into a fault: it must not become the denial of a delete, nor take the
+// process down.
 func (h *Handler) guard(ctx context.Context, req *admissionv1.AdmissionRequest) (o outcome) {
 	defer func() {
 		if p := recover(); p != nil {
-			o = outcome{action: actionFault, err: fmt.Errorf("decide about a deletion: panic: %v", p)}
+			o = outcome{action: actionFault, err: fmt.Errorf("decide about a deletion: panic: %v",
+				p)}
 		}
 	}()
 	return h.handle(ctx, req)

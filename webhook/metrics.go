@@ -24,7 +24,8 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: MetricDecisions, Help: "Deletions decided, by resource, action, rule and code of the reason.",
+			Name: MetricDecisions,
+			Help: "Deletions decided, by resource, action, rule and code of the reason.",
 		}, []string{"resource", "action", "rule", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: MetricDuration, Help: "Seconds from a review's arrival to its answer, by action.",
@@ -38,11 +39,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the webhook's metrics: %w", err)
 	}
-	m.duration.WithLabelValues(string(actionFault)) // an alert on an increase needs the zero before it
+	// an alert on an increase needs the zero before it
+	m.duration.WithLabelValues(string(actionFault))
 	return m, nil
 }
 
-// observe counts an outcome. A code that somebody else invented is counted as "other": labels are bounded.
+// observe counts an outcome. A code that somebody else invented is counted as "other": labels are
+// bounded.
 func (m *metrics) observe(resource string, o outcome, took time.Duration) {
 	if resource != "pods" && resource != "nodes" {
 		resource = "other"

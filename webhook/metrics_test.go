@@ -19,7 +19,9 @@ func TestFaultsBeginWithZero(t *testing.T) {
 	}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			if family.GetName() == MetricDuration && m.GetLabel()[0].GetValue() == string(actionFault) && m.GetHistogram().GetSampleCount() == 0 {
+			if family.GetName() == MetricDuration &&
+				m.GetLabel()[0].GetValue() == string(actionFault) &&
+				m.GetHistogram().GetSampleCount() == 0 {
 				return
 			}
 		}

@@ -25,9 +25,10 @@ const (
 	disruptionCondition = "DisruptionReason"
 )
 
-// claimFacts adds what Karpenter has decided about the node, where it is one of Karpenter's and whoever removes it may do so for
-// Karpenter. Most of it stands on the NodeClaim alone; where there are no NodeClaims, nobody is asked. A look-up that fails leaves it
-// unknown: the sentence then says less, and nothing that is wrong.
+// claimFacts adds what Karpenter has decided about the node, where it is one of Karpenter's and
+// whoever removes it may do so for Karpenter. Most of it stands on the NodeClaim alone; where there
+// are no NodeClaims, nobody is asked. A look-up that fails leaves it unknown: the sentence then
+// says less, and nothing that is wrong.
 func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 	ref, ok := claimOf(f.Node)
 	if !ok || !h.clearsNodes(f) {
@@ -45,12 +46,13 @@ func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 	case err == nil:
 		f.Claim = nodeClaim(claim)
 	default:
-		h.log.V(1).Info("the NodeClaim of a node cannot be read", "nodeClaim", ref.Name, "error", err.Error())
+		h.log.V(1).Info("the NodeClaim of a node cannot be read", "nodeClaim", ref.Name,
+			"error", err.Error())
 	}
 }
 
-// clearsNodes tells whether the deletion may follow from what Karpenter does with the node: one of the Node, or one of a pod there
-// because of the node, which does not carry its reason yet.
+// clearsNodes tells whether the deletion may follow from what Karpenter does with the node: one of
+// the Node, or one of a pod there because of the node, which does not carry its reason yet.
 func (h *Handler) clearsNodes(f *reason.Facts) bool {
 	actor := h.inferrer.ActorOf(f.Remover.User, f.Remover.Groups)
 	if f.Pod == nil {
@@ -76,19 +78,21 @@ func claimOf(node *corev1.Node) (metav1.OwnerReference, bool) {
 }
 
 func nodeClaim(u *unstructured.Unstructured) reason.NodeClaim {
-	c := reason.NodeClaim{Name: u.GetName(), UID: u.GetUID(), Deleted: u.GetDeletionTimestamp() != nil, Expired: expired(u)}
+	c := reason.NodeClaim{Name: u.GetName(), UID: u.GetUID(),
+		Deleted: u.GetDeletionTimestamp() != nil, Expired: expired(u)}
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, one := range conditions {
 		condition, _ := one.(map[string]any)
-		if condition["type"] == disruptionCondition && condition["status"] == string(metav1.ConditionTrue) {
+		if condition["type"] == disruptionCondition &&
+			condition["status"] == string(metav1.ConditionTrue) {
 			c.Disruption, _ = condition["reason"].(string)
 		}
 	}
 	return c
 }
 
-// expired tells whether the NodeClaim was deleted when its time was over. Karpenter says nothing then, but it deletes at once
-// (pkg/controllers/nodeclaim/expiration).
+// expired tells whether the NodeClaim was deleted when its time was over. Karpenter says nothing
+// then, but it deletes at once (pkg/controllers/nodeclaim/expiration).
 func expired(u *unstructured.Unstructured) bool {
 	after, _, _ := unstructured.NestedString(u.Object, "spec", "expireAfter")
 	age, err := time.ParseDuration(after) // of "Never" it makes an error

@@ -24,12 +24,14 @@ const (
 	actionDryRun    action = "dry-run"   // decided, written nowhere
 	actionGone      action = "gone"      // the object went while we looked at it
 	actionVanishing action = "vanishing" // a write would have been its deletion
-	actionStale     action = "stale"     // the object has changed since the copy that we were asked about
-	actionWarned    action = "warned"    // would be denied, but the mode is Audit
-	actionDenied    action = "denied"
-	actionPromised  action = "promised" // evicted: written when the pod is seen to terminate
-	actionRefused   action = "refused"  // evicted: a disruption budget or a precondition will refuse
-	actionStripped  action = "stripped" // created with a reason, which was taken off
+	// the object has changed since the copy that we were asked about
+	actionStale    action = "stale"
+	actionWarned   action = "warned" // would be denied, but the mode is Audit
+	actionDenied   action = "denied"
+	actionPromised action = "promised" // evicted: written when the pod is seen to terminate
+	// evicted: a disruption budget or a precondition will refuse
+	actionRefused  action = "refused"
+	actionStripped action = "stripped" // created with a reason, which was taken off
 	// actionUnwritable: the API server refuses the reason on this object, and would again.
 	actionUnwritable action = "unwritable"
 	actionFault      action = "fault" // our own trouble; the failure policy decides
@@ -49,8 +51,8 @@ type outcome struct {
 	err   error                 // of a fault
 }
 
-// respond turns an outcome into the answer; it is the only place that does. A fault that must fail the call has no answer: the
-// error becomes an HTTP status.
+// respond turns an outcome into the answer; it is the only place that does. A fault that must fail
+// the call has no answer: the error becomes an HTTP status.
 func respond(o outcome, policy config.FailurePolicy) (*admissionv1.AdmissionResponse, error) {
 	response := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: auditAnnotations(o)}
 	if o.patch != nil {
@@ -87,8 +89,8 @@ func unwritten(err error) string {
 	return "epitaph: the reason could not be written: " + string(reason.Clean(err.Error()))
 }
 
-// auditAnnotations puts what was decided into the API server's audit log. They do not change between the calls for one
-// request: the first value wins there.
+// auditAnnotations puts what was decided into the API server's audit log. They do not change
+// between the calls for one request: the first value wins there.
 func auditAnnotations(o outcome) map[string]string {
 	annotations := map[string]string{"rule": o.rule}
 	if o.reason.Code != "" {
@@ -97,13 +99,16 @@ func auditAnnotations(o outcome) map[string]string {
 	return annotations
 }
 
-// denial is the text that a person reads whose delete was denied: what, by which rule, and the two commands that work.
-func denial(s reason.Subject, namespace, name string, key string, rule string, problem error) string {
+// denial is the text that a person reads whose delete was denied: what, by which rule, and the two
+// commands that work.
+func denial(s reason.Subject, namespace, name string, key string, rule string,
+	problem error) string {
 	where := ""
 	if namespace != "" {
 		where = " -n " + namespace
 	}
-	return fmt.Sprintf(`%s %s must not leave without a reason (rule %q): %v. Say why, then delete it:
+	return fmt.Sprintf(
+		`%s %s must not leave without a reason (rule %q): %v. Say why, then delete it:
   kubectl annotate %s %s%s --overwrite %s='WHY IT HAS TO GO'
   kubectl delete %s %s%s`, s, name, rule, problem, s, name, where, key, s, name, where)
 }

@@ -20,18 +20,19 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// ownerTimeout bounds the look at a pod's owner: one GET, two for a ReplicaSet. Admission runs inside the storage's retry loop,
-// so it must end soon; what is not known in time is not inferred.
+// ownerTimeout bounds the look at a pod's owner: one GET, two for a ReplicaSet. Admission runs
+// inside the storage's retry loop, so it must end soon; what is not known in time is not inferred.
 const ownerTimeout = 200 * time.Millisecond
 
 // asksForOwner are the removers whose deletes follow from the state of the pod's owner.
 var asksForOwner = map[reason.Actor]bool{
-	reason.ReplicaSetController: true, reason.StatefulSetController: true, reason.DaemonSetController: true, reason.JobController: true,
+	reason.ReplicaSetController: true, reason.StatefulSetController: true,
+	reason.DaemonSetController: true, reason.JobController: true,
 	reason.TTLController: true, reason.OwnerGC: true, reason.ControllerManager: true,
 }
 
-// ownerFacts adds the state of the pod's owner, where the one who deletes it is a controller. A look-up that fails leaves it unknown:
-// the sentence then says less, and nothing that is wrong.
+// ownerFacts adds the state of the pod's owner, where the one who deletes it is a controller. A
+// look-up that fails leaves it unknown: the sentence then says less, and nothing that is wrong.
 func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) {
 	if !asksForOwner[f.Remover.Actor] {
 		return
@@ -50,7 +51,8 @@ func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) {
 var errUnread = errors.New("owners of this kind are not looked at")
 
 // ownerOf reads the owner. One that is gone, or has a namesake, is deleted.
-func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.OwnerReference) (reason.Owner, error) {
+func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod,
+	ref *metav1.OwnerReference) (reason.Owner, error) {
 	var object client.Object
 	var read func() (reason.Owner, error)
 	switch ref.APIVersion + "/" + ref.Kind {
@@ -65,10 +67,16 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 		object, read = set, func() (reason.Owner, error) { return daemonSet(pod, set), nil }
 	case "v1/ReplicationController":
 		controller := &corev1.ReplicationController{}
-		object, read = controller, func() (reason.Owner, error) { return replicationController(controller), nil }
+		object, read = controller, func() (reason.Owner,
+			error) {
+			return replicationController(controller), nil
+		}
 	case "batch/v1/Job":
 		job := &batchv1.Job{}
-		object, read = job, func() (reason.Owner, error) { return reason.OwnerJob(job, h.clock.Now()), nil }
+		object, read = job, func() (reason.Owner,
+			error) {
+			return reason.OwnerJob(job, h.clock.Now()), nil
+		}
 	default:
 		return reason.Owner{}, errUnread
 	}
@@ -84,8 +92,9 @@ func (h *Handler) ownerOf(ctx context.Context, pod *corev1.Pod, ref *metav1.Owne
 	return owner, err
 }
 
-// replicationController: its controller only ever removes pods that are too many. Why it has too many, whoever controls it knows, a
-// DeploymentConfig of OpenShift for example, which is not looked at.
+// replicationController: its controller only ever removes pods that are too many. Why it has too
+// many, whoever controls it knows, a DeploymentConfig of OpenShift for example, which is not looked
+// at.
 func replicationController(c *corev1.ReplicationController) reason.Owner {
 	if metav1.GetControllerOf(c) != nil {
 		return reason.Owner{}
@@ -93,10 +102,11 @@ func replicationController(c *corev1.ReplicationController) reason.Owner {
 	return reason.Owner{Revision: reason.Wanted}
 }
 
-// replicaSet compares the template of the ReplicaSet with that of its Deployment: where they differ, another ReplicaSet takes its
-// place. The revision annotations are of no use, with strategy Recreate they are written after the last pod was deleted
-// (K8s v1.37 pkg/controller/deployment/recreate.go); nor are the labels of the pods, those of an adopted ReplicaSet have no hash. What
-// another controller wants of its ReplicaSets is not known.
+// replicaSet compares the template of the ReplicaSet with that of its Deployment: where they
+// differ, another ReplicaSet takes its place. The revision annotations are of no use, with strategy
+// Recreate they are written after the last pod was deleted (K8s v1.37
+// pkg/controller/deployment/recreate.go); nor are the labels of the pods, those of an adopted
+// ReplicaSet have no hash. What another controller wants of its ReplicaSets is not known.
 func (h *Handler) replicaSet(ctx context.Context, set *appsv1.ReplicaSet) (reason.Owner, error) {
 	ref := metav1.GetControllerOf(set)
 	switch {
@@ -106,7 +116,8 @@ func (h *Handler) replicaSet(ctx context.Context, set *appsv1.ReplicaSet) (reaso
 		return reason.Owner{}, nil
 	}
 	deployment := &appsv1.Deployment{}
-	err := h.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: ref.Name}, deployment)
+	err := h.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: ref.Name},
+		deployment)
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && deployment.UID != ref.UID:
 		return reason.Owner{Revision: reason.Wanted}, nil // nobody is left who wants another
@@ -119,8 +130,8 @@ func (h *Handler) replicaSet(ctx context.Context, set *appsv1.ReplicaSet) (reaso
 	}
 }
 
-// sameTemplate is how the Deployment's controller finds the ReplicaSet of its template: all but the hash label is alike
-// (K8s v1.37 pkg/controller/deployment/util, EqualIgnoreHash).
+// sameTemplate is how the Deployment's controller finds the ReplicaSet of its template: all but the
+// hash label is alike (K8s v1.37 pkg/controller/deployment/util, EqualIgnoreHash).
 func sameTemplate(ofSet, ofDeployment corev1.PodTemplateSpec) bool {
 	ofSet.Labels, ofDeployment.Labels = withoutHash(ofSet.Labels), withoutHash(ofDeployment.Labels)
 	return equality.Semantic.DeepEqual(ofSet, ofDeployment)
@@ -132,9 +143,11 @@ func withoutHash(labels map[string]string) map[string]string {
 	return labels
 }
 
-// statefulSet tells whether the pod's ordinal is still wanted: then the pod goes for a newer one. The revision that the status
-// holds is of no use here, it is written after the first pod was deleted. The ordinal is the end of the pod's name
-// (K8s v1.37 pkg/controller/statefulset/stateful_set_utils.go, getParentNameAndOrdinal): not every pod has the label.
+// statefulSet tells whether the pod's ordinal is still wanted: then the pod goes for a newer one.
+// The revision that the status holds is of no use here, it is written after the first pod was
+// deleted. The ordinal is the end of the pod's name (K8s v1.37
+// pkg/controller/statefulset/stateful_set_utils.go, getParentNameAndOrdinal): not every pod has the
+// label.
 func statefulSet(pod *corev1.Pod, set *appsv1.StatefulSet) reason.Owner {
 	index, err := strconv.Atoi(pod.Name[strings.LastIndex(pod.Name, "-")+1:])
 	if err != nil || set.Spec.Replicas == nil {
@@ -149,7 +162,8 @@ func statefulSet(pod *corev1.Pod, set *appsv1.StatefulSet) reason.Owner {
 	return reason.Owner{Revision: reason.Wanted}
 }
 
-// daemonSet compares the generation of the template that the pod was made from with the DaemonSet's. A pod that it adopted has none.
+// daemonSet compares the generation of the template that the pod was made from with the
+// DaemonSet's. A pod that it adopted has none.
 func daemonSet(pod *corev1.Pod, set *appsv1.DaemonSet) reason.Owner {
 	const label = "pod-template-generation"
 	wanted, known := set.Annotations[appsv1.DeprecatedTemplateGeneration]

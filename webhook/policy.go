@@ -43,9 +43,11 @@ type compiledRule struct {
 // namespaceLabels looks up the labels of a namespace.
 type namespaceLabels func(ctx context.Context, name string) (map[string]string, error)
 
-// newPolicy compiles the rules. The error names the rule's field, and for an expression the line and column.
+// newPolicy compiles the rules. The error names the rule's field, and for an expression the line
+// and column.
 func newPolicy(c config.Webhook, ownNamespace string) (policy, error) {
-	p := policy{mode: c.Mode, neverDenied: append([]string{ownNamespace}, c.NeverDeniedNamespaces...)}
+	p := policy{mode: c.Mode, neverDenied: append([]string{ownNamespace},
+		c.NeverDeniedNamespaces...)}
 	for n, rule := range c.Rules {
 		compiled, err := compileRule(rule)
 		if err != nil {
@@ -60,8 +62,10 @@ func compileRule(rule config.Rule) (compiledRule, error) {
 	compiled := compiledRule{Rule: rule}
 	var err error
 	if rule.NamespaceSelector != nil {
-		if compiled.selector, err = metav1.LabelSelectorAsSelector(rule.NamespaceSelector); err != nil {
-			return compiled, fmt.Errorf("namespaceSelector: %w: write matchLabels, or matchExpressions with In, NotIn, Exists or DoesNotExist", err)
+		if compiled.selector, err = metav1.LabelSelectorAsSelector(
+			rule.NamespaceSelector); err != nil {
+			return compiled, fmt.Errorf(
+				"namespaceSelector: %w: write matchLabels, or matchExpressions with In, NotIn, Exists or DoesNotExist", err)
 		}
 	}
 	if rule.Expression != "" {
@@ -75,9 +79,11 @@ func compileRule(rule config.Rule) (compiledRule, error) {
 // fallback decides about what no rule matches.
 var fallback = config.Rule{Name: "no-rule", Action: config.Fill}
 
-// decide returns the rule that applies. Requirements bind people and programs, never the cluster's own components: what
-// those cannot delete stays for ever (gardener/gardener#13322). An error is a rule that cannot be judged.
-func (p policy) decide(ctx context.Context, d deletion, labelsOf namespaceLabels) (config.Rule, error) {
+// decide returns the rule that applies. Requirements bind people and programs, never the cluster's
+// own components: what those cannot delete stays for ever (gardener/gardener#13322). An error is a
+// rule that cannot be judged.
+func (p policy) decide(ctx context.Context, d deletion,
+	labelsOf namespaceLabels) (config.Rule, error) {
 	rule := fallback
 	for _, r := range p.rules {
 		ok, err := r.matches(ctx, d, labelsOf)
@@ -99,7 +105,8 @@ func (p policy) exempt(d deletion) bool {
 	return ruleActor(d) == config.System || slices.Contains(p.neverDenied, d.namespace)
 }
 
-func (r compiledRule) matches(ctx context.Context, d deletion, labelsOf namespaceLabels) (bool, error) {
+func (r compiledRule) matches(ctx context.Context, d deletion,
+	labelsOf namespaceLabels) (bool, error) {
 	if !r.names(d) {
 		return false, nil
 	}
@@ -132,7 +139,11 @@ func (r compiledRule) names(d deletion) bool {
 		anyOf(r.Groups, func(pattern string) bool {
 			return slices.ContainsFunc(d.groups, func(g string) bool { return glob(pattern, g) })
 		}) &&
-		anyOf(r.Namespaces, func(pattern string) bool { return d.subject == reason.Pod && glob(pattern, d.namespace) }) &&
+		anyOf(r.Namespaces,
+			func(pattern string) bool {
+				return d.subject == reason.Pod &&
+					glob(pattern, d.namespace)
+			}) &&
 		anyOf(r.Resources, func(resource string) bool { return resource == d.resource() }) &&
 		anyOf(r.Operations, func(o config.Operation) bool { return o == d.operation })
 }
@@ -152,8 +163,9 @@ func glob(pattern, name string) bool {
 	return pattern == name
 }
 
-// ruleActor is who deletes, to a rule. A service account stays one under whatever identity: whoever may make one chooses its name, and
-// the system is never denied. Other users are what their identity says.
+// ruleActor is who deletes, to a rule. A service account stays one under whatever identity: whoever
+// may make one chooses its name, and the system is never denied. Other users are what their
+// identity says.
 func ruleActor(d deletion) config.RuleActor {
 	switch {
 	case strings.HasPrefix(d.user, "system:serviceaccount:kube-system:"):

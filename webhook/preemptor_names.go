@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	// The scheduler writes down whom it preempted for beside the deletion of the victims, a moment earlier or later. nameFirst is
-	// when a victim is looked at after something of it or of a preemptor has changed. A look that fails, or that finds no record yet,
-	// is repeated after twice as long each time, up to nameLast.
+	// The scheduler writes down whom it preempted for beside the deletion of the victims, a moment
+	// earlier or later. nameFirst is when a victim is looked at after something of it or of a
+	// preemptor has changed. A look that fails, or that finds no record yet, is repeated after
+	// twice as long each time, up to nameLast.
 	nameFirst = 200 * time.Millisecond
 	nameLast  = 10 * time.Second
 	// nameAfter is for how long after its end the record of a victim is corrected.
@@ -40,20 +41,23 @@ const amendedFrom = "the scheduler's nomination"
 
 // A Corrector writes what became known of a deletion that goes on. It is *termination.Terminator.
 type Corrector interface {
-	// Wrote tells whether the reason on the object is one that we wrote: words of somebody else are not corrected.
+	// Wrote tells whether the reason on the object is one that we wrote: words of somebody else are
+	// not corrected.
 	Wrote(obj client.Object) bool
 	Correct(ctx context.Context, obj client.Object, r reason.Reason) error
 }
 
 // Records amends the records of pods. It is audit.PodObituaries.
 type Records interface {
-	Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source, nodeObituary string) error
+	Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source,
+		nodeObituary string) error
 }
 
-// PreemptorNames says for whom preempted pods had to go, where that became known after their deletion was asked for, and takes a name back
-// that was only supposed and turned out wrong: on the pod while it terminates, on its record after that. It reconciles victims, by
-// their UID: a pod of the same name may have followed. What is open it sees on the pods themselves: the lack of a name, or the mark
-// of a supposed one.
+// PreemptorNames says for whom preempted pods had to go, where that became known after their
+// deletion was asked for, and takes a name back that was only supposed and turned out wrong: on the
+// pod while it terminates, on its record after that. It reconciles victims, by their UID: a pod of
+// the same name may have followed. What is open it sees on the pods themselves: the lack of a name,
+// or the mark of a supposed one.
 type PreemptorNames struct {
 	handler *Handler
 	writer  Corrector
@@ -64,18 +68,21 @@ type PreemptorNames struct {
 	since time.Time
 }
 
-// PreemptorNames returns the reconciler that completes and corrects what the handler did not know yet of preempted pods. Where nothing is
-// recorded, records is nil.
+// PreemptorNames returns the reconciler that completes and corrects what the handler did not know
+// yet of preempted pods. Where nothing is recorded, records is nil.
 func (h *Handler) PreemptorNames(w Corrector, records Records) *PreemptorNames {
-	return &PreemptorNames{handler: h, writer: w, records: records, victims: newVictims(), log: h.log.WithName("preemptor-names")}
+	return &PreemptorNames{handler: h, writer: w, records: records, victims: newVictims(),
+		log: h.log.WithName("preemptor-names")}
 }
 
-// ofRecords stands for no victim, but for the records of those that were gone before this replica led.
+// ofRecords stands for no victim, but for the records of those that were gone before this replica
+// led.
 const ofRecords types.UID = ""
 
 // Source has the records looked at when the controller starts.
 func (*PreemptorNames) Source() source.TypedSource[types.UID] {
-	return source.TypedFunc[types.UID](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) error {
+	return source.TypedFunc[types.UID](func(_ context.Context,
+		queue workqueue.TypedRateLimitingInterface[types.UID]) error {
 		queue.Add(ofRecords)
 		return nil
 	})
@@ -85,7 +92,8 @@ func (*PreemptorNames) Source() source.TypedSource[types.UID] {
 func (*PreemptorNames) Options() controller.TypedOptions[types.UID] {
 	return controller.TypedOptions[types.UID]{
 		MaxConcurrentReconciles: workers,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](nameFirst, nameLast),
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](
+			nameFirst, nameLast),
 	}
 }
 
@@ -110,7 +118,8 @@ func (n *PreemptorNames) Handler() handler.TypedEventHandler[*corev1.Pod, types.
 	}
 }
 
-// concerned notes what a pod's event tells, and returns the victims that are to be looked at because of it.
+// concerned notes what a pod's event tells, and returns the victims that are to be looked at
+// because of it.
 func (n *PreemptorNames) concerned(before, pod *corev1.Pod, gone bool) []types.UID {
 	own, open := n.open(pod, gone)
 	switch {
@@ -123,13 +132,15 @@ func (n *PreemptorNames) concerned(before, pod *corev1.Pod, gone bool) []types.U
 	default:
 		n.victims.drop(pod.UID)
 	}
-	if !gone && before != nil && before.Spec.NodeName == pod.Spec.NodeName && before.Status.NominatedNodeName == pod.Status.NominatedNodeName {
+	if !gone && before != nil && before.Spec.NodeName == pod.Spec.NodeName &&
+		before.Status.NominatedNodeName == pod.Status.NominatedNodeName {
 		return nil
 	}
 	return n.victims.of(pod)
 }
 
-// open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor, or one that is only supposed.
+// open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor,
+// or one that is only supposed.
 func (n *PreemptorNames) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) {
 	if pod.DeletionTimestamp == nil && !gone || !n.writer.Wrote(pod) {
 		return own, false
@@ -145,8 +156,8 @@ func (n *PreemptorNames) open(pod *corev1.Pod, gone bool) (own reason.Reason, op
 	return own, own.Supposed || own.LacksPreemptor()
 }
 
-// Reconcile writes the preemptor into the reason of its victim, if it is known by now, or takes a wrong
-// one out. It comes back for a record that is not written yet.
+// Reconcile writes the preemptor into the reason of its victim, if it is known by now, or takes a
+// wrong one out. It comes back for a record that is not written yet.
 func (n *PreemptorNames) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
 	if uid == ofRecords {
 		return n.lookAtRecords(ctx)
@@ -172,8 +183,9 @@ func (n *PreemptorNames) Reconcile(ctx context.Context, uid types.UID) (reconcil
 // recordsPage bounds what one request reads.
 const recordsPage = 500
 
-// lookAtRecords takes up the victims that were gone before this replica led, or whose end it did not see: their records say that it is not
-// certain whom they were preempted for. It comes back for those that are still to be written, until such records are corrected no more.
+// lookAtRecords takes up the victims that were gone before this replica led, or whose end it did
+// not see: their records say that it is not certain whom they were preempted for. It comes back for
+// those that are still to be written, until such records are corrected no more.
 func (n *PreemptorNames) lookAtRecords(ctx context.Context) (reconcile.Result, error) {
 	if n.records == nil {
 		return reconcile.Result{}, nil
@@ -185,7 +197,8 @@ func (n *PreemptorNames) lookAtRecords(ctx context.Context) (reconcile.Result, e
 	var failed []error
 	page := &v1alpha1.PodObituaryList{}
 	for {
-		err := n.handler.live.List(ctx, page, client.MatchingFields{"spec.code": string(reason.Preempted)},
+		err := n.handler.live.List(ctx, page,
+			client.MatchingFields{"spec.code": string(reason.Preempted)},
 			client.Limit(recordsPage), client.Continue(page.Continue))
 		switch {
 		case meta.IsNoMatchError(err):
@@ -223,13 +236,14 @@ func (n *PreemptorNames) takeUp(ctx context.Context, o *v1alpha1.PodObituary, no
 	return err
 }
 
-// patience is how long to wait for the record of a victim: as long again as the victim has been gone.
+// patience is how long to wait for the record of a victim: as long again as the victim has been
+// gone.
 func (n *PreemptorNames) patience(v victim) time.Duration {
 	return min(max(n.handler.clock.Since(v.gone), nameFirst), nameLast)
 }
 
-// correct writes the reason onto the pod. Before that it reads the pod itself, not what the cache keeps of it: the write is bound to what
-// was read.
+// correct writes the reason onto the pod. Before that it reads the pod itself, not what the cache
+// keeps of it: the write is bound to what was read.
 func (n *PreemptorNames) correct(ctx context.Context, v victim, r reason.Reason) error {
 	pod := &corev1.Pod{}
 	if err := n.handler.live.Get(ctx, client.ObjectKeyFromObject(v.pod), pod); err != nil {
@@ -243,7 +257,8 @@ func (n *PreemptorNames) correct(ctx context.Context, v victim, r reason.Reason)
 	switch {
 	case err == nil && r.Text != own.Text:
 		n.log.Info("preemptor corrected", "namespace", pod.Namespace, "victim", pod.Name)
-	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing), errors.Is(err, termination.ErrUnwritable):
+	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing),
+		errors.Is(err, termination.ErrUnwritable):
 		return nil // the record is corrected when the pod is gone
 	case errors.Is(err, termination.ErrChanged):
 		return nil // an event follows
@@ -251,37 +266,45 @@ func (n *PreemptorNames) correct(ctx context.Context, v victim, r reason.Reason)
 	return err
 }
 
-// amend corrects the record of a victim that is gone, and tells whether it is done with: it is written a
-// moment after the end of its pod.
-func (n *PreemptorNames) amend(ctx context.Context, v victim, r reason.Reason) (done bool, err error) {
+// amend corrects the record of a victim that is gone, and tells whether it is done with: it is
+// written a moment after the end of its pod.
+func (n *PreemptorNames) amend(ctx context.Context, v victim,
+	r reason.Reason) (done bool, err error) {
 	o := &v1alpha1.PodObituary{}
-	key := types.NamespacedName{Namespace: v.pod.Namespace, Name: obituary.Name(v.pod.Name, v.pod.UID)}
+	key := types.NamespacedName{Namespace: v.pod.Namespace,
+		Name: obituary.Name(v.pod.Name, v.pod.UID)}
 	switch err := n.handler.live.Get(ctx, key, o); {
 	case apierrors.IsNotFound(err):
 		return false, nil
 	case meta.IsNoMatchError(err):
 		return true, nil
 	case err != nil:
-		return false, fmt.Errorf("read the obituary of pod %s/%s: %w", v.pod.Namespace, v.pod.Name, err)
+		return false, fmt.Errorf("read the obituary of pod %s/%s: %w", v.pod.Namespace, v.pod.Name,
+			err)
 	}
-	if o.Spec.PodUID == v.pod.UID && o.Spec.Code == string(v.own.Code) && o.Spec.Reason == string(v.own.Text) && r.Text != v.own.Text {
+	if o.Spec.PodUID == v.pod.UID && o.Spec.Code == string(v.own.Code) &&
+		o.Spec.Reason == string(v.own.Text) && r.Text != v.own.Text {
 		if err := n.records.Amend(ctx, o, r, amendedFrom, o.Spec.NodeObituary); err != nil {
 			return false, err
 		}
-		n.log.Info("preemptor corrected on record", "namespace", v.pod.Namespace, "victim", v.pod.Name)
+		n.log.Info("preemptor corrected on record", "namespace", v.pod.Namespace,
+			"victim", v.pod.Name)
 	}
 	n.victims.settle(v, r)
 	return true, nil
 }
 
-// better infers the reason anew, as if the pod had none, and tells whether it says more, or less that is wrong. Only a nomination gives a
-// name at this stage. One that was supposed is taken back when its pod neither waits undecided nor runs on the node.
-func (n *PreemptorNames) better(ctx context.Context, v victim) (r reason.Reason, is bool, err error) {
+// better infers the reason anew, as if the pod had none, and tells whether it says more, or less
+// that is wrong. Only a nomination gives a name at this stage. One that was supposed is taken back
+// when its pod neither waits undecided nor runs on the node.
+func (n *PreemptorNames) better(ctx context.Context,
+	v victim) (r reason.Reason, is bool, err error) {
 	f := reason.Facts{
 		Now: n.handler.clock.Now(), Pod: without(v.pod, n.handler.inferrer.Keys.Pod).(*corev1.Pod),
 		Remover: reason.Remover{User: v.own.By, Actor: reason.Scheduler},
 	}
-	if err := errors.Join(n.handler.nodeFacts(ctx, &f), n.handler.preemptorFacts(ctx, &f)); err != nil {
+	if err := errors.Join(n.handler.nodeFacts(ctx, &f),
+		n.handler.preemptorFacts(ctx, &f)); err != nil {
 		return r, false, err
 	}
 	r, ok := n.handler.inferrer.Infer(f)
@@ -306,15 +329,18 @@ func (n *PreemptorNames) better(ctx context.Context, v victim) (r reason.Reason,
 	}
 }
 
-// stands tells whether the supposed preemptor still waits and is nominated to no node, or whether it runs on the victim's.
-func (n *PreemptorNames) stands(ctx context.Context, v victim, waiting []*corev1.Pod) (stands, runs bool, err error) {
+// stands tells whether the supposed preemptor still waits and is nominated to no node, or whether
+// it runs on the victim's.
+func (n *PreemptorNames) stands(ctx context.Context, v victim,
+	waiting []*corev1.Pod) (stands, runs bool, err error) {
 	for _, p := range waiting {
 		if v.supposes(p) && p.DeletionTimestamp == nil && p.Status.NominatedNodeName == "" {
 			return true, false, nil
 		}
 	}
 	bound := &corev1.PodList{}
-	if err := n.handler.reader.List(ctx, bound, client.MatchingFields{reason.NodeNameField: v.pod.Spec.NodeName}); err != nil {
+	if err := n.handler.reader.List(ctx, bound,
+		client.MatchingFields{reason.NodeNameField: v.pod.Spec.NodeName}); err != nil {
 		return false, false, fmt.Errorf("list the pods of node %s: %w", v.pod.Spec.NodeName, err)
 	}
 	for i := range bound.Items {

@@ -23,7 +23,8 @@ type request struct {
 	eviction *eviction
 }
 
-var errNotOurs = errors.New("only deletes of pods and nodes, evictions, and the creation of pods are decided here: check the rules of the webhook configuration")
+var errNotOurs = errors.New(
+	"only deletes of pods and nodes, evictions, and the creation of pods are decided here: check the rules of the webhook configuration")
 
 // A kind of request.
 type kind uint8
@@ -47,12 +48,13 @@ func kindOf(req *admissionv1.AdmissionRequest) (kind, error) {
 	case req.Operation == admissionv1.Create && req.SubResource == "" && pods:
 		return kindCreate, nil
 	default:
-		return 0, fmt.Errorf("%s of %s: %w", reason.Clean(string(req.Operation)), reason.Clean(req.Resource.Resource), errNotOurs)
+		return 0, fmt.Errorf("%s of %s: %w", reason.Clean(string(req.Operation)),
+			reason.Clean(req.Resource.Resource), errNotOurs)
 	}
 }
 
-// decodeDeletion reads a DELETE. Name and namespace come from the object: a deletecollection leaves the request's name
-// empty.
+// decodeDeletion reads a DELETE. Name and namespace come from the object: a deletecollection leaves
+// the request's name empty.
 func decodeDeletion(req *admissionv1.AdmissionRequest) (request, error) {
 	d := requestBy(req)
 	d.subject, d.operation = reason.Pod, config.Delete
@@ -62,7 +64,8 @@ func decodeDeletion(req *admissionv1.AdmissionRequest) (request, error) {
 		decode = func(raw []byte) (client.Object, error) { return decodeNode(raw) }
 	}
 	if len(req.OldObject.Raw) == 0 {
-		return d, fmt.Errorf("the review has no oldObject: the %s to be deleted is missing", d.subject)
+		return d, fmt.Errorf("the review has no oldObject: the %s to be deleted is missing",
+			d.subject)
 	}
 	var err error
 	if d.object, err = decode(req.OldObject.Raw); err != nil {

@@ -28,12 +28,17 @@ const (
 )
 
 // Self is the user that Epitaph's manager is, as the chart has it.
-func Self(namespace string) string { return "system:serviceaccount:" + namespace + ":epitaph-manager" }
+func Self(
+	namespace string) string {
+	return "system:serviceaccount:" + namespace + ":epitaph-manager"
+}
 
 const (
-	// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a review holds one.
+	// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a
+	// review holds one.
 	maxBodyBytes = 3 << 20
-	// maxBodiesBytes bounds all reviews that are worked on at once. What is decoded takes some three times as much.
+	// maxBodiesBytes bounds all reviews that are worked on at once. What is decoded takes some
+	// three times as much.
 	maxBodiesBytes = 32 << 20
 )
 
@@ -43,7 +48,8 @@ type Options struct {
 	// OwnNamespace is where Epitaph itself runs.
 	OwnNamespace string
 	Inferrer     reason.Inferrer
-	// Reader reads from a cache of Pods (with the index [reason.NodeNameField]), Nodes, Namespaces and PodDisruptionBudgets.
+	// Reader reads from a cache of Pods (with the index [reason.NodeNameField]), Nodes, Namespaces
+	// and PodDisruptionBudgets.
 	Reader client.Reader
 	// Live reads from the API server itself.
 	Live       client.Reader
@@ -87,8 +93,8 @@ func New(o Options) (*Handler, error) {
 	}, nil
 }
 
-// ServeHTTP answers one review, also while the process shuts down and where the caller has hung up: what was begun for a delete
-// is ended. Each request has a time limit of its own.
+// ServeHTTP answers one review, also while the process shuts down and where the caller has hung up:
+// what was begun for a delete is ended. Each request has a time limit of its own.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
 }
@@ -102,7 +108,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	if err != nil {
 		h.metrics.malformed.Inc()
-		logr.FromContextOrDiscard(r.Context()).V(1).Info("review refused", "status", status, "error", reason.Clean(err.Error()))
+		logr.FromContextOrDiscard(r.Context()).V(1).Info("review refused", "status", status,
+			"error", reason.Clean(err.Error()))
 		http.Error(w, err.Error(), status)
 		return
 	}
@@ -114,24 +121,30 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	answer := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		logr.FromContextOrDiscard(r.Context()).Info("answer not delivered", "error", reason.Clean(err.Error()))
+		logr.FromContextOrDiscard(r.Context()).Info("answer not delivered", "error",
+			reason.Clean(err.Error()))
 	}
 }
 
-// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong with it. The caller releases
-// the body when it has answered.
-func (h *Handler) readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, func(), int, error) {
+// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong
+// with it. The caller releases the body when it has answered.
+func (h *Handler) readReview(w http.ResponseWriter,
+	r *http.Request) (*admissionv1.AdmissionReview, func(), int, error) {
 	if r.Method != http.MethodPost {
-		return nil, func() {}, http.StatusMethodNotAllowed, fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
+		return nil, func() {}, http.StatusMethodNotAllowed,
+			fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
 	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, func() {}, http.StatusUnsupportedMediaType, errors.New("the content type must be application/json")
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		media != "application/json" {
+		return nil, func() {}, http.StatusUnsupportedMediaType,
+			errors.New("the content type must be application/json")
 	}
 	body, release, err := h.bodies.Read(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, release, http.StatusRequestEntityTooLarge, fmt.Errorf("the review has more than %d bytes", tooLarge.Limit)
+		return nil, release, http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the review has more than %d bytes", tooLarge.Limit)
 	case errors.Is(err, httpsserver.ErrFull):
 		return nil, release, http.StatusServiceUnavailable, err
 	case err != nil:

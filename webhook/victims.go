@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxVictims bounds the victims that are remembered after their end, at some 2 KiB each; of those that are there, the cache has as many.
+// maxVictims bounds the victims that are remembered after their end, at some 2 KiB each; of those
+// that are there, the cache has as many.
 const maxVictims = 10_000
 
 // A victim is a pod whose preemptor is not known for certain.
@@ -30,27 +31,31 @@ type victim struct {
 // groups are how a reason begins to name a pod group; see package reason.
 var groups = []string{"pod group ", "the pod group of "}
 
-// supposes tells whether the reason names the pod, or a group: what becomes of one of its members tells nothing of the others.
+// supposes tells whether the reason names the pod, or a group: what becomes of one of its members
+// tells nothing of the others.
 func (v victim) supposes(p *corev1.Pod) bool {
 	id := v.own.Preemptor()
 	return id == string(p.UID) || id == p.Namespace+"/"+p.Name ||
-		slices.ContainsFunc(groups, func(begins string) bool { return strings.HasPrefix(id, begins) })
+		slices.ContainsFunc(groups,
+			func(begins string) bool { return strings.HasPrefix(id, begins) })
 }
 
-// victims are those that are open, by what changes the answer. They are what the pods say of themselves, and the records of those that
-// are gone: a new leader finds the same.
+// victims are those that are open, by what changes the answer. They are what the pods say of
+// themselves, and the records of those that are gone: a new leader finds the same.
 type victims struct {
 	mu     sync.Mutex
 	all    map[types.UID]victim
 	byNode map[string]map[types.UID]bool
 	byID   map[string]map[types.UID]bool
-	// left is how many of them are gone, and expired when it was last seen to that none stays for too long.
+	// left is how many of them are gone, and expired when it was last seen to that none stays for
+	// too long.
 	left    int
 	expired time.Time
 }
 
 func newVictims() *victims {
-	return &victims{all: map[types.UID]victim{}, byNode: map[string]map[types.UID]bool{}, byID: map[string]map[types.UID]bool{}}
+	return &victims{all: map[types.UID]victim{}, byNode: map[string]map[types.UID]bool{},
+		byID: map[string]map[types.UID]bool{}}
 }
 
 // keep notes a victim that terminates.
@@ -71,11 +76,13 @@ func (s *victims) leave(pod *corev1.Pod, own reason.Reason, at time.Time) {
 	}
 }
 
-// ended is a pod as it was in the end. One that had no grace was gone before its deletion stood on it.
+// ended is a pod as it was in the end. One that had no grace was gone before its deletion stood on
+// it.
 func ended(pod *corev1.Pod, at time.Time) *corev1.Pod {
 	if pod.DeletionTimestamp == nil {
 		pod = pod.DeepCopy()
-		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = ptr.To(metav1.NewTime(at)), ptr.To(int64(0))
+		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = ptr.To(metav1.NewTime(at)),
+			ptr.To(int64(0))
 	}
 	return pod
 }
@@ -107,8 +114,8 @@ func (s *victims) get(uid types.UID, now time.Time) (victim, bool) {
 	return v, ok && !v.tooLate(now)
 }
 
-// of returns the victims that may have been preempted for the pod: those of the node that it is nominated to, and those that are said
-// to have been.
+// of returns the victims that may have been preempted for the pod: those of the node that it is
+// nominated to, and those that are said to have been.
 func (s *victims) of(p *corev1.Pod) []types.UID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +152,10 @@ func (s *victims) remove(uid types.UID) {
 }
 
 // tooLate tells whether the victim has been gone for too long.
-func (v victim) tooLate(now time.Time) bool { return !v.gone.IsZero() && now.Sub(v.gone) > nameAfter }
+func (v victim) tooLate(
+	now time.Time) bool {
+	return !v.gone.IsZero() && now.Sub(v.gone) > nameAfter
+}
 
 // expire forgets now and then the victims that have been gone for too long.
 func (s *victims) expire(now time.Time) {

@@ -13,16 +13,20 @@ import (
 )
 
 func victimOf(uid types.UID, node string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: string(uid), UID: uid}, Spec: corev1.PodSpec{NodeName: node}}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: string(uid), UID: uid},
+		Spec: corev1.PodSpec{NodeName: node}}
 }
 
 func nominee(node string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "urgent", UID: "u"}, Status: corev1.PodStatus{NominatedNodeName: node}}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "urgent", UID: "u"},
+		Status: corev1.PodStatus{NominatedNodeName: node}}
 }
 
-var unnamed = reason.New(reason.Pod, reason.Preempted, "", "system:kube-scheduler").WithoutPreemptor()
+var unnamed = reason.New(reason.Pod, reason.Preempted,
+	"", "system:kube-scheduler").WithoutPreemptor()
 
-// A victim that is gone is looked at for two minutes, and forgotten then, also if nothing is asked for it any more.
+// A victim that is gone is looked at for two minutes, and forgotten then, also if nothing is asked
+// for it any more.
 func TestVictimsThatAreGoneExpire(t *testing.T) {
 	t.Parallel()
 	s := newVictims()
@@ -30,8 +34,10 @@ func TestVictimsThatAreGoneExpire(t *testing.T) {
 	s.keep(victimOf("goes", "n1"), unnamed)
 	s.leave(victimOf("goes", "n1"), unnamed, now)
 	s.leave(victimOf("vanished", "n1"), unnamed, now)
-	if v, ok := s.get("vanished", now); !ok || v.pod.DeletionTimestamp == nil || !v.pod.DeletionTimestamp.Time.Equal(now) {
-		t.Errorf("of one that had no grace is kept %+v, %t, want it told to stop when it was gone", v.pod, ok)
+	if v, ok := s.get("vanished", now); !ok || v.pod.DeletionTimestamp == nil ||
+		!v.pod.DeletionTimestamp.Time.Equal(now) {
+		t.Errorf("of one that had no grace is kept %+v, %t, want it told to stop when it was gone",
+			v.pod, ok)
 	}
 	if n := len(s.of(nominee("n1"))); n != 3 {
 		t.Errorf("%d victims of the node are open, want 3", n)
@@ -45,7 +51,8 @@ func TestVictimsThatAreGoneExpire(t *testing.T) {
 	later := now.Add(nameAfter + time.Minute)
 	s.leave(victimOf("late", "n1"), unnamed, later)
 	if len(s.all) != 2 || s.left != 1 {
-		t.Errorf("%d victims are remembered, %d of them gone; want the one that is there and the one that left last", len(s.all), s.left)
+		t.Errorf(
+			"%d victims are remembered, %d of them gone; want the one that is there and the one that left last", len(s.all), s.left)
 	}
 	if _, ok := s.get("there", later); !ok {
 		t.Error("the one that is there is forgotten")
@@ -61,7 +68,9 @@ func TestVictimsThatAreGoneAreBounded(t *testing.T) {
 		s.leave(victimOf(types.UID(fmt.Sprint("gone-", n)), "n1"), unnamed, now)
 	}
 	if len(s.all) != maxVictims+1 || s.left != maxVictims {
-		t.Errorf("%d victims are remembered, %d of them gone; want %d gone and the one that is there", len(s.all), s.left, maxVictims)
+		t.Errorf(
+			"%d victims are remembered, %d of them gone; want %d gone and the one that is there",
+			len(s.all), s.left, maxVictims)
 	}
 }
 
@@ -82,6 +91,7 @@ func TestVictimsSettle(t *testing.T) {
 	}
 	s.settle(v, reason.New(reason.Pod, reason.Preempted, "batch/other", "system:kube-scheduler"))
 	if _, ok := s.get("a", now); ok || s.left != 0 || len(s.byNode)+len(s.byID) != 0 {
-		t.Errorf("still open: %t, %d left, indexes %v %v; want nothing", ok, s.left, s.byNode, s.byID)
+		t.Errorf("still open: %t, %d left, indexes %v %v; want nothing", ok, s.left, s.byNode,
+			s.byID)
 	}
 }

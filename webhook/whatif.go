@@ -32,11 +32,14 @@ type Decision struct {
 }
 
 // WhatIf decides about a request as the webhook would in that cluster, and writes nothing.
-func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequest, s Supposition, clk clock.PassiveClock) (Decision, error) {
+func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequest, s Supposition,
+	clk clock.PassiveClock) (Decision, error) {
 	h, err := New(Options{
-		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: s.Cached, Live: s.Live, Obituaries: s.Obituaries,
+		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: s.Cached,
+		Live: s.Live, Obituaries: s.Obituaries,
 		// A dry run is written nowhere; the writer only tells what was.
-		Writer: termination.New(nil, c.Annotations, clk), Clock: clk, Registerer: prometheus.NewRegistry(),
+		Writer: termination.New(nil, c.Annotations, clk), Clock: clk,
+		Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return Decision{}, err
@@ -49,5 +52,6 @@ func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequ
 	if o.action == actionFault {
 		return Decision{}, o.err
 	}
-	return Decision{Allowed: o.action != actionDenied, Rule: o.rule, Reason: o.reason, Message: o.message}, nil
+	return Decision{Allowed: o.action != actionDenied, Rule: o.rule, Reason: o.reason,
+		Message: o.message}, nil
 }

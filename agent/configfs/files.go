@@ -11,7 +11,8 @@ import (
 	"syscall"
 )
 
-// Files are the directory netconsole of a configfs: what is made there is made by the kernel. Names are relative to it.
+// Files are the directory netconsole of a configfs: what is made there is made by the kernel. Names
+// are relative to it.
 type Files interface {
 	// List returns the names in a directory.
 	List(dir string) ([]string, error)

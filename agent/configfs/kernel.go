@@ -23,7 +23,8 @@ func On(files Files) *Kernel { return &Kernel{files} }
 type Found struct {
 	Name string
 	Target
-	// Enabled is false for one that the kernel has switched off: it does so when the device goes, or joins a bond or a bridge.
+	// Enabled is false for one that the kernel has switched off: it does so when the device goes,
+	// or joins a bond or a bridge.
 	Enabled bool
 }
 
@@ -51,10 +52,12 @@ func (k *Kernel) Found() ([]Found, error) {
 	return all, nil
 }
 
-// read reads what the kernel reports. Values that are not what they should be leave their field empty, which fits no target.
+// read reads what the kernel reports. Values that are not what they should be leave their field
+// empty, which fits no target.
 func (k *Kernel) read(name string) (Found, error) {
 	values := map[string]string{}
-	for _, file := range []string{"enabled", "extended", "dev_name", "local_ip", "local_port", "remote_ip", "remote_port", "remote_mac"} {
+	for _, file := range []string{"enabled", "extended", "dev_name", "local_ip", "local_port",
+		"remote_ip", "remote_port", "remote_mac"} {
 		value, err := k.files.Read(name + "/" + file)
 		if err != nil {
 			return Found{}, err
@@ -77,8 +80,9 @@ func addrPort(host, port string) netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(n))
 }
 
-// Set makes the kernel speak to t, and tells whether it did not do so before. A target that is there and differs, or was switched off, is made anew; one that the kernel
-// refuses, or does not report back as it was written, is taken away again.
+// Set makes the kernel speak to t, and tells whether it did not do so before. A target that is
+// there and differs, or was switched off, is made anew; one that the kernel refuses, or does not
+// report back as it was written, is taken away again.
 func (k *Kernel) Set(t Target, userdata []Datum) (made bool, err error) {
 	name := t.Name()
 	if f, err := k.read(name); err == nil {
@@ -119,7 +123,9 @@ func (k *Kernel) enable(name string, t Target, userdata []Datum) error {
 		return refused("read netconsole target "+name+" back", err)
 	}
 	if !f.Speaks(t) {
-		return fault.New(fault.TargetRefused, nil, fmt.Sprintf("the kernel reports another netconsole target than was set: %s instead of %s", f.Target, t),
+		return fault.New(fault.TargetRefused, nil, fmt.Sprintf(
+			"the kernel reports another netconsole target than was set: %s instead of %s",
+			f.Target, t),
 			"look for another program that writes to netconsole's configfs")
 	}
 	return nil
@@ -144,7 +150,8 @@ func (k *Kernel) Remove(name string) error {
 	}
 	for _, key := range data {
 		err := k.files.Rmdir(name + "/" + userdataDir + "/" + key)
-		// Beside the directories there are switches of the kernel, which are files and go with the target.
+		// Beside the directories there are switches of the kernel, which are files and go with the
+		// target.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return refused("remove userdata "+key+" of netconsole target "+name, err)
 		}

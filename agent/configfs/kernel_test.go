@@ -17,7 +17,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/netconsolefs"
 )
 
-var userdata = []configfs.Datum{{Key: "epitaph-node", Value: "n1"}, {Key: "epitaph-token", Value: "5ec2e7"}}
+var userdata = []configfs.Datum{{Key: "epitaph-node", Value: "n1"},
+	{Key: "epitaph-token", Value: "5ec2e7"}}
 
 func target(listener string) configfs.Target {
 	addr := netip.MustParseAddrPort(listener)
@@ -25,7 +26,8 @@ func target(listener string) configfs.Target {
 	if addr.Addr().Is6() {
 		source = netip.MustParseAddrPort("[fd00::2]:665")
 	}
-	return configfs.Target{Device: "eth0", Source: source, Listener: addr, NextHop: "02:00:00:00:00:09"}
+	return configfs.Target{Device: "eth0", Source: source, Listener: addr,
+		NextHop: "02:00:00:00:00:09"}
 }
 
 func TestSet(t *testing.T) {
@@ -53,21 +55,25 @@ func TestSet(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantFound := []configfs.Found{{Name: want.Name(), Target: want, Enabled: true}}
-				if diff := cmp.Diff(wantFound, found, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+				if diff := cmp.Diff(wantFound, found,
+					cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
 				}
 				if extended, _ := files.Read(want.Name() + "/extended"); extended != "1" {
 					t.Error("the format is not extended")
 				}
-				if release, err := files.Read(want.Name() + "/release"); version.Release && (err != nil || release != "1") {
+				if release, err := files.Read(want.Name() + "/release"); version.Release &&
+					(err != nil || release != "1") {
 					t.Errorf("release is %q, %v", release, err)
 				}
 				secret, mode, ok := files.Value(want.Name(), "epitaph-token")
 				if ok != version.Userdata || ok && (secret != "5ec2e7" || mode != 0o600) {
 					t.Errorf("the token is %q with mode %v, %v", secret, mode, ok)
 				}
-				callers := slices.DeleteFunc([]string{"cpu_nr_enabled", "taskname_enabled"}, func(s string) bool { return !slices.Contains(version.Sysdata, s) })
-				if diff := cmp.Diff(callers, files.Switched(want.Name()), cmpopts.EquateEmpty()); diff != "" {
+				callers := slices.DeleteFunc([]string{"cpu_nr_enabled", "taskname_enabled"},
+					func(s string) bool { return !slices.Contains(version.Sysdata, s) })
+				if diff := cmp.Diff(callers, files.Switched(want.Name()),
+					cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("the switches that are on (-want +got):\n%s", diff)
 				}
 				if err := kernel.Remove(want.Name()); err != nil {
@@ -91,7 +97,8 @@ func TestSetMends(t *testing.T) {
 			files.Device("eth0", nil)
 		},
 		"somebody changed it": func(t *testing.T, files *netconsolefs.Kernel) {
-			for _, w := range [][2]string{{"enabled", "0"}, {"remote_mac", "02:00:00:00:00:66"}, {"enabled", "1"}} {
+			for _, w := range [][2]string{{"enabled", "0"}, {"remote_mac", "02:00:00:00:00:66"},
+				{"enabled", "1"}} {
 				if err := files.Write(mine.Name()+"/"+w[0], w[1]); err != nil {
 					t.Fatal(err)
 				}
@@ -110,7 +117,8 @@ func TestSetMends(t *testing.T) {
 			if _, err := kernel.Set(mine, userdata); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]string{"10.0.0.9:6666 by 02:00:00:00:00:09"}, files.Speaking()); diff != "" {
+			if diff := cmp.Diff([]string{"10.0.0.9:6666 by 02:00:00:00:00:09"},
+				files.Speaking()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -175,7 +183,8 @@ func TestSetRefused(t *testing.T) {
 			if err == nil || fault.Of(err).Code != tc.wantCode {
 				t.Fatalf("Set = %v, want %s", err, tc.wantCode)
 			}
-			if got := strings.ReplaceAll(fault.Of(err).Error(), mine.Name(), "NAME"); got != tc.want {
+			if got := strings.ReplaceAll(fault.Of(err).Error(), mine.Name(),
+				"NAME"); got != tc.want {
 				t.Errorf("it says\n  %s\nwant\n  %s", got, tc.want)
 			}
 			files.Deny(nil)
@@ -186,7 +195,8 @@ func TestSetRefused(t *testing.T) {
 	}
 }
 
-// The ways to one listener have different names, so that the new one can be made beside the old one.
+// The ways to one listener have different names, so that the new one can be made beside the old
+// one.
 func TestName(t *testing.T) {
 	t.Parallel()
 	one, other := target("[fd00::9]:6666"), target("[fd00::9]:6666")
@@ -202,14 +212,16 @@ func TestName(t *testing.T) {
 func TestForeignTargetsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	files := netconsolefs.New(netconsolefs.Versions["6.14"])
-	if err := errors.Join(files.Mkdir("cmdline0"), files.Mkdir("theirs"), files.Mkdir("theirs/userdata/epitaph-token")); err != nil {
+	if err := errors.Join(files.Mkdir("cmdline0"), files.Mkdir("theirs"),
+		files.Mkdir("theirs/userdata/epitaph-token")); err != nil {
 		t.Fatal(err)
 	}
 	kernel := configfs.On(files)
 	if found, err := kernel.Found(); err != nil || len(found) > 0 {
 		t.Errorf("Found = %v, %v", found, err)
 	}
-	if err := kernel.Remove("theirs"); err == nil || err.Error() != "remove netconsole target theirs: it is not ours" {
+	if err := kernel.Remove("theirs"); err == nil ||
+		err.Error() != "remove netconsole target theirs: it is not ours" {
 		t.Errorf("Remove = %v", err)
 	}
 	if _, _, ok := files.Value("theirs", "epitaph-token"); !ok {
@@ -258,7 +270,8 @@ func TestNoRoomForSysdata(t *testing.T) {
 	}
 }
 
-// An agent that is newer than its target throws the switches while the target speaks, and each once only.
+// An agent that is newer than its target throws the switches while the target speaks, and each once
+// only.
 func TestSysdataOfATargetThatSpeaks(t *testing.T) {
 	t.Parallel()
 	files := netconsolefs.New(netconsolefs.Versions["7.3"])
@@ -285,7 +298,8 @@ func TestTooMuchUserdata(t *testing.T) {
 	}
 	files := netconsolefs.New(netconsolefs.Versions["6.9"])
 	_, err := configfs.On(files).Set(target("10.0.0.9:6666"), much)
-	if err == nil || !strings.HasSuffix(err.Error(), "no space left on device: the kernel takes no more userdata for a target") {
+	if err == nil || !strings.HasSuffix(err.Error(),
+		"no space left on device: the kernel takes no more userdata for a target") {
 		t.Errorf("Set = %v", err)
 	}
 }

@@ -20,18 +20,20 @@ type System interface {
 
 const (
 	subsystem = "netconsole"
-	// hostPath is where the host mounts its configfs, whatever a container calls it (configfs_init of fs/configfs/mount.c).
+	// hostPath is where the host mounts its configfs, whatever a container calls it (configfs_init
+	// of fs/configfs/mount.c).
 	hostPath = "/sys/kernel/config"
 	mountIt  = "mount it on the host (mount -t configfs configfs " + hostPath + ")"
 	loadIt   = "load it on the host (modprobe netconsole; at each boot: echo netconsole > /etc/modules-load.d/netconsole.conf), in a kernel that has CONFIG_NETCONSOLE_DYNAMIC"
 )
 
-// Prepare returns where netconsole's targets are below the configfs at path, and makes sure that they can be there: it mounts
-// what is not mounted and, if load is set, loads what is not loaded.
+// Prepare returns where netconsole's targets are below the configfs at path, and makes sure that
+// they can be there: it mounts what is not mounted and, if load is set, loads what is not loaded.
 func Prepare(path string, load bool, s System) (Directory, error) {
 	mounted, err := s.Mounted(path)
 	if errors.Is(err, fs.ErrNotExist) && load {
-		// The place comes with the module configfs, which netconsole needs and modprobe brings along.
+		// The place comes with the module configfs, which netconsole needs and modprobe brings
+		// along.
 		if err := s.Load(subsystem); err != nil {
 			return "", unloaded(err)
 		}
@@ -51,13 +53,15 @@ func Prepare(path string, load bool, s System) (Directory, error) {
 		return dir, nil
 	}
 	if !load {
-		return "", fault.New(fault.NoModule, nil, "the kernel module netconsole is not loaded, and agent.loadModule is off", loadIt)
+		return "", fault.New(fault.NoModule, nil,
+			"the kernel module netconsole is not loaded, and agent.loadModule is off", loadIt)
 	}
 	if err := s.Load(subsystem); err != nil {
 		return "", unloaded(err)
 	}
 	if !there(dir) {
-		return "", fault.New(fault.NoModule, nil, "the kernel has no module netconsole, or its modprobe did not find it", loadIt)
+		return "", fault.New(fault.NoModule, nil,
+			"the kernel has no module netconsole, or its modprobe did not find it", loadIt)
 	}
 	return dir, nil
 }
@@ -73,7 +77,8 @@ func unmounted(path string, err error) error {
 		return fault.New(fault.NoPermission, err, "mount configfs at "+path,
 			mountIt+", or give the agent CAP_SYS_ADMIN")
 	case errors.Is(err, syscall.ENODEV):
-		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, "the kernel has none: it needs CONFIG_CONFIGFS_FS (modprobe configfs)")
+		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path,
+			"the kernel has none: it needs CONFIG_CONFIGFS_FS (modprobe configfs)")
 	default:
 		return fault.New(fault.NoConfigfs, err, "mount configfs at "+path, mountIt)
 	}
@@ -81,7 +86,8 @@ func unmounted(path string, err error) error {
 
 func unloaded(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fault.New(fault.NoPermission, err, "load the kernel module netconsole", loadIt+", or give the agent CAP_SYS_MODULE")
+		return fault.New(fault.NoPermission, err,
+			"load the kernel module netconsole", loadIt+", or give the agent CAP_SYS_MODULE")
 	}
 	return fault.New(fault.NoModule, err, "load the kernel module netconsole", loadIt)
 }

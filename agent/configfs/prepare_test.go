@@ -49,17 +49,21 @@ func TestPrepare(t *testing.T) {
 		wantCode              fault.Code
 		want                  string
 	}{
-		"all is there":              {host: host{mounted: true}, there: true},
-		"the module is loaded":      {host: host{mounted: true, module: true}, wantLoads: 1},
-		"all has to be done":        {host: host{module: true}, wantMounts: 1, wantLoads: 1},
-		"loaded although not ours":  {host: host{mounted: true}, there: true, keepOff: true},
-		"configfs is a module, too": {host: host{stat: syscall.ENOENT, module: true}, wantMounts: 1, wantLoads: 1},
+		"all is there":             {host: host{mounted: true}, there: true},
+		"the module is loaded":     {host: host{mounted: true, module: true}, wantLoads: 1},
+		"all has to be done":       {host: host{module: true}, wantMounts: 1, wantLoads: 1},
+		"loaded although not ours": {host: host{mounted: true}, there: true, keepOff: true},
+		"configfs is a module, too": {host: host{stat: syscall.ENOENT, module: true}, wantMounts: 1,
+			wantLoads: 1},
 		"configfs is a module, too, and it may not load": {
-			host: host{stat: syscall.ENOENT, load: syscall.EPERM}, wantLoads: 1, wantCode: fault.NoPermission,
-			want: "load the kernel module netconsole: operation not permitted: " + loadIt + ", or give the agent CAP_SYS_MODULE",
+			host: host{stat: syscall.ENOENT, load: syscall.EPERM}, wantLoads: 1,
+			wantCode: fault.NoPermission,
+			want: "load the kernel module netconsole: operation not permitted: " + loadIt +
+				", or give the agent CAP_SYS_MODULE",
 		},
 		"no configfs in the container": {
-			host: host{stat: &fs.PathError{Op: "statfs", Path: "/sys/kernel/config", Err: syscall.ENOENT}}, wantLoads: 1, wantCode: fault.NoConfigfs,
+			host: host{stat: &fs.PathError{Op: "statfs", Path: "/sys/kernel/config",
+				Err: syscall.ENOENT}}, wantLoads: 1, wantCode: fault.NoConfigfs,
 			want: "look for a configfs at DIR: statfs /sys/kernel/config: no such file or directory: the kernel needs CONFIG_CONFIGFS_FS (modprobe configfs), and a container needs the host's /sys/kernel/config there",
 		},
 		"no configfs in the kernel": {
@@ -75,12 +79,15 @@ func TestPrepare(t *testing.T) {
 			want: "the kernel has no module netconsole, or its modprobe did not find it: " + loadIt,
 		},
 		"it may not load": {
-			host: host{mounted: true, load: syscall.EPERM}, wantLoads: 1, wantCode: fault.NoPermission,
-			want: "load the kernel module netconsole: operation not permitted: " + loadIt + ", or give the agent CAP_SYS_MODULE",
+			host: host{mounted: true, load: syscall.EPERM}, wantLoads: 1,
+			wantCode: fault.NoPermission,
+			want: "load the kernel module netconsole: operation not permitted: " + loadIt +
+				", or give the agent CAP_SYS_MODULE",
 		},
 		"it shall not load": {
 			host: host{mounted: true, module: true}, keepOff: true, wantCode: fault.NoModule,
-			want: "the kernel module netconsole is not loaded, and agent.loadModule is off: " + loadIt,
+			want: "the kernel module netconsole is not loaded, and agent.loadModule is off: " +
+				loadIt,
 		},
 	}
 	for name, tc := range tests {
@@ -94,7 +101,8 @@ func TestPrepare(t *testing.T) {
 			}
 			got, err := configfs.Prepare(tc.host.dir, !tc.keepOff, &tc.host)
 			if tc.host.mounts != tc.wantMounts || tc.host.loads != tc.wantLoads {
-				t.Errorf("%d mounts and %d modules loaded, want %d and %d", tc.host.mounts, tc.host.loads, tc.wantMounts, tc.wantLoads)
+				t.Errorf("%d mounts and %d modules loaded, want %d and %d", tc.host.mounts,
+					tc.host.loads, tc.wantMounts, tc.wantLoads)
 			}
 			if tc.want == "" {
 				if err != nil || string(got) != filepath.Join(tc.host.dir, "netconsole") {
@@ -105,7 +113,8 @@ func TestPrepare(t *testing.T) {
 			if err == nil || fault.Of(err).Code != tc.wantCode {
 				t.Fatalf("Prepare = %v, want %s", err, tc.wantCode)
 			}
-			if diff := cmp.Diff(tc.want, strings.ReplaceAll(err.Error(), tc.host.dir, "DIR")); diff != "" {
+			if diff := cmp.Diff(tc.want, strings.ReplaceAll(err.Error(), tc.host.dir,
+				"DIR")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -143,7 +152,8 @@ func TestDirectory(t *testing.T) {
 	if err := d.Write("a/enabled", "1"); !os.IsNotExist(err) {
 		t.Errorf("Write = %v, want that there is no such file", err)
 	}
-	if err := os.WriteFile(filepath.Join(string(d), "a", "enabled"), []byte("0\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(string(d), "a", "enabled"), []byte("0\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Write("a/enabled", "1"); err != nil {

@@ -11,8 +11,8 @@ import (
 // Prefix begins the names of the targets that are ours.
 const Prefix = "epitaph-"
 
-// A Target is where the kernel's lines go, and by which way. The kernel neither routes nor resolves: it puts a frame with these
-// addresses on this device.
+// A Target is where the kernel's lines go, and by which way. The kernel neither routes nor
+// resolves: it puts a frame with these addresses on this device.
 type Target struct {
 	Device string
 	// Source is the address and the port that the datagrams come from.
@@ -22,10 +22,12 @@ type Target struct {
 	NextHop string
 }
 
-// Name tells targets apart: a target with another way has another name, so that it can be made beside the one it replaces.
+// Name tells targets apart: a target with another way has another name, so that it can be made
+// beside the one it replaces.
 func (t Target) Name() string {
 	h := fnv.New32a()
-	_, _ = fmt.Fprintf(h, "%s %s %s %s", t.Device, t.Source, t.Listener, t.NextHop) // a hash takes everything
+	// a hash takes everything
+	_, _ = fmt.Fprintf(h, "%s %s %s %s", t.Device, t.Source, t.Listener, t.NextHop)
 	host := strings.NewReplacer(":", "-", "%", "-").Replace(t.Listener.Addr().String())
 	return fmt.Sprintf("%s%s-%d-%08x", Prefix, host, t.Listener.Port(), h.Sum32())
 }
@@ -41,7 +43,8 @@ type attribute struct {
 	optional bool
 }
 
-// attributes are in the order in which they are written. The order matters for release, which needs extended.
+// attributes are in the order in which they are written. The order matters for release, which needs
+// extended.
 func (t Target) attributes() []attribute {
 	return []attribute{
 		{file: "extended", value: "1"},
@@ -68,10 +71,13 @@ func (t Target) Script(dir string, userdata []Datum) []string {
 	}
 	for _, d := range userdata {
 		at := dir + "/" + userdataDir + "/" + d.Key
-		lines = append(lines, fmt.Sprintf("mkdir %s && echo %s > %s/value # where the kernel has it", at, d.Value, at))
+		lines = append(lines,
+			fmt.Sprintf("mkdir %s && echo %s > %s/value # where the kernel has it",
+				at, d.Value, at))
 	}
 	for _, s := range callers {
-		lines = append(lines, fmt.Sprintf("echo 1 > %s/%s/%s # where the kernel has it", dir, userdataDir, s))
+		lines = append(lines, fmt.Sprintf("echo 1 > %s/%s/%s # where the kernel has it", dir,
+			userdataDir, s))
 	}
 	return append(lines, fmt.Sprintf("echo 1 > %s/enabled", dir))
 }

@@ -10,18 +10,21 @@ import (
 // userdataDir is where a target of Linux 6.9 and later keeps what it adds to all it sends.
 const userdataDir = "userdata"
 
-// MaxUserdataBytes is how long a value of userdata may be (MAX_USERDATA_VALUE_LENGTH of drivers/net/netconsole.c, with its zero).
+// MaxUserdataBytes is how long a value of userdata may be (MAX_USERDATA_VALUE_LENGTH of
+// drivers/net/netconsole.c, with its zero).
 const MaxUserdataBytes = 199
 
 // A Datum is one value that the kernel adds to all it sends.
 type Datum struct{ Key, Value string }
 
-// callers are the switches by which the kernel adds to a line on which CPU and by which task it was printed (Linux 6.14 and 6.15;
-// Documentation/networking/netconsole.rst). Of Linux before 7.0 it is the task that sends, and the listener does not read it.
+// callers are the switches by which the kernel adds to a line on which CPU and by which task it was
+// printed (Linux 6.14 and 6.15; Documentation/networking/netconsole.rst). Of Linux before 7.0 it is
+// the task that sends, and the listener does not read it.
 var callers = []string{"cpu_nr_enabled", "taskname_enabled"}
 
-// tell sets userdata where the kernel has it, and then the switches: the name of a task is its own choice and may look like userdata,
-// of which the first counts. All of it may change while the target speaks.
+// tell sets userdata where the kernel has it, and then the switches: the name of a task is its own
+// choice and may look like userdata, of which the first counts. All of it may change while the
+// target speaks.
 func (k *Kernel) tell(name string, userdata []Datum) error {
 	for _, d := range userdata {
 		err := k.set(name+"/"+userdataDir+"/"+d.Key, d.Value)
@@ -36,8 +39,9 @@ func (k *Kernel) tell(name string, userdata []Datum) error {
 	return nil
 }
 
-// nameCallers throws those switches that are off. A kernel may lack them, or have no room for them beside the userdata: a target
-// without them speaks all the same, so nothing that goes wrong here is worth an error.
+// nameCallers throws those switches that are off. A kernel may lack them, or have no room for them
+// beside the userdata: a target without them speaks all the same, so nothing that goes wrong here
+// is worth an error.
 func (k *Kernel) nameCallers(name string) {
 	for _, s := range callers {
 		file := name + "/" + userdataDir + "/" + s
@@ -47,7 +51,8 @@ func (k *Kernel) nameCallers(name string) {
 	}
 }
 
-// set closes a datum to everybody but root before it is filled in: the kernel makes its file readable for all.
+// set closes a datum to everybody but root before it is filled in: the kernel makes its file
+// readable for all.
 func (k *Kernel) set(dir, value string) error {
 	if err := k.files.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -62,7 +67,8 @@ func (k *Kernel) set(dir, value string) error {
 	return k.files.Write(file, value)
 }
 
-// Userdata returns a value that one of our targets has; empty where none has it, or the kernel has no userdata.
+// Userdata returns a value that one of our targets has; empty where none has it, or the kernel has
+// no userdata.
 func (k *Kernel) Userdata(key string) (string, error) {
 	all, err := k.Found()
 	if err != nil {

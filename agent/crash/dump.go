@@ -19,7 +19,8 @@ const (
 )
 
 const (
-	// MaxLines and maxLineBytes bound what is kept of a log: a panic's own lines and those before it.
+	// MaxLines and maxLineBytes bound what is kept of a log: a panic's own lines and those before
+	// it.
 	MaxLines     = 48
 	maxLineBytes = 240
 	// linesBefore the line that tells of the crash are kept, however many come after it.

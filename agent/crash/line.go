@@ -10,20 +10,24 @@ import (
 // announcement is how kernel/panic.c begins, and nothing else in the kernel.
 const announcement = "Kernel panic - not syncing: "
 
-// crashes are how the kernel begins to tell of what kdump may be started for without a panic (crash_kexec of oops_end in
-// arch/x86/kernel/dumpstack.c, and of die on arm64).
-var crashes = regexp.MustCompile(`^(?:` + announcement + `|BUG: |[Kk]ernel BUG at |(?:traps: )?PANIC: |(?:Oops: )*general protection fault|` +
+// crashes are how the kernel begins to tell of what kdump may be started for without a panic
+// (crash_kexec of oops_end in arch/x86/kernel/dumpstack.c, and of die on arm64).
+var crashes = regexp.MustCompile(`^(?:` + announcement +
+	`|BUG: |[Kk]ernel BUG at |(?:traps: )?PANIC: |(?:Oops: )*general protection fault|` +
 	`Unable to handle kernel |` + exception + `)`)
 
-// exception is how die() tells of an exception by its name and number (arch/x86/kernel/traps.c): "divide error: 0000 [#1] SMP".
+// exception is how die() tells of an exception by its name and number (arch/x86/kernel/traps.c):
+// "divide error: 0000 [#1] SMP".
 const exception = `(?:Oops: )?[a-z][a-z0-9 /-]{2,40}: [0-9a-f]{4,16} \[#[0-9]+\]`
 
-// sequels are how the kernel goes on in the same crash: they count where nothing better stands shortly before them.
-var sequels = regexp.MustCompile(`^(?:(?:Oops: )+[0-9a-f]{4,16} \[#[0-9]+\]|Oops: [A-Z][^:]*, sig: |(?:Oops: )?invalid opcode: |Internal error: )`)
+// sequels are how the kernel goes on in the same crash: they count where nothing better stands
+// shortly before them.
+var sequels = regexp.MustCompile(
+	`^(?:(?:Oops: )+[0-9a-f]{4,16} \[#[0-9]+\]|Oops: [A-Z][^:]*, sig: |(?:Oops: )?invalid opcode: |Internal error: )`)
 
 const (
-	// sequelAfter is how many lines the kernel may write between the first line of a crash and its sequel: arm64 explains the
-	// fault before it says "Internal error".
+	// sequelAfter is how many lines the kernel may write between the first line of a crash and its
+	// sequel: arm64 explains the fault before it says "Internal error".
 	sequelAfter = 24
 	// maxContinued is how many further lines a cause may have.
 	maxContinued = 8
@@ -48,10 +52,11 @@ type line struct {
 
 // form is how the kernel prints a line: "<0>[   12.345678][    T1] text" (info_print_prefix of kernel/printk/printk.c). Time and
 // caller are there or not as the kernel was built, the prefix only where it is asked for.
-var form = regexp.MustCompile(`^(?:<([0-9]{1,4})>)?(?:\[ *([0-9]{1,9}\.[0-9]{6})\])?(?:\[ *[TC][0-9]{1,9}\])? ?(.*)$`)
+var form = regexp.MustCompile(
+	`^(?:<([0-9]{1,4})>)?(?:\[ *([0-9]{1,9}\.[0-9]{6})\])?(?:\[ *[TC][0-9]{1,9}\])? ?(.*)$`)
 
-// lines are those of a log. With levels, a line without one is the rest of one that was cut off, and left out; so are those of
-// user space.
+// lines are those of a log. With levels, a line without one is the rest of one that was cut off,
+// and left out; so are those of user space.
 func lines(text string, levels bool) []line {
 	var all []line
 	for s := range strings.Lines(text) {
@@ -80,7 +85,8 @@ func parse(s string) line {
 	return l
 }
 
-// tells tells whether the line says that the kernel died. Where there are no levels, it may be any that crashes begin with.
+// tells tells whether the line says that the kernel died. Where there are no levels, it may be any
+// that crashes begin with.
 func (l line) tells(withoutLevels bool) bool {
 	if !withoutLevels {
 		return l.prefix == emergency && strings.HasPrefix(l.text, announcement)
@@ -91,15 +97,16 @@ func (l line) tells(withoutLevels bool) bool {
 // sequel tells whether the line only goes on to tell of a crash.
 func (l line) sequel() bool { return sequels.MatchString(l.text) }
 
-// cause is what the kernel says from the nth line on that it died of. A panic of several lines is one record: they have one time,
-// or, where the log has no level, none.
+// cause is what the kernel says from the nth line on that it died of. A panic of several lines is
+// one record: they have one time, or, where the log has no level, none.
 func cause(all []line, n int) string {
 	words := []string{strings.TrimSpace(strings.TrimPrefix(all[n].text, announcement))}
 	if !strings.HasPrefix(all[n].text, announcement) {
 		return words[0]
 	}
 	for _, l := range all[n+1 : min(len(all), n+1+maxContinued)] {
-		if l.prefix != all[n].prefix || l.after != all[n].after && l.after != 0 || all[n].after == 0 || strings.HasPrefix(l.text, "CPU: ") {
+		if l.prefix != all[n].prefix || l.after != all[n].after && l.after != 0 ||
+			all[n].after == 0 || strings.HasPrefix(l.text, "CPU: ") {
 			break
 		}
 		words = append(words, strings.TrimSpace(l.text))

@@ -11,7 +11,8 @@ import (
 
 // Places are where kernels leave what they left.
 type Places struct {
-	// Pstore is where pstore is mounted, Moved where systemd-pstore keeps what it found there, and Kdump where kdump does.
+	// Pstore is where pstore is mounted, Moved where systemd-pstore keeps what it found there, and
+	// Kdump where kdump does.
 	Pstore, Moved, Kdump string
 	// Owner is whose files are believed: root's.
 	Owner uint32
@@ -59,8 +60,8 @@ func records(files []file) []record {
 // togetherName is that of the file in which systemd-pstore puts the parts of a dump together.
 const togetherName = "dmesg.txt"
 
-// moved reads what systemd-pstore has copied, which keeps no times: only names may hold one. Of a folder without records the text
-// counts that was made of them.
+// moved reads what systemd-pstore has copied, which keeps no times: only names may hold one. Of a
+// folder without records the text counts that was made of them.
 func (p Places) moved() ([]Dump, error) {
 	r := p.reader(func(name string) bool { return isRecord(name) || name == togetherName })
 	r.read(p.Moved, maxDepth)
@@ -80,8 +81,8 @@ func (p Places) moved() ([]Dump, error) {
 	return all, failure("read what systemd-pstore has moved", r.failed)
 }
 
-// split takes a text apart again: in it the records stand in the order of their lines, each under its header. Versions of systemd
-// put the name of the file before that.
+// split takes a text apart again: in it the records stand in the order of their lines, each under
+// its header. Versions of systemd put the name of the file before that.
 func split(f file) []record {
 	var all []record
 	for s := range strings.Lines(f.content) {
@@ -101,12 +102,15 @@ func split(f file) []record {
 	return all
 }
 
-// isKernelLog tells the logs that kdump-tools of Debian and Ubuntu (dmesg.202611240417) and kdump of Red Hat and SUSE write.
+// isKernelLog tells the logs that kdump-tools of Debian and Ubuntu (dmesg.202611240417) and kdump
+// of Red Hat and SUSE write.
 func isKernelLog(name string) bool {
-	return strings.HasPrefix(name, "dmesg.") || name == "vmcore-dmesg.txt" || name == "vmcore-dmesg-incomplete.txt"
+	return strings.HasPrefix(name, "dmesg.") || name == "vmcore-dmesg.txt" ||
+		name == "vmcore-dmesg-incomplete.txt"
 }
 
-// kdump reads the logs of kernels that crashed, one in each folder. When they were written does not tell when it crashed.
+// kdump reads the logs of kernels that crashed, one in each folder. When they were written does not
+// tell when it crashed.
 func (p Places) kdump() ([]Dump, error) {
 	r := p.reader(isKernelLog)
 	r.read(p.Kdump, 1)

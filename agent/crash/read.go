@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// maxFiles, maxEntries and maxTotal bound what is read of a place, and maxBytes what is read of a file: pstore's are some kilobytes, and
-	// of a log of megabytes only the end counts.
+	// maxFiles, maxEntries and maxTotal bound what is read of a place, and maxBytes what is read of
+	// a file: pstore's are some kilobytes, and of a log of megabytes only the end counts.
 	maxFiles   = 512
 	maxEntries = 4096
 	maxBytes   = 256 << 10
 	maxTotal   = 16 << 20
-	// maxDepth is how deep systemd-pstore files what it moves: time and number of the dump (src/pstore/pstore.c of systemd 256).
+	// maxDepth is how deep systemd-pstore files what it moves: time and number of the dump
+	// (src/pstore/pstore.c of systemd 256).
 	maxDepth = 2
 )
 
@@ -41,7 +42,8 @@ type reader struct {
 	failed error
 }
 
-// read collects the files of a folder, and of those below it down to a depth. A folder that is not there holds none.
+// read collects the files of a folder, and of those below it down to a depth. A folder that is not
+// there holds none.
 func (r *reader) read(dir string, depth int) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -112,5 +114,6 @@ func (r *reader) open(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{name: filepath.Base(path), path: path, content: string(content), modified: info.ModTime()}, nil
+	return &file{name: filepath.Base(path), path: path, content: string(content),
+		modified: info.ModTime()}, nil
 }

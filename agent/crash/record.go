@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// panicked is how a record begins that panic() had written (kmsg_dump_reason_str of kernel/printk/printk.c).
+// panicked is how a record begins that panic() had written (kmsg_dump_reason_str of
+// kernel/printk/printk.c).
 const panicked = "Panic"
 
 // header is the first line of a record (pstore_dump of fs/pstore/platform.c).
 var header = regexp.MustCompile(`^([A-Z][a-z]+)#([0-9]{1,9}) Part([0-9]{1,9})$`)
 
-// A record is one piece of a dump: pstore writes as much at a time as fits into its store, the last lines first.
+// A record is one piece of a dump: pstore writes as much at a time as fits into its store, the last
+// lines first.
 type record struct {
 	// backend is where pstore keeps it, and id which it is there: both from the file's name.
 	backend string
@@ -29,8 +31,8 @@ type record struct {
 	at    time.Time
 }
 
-// fileName is the name of a record: "dmesg-ramoops-0" (pstore_mkfile of fs/pstore/inode.c). One that the kernel could not decompress
-// ends in ".enc.z" and is not among them.
+// fileName is the name of a record: "dmesg-ramoops-0" (pstore_mkfile of fs/pstore/inode.c). One
+// that the kernel could not decompress ends in ".enc.z" and is not among them.
 var fileName = regexp.MustCompile(`^dmesg-([a-z0-9_-]{1,32})-([0-9]{1,20})$`)
 
 // recordOf reads a file of pstore.
@@ -63,7 +65,8 @@ func headed(s string) (r record, ok bool) {
 	return record{kind: m[1], count: m[2], part: part}, err == nil
 }
 
-// efiTime is in the name of a record in EFI variables: (seconds*100 + part)*1000 + count (drivers/firmware/efi/efi-pstore.c).
+// efiTime is in the name of a record in EFI variables: (seconds*100 + part)*1000 + count
+// (drivers/firmware/efi/efi-pstore.c).
 func efiTime(backend string, id uint64) (time.Time, bool) {
 	const perSecond = 100 * 1000
 	if backend != "efi" && backend != "efi_pstore" {
@@ -73,11 +76,13 @@ func efiTime(backend string, id uint64) (time.Time, bool) {
 	return time.Unix(int64(seconds), 0), true //nolint:gosec // less than 2^48
 }
 
-// panics puts the records of panics together, each dump with its parts in the order in which the kernel wrote the lines.
+// panics puts the records of panics together, each dump with its parts in the order in which the
+// kernel wrote the lines.
 func panics(source Source, all []record) []Dump {
 	all = slices.DeleteFunc(all, func(r record) bool { return r.kind != panicked })
 	slices.SortFunc(all, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.count, b.count), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.count, b.count),
+			cmp.Compare(a.id, b.id))
 	})
 	var dumps []Dump
 	for from := 0; from < len(all); {
@@ -91,7 +96,8 @@ func panics(source Source, all []record) []Dump {
 	return dumps
 }
 
-// follows tells whether a record is a further part of the dump that another one belongs to; some may have found no room.
+// follows tells whether a record is a further part of the dump that another one belongs to; some
+// may have found no room.
 func (r record) follows(before record) bool {
 	return r.backend == before.backend && r.count == before.count && r.part > before.part
 }

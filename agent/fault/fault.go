@@ -1,5 +1,6 @@
-// Package fault names what can keep a node from speaking its last words, or from saying who switched it off. Each fault has a code for metrics and alerts, which is
-// one of a fixed list, and a sentence for people that ends with the remedy.
+// Package fault names what can keep a node from speaking its last words, or from saying who
+// switched it off. Each fault has a code for metrics and alerts, which is one of a fixed list, and
+// a sentence for people that ends with the remedy.
 package fault
 
 import "errors"
@@ -35,8 +36,10 @@ const (
 // Codes are all there are.
 func Codes() []Code {
 	return []Code{
-		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice, TargetRefused, SourcePortTaken,
-		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, NoWatchdog, LastBootUnread,
+		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice,
+		TargetRefused, SourcePortTaken,
+		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, NoWatchdog,
+		LastBootUnread,
 		NoSystemBus, NoDelayLock, CallersUnheard, ProcessesHidden, UnexpectedBehavior,
 	}
 }

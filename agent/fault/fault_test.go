@@ -20,7 +20,8 @@ func TestCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var documented []fault.Code
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\|").FindAllSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\|").FindAllSubmatch(page,
+		-1) {
 		documented = append(documented, fault.Code(m[1]))
 	}
 	if !slices.Equal(documented, fault.Codes()) {
@@ -35,9 +36,11 @@ func TestOf(t *testing.T) {
 		err  error
 		want string
 	}{
-		"a fault":           {f, "NoRoute: find the route: network is unreachable: give it one"},
-		"one within others": {errors.Join(errors.New("x"), fmt.Errorf("y: %w", f)), "NoRoute: find the route: network is unreachable: give it one"},
-		"something else":    {syscall.EIO, "UnexpectedBehavior: something went wrong that nobody foresaw: input/output error"},
+		"a fault": {f, "NoRoute: find the route: network is unreachable: give it one"},
+		"one within others": {errors.Join(errors.New("x"), fmt.Errorf("y: %w", f)),
+			"NoRoute: find the route: network is unreachable: give it one"},
+		"something else": {syscall.EIO,
+			"UnexpectedBehavior: something went wrong that nobody foresaw: input/output error"},
 	}
 	for name, tc := range tests {
 		if got := fault.Of(tc.err); string(got.Code)+": "+got.Error() != tc.want {

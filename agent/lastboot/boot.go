@@ -15,7 +15,8 @@ const (
 	Orderly How = "orderly"
 	// Panic: its kernel panicked or crashed.
 	Panic How = "panic"
-	// Unclean: an orderly end would have been noted, and was not; nor did the kernel leave anything. The power may have gone.
+	// Unclean: an orderly end would have been noted, and was not; nor did the kernel leave
+	// anything. The power may have gone.
 	Unclean How = "unclean"
 	// Unknown: nothing tells.
 	Unknown How = "unknown"
@@ -45,9 +46,11 @@ type boot struct {
 }
 
 const (
-	// tolerance is how far clocks may be apart: a machine's is set right some time after it has booted.
+	// tolerance is how far clocks may be apart: a machine's is set right some time after it has
+	// booted.
 	tolerance = 10 * time.Second
-	// drift is what a kernel's clock may run fast or slow, one part in so many: ten times what is usual.
+	// drift is what a kernel's clock may run fast or slow, one part in so many: ten times what is
+	// usual.
 	drift = 1000
 )
 

@@ -10,7 +10,8 @@ import (
 type End struct {
 	BootID string `json:"bootID"`
 	How    How    `json:"how"`
-	// Line is what its kernel panicked of, At when, Source where that was found, and Log its last lines.
+	// Line is what its kernel panicked of, At when, Source where that was found, and Log its last
+	// lines.
 	Line   string       `json:"line,omitempty"`
 	At     time.Time    `json:"at,omitzero"`
 	Source crash.Source `json:"source,omitempty"`
@@ -26,7 +27,8 @@ type End struct {
 
 // by is the end that the dump tells of.
 func (e End) by(b boot, d crash.Dump, now Moment) End {
-	e.How, e.Line, e.At, e.Source, e.Log, e.Files = Panic, d.Line, b.when(d), d.Source, d.Log, d.Files
+	e.How, e.Line, e.At, e.Source, e.Log, e.Files = Panic, d.Line, b.when(d), d.Source, d.Log,
+		d.Files
 	e.Found, e.Told = now.Now, false
 	return e
 }

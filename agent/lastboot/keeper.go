@@ -13,7 +13,8 @@ import (
 const (
 	// maxSeen bounds the dumps that are remembered: more than a place is read of.
 	maxSeen = 2048
-	// lookFor is how long after the boot dumps are looked for: what makes them readable may start late.
+	// lookFor is how long after the boot dumps are looked for: what makes them readable may start
+	// late.
 	lookFor = 10 * time.Minute
 	// clockMoved is how far the machine's clock may move before it is noted.
 	clockMoved = 2 * time.Second
@@ -33,8 +34,9 @@ type Keeper struct {
 	looked bool
 }
 
-// Look returns how the boot before this one ended; nil where no boot before is known. It can be called at any time: what it has
-// found it remembers, and for a while after the boot it looks again.
+// Look returns how the boot before this one ended; nil where no boot before is known. It can be
+// called at any time: what it has found it remembers, and for a while after the boot it looks
+// again.
 func (k *Keeper) Look(now Moment) (*End, error) {
 	if err := k.load(); err != nil {
 		return nil, err
@@ -67,7 +69,8 @@ func (k *Keeper) turn(now Moment) bool {
 	if k.state.Boot.ID == now.BootID {
 		return false
 	}
-	s := state{Boot: boot{ID: now.BootID, Began: now.began(), NotedAfter: now.Uptime}, Before: k.state.Boot, Seen: k.state.Seen}
+	s := state{Boot: boot{ID: now.BootID, Began: now.began(), NotedAfter: now.Uptime},
+		Before: k.state.Boot, Seen: k.state.Seen}
 	if b := s.Before; b.ID != "" {
 		s.Previous = &End{BootID: b.ID, How: k.howEnded(b), Back: now.began()}
 	}
@@ -87,7 +90,8 @@ func (k *Keeper) howEnded(b boot) How {
 	}
 }
 
-// note keeps what may change during a boot: its beginning, as the clock is set right, and whether its end would be noted.
+// note keeps what may change during a boot: its beginning, as the clock is set right, and whether
+// its end would be noted.
 func (k *Keeper) note(now Moment) {
 	b := &k.state.Boot
 	if now.began().Sub(b.Began).Abs() > clockMoved {
@@ -114,7 +118,8 @@ func (k *Keeper) search(now Moment) error {
 	return err
 }
 
-// Told notes that the end was told where it has to be, and removes its dump from pstore if that is wanted.
+// Told notes that the end was told where it has to be, and removes its dump from pstore if that is
+// wanted.
 func (k *Keeper) Told() error {
 	p := k.state.Previous
 	if p == nil || p.Told {
@@ -144,5 +149,6 @@ func (s state) clone() state {
 
 // same tells whether nothing has to be written. Ends are replaced, never changed.
 func (s state) same(o state) bool {
-	return s.Boot == o.Boot && s.Before == o.Before && s.Previous == o.Previous && slices.Equal(s.Seen, o.Seen)
+	return s.Boot == o.Boot && s.Before == o.Before && s.Previous == o.Previous &&
+		slices.Equal(s.Seen, o.Seen)
 }

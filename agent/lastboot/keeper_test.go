@@ -46,13 +46,16 @@ func (h *host) mark(t *testing.T, name, boot string) {
 
 // died is a dump of a boot that began at start, after an hour.
 func died() crash.Dump {
-	return crash.Dump{ID: "d1", Source: crash.Pstore, Line: "Fatal exception", After: time.Hour, At: start.Add(time.Hour), Log: []string{"Kernel panic"}}
+	return crash.Dump{ID: "d1", Source: crash.Pstore, Line: "Fatal exception", After: time.Hour,
+		At: start.Add(time.Hour), Log: []string{"Kernel panic"}}
 }
 
 func TestHowABootEnded(t *testing.T) {
 	t.Parallel()
 	again := start.Add(time.Hour + 2*time.Minute)
-	panicked := End{BootID: "b1", How: Panic, Line: "Fatal exception", At: start.Add(time.Hour), Source: crash.Pstore, Log: []string{"Kernel panic"}, Found: again.Add(time.Minute), Back: again}
+	panicked := End{BootID: "b1", How: Panic, Line: "Fatal exception", At: start.Add(time.Hour),
+		Source: crash.Pstore, Log: []string{"Kernel panic"}, Found: again.Add(time.Minute),
+		Back: again}
 	by := func(how How) *End { return &End{BootID: "b1", How: how, Back: again} }
 	with := func(f func(*crash.Dump)) *crash.Dump {
 		d := died()
@@ -65,17 +68,24 @@ func TestHowABootEnded(t *testing.T) {
 		dump    *crash.Dump
 		want    *End
 	}{
-		"nothing tells":                   {want: by(Unknown)},
-		"an orderly end":                  {unit: true, orderly: true, want: by(Orderly)},
-		"an orderly end, noted for once":  {orderly: true, want: by(Orderly)},
-		"an end that nobody noted":        {unit: true, want: by(Unclean)},
-		"a panic":                         {dump: with(func(*crash.Dump) {}), want: &panicked},
-		"a panic on the way down":         {unit: true, orderly: true, dump: with(func(*crash.Dump) {}), want: &panicked},
-		"a panic that was moved":          {dump: with(func(d *crash.Dump) { d.At = time.Time{} }), want: &panicked},
-		"a panic of another time":         {dump: with(func(d *crash.Dump) { d.At = start.Add(50 * time.Minute) }), want: by(Unknown)},
-		"a panic before the agent looked": {dump: with(func(d *crash.Dump) { d.After, d.At = 10*time.Second, time.Time{} }), want: by(Unknown)},
-		"a panic that lies in this boot":  {dump: with(func(d *crash.Dump) { d.After, d.At = 2*time.Hour, time.Time{} }), want: by(Unknown)},
-		"a panic of an unknown time":      {dump: with(func(d *crash.Dump) { d.After = 0 }), want: by(Unknown)},
+		"nothing tells":                  {want: by(Unknown)},
+		"an orderly end":                 {unit: true, orderly: true, want: by(Orderly)},
+		"an orderly end, noted for once": {orderly: true, want: by(Orderly)},
+		"an end that nobody noted":       {unit: true, want: by(Unclean)},
+		"a panic":                        {dump: with(func(*crash.Dump) {}), want: &panicked},
+		"a panic on the way down": {unit: true, orderly: true,
+			dump: with(func(*crash.Dump) {}), want: &panicked},
+		"a panic that was moved": {dump: with(func(d *crash.Dump) { d.At = time.Time{} }),
+			want: &panicked},
+		"a panic of another time": {dump: with(
+			func(d *crash.Dump) { d.At = start.Add(50 * time.Minute) }), want: by(Unknown)},
+		"a panic before the agent looked": {dump: with(
+			func(d *crash.Dump) { d.After, d.At = 10*time.Second, time.Time{} }), want: by(
+			Unknown)},
+		"a panic that lies in this boot": {dump: with(
+			func(d *crash.Dump) { d.After, d.At = 2*time.Hour, time.Time{} }), want: by(Unknown)},
+		"a panic of an unknown time": {dump: with(func(d *crash.Dump) { d.After = 0 }),
+			want: by(Unknown)},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,23 +127,29 @@ func TestADumpIsToldOnce(t *testing.T) {
 	if end := h.noted(t, "b2", second, time.Minute); end.How != Unknown {
 		t.Errorf("a dump that was there before: %+v", end)
 	}
-	h.dumps = append(h.dumps, crash.Dump{ID: "d2", Source: crash.Pstore, Line: "now", After: time.Hour, At: second.Add(time.Hour)})
-	k, third := h.keeper(), Moment{BootID: "b3", Now: second.Add(62 * time.Minute), Uptime: time.Minute}
-	if end, err := k.Look(third); err != nil || end.Line != "now" || end.BootID != "b2" || end.Told {
+	h.dumps = append(h.dumps, crash.Dump{ID: "d2", Source: crash.Pstore,
+		Line: "now", After: time.Hour, At: second.Add(time.Hour)})
+	k, third := h.keeper(), Moment{BootID: "b3", Now: second.Add(62 * time.Minute),
+		Uptime: time.Minute}
+	if end, err := k.Look(third); err != nil || end.Line != "now" || end.BootID != "b2" ||
+		end.Told {
 		t.Fatalf("%+v, %v", end, err)
 	}
 	if err := errors.Join(k.Told(), k.Told()); err != nil {
 		t.Fatal(err)
 	}
-	if end := h.noted(t, "b3", third.Now.Add(-time.Minute), time.Hour); !end.Told || end.Line != "now" {
+	if end := h.noted(t, "b3", third.Now.Add(-time.Minute), time.Hour); !end.Told ||
+		end.Line != "now" {
 		t.Errorf("after a restart of the agent: %+v", end)
 	}
-	if end := h.noted(t, "b4", third.Now.Add(time.Hour), time.Minute); end.How != Unknown || end.BootID != "b3" {
+	if end := h.noted(t, "b4", third.Now.Add(time.Hour), time.Minute); end.How != Unknown ||
+		end.BootID != "b3" {
 		t.Errorf("of the boot after that: %+v", end)
 	}
 }
 
-// Pstore may be there later than the agent; much later, nothing that is the last boot's can come any more.
+// Pstore may be there later than the agent; much later, nothing that is the last boot's can come
+// any more.
 func TestDumpsThatComeLate(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -197,7 +213,8 @@ func TestToldDumpsAreRemovedOnRequest(t *testing.T) {
 			h.dumps = []crash.Dump{d}
 			k := h.keeper()
 			k.Remove = tc.remove
-			if _, err := k.Look(Moment{BootID: "b2", Now: start.Add(62 * time.Minute), Uptime: time.Minute}); err != nil {
+			if _, err := k.Look(Moment{BootID: "b2", Now: start.Add(62 * time.Minute),
+				Uptime: time.Minute}); err != nil {
 				t.Fatal(err)
 			}
 			if err := k.Told(); err != nil {
@@ -217,7 +234,8 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(h.dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.keeper().Look(Moment{BootID: "b1", Now: start, Uptime: time.Minute}); err == nil {
+	if _, err := h.keeper().Look(Moment{BootID: "b1", Now: start,
+		Uptime: time.Minute}); err == nil {
 		t.Error("it goes unsaid")
 	}
 	broken := newHost(t)

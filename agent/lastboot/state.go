@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// stateName is the file of the agent. The others are the unit's: the boot that has begun under it, and the last one that ended
-	// in good order.
+	// stateName is the file of the agent. The others are the unit's: the boot that has begun under
+	// it, and the last one that ended in good order.
 	stateName = "lastboot.json"
 	begun     = "begun"
 	ended     = "ended"
@@ -48,7 +48,8 @@ func load(dir string) (s state, err error) {
 	return s, nil
 }
 
-// save replaces the file: it is there in one state or the other, and on disk before the kernel may die.
+// save replaces the file: it is there in one state or the other, and on disk before the kernel may
+// die.
 func (s state) save(dir string) error {
 	content, err := json.Marshal(s)
 	if err == nil {

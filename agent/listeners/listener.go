@@ -27,7 +27,8 @@ func ByHand(addresses []netip.AddrPort) []Listener {
 	return all
 }
 
-// InSlices are the listeners among the endpoints of a Service. The port is the one of that name, or the only one for UDP.
+// InSlices are the listeners among the endpoints of a Service. The port is the one of that name, or
+// the only one for UDP.
 func InSlices(slicesOfService []discoveryv1.EndpointSlice) []Listener {
 	var all []Listener
 	for _, s := range slicesOfService {
@@ -39,7 +40,9 @@ func InSlices(slicesOfService []discoveryv1.EndpointSlice) []Listener {
 			for _, text := range e.Addresses {
 				if addr, err := netip.ParseAddr(text); err == nil {
 					all = append(all, Listener{
-						Address: netip.AddrPortFrom(addr.Unmap(), port), Node: value(e.NodeName), Zone: value(e.Zone), Ready: e.Conditions.Ready == nil || *e.Conditions.Ready,
+						Address: netip.AddrPortFrom(addr.Unmap(), port), Node: value(e.NodeName),
+						Zone: value(e.Zone), Ready: e.Conditions.Ready == nil ||
+							*e.Conditions.Ready,
 					})
 				}
 			}
@@ -75,11 +78,12 @@ func value(s *string) string {
 	return *s
 }
 
-// Choose returns up to n listeners for a node: never itself, ready ones first, no two on one node and no two in one zone while
-// there are others. The same input always has the same answer, nodes spread over all listeners, and one listener that comes or
-// goes changes the choice of few.
+// Choose returns up to n listeners for a node: never itself, ready ones first, no two on one node
+// and no two in one zone while there are others. The same input always has the same answer, nodes
+// spread over all listeners, and one listener that comes or goes changes the choice of few.
 func Choose(all []Listener, self string, n int) []Listener {
-	left := slices.DeleteFunc(slices.Clone(all), func(l Listener) bool { return l.Node == self && self != "" })
+	left := slices.DeleteFunc(slices.Clone(all),
+		func(l Listener) bool { return l.Node == self && self != "" })
 	var chosen []Listener
 	for len(chosen) < n && len(left) > 0 {
 		best := slices.MinFunc(left, func(a, b Listener) int { return compare(a, b, chosen, self) })
@@ -103,7 +107,8 @@ func compare(a, b Listener, chosen []Listener, self string) int {
 func (l Listener) node() string { return l.Node }
 func (l Listener) zone() string { return l.Zone }
 
-// shared counts how many of those chosen are in the same place; nobody knows whether two unknown places are the same.
+// shared counts how many of those chosen are in the same place; nobody knows whether two unknown
+// places are the same.
 func shared(place string, chosen []Listener, of func(Listener) string) int {
 	count := 0
 	for _, c := range chosen {

@@ -19,7 +19,8 @@ var byAddress = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
 // l is a listener at 10.0.0.host, on a node that is named after it.
 func l(host byte, zone string, ready bool) listeners.Listener {
 	return listeners.Listener{
-		Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 6666), Node: fmt.Sprintf("n%d", host), Zone: zone, Ready: ready,
+		Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 6666),
+		Node:    fmt.Sprintf("n%d", host), Zone: zone, Ready: ready,
 	}
 }
 
@@ -31,21 +32,29 @@ func TestInSlices(t *testing.T) {
 	}
 	endpoint := func(address, node, zone string, ready *bool) discoveryv1.Endpoint {
 		return discoveryv1.Endpoint{
-			Addresses: []string{address}, NodeName: &node, Zone: &zone, Conditions: discoveryv1.EndpointConditions{Ready: ready},
+			Addresses: []string{address}, NodeName: &node, Zone: &zone,
+			Conditions: discoveryv1.EndpointConditions{Ready: ready},
 		}
 	}
 	input := []discoveryv1.EndpointSlice{
 		{
-			Ports: []discoveryv1.EndpointPort{port("webhook", tcp, 9443), port("dns", udp, 53), port("netconsole", udp, 6666)},
+			Ports: []discoveryv1.EndpointPort{port("webhook", tcp, 9443), port("dns", udp, 53),
+				port("netconsole", udp, 6666)},
 			Endpoints: []discoveryv1.Endpoint{
-				endpoint("10.0.0.3", "n3", "a", ptr.To(false)), endpoint("10.0.0.2", "n2", "b", nil), endpoint("nonsense", "n9", "b", nil),
+				endpoint("10.0.0.3", "n3", "a", ptr.To(false)),
+				endpoint("10.0.0.2", "n2", "b", nil), endpoint("nonsense", "n9", "b", nil),
 			},
 		},
-		{Ports: []discoveryv1.EndpointPort{port("x", udp, 6666)}, Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.2", "n2", "b", nil), {Addresses: []string{"fd00::9"}}}},
-		{Ports: []discoveryv1.EndpointPort{port("webhook", tcp, 9443)}, Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.8", "n8", "b", nil)}},
-		{Ports: []discoveryv1.EndpointPort{port("a", udp, 1), port("b", udp, 2)}, Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.8", "n8", "b", nil)}},
+		{Ports: []discoveryv1.EndpointPort{port("x", udp, 6666)},
+			Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.2", "n2", "b", nil),
+				{Addresses: []string{"fd00::9"}}}},
+		{Ports: []discoveryv1.EndpointPort{port("webhook", tcp, 9443)},
+			Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.8", "n8", "b", nil)}},
+		{Ports: []discoveryv1.EndpointPort{port("a", udp, 1), port("b", udp, 2)},
+			Endpoints: []discoveryv1.Endpoint{endpoint("10.0.0.8", "n8", "b", nil)}},
 	}
-	want := []listeners.Listener{l(2, "b", true), l(3, "a", false), {Address: netip.MustParseAddrPort("[fd00::9]:6666"), Ready: true}}
+	want := []listeners.Listener{l(2, "b", true), l(3, "a", false),
+		{Address: netip.MustParseAddrPort("[fd00::9]:6666"), Ready: true}}
 	if diff := cmp.Diff(want, listeners.InSlices(input), byAddress); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -64,24 +73,29 @@ func TestChoose(t *testing.T) {
 		n     int
 		check func(t *testing.T, got []listeners.Listener)
 	}{
-		"none":                   {nil, 2, wants()},
-		"fewer than wanted":      {[]listeners.Listener{l(2, "a", true)}, 2, wants(2)},
-		"never itself":           {[]listeners.Listener{l(1, "a", true), l(2, "a", true)}, 2, wants(2)},
-		"itself alone":           {[]listeners.Listener{l(1, "a", true)}, 2, wants()},
-		"the ready one":          {[]listeners.Listener{l(2, "a", false), l(3, "a", true)}, 1, wants(3)},
-		"better than none":       {[]listeners.Listener{l(2, "a", false)}, 1, wants(2)},
-		"another zone":           {[]listeners.Listener{l(2, "a", true), l(3, "a", true), l(4, "a", true), l(5, "b", true)}, 2, includes(5)},
-		"ready before far apart": {[]listeners.Listener{l(2, "a", true), l(3, "a", true), l(5, "b", false)}, 2, wants(2, 3)},
-		"ten listeners, three of them, in three zones": {ten(), 3, func(t *testing.T, got []listeners.Listener) {
-			t.Helper()
-			zones := map[string]bool{}
-			for _, g := range got {
-				zones[g.Zone] = true
-			}
-			if len(got) != 3 || len(zones) != 3 {
-				t.Errorf("chosen are %v", got)
-			}
-		}},
+		"none":              {nil, 2, wants()},
+		"fewer than wanted": {[]listeners.Listener{l(2, "a", true)}, 2, wants(2)},
+		"never itself": {[]listeners.Listener{l(1, "a", true), l(2, "a", true)}, 2,
+			wants(2)},
+		"itself alone": {[]listeners.Listener{l(1, "a", true)}, 2, wants()},
+		"the ready one": {[]listeners.Listener{l(2, "a", false), l(3, "a", true)}, 1,
+			wants(3)},
+		"better than none": {[]listeners.Listener{l(2, "a", false)}, 1, wants(2)},
+		"another zone": {[]listeners.Listener{l(2, "a", true), l(3, "a", true),
+			l(4, "a", true), l(5, "b", true)}, 2, includes(5)},
+		"ready before far apart": {[]listeners.Listener{l(2, "a", true), l(3, "a", true),
+			l(5, "b", false)}, 2, wants(2, 3)},
+		"ten listeners, three of them, in three zones": {ten(), 3,
+			func(t *testing.T, got []listeners.Listener) {
+				t.Helper()
+				zones := map[string]bool{}
+				for _, g := range got {
+					zones[g.Zone] = true
+				}
+				if len(got) != 3 || len(zones) != 3 {
+					t.Errorf("chosen are %v", got)
+				}
+			}},
 		"all of them": {ten(), 16, func(t *testing.T, got []listeners.Listener) {
 			t.Helper()
 			if len(got) != 9 {
@@ -119,7 +133,8 @@ func wants(hosts ...byte) func(t *testing.T, got []listeners.Listener) {
 func includes(host byte) func(t *testing.T, got []listeners.Listener) {
 	return func(t *testing.T, got []listeners.Listener) {
 		t.Helper()
-		if !slices.ContainsFunc(got, func(g listeners.Listener) bool { return g.Address.Addr().As4()[3] == host }) {
+		if !slices.ContainsFunc(got,
+			func(g listeners.Listener) bool { return g.Address.Addr().As4()[3] == host }) {
 			t.Errorf("chosen are %v, want %d among them", got, host)
 		}
 	}

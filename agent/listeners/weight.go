@@ -2,14 +2,16 @@ package listeners
 
 import "hash/fnv"
 
-// weight is another order of the listeners for each node: the lightest is chosen (rendezvous hashing).
+// weight is another order of the listeners for each node: the lightest is chosen (rendezvous
+// hashing).
 func weight(self string, l Listener) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(self + " " + l.Address.String())) // a hash takes everything
 	return mix(h.Sum64())
 }
 
-// mix spreads differences in the last bytes over the whole number, which FNV does not (the finalizer of MurmurHash3).
+// mix spreads differences in the last bytes over the whole number, which FNV does not (the
+// finalizer of MurmurHash3).
 func mix(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd

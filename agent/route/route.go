@@ -21,27 +21,34 @@ type Way struct {
 	NextHop string
 }
 
-// To finds the way to an address. A next hop that has not been resolved yet is asked for, and is a fault until it has answered.
+// To finds the way to an address. A next hop that has not been resolved yet is asked for, and is a
+// fault until it has answered.
 func To(dst netip.Addr) (Way, error) {
-	routes, err := netlink.RouteGetWithOptions(dst.AsSlice(), &netlink.RouteGetOptions{Oif: dst.Zone()})
+	routes, err := netlink.RouteGetWithOptions(dst.AsSlice(),
+		&netlink.RouteGetOptions{Oif: dst.Zone()})
 	if err != nil || len(routes) == 0 {
-		return Way{}, fault.New(fault.NoRoute, err, fmt.Sprintf("find the route to %s", dst), "give this node a route to the listener's address")
+		return Way{}, fault.New(fault.NoRoute, err, fmt.Sprintf("find the route to %s", dst),
+			"give this node a route to the listener's address")
 	}
 	r := routes[0]
 	if r.Type == syscall.RTN_LOCAL {
-		return Way{}, fault.New(fault.NoRoute, nil, fmt.Sprintf("%s is an address of this node", dst),
+		return Way{}, fault.New(fault.NoRoute, nil,
+			fmt.Sprintf("%s is an address of this node", dst),
 			"a node that dies cannot hear itself: name a listener on another machine")
 	}
 	link, err := netlink.LinkByIndex(r.LinkIndex)
 	if err != nil {
-		return Way{}, fault.New(fault.NoRoute, err, fmt.Sprintf("look at the device of the route to %s", dst), "")
+		return Way{}, fault.New(fault.NoRoute, err,
+			fmt.Sprintf("look at the device of the route to %s", dst), "")
 	}
 	if err := suitable(link); err != nil {
 		return Way{}, err
 	}
 	source, ok := netip.AddrFromSlice(r.Src)
 	if !ok {
-		return Way{}, fault.New(fault.UnsuitableDevice, nil, fmt.Sprintf("device %s has no source address for %s", link.Attrs().Name, dst), "give it one")
+		return Way{}, fault.New(fault.UnsuitableDevice, nil,
+			fmt.Sprintf("device %s has no source address for %s", link.Attrs().Name, dst),
+			"give it one")
 	}
 	hop, err := nextHop(link, gateway(r, dst), dst)
 	if err != nil {
@@ -62,15 +69,18 @@ func gateway(r netlink.Route, dst netip.Addr) netip.Addr {
 	return dst.WithZone("")
 }
 
-// suitable tells whether netconsole can send by the device: netpoll wants Ethernet, and no device below another.
+// suitable tells whether netconsole can send by the device: netpoll wants Ethernet, and no device
+// below another.
 func suitable(link netlink.Link) error {
 	a := link.Attrs()
 	switch {
 	case a.MasterIndex != 0:
-		return fault.New(fault.UnsuitableDevice, nil, fmt.Sprintf("device %s belongs to %s", a.Name, nameOf(a.MasterIndex)),
+		return fault.New(fault.UnsuitableDevice, nil,
+			fmt.Sprintf("device %s belongs to %s", a.Name, nameOf(a.MasterIndex)),
 			"netconsole needs the device above: give that one the route to the listener")
 	case len(a.HardwareAddr) != 6:
-		return fault.New(fault.UnsuitableDevice, nil, fmt.Sprintf("device %s has no Ethernet address", a.Name),
+		return fault.New(fault.UnsuitableDevice, nil,
+			fmt.Sprintf("device %s has no Ethernet address", a.Name),
 			"netconsole sends Ethernet frames only: give an Ethernet device the route to the listener")
 	default:
 		return nil
@@ -87,7 +97,8 @@ func nameOf(index int) string {
 // unresolved are the states of a neighbour whose address is not known.
 const unresolved = netlink.NUD_NONE | netlink.NUD_INCOMPLETE | netlink.NUD_FAILED
 
-// nextHop looks the gateway up among the neighbours, and has the kernel ask for it: that also renews what is stale.
+// nextHop looks the gateway up among the neighbours, and has the kernel ask for it: that also
+// renews what is stale.
 func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 	family := netlink.FAMILY_V4
 	if gw.Is6() {
@@ -95,7 +106,8 @@ func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 	}
 	neighbours, err := netlink.NeighList(link.Attrs().Index, family)
 	if err != nil {
-		return "", fault.New(fault.NoNeighbour, err, "list the neighbours on device "+link.Attrs().Name, "")
+		return "", fault.New(fault.NoNeighbour, err,
+			"list the neighbours on device "+link.Attrs().Name, "")
 	}
 	asked := ask(dst)
 	at := slices.IndexFunc(neighbours, func(n netlink.Neigh) bool {
@@ -103,7 +115,8 @@ func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 		return ok && addr.Unmap() == gw && n.State&unresolved == 0 && len(n.HardwareAddr) == 6
 	})
 	if at < 0 {
-		return "", fault.New(fault.NoNeighbour, asked, fmt.Sprintf("%s has not answered on device %s", gw, link.Attrs().Name),
+		return "", fault.New(fault.NoNeighbour, asked,
+			fmt.Sprintf("%s has not answered on device %s", gw, link.Attrs().Name),
 			"if this stays, the gateway or the listener does not answer to ARP or neighbour discovery: look at ip neigh")
 	}
 	return neighbours[at].HardwareAddr.String(), nil

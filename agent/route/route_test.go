@@ -24,14 +24,16 @@ const (
 	patience   = 30 * time.Second
 )
 
-// A net is a network namespace with a device eth0 whose other end is a gateway, at 10.0.0.1 and fd00::1.
+// A net is a network namespace with a device eth0 whose other end is a gateway, at 10.0.0.1 and
+// fd00::1.
 type network struct {
 	t       *testing.T
 	gateway netns.NsHandle
 	eth0    netlink.Link
 }
 
-// within runs a test in a network namespace of its own, on a thread that never serves another goroutine.
+// within runs a test in a network namespace of its own, on a thread that never serves another
+// goroutine.
 func within(t *testing.T, test func(n *network)) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -70,7 +72,8 @@ func (n *network) make() error {
 	defer here.Close()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "eth0"
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "gw", PeerNamespace: netlink.NsFd(n.gateway), PeerHardwareAddr: mac(gatewayMAC)}
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "gw", PeerNamespace: netlink.NsFd(n.gateway),
+		PeerHardwareAddr: mac(gatewayMAC)}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
 	}
@@ -78,7 +81,8 @@ func (n *network) make() error {
 		return err
 	}
 	// The other end first: an address that is being checked for duplicates does not answer.
-	return errors.Join(n.atGateway(func() error { return up("gw", "10.0.0.1/24", "fd00::1/64") }), up("eth0", "10.0.0.2/24", "fd00::2/64"),
+	return errors.Join(n.atGateway(func() error { return up("gw", "10.0.0.1/24", "fd00::1/64") }),
+		up("eth0", "10.0.0.2/24", "fd00::2/64"),
 		defaultRoute(n.eth0, "10.0.0.1"), defaultRoute(n.eth0, "fd00::1"))
 }
 
@@ -111,7 +115,8 @@ func up(name string, addresses ...string) error {
 }
 
 func defaultRoute(link netlink.Link, gateway string) error {
-	return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: netip.MustParseAddr(gateway).AsSlice()})
+	return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index,
+		Gw: netip.MustParseAddr(gateway).AsSlice()})
 }
 
 // atGateway runs f where the gateway is.
@@ -144,10 +149,16 @@ func TestTo(t *testing.T) {
 		dst  string
 		want route.Way
 	}{
-		"behind a gateway":       {"192.0.2.9", route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: gatewayMAC}},
-		"on the link":            {"10.0.0.1", route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: gatewayMAC}},
-		"behind a gateway, IPv6": {"2001:db8::9", route.Way{Device: "eth0", Source: netip.MustParseAddr("fd00::2"), NextHop: gatewayMAC}},
-		"on the link, IPv6":      {"fd00::1", route.Way{Device: "eth0", Source: netip.MustParseAddr("fd00::2"), NextHop: gatewayMAC}},
+		"behind a gateway": {"192.0.2.9",
+			route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"),
+				NextHop: gatewayMAC}},
+		"on the link": {"10.0.0.1",
+			route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"),
+				NextHop: gatewayMAC}},
+		"behind a gateway, IPv6": {"2001:db8::9",
+			route.Way{Device: "eth0", Source: netip.MustParseAddr("fd00::2"), NextHop: gatewayMAC}},
+		"on the link, IPv6": {"fd00::1",
+			route.Way{Device: "eth0", Source: netip.MustParseAddr("fd00::2"), NextHop: gatewayMAC}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +184,8 @@ func TestThereIsNoWay(t *testing.T) {
 	}{
 		"no route": {
 			func(n *network) error {
-				return netlink.RouteDel(&netlink.Route{LinkIndex: n.eth0.Attrs().Index, Gw: netip.MustParseAddr("10.0.0.1").AsSlice()})
+				return netlink.RouteDel(&netlink.Route{LinkIndex: n.eth0.Attrs().Index,
+					Gw: netip.MustParseAddr("10.0.0.1").AsSlice()})
 			},
 			"192.0.2.9", fault.NoRoute,
 			"find the route to 192.0.2.9: network is unreachable: give this node a route to the listener's address",
@@ -240,7 +252,8 @@ func TestSilentGateway(t *testing.T) {
 	})
 }
 
-// A gateway that gets another address, as when another machine takes over, is noticed, and so are routes and devices.
+// A gateway that gets another address, as when another machine takes over, is noticed, and so are
+// routes and devices.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	const other = "02:00:00:00:00:0a"
@@ -254,7 +267,8 @@ func TestChanges(t *testing.T) {
 					gw, err := netlink.LinkByName("gw")
 					return errors.Join(err, netlink.LinkSetHardwareAddr(gw, mac(other)))
 				}), netlink.NeighSet(&netlink.Neigh{
-					LinkIndex: n.eth0.Attrs().Index, IP: netip.MustParseAddr("10.0.0.1").AsSlice(), HardwareAddr: mac(other), State: netlink.NUD_REACHABLE,
+					LinkIndex: n.eth0.Attrs().Index, IP: netip.MustParseAddr("10.0.0.1").AsSlice(),
+					HardwareAddr: mac(other), State: netlink.NUD_REACHABLE,
 				}))
 			},
 			route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: other},
@@ -262,13 +276,15 @@ func TestChanges(t *testing.T) {
 		"the source address": {
 			func(n *network) error {
 				old, err := netlink.ParseAddr("10.0.0.2/24")
-				return errors.Join(err, up("eth0", "10.0.0.3/24"), netlink.AddrDel(n.eth0, old), up("eth0", "10.0.0.4/24"), defaultRoute(n.eth0, "10.0.0.1"))
+				return errors.Join(err, up("eth0", "10.0.0.3/24"), netlink.AddrDel(n.eth0, old),
+					up("eth0", "10.0.0.4/24"), defaultRoute(n.eth0, "10.0.0.1"))
 			},
 			route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.4"), NextHop: gatewayMAC},
 		},
 		"the device goes down and up": {
 			func(n *network) error {
-				return errors.Join(netlink.LinkSetDown(n.eth0), netlink.LinkSetUp(n.eth0), defaultRoute(n.eth0, "10.0.0.1"))
+				return errors.Join(netlink.LinkSetDown(n.eth0), netlink.LinkSetUp(n.eth0),
+					defaultRoute(n.eth0, "10.0.0.1"))
 			},
 			route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: gatewayMAC},
 		},

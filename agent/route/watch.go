@@ -17,13 +17,15 @@ import (
 // groups are what a way depends on.
 var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
+	unix.RTNLGRP_IPV6_RULE,
 }
 
 // again is the wait before one watches anew.
 const again = time.Second
 
-// Follow watches until the context ends, and begins anew when the kernel stops telling. What happened meanwhile is a change.
+// Follow watches until the context ends, and begins anew when the kernel stops telling. What
+// happened meanwhile is a change.
 func Follow(ctx context.Context, c clock.Clock, log logr.Logger, changed chan<- struct{}) {
 	for ctx.Err() == nil {
 		w, err := NewWatch()
@@ -58,8 +60,8 @@ func NewWatch() (*Watch, error) {
 	return &Watch{socket}, nil
 }
 
-// Run sends on changed whenever something has changed. Changes that come while one waits to be taken are that one. It returns when
-// the context ends, and closes the watch.
+// Run sends on changed whenever something has changed. Changes that come while one waits to be
+// taken are that one. It returns when the context ends, and closes the watch.
 func (w *Watch) Run(ctx context.Context, changed chan<- struct{}) error {
 	defer context.AfterFunc(ctx, w.socket.Close)()
 	defer w.socket.Close()
@@ -68,7 +70,8 @@ func (w *Watch) Run(ctx context.Context, changed chan<- struct{}) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		// There was more to tell than the socket holds: what, shows when the ways are asked for anew.
+		// There was more to tell than the socket holds: what, shows when the ways are asked for
+		// anew.
 		case err != nil && !errors.Is(err, unix.ENOBUFS):
 			return fmt.Errorf("watch the network of this node: %w", err)
 		}

@@ -32,17 +32,20 @@ func TestCalledOff(t *testing.T) {
 	eventually(t, "the first is written", func() bool { return len(b.read()) == 1 })
 	h.events <- logind.Event{Kind: logind.CalledOff}
 	h.events <- logind.Event{Kind: logind.CalledOff}
-	eventually(t, "it is taken off, and there is a lock", func() bool { return len(b.read()) == 0 && h.held() == 1 })
+	eventually(t, "it is taken off, and there is a lock",
+		func() bool { return len(b.read()) == 0 && h.held() == 1 })
 	h.events <- logind.Event{Kind: logind.Restarted}
 	h.events <- logind.Event{Kind: logind.Asked, Sender: ":1.11", Call: 1, What: "poweroff"}
 	h.events <- logind.Event{Kind: logind.Begins}
-	eventually(t, "the second is written", func() bool { return len(b.read()) == 1 && h.held() == 0 })
+	eventually(t,
+		"the second is written", func() bool { return len(b.read()) == 1 && h.held() == 0 })
 	if who := b.read()[0].Who; who != "root" {
 		t.Errorf("it was %q", who)
 	}
 }
 
-// An agent that begins takes off what the machine has survived in this boot, and nothing else; while a shutdown is under way, nothing.
+// An agent that begins takes off what the machine has survived in this boot, and nothing else;
+// while a shutdown is under way, nothing.
 func TestBegins(t *testing.T) {
 	t.Parallel()
 	own := reason.Evidence{What: reason.EvidenceSoftReboot, Who: "alice", BootID: "b1"}
@@ -84,18 +87,30 @@ func TestFaults(t *testing.T) {
 		h := newHost()
 		h.deaf, h.hidden = logind.ErrDeaf, true
 		w, _ := watch(t, h, &book{})
-		eventually(t, "both are said", func() bool { return cmp.Equal(codes(w), []fault.Code{fault.CallersUnheard, fault.ProcessesHidden}) })
+		eventually(t,
+			"both are said",
+			func() bool {
+				return cmp.Equal(codes(w),
+					[]fault.Code{fault.CallersUnheard, fault.ProcessesHidden})
+			})
 	})
 	t.Run("the bus hangs up", func(t *testing.T) {
 		t.Parallel()
 		h := newHost()
 		close(h.events)
 		w, _ := watch(t, h, &book{})
-		eventually(t, "it is said, and the lock given back", func() bool { return cmp.Equal(codes(w), []fault.Code{fault.NoSystemBus}) && h.held() == 0 })
+		eventually(t, "it is said, and the lock given back",
+			func() bool {
+				return cmp.Equal(codes(w), []fault.Code{fault.NoSystemBus}) &&
+					h.held() == 0
+			})
 	})
 	t.Run("no bus", func(t *testing.T) {
 		t.Parallel()
-		w := New(Options{Connect: func(context.Context, string) (Bus, error) { return nil, errors.New("no such file or directory") }})
+		w := New(
+			Options{Connect: func(context.Context, string) (Bus, error) {
+				return nil, errors.New("no such file or directory")
+			}})
 		err := w.follow(t.Context())
 		const want = "reach the host's system bus: no such file or directory: mount the host's /run/dbus into the pod, or set agent.shutdown.enabled to false where the host has no systemd"
 		if fault.Of(err).Code != fault.NoSystemBus || err.Error() != want {

@@ -21,13 +21,14 @@ const (
 	maxAsks = 32
 	// atOnce is how soon a shutdown begins after it was asked for. A busy machine takes its time.
 	atOnce = 10 * time.Second
-	// early is by how much a shutdown that is due may begin early, by a clock that was set, and late by how much too late: logind keeps
-	// its time, and whoever had one scheduled that did not come is not to blame for the next.
+	// early is by how much a shutdown that is due may begin early, by a clock that was set, and
+	// late by how much too late: logind keeps its time, and whoever had one scheduled that did not
+	// come is not to blame for the next.
 	early, late = 5 * time.Second, time.Minute
 )
 
-// note remembers what is asked. What logind refuses is forgotten at once, and it goes first what anybody may ask: so nobody pushes out
-// what root has asked for.
+// note remembers what is asked. What logind refuses is forgotten at once, and it goes first what
+// anybody may ask: so nobody pushes out what root has asked for.
 func (w *Watcher) note(a ask) {
 	w.asked = append(w.asked, a)
 	if len(w.asked) > maxAsks {
@@ -45,13 +46,16 @@ func (w *Watcher) answer(e logind.Event) {
 	}
 }
 
-// believed tells whether logind does, or would at once do, what is asked. It keeps others waiting while polkit asks them for a password.
+// believed tells whether logind does, or would at once do, what is asked. It keeps others waiting
+// while polkit asks them for a password.
 func (a ask) believed() bool { return a.granted || a.caller.privileged }
 
-// lately returns who asked for what begins, of those that count. Where several did, nobody is named.
+// lately returns who asked for what begins, of those that count. Where several did, nobody is
+// named.
 func (w *Watcher) lately(begins string, counts func(ask) bool) (found ask, ok bool) {
 	for _, a := range w.asked {
-		if a.Kind != logind.Asked || w.Clock.Since(a.at) > atOnce || !becomes(a.What, begins) || !counts(a) {
+		if a.Kind != logind.Asked || w.Clock.Since(a.at) > atOnce || !becomes(a.What, begins) ||
+			!counts(a) {
 			continue
 		}
 		if ok && a.caller.who != found.caller.who {
@@ -70,16 +74,20 @@ func (w *Watcher) due(begins string) (found ask, ok bool) {
 		}
 	}
 	over := w.Clock.Since(found.Due)
-	return found, found.Kind == logind.Scheduled && becomes(found.What, begins) && over > -early && over < late
+	return found, found.Kind == logind.Scheduled && becomes(found.What, begins) && over > -early &&
+		over < late
 }
 
-// becomes tells whether what begins may be what was asked for. systemctl reboot becomes kexec where a kernel is loaded, and soft-reboot
-// where a root is prepared. Before systemd 255 logind does not say what begins.
+// becomes tells whether what begins may be what was asked for. systemctl reboot becomes kexec where
+// a kernel is loaded, and soft-reboot where a root is prepared. Before systemd 255 logind does not
+// say what begins.
 func becomes(what, begins string) bool {
-	return begins == "" || what == begins || what == reason.EvidenceReboot && (begins == reason.EvidenceKexec || begins == reason.EvidenceSoftReboot)
+	return begins == "" || what == begins || what == reason.EvidenceReboot &&
+		(begins == reason.EvidenceKexec || begins == reason.EvidenceSoftReboot)
 }
 
-// evidence names what was run, or else what logind says of it, or else no more than that the machine was shut down.
+// evidence names what was run, or else what logind says of it, or else no more than that the
+// machine was shut down.
 func (a ask) evidence(begins string) reason.Evidence {
 	what := a.caller.verb
 	for _, other := range []string{begins, a.What, reason.EvidenceShutdown} {

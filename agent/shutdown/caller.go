@@ -23,11 +23,13 @@ type caller struct {
 // maxCallers bounds how many are remembered: systemctl greets logind an instant before it asks.
 const maxCallers = 32
 
-// lookTimeout bounds what is asked about a caller, or about a shutdown: the evidence must be written, with or without a name.
+// lookTimeout bounds what is asked about a caller, or about a shutdown: the evidence must be
+// written, with or without a name.
 const lookTimeout = 1500 * time.Millisecond
 
-// look finds out who is behind a name of the bus, at once: systemctl ends as soon as it has its answer. That is why it is looked into when
-// it greets already, by setting the message for the users.
+// look finds out who is behind a name of the bus, at once: systemctl ends as soon as it has its
+// answer. That is why it is looked into when it greets already, by setting the message for the
+// users.
 func (w *Watcher) look(ctx context.Context, bus Bus, sender string) caller {
 	for _, c := range w.callers {
 		if c.sender == sender {
@@ -79,8 +81,8 @@ const unattended = "apt-daily-upgrade.service"
 // kernel is the name of who nobody started.
 const kernel = "the kernel"
 
-// named puts a name to where a request comes from: the pod before whoever may have started its runtime, who logged in before whom he has
-// become, and a service before root, as which it runs.
+// named puts a name to where a request comes from: the pod before whoever may have started its
+// runtime, who logged in before whom he has become, and a service before root, as which it runs.
 func (w *Watcher) named(ctx context.Context, bus Bus, o process.Origin) caller {
 	c := caller{verb: o.Verb, command: o.Command}
 	switch {
@@ -119,7 +121,8 @@ func (w *Watcher) meet(ctx context.Context, bus Bus) {
 	maps.Copy(w.users, users)
 }
 
-// setUser names a user as logind does, which knows everybody who is logged in, or else by the number.
+// setUser names a user as logind does, which knows everybody who is logged in, or else by the
+// number.
 func (w *Watcher) setUser(ctx context.Context, bus Bus, c *caller, uid uint32) {
 	if uid == 0 {
 		c.who = "root"
@@ -143,7 +146,8 @@ func (w *Watcher) name(ctx context.Context, bus Bus, c *caller) {
 	}
 }
 
-// search finds the one who runs halt, reboot … right now, if that is what begins; where there are several of different people, nobody.
+// search finds the one who runs halt, reboot … right now, if that is what begins; where there are
+// several of different people, nobody.
 func (w *Watcher) search(ctx context.Context, bus Bus, begins string) (found caller) {
 	if !w.visible {
 		return caller{}

@@ -29,13 +29,15 @@ func (w *Watcher) explain(ctx context.Context, bus Bus, begins string) finding {
 	return finding{ask: ask{caller: w.search(ctx, bus, begins)}}
 }
 
-// answerIn is how long it may take until we hear that logind grants what begins: it says so right after.
+// answerIn is how long it may take until we hear that logind grants what begins: it says so right
+// after.
 const answerIn = 800 * time.Millisecond
 
 // maxLater bounds what is kept meanwhile.
 const maxLater = 256
 
-// hearAnswer waits for the answer that tells whose request begins, if anybody waits for one. What else is heard meanwhile is kept for later.
+// hearAnswer waits for the answer that tells whose request begins, if anybody waits for one. What
+// else is heard meanwhile is kept for later.
 func (w *Watcher) hearAnswer(ctx context.Context, bus Bus, begins string) {
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
 	defer cancel()

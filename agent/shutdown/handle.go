@@ -29,18 +29,19 @@ func (w *Watcher) handle(ctx context.Context, bus Bus, e logind.Event) {
 	}
 }
 
-// end is the work of a shutdown: to write while logind waits, and let it go. It is told twice by systemd 255 and later: the second time
-// there is no lock any more.
+// end is the work of a shutdown: to write while logind waits, and let it go. It is told twice by
+// systemd 255 and later: the second time there is no lock any more.
 func (w *Watcher) end(ctx context.Context, bus Bus, e logind.Event) {
 	if w.lock == nil {
 		return
 	}
 	defer w.release()
-	w.tell(ctx, bus, e.What, func(ctx context.Context) finding { return w.explain(ctx, bus, e.What) })
+	w.tell(ctx, bus, e.What,
+		func(ctx context.Context) finding { return w.explain(ctx, bus, e.What) })
 }
 
-// goPast is the work of a shutdown for which logind was not asked: systemd has begun it, and waits for nobody. Of one that logind has asked
-// for, all is told already.
+// goPast is the work of a shutdown for which logind was not asked: systemd has begun it, and waits
+// for nobody. Of one that logind has asked for, all is told already.
 func (w *Watcher) goPast(ctx context.Context, bus Bus, e logind.Event) {
 	if w.ending {
 		return
@@ -65,8 +66,10 @@ type finding struct {
 	ask    ask
 }
 
-// tell writes down what is found out. The agent may be ended by the very shutdown that it tells of, so it does not listen to that meanwhile.
-func (w *Watcher) tell(ctx context.Context, bus Bus, begins string, explain func(context.Context) finding) {
+// tell writes down what is found out. The agent may be ended by the very shutdown that it tells of,
+// so it does not listen to that meanwhile.
+func (w *Watcher) tell(ctx context.Context, bus Bus, begins string,
+	explain func(context.Context) finding) {
 	now := w.Clock.Now()
 	w.ending = true
 	w.unforget()
@@ -76,9 +79,11 @@ func (w *Watcher) tell(ctx context.Context, bus Bus, begins string, explain func
 	defer cancel()
 	// Half of the time is for writing.
 	f := within(ctx, min(lookTimeout, patience/3), explain)
-	evidence := within(ctx, patience/6, func(ctx context.Context) reason.Evidence { return w.evidence(ctx, bus, f, begins) })
+	evidence := within(ctx, patience/6,
+		func(ctx context.Context) reason.Evidence { return w.evidence(ctx, bus, f, begins) })
 	evidence.When, evidence.BootID = now, w.BootID
-	w.Log.Info("the machine is being switched off", "what", evidence.What, "who", reason.Clean(evidence.Who), "command", reason.Clean(evidence.Detail))
+	w.Log.Info("the machine is being switched off", "what", evidence.What,
+		"who", reason.Clean(evidence.Who), "command", reason.Clean(evidence.Detail))
 	if err := w.testify(ctx, evidence); err != nil {
 		w.Log.Error(err, "evidence not written")
 		return
@@ -101,7 +106,8 @@ func (w *Watcher) evidence(ctx context.Context, bus Bus, f finding, begins strin
 	return f.ask.evidence(begins)
 }
 
-// again waits for the next shutdown. A new logind has a new lock; one that has called a shutdown off was given it back before.
+// again waits for the next shutdown. A new logind has a new lock; one that has called a shutdown
+// off was given it back before.
 func (w *Watcher) again(ctx context.Context, bus Bus, e logind.Event) {
 	if e.Kind == logind.CalledOff {
 		if w.lock != nil {

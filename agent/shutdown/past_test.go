@@ -24,12 +24,15 @@ func TestPastLogind(t *testing.T) {
 		text    string
 	}{
 		"alice by sudo systemctl start poweroff.target": {
-			[]int{13}, reason.Evidence{What: "poweroff", Who: "alice", Detail: "sudo systemctl start poweroff.target"},
+			[]int{13}, reason.Evidence{What: "poweroff", Who: "alice",
+				Detail: "sudo systemctl start poweroff.target"},
 			"alice ran sudo systemctl start poweroff.target",
 		},
-		"nobody who can be found": {nil, reason.Evidence{What: "poweroff", Detail: "poweroff"}, "somebody unknown ran poweroff"},
+		"nobody who can be found": {nil, reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			"somebody unknown ran poweroff"},
 		"somebody who asks for another thing": {
-			[]int{10}, reason.Evidence{What: "poweroff", Detail: "poweroff"}, "somebody unknown ran poweroff",
+			[]int{10}, reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			"somebody unknown ran poweroff",
 		},
 	}
 	for name, tc := range tests {
@@ -45,7 +48,8 @@ func TestPastLogind(t *testing.T) {
 			eventually(t, "it has heard", func() bool { return len(h.events) == 0 })
 			h.nameless.Store(100)
 			h.stopping.Store(true)
-			// Somebody has asked logind for the same, and polkit asks him for a password: he has nothing to do with it.
+			// Somebody has asked logind for the same, and polkit asks him for a password: he has
+			// nothing to do with it.
 			h.events <- logind.Event{Kind: logind.Asked, Sender: ":1.14", Call: 1, What: "poweroff"}
 			h.events <- started
 			h.events <- started
@@ -57,7 +61,8 @@ func TestPastLogind(t *testing.T) {
 			}
 			says(t, got, tc.text)
 			h.events <- logind.Event{Kind: logind.GivenUp, What: "poweroff"}
-			eventually(t, "it is given up, and taken off", func() bool { return len(b.read()) == 0 })
+			eventually(t, "it is given up, and taken off",
+				func() bool { return len(b.read()) == 0 })
 		})
 	}
 }
@@ -68,7 +73,8 @@ func (h *host) logIn(users map[uint32]string) {
 	h.users = users
 }
 
-// What logind begins, systemd begins after it: that is no news. And a target that systemd merely looks at is none at all.
+// What logind begins, systemd begins after it: that is no news. And a target that systemd merely
+// looks at is none at all.
 func TestNotPastLogind(t *testing.T) {
 	t.Parallel()
 	t.Run("logind was asked", func(t *testing.T) {
@@ -79,7 +85,8 @@ func TestNotPastLogind(t *testing.T) {
 		h.events <- logind.Event{Kind: logind.Asked, Sender: ":1.11", Call: 1, What: "poweroff"}
 		h.events <- logind.Event{Kind: logind.Begins, What: "poweroff"}
 		h.events <- logind.Event{Kind: logind.Granted, Sender: ":1.11", Call: 1}
-		eventually(t, "it is written, and goes on", func() bool { return len(b.read()) == 1 && h.held() == 0 })
+		eventually(t, "it is written, and goes on",
+			func() bool { return len(b.read()) == 1 && h.held() == 0 })
 		h.stopping.Store(true)
 		h.events <- logind.Event{Kind: logind.Started, What: "poweroff"}
 		h.events <- logind.Event{Kind: logind.GivenUp, What: "poweroff"}
@@ -106,7 +113,9 @@ func TestNotPastLogind(t *testing.T) {
 // An agent that begins while systemd goes down lets stand what was written.
 func TestBeginsWhileSystemdStops(t *testing.T) {
 	t.Parallel()
-	h, b := newHost(), &book{written: []reason.Evidence{{What: reason.EvidencePoweroff, Who: "alice", BootID: "b1"}}}
+	h, b := newHost(),
+		&book{
+			written: []reason.Evidence{{What: reason.EvidencePoweroff, Who: "alice", BootID: "b1"}}}
 	h.stopping.Store(true)
 	watch(t, h, b)
 	h.events <- logind.Event{Kind: logind.Started, What: "poweroff"}
@@ -122,7 +131,8 @@ type slowBook struct {
 	takes time.Duration
 }
 
-func (b slowBook) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+func (b slowBook) Get(ctx context.Context, key client.ObjectKey, o client.Object,
+	opts ...client.GetOption) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -142,10 +152,13 @@ func (b slowBook) AddEvidence(ctx context.Context, node *corev1.Node, e reason.E
 func TestEndedByTheShutdown(t *testing.T) {
 	t.Parallel()
 	for name, events := range map[string][]logind.Event{
-		"logind waits": {{Kind: logind.Asked, Sender: ":1.11", Call: 1, What: "poweroff"}, {Kind: logind.Begins, What: "poweroff"}, {Kind: logind.Granted, Sender: ":1.11", Call: 1}},
-		"past logind":  {{Kind: logind.Started, What: "poweroff"}},
+		"logind waits": {{Kind: logind.Asked, Sender: ":1.11", Call: 1, What: "poweroff"},
+			{Kind: logind.Begins, What: "poweroff"},
+			{Kind: logind.Granted, Sender: ":1.11", Call: 1}},
+		"past logind": {{Kind: logind.Started, What: "poweroff"}},
 	} {
-		for when, late := range map[string]bool{"while it writes": false, "before it has heard": true} {
+		for when, late := range map[string]bool{"while it writes": false,
+			"before it has heard": true} {
 			t.Run(fmt.Sprintf("%s, %s", name, when), func(t *testing.T) {
 				t.Parallel()
 				h, b := newHost(), slowBook{&book{}, 200 * time.Millisecond}
@@ -178,8 +191,8 @@ func TestEndedByTheShutdown(t *testing.T) {
 	}
 }
 
-// However long logind would wait: without an API server, a shutdown goes on after what the configuration allows. The bus may say nothing
-// any more, either.
+// However long logind would wait: without an API server, a shutdown goes on after what the
+// configuration allows. The bus may say nothing any more, either.
 func TestShutdownGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*host){
@@ -209,7 +222,8 @@ func TestManyAsk(t *testing.T) {
 	t.Parallel()
 	h, b := newHost(), &book{}
 	watch(t, h, b)
-	h.events <- logind.Event{Kind: logind.Scheduled, Sender: ":1.11", Call: 1, What: "poweroff", Due: time.Now().Add(time.Second)}
+	h.events <- logind.Event{Kind: logind.Scheduled, Sender: ":1.11", Call: 1,
+		What: "poweroff", Due: time.Now().Add(time.Second)}
 	for n := range 200 {
 		h.events <- logind.Event{Kind: logind.Unscheduled, Sender: ":1.14", Call: uint32(n)}
 	}

@@ -29,8 +29,8 @@ const (
 	forgetPause = 10 * time.Second
 )
 
-// patience is how long a shutdown is held up at most: as long as logind waits, which a kubelet may have raised to minutes, but no longer
-// than is worth it.
+// patience is how long a shutdown is held up at most: as long as logind waits, which a kubelet may
+// have raised to minutes, but no longer than is worth it.
 func (w *Watcher) patience(ctx context.Context, bus Bus) time.Duration {
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -58,8 +58,9 @@ func (w *Watcher) testify(ctx context.Context, e reason.Evidence) error {
 	})
 }
 
-// forget takes off, in the background, what was written of a shutdown of this boot that did not take place. What was written in another
-// boot stays for a while: pods that ended then may still be asked about; the manager takes it off.
+// forget takes off, in the background, what was written of a shutdown of this boot that did not
+// take place. What was written in another boot stays for a while: pods that ended then may still be
+// asked about; the manager takes it off.
 func (w *Watcher) forget(ctx context.Context) {
 	w.unforget()
 	ctx, w.unforget = context.WithCancel(ctx)
@@ -75,9 +76,10 @@ func (w *Watcher) forget(ctx context.Context) {
 
 func (w *Watcher) isOurs(e reason.Evidence) bool { return e.OfShutdown() && e.BootID == w.BootID }
 
-// insist does something with the Node as it is, again and again until it succeeds, or until the context ends. A Node that is gone needs
-// nothing.
-func (w *Watcher) insist(ctx context.Context, pause time.Duration, do func(context.Context, *corev1.Node) error) error {
+// insist does something with the Node as it is, again and again until it succeeds, or until the
+// context ends. A Node that is gone needs nothing.
+func (w *Watcher) insist(ctx context.Context, pause time.Duration,
+	do func(context.Context, *corev1.Node) error) error {
 	for {
 		err := w.attempt(ctx, do)
 		if err == nil || errors.Is(err, termination.ErrGone) {

@@ -43,7 +43,8 @@ type Processes interface {
 // A Writer keeps evidence on a Node. It is *termination.Terminator.
 type Writer interface {
 	AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error
-	RemoveEvidence(ctx context.Context, node *corev1.Node, forgettable func(reason.Evidence) bool) error
+	RemoveEvidence(ctx context.Context, node *corev1.Node,
+		forgettable func(reason.Evidence) bool) error
 }
 
 // Options are what a watcher works with.
@@ -65,13 +66,16 @@ type Options struct {
 // A Watcher waits for the machine to be switched off.
 type Watcher struct {
 	Options
-	// asked is what may become a shutdown, oldest first, and callers who was looked into last. later is what was heard too early.
+	// asked is what may become a shutdown, oldest first, and callers who was looked into last.
+	// later is what was heard too early.
 	asked   []ask
 	callers []caller
 	later   []logind.Event
-	// users are the names of those who have logged in: by the time that it matters, they may be logged out.
+	// users are the names of those who have logged in: by the time that it matters, they may be
+	// logged out.
 	users map[uint32]string
-	// ending says that the machine is on its way down, and all was done about it; pastLogind, that logind was not asked.
+	// ending says that the machine is on its way down, and all was done about it; pastLogind, that
+	// logind was not asked.
 	ending, pastLogind bool
 	// visible tells whether the bus and we number processes alike.
 	visible bool
@@ -90,7 +94,8 @@ type Watcher struct {
 func New(o Options) *Watcher { return &Watcher{Options: o, unforget: func() {}} }
 
 const (
-	// firstRetry is the wait after a failure; it doubles up to maxRetry, and begins anew after calm without one.
+	// firstRetry is the wait after a failure; it doubles up to maxRetry, and begins anew after calm
+	// without one.
 	firstRetry = time.Second
 	maxRetry   = 30 * time.Second
 	calm       = time.Minute
@@ -138,13 +143,15 @@ func (w *Watcher) follow(ctx context.Context) error {
 		e, err := w.next(ctx, bus)
 		if err != nil {
 			w.lastLook(ctx, bus)
-			return fault.New(fault.NoSystemBus, err, "listen at the host's system bus", "it is tried again")
+			return fault.New(fault.NoSystemBus, err,
+				"listen at the host's system bus", "it is tried again")
 		}
 		w.handle(ctx, bus, e)
 	}
 }
 
-// lastLookTimeout is how much longer is heard what the bus says when the agent is ended by a machine that goes down.
+// lastLookTimeout is how much longer is heard what the bus says when the agent is ended by a
+// machine that goes down.
 const lastLookTimeout = 500 * time.Millisecond
 
 // lastLook hears the end out: where logind was not asked, systemd ends everything at once, us too.
@@ -166,7 +173,8 @@ func (w *Watcher) lastLook(ctx context.Context, bus Bus) {
 	}
 }
 
-// begin takes the lock, unless a shutdown has begun: then logind gives none, and what was written stays.
+// begin takes the lock, unless a shutdown has begun: then logind gives none, and what was written
+// stays.
 func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 	begun, err := bus.Begun(ctx)
 	if stopping, errStopping := bus.Stopping(ctx); err == nil && errStopping == nil {
@@ -177,7 +185,8 @@ func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 		err = w.take(ctx, bus)
 	}
 	if err != nil {
-		return fault.New(fault.NoDelayLock, err, "delay shutdowns", "see whether systemd-logind runs, and lets root take a delay lock (systemd-inhibit --list)")
+		return fault.New(fault.NoDelayLock, err, "delay shutdowns",
+			"see whether systemd-logind runs, and lets root take a delay lock (systemd-inhibit --list)")
 	}
 	w.visible, err = bus.SeesProcesses(ctx)
 	w.blame(w.limits(bus.Deaf(), err)...)
@@ -185,17 +194,21 @@ func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 	if !begun {
 		w.forget(ctx)
 	}
-	w.Log.Info("waiting for a shutdown", "begun", begun, "callers", bus.Deaf() == nil, "processes", w.visible)
+	w.Log.Info("waiting for a shutdown", "begun", begun, "callers", bus.Deaf() == nil,
+		"processes", w.visible)
 	return nil
 }
 
 // limits are what keeps names from being known.
 func (w *Watcher) limits(deaf, blind error) (all []error) {
 	if deaf != nil {
-		all = append(all, fault.New(fault.CallersUnheard, deaf, "hear who calls logind", "run the agent as root; who asks for a shutdown is known only by chance otherwise"))
+		all = append(all, fault.New(fault.CallersUnheard, deaf,
+			"hear who calls logind",
+			"run the agent as root; who asks for a shutdown is known only by chance otherwise"))
 	}
 	if !w.visible {
-		all = append(all, fault.New(fault.ProcessesHidden, blind, "the host's processes cannot be seen",
+		all = append(all, fault.New(fault.ProcessesHidden, blind,
+			"the host's processes cannot be seen",
 			"give the pod hostPID: true; otherwise who ran a command by sudo is known by his session alone, and pods and services are not named"))
 	}
 	return all

@@ -26,8 +26,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A host is what the watcher sees of a machine. Process 7 is alice's sudo halt, 8 a service, 9 a pod, 10 bob's, 11 is root's, 12 the
-// kernel's, 13 alice's who went past logind, 14 mallory's.
+// A host is what the watcher sees of a machine. Process 7 is alice's sudo halt, 8 a service, 9 a
+// pod, 10 bob's, 11 is root's, 12 the kernel's, 13 alice's who went past logind, 14 mallory's.
 type host struct {
 	events        chan logind.Event
 	begun, hidden bool
@@ -48,7 +48,8 @@ type host struct {
 
 func newHost() *host { return &host{events: make(chan logind.Event, 64), patient: 5 * time.Second} }
 
-var senders = map[string]uint32{":1.7": 7, ":1.8": 8, ":1.9": 9, ":1.10": 10, ":1.11": 11, ":1.12": 12, ":1.14": 14}
+var senders = map[string]uint32{":1.7": 7, ":1.8": 8, ":1.9": 9, ":1.10": 10, ":1.11": 11,
+	":1.12": 12, ":1.14": 14}
 
 var origins = map[int]process.Origin{
 	7:  {Verb: "halt", Command: "sudo halt", Login: ptr.To[uint32](1000)},
@@ -57,7 +58,8 @@ var origins = map[int]process.Origin{
 	10: {Verb: "reboot", Command: "reboot", UID: ptr.To[uint32](1001)},
 	11: {Verb: "poweroff", Command: "poweroff"},
 	12: {Verb: "poweroff", Command: "poweroff", Kernel: true},
-	13: {Verb: "poweroff", Command: "sudo systemctl start poweroff.target", Login: ptr.To[uint32](1000)},
+	13: {Verb: "poweroff", Command: "sudo systemctl start poweroff.target",
+		Login: ptr.To[uint32](1000)},
 	14: {Verb: "poweroff", Command: "poweroff", UID: ptr.To[uint32](1002)},
 }
 
@@ -157,7 +159,8 @@ type book struct {
 	fails   int // the next writes
 }
 
-func (b *book) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+func (b *book) Get(_ context.Context, _ client.ObjectKey, o client.Object,
+	_ ...client.GetOption) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	node := o.(*corev1.Node)
@@ -176,8 +179,10 @@ func (b *book) AddEvidence(_ context.Context, _ *corev1.Node, e reason.Evidence)
 	return nil
 }
 
-// RemoveEvidence is refused where another write came first: the real one names the version that was read.
-func (b *book) RemoveEvidence(ctx context.Context, _ *corev1.Node, forgettable func(reason.Evidence) bool) error {
+// RemoveEvidence is refused where another write came first: the real one names the version that was
+// read.
+func (b *book) RemoveEvidence(ctx context.Context, _ *corev1.Node,
+	forgettable func(reason.Evidence) bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ctx.Err() != nil {
@@ -210,8 +215,9 @@ type diary interface {
 
 func watcherOf(h *host, d diary) *Watcher {
 	return New(Options{
-		Config: config.Default().Agent.Shutdown, Node: "n1", BootID: "b1", Live: d, Terminator: d, Processes: h,
-		Connect: func(context.Context, string) (Bus, error) { return h, nil },
+		Config: config.Default().Agent.Shutdown, Node: "n1", BootID: "b1", Live: d, Terminator: d,
+		Processes: h,
+		Connect:   func(context.Context, string) (Bus, error) { return h, nil },
 		Button: func(ctx context.Context, _ func()) error {
 			<-ctx.Done()
 			return nil
@@ -263,7 +269,8 @@ func TestWhoIsNamed(t *testing.T) {
 		return logind.Event{Kind: logind.Asked, Sender: sender, Call: 1, What: what}
 	}
 	scheduled := func(sender string, in time.Duration) logind.Event {
-		return logind.Event{Kind: logind.Scheduled, Sender: sender, Call: 2, What: "poweroff", Due: time.Now().Add(in)}
+		return logind.Event{Kind: logind.Scheduled, Sender: sender, Call: 2,
+			What: "poweroff", Due: time.Now().Add(in)}
 	}
 	granted := func(sender string, call uint32) logind.Event {
 		return logind.Event{Kind: logind.Granted, Sender: sender, Call: call}
@@ -272,7 +279,8 @@ func TestWhoIsNamed(t *testing.T) {
 		e.NoReply = true
 		return e
 	}
-	begins, powersOff := logind.Event{Kind: logind.Begins}, logind.Event{Kind: logind.Begins, What: "poweroff"}
+	begins, powersOff := logind.Event{Kind: logind.Begins},
+		logind.Event{Kind: logind.Begins, What: "poweroff"}
 	tests := map[string]struct {
 		events  []logind.Event
 		change  func(*host)
@@ -282,132 +290,188 @@ func TestWhoIsNamed(t *testing.T) {
 		wantText string
 	}{
 		"alice by sudo": {
-			events: []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)},
-			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events:   []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)},
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"a process that is gone when she has asked, and was there when she greeted": {
-			events: []logind.Event{{Kind: logind.Greeted, Sender: ":1.7"}, asked(":1.7", "halt"), begins, granted(":1.7", 1)},
-			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events: []logind.Event{{Kind: logind.Greeted, Sender: ":1.7"}, asked(":1.7", "halt"),
+				begins, granted(":1.7", 1)},
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"alice, whose name logind does not tell at once": {
-			events: []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)}, change: func(h *host) { h.nameless.Store(1) },
-			want: reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events:   []logind.Event{asked(":1.7", "halt"), begins, granted(":1.7", 1)},
+			change:   func(h *host) { h.nameless.Store(1) },
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"an unattended upgrade": {
-			events: []logind.Event{asked(":1.8", "reboot"), {Kind: logind.Begins, What: "reboot"}, granted(":1.8", 1)},
-			want:   reason.Evidence{What: "shutdown", Who: "unattended-upgrades", Detail: "shutdown"}, wantText: "unattended-upgrades ran shutdown",
+			events: []logind.Event{asked(":1.8", "reboot"), {Kind: logind.Begins, What: "reboot"},
+				granted(":1.8", 1)},
+			want: reason.Evidence{What: "shutdown", Who: "unattended-upgrades",
+				Detail: "shutdown"}, wantText: "unattended-upgrades ran shutdown",
 		},
 		"a pod": {
-			events: []logind.Event{asked(":1.9", "reboot"), {Kind: logind.Begins, What: "kexec"}, granted(":1.9", 1)},
-			want:   reason.Evidence{What: "kexec", Who: "pod 0a1b2c3d-0000-4000-8000-00000000beef", Detail: "kexec"}, wantText: "pod 0a1b2c3d-0000-4000-8000-00000000beef ran kexec",
+			events: []logind.Event{asked(":1.9", "reboot"), {Kind: logind.Begins, What: "kexec"},
+				granted(":1.9", 1)},
+			want: reason.Evidence{What: "kexec", Who: "pod 0a1b2c3d-0000-4000-8000-00000000beef",
+				Detail: "kexec"}, wantText: "pod 0a1b2c3d-0000-4000-8000-00000000beef ran kexec",
 		},
 		"the kernel, which overheats": {
-			events: []logind.Event{asked(":1.12", "poweroff"), begins, granted(":1.12", 1)},
-			want:   reason.Evidence{What: "poweroff", Who: "the kernel", Detail: "poweroff"}, wantText: "the kernel ran poweroff",
+			events:   []logind.Event{asked(":1.12", "poweroff"), begins, granted(":1.12", 1)},
+			want:     reason.Evidence{What: "poweroff", Who: "the kernel", Detail: "poweroff"},
+			wantText: "the kernel ran poweroff",
 		},
 		"somebody who is not logged in": {
 			events: []logind.Event{asked(":1.10", "reboot"), begins, granted(":1.10", 1)},
-			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001",
+				Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
 		},
 		"somebody whom polkit has asked for a password": {
-			events: []logind.Event{asked(":1.10", "poweroff"), asked(":1.14", "poweroff"), powersOff, granted(":1.10", 1)},
-			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+			events: []logind.Event{asked(":1.10", "poweroff"), asked(":1.14", "poweroff"),
+				powersOff, granted(":1.10", 1)},
+			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001",
+				Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
 		},
 		"root": {
-			events: []logind.Event{asked(":1.11", "poweroff"), powersOff},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events:   []logind.Event{asked(":1.11", "poweroff"), powersOff},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"root, and others who ask as well, for a password or none": {
-			events: []logind.Event{asked(":1.14", "poweroff"), asked(":1.10", "poweroff"), asked(":1.11", "poweroff"), quiet(asked(":1.10", "poweroff")), powersOff, granted(":1.11", 1)},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events: []logind.Event{asked(":1.14", "poweroff"), asked(":1.10", "poweroff"),
+				asked(":1.11", "poweroff"), quiet(asked(":1.10", "poweroff")), powersOff,
+				granted(":1.11", 1)},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"root who wants no answer, and others who ask as well": {
-			events: []logind.Event{asked(":1.14", "poweroff"), quiet(asked(":1.11", "poweroff")), quiet(asked(":1.10", "poweroff")), powersOff},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events: []logind.Event{asked(":1.14", "poweroff"), quiet(asked(":1.11", "poweroff")),
+				quiet(asked(":1.10", "poweroff")), powersOff},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"somebody who wants no answer": {
 			events: []logind.Event{quiet(asked(":1.10", "reboot")), begins},
-			want:   reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001",
+				Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
 		},
 		"what was refused does not count": {
-			events: []logind.Event{asked(":1.10", "reboot"), {Kind: logind.Refused, Sender: ":1.10", Call: 1}, asked(":1.7", "halt"), begins, granted(":1.7", 1)},
-			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events: []logind.Event{asked(":1.10", "reboot"),
+				{Kind: logind.Refused, Sender: ":1.10", Call: 1}, asked(":1.7", "halt"), begins,
+				granted(":1.7", 1)},
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"what is not answered does not count: the button was pressed": {
 			events: []logind.Event{asked(":1.10", "poweroff"), powersOff}, pressed: true,
-			want: reason.Evidence{What: "power-button", Detail: "poweroff"}, wantText: "the power button was pressed",
+			want:     reason.Evidence{What: "power-button", Detail: "poweroff"},
+			wantText: "the power button was pressed",
 		},
 		"what begins is another thing than one of them asked for": {
-			events: []logind.Event{asked(":1.11", "reboot"), asked(":1.7", "halt"), {Kind: logind.Begins, What: "halt"}},
-			want:   reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events: []logind.Event{asked(":1.11", "reboot"), asked(":1.7", "halt"),
+				{Kind: logind.Begins, What: "halt"}},
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"of two who asked, neither": {
-			events: []logind.Event{asked(":1.11", "poweroff"), asked(":1.9", "poweroff"), powersOff},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events: []logind.Event{asked(":1.11", "poweroff"), asked(":1.9", "poweroff"),
+				powersOff},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"a shutdown that is due": {
-			events: []logind.Event{scheduled(":1.11", 0), granted(":1.11", 2), powersOff},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events:   []logind.Event{scheduled(":1.11", 0), granted(":1.11", 2), powersOff},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"one that is not due": {
-			events: []logind.Event{scheduled(":1.11", time.Hour), granted(":1.11", 2), powersOff},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events:   []logind.Event{scheduled(":1.11", time.Hour), granted(":1.11", 2), powersOff},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"one that was due long ago, and did not come": {
-			events: []logind.Event{scheduled(":1.11", -time.Hour), granted(":1.11", 2), powersOff},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events: []logind.Event{scheduled(":1.11", -time.Hour), granted(":1.11", 2),
+				powersOff},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"one that nobody has granted": {
-			events: []logind.Event{scheduled(":1.10", 0), powersOff},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events:   []logind.Event{scheduled(":1.10", 0), powersOff},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"one that was taken back": {
-			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, granted(":1.7", 3), powersOff},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events: []logind.Event{scheduled(":1.11", 0),
+				{Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, granted(":1.7", 3), powersOff},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"one that somebody wanted to take back": {
-			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.7", Call: 3}, {Kind: logind.Refused, Sender: ":1.7", Call: 3}, powersOff},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events: []logind.Event{scheduled(":1.11", 0),
+				{Kind: logind.Unscheduled, Sender: ":1.7", Call: 3},
+				{Kind: logind.Refused, Sender: ":1.7", Call: 3}, powersOff},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"one that somebody wants to take back, whom polkit asks for a password": {
-			events: []logind.Event{scheduled(":1.11", 0), {Kind: logind.Unscheduled, Sender: ":1.10", Call: 3}, powersOff},
-			want:   reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"}, wantText: "root ran poweroff",
+			events: []logind.Event{scheduled(":1.11", 0),
+				{Kind: logind.Unscheduled, Sender: ":1.10", Call: 3}, powersOff},
+			want:     reason.Evidence{What: "poweroff", Who: "root", Detail: "poweroff"},
+			wantText: "root ran poweroff",
 		},
 		"the power button": {
 			events: []logind.Event{powersOff}, pressed: true,
-			want: reason.Evidence{What: "power-button", Detail: "poweroff"}, wantText: "the power button was pressed",
+			want:     reason.Evidence{What: "power-button", Detail: "poweroff"},
+			wantText: "the power button was pressed",
 		},
 		"nobody known, nothing known": {
-			events: []logind.Event{begins},
-			want:   reason.Evidence{What: "shutdown", Detail: "shutdown"}, wantText: "somebody unknown ran shutdown",
+			events:   []logind.Event{begins},
+			want:     reason.Evidence{What: "shutdown", Detail: "shutdown"},
+			wantText: "somebody unknown ran shutdown",
 		},
 		"nobody heard, but one process runs it": {
-			events: []logind.Event{begins}, change: func(h *host) { h.running = []int{7}; h.deaf = logind.ErrDeaf },
-			want: reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"}, wantText: "alice ran sudo halt",
+			events: []logind.Event{begins}, change: func(h *host) {
+				h.running = []int{7}
+				h.deaf = logind.ErrDeaf
+			},
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "sudo halt"},
+			wantText: "alice ran sudo halt",
 		},
 		"nobody heard, and one process runs another thing": {
 			events: []logind.Event{powersOff}, change: func(h *host) { h.running = []int{7, 9} },
-			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"nobody heard, and two people's processes run it": {
 			events: []logind.Event{powersOff}, change: func(h *host) { h.running = []int{13, 11} },
-			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"processes cannot be seen: her session": {
-			events: []logind.Event{asked(":1.7", "halt"), begins}, change: func(h *host) { h.hidden = true },
-			want: reason.Evidence{What: "halt", Who: "alice", Detail: "halt"}, wantText: "alice ran halt",
+			events:   []logind.Event{asked(":1.7", "halt"), begins},
+			change:   func(h *host) { h.hidden = true },
+			want:     reason.Evidence{What: "halt", Who: "alice", Detail: "halt"},
+			wantText: "alice ran halt",
 		},
 		"processes cannot be seen: a user": {
-			events: []logind.Event{asked(":1.10", "reboot"), begins, granted(":1.10", 1)}, change: func(h *host) { h.hidden = true },
-			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001", Detail: "reboot"}, wantText: "the user with UID 1001 ran reboot",
+			events: []logind.Event{asked(":1.10", "reboot"), begins, granted(":1.10", 1)},
+			change: func(h *host) { h.hidden = true },
+			want: reason.Evidence{What: "reboot", Who: "the user with UID 1001",
+				Detail: "reboot"},
+			wantText: "the user with UID 1001 ran reboot",
 		},
 		"processes cannot be seen: root may be anybody": {
-			events: []logind.Event{asked(":1.11", "poweroff"), begins}, change: func(h *host) { h.hidden = true },
-			want: reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events:   []logind.Event{asked(":1.11", "poweroff"), begins},
+			change:   func(h *host) { h.hidden = true },
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 		"the caller has left": {
-			events: []logind.Event{asked(":1.99", "poweroff"), begins, granted(":1.99", 1)},
-			want:   reason.Evidence{What: "poweroff", Detail: "poweroff"}, wantText: "somebody unknown ran poweroff",
+			events:   []logind.Event{asked(":1.99", "poweroff"), begins, granted(":1.99", 1)},
+			want:     reason.Evidence{What: "poweroff", Detail: "poweroff"},
+			wantText: "somebody unknown ran poweroff",
 		},
 	}
 	for name, tc := range tests {
@@ -426,7 +490,8 @@ func TestWhoIsNamed(t *testing.T) {
 			}
 			// It is told twice.
 			h.events <- begins
-			eventually(t, "evidence is written, and the shutdown goes on", func() bool { return len(b.read()) > 0 && h.held() == 0 })
+			eventually(t, "evidence is written, and the shutdown goes on",
+				func() bool { return len(b.read()) > 0 && h.held() == 0 })
 			got := b.read()[0]
 			if got.When.IsZero() || got.BootID != "b1" {
 				t.Errorf("it happened at %s in boot %q", got.When, got.BootID)
@@ -443,13 +508,16 @@ func TestWhoIsNamed(t *testing.T) {
 // says compares what the pods of a node with that evidence say when it is deleted.
 func says(t *testing.T, e reason.Evidence, want string) {
 	t.Helper()
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Annotations: map[string]string{reason.EvidenceKey: marshal(t, e)}}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1",
+		Annotations: map[string]string{reason.EvidenceKey: marshal(t, e)}}}
 	node.Status.NodeInfo.BootID = e.BootID
 	r, ok := reason.Inferrer{Keys: reason.DefaultKeys()}.Infer(reason.Facts{
-		Now: e.When, Remover: reason.RemoverOf("system:serviceaccount:kube-system:node-controller", nil),
+		Now: e.When, Remover: reason.RemoverOf("system:serviceaccount:kube-system:node-controller",
+			nil),
 		Pod: &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, Node: node,
 	})
-	if text := "This pod had to be terminated because " + want + " on the node"; !ok || string(r.Text) != text {
+	if text := "This pod had to be terminated because " + want + " on the node"; !ok ||
+		string(r.Text) != text {
 		t.Errorf("a pod says %q, want %q", r.Text, text)
 	}
 }

@@ -1,5 +1,6 @@
-// Package watchdog finds out whether a machine whose kernel has died would be restarted by a hardware watchdog: one that user space
-// has started and feeds, as systemd does with RuntimeWatchdogSec.
+// Package watchdog finds out whether a machine whose kernel has died would be restarted by a
+// hardware watchdog: one that user space has started and feeds, as systemd does with
+// RuntimeWatchdogSec.
 //
 // What this package does not do: start or feed one.
 package watchdog
@@ -19,7 +20,8 @@ type Watchdog struct {
 	Name string
 	// Identity is its driver's.
 	Identity string
-	// Timeout is after how many seconds without food it restarts the machine, as the kernel prints it.
+	// Timeout is after how many seconds without food it restarts the machine, as the kernel prints
+	// it.
 	Timeout string
 	// Fed is set where user space has started it.
 	Fed bool
@@ -29,12 +31,14 @@ const (
 	// maxWatchdogs and maxBytes bound what is read.
 	maxWatchdogs = 16
 	maxBytes     = 256
-	// software is the driver that is only a timer of the kernel, and dies with it (drivers/watchdog/softdog.c).
+	// software is the driver that is only a timer of the kernel, and dies with it
+	// (drivers/watchdog/softdog.c).
 	software = "Software Watchdog"
 )
 
-// In reads the watchdogs of a folder: /sys/class/watchdog (Documentation/ABI/testing/sysfs-class-watchdog). A kernel that shows no
-// states has none of which anything is known.
+// In reads the watchdogs of a folder: /sys/class/watchdog
+// (Documentation/ABI/testing/sysfs-class-watchdog). A kernel that shows no states has none of which
+// anything is known.
 func In(dir string) ([]Watchdog, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -47,7 +51,8 @@ func In(dir string) ([]Watchdog, error) {
 	for _, e := range entries[:min(len(entries), maxWatchdogs)] {
 		value := func(name string) string { return read(filepath.Join(dir, e.Name(), name)) }
 		all = append(all, Watchdog{
-			Name: e.Name(), Identity: value("identity"), Timeout: value("timeout"), Fed: value("state") == "active",
+			Name: e.Name(), Identity: value("identity"), Timeout: value("timeout"),
+			Fed: value("state") == "active",
 		})
 	}
 	return all, nil

@@ -14,11 +14,17 @@ func TestLacking(t *testing.T) {
 		all  []Watchdog
 		want string
 	}{
-		"none":                  {want: "there is no hardware watchdog"},
-		"fed":                   {all: []Watchdog{{Name: "watchdog0", Identity: "i6300ESB timer", Timeout: "30", Fed: true}}},
-		"not fed":               {all: []Watchdog{{Name: "watchdog0", Identity: "iTCO_wdt"}}, want: "watchdog0 (iTCO_wdt) is not fed by user space"},
-		"a timer of the kernel": {all: []Watchdog{{Name: "watchdog0", Identity: "Software Watchdog", Fed: true}}, want: "watchdog0 (Software Watchdog) dies with the kernel"},
-		"one of two":            {all: []Watchdog{{Name: "watchdog0", Identity: "Software Watchdog"}, {Name: "watchdog1", Identity: "iTCO_wdt", Fed: true}}},
+		"none": {want: "there is no hardware watchdog"},
+		"fed": {all: []Watchdog{
+			{Name: "watchdog0", Identity: "i6300ESB timer", Timeout: "30", Fed: true}}},
+		"not fed": {all: []Watchdog{{Name: "watchdog0", Identity: "iTCO_wdt"}},
+			want: "watchdog0 (iTCO_wdt) is not fed by user space"},
+		"a timer of the kernel": {all: []Watchdog{
+			{Name: "watchdog0", Identity: "Software Watchdog",
+				Fed: true}}, want: "watchdog0 (Software Watchdog) dies with the kernel"},
+		"one of two": {all: []Watchdog{
+			{Name: "watchdog0", Identity: "Software Watchdog"},
+			{Name: "watchdog1", Identity: "iTCO_wdt", Fed: true}}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +40,8 @@ func TestIn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, value := range map[string]string{
-		"watchdog0/identity": "i6300ESB timer", "watchdog0/state": "active", "watchdog0/timeout": "30", "watchdog1/identity": "old one",
+		"watchdog0/identity": "i6300ESB timer", "watchdog0/state": "active",
+		"watchdog0/timeout": "30", "watchdog1/identity": "old one",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -45,7 +52,8 @@ func TestIn(t *testing.T) {
 		}
 	}
 	got, err := In(dir)
-	want := []Watchdog{{Name: "watchdog0", Identity: "i6300ESB timer", Timeout: "30", Fed: true}, {Name: "watchdog1", Identity: "old one"}}
+	want := []Watchdog{{Name: "watchdog0", Identity: "i6300ESB timer", Timeout: "30", Fed: true},
+		{Name: "watchdog1", Identity: "old one"}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v; -want +got:\n%s", err, diff)
 	}

@@ -56,12 +56,13 @@ type NodeObituarySpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason"`
-	// By is who or what removed the Node, as its reason says. Reason, Code and By are the word of whoever could write them onto the Node.
+	// By is who or what removed the Node, as its reason says. Reason, Code and By are the word of
+	// whoever could write them onto the Node.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	By string `json:"by,omitempty"`
-	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a deletion of Epitaph's own, the
-	// component that asked. It is empty where that is not known.
+	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a
+	// deletion of Epitaph's own, the component that asked. It is empty where that is not known.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	DeletedBy string `json:"deletedBy,omitempty"`
@@ -74,11 +75,13 @@ type NodeObituarySpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=1024
 	KernelLog []string `json:"kernelLog,omitempty"`
-	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no pod.
+	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no
+	// pod.
 	// +optional
 	SucceededBy types.UID `json:"succeededBy,omitempty"`
-	// Returned is set where not the Node left but a boot of it ended: the node panicked, and came back as the same Node. It speaks
-	// for the pods that were lost with that boot, and for no other.
+	// Returned is set where not the Node left but a boot of it ended: the node panicked, and came
+	// back as the same Node. It speaks for the pods that were lost with that boot, and for no
+	// other.
 	// +optional
 	Returned bool `json:"returned,omitempty"`
 	// Amended is set where the reason was supplied after the fact.

@@ -44,7 +44,8 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	NodeObituary string `json:"nodeObituary,omitempty"`
-	// Owners are the controllers the Pod belonged to, the nearest first: Job before CronJob, ReplicaSet before Deployment.
+	// Owners are the controllers the Pod belonged to, the nearest first: Job before CronJob,
+	// ReplicaSet before Deployment.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	Owners []Owner `json:"owners,omitempty"`
@@ -60,18 +61,19 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
-	// By is who or what terminated the Pod, as its reason says. Reason, Code and By are the word of whoever could write them onto the Pod.
+	// By is who or what terminated the Pod, as its reason says. Reason, Code and By are the word of
+	// whoever could write them onto the Pod.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	By string `json:"by,omitempty"`
-	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a deletion of Epitaph's own, the
-	// component that asked. It is empty where that is not known.
+	// DeletedBy is the user who asked for the deletion, as the API server authenticated them; for a
+	// deletion of Epitaph's own, the component that asked. It is empty where that is not known.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	DeletedBy string `json:"deletedBy,omitempty"`
 
-	// Preemption is set where it is not certain which pod the Pod was preempted for: for two minutes after the Pod is gone, that is
-	// corrected by what the scheduler writes down later.
+	// Preemption is set where it is not certain which pod the Pod was preempted for: for two
+	// minutes after the Pod is gone, that is corrected by what the scheduler writes down later.
 	// +optional
 	Preemption *Preemption `json:"preemption,omitempty"`
 
@@ -84,11 +86,12 @@ type PodObituarySpec struct {
 	// DeletionRequested is when the deletion was requested; absent where the Pod vanished at once.
 	// +optional
 	DeletionRequested *metav1.Time `json:"deletionRequested,omitempty"`
-	// DisruptionTarget is set where the Pod had that condition, by which the podFailurePolicy of a Job tells a disruption.
+	// DisruptionTarget is set where the Pod had that condition, by which the podFailurePolicy of a
+	// Job tells a disruption.
 	// +optional
 	DisruptionTarget bool `json:"disruptionTarget,omitempty"`
-	// RefusedAtOnce is set where the kubelet refused the Pod when it first saw it, so that nothing of it ran. A kubelet that was restarted
-	// also refuses what ran under it.
+	// RefusedAtOnce is set where the kubelet refused the Pod when it first saw it, so that nothing
+	// of it ran. A kubelet that was restarted also refuses what ran under it.
 	// +optional
 	RefusedAtOnce bool `json:"refusedAtOnce,omitempty"`
 	// Removed is when the Pod was gone, as the recorder saw it.
@@ -107,7 +110,8 @@ type PodObituarySpec struct {
 
 // Preemption is what tells which pod a Pod can have been preempted for.
 type Preemption struct {
-	// Supposed is set where Reason names a preemptor that nobody has named: the only pod that can be it, as far as was known.
+	// Supposed is set where Reason names a preemptor that nobody has named: the only pod that can
+	// be it, as far as was known.
 	// +optional
 	Supposed bool `json:"supposed,omitempty"`
 	// Priority is the Pod's.
@@ -159,7 +163,8 @@ type ContainerEnd struct {
 	// ExitCode of the last run; set when State is Exited.
 	// +optional
 	ExitCode *int32 `json:"exitCode,omitempty"`
-	// Reason says why the container waits or ended, in the kubelet's word: OOMKilled, ImagePullBackOff, Completed.
+	// Reason says why the container waits or ended, in the kubelet's word: OOMKilled,
+	// ImagePullBackOff, Completed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason,omitempty"`

@@ -13,12 +13,15 @@ import (
 )
 
 // A NewInformer is what the options of a cache take.
-type NewInformer func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer
+type NewInformer func(toolscache.ListerWatcher, runtime.Object, time.Duration,
+	toolscache.Indexers) toolscache.SharedIndexInformer
 
-// Tolerate makes informers of our own kinds take a definition that is missing for a list without objects, which is what it comes to.
-// They are synchronised then, so nobody waits for them, and go on asking until the definition is there.
+// Tolerate makes informers of our own kinds take a definition that is missing for a list without
+// objects, which is what it comes to. They are synchronised then, so nobody waits for them, and go
+// on asking until the definition is there.
 func Tolerate(newInformer NewInformer) NewInformer {
-	return func(from toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+	return func(from toolscache.ListerWatcher, example runtime.Object, resync time.Duration,
+		indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 		if _, ok := example.(*v1alpha1.NodeObituary); ok {
 			from = tolerant(toolscache.ToListerWatcherWithContext(from))
 		}
@@ -28,10 +31,12 @@ func Tolerate(newInformer NewInformer) NewInformer {
 
 func tolerant(from toolscache.ListerWatcherWithContext) toolscache.ListerWatcher {
 	return &toolscache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object,
+			error) {
 			list, err := from.ListWithContext(ctx, o)
 			if apierrors.IsNotFound(err) {
-				return &v1alpha1.NodeObituaryList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}}, nil
+				return &v1alpha1.NodeObituaryList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}},
+					nil
 			}
 			return list, err
 		},

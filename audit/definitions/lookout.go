@@ -41,7 +41,8 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// A Lookout says which definitions are missing: in the log, in a metric, and in an Event. It is a runnable of the manager.
+// A Lookout says which definitions are missing: in the log, in a metric, and in an Event. It is a
+// runnable of the manager.
 type Lookout struct {
 	Options
 	missing *prometheus.GaugeVec
@@ -52,7 +53,8 @@ type Lookout struct {
 // NewLookout registers the metric.
 func NewLookout(o Options) (*Lookout, error) {
 	missing := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: MetricMissing, Help: "Whether the API server lacks the CustomResourceDefinition, without which nothing is recorded.",
+		Name: MetricMissing,
+		Help: "Whether the API server lacks the CustomResourceDefinition, without which nothing is recorded.",
 	}, []string{"definition"})
 	if err := o.Registerer.Register(missing); err != nil {
 		return nil, fmt.Errorf("register the metric of missing definitions: %w", err)
@@ -77,16 +79,18 @@ func (l *Lookout) Start(ctx context.Context) error {
 	}
 }
 
-// look tells of what has changed since the last look. An API server that does not answer says nothing.
+// look tells of what has changed since the last look. An API server that does not answer says
+// nothing.
 func (l *Lookout) look() {
 	served, err := l.Discovery.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 	if err != nil && !apierrors.IsNotFound(err) {
 		return
 	}
 	for _, kind := range slices.Sorted(maps.Keys(definitions)) {
-		l.note(definitions[kind].name(), err != nil || !slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool {
-			return r.Kind == kind
-		}))
+		l.note(definitions[kind].name(), err != nil ||
+			!slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool {
+				return r.Kind == kind
+			}))
 	}
 }
 
@@ -99,9 +103,11 @@ func (l *Lookout) note(definition string, missing bool) {
 	switch was := l.last[definition]; {
 	case missing && !was:
 		l.Log.Info("definition missing", "definition", definition, "remedy", Remedy)
-		about := &corev1.ObjectReference{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: definition}
+		about := &corev1.ObjectReference{APIVersion: "apiextensions.k8s.io/v1",
+			Kind: "CustomResourceDefinition", Name: definition}
 		l.Events.Eventf(about, nil, corev1.EventTypeWarning, EventMissing, "Record", "%s",
-			reason.CleanTo("The API server does not have "+definition+". "+Remedy, audit.MaxNoteBytes))
+			reason.CleanTo("The API server does not have "+definition+". "+Remedy,
+				audit.MaxNoteBytes))
 	case !missing && was:
 		l.Log.Info("definition installed: records are written again", "definition", definition)
 	}

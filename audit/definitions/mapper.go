@@ -22,7 +22,8 @@ var definitions = map[string]definition{
 	"PodObituary":  {"podobituaries", meta.RESTScopeNamespace},
 }
 
-// Mapper knows our own kinds without asking the API server, which may not have them yet; all others are for the given mapper to find.
+// Mapper knows our own kinds without asking the API server, which may not have them yet; all others
+// are for the given mapper to find.
 func Mapper(others meta.RESTMapper) meta.RESTMapper {
 	own := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion})
 	for kind, d := range definitions {
@@ -41,7 +42,8 @@ func (m mapper) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RE
 	return m.of(kind).RESTMapping(kind, versions...)
 }
 
-func (m mapper) RESTMappings(kind schema.GroupKind, versions ...string) ([]*meta.RESTMapping, error) {
+func (m mapper) RESTMappings(kind schema.GroupKind,
+	versions ...string) ([]*meta.RESTMapping, error) {
 	return m.of(kind).RESTMappings(kind, versions...)
 }
 

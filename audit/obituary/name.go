@@ -15,9 +15,10 @@ const (
 	uidBytes = 12
 )
 
-// Name is the name of the obituary of an object: the object's own, and as much of its UID as tells it from its namesakes. That
-// it follows from the object is what makes an obituary be written once, whoever writes it and however often it is tried. It is a
-// valid name, whatever the UID is: that of a boot is the word of its node.
+// Name is the name of the obituary of an object: the object's own, and as much of its UID as tells
+// it from its namesakes. That it follows from the object is what makes an obituary be written once,
+// whoever writes it and however often it is tried. It is a valid name, whatever the UID is: that of
+// a boot is the word of its node.
 func Name(object string, uid types.UID) string {
 	id := strings.ToLower(strings.ReplaceAll(string(uid), "-", ""))
 	if strings.Trim(id, alphanumeric) != "" || id == "" {

@@ -22,7 +22,8 @@ const (
 	MaxOwners = 8
 )
 
-// Of returns the obituary of a pod that left at the given time. The owner in it is the nearest one, which the pod itself names.
+// Of returns the obituary of a pod that left at the given time. The owner in it is the nearest one,
+// which the pod itself names.
 func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary {
 	ends, omitted := containers(pod)
 	gone := metav1.NewTime(left.Truncate(time.Second))
@@ -61,14 +62,16 @@ func deletedBy(pod *corev1.Pod) string {
 	return ""
 }
 
-// isDisrupted tells whether the pod has the condition, which is set for disruptions and nothing else (KEP-3329).
+// isDisrupted tells whether the pod has the condition, which is set for disruptions and nothing
+// else (KEP-3329).
 func isDisrupted(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue
 	})
 }
 
-// CodeOf returns the code under which r is filed: words without a code are a request, no words are a finding.
+// CodeOf returns the code under which r is filed: words without a code are a request, no words are
+// a finding.
 func CodeOf(r reason.Reason) string {
 	code := reason.CleanTo(string(r.Code), maxCodeBytes)
 	switch {
@@ -81,7 +84,8 @@ func CodeOf(r reason.Reason) string {
 	}
 }
 
-// OwnerOf returns an owner as an obituary names it. What is in a reference is the word of whoever made the object.
+// OwnerOf returns an owner as an obituary names it. What is in a reference is the word of whoever
+// made the object.
 func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
 	return v1alpha1.Owner{
 		Kind: reason.CleanTo(ref.Kind, maxKindBytes),
@@ -90,11 +94,12 @@ func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
 	}
 }
 
-// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies after that by the grace period (K8s
-// v1.37 k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil for a pod that vanished at once.
+// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies
+// after that by the grace period (K8s v1.37 k8s.io/apiserver pkg/registry/rest, BeforeDelete). It
+// is nil for a pod that vanished at once.
 //
-// A DELETE that comes when the grace has run out moves the timestamp to its own time (same function). The mark that Epitaph wrote
-// ahead of the first DELETE is older then, to the minute.
+// A DELETE that comes when the grace has run out moves the timestamp to its own time (same
+// function). The mark that Epitaph wrote ahead of the first DELETE is older then, to the minute.
 func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	if pod.DeletionTimestamp == nil {
 		return nil
@@ -103,13 +108,16 @@ func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
 		asked = asked.Add(-time.Duration(*grace) * time.Second)
 	}
-	if written, ok := reason.WrittenAt(pod.Annotations); ok && asked.Sub(written) > reason.WrittenPrecision && !written.Before(pod.CreationTimestamp.Time) {
+	if written, ok := reason.WrittenAt(pod.Annotations); ok &&
+		asked.Sub(written) > reason.WrittenPrecision &&
+		!written.Before(pod.CreationTimestamp.Time) {
 		asked = written
 	}
 	return valid(metav1.NewTime(asked))
 }
 
-// valid returns t, or nil where t is not set or of a year that RFC 3339 cannot write: that, too, comes from outside.
+// valid returns t, or nil where t is not set or of a year that RFC 3339 cannot write: that, too,
+// comes from outside.
 func valid(t metav1.Time) *metav1.Time {
 	if year := t.UTC().Year(); t.IsZero() || year < 1 || year > 9999 {
 		return nil

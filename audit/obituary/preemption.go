@@ -9,10 +9,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxConditionBytes is the bound of the CRD. The scheduler's message begins with its name, and is short.
+// maxConditionBytes is the bound of the CRD. The scheduler's message begins with its name, and is
+// short.
 const maxConditionBytes = 256
 
-// PreemptionOf is what tells for which pod a pod can have been preempted, where its reason names none, or one that is only supposed.
+// PreemptionOf is what tells for which pod a pod can have been preempted, where its reason names
+// none, or one that is only supposed.
 func PreemptionOf(pod *corev1.Pod, r reason.Reason) *v1alpha1.Preemption {
 	if !r.Supposed && !r.LacksPreemptor() {
 		return nil
@@ -26,8 +28,8 @@ func PreemptionOf(pod *corev1.Pod, r reason.Reason) *v1alpha1.Preemption {
 	return p
 }
 
-// Preempted is the pod that an obituary with a [v1alpha1.Preemption] is of, as far as the record tells what it can have been preempted for,
-// and the reason that the record has.
+// Preempted is the pod that an obituary with a [v1alpha1.Preemption] is of, as far as the record
+// tells what it can have been preempted for, and the reason that the record has.
 func Preempted(o *v1alpha1.PodObituary) (*corev1.Pod, reason.Reason) {
 	told := o.Spec.Removed
 	if asked := o.Spec.DeletionRequested; asked != nil {
@@ -36,16 +38,19 @@ func Preempted(o *v1alpha1.PodObituary) (*corev1.Pod, reason.Reason) {
 	p := o.Spec.Preemption
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: o.Namespace, Name: o.Spec.PodName, UID: o.Spec.PodUID, CreationTimestamp: o.Spec.Created,
+			Namespace: o.Namespace, Name: o.Spec.PodName, UID: o.Spec.PodUID,
+			CreationTimestamp: o.Spec.Created,
 			DeletionTimestamp: &told, DeletionGracePeriodSeconds: ptr.To(int64(0)),
 		},
 		Spec: corev1.PodSpec{NodeName: o.Spec.NodeName, Priority: &p.Priority},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
-			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler, Message: p.Condition,
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+			Reason: corev1.PodReasonPreemptionByScheduler, Message: p.Condition,
 			LastTransitionTime: told,
 		}}},
 	}
 	return pod, reason.Reason{
-		Code: reason.Code(o.Spec.Code), Text: reason.Text(o.Spec.Reason), By: o.Spec.By, Supposed: p.Supposed,
+		Code: reason.Code(o.Spec.Code), Text: reason.Text(o.Spec.Reason), By: o.Spec.By,
+		Supposed: p.Supposed,
 	}
 }

@@ -11,31 +11,39 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What a record keeps of a victim is what its preemptor is found by: a new leader infers the same of it as of the pod.
+// What a record keeps of a victim is what its preemptor is found by: a new leader infers the same
+// of it as of the pod.
 func TestPreemptionSurvivesTheVictim(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	const condition = "batch-scheduler: preempting to accommodate a higher priority pod"
 	victim := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "batch", Name: "victim", UID: "v1", CreationTimestamp: metav1.NewTime(noon.Add(-time.Hour)),
-			DeletionTimestamp: ptr.To(metav1.NewTime(noon.Add(30 * time.Second))), DeletionGracePeriodSeconds: ptr.To(int64(30)),
+			Namespace: "batch", Name: "victim", UID: "v1",
+			CreationTimestamp:          metav1.NewTime(noon.Add(-time.Hour)),
+			DeletionTimestamp:          ptr.To(metav1.NewTime(noon.Add(30 * time.Second))),
+			DeletionGracePeriodSeconds: ptr.To(int64(30)),
 		},
 		Spec: corev1.PodSpec{NodeName: "n1", Priority: ptr.To(int32(10))},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
-			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler, Message: condition,
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+			Reason: corev1.PodReasonPreemptionByScheduler, Message: condition,
 		}}},
 	}
 	nominated := func(name string, priority int32, scheduler string) *corev1.Pod {
 		return &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: name, CreationTimestamp: metav1.NewTime(noon.Add(-time.Minute))},
-			Spec:       corev1.PodSpec{Priority: &priority, SchedulerName: scheduler}, Status: corev1.PodStatus{NominatedNodeName: "n1"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: name,
+				CreationTimestamp: metav1.NewTime(noon.Add(-time.Minute))},
+			Spec:   corev1.PodSpec{Priority: &priority, SchedulerName: scheduler},
+			Status: corev1.PodStatus{NominatedNodeName: "n1"},
 		}
 	}
-	waiting := []*corev1.Pod{nominated("of-another-scheduler", 100, "other"), nominated("lower", 5, "batch-scheduler"), nominated("urgent", 100, "batch-scheduler")}
+	waiting := []*corev1.Pod{nominated("of-another-scheduler", 100, "other"),
+		nominated("lower", 5, "batch-scheduler"), nominated("urgent", 100, "batch-scheduler")}
 	infer := func(pod *corev1.Pod) reason.Reason {
 		r, _ := reason.Inferrer{Keys: reason.DefaultKeys()}.Infer(reason.Facts{
-			Now: noon, Pod: pod, Preemptors: waiting, Remover: reason.Remover{User: "system:kube-scheduler", Actor: reason.Scheduler},
+			Now: noon, Pod: pod, Preemptors: waiting,
+			Remover: reason.Remover{User: "system:kube-scheduler", Actor: reason.Scheduler},
 		})
 		return r
 	}

@@ -26,7 +26,8 @@ func schema(t testing.TB) crdschema.Schema {
 func TestSchemaRefuses(t *testing.T) {
 	t.Parallel()
 	sent := map[string]any{"spec": map[string]any{
-		"podName": "p", "podUID": "u", "code": "X", "class": "fun", "created": "2026-11-23T12:00:00Z", "removed": "2026-11-23T12:00:00Z",
+		"podName": "p", "podUID": "u", "code": "X", "class": "fun",
+		"created": "2026-11-23T12:00:00Z", "removed": "2026-11-23T12:00:00Z",
 	}}
 	if problems := schema(t).Problems(sent); len(problems) != 1 {
 		t.Errorf("%d problems, want the one of the class: %v", len(problems), problems)
@@ -39,45 +40,62 @@ func TestHostilePodsHaveObituaries(t *testing.T) {
 	never := metav1.NewTime(time.Date(292277, 1, 1, 0, 0, 0, 0, time.UTC))
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "n", Name: strings.Repeat("a.", 126) + "b", UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d",
+			Namespace: "n", Name: strings.Repeat("a.", 126) + "b",
+			UID:               "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d",
 			DeletionTimestamp: &never, DeletionGracePeriodSeconds: ptr.To(int64(-1 << 62)),
-			OwnerReferences: []metav1.OwnerReference{{Kind: evil, Name: evil, UID: types.UID(evil), Controller: ptr.To(true)}},
+			OwnerReferences: []metav1.OwnerReference{
+				{Kind: evil, Name: evil, UID: types.UID(evil), Controller: ptr.To(true)}},
 		},
 		Spec: corev1.PodSpec{NodeName: evil},
-		Status: corev1.PodStatus{Phase: corev1.PodPhase(evil), ContainerStatuses: []corev1.ContainerStatus{{
-			Name: evil, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: evil, StartedAt: never, FinishedAt: never}},
-		}}},
+		Status: corev1.PodStatus{Phase: corev1.PodPhase(evil),
+			ContainerStatuses: []corev1.ContainerStatus{{
+				Name: evil,
+				State: corev1.ContainerState{
+					Terminated: &corev1.ContainerStateTerminated{Reason: evil, StartedAt: never,
+						FinishedAt: never}},
+			}}},
 	}
-	schema(t).Accepts(t, Of(pod, reason.Reason{Code: reason.Code(evil), Text: reason.Text(evil), By: evil}, noon), maxBytes)
+	schema(t).Accepts(t,
+		Of(pod, reason.Reason{Code: reason.Code(evil), Text: reason.Text(evil), By: evil}, noon),
+		maxBytes)
 }
 
 func FuzzObituaryIsAccepted(f *testing.F) {
 	by := schema(f)
 	f.Add("p", "n1", "main", "Error", "Job", "by", "text", "Code", int64(0), int64(30), int32(1))
-	f.Add("a.b", "", "\x00", "\xff", strings.Repeat("é", 300), "\u2028", strings.Repeat("x", 2000), "", int64(1)<<62, int64(-1)<<62, int32(-1))
-	f.Fuzz(func(t *testing.T, name, node, container, why, owner, actor, text, code string, when, grace int64, n int32) {
+	f.Add("a.b", "", "\x00", "\xff", strings.Repeat("é", 300), "\u2028", strings.Repeat("x", 2000),
+		"", int64(1)<<62, int64(-1)<<62, int32(-1))
+	f.Fuzz(func(t *testing.T, name, node, container, why, owner, actor, text, code string, when,
+		grace int64, n int32) {
 		if len(validation.IsDNS1123Subdomain(name)) > 0 {
 			t.Skip("no pod has that name")
 		}
 		moment := metav1.NewTime(time.Unix(when, 0))
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: "n", Name: name, UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", CreationTimestamp: moment,
+				Namespace: "n", Name: name, UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d",
+				CreationTimestamp: moment,
 				DeletionTimestamp: &moment, DeletionGracePeriodSeconds: &grace,
-				OwnerReferences: []metav1.OwnerReference{{Kind: owner, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)}},
+				OwnerReferences: []metav1.OwnerReference{
+					{Kind: owner, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)}},
 			},
 			Spec:   corev1.PodSpec{NodeName: node},
 			Status: corev1.PodStatus{Phase: corev1.PodPhase(why)},
 		}
 		states := []corev1.ContainerState{
-			{}, {Waiting: &corev1.ContainerStateWaiting{Reason: why}}, {Running: &corev1.ContainerStateRunning{StartedAt: moment}},
-			{Terminated: &corev1.ContainerStateTerminated{Reason: why, Message: text, ExitCode: n, StartedAt: moment, FinishedAt: moment}},
+			{}, {Waiting: &corev1.ContainerStateWaiting{Reason: why}},
+			{Running: &corev1.ContainerStateRunning{StartedAt: moment}},
+			{Terminated: &corev1.ContainerStateTerminated{Reason: why, Message: text, ExitCode: n,
+				StartedAt: moment, FinishedAt: moment}},
 		}
 		for range max(0, min(n, 40)) {
 			for _, s := range states {
-				pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: container, State: s, RestartCount: n})
+				pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses,
+					corev1.ContainerStatus{Name: container, State: s, RestartCount: n})
 			}
 		}
-		by.Accepts(t, Of(pod, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor}, noon), maxBytes)
+		by.Accepts(t,
+			Of(pod, reason.Reason{Code: reason.Code(code), Text: reason.Text(text), By: actor},
+				noon), maxBytes)
 	})
 }

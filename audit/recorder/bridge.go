@@ -14,8 +14,9 @@ import (
 // pageSize bounds the pods that a list returns at once.
 const pageSize = 500
 
-// bridge finds the pods that left since a revision from which no watch can be had any more, and returns the revision to watch
-// from. What was created and deleted in between is in neither list, and stays unknown.
+// bridge finds the pods that left since a revision from which no watch can be had any more, and
+// returns the revision to watch from. What was created and deleted in between is in neither list,
+// and stays unknown.
 func (r *Recorder) bridge(ctx context.Context, from string) (reached string, err error) {
 	here, now, err := r.alive(ctx)
 	if err != nil {
@@ -28,28 +29,33 @@ func (r *Recorder) bridge(ctx context.Context, from string) (reached string, err
 		}
 		missed++
 		r.enqueue(ctx, departure{
-			pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(from), missed: &span{from, now}, unseen: true,
+			pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(from),
+			missed: &span{from, now}, unseen: true,
 		})
 	})
 	switch {
 	case expired(err):
-		r.lost("the API server has forgotten what was when the record ended", "revision", from, "found", missed)
+		r.lost("the API server has forgotten what was when the record ended", "revision", from,
+			"found", missed)
 	case err != nil:
 		return from, err
 	default:
 		r.metrics.gaps.WithLabelValues(gapBridged).Inc()
-		r.Log.Info("the watch had a gap, what left in it was looked up", "from", from, "to", now, "pods", missed)
+		r.Log.Info("the watch had a gap, what left in it was looked up", "from", from, "to", now,
+			"pods", missed)
 	}
 	r.progress.pass(now)
 	return now, nil
 }
 
 // alive returns the UIDs of all pods, and the revision of that.
-func (r *Recorder) alive(ctx context.Context) (uids sets.Set[types.UID], revision string, err error) {
+func (r *Recorder) alive(
+	ctx context.Context) (uids sets.Set[types.UID], revision string, err error) {
 	uids = sets.New[types.UID]()
 	page := podMetadata()
 	for {
-		if err := r.API.List(ctx, page, client.Limit(pageSize), client.Continue(page.Continue)); err != nil {
+		if err := r.API.List(ctx, page, client.Limit(pageSize),
+			client.Continue(page.Continue)); err != nil {
 			return nil, "", fmt.Errorf("list the pods that live: %w", err)
 		}
 		for n := range page.Items {
@@ -81,7 +87,8 @@ func (r *Recorder) pagesAt(ctx context.Context, revision string, show func(*core
 }
 
 func exactly(revision string) *metav1.ListOptions {
-	return &metav1.ListOptions{ResourceVersion: revision, ResourceVersionMatch: metav1.ResourceVersionMatchExact}
+	return &metav1.ListOptions{ResourceVersion: revision,
+		ResourceVersionMatch: metav1.ResourceVersionMatchExact}
 }
 
 func podMetadata() *metav1.PartialObjectMetadataList {

@@ -19,9 +19,10 @@ const (
 	EventRemoved     = "PodRemoved"
 )
 
-// announce says what was recorded: on the pod, by its UID, and on its owner and its node, where those of one kind make up a series.
-// Events are a convenience: in a burst some are dropped.
-func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.PodObituary, from source) {
+// announce says what was recorded: on the pod, by its UID, and on its owner and its node, where
+// those of one kind make up a series. Events are a convenience: in a burst some are dropped.
+func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.PodObituary,
+	from source) {
 	if !r.Config.Events {
 		return
 	}
@@ -37,13 +38,15 @@ func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.Po
 		r.Events.Eventf(about, nil, kind, what, "RecordObituary", "%s", note)
 	}
 	if node, err := r.node(ctx, pod.Spec.NodeName); err == nil && node != nil {
-		about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}
+		about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name,
+			UID: node.UID}
 		r.Events.Eventf(about, nil, kind, what, "RecordObituary", "%s", noteOnNode(o))
 	}
 }
 
-// noteOnNode is what the Event on a node says of a pod that left. Events of objects without a namespace lie in the namespace
-// default, where others than the pod's tenants read: neither the pod's name nor anybody's words are for them.
+// noteOnNode is what the Event on a node says of a pod that left. Events of objects without a
+// namespace lie in the namespace default, where others than the pod's tenants read: neither the
+// pod's name nor anybody's words are for them.
 func noteOnNode(o *v1alpha1.PodObituary) string {
 	code := "a code of another tool"
 	if reason.Code(o.Spec.Code).Known() {
@@ -52,13 +55,16 @@ func noteOnNode(o *v1alpha1.PodObituary) string {
 	return "A pod of this node left: " + code + " (" + o.Spec.Class + ")"
 }
 
-// concerned are the pod and its owner. A node that owns its static pods is none: it is told as their node.
+// concerned are the pod and its owner. A node that owns its static pods is none: it is told as
+// their node.
 func (r *Recorder) concerned(pod *corev1.Pod) []*corev1.ObjectReference {
-	all := []*corev1.ObjectReference{{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
+	all := []*corev1.ObjectReference{{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace,
+		Name: pod.Name, UID: pod.UID}}
 	if ref := metav1.GetControllerOf(pod); ref != nil && ref.Kind != "Node" {
 		owner := obituary.OwnerOf(ref)
 		all = append(all, &corev1.ObjectReference{
-			APIVersion: reason.CleanTo(ref.APIVersion, obituary.MaxNameBytes), Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID,
+			APIVersion: reason.CleanTo(ref.APIVersion, obituary.MaxNameBytes), Kind: owner.Kind,
+			Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID,
 		})
 	}
 	return all

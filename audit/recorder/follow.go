@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// watchSeconds is how long one watch lasts, so that several API servers share the load (as client-go's reflector does).
+// watchSeconds is how long one watch lasts, so that several API servers share the load (as
+// client-go's reflector does).
 const watchSeconds = 450
 
 // A departure is a pod that is gone.
@@ -27,10 +28,12 @@ type departure struct {
 	ticket *ticket
 	// revision is that of the event.
 	revision string
-	// missed is set where nobody saw it go and its last state is yet to be found: then pod is an earlier state. unseen stays set.
+	// missed is set where nobody saw it go and its last state is yet to be found: then pod is an
+	// earlier state. unseen stays set.
 	missed *span
 	unseen bool
-	// by is who asked for its deletion, once that was found out; supposed is set where its mark said that its preemptor is.
+	// by is who asked for its deletion, once that was found out; supposed is set where its mark
+	// said that its preemptor is.
 	by       string
 	supposed bool
 }
@@ -60,7 +63,8 @@ func expired(err error) bool { return apierrors.IsResourceExpired(err) || apierr
 // watch hands on what left, until the watch ends, and returns the revision that it reached.
 func (r *Recorder) watch(ctx context.Context, from string) (reached string, err error) {
 	w, err := r.API.Watch(ctx, &corev1.PodList{}, &client.ListOptions{Raw: &metav1.ListOptions{
-		ResourceVersion: from, AllowWatchBookmarks: true, TimeoutSeconds: ptr.To(int64(watchSeconds)),
+		ResourceVersion: from, AllowWatchBookmarks: true,
+		TimeoutSeconds: ptr.To(int64(watchSeconds)),
 	}})
 	if err != nil {
 		return from, fmt.Errorf("watch the pods: %w", err)
@@ -94,7 +98,8 @@ func (r *Recorder) take(ctx context.Context, e watch.Event, before string) strin
 		return pod.ResourceVersion
 	}
 	r.enqueue(ctx, departure{
-		pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion), revision: pod.ResourceVersion,
+		pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion),
+		revision: pod.ResourceVersion,
 	})
 	return pod.ResourceVersion
 }

@@ -10,12 +10,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A span is a stretch of the cluster's history. A pod that was missed was there at its beginning, and was not at its end.
+// A span is a stretch of the cluster's history. A pod that was missed was there at its beginning,
+// and was not at its end.
 type span struct{ from, to string }
 
-// lastState looks up the last state of a pod that was missed: reason and final status are written shortly before the end. A pod
-// of one UID is there up to some revision and never after, so halving the span finds that revision in some twenty small reads.
-// Where history ends meanwhile, what was found so far is the answer.
+// lastState looks up the last state of a pod that was missed: reason and final status are written
+// shortly before the end. A pod of one UID is there up to some revision and never after, so halving
+// the span finds that revision in some twenty small reads. Where history ends meanwhile, what was
+// found so far is the answer.
 func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) *corev1.Pod {
 	there, err := strconv.ParseUint(within.from, 10, 64)
 	if err != nil {
@@ -30,7 +32,8 @@ func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) 
 		state, err := r.stateAt(ctx, pod, strconv.FormatUint(middle, 10))
 		switch {
 		case err != nil:
-			r.Log.Error(err, "last state not found, an earlier one is used", "namespace", pod.Namespace, "pod", pod.Name)
+			r.Log.Error(err, "last state not found, an earlier one is used", "namespace",
+				pod.Namespace, "pod", pod.Name)
 			return pod
 		case state == nil:
 			gone = middle
@@ -42,13 +45,16 @@ func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) 
 }
 
 // stateAt returns the pod as it was at a revision, or nil where it was not there.
-func (r *Recorder) stateAt(ctx context.Context, pod *corev1.Pod, revision string) (*corev1.Pod, error) {
+func (r *Recorder) stateAt(ctx context.Context, pod *corev1.Pod,
+	revision string) (*corev1.Pod, error) {
 	found := &corev1.PodList{}
 	err := r.API.List(ctx, found, client.InNamespace(pod.Namespace), &client.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("metadata.name", pod.Name), Limit: 1, Raw: exactly(revision),
+		FieldSelector: fields.OneTermEqualSelector("metadata.name", pod.Name), Limit: 1,
+		Raw: exactly(revision),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read pod %s/%s of revision %s: %w", pod.Namespace, pod.Name, revision, err)
+		return nil, fmt.Errorf("read pod %s/%s of revision %s: %w", pod.Namespace, pod.Name,
+			revision, err)
 	}
 	if len(found.Items) == 0 || found.Items[0].UID != pod.UID {
 		return nil, nil

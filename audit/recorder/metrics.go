@@ -41,21 +41,28 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		left:       counters(MetricLeft, "Pods that left, by code and class, and where the reason comes from.", "code", "class", "reason"),
-		findings:   counters(MetricFindings, "Pods that left without a reason, by what is known of who deleted them.", "by"),
-		obituaries: counters(MetricObituaries, "Obituaries of pods, by what became of them.", "outcome"),
-		retries:    prometheus.NewCounter(prometheus.CounterOpts{Name: MetricRetries, Help: "Writes of obituaries that failed and are repeated."}),
+		left: counters(MetricLeft,
+			"Pods that left, by code and class, and where the reason comes from.", "code", "class",
+			"reason"),
+		findings: counters(MetricFindings,
+			"Pods that left without a reason, by what is known of who deleted them.", "by"),
+		obituaries: counters(MetricObituaries,
+			"Obituaries of pods, by what became of them.", "outcome"),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: MetricRetries,
+			Help: "Writes of obituaries that failed and are repeated."}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: MetricLag, Help: "From the event of the deletion to the obituary.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}),
-		gaps: counters(MetricGaps, "Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
+		gaps: counters(MetricGaps,
+			"Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
 	}
 	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricWaiting, Help: "Pods that are gone and wait to be recorded.",
 	}, func() float64 { return float64(waiting()) })
 	var err error
-	for _, c := range []prometheus.Collector{m.left, m.findings, m.obituaries, m.retries, m.lag, m.gaps, depth} {
+	for _, c := range []prometheus.Collector{m.left, m.findings, m.obituaries, m.retries, m.lag,
+		m.gaps, depth} {
 		err = errors.Join(err, r.Register(c))
 	}
 	if err != nil {

@@ -23,8 +23,9 @@ const (
 	lastWord = 2 * time.Second
 )
 
-// origin is the revision to start after: the last leader's position, or now where there is none. Now is written down before
-// anything is recorded: whoever leads after a crash must find where recording began, or they would begin anew.
+// origin is the revision to start after: the last leader's position, or now where there is none.
+// Now is written down before anything is recorded: whoever leads after a crash must find where
+// recording began, or they would begin anew.
 func (r *Recorder) origin(ctx context.Context) (string, error) {
 	var saved, revision string
 	if err := r.retry(ctx, "find where the last leader stopped", func() (err error) {
@@ -40,10 +41,12 @@ func (r *Recorder) origin(ctx context.Context) (string, error) {
 	}); err != nil || revision == saved {
 		return revision, err
 	}
-	return revision, r.retry(ctx, "note where recording begins", func() error { return r.savePosition(ctx, revision) })
+	return revision, r.retry(ctx, "note where recording begins",
+		func() error { return r.savePosition(ctx, revision) })
 }
 
-// chosen tells where to start. A position that lies in the future is one of a history that was replaced, by a backup for example.
+// chosen tells where to start. A position that lies in the future is one of a history that was
+// replaced, by a backup for example.
 func (r *Recorder) chosen(saved, now string) string {
 	if saved == "" {
 		r.Log.Info("nothing is recorded yet: recording begins now", "revision", now)

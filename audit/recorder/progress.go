@@ -2,12 +2,14 @@ package recorder
 
 import "sync"
 
-// progress is how far the record is complete: the revision up to which everything that left is on record.
+// progress is how far the record is complete: the revision up to which everything that left is on
+// record.
 type progress struct {
 	mu sync.Mutex
 	// seen is the revision of the newest event.
 	seen string
-	// open are the departures that are not on record yet, and those that came after them, in the order of the watch.
+	// open are the departures that are not on record yet, and those that came after them, in the
+	// order of the watch.
 	open []*ticket
 }
 
@@ -31,7 +33,8 @@ func (p *progress) pass(revision string) {
 	p.seen = revision
 }
 
-// begin notes a departure; where it is one of several that a comparison found, revision is the one that was compared with.
+// begin notes a departure; where it is one of several that a comparison found, revision is the one
+// that was compared with.
 func (p *progress) begin(revision string) *ticket {
 	p.mu.Lock()
 	defer p.mu.Unlock()

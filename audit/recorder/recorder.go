@@ -56,7 +56,8 @@ type Recorder struct {
 	owners   *lru.Cache
 	requests requests
 	standby  *Standby
-	// from is the revision that recording starts after, leadsSince that at which this replica had begun to lead.
+	// from is the revision that recording starts after, leadsSince that at which this replica had
+	// begun to lead.
 	from, leadsSince string
 }
 

@@ -86,10 +86,12 @@ func TestWhatIsCounted(t *testing.T) {
 	r := fresh(t)
 	r.metrics.leave(reason.New(reason.Pod, reason.ScaledDown, "x", "y"), given)
 	r.metrics.leave(reason.Reason{Code: "Gremlins", Text: "x"}, given)
-	for _, by := range []string{reason.UnknownRemover, "alice", "system:serviceaccount:ci:runner", "system:kube-scheduler"} {
+	for _, by := range []string{reason.UnknownRemover,
+		"alice", "system:serviceaccount:ci:runner", "system:kube-scheduler"} {
 		r.metrics.leave(reason.New(reason.Pod, reason.Unexplained, by, by), none)
 	}
-	want := `# HELP epitaph_audit_findings_total Pods that left without a reason, by what is known of who deleted them.
+	want :=
+		`# HELP epitaph_audit_findings_total Pods that left without a reason, by what is known of who deleted them.
 # TYPE epitaph_audit_findings_total counter
 epitaph_audit_findings_total{by="person"} 1
 epitaph_audit_findings_total{by="program"} 2
@@ -98,7 +100,8 @@ epitaph_audit_findings_total{by="unknown"} 1
 	if err := testutil.CollectAndCompare(r.metrics.findings, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
-	want = `# HELP epitaph_audit_pods_left_total Pods that left, by code and class, and where the reason comes from.
+	want =
+		`# HELP epitaph_audit_pods_left_total Pods that left, by code and class, and where the reason comes from.
 # TYPE epitaph_audit_pods_left_total counter
 epitaph_audit_pods_left_total{class="routine",code="ScaledDown",reason="given"} 1
 epitaph_audit_pods_left_total{class="unexplained",code="Unexplained",reason="none"} 4
@@ -142,7 +145,8 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	for name, tc := range map[string]struct {
 		series prometheus.Collector
 		want   int
-	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 5}, "findings": {r.metrics.findings, 3}} {
+	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 5},
+		"findings": {r.metrics.findings, 3}} {
 		if got := testutil.CollectAndCount(tc.series); got != tc.want {
 			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)
 		}
@@ -153,7 +157,9 @@ func TestEventsOnNodesNameNoPod(t *testing.T) {
 	t.Parallel()
 	o := &v1alpha1.PodObituary{}
 	o.Namespace, o.Spec.PodName, o.Spec.By = "secret-team", "secret-pod", "alice"
-	o.Spec.Reason, o.Spec.Class = "This pod was preempted by a higher priority job (secret-team/secret-job)", "disruption"
+	o.Spec.Reason,
+		o.Spec.Class = "This pod was preempted by a higher priority job (secret-team/secret-job)",
+		"disruption"
 	for code, want := range map[string]string{
 		"Preempted":  "A pod of this node left: Preempted (disruption)",
 		"secret-pod": "A pod of this node left: a code of another tool (disruption)",

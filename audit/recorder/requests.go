@@ -20,8 +20,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxRequests bounds the pods of which is remembered when they were told to stop, and by whom: those of a whole large cluster's drain,
-// in some 15 MiB. Names are shared: few users delete many pods.
+// maxRequests bounds the pods of which is remembered when they were told to stop, and by whom:
+// those of a whole large cluster's drain, in some 15 MiB. Names are shared: few users delete many
+// pods.
 const maxRequests = 1 << 16
 
 // A wish is what is known of the first request to delete a pod.
@@ -37,15 +38,18 @@ func wishOf(pod *corev1.Pod) wish {
 	return wish{at, unique.Make(reason.DeletedBy(pod.Annotations, at))}
 }
 
-// requests remember when pods were told to stop, and by whom: what the mark of a pod says later, others may have written meanwhile. The final DELETE, with which a kubelet removes a pod that has ended, moves the
-// deletion timestamp to its own time if the grace period has run out (K8s v1.37 k8s.io/apiserver pkg/registry/rest/delete.go,
-// BeforeDelete): only the first event of a pod that terminates says when that began.
+// requests remember when pods were told to stop, and by whom: what the mark of a pod says later,
+// others may have written meanwhile. The final DELETE, with which a kubelet removes a pod that has
+// ended, moves the deletion timestamp to its own time if the grace period has run out (K8s v1.37
+// k8s.io/apiserver pkg/registry/rest/delete.go, BeforeDelete): only the first event of a pod that
+// terminates says when that began.
 type requests struct{ first *lru.Cache }
 
 func newRequests() requests { return requests{lru.New(maxRequests)} }
 
-// note remembers the pod if this is its first event with a deletion timestamp. Without grace, it is that for sure only of a pod
-// that was seen alive just before: else it may be the final DELETE of one that a finalizer holds.
+// note remembers the pod if this is its first event with a deletion timestamp. Without grace, it is
+// that for sure only of a pod that was seen alive just before: else it may be the final DELETE of
+// one that a finalizer holds.
 func (q requests) note(pod *corev1.Pod, seenAlive bool) {
 	if pod.DeletionTimestamp == nil || !seenAlive && reason.Graceless(pod) {
 		return
@@ -62,7 +66,8 @@ func (q requests) note(pod *corev1.Pod, seenAlive bool) {
 	}
 }
 
-// doubt remembers of a pod without grace that was not seen before that it may have been told to stop earlier.
+// doubt remembers of a pod without grace that was not seen before that it may have been told to
+// stop earlier.
 func (q requests) doubt(pod *corev1.Pod) {
 	if _, known := q.of(pod.UID); !known && pod.DeletionTimestamp != nil && reason.Graceless(pod) {
 		q.first.Add(pod.UID, wish{by: nobody})
@@ -83,11 +88,12 @@ func (q requests) of(pod types.UID) (first wish, ok bool) {
 
 // unmoved is when the pod was told to stop, if nobody has shortened its grace since.
 func unmoved(pod *corev1.Pod) time.Time {
-	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
+	return pod.DeletionTimestamp.Add(-time.Duration(
+		ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 }
 
-// A Standby remembers when pods are told to stop. It is a runnable of every replica: whoever leads next must know of the pods
-// that were told before.
+// A Standby remembers when pods are told to stop. It is a runnable of every replica: whoever leads
+// next must know of the pods that were told before.
 type Standby struct {
 	requests requests
 	pods     cache.Cache
@@ -95,7 +101,8 @@ type Standby struct {
 	synced chan struct{}
 }
 
-// Standby returns the runnable that belongs to the recorder, which waits for it. It watches the pods in the cache that is shared.
+// Standby returns the runnable that belongs to the recorder, which waits for it. It watches the
+// pods in the cache that is shared.
 func (r *Recorder) Standby(pods cache.Cache) *Standby {
 	r.standby = &Standby{requests: r.requests, pods: pods, synced: make(chan struct{})}
 	return r.standby
@@ -149,8 +156,9 @@ func (s *Standby) Start(ctx context.Context) error {
 	return nil
 }
 
-// told returns the pod with the time at which it was told to stop as its deletion timestamp, as if that had had no grace; and by
-// whom, where that is known. A mark that was not there to be seen when the pod was told does not tell.
+// told returns the pod with the time at which it was told to stop as its deletion timestamp, as if
+// that had had no grace; and by whom, where that is known. A mark that was not there to be seen
+// when the pod was told does not tell.
 func (r *Recorder) told(ctx context.Context, d departure) (_ *corev1.Pod, by string) {
 	if d.pod.DeletionTimestamp == nil {
 		if !d.unseen {
@@ -177,8 +185,8 @@ func (r *Recorder) told(ctx context.Context, d departure) (_ *corev1.Pod, by str
 	return &pod, by
 }
 
-// beganBefore tells whether the pod may have been told to stop before this replica watched: it was gone by the time that this one
-// leads, or nobody saw it go.
+// beganBefore tells whether the pod may have been told to stop before this replica watched: it was
+// gone by the time that this one leads, or nobody saw it go.
 func (r *Recorder) beganBefore(d departure) bool {
 	if d.unseen {
 		return true
@@ -187,9 +195,10 @@ func (r *Recorder) beganBefore(d departure) bool {
 	return err != nil || order <= 0
 }
 
-// toldBefore finds out when a pod without grace was told to stop that had been before this replica watched. History tells it
-// exactly, as it does where the pod was not told before and vanished at once. Else it was no later than our mark and the end of
-// the first of its containers: what cannot be put in order must not pass for an end by itself.
+// toldBefore finds out when a pod without grace was told to stop that had been before this replica
+// watched. History tells it exactly, as it does where the pod was not told before and vanished at
+// once. Else it was no later than our mark and the end of the first of its containers: what cannot
+// be put in order must not pass for an end by itself.
 func (r *Recorder) toldBefore(ctx context.Context, pod *corev1.Pod) time.Time {
 	before, err := r.stateAt(ctx, pod, r.from)
 	switch {
@@ -204,7 +213,8 @@ func (r *Recorder) toldBefore(ctx context.Context, pod *corev1.Pod) time.Time {
 		earliest = asked.Time
 	}
 	for _, s := range pod.Status.ContainerStatuses {
-		if t := s.State.Terminated; t != nil && !t.FinishedAt.IsZero() && t.FinishedAt.Time.Before(earliest) {
+		if t := s.State.Terminated; t != nil && !t.FinishedAt.IsZero() &&
+			t.FinishedAt.Time.Before(earliest) {
 			earliest = t.FinishedAt.Time
 		}
 	}

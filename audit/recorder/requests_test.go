@@ -14,26 +14,30 @@ import (
 	"github.com/epitaph-k8s/epitaph/story"
 )
 
-// stopping is a pod that was told to stop at noon, whose container ended with 0 so long after that, and whose kubelet then
-// removed it: the API server has moved its deletion timestamp there.
+// stopping is a pod that was told to stop at noon, whose container ended with 0 so long after that,
+// and whose kubelet then removed it: the API server has moved its deletion timestamp there.
 func stopping(ended, removed time.Duration) *corev1.Pod {
 	pod := whole()
 	pod.CreationTimestamp = metav1.NewTime(noon.Add(-time.Hour))
-	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = ptr.To(metav1.NewTime(noon.Add(removed))), ptr.To(int64(0))
+	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = ptr.To(
+		metav1.NewTime(noon.Add(removed))), ptr.To(int64(0))
 	pod.Annotations = nil
 	pod.OwnerReferences = nil
-	pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{{
-		Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			StartedAt: metav1.NewTime(noon.Add(-time.Hour)), FinishedAt: metav1.NewTime(noon.Add(ended)), Reason: "Completed",
-		}},
-	}}}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded,
+		ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				StartedAt:  metav1.NewTime(noon.Add(-time.Hour)),
+				FinishedAt: metav1.NewTime(noon.Add(ended)), Reason: "Completed",
+			}},
+		}}}
 	return pod
 }
 
 // told is the same pod as it was when it was told.
 func told(pod *corev1.Pod) *corev1.Pod {
 	first := pod.DeepCopy()
-	first.DeletionTimestamp, first.DeletionGracePeriodSeconds = ptr.To(metav1.NewTime(noon.Add(30*time.Second))), ptr.To(int64(30))
+	first.DeletionTimestamp, first.DeletionGracePeriodSeconds = ptr.To(
+		metav1.NewTime(noon.Add(30*time.Second))), ptr.To(int64(30))
 	first.Status.Phase = corev1.PodRunning
 	return first
 }
@@ -67,7 +71,8 @@ func TestVerdictsOfPodsThatTakeLongToEnd(t *testing.T) {
 				}
 				o := obituary.Of(last, byAlice, noon.Add(takes))
 				if v := story.OfPod(story.Facts{Pod: o}).Verdict; v == nil || v.Basis != tc.want {
-					t.Errorf("the verdict is %+v, want %s (deletion requested %s)", v, tc.want, o.Spec.DeletionRequested)
+					t.Errorf("the verdict is %+v, want %s (deletion requested %s)", v, tc.want,
+						o.Spec.DeletionRequested)
 				}
 			})
 		}
@@ -99,8 +104,8 @@ func TestWhenAPodWasToldToStop(t *testing.T) {
 	}
 }
 
-// What the mark says when the pod is first seen to terminate counts. That of an eviction comes a moment later; one of another deletion
-// is none.
+// What the mark says when the pod is first seen to terminate counts. That of an eviction comes a
+// moment later; one of another deletion is none.
 func TestWhoToldAPodToStop(t *testing.T) {
 	t.Parallel()
 	marked := func(mark string) *corev1.Pod {
@@ -113,12 +118,15 @@ func TestWhoToldAPodToStop(t *testing.T) {
 		seen []string
 		want string
 	}{
-		"the first counts":                   {[]string{minute + " asked alice", minute + " asked bob"}, "alice"},
-		"an eviction's comes later":          {[]string{"", minute + " 0123456789abcdef alice"}, "alice"},
-		"a name with spaces":                 {[]string{minute + " asked x alice"}, "x alice"},
-		"nobody is named":                    {[]string{minute + " 0123456789abcdef"}, ""},
-		"a deletion that did not come about": {[]string{noon.Add(-10*time.Minute).Format(time.RFC3339) + " asked alice"}, ""},
-		"no mark of ours":                    {[]string{"asked alice"}, ""},
+		"the first counts": {
+			[]string{minute + " asked alice", minute + " asked bob"}, "alice"},
+		"an eviction's comes later": {[]string{"", minute + " 0123456789abcdef alice"},
+			"alice"},
+		"a name with spaces": {[]string{minute + " asked x alice"}, "x alice"},
+		"nobody is named":    {[]string{minute + " 0123456789abcdef"}, ""},
+		"a deletion that did not come about": {
+			[]string{noon.Add(-10*time.Minute).Format(time.RFC3339) + " asked alice"}, ""},
+		"no mark of ours": {[]string{"asked alice"}, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +137,8 @@ func TestWhoToldAPodToStop(t *testing.T) {
 			}
 			last := stopping(time.Second, 93*time.Second)
 			last.Annotations = map[string]string{reason.WrittenKey: minute + " asked mallory"}
-			if _, by := r.told(t.Context(), departure{pod: trim(last, reads), revision: "2"}); by != tc.want {
+			if _, by := r.told(t.Context(), departure{pod: trim(last, reads),
+				revision: "2"}); by != tc.want {
 				t.Errorf("told by %q, want %q", by, tc.want)
 			}
 		})

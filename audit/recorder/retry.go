@@ -11,7 +11,8 @@ import (
 
 // backoff is how what failed is tried again: soon, and then ever more slowly.
 func backoff() wait.Backoff {
-	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 10 * time.Second}
+	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8,
+		Cap: 10 * time.Second}
 }
 
 // retry tries until it succeeds or ctx is done.

@@ -8,22 +8,29 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxMessageBytes is what is kept of a message, and of an annotation: more than either may have and still be understood.
+// maxMessageBytes is what is kept of a message, and of an annotation: more than either may have and
+// still be understood.
 const maxMessageBytes = 2 * reason.MaxTextBytes
 
-// trim keeps of a pod what its obituary is made of. A pod may have 256 KiB of annotations, and a thousand pods may wait. It
-// copies instead of clearing: what is cleared would keep the memory of the whole it was decoded into.
+// trim keeps of a pod what its obituary is made of. A pod may have 256 KiB of annotations, and a
+// thousand pods may wait. It copies instead of clearing: what is cleared would keep the memory of
+// the whole it was decoded into.
 func trim(p *corev1.Pod, reads reason.Reads) *corev1.Pod {
 	t := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.Namespace, Name: p.Name, UID: p.UID, CreationTimestamp: p.CreationTimestamp,
-			DeletionTimestamp: p.DeletionTimestamp, DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
-			Labels: only(p.Labels, reads.Label), Annotations: only(p.Annotations, reads.Annotation),
+			Namespace: p.Namespace, Name: p.Name, UID: p.UID,
+			CreationTimestamp:          p.CreationTimestamp,
+			DeletionTimestamp:          p.DeletionTimestamp,
+			DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
+			Labels:                     only(p.Labels, reads.Label),
+			Annotations:                only(p.Annotations, reads.Annotation),
 		},
-		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName, Priority: p.Spec.Priority, Tolerations: reason.Lasting(p.Spec.Tolerations)},
+		Spec: corev1.PodSpec{NodeName: p.Spec.NodeName, Priority: p.Spec.Priority,
+			Tolerations: reason.Lasting(p.Spec.Tolerations)},
 		Status: corev1.PodStatus{
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: short(p.Status.Message),
-			InitContainerStatuses: states(p.Status.InitContainerStatuses), ContainerStatuses: states(p.Status.ContainerStatuses),
+			InitContainerStatuses: states(p.Status.InitContainerStatuses),
+			ContainerStatuses:     states(p.Status.ContainerStatuses),
 		},
 	}
 	if obituary.RefusedAtOnce(p) {
@@ -64,10 +71,12 @@ func states(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 	kept := make([]corev1.ContainerStatus, 0, len(all))
 	for _, s := range all {
 		k := corev1.ContainerStatus{
-			Name: s.Name, RestartCount: s.RestartCount, State: s.State, LastTerminationState: s.LastTerminationState,
+			Name: s.Name, RestartCount: s.RestartCount, State: s.State,
+			LastTerminationState:     s.LastTerminationState,
 			AllocatedResourcesStatus: reason.Ill(s.AllocatedResourcesStatus),
 		}
-		for _, t := range []**corev1.ContainerStateTerminated{&k.State.Terminated, &k.LastTerminationState.Terminated} {
+		for _, t := range []**corev1.ContainerStateTerminated{&k.State.Terminated,
+			&k.LastTerminationState.Terminated} {
 			if *t != nil {
 				c := **t
 				c.Message = short(c.Message)

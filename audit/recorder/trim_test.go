@@ -25,21 +25,28 @@ func whole() *corev1.Pod {
 	keys := reason.DefaultKeys().Pod
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "n", Name: "p", UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", CreationTimestamp: metav1.NewTime(noon),
-			DeletionTimestamp: ptr.To(metav1.NewTime(noon)), DeletionGracePeriodSeconds: ptr.To(int64(30)),
-			Annotations: map[string]string{"example.com/huge": long, keys.Code: "Evicted", keys.By: long, keys.Reason: "moved"},
+			Namespace: "n", Name: "p", UID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d",
+			CreationTimestamp:          metav1.NewTime(noon),
+			DeletionTimestamp:          ptr.To(metav1.NewTime(noon)),
+			DeletionGracePeriodSeconds: ptr.To(int64(30)),
+			Annotations: map[string]string{"example.com/huge": long,
+				keys.Code: "Evicted", keys.By: long, keys.Reason: "moved"},
 			OwnerReferences: []metav1.OwnerReference{
-				{Kind: "Other", Name: long}, {APIVersion: "batch/v1", Kind: "Job", Name: "train", UID: "j", Controller: ptr.To(true)},
+				{Kind: "Other", Name: long}, {APIVersion: "batch/v1", Kind: "Job", Name: "train",
+					UID: "j", Controller: ptr.To(true)},
 			},
 			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(long)}},
 		},
-		Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "main", Image: long}}},
+		Spec: corev1.PodSpec{NodeName: "n1",
+			Containers: []corev1.Container{{Name: "main", Image: long}}},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodFailed, Reason: "Evicted", Message: long,
-			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Message: long}, {Type: corev1.DisruptionTarget, Reason: "EvictionByEvictionAPI", Message: long}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Message: long},
+				{Type: corev1.DisruptionTarget, Reason: "EvictionByEvictionAPI", Message: long}},
 			ContainerStatuses: []corev1.ContainerStatus{{
 				Name: "main", Image: long, RestartCount: 3,
-				State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: long}},
+				State: corev1.ContainerState{
+					Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: long}},
 			}},
 		},
 	}
@@ -84,11 +91,15 @@ func TestTrimmedPodIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "p", ManagedFields: []metav1.ManagedFieldsEntry{{
-			Manager: "kubelet", Subresource: "status", Time: ptr.To(metav1.NewTime(noon)), FieldsV1: metav1.NewFieldsV1("{}"),
+			Manager: "kubelet", Subresource: "status", Time: ptr.To(metav1.NewTime(noon)),
+			FieldsV1: metav1.NewFieldsV1("{}"),
 		}}},
-		Status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "Pod was rejected: no", StartTime: ptr.To(metav1.NewTime(noon))},
+		Status: corev1.PodStatus{Phase: corev1.PodFailed,
+			Reason: "OutOfcpu", Message: "Pod was rejected: no",
+			StartTime: ptr.To(metav1.NewTime(noon))},
 	}
-	if trimmed := trim(pod, reads); !obituary.RefusedAtOnce(trimmed) || trimmed.ManagedFields[0].FieldsV1 != nil {
+	if trimmed := trim(pod, reads); !obituary.RefusedAtOnce(trimmed) ||
+		trimmed.ManagedFields[0].FieldsV1 != nil {
 		t.Errorf("%+v", trimmed)
 	}
 }

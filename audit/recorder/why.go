@@ -23,7 +23,8 @@ const (
 	none     source = "none"     // nobody said, and nothing tells
 )
 
-// why returns why the pod left. A watch does not say who deleted it. That the remover is unknown keeps inference to what the pod says itself.
+// why returns why the pod left. A watch does not say who deleted it. That the remover is unknown
+// keeps inference to what the pod says itself.
 func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source, error) {
 	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: reason.UnknownRemover}}
 	if said, err := r.Inferrer.Keys.Pod.OnPod(d.pod); err == nil {
@@ -43,21 +44,26 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 	}
 	switch {
 	case f.NamespaceTerminating:
-		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace, reason.UnknownRemover), inferred, nil
+		return reason.New(reason.Pod, reason.NamespaceDeleted, d.pod.Namespace,
+			reason.UnknownRemover), inferred, nil
 	case obituary.EndedByItself(d.pod):
-		return reason.New(reason.Pod, reason.AlreadyEnded, string(d.pod.Status.Phase)+", deleted by "+reason.UnknownRemover, reason.UnknownRemover), inferred, nil
+		return reason.New(reason.Pod, reason.AlreadyEnded,
+			string(d.pod.Status.Phase)+", deleted by "+reason.UnknownRemover,
+			reason.UnknownRemover), inferred, nil
 	default:
 		return f.Unknown(), none, nil
 	}
 }
 
 // settled completes what was said of a pod by what its Job has told since.
-func (r *Recorder) settled(ctx context.Context, d departure, said reason.Reason) (reason.Reason, source, error) {
+func (r *Recorder) settled(ctx context.Context, d departure,
+	said reason.Reason) (reason.Reason, source, error) {
 	said, err := audit.SettledByJob(ctx, r.API, said, d.pod, d.left)
 	return said, sourceOf(said), err
 }
 
-// sourceOf tells a reason from the note that there was none, which the webhook writes with the name of the one who deleted.
+// sourceOf tells a reason from the note that there was none, which the webhook writes with the name
+// of the one who deleted.
 func sourceOf(r reason.Reason) source {
 	if r.Code == reason.Unexplained {
 		return none
@@ -98,8 +104,10 @@ func (r *Recorder) node(ctx context.Context, name string) (*corev1.Node, error) 
 	return node, nil
 }
 
-// nodeObituary names the record of the node that took the pod with it, or is empty: most pods leave a node that stays.
-func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod, why reason.Reason) (string, error) {
+// nodeObituary names the record of the node that took the pod with it, or is empty: most pods leave
+// a node that stays.
+func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod,
+	why reason.Reason) (string, error) {
 	if pod.Spec.NodeName == "" || why.Code.Class() == reason.Routine {
 		return "", nil
 	}
@@ -109,13 +117,15 @@ func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod, why reason
 		return "", err
 	case node != nil && why.Code != reason.KernelPanic:
 		return "", nil
-	case node != nil && !r.Inferrer.Keys.Node.Has(node.Annotations): // It may have come back from a panic that took the pod with it.
+	// It may have come back from a panic that took the pod with it.
+	case node != nil && !r.Inferrer.Keys.Node.Has(node.Annotations):
 		boot, err := r.Nodes.Returned(ctx, node.Name, why)
 		if err != nil || boot == nil {
 			return "", err
 		}
 		return boot.Name, nil
-	case node != nil: // A node that panicked is buried after its pods; what it left with is on it already.
+	// A node that panicked is buried after its pods; what it left with is on it already.
+	case node != nil:
 		return obituary.Name(node.Name, node.UID), nil
 	}
 	last, err := r.Nodes.Last(ctx, pod.Spec.NodeName)

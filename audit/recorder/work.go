@@ -23,12 +23,14 @@ const (
 	written outcome = "written"
 	// repeated: it was there already, the predecessor's or our own of before a crash.
 	repeated outcome = "repeated"
-	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries would go with it.
+	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries
+	// would go with it.
 	namespaceGone outcome = "namespace-gone"
-	// notInstalled: the API server does not know such records. Pods that leave meanwhile are not kept for later: there may be any
-	// number of them.
+	// notInstalled: the API server does not know such records. Pods that leave meanwhile are not
+	// kept for later: there may be any number of them.
 	notInstalled outcome = "not-installed"
-	// refused: the API server will not have it, for a quota or a policy of somebody else's. To insist would hold up all others.
+	// refused: the API server will not have it, for a quota or a policy of somebody else's. To
+	// insist would hold up all others.
 	refused outcome = "refused"
 	// again: not decided, tried again.
 	again outcome = ""
@@ -37,8 +39,9 @@ const (
 // lateStep is how late an obituary may be before one more is written beside it.
 const lateStep = time.Second
 
-// work records what comes. One obituary is written at a time as long as that keeps up: pods that leave in masses are being
-// terminated at that moment, mostly by us, and the API server's time is theirs.
+// work records what comes. One obituary is written at a time as long as that keeps up: pods that
+// leave in masses are being terminated at that moment, mostly by us, and the API server's time is
+// theirs.
 func (r *Recorder) work(ctx context.Context) {
 	var writing sync.WaitGroup
 	defer writing.Wait()
@@ -72,26 +75,30 @@ func (r *Recorder) work(ctx context.Context) {
 	}
 }
 
-// seats is how many obituaries may be written at the same time when the next one is of a pod that left then.
+// seats is how many obituaries may be written at the same time when the next one is of a pod that
+// left then.
 func (r *Recorder) seats(left time.Time) int {
 	return min(r.Config.Workers, 1+int(max(0, r.Clock.Since(left))/lateStep))
 }
 
 // record records one pod, and tries until it is done.
 func (r *Recorder) record(ctx context.Context, d departure) {
-	if err := r.retry(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name, func() error { return r.recordOnce(ctx, &d) }); err == nil {
+	if err := r.retry(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name,
+		func() error { return r.recordOnce(ctx, &d) }); err == nil {
 		r.progress.finish(d.ticket)
 	}
 }
 
-// recordOnce counts a departure, and records it if it is to be. An error means that it is to be repeated.
+// recordOnce counts a departure, and records it if it is to be. An error means that it is to be
+// repeated.
 func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}
 	w, _ := reason.ReadWritten(d.pod.Annotations)
 	pod, by := r.told(ctx, *d)
-	d.pod, d.by, d.supposed = pod, cmp.Or(d.by, by), d.supposed || w.Supposed // a repetition finds no mark any more
+	// a repetition finds no mark any more
+	d.pod, d.by, d.supposed = pod, cmp.Or(d.by, by), d.supposed || w.Supposed
 	why, from, err := r.why(ctx, *d)
 	if err != nil {
 		return err
@@ -127,7 +134,8 @@ func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 // records tells whether pods that left for this have an obituary.
 func (r *Recorder) records(c reason.Code) bool { return r.wanted[c.Class()] || r.codes[c] }
 
-func (r *Recorder) compose(ctx context.Context, d departure, why reason.Reason) (*v1alpha1.PodObituary, error) {
+func (r *Recorder) compose(ctx context.Context, d departure,
+	why reason.Reason) (*v1alpha1.PodObituary, error) {
 	o := obituary.Of(d.pod, why, d.left)
 	o.Spec.DeletedBy = d.by
 	o.Spec.Owners = r.ownersOf(ctx, d.pod)

@@ -20,8 +20,9 @@ const (
 	owner      = "epitaph"
 )
 
-// An api is what reports are written in. The two that there are differ in their names, and in what a report says of itself: their
-// results are alike, field by field (openreports/reports-api v0.2.1 and kyverno v1.19.1 have the types).
+// An api is what reports are written in. The two that there are differ in their names, and in what
+// a report says of itself: their results are alike, field by field (openreports/reports-api v0.2.1
+// and kyverno v1.19.1 have the types).
 type api struct {
 	version schema.GroupVersion
 	// namespaced and cluster are the kinds.
@@ -32,12 +33,14 @@ type api struct {
 
 var apis = map[string]api{
 	config.OpenReports: {
-		version:    schema.GroupVersion{Group: v1alpha1.GroupName, Version: v1alpha1.GroupVersion.Version},
+		version: schema.GroupVersion{Group: v1alpha1.GroupName,
+			Version: v1alpha1.GroupVersion.Version},
 		namespaced: "Report", cluster: "ClusterReport",
 	},
 	config.PolicyReport: {
 		version:    schema.GroupVersion{Group: "wgpolicyk8s.io", Version: "v1alpha2"},
-		namespaced: "PolicyReport", cluster: "ClusterPolicyReport", unknown: []string{"source", "configuration"},
+		namespaced: "PolicyReport", cluster: "ClusterPolicyReport",
+		unknown: []string{"source", "configuration"},
 	},
 }
 
@@ -73,7 +76,8 @@ func (a api) body(r *v1alpha1.Report) (map[string]any, error) {
 // fill makes a report say nothing but that, and tells whether it said anything else before.
 func fill(u *unstructured.Unstructured, body map[string]any) (changed bool) {
 	for field := range u.Object {
-		if _, ours := body[field]; !ours && field != "apiVersion" && field != "kind" && field != "metadata" {
+		if _, ours := body[field]; !ours && field != "apiVersion" && field != "kind" &&
+			field != "metadata" {
 			delete(u.Object, field)
 			changed = true
 		}

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxBytes bounds the results of one report, as the API server keeps them. etcd refuses objects above 1.5 MiB (its default), and who
-// reads many reports reads all of each.
+// maxBytes bounds the results of one report, as the API server keeps them. etcd refuses objects
+// above 1.5 MiB (its default), and who reads many reports reads all of each.
 const maxBytes = 256 << 10
 
 // A verdict is what a finding means at the moment.
@@ -20,12 +20,13 @@ type verdict struct {
 	max int
 }
 
-// compose writes a report of the newest findings, which must be in order, of all that there are. It has no results where there are
-// none.
+// compose writes a report of the newest findings, which must be in order, of all that there are. It
+// has no results where there are none.
 func compose(newest []v1alpha1.ReportResult, all int, v verdict) *v1alpha1.Report {
 	kept := fitting(newest, v.max)
 	report := &v1alpha1.Report{
-		Source: source, Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: v.max}},
+		Source:        source,
+		Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: v.max}},
 	}
 	for _, r := range kept {
 		r.Result, r.Scored = v.result, v.result == enforced
@@ -56,12 +57,15 @@ func fitting(newest []v1alpha1.ReportResult, limit int) []v1alpha1.ReportResult 
 	return newest
 }
 
-// note says how many findings, older than the last one that is there, are left out. It is about nothing in particular.
+// note says how many findings, older than the last one that is there, are left out. It is about
+// nothing in particular.
 func note(last v1alpha1.ReportResult, without int) v1alpha1.ReportResult {
 	return v1alpha1.ReportResult{
-		Source: source, Policy: policy, Rule: last.Rule, Category: category, Severity: "info", Result: leftOut,
-		Timestamp:   metav1.Timestamp{Seconds: last.Timestamp.Seconds},
-		Description: fmt.Sprintf("%d older findings find no room here; kubectl epitaph audit counts them all", without),
-		Properties:  map[string]string{"leftOut": strconv.Itoa(without)},
+		Source: source, Policy: policy, Rule: last.Rule, Category: category, Severity: "info",
+		Result:    leftOut,
+		Timestamp: metav1.Timestamp{Seconds: last.Timestamp.Seconds},
+		Description: fmt.Sprintf(
+			"%d older findings find no room here; kubectl epitaph audit counts them all", without),
+		Properties: map[string]string{"leftOut": strconv.Itoa(without)},
 	}
 }

@@ -23,9 +23,11 @@ func deadPod(change ...func(*epitaph.PodObituary)) *epitaph.PodObituary {
 	o := &epitaph.PodObituary{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "train-8f6f7c1e4f0a"},
 		Spec: epitaph.PodObituarySpec{
-			PodName: "train", PodUID: "8f6f7c1e", NodeName: "n1", Code: "Unexplained", Class: "unexplained", By: "alice", Removed: metav1.NewTime(noon),
+			PodName: "train", PodUID: "8f6f7c1e", NodeName: "n1", Code: "Unexplained",
+			Class: "unexplained", By: "alice", Removed: metav1.NewTime(noon),
 			Reason: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)",
-			Owners: []epitaph.Owner{{Kind: "Job", Name: "nightly-1"}, {Kind: "CronJob", Name: "nightly"}},
+			Owners: []epitaph.Owner{{Kind: "Job", Name: "nightly-1"},
+				{Kind: "CronJob", Name: "nightly"}},
 		},
 	}
 	for _, f := range change {
@@ -39,7 +41,8 @@ func crowd(n int, change ...func(*epitaph.PodObituary)) []v1alpha1.ReportResult 
 	var all []v1alpha1.ReportResult
 	for i := range n {
 		all = append(all, ofPod(deadPod(append(change, func(o *epitaph.PodObituary) {
-			o.Spec.PodName, o.Spec.Removed = fmt.Sprintf("p-%d", i), metav1.NewTime(noon.Add(time.Duration(-i)*time.Minute))
+			o.Spec.PodName, o.Spec.Removed = fmt.Sprintf("p-%d", i),
+				metav1.NewTime(noon.Add(time.Duration(-i)*time.Minute))
 			o.Name = fmt.Sprintf("p-%d-8f6f7c1e4f0a", i)
 		})...)))
 	}
@@ -49,16 +52,21 @@ func crowd(n int, change ...func(*epitaph.PodObituary)) []v1alpha1.ReportResult 
 
 func TestReportOfOnePod(t *testing.T) {
 	t.Parallel()
-	got := compose([]v1alpha1.ReportResult{ofPod(deadPod())}, 1, verdict{result: enforced, max: 100})
+	got := compose([]v1alpha1.ReportResult{ofPod(deadPod())}, 1,
+		verdict{result: enforced, max: 100})
 	want := &v1alpha1.Report{
-		Source: "epitaph", Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: 100}},
-		Summary: v1alpha1.ReportSummary{Fail: 1},
+		Source:        "epitaph",
+		Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: 100}},
+		Summary:       v1alpha1.ReportSummary{Fail: 1},
 		Results: []v1alpha1.ReportResult{{
-			Source: "epitaph", Policy: "every-deletion-has-a-reason", Rule: "pods", Category: "Audit", Severity: "medium", Result: "fail", Scored: true,
+			Source: "epitaph", Policy: "every-deletion-has-a-reason", Rule: "pods",
+			Category: "Audit", Severity: "medium", Result: "fail", Scored: true,
 			Timestamp:   metav1.Timestamp{Seconds: noon.Unix()},
 			Description: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by alice)",
-			Subjects:    []corev1.ObjectReference{{APIVersion: "v1", Kind: "Pod", Namespace: "team", Name: "train", UID: "8f6f7c1e"}},
-			Properties:  map[string]string{"by": "alice", "code": "Unexplained", "node": "n1", "obituary": "train-8f6f7c1e4f0a", "owner": "CronJob/nightly"},
+			Subjects: []corev1.ObjectReference{
+				{APIVersion: "v1", Kind: "Pod", Namespace: "team", Name: "train", UID: "8f6f7c1e"}},
+			Properties: map[string]string{"by": "alice", "code": "Unexplained", "node": "n1",
+				"obituary": "train-8f6f7c1e4f0a", "owner": "CronJob/nightly"},
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -70,14 +78,16 @@ func TestReportOfOneNodeThatNobodySawGo(t *testing.T) {
 	t.Parallel()
 	o := &epitaph.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: "n1-missed692"},
-		Spec:       epitaph.NodeObituarySpec{NodeName: "n1", Code: "Unexplained", Removed: metav1.NewTime(noon)},
+		Spec: epitaph.NodeObituarySpec{NodeName: "n1", Code: "Unexplained",
+			Removed: metav1.NewTime(noon)},
 	}
 	got := compose([]v1alpha1.ReportResult{ofNode(o)}, 1, verdict{result: unenforced, max: 100})
 	if got.Summary != (v1alpha1.ReportSummary{Warn: 1}) {
 		t.Errorf("summary %+v, want one that warns", got.Summary)
 	}
 	want := v1alpha1.ReportResult{
-		Source: "epitaph", Policy: "every-deletion-has-a-reason", Rule: "nodes", Category: "Audit", Severity: "medium", Result: "warn",
+		Source: "epitaph", Policy: "every-deletion-has-a-reason", Rule: "nodes", Category: "Audit",
+		Severity: "medium", Result: "warn",
 		Timestamp: metav1.Timestamp{Seconds: noon.Unix()}, Description: "It left without a reason",
 		Subjects:   []corev1.ObjectReference{{APIVersion: "v1", Kind: "Node", Name: "n1"}},
 		Properties: map[string]string{"code": "Unexplained", "obituary": "n1-missed692"},
@@ -98,7 +108,8 @@ func TestNewestFindRoom(t *testing.T) {
 		t.Errorf("the newest (-want +got):\n%s", diff)
 	}
 	note := got.Results[3]
-	if len(got.Results) != 4 || note.Result != "skip" || len(note.Subjects) != 0 || note.Properties["leftOut"] != "4" ||
+	if len(got.Results) != 4 || note.Result != "skip" || len(note.Subjects) != 0 ||
+		note.Properties["leftOut"] != "4" ||
 		note.Description != "4 older findings find no room here; kubectl epitaph audit counts them all" {
 		t.Errorf("the note about the others is %+v", note)
 	}
@@ -126,8 +137,10 @@ func TestHostileFindingsAreHarmless(t *testing.T) {
 	if limit := maxBytes + 4096; len(encoded) > limit || len(got.Results) < 10 {
 		t.Errorf("%d results in %d bytes, want at most %d", len(got.Results), len(encoded), limit)
 	}
-	if want := fmt.Sprint(1000 - got.Summary.Fail); got.Results[len(got.Results)-1].Properties["leftOut"] != want {
-		t.Errorf("left out %q, want %s", got.Results[len(got.Results)-1].Properties["leftOut"], want)
+	if want := fmt.Sprint(1000 - got.Summary.Fail); got.Results[len(
+		got.Results)-1].Properties["leftOut"] != want {
+		t.Errorf("left out %q, want %s", got.Results[len(got.Results)-1].Properties["leftOut"],
+			want)
 	}
 	for _, r := range got.Results {
 		if shown := fmt.Sprintf("%+v", r); strings.ContainsAny(shown, "\x1b\x07\u202e") {

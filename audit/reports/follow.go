@@ -18,8 +18,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// lookAround is how long one watch lasts. Then every report is looked at, for what a watch does not tell: one that somebody changed
-// or removed.
+// lookAround is how long one watch lasts. Then every report is looked at, for what a watch does not
+// tell: one that somebody changed or removed.
 const lookAround = 10 * time.Minute
 
 // followNodes has the cluster's report looked at when an obituary of a node comes, changes or goes.
@@ -39,7 +39,8 @@ func (r *Reports) followNodes(ctx context.Context) (stop func(), err error) {
 	return func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
-// followPods has the report of a namespace looked at when a finding in it comes, changes or goes, until ctx is done.
+// followPods has the report of a namespace looked at when a finding in it comes, changes or goes,
+// until ctx is done.
 func (r *Reports) followPods(ctx context.Context) {
 	pauses := restarts()
 	for ctx.Err() == nil {
@@ -59,7 +60,8 @@ func restarts() wait.Backoff {
 	return wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.2, Steps: 8, Cap: lastRetry}
 }
 
-// follow touches every namespace that has a finding or a report, and then those with news, until the watch ends.
+// follow touches every namespace that has a finding or a report, and then those with news, until
+// the watch ends.
 func (r *Reports) follow(ctx context.Context) error {
 	r.touch("")
 	if err := r.touchReported(ctx); err != nil {
@@ -72,8 +74,8 @@ func (r *Reports) follow(ctx context.Context) error {
 	return r.watch(ctx, from)
 }
 
-// touchReported touches the namespaces that have a report: its last finding may have gone unseen. That there can be no reports is
-// found out, and told, where one is to be written.
+// touchReported touches the namespaces that have a report: its last finding may have gone unseen.
+// That there can be no reports is found out, and told, where one is to be written.
 func (r *Reports) touchReported(ctx context.Context) error {
 	page := metadataOf(r.api.version.WithKind(r.api.namespaced))
 	err := r.pages(ctx, page, client.MatchingFields{"metadata.name": Name})
@@ -93,9 +95,11 @@ func (r *Reports) touchFound(ctx context.Context) (revision string, err error) {
 }
 
 // pages touches the namespaces of all objects that are listed.
-func (r *Reports) pages(ctx context.Context, page *metav1.PartialObjectMetadataList, which client.MatchingFields) error {
+func (r *Reports) pages(ctx context.Context, page *metav1.PartialObjectMetadataList,
+	which client.MatchingFields) error {
 	for {
-		if err := r.API.List(ctx, page, which, client.Limit(pageSize), client.Continue(page.Continue)); err != nil {
+		if err := r.API.List(ctx, page, which, client.Limit(pageSize),
+			client.Continue(page.Continue)); err != nil {
 			return err
 		}
 		for n := range page.Items {
@@ -107,11 +111,13 @@ func (r *Reports) pages(ctx context.Context, page *metav1.PartialObjectMetadataL
 	}
 }
 
-// watch touches the namespaces with news. Where a finding is explained, it is deleted to this watch.
+// watch touches the namespaces with news. Where a finding is explained, it is deleted to this
+// watch.
 func (r *Reports) watch(ctx context.Context, from string) error {
-	w, err := r.API.Watch(ctx, metadataOf(epitaph.GroupVersion.WithKind("PodObituary")), findings(), &client.ListOptions{Raw: &metav1.ListOptions{
-		ResourceVersion: from, TimeoutSeconds: ptr.To(int64(lookAround.Seconds())),
-	}})
+	w, err := r.API.Watch(ctx, metadataOf(epitaph.GroupVersion.WithKind("PodObituary")), findings(),
+		&client.ListOptions{Raw: &metav1.ListOptions{
+			ResourceVersion: from, TimeoutSeconds: ptr.To(int64(lookAround.Seconds())),
+		}})
 	if err != nil {
 		return fmt.Errorf("watch the findings: %w", err)
 	}

@@ -33,7 +33,8 @@ const (
 )
 
 // outcomes are all there are.
-var outcomes = []outcome{written, unchanged, removed, foreign, namespaceGone, notInstalled, refused, conflict, failed}
+var outcomes = []outcome{written, unchanged, removed, foreign, namespaceGone, notInstalled, refused,
+	conflict, failed}
 
 // outcomeOf tells what an error of the API server means.
 func outcomeOf(err error) outcome {
@@ -44,16 +45,18 @@ func outcomeOf(err error) outcome {
 		return namespaceGone
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
 		return conflict
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err),
+		apierrors.IsRequestEntityTooLargeError(err):
 		return refused
 	default:
 		return failed
 	}
 }
 
-// kindMissing tells a kind that is not served from an object that is not there: discovery does not know it, or, where it did once,
-// no handler of the API server has written the answer.
+// kindMissing tells a kind that is not served from an object that is not there: discovery does not
+// know it, or, where it did once, no handler of the API server has written the answer.
 func kindMissing(err error) bool {
 	return meta.IsNoMatchError(err) ||
-		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err,
+			metav1.CauseTypeUnexpectedServerResponse)
 }

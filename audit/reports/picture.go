@@ -35,7 +35,8 @@ func (r *Reports) ofPods(ctx context.Context, namespace string) (*v1alpha1.Repor
 	page := &epitaph.PodObituaryList{}
 	var newest []v1alpha1.ReportResult
 	for all := 0; ; {
-		err := r.API.List(ctx, page, client.InNamespace(namespace), findings(), client.Limit(pageSize), client.Continue(page.Continue))
+		err := r.API.List(ctx, page, client.InNamespace(namespace), findings(),
+			client.Limit(pageSize), client.Continue(page.Continue))
 		if err != nil {
 			return nil, fmt.Errorf("list the findings of namespace %s: %w", namespace, err)
 		}

@@ -21,9 +21,11 @@ import (
 const Queue = "policy-reports"
 
 const (
-	// perSecond and burst bound the reports that are looked at, whatever happens in how many namespaces.
+	// perSecond and burst bound the reports that are looked at, whatever happens in how many
+	// namespaces.
 	perSecond, burst = 5, 10
-	// firstRetry and lastRetry are the waits after a conflict or a fault: doubled from one to the other.
+	// firstRetry and lastRetry are the waits after a conflict or a fault: doubled from one to the
+	// other.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 	// patience is the wait after what only somebody else can change.
@@ -64,7 +66,8 @@ func New(o Options) (*Reports, error) {
 		return nil, err
 	}
 	r := &Reports{
-		Options: o, api: apis[o.Config.Format], verdict: verdict{result: unenforced, max: o.Config.MaxResults}, metric: metric,
+		Options: o, api: apis[o.Config.Format],
+		verdict: verdict{result: unenforced, max: o.Config.MaxResults}, metric: metric,
 		pace:     flowcontrol.NewTokenBucketRateLimiterWithClock(perSecond, burst, o.Clock),
 		troubled: map[string]outcome{},
 	}
@@ -114,7 +117,8 @@ func (r *Reports) work(ctx context.Context) {
 	}
 }
 
-// note counts an outcome, tells of it where it is news, and has the report looked at again where it is not as it should be.
+// note counts an outcome, tells of it where it is news, and has the report looked at again where it
+// is not as it should be.
 func (r *Reports) note(ctx context.Context, namespace string, became outcome, err error) {
 	if ctx.Err() != nil {
 		return
@@ -134,14 +138,16 @@ func (r *Reports) note(ctx context.Context, namespace string, became outcome, er
 
 // tell logs what somebody can do something about, once.
 func (r *Reports) tell(namespace string, became outcome, err error) {
-	log := r.Log.WithValues("kind", r.api.kind(namespace).Kind, "namespace", namespace, "name", Name)
+	log := r.Log.WithValues("kind", r.api.kind(namespace).Kind, "namespace", namespace,
+		"name", Name)
 	if r.troubled[namespace] == became {
 		return
 	}
 	delete(r.troubled, namespace)
 	switch became {
 	case foreign:
-		log.Info("somebody else's report has this name, it stays as it is", "label", OwnerLabel+"="+owner)
+		log.Info("somebody else's report has this name, it stays as it is", "label",
+			OwnerLabel+"="+owner)
 	case notInstalled, refused, failed:
 		log.Error(err, "report not written, will be tried again", "outcome", string(became))
 	default:

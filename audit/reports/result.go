@@ -35,13 +35,15 @@ const (
 	leftOut v1alpha1.Result = "skip"
 )
 
-// ofPod makes a finding of the obituary of a pod. Only Epitaph may write obituaries; it is made harmless nevertheless, since who may
-// edit definitions may edit them.
+// ofPod makes a finding of the obituary of a pod. Only Epitaph may write obituaries; it is made
+// harmless nevertheless, since who may edit definitions may edit them.
 func ofPod(o *epitaph.PodObituary) v1alpha1.ReportResult {
 	r := ofObituary(rulePods, o.Spec.Reason, o.Spec.Removed)
-	r.Subjects = []corev1.ObjectReference{subject("Pod", o.Namespace, o.Spec.PodName, o.Spec.PodUID)}
+	r.Subjects = []corev1.ObjectReference{subject("Pod", o.Namespace, o.Spec.PodName,
+		o.Spec.PodUID)}
 	r.Properties = properties(map[string]string{
-		"by": o.Spec.By, "code": o.Spec.Code, "node": o.Spec.NodeName, "obituary": o.Name, "owner": ownerOf(o),
+		"by": o.Spec.By, "code": o.Spec.Code, "node": o.Spec.NodeName, "obituary": o.Name,
+		"owner": ownerOf(o),
 	})
 	return r
 }
@@ -49,7 +51,8 @@ func ofPod(o *epitaph.PodObituary) v1alpha1.ReportResult {
 func ofNode(o *epitaph.NodeObituary) v1alpha1.ReportResult {
 	r := ofObituary(ruleNodes, o.Spec.Reason, o.Spec.Removed)
 	r.Subjects = []corev1.ObjectReference{subject("Node", "", o.Spec.NodeName, o.Spec.NodeUID)}
-	r.Properties = properties(map[string]string{"by": o.Spec.By, "code": o.Spec.Code, "obituary": o.Name})
+	r.Properties = properties(map[string]string{"by": o.Spec.By, "code": o.Spec.Code,
+		"obituary": o.Name})
 	return r
 }
 
@@ -63,8 +66,9 @@ func ofObituary(rule, sentence string, left metav1.Time) v1alpha1.ReportResult {
 
 func subject(kind, namespace, name string, uid types.UID) corev1.ObjectReference {
 	return corev1.ObjectReference{
-		APIVersion: "v1", Kind: kind, Namespace: namespace, Name: reason.CleanTo(name, obituary.MaxNameBytes),
-		UID: types.UID(reason.CleanTo(string(uid), maxWordBytes)),
+		APIVersion: "v1", Kind: kind, Namespace: namespace,
+		Name: reason.CleanTo(name, obituary.MaxNameBytes),
+		UID:  types.UID(reason.CleanTo(string(uid), maxWordBytes)),
 	}
 }
 
@@ -94,6 +98,7 @@ const maxPropertyBytes = maxWordBytes + 1 + obituary.MaxNameBytes
 // byAge sorts the newest first, always in the same order.
 func byAge(results []v1alpha1.ReportResult) {
 	slices.SortFunc(results, func(a, b v1alpha1.ReportResult) int {
-		return cmp.Or(cmp.Compare(b.Timestamp.Seconds, a.Timestamp.Seconds), cmp.Compare(a.Properties["obituary"], b.Properties["obituary"]))
+		return cmp.Or(cmp.Compare(b.Timestamp.Seconds, a.Timestamp.Seconds),
+			cmp.Compare(a.Properties["obituary"], b.Properties["obituary"]))
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// update brings the report of a namespace, or of the cluster, up to date. Where it may be written at all is asked first: findings
-// are read only then.
+// update brings the report of a namespace, or of the cluster, up to date. Where it may be written
+// at all is asked first: findings are read only then.
 func (r *Reports) update(ctx context.Context, namespace string) (outcome, error) {
 	held := r.api.empty(namespace)
 	err := r.API.Get(ctx, client.ObjectKeyFromObject(held), held)
@@ -35,7 +35,8 @@ func (r *Reports) update(ctx context.Context, namespace string) (outcome, error)
 	return r.write(ctx, held, there, wanted)
 }
 
-func (r *Reports) write(ctx context.Context, held *unstructured.Unstructured, there bool, wanted *v1alpha1.Report) (outcome, error) {
+func (r *Reports) write(ctx context.Context, held *unstructured.Unstructured, there bool,
+	wanted *v1alpha1.Report) (outcome, error) {
 	body, err := r.api.body(wanted)
 	if err != nil {
 		return failed, err
@@ -55,7 +56,8 @@ func (r *Reports) write(ctx context.Context, held *unstructured.Unstructured, th
 }
 
 func (r *Reports) remove(ctx context.Context, held *unstructured.Unstructured) (outcome, error) {
-	err := r.API.Delete(ctx, held, client.Preconditions{UID: ptr.To(held.GetUID()), ResourceVersion: ptr.To(held.GetResourceVersion())})
+	err := r.API.Delete(ctx, held, client.Preconditions{UID: ptr.To(held.GetUID()),
+		ResourceVersion: ptr.To(held.GetResourceVersion())})
 	if err != nil {
 		return r.ended(held.GetNamespace(), "remove", err)
 	}
@@ -67,5 +69,6 @@ func (r *Reports) ended(namespace, what string, err error) (outcome, error) {
 	if err == nil {
 		return written, nil
 	}
-	return outcomeOf(err), fmt.Errorf("%s %s %s/%s: %w", what, r.api.kind(namespace).Kind, namespace, Name, err)
+	return outcomeOf(err), fmt.Errorf("%s %s %s/%s: %w", what, r.api.kind(namespace).Kind,
+		namespace, Name, err)
 }

@@ -19,7 +19,8 @@ const (
 
 func newExpired(r prometheus.Registerer) (*prometheus.CounterVec, error) {
 	expired := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricExpired, Help: "Obituaries that were removed, by whose they were and by what for.",
+		Name: MetricExpired,
+		Help: "Obituaries that were removed, by whose they were and by what for.",
 	}, []string{"of", "by"})
 	if err := r.Register(expired); err != nil {
 		return nil, fmt.Errorf("register the metric of the retention: %w", err)

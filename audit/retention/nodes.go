@@ -15,8 +15,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// pruneNodes removes the obituaries of nodes that left longer ago than the retention, a bounded share at once, and the oldest of
-// more than there may be. Those that the collector's brake holds pods by go by age only.
+// pruneNodes removes the obituaries of nodes that left longer ago than the retention, a bounded
+// share at once, and the oldest of more than there may be. Those that the collector's brake holds
+// pods by go by age only.
 func (r *Retention) pruneNodes(ctx context.Context, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := r.Cache.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {

@@ -18,8 +18,8 @@ import (
 // pageSize bounds the obituaries that a list returns at once.
 const pageSize = 500
 
-// prunePods looks at the obituaries of the pods of one namespace or, if none is named, of all. It reads their metadata page by
-// page; nothing stays in memory.
+// prunePods looks at the obituaries of the pods of one namespace or, if none is named, of all. It
+// reads their metadata page by page; nothing stays in memory.
 func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Time) error {
 	page := &metav1.PartialObjectMetadataList{}
 	page.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PodObituaryList"))
@@ -27,12 +27,14 @@ func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Ti
 	var current string
 	var held []metav1.ObjectMeta // of the current namespace: a list is in the order of namespaces
 	for {
-		err := r.API.List(ctx, page, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(page.Continue))
+		err := r.API.List(ctx, page, client.InNamespace(namespace), client.Limit(pageSize),
+			client.Continue(page.Continue))
 		if meta.IsNoMatchError(err) {
 			return nil // pods are not recorded, and the kind is not installed
 		}
 		if err != nil {
-			return errors.Join(append(failures, fmt.Errorf("list the obituaries of pods: %w", err))...)
+			return errors.Join(append(failures,
+				fmt.Errorf("list the obituaries of pods: %w", err))...)
 		}
 		for n := range page.Items {
 			o := page.Items[n].ObjectMeta
@@ -40,7 +42,8 @@ func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Ti
 				failures = append(failures, r.pruneNamespace(ctx, held, now))
 				current, held = o.Namespace, held[:0]
 			}
-			held = append(held, metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID, CreationTimestamp: o.CreationTimestamp})
+			held = append(held, metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID,
+				CreationTimestamp: o.CreationTimestamp})
 		}
 		if page.Continue == "" {
 			return errors.Join(append(failures, r.pruneNamespace(ctx, held, now))...)
@@ -48,10 +51,13 @@ func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Ti
 	}
 }
 
-// pruneNamespace removes of the obituaries of one namespace the oldest beyond the number, and a share of those that are too old.
-func (r *Retention) pruneNamespace(ctx context.Context, held []metav1.ObjectMeta, now time.Time) error {
+// pruneNamespace removes of the obituaries of one namespace the oldest beyond the number, and a
+// share of those that are too old.
+func (r *Retention) pruneNamespace(ctx context.Context, held []metav1.ObjectMeta,
+	now time.Time) error {
 	slices.SortFunc(held, func(a, b metav1.ObjectMeta) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.Name, b.Name))
 	})
 	limits := r.Limits.Pods
 	surplus, share := len(held)-limits.MaxPerNamespace, expiredAtOnce(len(held))
@@ -66,7 +72,8 @@ func (r *Retention) pruneNamespace(ctx context.Context, held []metav1.ObjectMeta
 		default:
 			return errors.Join(failures...)
 		}
-		failures = append(failures, r.remove(ctx, ofPod, by, &v1alpha1.PodObituary{ObjectMeta: held[n]}))
+		failures = append(failures, r.remove(ctx, ofPod, by,
+			&v1alpha1.PodObituary{ObjectMeta: held[n]}))
 	}
 	return errors.Join(failures...)
 }

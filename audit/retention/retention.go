@@ -25,7 +25,8 @@ const (
 	lookEvery = 15 * time.Second
 	// lookAtAllEvery: one of so many looks is at everything, and at its age, too.
 	lookAtAllEvery = 40
-	// minExpiredAtOnce and maxExpiredShare bound what one look removes by age, by number and as one part of so many.
+	// minExpiredAtOnce and maxExpiredShare bound what one look removes by age, by number and as one
+	// part of so many.
 	minExpiredAtOnce = 16
 	maxExpiredShare  = 20
 )
@@ -127,9 +128,11 @@ func (r *Retention) remove(ctx context.Context, of, by string, o client.Object) 
 		return nil // somebody else removed it, or another has its name
 	}
 	if err != nil {
-		return fmt.Errorf("remove the obituary %s of a %s: %w", client.ObjectKeyFromObject(o), of, err)
+		return fmt.Errorf("remove the obituary %s of a %s: %w", client.ObjectKeyFromObject(o), of,
+			err)
 	}
 	r.expired.WithLabelValues(of, by).Inc()
-	r.Log.V(1).Info("obituary removed", "of", of, "by", by, "namespace", o.GetNamespace(), "name", o.GetName())
+	r.Log.V(1).Info("obituary removed", "of", of, "by", by, "namespace", o.GetNamespace(),
+		"name", o.GetName())
 	return nil
 }

@@ -18,10 +18,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A connection is what an agent has of the cluster: nothing, where its listeners are written down and there is no API server.
+// A connection is what an agent has of the cluster: nothing, where its listeners are written down
+// and there is no API server.
 type connection struct{ cache cache.Cache }
 
-// connect adds to o what the API server is needed for. An agent that runs once asks it directly; one that stays watches.
+// connect adds to o what the API server is needed for. An agent that runs once asks it directly;
+// one that stays watches.
 func (f *agentFlags) connect(c config.Config, o *agent.Options) (connection, error) {
 	byHand := len(c.Agent.Listeners) > 0
 	o.Source = agent.ByHand(c.Agent.Listeners)
@@ -57,14 +59,16 @@ func (f *agentFlags) connect(c config.Config, o *agent.Options) (connection, err
 }
 
 // sliceCache holds the EndpointSlices of one Service, and nothing else.
-func sliceCache(restConfig *rest.Config, scheme *runtime.Scheme, s agent.Service) (cache.Cache, error) {
+func sliceCache(restConfig *rest.Config, scheme *runtime.Scheme,
+	s agent.Service) (cache.Cache, error) {
 	all, err := cache.New(restConfig, cache.Options{
 		Scheme:           scheme,
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&discoveryv1.EndpointSlice{}: {
 				Namespaces: map[string]cache.Config{s.Namespace: {}},
-				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: s.Name}),
+				Label: labels.SelectorFromSet(
+					labels.Set{discoveryv1.LabelServiceName: s.Name}),
 			},
 		},
 	})
@@ -79,8 +83,10 @@ func (c connection) watch(ctx context.Context, changed chan<- struct{}) error {
 	if c.cache == nil {
 		return nil
 	}
-	// The informer begins when the cache starts, which has not happened yet: waiting for it here would be for ever.
-	informer, err := c.cache.GetInformer(ctx, &discoveryv1.EndpointSlice{}, cache.BlockUntilSynced(false))
+	// The informer begins when the cache starts, which has not happened yet: waiting for it here
+	// would be for ever.
+	informer, err := c.cache.GetInformer(ctx, &discoveryv1.EndpointSlice{},
+		cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watch the endpoints of the listeners: %w", err)
 	}
@@ -90,7 +96,8 @@ func (c connection) watch(ctx context.Context, changed chan<- struct{}) error {
 		default:
 		}
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: tell, DeleteFunc: tell, UpdateFunc: func(_, o any) { tell(o) }})
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: tell,
+		DeleteFunc: tell, UpdateFunc: func(_, o any) { tell(o) }})
 	if err != nil {
 		return fmt.Errorf("watch the endpoints of the listeners: %w", err)
 	}

@@ -57,11 +57,15 @@ func agentCommand() *cobra.Command {
 
 func (f *agentFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.file, "config", "", "the configuration `file`; without it, the defaults")
-	flags.StringVar(&f.node, "node", os.Getenv("NODE_NAME"), "the `name` of this machine's Node; by default that of the variable NODE_NAME, else the host's")
-	flags.StringVar(&f.listeners, "listeners", "", "`addresses` of listeners, each IP:port, with commas between; instead of the configuration's")
-	flags.BoolVar(&f.once, "once", false, "set netconsole up and end; nothing is followed then, and nobody holds the source port")
+	flags.StringVar(&f.node, "node", os.Getenv("NODE_NAME"),
+		"the `name` of this machine's Node; by default that of the variable NODE_NAME, else the host's")
+	flags.StringVar(&f.listeners, "listeners", "",
+		"`addresses` of listeners, each IP:port, with commas between; instead of the configuration's")
+	flags.BoolVar(&f.once, "once", false,
+		"set netconsole up and end; nothing is followed then, and nobody holds the source port")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be written, and write nothing")
-	flags.BoolVar(&f.remove, "remove", false, "take everything away that the agent has set up, and end")
+	flags.BoolVar(&f.remove, "remove", false,
+		"take everything away that the agent has set up, and end")
 	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
 }
 
@@ -87,7 +91,8 @@ func (f *agentFlags) load() (config.Config, error) {
 		for _, text := range strings.Split(f.listeners, ",") {
 			address, err := netip.ParseAddrPort(strings.TrimSpace(text))
 			if err != nil {
-				return c, fmt.Errorf("read --listeners: %q is no address: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", text)
+				return c, fmt.Errorf(
+					"read --listeners: %q is no address: write an IP address and a port, for example 10.0.0.9:6666 or [fd00::9]:6666", text)
 			}
 			c.Agent.Listeners = append(c.Agent.Listeners, address)
 		}
@@ -135,7 +140,8 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 	}
 	if f.node == "" {
 		if f.node, err = os.Hostname(); err != nil {
-			return agent.Options{}, fmt.Errorf("ask for the host's name: %w: name the node with --node", err)
+			return agent.Options{}, fmt.Errorf(
+				"ask for the host's name: %w: name the node with --node", err)
 		}
 	}
 	// To look, and to take away, no module needs to be there.
@@ -145,9 +151,11 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 		Files: func() (configfs.Files, error) {
 			return configfs.Prepare(c.Agent.Configfs, mayLoad, configfs.Host{})
 		},
-		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel, Proc: "/proc",
-		Watchdogs: "/sys/class/watchdog", LastBoot: f.lastBoot(c.Agent.LastBoot), Uptime: agent.Uptime,
-		Clock: clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
+		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel,
+		Proc:      "/proc",
+		Watchdogs: "/sys/class/watchdog", LastBoot: f.lastBoot(c.Agent.LastBoot),
+		Uptime: agent.Uptime,
+		Clock:  clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
 	}, nil
 }
 
@@ -173,11 +181,13 @@ func once(ctx context.Context, a *agent.Agent, stdout io.Writer) error {
 }
 
 // follow runs until the context ends.
-func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection, watcher *shutdown.Watcher) error {
+func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection,
+	watcher *shutdown.Watcher) error {
 	work, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	if address := o.Config.MetricsAddress; address != "" {
-		server, err := metricsserver.NewServer(metricsserver.Options{BindAddress: address, ExtraHandlers: probed(a)}, nil, nil)
+		server, err := metricsserver.NewServer(
+			metricsserver.Options{BindAddress: address, ExtraHandlers: probed(a)}, nil, nil)
 		if err != nil {
 			return fmt.Errorf("serve metrics: %w", err)
 		}

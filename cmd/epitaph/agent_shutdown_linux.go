@@ -11,13 +11,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// watcher waits for the machine to be switched off, if there is an API server to tell: nil, if not, and for an agent that does not stay.
+// watcher waits for the machine to be switched off, if there is an API server to tell: nil, if not,
+// and for an agent that does not stay.
 func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watcher {
 	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {
 		return nil
 	}
 	w := shutdown.New(shutdown.Options{
-		Config: c.Agent.Shutdown, Node: o.Node, BootID: o.BootID, Live: o.Cluster.Live, Terminator: o.Cluster.Terminator,
+		Config: c.Agent.Shutdown, Node: o.Node, BootID: o.BootID, Live: o.Cluster.Live,
+		Terminator: o.Cluster.Terminator,
 		Connect: func(ctx context.Context, socket string) (shutdown.Bus, error) {
 			bus, err := logind.Connect(ctx, socket)
 			if err != nil {
@@ -25,7 +27,8 @@ func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watche
 			}
 			return bus, nil
 		},
-		Processes: process.New(c.Agent.Shutdown.Proc), Button: button.Listen, Clock: o.Clock, Log: o.Log.WithName("shutdown"),
+		Processes: process.New(c.Agent.Shutdown.Proc), Button: button.Listen, Clock: o.Clock,
+		Log: o.Log.WithName("shutdown"),
 	})
 	o.Also = w.Faults
 	return w

@@ -43,7 +43,8 @@ func cachedPods(t *testing.T, c config.Config, pods ...corev1.Pod) []*corev1.Pod
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go informer.RunWithContext(ctx)
-	err := wait.PollUntilContextTimeout(ctx, time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return informer.HasSynced(), nil })
+	err := wait.PollUntilContextTimeout(ctx, time.Millisecond, time.Minute, true,
+		func(context.Context) (bool, error) { return informer.HasSynced(), nil })
 	if err != nil {
 		t.Fatalf("the informer did not sync: %v", err)
 	}
@@ -76,7 +77,8 @@ type caches struct {
 	pods  []*corev1.Pod
 }
 
-func (c caches) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+func (c caches) Get(_ context.Context, key client.ObjectKey, obj client.Object,
+	_ ...client.GetOption) error {
 	switch o := obj.(type) {
 	case *corev1.Node:
 		for _, n := range c.nodes {
@@ -125,9 +127,10 @@ type inferenceCase struct {
 	Preemptors []corev1.Pod      `json:"preemptors"`
 }
 
-// What the caches keep of an object must say what the whole object says: a rule that looks at something else never fires in
-// production. Who asks for the object to go is known to the webhook alone, which has the whole pod from the API server; the
-// collector and [webhook.PreemptorNames] have the cached one.
+// What the caches keep of an object must say what the whole object says: a rule that looks at
+// something else never fires in production. Who asks for the object to go is known to the webhook
+// alone, which has the whole pod from the API server; the collector and [webhook.PreemptorNames]
+// have the cached one.
 func TestCachesKeepWhatTheRulesRead(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../reason/testdata/cases/*.yaml")
@@ -156,8 +159,9 @@ func (c inferenceCase) check(t *testing.T) {
 	settings := config.Default()
 	settings.Inference.Signals, settings.Inference.Identities = c.Signals, c.Identities
 	whole := reason.Facts{
-		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node, NodeGone: c.NodeGone,
-		Remover: reason.RemoverOf(c.Remover.User, c.Remover.Groups),
+		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node,
+		NodeGone: c.NodeGone,
+		Remover:  reason.RemoverOf(c.Remover.User, c.Remover.Groups),
 	}
 	if whole.Remover.Evicts = c.Remover.Evicts; c.Remover.Unseen {
 		whole.Remover.Actor = 0
@@ -183,7 +187,8 @@ func (c inferenceCase) check(t *testing.T) {
 	}
 }
 
-// roundTrip makes sure that what is read as JSON is written as JSON: an AdmissionReview holds objects raw.
+// roundTrip makes sure that what is read as JSON is written as JSON: an AdmissionReview holds
+// objects raw.
 func roundTrip(t *testing.T, from, to any) {
 	t.Helper()
 	data, err := json.Marshal(from)

@@ -49,8 +49,8 @@ import (
 
 var errNobodyThere = errors.New("nobody is there")
 
-// A stage is a cluster of one object: its informer has that object. Whoever reads or writes is made to
-// act, and finds nothing.
+// A stage is a cluster of one object: its informer has that object. Whoever reads or writes is made
+// to act, and finds nothing.
 type stage struct {
 	*informertest.FakeInformers
 	informer toolscache.SharedIndexInformer
@@ -64,7 +64,8 @@ func (s stage) Start(ctx context.Context) error {
 }
 
 // Get reads from the cache.
-func (s stage) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+func (s stage) Get(_ context.Context, key client.ObjectKey, _ client.Object,
+	_ ...client.GetOption) error {
 	s.act()
 	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
@@ -99,19 +100,25 @@ func (o one) Watch(metav1.ListOptions) (watch.Interface, error) { return watch.N
 func staged(t *testing.T, object client.Object, act func()) parts {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme),
+		v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	kinds, _, err := scheme.ObjectKinds(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	informer := toolscache.NewSharedIndexInformer(one{object: object}, object, 0, toolscache.Indexers{})
+	informer := toolscache.NewSharedIndexInformer(one{object: object}, object, 0,
+		toolscache.Indexers{})
 	s := stage{act: act, informer: informer, FakeInformers: &informertest.FakeInformers{
-		Scheme: scheme, InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{kinds[0]: informer},
+		Scheme: scheme,
+		InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{
+			kinds[0]: informer},
 	}}
-	// The others are empty. They are made here: the fake does not expect several to ask at the same time.
-	for _, o := range []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &coordinationv1.Lease{}} {
+	// The others are empty. They are made here: the fake does not expect several to ask at the same
+	// time.
+	for _, o := range []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{},
+		&coordinationv1.Lease{}} {
 		if _, err := s.GetInformer(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -126,18 +133,22 @@ func staged(t *testing.T, object client.Object, act func()) parts {
 	}
 	mgr, err := ctrl.NewManager(&rest.Config{Transport: s}, ctrl.Options{
 		Scheme: scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
-		NewCache:       func(*rest.Config, cache.Options) (cache.Cache, error) { return s, nil },
-		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
-		Controller:     runtimeconfig.Controller{SkipNameValidation: ptr.To(true)},
+		NewCache: func(*rest.Config, cache.Options) (cache.Cache, error) { return s, nil },
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+			return mapper, nil
+		},
+		Controller: runtimeconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := config.Default()
 	return parts{
-		mgr: mgr, config: c, terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}),
+		mgr: mgr, config: c, terminator: termination.New(mgr.GetClient(), c.Annotations,
+			clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{
-			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{},
+			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(),
+			Clock: clock.RealClock{},
 		},
 	}
 }
@@ -149,9 +160,11 @@ func theReason(c config.Config, subject reason.Subject, r reason.Reason) map[str
 
 // preemptedPod terminates, and nobody knows yet for whom.
 func preemptedPod(c config.Config) *corev1.Pod {
-	unnamed := reason.New(reason.Pod, reason.Preempted, "", "system:kube-scheduler").WithoutPreemptor()
+	unnamed := reason.New(reason.Pod, reason.Preempted,
+		"", "system:kube-scheduler").WithoutPreemptor()
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "a", Name: "victim", UID: "u1", DeletionTimestamp: ptr.To(metav1.Now()), Finalizers: []string{"a/b"},
+		Namespace: "a", Name: "victim", UID: "u1", DeletionTimestamp: ptr.To(metav1.Now()),
+		Finalizers:  []string{"a/b"},
 		Annotations: theReason(c, reason.Pod, unnamed),
 	}, Spec: corev1.PodSpec{NodeName: "n1"}}
 }
@@ -161,12 +174,16 @@ type amender struct{}
 
 func (amender) Wrote(client.Object) bool { return true }
 
-func (amender) Correct(context.Context, client.Object, reason.Reason) error { return errNobodyThere }
+func (amender) Correct(context.Context, client.Object,
+	reason.Reason) error {
+	return errNobodyThere
+}
 
 // evictedPod was promised a reason, and terminates.
 func evictedPod() *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "a", Name: "evicted", UID: "u1", DeletionTimestamp: ptr.To(metav1.Now()), Finalizers: []string{"a/b"},
+		Namespace: "a", Name: "evicted", UID: "u1", DeletionTimestamp: ptr.To(metav1.Now()),
+		Finalizers: []string{"a/b"},
 	}, Spec: corev1.PodSpec{NodeName: "n1", TerminationGracePeriodSeconds: ptr.To(int64(30))}}
 }
 
@@ -178,7 +195,8 @@ type alive struct {
 	admitted atomic.Bool
 }
 
-func (a *alive) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+func (a *alive) Get(ctx context.Context, key client.ObjectKey, o client.Object,
+	opts ...client.GetOption) error {
 	pod, ok := o.(*corev1.Pod)
 	if !ok || a.admitted.Load() {
 		return a.Reader.Get(ctx, key, o, opts...)
@@ -202,7 +220,8 @@ func webhookOf(t *testing.T, p parts, live client.Reader) *webhook.Handler {
 	return h
 }
 
-// evict has the eviction of a pod admitted. The rule that lets it pass asks for nothing that is not there.
+// evict has the eviction of a pod admitted. The rule that lets it pass asks for nothing that is not
+// there.
 func evict(t *testing.T, p parts, pod *corev1.Pod) *webhook.Handler {
 	t.Helper()
 	live := &alive{Reader: p.mgr.GetAPIReader(), pod: pod}
@@ -218,21 +237,25 @@ func evict(t *testing.T, p parts, pod *corev1.Pod) *webhook.Handler {
 	review, err := json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
-			UID: "r1", Operation: admissionv1.Create, Resource: pods, RequestResource: &pods, SubResource: "eviction",
+			UID: "r1", Operation: admissionv1.Create, Resource: pods, RequestResource: &pods,
+			SubResource:        "eviction",
 			RequestSubResource: "eviction", Namespace: pod.Namespace, Name: pod.Name,
 			Kind:     metav1.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"},
-			UserInfo: authenticationv1.UserInfo{Username: "alice"}, Object: runtime.RawExtension{Raw: object},
+			UserInfo: authenticationv1.UserInfo{Username: "alice"},
+			Object:   runtime.RawExtension{Raw: object},
 		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, strings.NewReader(string(review)))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path,
+		strings.NewReader(string(review)))
 	request.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, request)
 	live.admitted.Store(true)
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"allowed":true`) || strings.Contains(w.Body.String(), "warnings") {
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"allowed":true`) ||
+		strings.Contains(w.Body.String(), "warnings") {
 		t.Fatalf("the eviction was answered %d: %s", w.Code, w.Body)
 	}
 	return h
@@ -254,21 +277,24 @@ var controllers = map[string]controlled{
 	"preempted pods": {
 		func(c config.Config) client.Object { return preemptedPod(c) },
 		func(t *testing.T, p parts) error {
-			return p.addPreemptorNames(webhookOf(t, p, p.mgr.GetAPIReader()).PreemptorNames(amender{}, nil))
+			return p.addPreemptorNames(webhookOf(t, p,
+				p.mgr.GetAPIReader()).PreemptorNames(amender{}, nil))
 		},
 	},
 	"leftovers": {
 		func(config.Config) client.Object {
-			return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "b", UID: "u1", Annotations: map[string]string{
-				reason.WrittenKey: "2026-05-01T12:00:00Z asked alice",
-			}}}
+			return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "b", UID: "u1",
+				Annotations: map[string]string{
+					reason.WrittenKey: "2026-05-01T12:00:00Z asked alice",
+				}}}
 		},
 		func(t *testing.T, p parts) error { return p.addSweepers(t.Context()) },
 	},
 	"records of nodes": {
 		func(config.Config) client.Object {
 			return &v1alpha1.NodeObituary{
-				ObjectMeta: metav1.ObjectMeta{Name: "n1-u1"}, Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", NodeUID: "u1"},
+				ObjectMeta: metav1.ObjectMeta{Name: "n1-u1"},
+				Spec:       v1alpha1.NodeObituarySpec{NodeName: "n1", NodeUID: "u1"},
 			}
 		},
 		func(t *testing.T, p parts) error { return p.addRetractor(t.Context()) },
@@ -277,18 +303,21 @@ var controllers = map[string]controlled{
 		func(config.Config) client.Object {
 			found := reason.Evidence{What: reason.EvidencePanic, BootID: "b1", Found: time.Now()}
 			value, _ := json.Marshal([]reason.Evidence{found})
-			return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u1", Annotations: map[string]string{
-				reason.EvidenceKey: string(value),
-			}}}
+			return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u1",
+				Annotations: map[string]string{
+					reason.EvidenceKey: string(value),
+				}}}
 		},
 		func(_ *testing.T, p parts) error {
 			a, err := aftermath.New(aftermath.Options{
-				Live: p.mgr.GetAPIReader(), Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(),
+				Live: p.mgr.GetAPIReader(), Clock: clock.RealClock{},
+				Registerer: prometheus.NewRegistry(),
 			})
 			if err != nil {
 				return err
 			}
-			return p.control("late-panics", &corev1.Node{}, a.Concerns(), a, controller.Options{RateLimiter: a.Limiter()})
+			return p.control("late-panics", &corev1.Node{}, a.Concerns(), a,
+				controller.Options{RateLimiter: a.Limiter()})
 		},
 	},
 }
@@ -315,8 +344,8 @@ func (c controlled) start(t *testing.T, act func()) (stop func(), ended <-chan e
 	return cancel, end
 }
 
-// The manager lets go of the lease when all controllers have returned: whoever still writes then writes
-// beside the next leader.
+// The manager lets go of the lease when all controllers have returned: whoever still writes then
+// writes beside the next leader.
 func TestControllersWaitForTheirWorkers(t *testing.T) {
 	t.Parallel()
 	for name, c := range controllers {

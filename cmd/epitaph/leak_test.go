@@ -19,8 +19,9 @@ import (
 // What the tests start, they also end: a goroutine that outlives its component is a fault.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Every goroutine of the manager has an owner that joins it. The API server does not answer here: what
-// waits to try again must end as well. Only the webhook's own server is missing, which has to have a port.
+// Every goroutine of the manager has an owner that joins it. The API server does not answer here:
+// what waits to try again must end as well. Only the webhook's own server is missing, which has to
+// have a port.
 func TestNothingOutlivesTheManager(t *testing.T) {
 	registry := metrics.Registry
 	metrics.Registry = prometheus.NewRegistry()
@@ -41,7 +42,8 @@ func TestNothingOutlivesTheManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, add := range []func(context.Context) error{
-		p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addLookout, p.addRetention, p.addRecorder,
+		p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addLookout, p.addRetention,
+		p.addRecorder,
 		p.addReports, p.addAftermath,
 	} {
 		if err := add(t.Context()); err != nil {
@@ -49,11 +51,14 @@ func TestNothingOutlivesTheManager(t *testing.T) {
 		}
 	}
 	issuance := certs.NewIssuance(certs.IssuanceOptions{
-		Reader: p.mgr.GetAPIReader(), Names: []string{"epitaph"}, Clock: clock.RealClock{}, Log: p.mgr.GetLogger(),
+		Reader: p.mgr.GetAPIReader(), Names: []string{"epitaph"}, Clock: clock.RealClock{},
+		Log: p.mgr.GetLogger(),
 	})
 	h := webhookOf(t, p, p.mgr.GetAPIReader())
-	err = errors.Join(p.mgr.Add(issuance), p.mgr.Add(certs.NewServing(t.TempDir(), clock.RealClock{})),
-		p.addEvictionReasons(h.EvictionReasons()), p.addPreemptorNames(h.PreemptorNames(amender{}, nil)))
+	err = errors.Join(p.mgr.Add(issuance),
+		p.mgr.Add(certs.NewServing(t.TempDir(), clock.RealClock{})),
+		p.addEvictionReasons(h.EvictionReasons()),
+		p.addPreemptorNames(h.PreemptorNames(amender{}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

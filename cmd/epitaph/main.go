@@ -67,7 +67,8 @@ Exit codes: 0; 1 an error; 2 wrong usage.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 	}, managerCommand(), agentCommand(), policyCommand(), versionCommand())
 	root.SetFlagErrorFunc(usage)
-	root.Flags().Bool("version", false, "print the version") // cobra's own would take -v, which is the log level below
+	// cobra's own would take -v, which is the log level below
+	root.Flags().Bool("version", false, "print the version")
 	return root
 }
 
@@ -89,7 +90,8 @@ func group(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// cobraDistance is how many letters may be wrong in a command that is suggested: cobra's own choice, which it makes too late for us.
+// cobraDistance is how many letters may be wrong in a command that is suggested: cobra's own
+// choice, which it makes too late for us.
 const cobraDistance = 2
 
 func versionCommand() *cobra.Command {
@@ -112,7 +114,8 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// usage says that a command was called in a way that it does not understand, and where that is explained.
+// usage says that a command was called in a way that it does not understand, and where that is
+// explained.
 func usage(c *cobra.Command, err error) error {
 	return fmt.Errorf("%w: %w (%q shows how)", errUsage, err, c.CommandPath()+" --help")
 }

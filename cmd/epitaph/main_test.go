@@ -13,10 +13,12 @@ import (
 func TestPolicyTestTellsDecisionAndRule(t *testing.T) {
 	t.Parallel()
 	person := func(review string) string {
-		return strings.ReplaceAll(review, "system:serviceaccount:kube-system:node-controller", "alice")
+		return strings.ReplaceAll(review, "system:serviceaccount:kube-system:node-controller",
+			"alice")
 	}
 	database := func(review string) string {
-		return strings.ReplaceAll(person(review), "namespace: shop, uid", "namespace: shop, labels: {app: db}, uid")
+		return strings.ReplaceAll(person(review),
+			"namespace: shop, uid", "namespace: shop, labels: {app: db}, uid")
 	}
 	tests := map[string]struct {
 		change func(string) string
@@ -62,7 +64,8 @@ message   pod orders-0 must not leave without a reason (rule "databases-are-nobo
 				t.Fatal(err)
 			}
 			var out strings.Builder
-			args := []string{"policy", "test", "-f", "testdata/config.yaml", "--review", file, "--objects", "testdata/objects.yaml"}
+			args := []string{"policy", "test", "-f", "testdata/config.yaml", "--review", file,
+				"--objects", "testdata/objects.yaml"}
 			if err := run(t.Context(), args, &out, &out); err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +89,8 @@ func TestPolicyTestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
-	changed := strings.NewReplacer("HardwareFailure", "NodeDrained", "config.yaml", here+"/config.yaml", "objects.yaml", here+"/objects.yaml",
+	changed := strings.NewReplacer("HardwareFailure", "NodeDrained", "config.yaml",
+		here+"/config.yaml", "objects.yaml", here+"/objects.yaml",
 		"review.yaml", here+"/review.yaml").Replace(string(data))
 	if err := os.WriteFile(wrong, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,7 +101,8 @@ func TestPolicyTestFiles(t *testing.T) {
 	}
 	out.Reset()
 	err = run(t.Context(), []string{"policy", "test", wrong, right}, &out, &out)
-	if !errors.Is(err, policytest.ErrFailed) || !strings.Contains(out.String(), `code: is "HardwareFailure", want "NodeDrained"`) ||
+	if !errors.Is(err, policytest.ErrFailed) ||
+		!strings.Contains(out.String(), `code: is "HardwareFailure", want "NodeDrained"`) ||
 		!strings.Contains(out.String(), right+": 1 passed, 0 failed") {
 		t.Errorf("ended with %v:\n%s", err, out.String())
 	}
@@ -106,11 +111,15 @@ func TestPolicyTestFiles(t *testing.T) {
 func TestBadInputNamesTheRemedy(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "broken.yaml")
-	if err := os.WriteFile(broken, []byte("webhook: {rules: [{name: a, action: Fill, expression: 'usr == 1'}]}"), 0o600); err != nil {
+	if err := os.WriteFile(broken,
+		[]byte("webhook: {rules: [{name: a, action: Fill, expression: 'usr == 1'}]}"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	objects := filepath.Join(t.TempDir(), "objects.yaml")
-	if err := os.WriteFile(objects, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\nkind: Secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(objects,
+		[]byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\nkind: Secret\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	review := "testdata/review.yaml"
@@ -118,11 +127,17 @@ func TestBadInputNamesTheRemedy(t *testing.T) {
 		args []string
 		want string
 	}{
-		"missing configuration":     {[]string{"manager", "--config", "/none"}, "name an existing file with --config"},
-		"missing review":            {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", "/none"}, "read the review: open /none"},
-		"a review that is none":     {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", "testdata/objects.yaml"}, "read the review testdata/objects.yaml"},
-		"a broken expression":       {[]string{"policy", "test", "-f", broken, "--review", review}, "webhook.rules[0].expression: ERROR: <input>:1:1: undeclared reference to 'usr'"},
-		"an object without version": {[]string{"policy", "test", "-f", "testdata/config.yaml", "--review", review, "--objects", objects}, "document 2: apiVersion: of the Secret is missing: write it as kubectl get -o yaml prints it"},
+		"missing configuration": {[]string{"manager", "--config", "/none"},
+			"name an existing file with --config"},
+		"missing review": {[]string{"policy", "test", "-f", "testdata/config.yaml",
+			"--review", "/none"}, "read the review: open /none"},
+		"a review that is none": {[]string{"policy", "test", "-f", "testdata/config.yaml",
+			"--review", "testdata/objects.yaml"}, "read the review testdata/objects.yaml"},
+		"a broken expression": {[]string{"policy", "test", "-f", broken, "--review", review},
+			"webhook.rules[0].expression: ERROR: <input>:1:1: undeclared reference to 'usr'"},
+		"an object without version": {[]string{"policy", "test", "-f", "testdata/config.yaml",
+			"--review", review, "--objects",
+			objects}, "document 2: apiVersion: of the Secret is missing: write it as kubectl get -o yaml prints it"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,20 +157,36 @@ func TestUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no command":                        {nil, `usage: name a command ("epitaph --help" shows how)`},
-		"unknown command":                   {[]string{"mangaer"}, `usage: there is no command "mangaer": did you mean manager? ("epitaph --help" shows how)`},
-		"nothing like a command":            {[]string{"bury"}, `usage: there is no command "bury" ("epitaph --help" shows how)`},
-		"unknown flag":                      {[]string{"manager", "--conf", "x"}, `usage: unknown flag: --conf ("epitaph manager --help" shows how)`},
-		"no configuration":                  {[]string{"manager"}, `usage: --config is missing: name the configuration file ("epitaph manager --help" shows how)`},
-		"extra arguments":                   {[]string{"manager", "--config", "x", "y"}, `usage: it takes no arguments, and was given "y" ("epitaph manager --help" shows how)`},
-		"arguments of version":              {[]string{"version", "y"}, `usage: it takes no arguments, and was given "y" ("epitaph version --help" shows how)`},
-		"two things at once":                {[]string{"agent", "--once", "--remove"}, `usage: --once, --dry-run and --remove exclude each other: choose one ("epitaph agent --help" shows how)`},
-		"half a command":                    {[]string{"policy"}, `usage: name a command ("epitaph policy --help" shows how)`},
-		"half a command, and a wrong one":   {[]string{"policy", "tset"}, `usage: there is no command "tset": did you mean test? ("epitaph policy --help" shows how)`},
-		"no review":                         {[]string{"policy", "test", "-f", "testdata/config.yaml"}, `usage: --review is missing: name a file with the request that the API server would send ("epitaph policy test --help" shows how)`},
-		"no configuration of a review":      {[]string{"policy", "test", "--review", "x"}, `usage: -f is missing: name the configuration file ("epitaph policy test --help" shows how)`},
-		"nothing to test":                   {[]string{"policy", "test"}, `usage: name the files of tests, or a configuration with -f and a request with --review ("epitaph policy test --help" shows how)`},
-		"a test, and what goes without one": {[]string{"policy", "test", "-f", "testdata/config.yaml", "test.yaml"}, `usage: a test names its configuration, reviews and objects itself: leave out -f, --review and --objects ("epitaph policy test --help" shows how)`},
+		"no command": {nil,
+			`usage: name a command ("epitaph --help" shows how)`},
+		"unknown command": {[]string{"mangaer"},
+			`usage: there is no command "mangaer": did you mean manager? ("epitaph --help" shows how)`},
+		"nothing like a command": {[]string{"bury"},
+			`usage: there is no command "bury" ("epitaph --help" shows how)`},
+		"unknown flag": {[]string{"manager", "--conf", "x"},
+			`usage: unknown flag: --conf ("epitaph manager --help" shows how)`},
+		"no configuration": {[]string{"manager"},
+			`usage: --config is missing: name the configuration file ("epitaph manager --help" shows how)`},
+		"extra arguments": {[]string{"manager", "--config", "x", "y"},
+			`usage: it takes no arguments, and was given "y" ("epitaph manager --help" shows how)`},
+		"arguments of version": {[]string{"version", "y"},
+			`usage: it takes no arguments, and was given "y" ("epitaph version --help" shows how)`},
+		"two things at once": {[]string{"agent", "--once", "--remove"},
+			`usage: --once, --dry-run and --remove exclude each other: choose one ("epitaph agent --help" shows how)`},
+		"half a command": {[]string{"policy"},
+			`usage: name a command ("epitaph policy --help" shows how)`},
+		"half a command, and a wrong one": {[]string{"policy", "tset"},
+			`usage: there is no command "tset": did you mean test? ("epitaph policy --help" shows how)`},
+		"no review": {
+			[]string{"policy", "test", "-f", "testdata/config.yaml"},
+			`usage: --review is missing: name a file with the request that the API server would send ("epitaph policy test --help" shows how)`},
+		"no configuration of a review": {[]string{"policy", "test", "--review", "x"},
+			`usage: -f is missing: name the configuration file ("epitaph policy test --help" shows how)`},
+		"nothing to test": {[]string{"policy", "test"},
+			`usage: name the files of tests, or a configuration with -f and a request with --review ("epitaph policy test --help" shows how)`},
+		"a test, and what goes without one": {
+			[]string{"policy", "test", "-f", "testdata/config.yaml", "test.yaml"},
+			`usage: a test names its configuration, reviews and objects itself: leave out -f, --review and --objects ("epitaph policy test --help" shows how)`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -172,13 +203,15 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Who asks for help gets it, on stdout, and the flags have the names that charts, units and people use.
+// Who asks for help gets it, on stdout, and the flags have the names that charts, units and people
+// use.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
-		"":            {"manager", "agent", "policy", "version", "--version"},
-		"manager":     {"--config", "--kubeconfig", "-v, --v"},
-		"agent":       {"--config", "--kubeconfig", "-v, --v", "--node", "--listeners", "--once", "--dry-run", "--remove"},
+		"":        {"manager", "agent", "policy", "version", "--version"},
+		"manager": {"--config", "--kubeconfig", "-v, --v"},
+		"agent": {"--config", "--kubeconfig", "-v, --v", "--node", "--listeners", "--once",
+			"--dry-run", "--remove"},
 		"policy":      {"test"},
 		"policy test": {"-f, --config", "--review", "--objects", "epitaph policy test -f CONFIG"},
 		"version":     {"Print the version"},
@@ -188,7 +221,8 @@ func TestHelp(t *testing.T) {
 			t.Run(line+" "+flag, func(t *testing.T) {
 				t.Parallel()
 				var out, errOut strings.Builder
-				if err := run(t.Context(), append(strings.Fields(line), flag), &out, &errOut); err != nil || errOut.String() != "" {
+				if err := run(t.Context(), append(strings.Fields(line), flag), &out,
+					&errOut); err != nil || errOut.String() != "" {
 					t.Fatalf("ended with %v: %s", err, errOut.String())
 				}
 				for _, name := range want {
@@ -205,7 +239,9 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"version", "--version"} {
 		var out strings.Builder
-		if err := run(t.Context(), []string{arg}, &out, &out); err != nil || !strings.HasPrefix(out.String(), "epitaph ") || !strings.HasSuffix(out.String(), version+"\n") {
+		if err := run(t.Context(), []string{arg}, &out, &out); err != nil ||
+			!strings.HasPrefix(out.String(), "epitaph ") ||
+			!strings.HasSuffix(out.String(), version+"\n") {
 			t.Errorf("%s: got %q, %v", arg, out.String(), err)
 		}
 	}

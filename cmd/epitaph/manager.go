@@ -68,8 +68,10 @@ func managerCommand() *cobra.Command {
 
 // clusterFlags adds the flags of everything that runs in a cluster.
 func clusterFlags(flags *pflag.FlagSet, kubeconfig *string, verbosity *int) {
-	flags.StringVar(kubeconfig, "kubeconfig", "", "a kubeconfig `file`; without it, the service account of the pod is used")
-	flags.IntVarP(verbosity, "v", "v", 0, "log `level`: 0 for decisions that matter, 1 for every decision")
+	flags.StringVar(kubeconfig, "kubeconfig", "",
+		"a kubeconfig `file`; without it, the service account of the pod is used")
+	flags.IntVarP(verbosity, "v", "v", 0,
+		"log `level`: 0 for decisions that matter, 1 for every decision")
 }
 
 func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
@@ -98,7 +100,8 @@ func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
 
 // newLogger writes JSON, one line for each entry.
 func newLogger(w io.Writer, verbosity int) logr.Logger {
-	return logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
+	return logr.FromSlogHandler(slog.NewJSONHandler(w,
+		&slog.HandlerOptions{Level: slog.Level(-verbosity)}))
 }
 
 // clusterOf returns how to reach the API server.
@@ -108,16 +111,20 @@ func clusterOf(kubeconfig string, c config.Client) (*rest.Config, error) {
 		restConfig, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w: name a file with --kubeconfig, or run in a pod", err)
+		return nil,
+			fmt.Errorf("find the API server: %w: name a file with --kubeconfig, or run in a pod",
+				err)
 	}
 	restConfig.QPS, restConfig.Burst = c.QPS, c.Burst
 	restConfig.UserAgent = "epitaph/" + version
 	return restConfig, nil
 }
 
-func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving) (manager.Manager, error) {
+func newManager(restConfig *rest.Config, c config.Config,
+	serving *certs.Serving) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, cmv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
+		v1alpha1.AddToScheme, cmv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register the API types: %w", err)
 		}
@@ -130,7 +137,8 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 		LeaderElection:          c.LeaderElection.Enabled,
 		LeaderElectionID:        "epitaph",
 		LeaderElectionNamespace: c.Namespace,
-		// The process ends when the manager does, so the next leader need not wait for the lease to run out.
+		// The process ends when the manager does, so the next leader need not wait for the lease to
+		// run out.
 		LeaderElectionReleaseOnCancel: true,
 		WebhookServer:                 newWebhookServer(c.Webhook, serving),
 		MapperProvider: func(c *rest.Config, h *http.Client) (meta.RESTMapper, error) {
@@ -144,45 +152,52 @@ func newManager(restConfig *rest.Config, c config.Config, serving *certs.Serving
 	return mgr, nil
 }
 
-// cacheOptions keep of each kind only what is read, and have the pods looked at again now and then: the collector's safety net.
+// cacheOptions keep of each kind only what is read, and have the pods looked at again now and then:
+// the collector's safety net.
 func cacheOptions(c config.Config) cache.Options {
 	inferrer := c.Inferrer()
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      definitions.Tolerate(podcache.NewInformer(inferrer.ReadsOfPods())),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:            {SyncPeriod: &c.GC.Resync.Duration},
-			&corev1.Node{}:           {Transform: podcache.TrimNodes(inferrer.ReadsOfNodes(), reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
+			&corev1.Pod{}: {SyncPeriod: &c.GC.Resync.Duration},
+			&corev1.Node{}: {Transform: podcache.TrimNodes(inferrer.ReadsOfNodes(),
+				reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
 			&v1alpha1.NodeObituary{}: {Transform: podcache.TrimObituaries},
 			// Those of nodes alone: nobody else's may be read.
-			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{
+				corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
 			// Ours alone: nobody else's registration may be read.
-			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", webhook.ConfigurationName)},
+			&admissionregistrationv1.MutatingWebhookConfiguration{}: {
+				Field: fields.OneTermEqualSelector("metadata.name", webhook.ConfigurationName)},
 		},
 	}
 }
 
 // index adds what the edges look objects up by.
 func index(ctx context.Context, mgr manager.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, reason.NodeNameField, func(o client.Object) []string {
-		return []string{o.(*corev1.Pod).Spec.NodeName}
-	})
+	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, reason.NodeNameField,
+		func(o client.Object) []string {
+			return []string{o.(*corev1.Pod).Spec.NodeName}
+		})
 	if err != nil {
 		return fmt.Errorf("index the pods by node: %w", err)
 	}
 	return audit.IndexNodeObituaries(ctx, mgr.GetFieldIndexer())
 }
 
-// probes tell the kubelet that the process lives, and the API server's Service when it may be asked: with warm caches, listening,
-// and with a certificate that the API server accepts.
-func probes(mgr manager.Manager, c config.Config, serving *certs.Serving, issuance *certs.Issuance) error {
+// probes tell the kubelet that the process lives, and the API server's Service when it may be
+// asked: with warm caches, listening, and with a certificate that the API server accepts.
+func probes(mgr manager.Manager, c config.Config, serving *certs.Serving,
+	issuance *certs.Issuance) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
 	ready := map[string]healthz.Checker{"caches": cachesSynced(mgr)}
 	if c.Webhook.Enabled {
 		ready["webhook"] = mgr.GetWebhookServer().StartedChecker()
-		ready["certificate"] = issuance.Explain(serving.Checker(mgr.GetCache(), webhook.ConfigurationName))
+		ready["certificate"] = issuance.Explain(
+			serving.Checker(mgr.GetCache(), webhook.ConfigurationName))
 	}
 	for name, check := range ready {
 		if err := addReadiness(mgr, name, check); err != nil {
@@ -193,7 +208,8 @@ func probes(mgr manager.Manager, c config.Config, serving *certs.Serving, issuan
 }
 
 func addReadiness(mgr manager.Manager, name string, check healthz.Checker) error {
-	if err := mgr.AddReadyzCheck(name, aloud(name, check, ctrl.Log.WithName("readiness"))); err != nil {
+	if err := mgr.AddReadyzCheck(name, aloud(name, check,
+		ctrl.Log.WithName("readiness"))); err != nil {
 		return fmt.Errorf("add the readiness probe %s: %w", name, err)
 	}
 	return nil

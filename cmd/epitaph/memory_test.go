@@ -9,7 +9,8 @@ import (
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]int64{
-		"1073741824\n": 966367638, "max\n": 0, "": 0, "0\n": 0, "-1\n": 0, "1Gi\n": 0, "99999999999999999999\n": 0,
+		"1073741824\n": 966367638, "max\n": 0, "": 0, "0\n": 0, "-1\n": 0, "1Gi\n": 0,
+		"99999999999999999999\n": 0,
 	} {
 		file := filepath.Join(t.TempDir(), "memory.max")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {

@@ -34,7 +34,8 @@ func (p parts) addPage(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the page: %w", err)
 	}
-	return p.mgr.Add(&page.Server{Page: pages, Config: p.config.Page, Log: p.mgr.GetLogger().WithName("page")})
+	return p.mgr.Add(&page.Server{Page: pages, Config: p.config.Page,
+		Log: p.mgr.GetLogger().WithName("page")})
 }
 
 // namesOfNamespaces lists them from the cache, which keeps their metadata.

@@ -21,7 +21,8 @@ type policyFlags struct {
 
 // policyCommand answers what-if questions about the policy.
 func policyCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "policy", Short: "Ask what the webhook would decide"}, policyTestCommand())
+	return group(&cobra.Command{Use: "policy", Short: "Ask what the webhook would decide"},
+		policyTestCommand())
 }
 
 func policyTestCommand() *cobra.Command {
@@ -42,8 +43,10 @@ func policyTestCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVarP(&f.file, "config", "f", "", "the configuration `file`, for --review")
-	flags.StringArrayVar(&f.reviews, "review", nil, "a `file` with the AdmissionReviews that the API server would send, as YAML or JSON; may be repeated")
-	flags.StringArrayVar(&f.objects, "objects", nil, "a `file` with what the cluster has, as kubectl get -o yaml prints it: objects of any kind; may be repeated")
+	flags.StringArrayVar(&f.reviews, "review", nil,
+		"a `file` with the AdmissionReviews that the API server would send, as YAML or JSON; may be repeated")
+	flags.StringArrayVar(&f.objects, "objects", nil,
+		"a `file` with what the cluster has, as kubectl get -o yaml prints it: objects of any kind; may be repeated")
 	return c
 }
 
@@ -51,15 +54,18 @@ func policyTestCommand() *cobra.Command {
 func (f policyFlags) check(tests []string) error {
 	switch {
 	case len(tests) > 0 && (f.file != "" || len(f.reviews)+len(f.objects) > 0):
-		return errors.New("a test names its configuration, reviews and objects itself: leave out -f, --review and --objects")
+		return errors.New(
+			"a test names its configuration, reviews and objects itself: leave out -f, --review and --objects")
 	case len(tests) > 0:
 		return nil
 	case f.file == "" && len(f.reviews)+len(f.objects) == 0:
-		return errors.New("name the files of tests, or a configuration with -f and a request with --review")
+		return errors.New(
+			"name the files of tests, or a configuration with -f and a request with --review")
 	case f.file == "":
 		return errors.New("-f is missing: name the configuration file")
 	case len(f.reviews) == 0:
-		return errors.New("--review is missing: name a file with the request that the API server would send")
+		return errors.New(
+			"--review is missing: name a file with the request that the API server would send")
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ type publicReport struct {
 	Review       json.RawMessage
 	Objects      []json.RawMessage
 	Want         struct {
-		// Code is what the object must leave with, alternatives by |; By is who did it; SaysNot must not stand in the sentence.
+		// Code is what the object must leave with, alternatives by |; By is who did it; SaysNot
+		// must not stand in the sentence.
 		Code, By, SaysNot string
 	}
 }
@@ -63,12 +64,14 @@ func publicReports(t *testing.T) (all []publicReport) {
 // written is what was put onto objects and into records; nothing lives on.
 type written struct{ reasons []reason.Reason }
 
-func (w *written) AnnotateFor(_ context.Context, _ client.Object, r reason.Reason, _ string) (string, error) {
+func (w *written) AnnotateFor(_ context.Context, _ client.Object, r reason.Reason,
+	_ string) (string, error) {
 	w.reasons = append(w.reasons, r)
 	return "2", nil
 }
 
-func (w *written) Complete(ctx context.Context, obj client.Object, r reason.Reason, user string) (string, error) {
+func (w *written) Complete(ctx context.Context, obj client.Object, r reason.Reason,
+	user string) (string, error) {
 	return w.AnnotateFor(ctx, obj, r, user)
 }
 
@@ -118,8 +121,8 @@ func (r publicReport) cluster(t *testing.T, c config.Config) (live, cached cache
 	return live, cached
 }
 
-// What was reported in public, as the API server sends it, through the handler with the manager's caches. Nobody is denied, although the
-// webhook enforces.
+// What was reported in public, as the API server sends it, through the handler with the manager's
+// caches. Nobody is denied, although the webhook enforces.
 func TestPublicReports(t *testing.T) {
 	t.Parallel()
 	for _, r := range publicReports(t) {
@@ -130,13 +133,15 @@ func TestPublicReports(t *testing.T) {
 			live, cached := r.cluster(t, c)
 			w := &written{}
 			h, err := webhook.New(webhook.Options{
-				Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: cached, Live: live, Obituaries: w, Writer: w,
+				Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(),
+				Reader: cached, Live: live, Obituaries: w, Writer: w,
 				Clock: testingclock.NewFakePassiveClock(noon), Registerer: prometheus.NewRegistry(),
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, bytes.NewReader(r.Review))
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path,
+				bytes.NewReader(r.Review))
 			request.Header.Set("Content-Type", "application/json")
 			answer := httptest.NewRecorder()
 			h.ServeHTTP(answer, request)
@@ -145,9 +150,11 @@ func TestPublicReports(t *testing.T) {
 				t.Fatalf("HTTP %d %s: %v", answer.Code, answer.Body, err)
 			}
 			if !review.Response.Allowed || len(review.Response.Warnings) > 0 {
-				t.Fatalf("allowed %t, %+v, %q", review.Response.Allowed, review.Response.Result, review.Response.Warnings)
+				t.Fatalf("allowed %t, %+v, %q", review.Response.Allowed, review.Response.Result,
+					review.Response.Warnings)
 			}
-			if code := review.Response.AuditAnnotations["code"]; r.Want.Code != "" && !slices.Contains(strings.Split(r.Want.Code, "|"), code) {
+			if code := review.Response.AuditAnnotations["code"]; r.Want.Code != "" &&
+				!slices.Contains(strings.Split(r.Want.Code, "|"), code) {
 				t.Errorf("code %s, want %s: %+v", code, r.Want.Code, w.reasons)
 			}
 			for _, got := range w.reasons {

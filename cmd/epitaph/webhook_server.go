@@ -18,11 +18,13 @@ import (
 const (
 	// webhookHeaderBytes bounds the header of a review: the API server sends a few hundred bytes.
 	webhookHeaderBytes = 8 << 10
-	// webhookStopLimit is how long deletions that wait for us may take when we stop: as long as one may take at all.
+	// webhookStopLimit is how long deletions that wait for us may take when we stop: as long as one
+	// may take at all.
 	webhookStopLimit = 30 * time.Second
 )
 
-// A webhookServer is what the manager starts before its caches. controller-runtime's own has no limit on how long a body is read.
+// A webhookServer is what the manager starts before its caches. controller-runtime's own has no
+// limit on how long a body is read.
 type webhookServer struct {
 	*httpsserver.Server
 	mux *http.ServeMux
@@ -44,7 +46,8 @@ func newWebhookServer(c config.Webhook, serving *certs.Serving) *webhookServer {
 	return &webhookServer{mux: mux, clients: clients, Server: &httpsserver.Server{
 		Name: "webhook", Address: c.Address, TLS: tlsConfig, Handler: mux,
 		// The API server waits no longer for the whole.
-		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration, StopTimeout: webhookStopLimit,
+		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration,
+		StopTimeout:    webhookStopLimit,
 		MaxHeaderBytes: webhookHeaderBytes, Log: ctrl.Log.WithName("webhook"),
 	}}
 }
@@ -58,7 +61,8 @@ func (s *webhookServer) Register(path string, hook http.Handler) { s.mux.Handle(
 // WebhookMux has the handlers.
 func (s *webhookServer) WebhookMux() *http.ServeMux { return s.mux }
 
-// StartedChecker tells the readiness probe whether the server listens, and can tell the API server from others where it has to.
+// StartedChecker tells the readiness probe whether the server listens, and can tell the API server
+// from others where it has to.
 func (s *webhookServer) StartedChecker() healthz.Checker {
 	return func(r *http.Request) error {
 		if !s.Listening() {

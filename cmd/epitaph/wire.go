@@ -37,7 +37,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// wire gives every edge what it works with: a reader, the terminator, and the memory of what nodes died of.
+// wire gives every edge what it works with: a reader, the terminator, and the memory of what nodes
+// died of.
 func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *certs.Serving) error {
 	if err := index(ctx, mgr); err != nil {
 		return err
@@ -51,7 +52,8 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 	if err != nil {
 		return err
 	}
-	refusals, err := audit.NewRefusals(metrics.Registry, mgr.GetEventRecorder("epitaph-termination"), clock.RealClock{})
+	refusals, err := audit.NewRefusals(metrics.Registry,
+		mgr.GetEventRecorder("epitaph-termination"), clock.RealClock{})
 	if err != nil {
 		return err
 	}
@@ -59,26 +61,30 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		mgr:      mgr,
 		config:   c,
 		refusals: refusals,
-		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{}, termination.Telling(func(r termination.Refusal) {
-			refusals.Note(r.Object, r.Reason, r.Held, r.Err)
-		})),
+		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{},
+			termination.Telling(func(r termination.Refusal) {
+				refusals.Note(r.Object, r.Reason, r.Held, r.Err)
+			})),
 		obituaries: &audit.NodeObituaries{
-			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}, Findings: findings,
+			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(),
+			Clock: clock.RealClock{}, Findings: findings,
 		},
 	}
 	if p.retention, err = p.newRetention(); err != nil {
 		return err
 	}
 	for _, add := range []func(context.Context) error{
-		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addJobEnds, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addJobEnds,
+		p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
 	} {
 		if err := add(ctx); err != nil {
 			return err
 		}
 	}
 	issuance := certs.NewIssuance(certs.IssuanceOptions{
-		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates, Clock: clock.RealClock{},
-		Log: mgr.GetLogger().WithName("certificates"),
+		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates,
+		Clock: clock.RealClock{},
+		Log:   mgr.GetLogger().WithName("certificates"),
 	})
 	if err := serve(mgr, c, serving, issuance); err != nil {
 		return err
@@ -86,11 +92,13 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 	return probes(mgr, c, serving, issuance)
 }
 
-// cached are the kinds that the edges read from the cache; an instance is ready when it has seen them all.
+// cached are the kinds that the edges read from the cache; an instance is ready when it has seen
+// them all.
 func cached(c config.Config) []client.Object {
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	all := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{}, &policyv1.PodDisruptionBudget{}, namespaces}
+	all := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{},
+		&policyv1.PodDisruptionBudget{}, namespaces}
 	if c.Webhook.Enabled {
 		all = append(all, &admissionregistrationv1.MutatingWebhookConfiguration{})
 	}
@@ -98,11 +106,13 @@ func cached(c config.Config) []client.Object {
 }
 
 // serve keeps the webhook's certificate the newest one, and tells what cert-manager says of it.
-func serve(mgr manager.Manager, c config.Config, serving *certs.Serving, issuance *certs.Issuance) error {
+func serve(mgr manager.Manager, c config.Config, serving *certs.Serving,
+	issuance *certs.Issuance) error {
 	if !c.Webhook.Enabled {
 		return nil
 	}
-	return errors.Join(serving.Register(metrics.Registry), mgr.Add(serving), issuance.Register(metrics.Registry), mgr.Add(issuance))
+	return errors.Join(serving.Register(metrics.Registry), mgr.Add(serving),
+		issuance.Register(metrics.Registry), mgr.Add(issuance))
 }
 
 // syncTimeout bounds how long a readiness probe waits for the caches; the kubelet asks again.
@@ -154,18 +164,21 @@ func (p parts) addWebhook(context.Context) error {
 	if p.config.Audit.Enabled {
 		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
 	}
-	return errors.Join(p.addEvictionReasons(handler.EvictionReasons()), p.addPreemptorNames(handler.PreemptorNames(p.terminator, records)))
+	return errors.Join(p.addEvictionReasons(handler.EvictionReasons()),
+		p.addPreemptorNames(handler.PreemptorNames(p.terminator, records)))
 }
 
 // addEvictionReasons has evicted pods get the reasons that were found when they were evicted.
 func (p parts) addEvictionReasons(k *webhook.EvictionReasons) error {
-	return p.control("evicted-pods", &corev1.Pod{}, predicate.NewPredicateFuncs(k.Concerns), k, k.Options())
+	return p.control("evicted-pods", &corev1.Pod{}, predicate.NewPredicateFuncs(k.Concerns), k,
+		k.Options())
 }
 
 // addPreemptorNames has the reasons of preempted pods name their preemptors.
 func (p parts) addPreemptorNames(n *webhook.PreemptorNames) error {
 	return builder.TypedControllerManagedBy[types.UID](p.mgr).Named("preempted-pods").
-		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{}, n.Handler())).WatchesRawSource(n.Source()).
+		WatchesRawSource(source.TypedKind(p.mgr.GetCache(), &corev1.Pod{},
+			n.Handler())).WatchesRawSource(n.Source()).
 		WithOptions(n.Options()).Complete(n)
 }
 
@@ -212,7 +225,8 @@ func (p parts) addNetconsole(context.Context) error {
 		return err
 	}
 	// It hears before: what is signed needs no Lease.
-	if err := addReadiness(p.mgr, "netconsole", func(*http.Request) error { return listener.Ready() }); err != nil {
+	if err := addReadiness(p.mgr, "netconsole",
+		func(*http.Request) error { return listener.Ready() }); err != nil {
 		return err
 	}
 	return p.mgr.Add(listener)
@@ -221,10 +235,12 @@ func (p parts) addNetconsole(context.Context) error {
 // addJobEnds completes the reasons of pods that their Job has deleted, when it tells how it ended.
 func (p parts) addJobEnds(context.Context) error {
 	j := &aftermath.JobEnds{
-		Keys: p.config.Annotations, Live: p.mgr.GetAPIReader(), Terminator: p.terminator, Clock: clock.RealClock{},
-		Log: p.mgr.GetLogger().WithName("job-ends"),
+		Keys: p.config.Annotations, Live: p.mgr.GetAPIReader(), Terminator: p.terminator,
+		Clock: clock.RealClock{},
+		Log:   p.mgr.GetLogger().WithName("job-ends"),
 	}
-	return p.control("job-ends", &corev1.Pod{}, predicate.NewPredicateFuncs(j.Concerns), j, j.Options())
+	return p.control("job-ends", &corev1.Pod{}, predicate.NewPredicateFuncs(j.Concerns), j,
+		j.Options())
 }
 
 // addRetractor takes back what is on record about nodes that live, whichever edge had it written.
@@ -244,10 +260,12 @@ func (p parts) addRetractor(context.Context) error {
 	return p.control("node-records", &v1alpha1.NodeObituary{}, concerns, r, controller.Options{})
 }
 
-// addSweepers takes off what lives on what was written for an end that did not come, whichever edge wrote it.
+// addSweepers takes off what lives on what was written for an end that did not come, whichever edge
+// wrote it.
 func (p parts) addSweepers(context.Context) error {
 	var failed []error
-	for name, kind := range map[string]client.Object{"pod-leftovers": &corev1.Pod{}, "node-leftovers": &corev1.Node{}} {
+	for name, kind := range map[string]client.Object{"pod-leftovers": &corev1.Pod{},
+		"node-leftovers": &corev1.Node{}} {
 		s := &aftermath.Sweeper{
 			Cache:      p.mgr.GetCache(),
 			Kind:       kind,
@@ -269,19 +287,22 @@ func (p parts) newRetention() (*retention.Retention, error) {
 		return nil, err
 	}
 	return retention.New(retention.Options{
-		Limits: p.config.Retention, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{}, Registerer: metrics.Registry,
-		Log: p.mgr.GetLogger().WithName("retention"),
+		Limits: p.config.Retention, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{},
+		Registerer: metrics.Registry,
+		Log:        p.mgr.GetLogger().WithName("retention"),
 	})
 }
 
 // addLookout says which definitions of records the API server lacks.
 func (p parts) addLookout(context.Context) error {
-	served, err := discovery.NewDiscoveryClientForConfigAndClient(p.mgr.GetConfig(), p.mgr.GetHTTPClient())
+	served, err := discovery.NewDiscoveryClientForConfigAndClient(p.mgr.GetConfig(),
+		p.mgr.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("ask for the definitions of records: %w", err)
 	}
 	l, err := definitions.NewLookout(definitions.Options{
-		Discovery: served, Events: p.mgr.GetEventRecorder("epitaph-audit"), Clock: clock.RealClock{}, Registerer: metrics.Registry,
+		Discovery: served, Events: p.mgr.GetEventRecorder("epitaph-audit"),
+		Clock: clock.RealClock{}, Registerer: metrics.Registry,
 		Log: p.mgr.GetLogger().WithName("definitions"),
 	})
 	if err != nil {
@@ -350,5 +371,6 @@ func (p parts) addAftermath(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.control("late-panics", &corev1.Node{}, a.Concerns(), a, controller.Options{RateLimiter: a.Limiter()})
+	return p.control("late-panics", &corev1.Node{}, a.Concerns(), a,
+		controller.Options{RateLimiter: a.Limiter()})
 }

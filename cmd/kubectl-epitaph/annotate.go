@@ -10,14 +10,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// annotate sets annotations of that very object: the API server refuses a patch that names another UID.
-func (d deletion) annotate(ctx context.Context, o client.Object, annotations map[string]*string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "annotations": annotations}})
+// annotate sets annotations of that very object: the API server refuses a patch that names another
+// UID.
+func (d deletion) annotate(ctx context.Context, o client.Object,
+	annotations map[string]*string) error {
+	patch, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{"uid": o.GetUID(),
+			"annotations": annotations}})
 	if err != nil {
 		return fmt.Errorf("write the patch of %s %s: %w", d.target.kind, d.target.name, err)
 	}
 	// The answer goes into a copy: what was read stays the object that is meant.
-	if err := d.Patch(ctx, o.DeepCopyObject().(client.Object), client.RawPatch(types.MergePatchType, patch)); err != nil {
+	if err := d.Patch(ctx, o.DeepCopyObject().(client.Object),
+		client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("annotate %s %s: %w", d.target.kind, d.target.name, err)
 	}
 	return nil

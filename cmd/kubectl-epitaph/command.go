@@ -42,7 +42,8 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl epitaph"},
 	}
 	p.flags.Bind(root.PersistentFlags())
-	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.panics, p.audit, p.doctor} {
+	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.panics,
+		p.audit, p.doctor} {
 		root.AddCommand(strict(make()))
 	}
 	root.AddCommand(options(root))
@@ -71,13 +72,16 @@ func options(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use: "options", Short: "List the flags that all commands have", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprint(c.OutOrStdout(), "These flags can be passed to any command:\n\n"+root.PersistentFlags().FlagUsages())
+			fmt.Fprint(c.OutOrStdout(), "These flags can be passed to any command:\n\n"+
+				root.PersistentFlags().FlagUsages())
 		},
 	}
 }
 
-// withoutGlobalFlags keeps the flags that all commands have out of their help. A shell still completes them.
-func withoutGlobalFlags(root *cobra.Command, help func(*cobra.Command, []string)) func(*cobra.Command, []string) {
+// withoutGlobalFlags keeps the flags that all commands have out of their help. A shell still
+// completes them.
+func withoutGlobalFlags(root *cobra.Command, help func(*cobra.Command,
+	[]string)) func(*cobra.Command, []string) {
 	hide := func(hidden bool) {
 		root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = hidden })
 	}
@@ -85,7 +89,8 @@ func withoutGlobalFlags(root *cobra.Command, help func(*cobra.Command, []string)
 		hide(true)
 		defer hide(false)
 		help(c, args)
-		fmt.Fprintln(c.OutOrStdout(), "\nUse \"kubectl epitaph options\" for the flags that all commands have, such as --namespace and --context.")
+		fmt.Fprintln(c.OutOrStdout(),
+			"\nUse \"kubectl epitaph options\" for the flags that all commands have, such as --namespace and --context.")
 	}
 }
 

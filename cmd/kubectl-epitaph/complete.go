@@ -22,13 +22,15 @@ const (
 
 // completeTargets completes the kind, then the names that are on record.
 func (p *plugin) completeTargets(allowed ...string) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		kind, _, named := strings.Cut(typed, "/")
 		if !named {
-			return suffixed(allowed, "/"), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+			return suffixed(allowed,
+				"/"), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), completionLimit)
 		defer cancel()
@@ -78,7 +80,8 @@ func (p *plugin) names(ctx context.Context, kind string) []string {
 
 // completeFlag completes the value of a flag that is there with one of a few words.
 func completeFlag(c *cobra.Command, flag string, words ...string) {
-	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := c.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // There is no such flag: no user can bring that about.
 	}
 }

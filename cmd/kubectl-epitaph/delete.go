@@ -34,12 +34,18 @@ reason is taken off again.`,
 		Example:           `  kubectl epitaph delete pod/notebook --reason "the experiment is over"`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(c *cobra.Command, args []string) error { return p.remove(c.Context(), args, f) },
+		RunE: func(c *cobra.Command,
+			args []string) error {
+			return p.remove(c.Context(), args, f)
+		},
 	}
 	c.Flags().StringVar(&f.reason, "reason", "", "why, in a `sentence` (required)")
-	c.Flags().StringVar(&f.key, "reason-key", "", "the annotation `key` of the reason, where the cluster's configuration has one of its own")
-	c.Flags().Int64Var(&f.gracePeriod, "grace-period", -1, "`seconds` for the pod to end; -1 is the pod's own")
-	c.Flags().BoolVar(&f.overwrite, "overwrite", false, "replace a reason that somebody else has written")
+	c.Flags().StringVar(&f.key, "reason-key", "",
+		"the annotation `key` of the reason, where the cluster's configuration has one of its own")
+	c.Flags().Int64Var(&f.gracePeriod, "grace-period", -1,
+		"`seconds` for the pod to end; -1 is the pod's own")
+	c.Flags().BoolVar(&f.overwrite, "overwrite", false,
+		"replace a reason that somebody else has written")
 	return c
 }
 
@@ -70,7 +76,8 @@ func (p *plugin) remove(ctx context.Context, args []string, f deleteFlags) error
 	return err
 }
 
-// keysOf are the keys to write. Of a cluster with keys of its own only the reason's is known here; its webhook completes the others.
+// keysOf are the keys to write. Of a cluster with keys of its own only the reason's is known here;
+// its webhook completes the others.
 func (f deleteFlags) keysOf(t target) reason.Keys {
 	if f.key != "" {
 		return reason.Keys{Reason: f.key}
@@ -128,13 +135,15 @@ func (d deletion) find(ctx context.Context) (client.Object, error) {
 	err := d.Get(ctx, key, o)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("%w: there is no %s %s: %q may know what became of it", errNotFound, d.target.kind, d.target.name, "kubectl epitaph why "+d.target.kind+"/"+d.target.name)
+		return nil, fmt.Errorf("%w: there is no %s %s: %q may know what became of it", errNotFound,
+			d.target.kind, d.target.name, "kubectl epitaph why "+d.target.kind+"/"+d.target.name)
 	case err != nil:
 		return nil, fmt.Errorf("read %s %s: %w", d.target.kind, d.target.name, err)
 	case o.GetDeletionTimestamp() != nil:
 		return nil, fmt.Errorf("%s %s is being deleted already", d.target.kind, d.target.name)
 	case d.keys.Has(o.GetAnnotations()) && !d.overwrite:
-		return nil, fmt.Errorf("%s %s carries a reason already: %q; --overwrite replaces it, kubectl delete keeps it", d.target.kind, d.target.name, terminal.Clean(o.GetAnnotations()[d.keys.Reason]))
+		return nil, fmt.Errorf(
+			"%s %s carries a reason already: %q; --overwrite replaces it, kubectl delete keeps it", d.target.kind, d.target.name, terminal.Clean(o.GetAnnotations()[d.keys.Reason]))
 	}
 	return o, nil
 }

@@ -24,7 +24,9 @@ place do not let it see is reported as unseen.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.examine(c.Context(), system) },
 	}
-	c.Flags().StringVar(&system, "system-namespace", "", "the `namespace` that Epitaph runs in; by default that of the webhook's Service, else "+doctor.UsualNamespace)
+	c.Flags().StringVar(&system, "system-namespace", "",
+		"the `namespace` that Epitaph runs in; by default that of the webhook's Service, else "+
+			doctor.UsualNamespace)
 	return c
 }
 
@@ -34,9 +36,11 @@ func (p *plugin) examine(ctx context.Context, system string) error {
 		return err
 	}
 	all := doctor.Run(ctx, doctor.Options{
-		Client: c, Config: c.Config, Namespace: c.Namespace, SystemNamespace: system, Clock: p.clock, Remedy: remedy, Found: p.printDiagnosis,
+		Client: c, Config: c.Config, Namespace: c.Namespace, SystemNamespace: system,
+		Clock: p.clock, Remedy: remedy, Found: p.printDiagnosis,
 	})
-	if slices.ContainsFunc(all, func(d doctor.Diagnosis) bool { return d.Health == doctor.Broken }) {
+	if slices.ContainsFunc(all,
+		func(d doctor.Diagnosis) bool { return d.Health == doctor.Broken }) {
 		return errBroken
 	}
 	return ctx.Err()

@@ -10,7 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
-// explain says what went wrong and what helps. Messages of the API server may quote what others wrote.
+// explain says what went wrong and what helps. Messages of the API server may quote what others
+// wrote.
 func explain(err error) string {
 	return terminal.CleanLines(err.Error()) + remedy(err)
 }

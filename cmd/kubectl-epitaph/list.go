@@ -26,7 +26,8 @@ type selection struct {
 func (s *selection) bind(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.filter.Code, "code", "", "only this `code`, such as KernelPanic")
-	f.StringVar(&s.filter.Class, "class", "", "only this `class`: disruption, routine or unexplained")
+	f.StringVar(&s.filter.Class, "class", "",
+		"only this `class`: disruption, routine or unexplained")
 	f.StringVar(&s.filter.Node, "node", "", "only of this `node`")
 	f.StringVar(&s.filter.Pod, "pod", "", "only pods of this `name`")
 	f.DurationVar(&s.since, "since", 0, "only who left within this time, such as 24h")
@@ -35,7 +36,8 @@ func (s *selection) bind(c *cobra.Command) {
 	completeFlag(c, "code", codes()...)
 }
 
-var classes = []string{reason.Disruption.String(), reason.Routine.String(), reason.NoExplanation.String()}
+var classes = []string{reason.Disruption.String(), reason.Routine.String(),
+	reason.NoExplanation.String()}
 
 // within completes the filter with what is known only now.
 func (s *selection) within(c *cluster.Cluster, now time.Time) (lookup.Filter, error) {
@@ -84,7 +86,8 @@ func (p *plugin) list() *cobra.Command {
 	return c
 }
 
-func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output recordOutput, printer printers.ResourcePrinter) error {
+func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output recordOutput,
+	printer printers.ResourcePrinter) error {
 	c, err := p.connect()
 	if err != nil {
 		return err
@@ -101,7 +104,8 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output reco
 		return err
 	}
 	if printer != nil {
-		return p.printRecords(printer, &v1alpha1.PodObituaryList{Items: found}, "PodObituary", output.managedFields)
+		return p.printRecords(printer, &v1alpha1.PodObituaryList{Items: found},
+			"PodObituary", output.managedFields)
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No records of pods match these flags.")
@@ -114,13 +118,15 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output reco
 	return terminal.Table(p.out, podHeader(s.allNamespaces, output.format == "wide"), rows)
 }
 
-func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter lookup.Filter, output recordOutput, printer printers.ResourcePrinter) error {
+func (p *plugin) showNodes(ctx context.Context, c *cluster.Cluster, filter lookup.Filter,
+	output recordOutput, printer printers.ResourcePrinter) error {
 	found, err := c.Nodes(ctx, filter)
 	if err != nil {
 		return err
 	}
 	if printer != nil {
-		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: found}, "NodeObituary", output.managedFields)
+		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: found},
+			"NodeObituary", output.managedFields)
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No records of nodes match these flags.")

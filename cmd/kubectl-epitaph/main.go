@@ -1,7 +1,9 @@
-// Command kubectl-epitaph is the kubectl plugin of Epitaph: kubectl finds it on the PATH as `kubectl epitaph`.
+// Command kubectl-epitaph is the kubectl plugin of Epitaph: kubectl finds it on the PATH as
+// `kubectl epitaph`.
 //
-// It tells what happened to a pod, a node or a job, lists the records, deletes with a reason, and looks at an installation.
-// It ends with 0, 1 (error, or a doctor who found something broken), 2 (usage) or 3 (nothing of that name).
+// It tells what happened to a pod, a node or a job, lists the records, deletes with a reason, and
+// looks at an installation. It ends with 0, 1 (error, or a doctor who found something broken), 2
+// (usage) or 3 (nothing of that name).
 package main
 
 import (

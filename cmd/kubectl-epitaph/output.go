@@ -21,7 +21,8 @@ func (p *plugin) ago(t metav1.Time) string {
 // outputFlag adds the flag that names the format.
 func outputFlag(c *cobra.Command, to *string, formats ...string) {
 	last := len(formats) - 1
-	c.Flags().StringVarP(to, "output", "o", "", strings.Join(formats[:last], ", ")+" or "+formats[last])
+	c.Flags().StringVarP(to, "output", "o", "",
+		strings.Join(formats[:last], ", ")+" or "+formats[last])
 	completeFlag(c, "output", formats...)
 }
 

@@ -58,9 +58,11 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	all = slices.DeleteFunc(all, func(o v1alpha1.NodeObituary) bool { return !panicked(&o) })
 	switch {
 	case printer != nil:
-		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: all}, "NodeObituary", f.output.managedFields)
+		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: all},
+			"NodeObituary", f.output.managedFields)
 	case len(all) == 0 && node != "":
-		return fmt.Errorf("%w: no panic of node %s is on record: %q may know what became of it", errNotFound, node, "kubectl epitaph why node/"+node)
+		return fmt.Errorf("%w: no panic of node %s is on record: %q may know what became of it",
+			errNotFound, node, "kubectl epitaph why node/"+node)
 	case len(all) == 0:
 		fmt.Fprintln(p.errOut, "No panic is on record.")
 		return nil
@@ -76,7 +78,8 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 // panicked tells whether a node's record tells of a panic, or holds what its kernel said.
 func panicked(o *v1alpha1.NodeObituary) bool {
 	return o.Spec.Code == string(reason.KernelPanic) || len(o.Spec.KernelLog) > 0 ||
-		slices.ContainsFunc(o.Spec.Evidence, func(e v1alpha1.Evidence) bool { return e.What == reason.EvidencePanic })
+		slices.ContainsFunc(o.Spec.Evidence,
+			func(e v1alpha1.Evidence) bool { return e.What == reason.EvidencePanic })
 }
 
 func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
@@ -84,7 +87,8 @@ func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
 	if o.Spec.Returned {
 		when = "went down " + p.ago(o.Spec.Removed) + " ago, and came back"
 	}
-	title := fmt.Sprintf("Node %s %s: %s", terminal.Clean(o.Spec.NodeName), when, terminal.Clean(o.Spec.Reason))
+	title := fmt.Sprintf("Node %s %s: %s", terminal.Clean(o.Spec.NodeName), when,
+		terminal.Clean(o.Spec.Reason))
 	known := sourceOf(o)
 	lines := []string{p.colours.Paint(terminal.Bold, title), "  " + known.how}
 	if len(o.Spec.KernelLog) == 0 {
@@ -104,12 +108,17 @@ func sourceOf(o *v1alpha1.NodeObituary) source {
 	s := &o.Spec
 	switch {
 	case s.Amended != nil:
-		return source{"Found after the restart, in " + terminal.Clean(s.Amended.From) + ": nobody heard the kernel.", terminal.Clean(s.Amended.From) + " had kept none of its lines"}
+		return source{"Found after the restart, in " + terminal.Clean(s.Amended.From) +
+			": nobody heard the kernel.", terminal.Clean(s.Amended.From) +
+			" had kept none of its lines"}
 	case s.Code == string(reason.KernelPanic) && s.By == reason.ByNetconsole:
-		return source{"Heard from the kernel as it died.", "none of its lines arrived beside the panic itself"}
+		return source{"Heard from the kernel as it died.",
+			"none of its lines arrived beside the panic itself"}
 	case s.Code == string(reason.KernelPanic):
-		return source{"Known from what had been noted on the Node before it left.", "none of its lines are on record"}
+		return source{"Known from what had been noted on the Node before it left.",
+			"none of its lines are on record"}
 	default:
-		return source{"The Node left by something else (" + terminal.Clean(s.Code) + "); the panic had been noted on it before.", "none of its lines are on record"}
+		return source{"The Node left by something else (" + terminal.Clean(s.Code) +
+			"); the panic had been noted on it before.", "none of its lines are on record"}
 	}
 }

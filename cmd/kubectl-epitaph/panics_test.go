@@ -30,11 +30,18 @@ func TestLastWords(t *testing.T) {
 			s.Amended, s.By, s.KernelLog = found, "kernel of node n1", []string{"a"}
 		},
 			"Node n1 left 5m ago: its kernel panicked\n  Found after the restart, in systemd-pstore: nobody heard the kernel.\n  | a\n\n"},
-		"found, the node is back": {func(s *v1alpha1.NodeObituarySpec) { s.Amended, s.By, s.Returned = found, "kernel of node n1", true },
+		"found, the node is back": {func(s *v1alpha1.NodeObituarySpec) {
+			s.Amended, s.By,
+				s.Returned = found, "kernel of node n1", true
+		},
 			"Node n1 went down 5m ago, and came back: its kernel panicked\n  Found after the restart, in systemd-pstore: nobody heard the kernel.\n  (systemd-pstore had kept none of its lines)\n\n"},
-		"noted, and removed by somebody": {func(s *v1alpha1.NodeObituarySpec) { s.By = "kernel of node n1" },
+		"noted, and removed by somebody": {func(s *v1alpha1.NodeObituarySpec) {
+			s.By = "kernel of node n1"
+		},
 			"Node n1 left 5m ago: its kernel panicked\n  Known from what had been noted on the Node before it left.\n  (none of its lines are on record)\n\n"},
-		"it left by something else": {func(s *v1alpha1.NodeObituarySpec) { s.Code = "HardwareFailure" },
+		"it left by something else": {func(s *v1alpha1.NodeObituarySpec) {
+			s.Code = "HardwareFailure"
+		},
 			"Node n1 left 5m ago: its kernel panicked\n  The Node left by something else (HardwareFailure); the panic had been noted on it before.\n  (none of its lines are on record)\n\n"},
 	}
 	for name, tc := range tests {
@@ -42,7 +49,9 @@ func TestLastWords(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			p := &plugin{out: &out, clock: clocktesting.NewFakeClock(noon.Add(5 * time.Minute))}
-			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1", Removed: metav1.NewTime(noon), Code: "KernelPanic", By: reason.ByNetconsole, Reason: "its kernel panicked"}}
+			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1",
+				Removed: metav1.NewTime(noon), Code: "KernelPanic", By: reason.ByNetconsole,
+				Reason: "its kernel panicked"}}
 			tc.change(&o.Spec)
 			if err := p.lastWordsOf(o); err != nil {
 				t.Fatal(err)

@@ -26,7 +26,8 @@ func TestPrintPaintsTheVerdict(t *testing.T) {
 		if err := p.print(story.Story{Title: "T.", Verdict: &verdict}); err != nil {
 			t.Fatal(err)
 		}
-		want := "\x1b[1mT.\x1b[0m\n\n\x1b[1mMay it be run again?\x1b[0m\n  \x1b[" + shade + "m" + verdict.String() + "\x1b[0m\n"
+		want := "\x1b[1mT.\x1b[0m\n\n\x1b[1mMay it be run again?\x1b[0m\n  \x1b[" + shade + "m" +
+			verdict.String() + "\x1b[0m\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", answer, diff)
 		}
@@ -88,14 +89,18 @@ func TestHelpOfFlags(t *testing.T) {
 		return out.String()
 	}
 	for _, args := range [][]string{{"list", "--help"}, {"help", "list"}, {"--help"}, nil} {
-		if got := says(args...); strings.Contains(got, "--context string") || !strings.Contains(got, `Use "kubectl epitaph options"`) || !strings.Contains(got, "-h, --help") {
+		if got := says(args...); strings.Contains(got, "--context string") ||
+			!strings.Contains(got, `Use "kubectl epitaph options"`) ||
+			!strings.Contains(got, "-h, --help") {
 			t.Errorf("%v says\n%s", args, got)
 		}
 	}
-	if got := says("list", "--help"); !strings.Contains(got, "--all-namespaces") || !strings.Contains(got, "custom-columns=") {
+	if got := says("list", "--help"); !strings.Contains(got, "--all-namespaces") ||
+		!strings.Contains(got, "custom-columns=") {
 		t.Errorf("list --help says\n%s", got)
 	}
-	if got := says("options"); !strings.Contains(got, "--context string") || !strings.Contains(got, "-n, --namespace string") {
+	if got := says("options"); !strings.Contains(got, "--context string") ||
+		!strings.Contains(got, "-n, --namespace string") {
 		t.Errorf("options says\n%s", got)
 	}
 	if got := says("__complete", "list", "--conte"); !strings.Contains(got, "--context") {
@@ -110,13 +115,17 @@ func TestFindings(t *testing.T) {
 		o.Spec.By, o.Spec.Removed = by, metav1.NewTime(when)
 		return o
 	}
-	node := v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{By: "carol", Removed: metav1.NewTime(noon)}}
-	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) // a Friday: still the last week of 2026 (ISO 8601)
+	node := v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{By: "carol",
+		Removed: metav1.NewTime(noon)}}
+	// a Friday: still the last week of 2026 (ISO 8601)
+	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	got := findingsOf([]v1alpha1.PodObituary{
-		left("a", "carol", noon), left("a", "dave", noon), left("a", "dave", noon), left("b", "carol", newYear),
+		left("a", "carol", noon), left("a", "dave", noon), left("a", "dave", noon),
+		left("b", "carol", newYear),
 	}, []v1alpha1.NodeObituary{node})
 	want := []finding{
-		{"2026-W53", "b", "carol", 1}, {"2026-W18", "a", "dave", 2}, {"2026-W18", "(nodes)", "carol", 1}, {"2026-W18", "a", "carol", 1},
+		{"2026-W53", "b", "carol", 1}, {"2026-W18", "a", "dave", 2},
+		{"2026-W18", "(nodes)", "carol", 1}, {"2026-W18", "a", "carol", 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

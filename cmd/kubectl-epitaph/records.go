@@ -32,10 +32,12 @@ var recordFormats = []string{"json", "yaml", "name", "jsonpath=", "go-template="
 func (o *recordOutput) bind(c *cobra.Command, own ...string) {
 	formats := slices.Concat(own, recordFormats)
 	outputFlag(c, &o.format, formats...)
-	c.Flags().BoolVar(&o.managedFields, "show-managed-fields", false, "keep metadata.managedFields in JSON and YAML")
+	c.Flags().BoolVar(&o.managedFields, "show-managed-fields", false,
+		"keep metadata.managedFields in JSON and YAML")
 }
 
-// printer is that of the format: nil where people are to read it, as a table or in one of the command's own formats.
+// printer is that of the format: nil where people are to read it, as a table or in one of the
+// command's own formats.
 func (o *recordOutput) printer(own ...string) (printers.ResourcePrinter, error) {
 	format, argument, _ := strings.Cut(o.format, "=")
 	var p printers.ResourcePrinter
@@ -64,8 +66,12 @@ func (o *recordOutput) printer(own ...string) (printers.ResourcePrinter, error) 
 	return p, nil
 }
 
-// printYAML escapes before it writes: kubectl's own printer fails over control characters in a record.
-func printYAML(list runtime.Object, w io.Writer) error { return terminal.Structured(w, "yaml", list) }
+// printYAML escapes before it writes: kubectl's own printer fails over control characters in a
+// record.
+func printYAML(list runtime.Object,
+	w io.Writer) error {
+	return terminal.Structured(w, "yaml", list)
+}
 
 func jsonPathPrinter(template string) (printers.ResourcePrinter, error) {
 	p, err := printers.NewJSONPathPrinter(template)
@@ -85,8 +91,10 @@ func goTemplatePrinter(template string) (printers.ResourcePrinter, error) {
 	return p, nil
 }
 
-// printRecords writes a list, each item of which has the kind. What a terminal would obey is escaped.
-func (p *plugin) printRecords(to printers.ResourcePrinter, list runtime.Object, kind string, managedFields bool) error {
+// printRecords writes a list, each item of which has the kind. What a terminal would obey is
+// escaped.
+func (p *plugin) printRecords(to printers.ResourcePrinter, list runtime.Object, kind string,
+	managedFields bool) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(list)
 	if err != nil {
 		return fmt.Errorf("read the records: %w", err)
@@ -119,7 +127,9 @@ func columnPrinter(spec string) (printers.ResourcePrinter, error) {
 	for column := range strings.SplitSeq(spec, ",") {
 		header, path, ok := strings.Cut(column, ":")
 		if !ok || header == "" || path == "" {
-			return nil, fmt.Errorf("%q is no column: write HEADER:PATH, for example POD:.spec.podName", column)
+			return nil,
+				fmt.Errorf("%q is no column: write HEADER:PATH, for example POD:.spec.podName",
+					column)
 		}
 		template := "{" + path + "}"
 		if bare := strings.TrimSuffix(strings.TrimPrefix(path, "{"), "}"); bare != path {

@@ -31,7 +31,9 @@ func (p *plugin) audit() *cobra.Command {
 		Long: `Report deletions without a reason by week, namespace and user: of all namespaces, unless -n names one. It counts what is
 on record; what retention has removed is not counted any more.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return p.report(c.Context(), since, output) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.report(c.Context(), since, output)
+		},
 	}
 	c.Flags().DurationVar(&since, "since", 0, "only deletions within this time, such as 168h")
 	outputFlag(c, &output, "json", "yaml")
@@ -75,7 +77,8 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 	return terminal.Table(p.out, []string{"WEEK", "NAMESPACE", "BY", "DELETIONS"}, rows)
 }
 
-// findingsOf counts, the newest week first, and in a week the most frequent first. Nodes have no namespace.
+// findingsOf counts, the newest week first, and in a week the most frequent first. Nodes have no
+// namespace.
 func findingsOf(pods []v1alpha1.PodObituary, nodes []v1alpha1.NodeObituary) []finding {
 	counts := map[finding]int{}
 	for _, o := range pods {
@@ -90,7 +93,8 @@ func findingsOf(pods []v1alpha1.PodObituary, nodes []v1alpha1.NodeObituary) []fi
 		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b finding) int {
-		return cmp.Or(cmp.Compare(b.Week, a.Week), cmp.Compare(b.Deletions, a.Deletions), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.By, b.By))
+		return cmp.Or(cmp.Compare(b.Week, a.Week), cmp.Compare(b.Deletions, a.Deletions),
+			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.By, b.By))
 	})
 	return all
 }

@@ -18,7 +18,8 @@ func podHeader(namespace, wide bool) []string {
 
 func (p *plugin) podRow(o *v1alpha1.PodObituary, namespace, wide bool) []string {
 	s := &o.Spec
-	row := []string{s.PodName, s.Code, s.NodeName, story.LastOwner(s.Owners), p.ago(s.Removed), s.Reason}
+	row := []string{s.PodName, s.Code, s.NodeName, story.LastOwner(s.Owners), p.ago(s.Removed),
+		s.Reason}
 	if namespace {
 		row = append([]string{o.Namespace}, row...)
 	}

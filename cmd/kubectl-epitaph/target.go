@@ -30,5 +30,6 @@ func targetOf(args []string, allowed ...string) (target, error) {
 			return target{k, name}, nil
 		}
 	}
-	return target{}, fmt.Errorf("%w: %q is none of %s/NAME", errUsage, text, strings.Join(allowed, "/NAME, "))
+	return target{}, fmt.Errorf("%w: %q is none of %s/NAME", errUsage, text,
+		strings.Join(allowed, "/NAME, "))
 }

@@ -54,22 +54,27 @@ func (p *plugin) follow(ctx context.Context, s *selection) error {
 		if !errors.Is(err, errMissed) {
 			return err
 		}
-		fmt.Fprintln(p.errOut, "The API server no longer knows where the watch was, and some records may have been missed: kubectl epitaph list")
+		fmt.Fprintln(p.errOut,
+			"The API server no longer knows where the watch was, and some records may have been missed: kubectl epitaph list")
 	}
 }
 
 // errMissed means that a watch could not go on where it was.
 var errMissed = errors.New("the watch has expired")
 
-// each calls show for every record that is made from now on. It goes on where it was when the connection breaks.
-func each(ctx context.Context, c *cluster.Cluster, want lookup.Filter, show func(*v1alpha1.PodObituary) error) error {
+// each calls show for every record that is made from now on. It goes on where it was when the
+// connection breaks.
+func each(ctx context.Context, c *cluster.Cluster, want lookup.Filter,
+	show func(*v1alpha1.PodObituary) error) error {
 	now := &v1alpha1.PodObituaryList{}
 	if err := c.List(ctx, now, append(want.Options(), client.Limit(1))...); err != nil {
 		return fmt.Errorf("list pod obituaries: %w", err)
 	}
 	w, err := toolswatch.NewRetryWatcherWithContext(ctx, now.ResourceVersion, &cache.ListWatch{
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return c.Watch(ctx, &v1alpha1.PodObituaryList{}, append(want.Options(), &client.ListOptions{Raw: &o})...)
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface,
+			error) {
+			return c.Watch(ctx, &v1alpha1.PodObituaryList{},
+				append(want.Options(), &client.ListOptions{Raw: &o})...)
 		},
 	})
 	if err != nil {
@@ -85,7 +90,8 @@ func each(ctx context.Context, c *cluster.Cluster, want lookup.Filter, show func
 				}
 			}
 		case *metav1.Status:
-			if apierrors.IsResourceExpired(apierrors.FromObject(o)) || apierrors.IsGone(apierrors.FromObject(o)) {
+			if apierrors.IsResourceExpired(apierrors.FromObject(o)) ||
+				apierrors.IsGone(apierrors.FromObject(o)) {
 				return errMissed
 			}
 			return fmt.Errorf("watch pod obituaries: %w", apierrors.FromObject(o))

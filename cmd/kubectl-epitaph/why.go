@@ -33,10 +33,14 @@ func (p *plugin) why() *cobra.Command {
   kubectl epitaph why job/nightly -n batch`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: p.completeTargets("pod", "node", "job"),
-		RunE:              func(c *cobra.Command, args []string) error { return p.tell(c.Context(), args, f) },
+		RunE: func(c *cobra.Command,
+			args []string) error {
+			return p.tell(c.Context(), args, f)
+		},
 	}
 	outputFlag(c, &f.output, "json", "yaml")
-	c.Flags().StringVar(&f.uid, "uid", "", "of several pods of this name the one with this `UID`, instead of the last")
+	c.Flags().StringVar(&f.uid,
+		"uid", "", "of several pods of this name the one with this `UID`, instead of the last")
 	return c
 }
 
@@ -62,7 +66,8 @@ func (p *plugin) tell(ctx context.Context, args []string, f whyFlags) error {
 	return p.print(s)
 }
 
-func (p *plugin) story(ctx context.Context, c *cluster.Cluster, t target, uid types.UID) (story.Story, error) {
+func (p *plugin) story(ctx context.Context, c *cluster.Cluster, t target,
+	uid types.UID) (story.Story, error) {
 	switch t.kind {
 	case "node":
 		return nodeStory(ctx, c, t.name)
@@ -73,8 +78,10 @@ func (p *plugin) story(ctx context.Context, c *cluster.Cluster, t target, uid ty
 	}
 }
 
-// podStory is of the last pod of this name that is on record; of the one that is there, where it has a reason or nothing is on record.
-func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) (story.Story, error) {
+// podStory is of the last pod of this name that is on record; of the one that is there, where it
+// has a reason or nothing is on record.
+func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string,
+	uid types.UID) (story.Story, error) {
 	records, _, err := c.Pods(ctx, lookup.Filter{Namespace: c.Namespace, Pod: name})
 	if err != nil {
 		return story.Story{}, err
@@ -85,7 +92,8 @@ func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, 
 	}
 	if living != nil && (uid == living.UID || uid == "" && (len(records) == 0 || says(living))) {
 		facts, err := c.Facts(ctx, lookup.Living(living, reason.DefaultKeys().Pod))
-		facts.Here, facts.Untracked = true, !slices.Contains(living.Finalizers, batchv1.JobTrackingFinalizer)
+		facts.Here, facts.Untracked = true, !slices.Contains(living.Finalizers,
+			batchv1.JobTrackingFinalizer)
 		return story.OfPod(facts), err
 	}
 	chosen := -1
@@ -95,7 +103,8 @@ func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, 
 		}
 	}
 	if chosen < 0 {
-		return story.Story{}, noRecord("pod "+c.Namespace+"/"+name, "kubectl epitaph list -n "+c.Namespace)
+		return story.Story{}, noRecord("pod "+c.Namespace+"/"+name,
+			"kubectl epitaph list -n "+c.Namespace)
 	}
 	facts, err := c.Facts(ctx, &records[chosen])
 	p.note(len(records), living, name)
@@ -105,10 +114,13 @@ func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string, 
 // note says, beside the story, that the name has been given to more than one pod.
 func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	if living != nil {
-		fmt.Fprintf(p.errOut, "A pod %s is there now (--uid %s); this is the story of an earlier one.\n", terminal.Clean(name), living.UID)
+		fmt.Fprintf(p.errOut,
+			"A pod %s is there now (--uid %s); this is the story of an earlier one.\n",
+			terminal.Clean(name), living.UID)
 	}
 	if records > 1 {
-		fmt.Fprintf(p.errOut, "%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, terminal.Clean(name))
+		fmt.Fprintf(p.errOut,
+			"%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, terminal.Clean(name))
 	}
 }
 
@@ -168,11 +180,13 @@ func jobStory(ctx context.Context, c *cluster.Cluster, name string) (story.Story
 		return story.Story{}, err
 	}
 	if gone && len(records) == 0 {
-		return story.Story{}, noRecord("job "+c.Namespace+"/"+name, "kubectl epitaph list -n "+c.Namespace)
+		return story.Story{}, noRecord("job "+c.Namespace+"/"+name,
+			"kubectl epitaph list -n "+c.Namespace)
 	}
 	return story.OfJob(c.Namespace, name, job, records), nil
 }
 
 func noRecord(what, list string) error {
-	return fmt.Errorf("%w: %s is not on record: it never was, left in a way that is only counted (routine removals, by default), or so long ago that its record has expired. %q shows what is there", errNotFound, what, list)
+	return fmt.Errorf(
+		"%w: %s is not on record: it never was, left in a way that is only counted (routine removals, by default), or so long ago that its record has expired. %q shows what is there", errNotFound, what, list)
 }

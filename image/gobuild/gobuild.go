@@ -2,7 +2,8 @@
 //
 // Invariant: the same sources and the same Go give the same bytes, wherever they are compiled.
 //
-// What this package does not do: pack anything. What becomes of a program (an image, an archive) is its caller's business.
+// What this package does not do: pack anything. What becomes of a program (an image, an archive) is
+// its caller's business.
 package gobuild
 
 import (
@@ -17,7 +18,8 @@ import (
 
 // A Program is everything that decides what is compiled, but for the Go toolchain.
 type Program struct {
-	// Checkout is the folder of the sources, and Package the program's path in it, such as ./cmd/epitaph.
+	// Checkout is the folder of the sources, and Package the program's path in it, such as
+	// ./cmd/epitaph.
 	Checkout, Package string
 	// Version is stamped into the program.
 	Version string
@@ -25,8 +27,9 @@ type Program struct {
 	OS, Arch string
 }
 
-// Compile returns the program. Nothing of the machine goes in: no path (-trimpath), no C library, and no state of the checkout,
-// which differs between a clone and a tarball of the same sources; the version is stamped instead.
+// Compile returns the program. Nothing of the machine goes in: no path (-trimpath), no C library,
+// and no state of the checkout, which differs between a clone and a tarball of the same sources;
+// the version is stamped instead.
 func (p Program) Compile(ctx context.Context) ([]byte, error) {
 	name := path.Base(p.Package)
 	dir, err := os.MkdirTemp("", "epitaph-build-")
@@ -38,11 +41,13 @@ func (p Program) Compile(ctx context.Context) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-ldflags", "-s -w -X main.version="+p.Version, "-o", into, p.Package)
 	cmd.Dir = p.Checkout
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS="+p.OS, "GOARCH="+p.Arch,
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS="+p.OS,
+		"GOARCH="+p.Arch,
 		// Those that a machine may have set for its own processor.
 		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build %s for %s/%s: %w\n%s", name, p.OS, p.Arch, err, strings.TrimSpace(string(said)))
+		return nil, fmt.Errorf("build %s for %s/%s: %w\n%s", name, p.OS, p.Arch, err,
+			strings.TrimSpace(string(said)))
 	}
 	program, err := os.ReadFile(into)
 	if err != nil {

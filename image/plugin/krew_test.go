@@ -20,15 +20,18 @@ func newKrew(t *testing.T) krew {
 // run returns what krew says as if it ran on another platform.
 func (k krew) run(t *testing.T, on platform, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"-C", "../../test/krew", "tool", "krew"}, args...)...)
-	cmd.Env = append(os.Environ(), "KREW_ROOT="+k.root, "KREW_OS="+on.OS, "KREW_ARCH="+on.Arch, "KREW_NO_UPGRADE_CHECK=1")
+	cmd := exec.CommandContext(t.Context(), "go",
+		append([]string{"-C", "../../test/krew", "tool", "krew"}, args...)...)
+	cmd.Env = append(os.Environ(), "KREW_ROOT="+k.root, "KREW_OS="+on.OS, "KREW_ARCH="+on.Arch,
+		"KREW_NO_UPGRADE_CHECK=1")
 	said, err := cmd.CombinedOutput()
 	return string(said), err
 }
 
 func (k krew) install(t *testing.T, out string, a archive) {
 	t.Helper()
-	said, err := k.run(t, a.platform, "install", "--manifest="+filepath.Join(out, manifestName), "--archive="+filepath.Join(out, a.Name))
+	said, err := k.run(t, a.platform, "install", "--manifest="+filepath.Join(out, manifestName),
+		"--archive="+filepath.Join(out, a.Name))
 	if err != nil || !strings.Contains(said, "Installed plugin: epitaph\n") {
 		t.Fatalf("krew says %v:\n%s", err, said)
 	}
@@ -50,7 +53,8 @@ func (k krew) installed(t *testing.T) (names []string) {
 // kubectl is the real one (test/controlplane), with nothing but what krew installed on its PATH.
 func (k krew) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	where := exec.CommandContext(t.Context(), "go", "-C", "../..", "run", "./test/cmd/sandbox", "path", "kubectl")
+	where := exec.CommandContext(t.Context(),
+		"go", "-C", "../..", "run", "./test/cmd/sandbox", "path", "kubectl")
 	path, err := where.Output()
 	if err != nil {
 		t.Fatalf("find kubectl: %v", err)
@@ -65,10 +69,12 @@ func (k krew) kubectl(t *testing.T, args ...string) string {
 	return said.String()
 }
 
-// validate asks krew what it asks of a manifest before it takes it into its index, but for the download.
+// validate asks krew what it asks of a manifest before it takes it into its index, but for the
+// download.
 func validate(t *testing.T, manifest string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "-C", "../../test/krew", "tool", "validate-krew-manifest", "-skip-install", "-manifest", manifest)
+	cmd := exec.CommandContext(t.Context(), "go", "-C", "../../test/krew", "tool",
+		"validate-krew-manifest", "-skip-install", "-manifest", manifest)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("krew's index would not take the manifest: %v\n%s", err, said)
 	}

@@ -1,10 +1,10 @@
-// Command plugin packs the kubectl plugin for krew, kubectl's plugin manager: an archive for each platform, and the manifest
-// that says where they are and what their digests are.
+// Command plugin packs the kubectl plugin for krew, kubectl's plugin manager: an archive for each
+// platform, and the manifest that says where they are and what their digests are.
 //
 //	plugin --checkout DIR --out DIR --version vX.Y.Z [--url URL]
 //
-// Invariant: who packs the same sources with the same Go gets the same bytes, hence the manifest's digests hold for archives that
-// somebody else packed.
+// Invariant: who packs the same sources with the same Go gets the same bytes, hence the manifest's
+// digests hold for archives that somebody else packed.
 //
 // What this program does not do: upload anything, or file anything with krew's index.
 package main
@@ -25,8 +25,10 @@ func main() {
 	defer stop()
 	r := recipe{platforms: platforms}
 	flag.StringVar(&r.checkout, "checkout", ".", "the `folder` of Epitaph's sources")
-	flag.StringVar(&r.version, "version", "", "the `version` to stamp into the program, such as v1.2.3")
-	flag.StringVar(&r.url, "url", releases, "where the releases are, each in a folder that is called as its version: a `URL`")
+	flag.StringVar(&r.version, "version", "",
+		"the `version` to stamp into the program, such as v1.2.3")
+	flag.StringVar(&r.url, "url", releases,
+		"where the releases are, each in a folder that is called as its version: a `URL`")
 	out := flag.String("out", "dist", "the `folder` for the archives and the manifest")
 	flag.Parse()
 	if err := run(ctx, os.Stdout, r, *out); err != nil {

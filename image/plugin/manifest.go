@@ -7,7 +7,8 @@ import (
 	"text/template"
 )
 
-// manifestName is the file that `krew install --manifest` takes; krew wants it called as the plugin.
+// manifestName is the file that `krew install --manifest` takes; krew wants it called as the
+// plugin.
 const manifestName = "epitaph.yaml"
 
 //go:embed epitaph.yaml.tmpl

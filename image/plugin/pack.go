@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// madeAt is when everything in an archive was made, as far as it says: the first time that a zip can tell.
+// madeAt is when everything in an archive was made, as far as it says: the first time that a zip
+// can tell.
 var madeAt = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A file of an archive. The files come in the order of their names.
@@ -21,7 +22,8 @@ type file struct {
 	content []byte
 }
 
-// tarGz packs files without anything that differs between machines: Go's gzip header has no time and no name unless told.
+// tarGz packs files without anything that differs between machines: Go's gzip header has no time
+// and no name unless told.
 func tarGz(files []file) ([]byte, error) {
 	var packed bytes.Buffer
 	compressed, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
@@ -30,7 +32,8 @@ func tarGz(files []file) ([]byte, error) {
 	}
 	w := tar.NewWriter(compressed)
 	for _, f := range files {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: madeAt, Format: tar.FormatUSTAR}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: int64(f.mode),
+			Size: int64(len(f.content)), ModTime: madeAt, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("add %s: %w", f.name, err)
 		}

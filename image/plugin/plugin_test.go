@@ -15,7 +15,8 @@ var native = platform{runtime.GOOS, runtime.GOARCH}
 
 func pack(t *testing.T, checkout string, of ...platform) (m made, out string) {
 	t.Helper()
-	m, err := recipe{checkout: checkout, version: testVersion, url: releases, platforms: of}.make(t.Context())
+	m, err := recipe{checkout: checkout, version: testVersion, url: releases,
+		platforms: of}.make(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +27,8 @@ func pack(t *testing.T, checkout string, of ...platform) (m made, out string) {
 	return m, out
 }
 
-// Neither the folder nor the repository in which it is packed shows in the archive, and what is packed is what krew installs and
-// kubectl runs.
+// Neither the folder nor the repository in which it is packed shows in the archive, and what is
+// packed is what krew installs and kubectl runs.
 //
 // Not in parallel with the others: two runs of Go at once would both compile what neither has yet.
 func TestPluginIsTheSameAnywhereAndInstalls(t *testing.T) {
@@ -35,17 +36,19 @@ func TestPluginIsTheSameAnywhereAndInstalls(t *testing.T) {
 	here, out := pack(t, checkout, native)
 	there, _ := pack(t, copyOfSources(t, checkout), native)
 	if string(here.manifest) != string(there.manifest) {
-		t.Errorf("packed in the checkout:\n%s\nin a copy elsewhere:\n%s", here.manifest, there.manifest)
+		t.Errorf("packed in the checkout:\n%s\nin a copy elsewhere:\n%s", here.manifest,
+			there.manifest)
 	}
 	k := newKrew(t)
 	k.install(t, out, here.archives[0])
-	if got, want := k.kubectl(t, "epitaph", "--version"), "kubectl epitaph version "+testVersion+"\n"; got != want {
+	if got, want := k.kubectl(t, "epitaph", "--version"),
+		"kubectl epitaph version "+testVersion+"\n"; got != want {
 		t.Errorf("kubectl runs %q, want %q", got, want)
 	}
 }
 
-// krew finds each platform's archive in the one manifest. A program of one line stands for the plugin, which takes minutes to
-// compile for a machine that this is not.
+// krew finds each platform's archive in the one manifest. A program of one line stands for the
+// plugin, which takes minutes to compile for a machine that this is not.
 func TestPlatforms(t *testing.T) {
 	m, out := pack(t, stub(t, "func main() { print(version) }"), platforms...)
 	validate(t, filepath.Join(out, manifestName))
@@ -71,8 +74,10 @@ func TestChangedArchive(t *testing.T) {
 	if err := os.WriteFile(name, append(m.archives[0].content, 0), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	said, err := newKrew(t).run(t, m.archives[0].platform, "install", "--manifest="+filepath.Join(out, manifestName), "--archive="+name)
-	if err == nil || !strings.Contains(said, "checksum does not match, want: "+m.archives[0].SHA256) {
+	said, err := newKrew(t).run(t, m.archives[0].platform,
+		"install", "--manifest="+filepath.Join(out, manifestName), "--archive="+name)
+	if err == nil ||
+		!strings.Contains(said, "checksum does not match, want: "+m.archives[0].SHA256) {
 		t.Errorf("krew says %v, %s; want it to refuse", err, said)
 	}
 }
@@ -82,15 +87,20 @@ func TestRefused(t *testing.T) {
 	tests := map[string]struct {
 		version, checkout, want string
 	}{
-		"a commit":              {"401f1d4", ".", `pack version "401f1d4": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
-		"no version":            {"", ".", `pack version "": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
-		"no v":                  {"1.2.3", ".", `pack version "1.2.3": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
-		"sources are elsewhere": {"v1.2.3", "nowhere", "read the license: open nowhere/LICENSE: no such file or directory"},
+		"a commit": {"401f1d4", ".",
+			`pack version "401f1d4": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
+		"no version": {"", ".",
+			`pack version "": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
+		"no v": {"1.2.3", ".",
+			`pack version "1.2.3": krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3`},
+		"sources are elsewhere": {"v1.2.3", "nowhere",
+			"read the license: open nowhere/LICENSE: no such file or directory"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := recipe{version: tc.version, checkout: tc.checkout, platforms: platforms}.make(t.Context())
+			_, err := recipe{version: tc.version, checkout: tc.checkout,
+				platforms: platforms}.make(t.Context())
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("error = %v, want %s", err, tc.want)
 			}

@@ -26,10 +26,12 @@ type platform struct{ OS, Arch string }
 
 // platforms are those that people work at.
 var platforms = []platform{
-	{"darwin", "amd64"}, {"darwin", "arm64"}, {"linux", "amd64"}, {"linux", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
+	{"darwin", "amd64"}, {"darwin", "arm64"}, {"linux", "amd64"}, {"linux", "arm64"},
+	{"windows", "amd64"}, {"windows", "arm64"},
 }
 
-// isVersion is what krew takes (krew internal/installation/semver): a semantic version with a v before it.
+// isVersion is what krew takes (krew internal/installation/semver): a semantic version with a v
+// before it.
 var isVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
 // A recipe is everything that decides what the archives are, but for the Go toolchain.
@@ -53,7 +55,8 @@ type made struct {
 
 func (r recipe) make(ctx context.Context) (made, error) {
 	if !isVersion.MatchString(r.version) {
-		return made{}, fmt.Errorf("pack version %q: krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3", r.version)
+		return made{}, fmt.Errorf(
+			"pack version %q: krew takes versions such as v1.2.3 only: make plugin VERSION=v1.2.3", r.version)
 	}
 	license, err := os.ReadFile(filepath.Join(r.checkout, licenseName))
 	if err != nil {
@@ -72,7 +75,8 @@ func (r recipe) make(ctx context.Context) (made, error) {
 }
 
 func (r recipe) archive(ctx context.Context, p platform, license []byte) (archive, error) {
-	program, err := gobuild.Program{Checkout: r.checkout, Package: programPackage, Version: r.version, OS: p.OS, Arch: p.Arch}.Compile(ctx)
+	program, err := gobuild.Program{Checkout: r.checkout, Package: programPackage,
+		Version: r.version, OS: p.OS, Arch: p.Arch}.Compile(ctx)
 	if err != nil {
 		return archive{}, err
 	}

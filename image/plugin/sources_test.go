@@ -14,7 +14,8 @@ func stub(t *testing.T, function string) (checkout string) {
 	checkout = t.TempDir()
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
 	writeFile(t, filepath.Join(checkout, licenseName), "a license\n")
-	writeFile(t, filepath.Join(checkout, "cmd", programName, "main.go"), "package main\n\nvar version string\n\n"+function+"\n")
+	writeFile(t, filepath.Join(checkout, "cmd", programName, "main.go"),
+		"package main\n\nvar version string\n\n"+function+"\n")
 	return checkout
 }
 
@@ -22,7 +23,8 @@ func stub(t *testing.T, function string) (checkout string) {
 func copyOfSources(t *testing.T, checkout string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "elsewhere")
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others", "--exclude-standard")
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others",
+		"--exclude-standard")
 	list.Dir = checkout
 	files, err := list.Output()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
-// numbered returns datagrams of the extended format that follow one another, so that none is a duplicate of the one before.
+// numbered returns datagrams of the extended format that follow one another, so that none is a
+// duplicate of the one before.
 func numbered(n int, format string) [][]byte {
 	all := make([][]byte, n)
 	for i := range all {
@@ -67,11 +68,14 @@ func BenchmarkPush(b *testing.B) {
 	for name, datagrams := range uninteresting {
 		bench(name, datagrams)
 	}
-	bench("interesting/panic", numbered(4096, "0,%d,%d,-;Kernel panic - not syncing: Fatal exception\n nodename=n1\n"))
-	bench("interesting/candidate", repeated("[    4.758329] Kernel panic - not syncing: Fatal exception\n"))
+	bench("interesting/panic", numbered(4096,
+		"0,%d,%d,-;Kernel panic - not syncing: Fatal exception\n nodename=n1\n"))
+	bench("interesting/candidate",
+		repeated("[    4.758329] Kernel panic - not syncing: Fatal exception\n"))
 	pieces := numbered(4096, "6,%d,%d,-,ncfrag=0/100;"+filler)
 	for i := 1; i < len(pieces); i += 2 {
-		pieces[i] = fmt.Appendf(nil, "6,%d,%d,-,ncfrag=61/100;%039d", 1_000_000+i-1, 5_000_000+i-1, 0)
+		pieces[i] = fmt.Appendf(nil, "6,%d,%d,-,ncfrag=61/100;%039d", 1_000_000+i-1, 5_000_000+i-1,
+			0)
 	}
 	bench("interesting/fragments", pieces)
 }

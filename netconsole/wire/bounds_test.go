@@ -36,7 +36,8 @@ func TestStreamIsBounded(t *testing.T) {
 		total := 1 + random.IntN(5_000)
 		body := strings.Repeat("x", 1+random.IntN(min(total, 900)))
 		offset := random.IntN(total - len(body) + 1)
-		d := fmt.Sprintf("%d,%d,9,-,ncfrag=%d/%d;%s", random.IntN(9), random.IntN(n+1), offset, total, body)
+		d := fmt.Sprintf("%d,%d,9,-,ncfrag=%d/%d;%s", random.IntN(9), random.IntN(n+1), offset,
+			total, body)
 		if n%3 == 0 {
 			d = fmt.Sprintf("6,%d,9,-;%s\n", n, body)
 		}
@@ -56,7 +57,8 @@ func TestStreamIsBounded(t *testing.T) {
 	}
 }
 
-// What the runtime really holds for 5,000 senders that each have said something and have a message pending.
+// What the runtime really holds for 5,000 senders that each have said something and have a message
+// pending.
 func TestMemoryOfFiveThousandSendersIsBounded(t *testing.T) {
 	const senders, documented = 5_000, 14_000_000
 	before := heap()
@@ -71,10 +73,13 @@ func TestMemoryOfFiveThousandSendersIsBounded(t *testing.T) {
 	}
 	held := heap() - before
 	if held > documented || MaxMemoryBytes+senders*int(unsafe.Sizeof(Stream{})) > documented {
-		t.Errorf("%d senders hold %d bytes, MaxMemoryBytes is %d: want %d at most, as it is documented", senders, held, MaxMemoryBytes, documented)
+		t.Errorf(
+			"%d senders hold %d bytes, MaxMemoryBytes is %d: want %d at most, as it is documented",
+			senders, held, MaxMemoryBytes, documented)
 	}
 	if held < uint64(MaxMemoryBytes) {
-		t.Errorf("%d senders hold %d bytes: they did not fill the memory of %d bytes", senders, held, MaxMemoryBytes)
+		t.Errorf("%d senders hold %d bytes: they did not fill the memory of %d bytes", senders,
+			held, MaxMemoryBytes)
 	}
 	runtime.KeepAlive(streams)
 }

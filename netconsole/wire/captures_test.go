@@ -31,7 +31,8 @@ func captures(t *testing.T) []capture {
 	var all []capture
 	for line := range strings.Lines(string(index)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != 10 || strings.HasPrefix(line, "| capture") || strings.HasPrefix(line, "|---") {
+		if len(cells) != 10 || strings.HasPrefix(line, "| capture") ||
+			strings.HasPrefix(line, "|---") {
 			continue
 		}
 		for n := range cells {
@@ -78,8 +79,9 @@ func payloads(t *testing.T, name string) (datagrams [][]byte, times []time.Time)
 	return datagrams, times
 }
 
-// Every recording of a real kernel, fakes included, through the whole detector: a panic exactly where INDEX.md's strict
-// column says so, a candidate exactly where a line of the plain format looks like a panic.
+// Every recording of a real kernel, fakes included, through the whole detector: a panic exactly
+// where INDEX.md's strict column says so, a candidate exactly where a line of the plain format
+// looks like a panic.
 func TestCaptures(t *testing.T) {
 	t.Parallel()
 	all := captures(t)
@@ -98,7 +100,8 @@ func TestCaptures(t *testing.T) {
 			for n, d := range datagrams {
 				e := s.Push(d, times[n])
 				counts[e.Outcome]++
-				if e.Outcome == wire.OutcomePanic && (c.format == "legacy" || c.format == "legacy6") {
+				if e.Outcome == wire.OutcomePanic &&
+					(c.format == "legacy" || c.format == "legacy6") {
 					t.Errorf("a panic in the plain format: %q", d)
 				}
 				if e.Order == wire.OrderForeign || e.Order == wire.OrderRestart {
@@ -109,10 +112,12 @@ func TestCaptures(t *testing.T) {
 				t.Errorf("%d panics, want %d", counts[wire.OutcomePanic], c.strict)
 			}
 			if counts[wire.OutcomeCandidate] != c.anchored {
-				t.Errorf("%d candidates, INDEX.md has %d", counts[wire.OutcomeCandidate], c.anchored)
+				t.Errorf("%d candidates, INDEX.md has %d", counts[wire.OutcomeCandidate],
+					c.anchored)
 			}
 			for _, bad := range []wire.Outcome{
-				wire.OutcomeMalformed, wire.OutcomeTooLong, wire.OutcomeConflict, wire.OutcomeDuplicate,
+				wire.OutcomeMalformed, wire.OutcomeTooLong, wire.OutcomeConflict,
+				wire.OutcomeDuplicate,
 			} {
 				if counts[bad] != 0 {
 					t.Errorf("%d datagrams of a real kernel are %s", counts[bad], bad)
@@ -122,7 +127,8 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// The whole log of a boot that panicked is replayed to us after the next boot: nothing of it is a panic a second time.
+// The whole log of a boot that panicked is replayed to us after the next boot: nothing of it is a
+// panic a second time.
 func TestCapturesReplayedAfterReboot(t *testing.T) {
 	t.Parallel()
 	old, times := payloads(t, "sysrq-ext-6.1c-panic10")
@@ -151,7 +157,8 @@ func TestCapturesReplayedAfterReboot(t *testing.T) {
 	}
 }
 
-// An oops of 70 lines, its panic, and what follows: all of it is there afterwards, also when the next boot's log has come.
+// An oops of 70 lines, its panic, and what follows: all of it is there afterwards, also when the
+// next boot's log has come.
 func TestCapturesKeepThePanicsText(t *testing.T) {
 	t.Parallel()
 	datagrams, times := payloads(t, "oops-panic-ext-6.1c")

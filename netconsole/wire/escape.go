@@ -3,8 +3,9 @@ package wire
 // escapeBytes is the length of \xNN.
 const escapeBytes = 4
 
-// Unescape appends to dst what src stands for: the kernel writes control characters, bytes from 0x7f and backslashes as \xNN.
-// What is no such escape is copied as it is. Unescape only what is whole: a fragment may end inside of an escape.
+// Unescape appends to dst what src stands for: the kernel writes control characters, bytes from
+// 0x7f and backslashes as \xNN. What is no such escape is copied as it is. Unescape only what is
+// whole: a fragment may end inside of an escape.
 func Unescape(dst, src []byte) []byte {
 	for len(src) > 0 {
 		if len(src) >= escapeBytes && src[0] == '\\' && src[1] == 'x' {
@@ -20,8 +21,8 @@ func Unescape(dst, src []byte) []byte {
 	return dst
 }
 
-// Sentence is what escaped text stands for, in one line: records of several lines, as some drivers print them, have blanks where
-// the kernel breaks or indents them.
+// Sentence is what escaped text stands for, in one line: records of several lines, as some drivers
+// print them, have blanks where the kernel breaks or indents them.
 func Sentence(escaped []byte) string {
 	text := Unescape(nil, escaped)
 	sentence, broken := text[:0], false

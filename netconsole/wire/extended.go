@@ -3,7 +3,8 @@ package wire
 import "bytes"
 
 const (
-	// MaxDatagramBytes is the most that a kernel puts into one datagram (MAX_PRINT_CHUNK of drivers/net/netconsole.c).
+	// MaxDatagramBytes is the most that a kernel puts into one datagram (MAX_PRINT_CHUNK of
+	// drivers/net/netconsole.c).
 	MaxDatagramBytes = 1000
 	// maxPrefix is facility 255, level 7: printk stores eight bits of facility and three of level.
 	maxPrefix = 255<<3 | 7
@@ -56,7 +57,8 @@ func ParseExtended(datagram []byte) (r Record, ok bool) {
 	return r, r.Total == 0 || len(body) > 0 && uint64(r.Offset)+uint64(len(body)) <= uint64(r.Total)
 }
 
-// readFields reads the key=value fields of a header; keys that are not known are skipped (dev-kmsg: "may be extended").
+// readFields reads the key=value fields of a header; keys that are not known are skipped (dev-kmsg:
+// "may be extended").
 func (r *Record) readFields(fields []byte) bool {
 	for range maxHeaderFields {
 		field, rest, more := bytes.Cut(fields, []byte{','})

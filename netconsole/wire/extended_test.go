@@ -22,28 +22,34 @@ func TestParseExtended(t *testing.T) {
 			"12,354,3530374,-;hello\n",
 			wire.Record{Prefix: 12, Flag: '-', Seq: 354, Micros: 3530374, Body: []byte("hello\n")},
 		},
-		"the largest prefix": {"2047,1,2,-;x\n", wire.Record{Prefix: 2047, Flag: '-', Seq: 1, Micros: 2, Body: []byte("x\n")}},
+		"the largest prefix": {"2047,1,2,-;x\n",
+			wire.Record{Prefix: 2047, Flag: '-', Seq: 1, Micros: 2, Body: []byte("x\n")}},
 		"the largest numbers": {
 			"6,18446744073709551615,18446744073709551615,-;x\n",
-			wire.Record{Prefix: 6, Flag: '-', Seq: math.MaxUint64, Micros: math.MaxUint64, Body: []byte("x\n")},
+			wire.Record{Prefix: 6, Flag: '-', Seq: math.MaxUint64, Micros: math.MaxUint64,
+				Body: []byte("x\n")},
 		},
 		"release": {
 			"6.12.117+deb13-cloud-amd64,6,370,2555721,-;up\n nodename=xyz\n",
 			wire.Record{
-				Release: []byte("6.12.117+deb13-cloud-amd64"), Prefix: 6, Flag: '-', Seq: 370, Micros: 2555721,
-				Body: []byte("up\n nodename=xyz\n"),
+				Release: []byte("6.12.117+deb13-cloud-amd64"), Prefix: 6, Flag: '-', Seq: 370,
+				Micros: 2555721,
+				Body:   []byte("up\n nodename=xyz\n"),
 			},
 		},
 		"fragment": {
 			"4,355,4417169,-,ncfrag=971/993;tail\n",
-			wire.Record{Prefix: 4, Flag: '-', Seq: 355, Micros: 4417169, Offset: 971, Total: 993, Body: []byte("tail\n")},
+			wire.Record{Prefix: 4, Flag: '-', Seq: 355, Micros: 4417169, Offset: 971, Total: 993,
+				Body: []byte("tail\n")},
 		},
 		"caller, emergency, an unknown key, fragment": {
 			"4,1,2,c,caller=T12,ncemg=1,later=x/y,ncfrag=0/2000;x",
 			wire.Record{Prefix: 4, Flag: 'c', Seq: 1, Micros: 2, Total: 2000, Body: []byte("x")},
 		},
-		"a piece of a line, by an old kernel": {"4,1,2,+;x\n", wire.Record{Prefix: 4, Flag: '+', Seq: 1, Micros: 2, Body: []byte("x\n")}},
-		"semicolons in the text":              {"4,1,2,-;a;b,c=d;e\n", wire.Record{Prefix: 4, Flag: '-', Seq: 1, Micros: 2, Body: []byte("a;b,c=d;e\n")}},
+		"a piece of a line, by an old kernel": {"4,1,2,+;x\n",
+			wire.Record{Prefix: 4, Flag: '+', Seq: 1, Micros: 2, Body: []byte("x\n")}},
+		"semicolons in the text": {"4,1,2,-;a;b,c=d;e\n",
+			wire.Record{Prefix: 4, Flag: '-', Seq: 1, Micros: 2, Body: []byte("a;b,c=d;e\n")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,9 +117,11 @@ func TestParseExtendedRefuses(t *testing.T) {
 
 func TestRecordValue(t *testing.T) {
 	t.Parallel()
-	// taskname is the name of a process, which has put a line of its own behind the target's userdata.
-	r, ok := wire.ParseExtended([]byte("6,1,2,-;text nodename=text\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:02.0\n" +
-		" nodename=n1\n empty=\n a=b=c\n cpu=1\n taskname=x\n nodename=n2\n\nnoblank=1\n"))
+	// taskname is the name of a process, which has put a line of its own behind the target's
+	// userdata.
+	r, ok := wire.ParseExtended(
+		[]byte("6,1,2,-;text nodename=text\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:02.0\n" +
+			" nodename=n1\n empty=\n a=b=c\n cpu=1\n taskname=x\n nodename=n2\n\nnoblank=1\n"))
 	if !ok {
 		t.Fatal("refused")
 	}
@@ -121,7 +129,8 @@ func TestRecordValue(t *testing.T) {
 		t.Errorf("text %q", got)
 	}
 	for key, want := range map[string]string{
-		"SUBSYSTEM": "pci", "DEVICE": "+pci:0000:00:02.0", "nodename": "n1", "empty": "", "a": "b=c", "cpu": "1", "taskname": "x",
+		"SUBSYSTEM": "pci", "DEVICE": "+pci:0000:00:02.0", "nodename": "n1", "empty": "",
+		"a": "b=c", "cpu": "1", "taskname": "x",
 	} {
 		if got, ok := r.Value(key); !ok || string(got) != want {
 			t.Errorf("%s is %q, %t; want %q", key, got, ok, want)

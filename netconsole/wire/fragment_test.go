@@ -30,31 +30,47 @@ func TestFragments(t *testing.T) {
 		steps []step
 		want  string // the text and the value of l, of what was put together
 	}{
-		"in order":   {[]step{{one, fragment, 0}, {two, fragment, 0}, {three, line, 0}}, "a\nb w"},
-		"reversed":   {[]step{{three, fragment, 0}, {two, fragment, 0}, {one, line, 0}}, "a\nb w"},
-		"mixed":      {[]step{{two, fragment, 0}, {one, fragment, 0}, {three, line, 0}}, "a\nb w"},
-		"duplicates": {[]step{{two, fragment, 0}, {two, wire.OutcomeDuplicate, 0}, {one, fragment, 0}, {one, wire.OutcomeDuplicate, 0}, {three, line, 0}}, "a\nb w"},
-		"late":       {[]step{{one, fragment, 0}, {two, fragment, time.Second}, {three, line, time.Second}}, "a\nb w"},
-		"too late":   {[]step{{one, fragment, 0}, {two, fragment, time.Second}, {three, fragment, time.Second + 1}}, ""},
-		"lost":       {[]step{{one, fragment, 0}, {three, fragment, 0}}, ""},
+		"in order": {[]step{{one, fragment, 0}, {two, fragment, 0}, {three, line, 0}}, "a\nb w"},
+		"reversed": {[]step{{three, fragment, 0}, {two, fragment, 0}, {one, line, 0}}, "a\nb w"},
+		"mixed":    {[]step{{two, fragment, 0}, {one, fragment, 0}, {three, line, 0}}, "a\nb w"},
+		"duplicates": {[]step{{two, fragment, 0}, {two, wire.OutcomeDuplicate, 0},
+			{one, fragment, 0}, {one, wire.OutcomeDuplicate, 0}, {three, line, 0}}, "a\nb w"},
+		"late": {[]step{{one, fragment, 0}, {two, fragment, time.Second},
+			{three, line, time.Second}}, "a\nb w"},
+		"too late": {[]step{{one, fragment, 0}, {two, fragment, time.Second},
+			{three, fragment, time.Second + 1}}, ""},
+		"lost": {[]step{{one, fragment, 0}, {three, fragment, 0}}, ""},
 		"lost, and then all of it again": {
-			[]step{{one, fragment, 0}, {three, fragment, 0}, {one, fragment, 2 * time.Second}, {two, fragment, 2 * time.Second}, {three, line, 2 * time.Second}}, "a\nb w",
+			[]step{{one, fragment, 0}, {three, fragment, 0}, {one, fragment, 2 * time.Second},
+				{two, fragment, 2 * time.Second}, {three, line, 2 * time.Second}}, "a\nb w",
 		},
-		"another total":             {[]step{{one, fragment, 0}, {"6,7,9,-,ncfrag=4/18;ab\n", wire.OutcomeConflict, 0}, {two, fragment, 0}, {three, fragment, 0}}, ""},
-		"another prefix":            {[]step{{one, fragment, 0}, {"4,7,9,-,ncfrag=4/17;ab\n", wire.OutcomeConflict, 0}}, ""},
-		"another flag":              {[]step{{one, fragment, 0}, {"6,7,9,c,ncfrag=4/17;ab\n", wire.OutcomeConflict, 0}}, ""},
-		"other bytes":               {[]step{{one, fragment, 0}, {`6,7,9,-,ncfrag=0/17;b\x0`, wire.OutcomeConflict, 0}}, ""},
-		"overlaps the one before":   {[]step{{one, fragment, 0}, {"6,7,9,-,ncfrag=3/17;0ab", wire.OutcomeConflict, 0}}, ""},
-		"overlaps the one behind":   {[]step{{two, fragment, 0}, {`6,7,9,-,ncfrag=0/17;a\x0a`, wire.OutcomeConflict, 0}}, ""},
-		"lies within":               {[]step{{three, fragment, 0}, {"6,7,9,-,ncfrag=8/17;k", wire.OutcomeConflict, 0}}, ""},
-		"lies around":               {[]step{{two, fragment, 0}, {`6,7,9,-,ncfrag=0/17;a\x0ab` + "\n ", wire.OutcomeConflict, 0}}, ""},
-		"more than is put together": {[]step{{"6,7,9,-,ncfrag=0/4097;x", wire.OutcomeTooLong, 0}}, ""},
+		"another total": {[]step{{one, fragment, 0},
+			{"6,7,9,-,ncfrag=4/18;ab\n", wire.OutcomeConflict, 0}, {two, fragment, 0},
+			{three, fragment, 0}}, ""},
+		"another prefix": {[]step{{one, fragment, 0},
+			{"4,7,9,-,ncfrag=4/17;ab\n", wire.OutcomeConflict, 0}}, ""},
+		"another flag": {[]step{{one, fragment, 0},
+			{"6,7,9,c,ncfrag=4/17;ab\n", wire.OutcomeConflict, 0}}, ""},
+		"other bytes": {[]step{{one, fragment, 0},
+			{`6,7,9,-,ncfrag=0/17;b\x0`, wire.OutcomeConflict, 0}}, ""},
+		"overlaps the one before": {[]step{{one, fragment, 0},
+			{"6,7,9,-,ncfrag=3/17;0ab", wire.OutcomeConflict, 0}}, ""},
+		"overlaps the one behind": {[]step{{two, fragment, 0},
+			{`6,7,9,-,ncfrag=0/17;a\x0a`, wire.OutcomeConflict, 0}}, ""},
+		"lies within": {[]step{{three, fragment, 0},
+			{"6,7,9,-,ncfrag=8/17;k", wire.OutcomeConflict, 0}}, ""},
+		"lies around": {[]step{{two, fragment, 0},
+			{`6,7,9,-,ncfrag=0/17;a\x0ab` + "\n ", wire.OutcomeConflict, 0}}, ""},
+		"more than is put together": {[]step{{"6,7,9,-,ncfrag=0/4097;x", wire.OutcomeTooLong, 0}},
+			""},
 		"of two messages": {
-			[]step{{one, fragment, 0}, {"6,8,9,-,ncfrag=0/4;ab", fragment, 0}, {two, fragment, 0}, {three, line, 0}, {"6,8,9,-,ncfrag=2/4;c\n", line, 0}}, "a\nb w",
+			[]step{{one, fragment, 0}, {"6,8,9,-,ncfrag=0/4;ab", fragment, 0}, {two, fragment, 0},
+				{three, line, 0}, {"6,8,9,-,ncfrag=2/4;c\n", line, 0}}, "a\nb w",
 		},
 		"of three messages: the oldest is given up": {
 			[]step{
-				{one, fragment, 0}, {"6,8,9,-,ncfrag=0/4;ab", fragment, 1}, {"6,9,9,-,ncfrag=0/4;ab", fragment, 2}, {two, fragment, 3},
+				{one, fragment, 0}, {"6,8,9,-,ncfrag=0/4;ab", fragment, 1},
+				{"6,9,9,-,ncfrag=0/4;ab", fragment, 2}, {two, fragment, 3},
 				{"6,9,9,-,ncfrag=2/4;c\n", line, 4}, {three, fragment, 5}, {one, line, 6},
 			}, "",
 		},
@@ -113,14 +129,20 @@ func TestFragmentsOfPanic(t *testing.T) {
 		steps []step
 		lines []string
 	}{
-		"in order":             {[]step{{head, wire.OutcomePanic, 0}, {head, again, 0}, {tail, wire.OutcomePanicRest, 0}}, []string{"long", "", "long text"}},
-		"the rest comes first": {[]step{{tail, wire.OutcomeFragment, 0}, {head, wire.OutcomePanic, 0}}, []string{"", "long text"}},
-		"the rest is late":     {[]step{{head, wire.OutcomePanic, 0}, {tail, wire.OutcomeFragment, 2 * time.Second}}, []string{"long", ""}},
+		"in order": {[]step{{head, wire.OutcomePanic, 0}, {head, again, 0},
+			{tail, wire.OutcomePanicRest, 0}}, []string{"long", "", "long text"}},
+		"the rest comes first": {[]step{{tail, wire.OutcomeFragment, 0},
+			{head, wire.OutcomePanic, 0}}, []string{"", "long text"}},
+		"the rest is late": {[]step{{head, wire.OutcomePanic, 0},
+			{tail, wire.OutcomeFragment, 2 * time.Second}}, []string{"long", ""}},
 		"the rest contradicts": {
-			[]step{{head, wire.OutcomePanic, 0}, {strings.Replace(tail, "0,7", "4,7", 1), wire.OutcomeConflict, 0}}, []string{"long", ""},
+			[]step{{head, wire.OutcomePanic, 0},
+				{strings.Replace(tail, "0,7", "4,7", 1), wire.OutcomeConflict, 0}}, []string{"long",
+				""},
 		},
 		"too long to be put together": {
-			[]step{{"0,7,9,-,ncfrag=0/70000;Kernel panic - not syncing: x\n a=b", wire.OutcomePanic, 0}}, []string{"x"},
+			[]step{{"0,7,9,-,ncfrag=0/70000;Kernel panic - not syncing: x\n a=b", wire.OutcomePanic,
+				0}}, []string{"x"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,20 +151,24 @@ func TestFragmentsOfPanic(t *testing.T) {
 			for n, d := range c.steps {
 				e := s.Push([]byte(d.datagram), noon.Add(d.after))
 				if e.Outcome != d.want || e.Line != c.lines[n] {
-					t.Errorf("datagram %d is %s of %q, want %s of %q", n, e.Outcome, e.Line, d.want, c.lines[n])
+					t.Errorf("datagram %d is %s of %q, want %s of %q", n, e.Outcome, e.Line, d.want,
+						c.lines[n])
 				}
-				if token, _ := e.Record.Value("token"); strings.Contains(c.lines[n], "text") && string(token) != "abc" {
+				if token, _ := e.Record.Value("token"); strings.Contains(c.lines[n], "text") &&
+					string(token) != "abc" {
 					t.Errorf("datagram %d: token %q", n, token)
 				}
 			}
-			if got := s.Lines(); len(got) != 1 || !strings.HasPrefix(got[0], "Kernel panic - not syncing: ") {
+			if got := s.Lines(); len(got) != 1 ||
+				!strings.HasPrefix(got[0], "Kernel panic - not syncing: ") {
 				t.Errorf("lines: %q", got)
 			}
 		})
 	}
 }
 
-// What reads like a panic only once its fragments are put together is none: a kernel's first fragment holds all of the words.
+// What reads like a panic only once its fragments are put together is none: a kernel's first
+// fragment holds all of the words.
 func TestFragmentsMakeNoPanic(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string][]step{

@@ -24,9 +24,10 @@ var fuzzSeeds = []string{
 	"0,1,2,-,ncfrag=4294967295/4294967295;overflow",
 }
 
-// aPanic is what a panic must look like, written down a second time and in another way. The kernel's first fragment is
-// the one at offset 0.
-var aPanic = regexp.MustCompile(`^(?:[!-+\--:<-~]*\.[!-+\--:<-~]*,)?0,\d+,\d+,-((?:,[^,;=]+=[^,;]*)*);Kernel panic - not syncing: [ -~]*(?:\n|$)`)
+// aPanic is what a panic must look like, written down a second time and in another way. The
+// kernel's first fragment is the one at offset 0.
+var aPanic = regexp.MustCompile(
+	`^(?:[!-+\--:<-~]*\.[!-+\--:<-~]*,)?0,\d+,\d+,-((?:,[^,;=]+=[^,;]*)*);Kernel panic - not syncing: [ -~]*(?:\n|$)`)
 
 var offsetNotZero = regexp.MustCompile(`,ncfrag=[1-9]`)
 
@@ -48,7 +49,8 @@ func FuzzParse(f *testing.F) {
 		if !ok {
 			return
 		}
-		if r.Prefix > maxPrefix || len(r.Release) > maxReleaseBytes || uint64(r.Offset)+uint64(len(r.Body)) > uint64(r.Total) && r.Total != 0 {
+		if r.Prefix > maxPrefix || len(r.Release) > maxReleaseBytes ||
+			uint64(r.Offset)+uint64(len(r.Body)) > uint64(r.Total) && r.Total != 0 {
 			t.Fatalf("%q became %+v", datagram, r)
 		}
 		if !bytes.HasSuffix(datagram, r.Body) {
@@ -65,7 +67,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzStream reads datagrams from the fuzzer's bytes: a byte of time that passes, two of length, and as many of datagram.
+// FuzzStream reads datagrams from the fuzzer's bytes: a byte of time that passes, two of length,
+// and as many of datagram.
 func FuzzStream(f *testing.F) {
 	var all []byte
 	for _, seed := range fuzzSeeds {

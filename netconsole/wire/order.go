@@ -2,8 +2,9 @@ package wire
 
 import "time"
 
-// An Order is how a message stands to those that were heard before it. It is for whoever weighs whether a panic is true, and
-// it decides nothing here: whoever forges a number could otherwise silence the kernel. The zero value is an order not judged.
+// An Order is how a message stands to those that were heard before it. It is for whoever weighs
+// whether a panic is true, and it decides nothing here: whoever forges a number could otherwise
+// silence the kernel. The zero value is an order not judged.
 type Order uint8
 
 const (
@@ -12,12 +13,13 @@ const (
 	OrderFirst
 	// OrderNext is later than all before it.
 	OrderNext
-	// OrderEarlier belongs before another one: overtaken on its way, printed again from the log buffer when a target of the
-	// kernel's command line started, or replayed.
+	// OrderEarlier belongs before another one: overtaken on its way, printed again from the log
+	// buffer when a target of the kernel's command line started, or replayed.
 	OrderEarlier
 	// OrderRestart begins a boot that is younger than what was heard last.
 	OrderRestart
-	// OrderForeign fits neither the boot that was heard last nor a younger one: it is another boot's, or forged.
+	// OrderForeign fits neither the boot that was heard last nor a younger one: it is another
+	// boot's, or forged.
 	OrderForeign
 )
 
@@ -40,8 +42,8 @@ func (o Order) String() string {
 }
 
 const (
-	// orderSlack is how far time may run against the numbers: the clocks of CPUs differ, and messages are numbered before
-	// they are stamped.
+	// orderSlack is how far time may run against the numbers: the clocks of CPUs differ, and
+	// messages are numbered before they are stamped.
 	orderSlack = 5 * time.Second
 	// overtakeTime is how much later than the next one a message may arrive.
 	overtakeTime = time.Second
@@ -70,7 +72,8 @@ func (p *position) place(seq, micros uint64, now time.Time) (o Order, repeated b
 	case ahead && (micros >= p.micros || p.micros-micros <= slack):
 		p.advance(seq, micros, now)
 		return OrderNext, false
-	case !ahead && p.seq-seq < overtakeSpan && distance(micros, p.micros) <= slack && since < uint64(overtakeTime/time.Microsecond):
+	case !ahead && p.seq-seq < overtakeSpan && distance(micros, p.micros) <= slack &&
+		since < uint64(overtakeTime/time.Microsecond):
 		return OrderEarlier, p.mark(seq)
 	case since >= micros:
 		p.begin(seq, micros, now)

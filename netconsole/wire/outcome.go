@@ -13,10 +13,11 @@ const (
 	OutcomeFragment
 	// OutcomePanic is a kernel that says, in the extended format, that it panics.
 	OutcomePanic
-	// OutcomePanicRest completes a panic that was reported at its first fragment: its userdata is known now.
+	// OutcomePanicRest completes a panic that was reported at its first fragment: its userdata is
+	// known now.
 	OutcomePanicRest
-	// OutcomeCandidate reads like a panic, but may be forged: it is a line of the plain format, or of the extended format
-	// from a sender of whom only the plain one has been heard.
+	// OutcomeCandidate reads like a panic, but may be forged: it is a line of the plain format, or
+	// of the extended format from a sender of whom only the plain one has been heard.
 	OutcomeCandidate
 	// OutcomeDuplicate is a message that has been seen.
 	OutcomeDuplicate
@@ -30,7 +31,8 @@ const (
 
 // Outcomes are all there are.
 var Outcomes = []Outcome{
-	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomePanicRest, OutcomeCandidate, OutcomeDuplicate,
+	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomePanicRest,
+	OutcomeCandidate, OutcomeDuplicate,
 	OutcomeConflict, OutcomeTooLong, OutcomeMalformed,
 }
 

@@ -61,7 +61,8 @@ func TestDetectEveryPanic(t *testing.T) {
 	}
 }
 
-// Kernel text that speaks of panics without being one, at the level of a panic, which is worse than it is in truth.
+// Kernel text that speaks of panics without being one, at the level of a panic, which is worse than
+// it is in truth.
 func TestDetectNoLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -42,15 +42,17 @@ func digits(b []byte) bool {
 	return true
 }
 
-// withoutNotices strips what the console says about itself in front of a record, in the same datagram (kernel/printk/printk.c,
-// console_prepend_dropped and console_prepend_replay). The extended format has no such notices.
+// withoutNotices strips what the console says about itself in front of a record, in the same
+// datagram (kernel/printk/printk.c, console_prepend_dropped and console_prepend_replay). The
+// extended format has no such notices.
 func withoutNotices(datagram []byte) []byte {
 	for _, notice := range []struct{ before, after string }{
 		{"** replaying previous printk message", " **\n"},
 		{"** ", " printk messages dropped **\n"},
 	} {
 		end := bytes.IndexByte(datagram, '\n') + 1
-		if line := datagram[:end]; bytes.HasPrefix(line, []byte(notice.before)) && bytes.HasSuffix(line, []byte(notice.after)) {
+		if line := datagram[:end]; bytes.HasPrefix(line, []byte(notice.before)) &&
+			bytes.HasSuffix(line, []byte(notice.after)) {
 			datagram = datagram[end:]
 		}
 	}

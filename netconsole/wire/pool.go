@@ -5,9 +5,10 @@ import "time"
 // maxLook is at how many slots a pool looks for one that can be spared, before it takes the next.
 const maxLook = 64
 
-// A pool lends a bounded number of things. When all are lent, a new borrower gets one that was not used for a while: the things of
-// those who speak stay where they are, and nobody has to give anything back (second chance, the page replacement of Multics). A
-// nil pool makes a thing for each borrower.
+// A pool lends a bounded number of things. When all are lent, a new borrower gets one that was not
+// used for a while: the things of those who speak stay where they are, and nobody has to give
+// anything back (second chance, the page replacement of Multics). A nil pool makes a thing for each
+// borrower.
 type pool[T any] struct {
 	size  int
 	slots []*slot[T]
@@ -22,7 +23,8 @@ type slot[T any] struct {
 	until time.Time
 }
 
-// A lease is the right to a thing until another borrower gets it. The zero value is a right to nothing.
+// A lease is the right to a thing until another borrower gets it. The zero value is a right to
+// nothing.
 type lease[T any] struct {
 	slot *slot[T]
 	turn uint64
@@ -70,7 +72,8 @@ func (l lease[T]) use() *T {
 	return &l.slot.thing
 }
 
-// keep asks that the thing be left where it is until then. It is not certain: a pool in which much is kept takes it all the same.
+// keep asks that the thing be left where it is until then. It is not certain: a pool in which much
+// is kept takes it all the same.
 func (l lease[T]) keep(until time.Time) {
 	if l.valid() {
 		l.slot.until = until

@@ -16,7 +16,8 @@ func smallMemory(rings, desks int) *Memory {
 	return &Memory{pool[ringBytes]{size: rings}, pool[desk]{size: desks}}
 }
 
-// Senders who are more than there is room for lose lines, but never see each other's, and what is left is what they said last.
+// Senders who are more than there is room for lose lines, but never see each other's, and what is
+// left is what they said last.
 func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 	t.Parallel()
 	const senders = 24
@@ -30,13 +31,15 @@ func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 	now, lost, held, completed := time.Unix(1_800_000_000, 0), 0, 0, 0
 	for seq := range 40_000 {
 		n := random.IntN(senders)
-		text := fmt.Sprintf("sender %d says %d %s", n, seq, strings.Repeat(string(rune('a'+n)), random.IntN(300)))
+		text := fmt.Sprintf("sender %d says %d %s", n, seq,
+			strings.Repeat(string(rune('a'+n)), random.IntN(300)))
 		for _, d := range datagrams(random, seq, text) {
 			a, b := shared[n].Push(d, now), alone[n].Push(d, now)
 			if a.Outcome == b.Outcome && string(a.Record.Body) != string(b.Record.Body) {
 				t.Fatalf("%q became %q", d, a.Record.Body)
 			}
-			if a.Outcome == OutcomeLine && !strings.HasPrefix(string(a.Record.Body), fmt.Sprintf("sender %d says %d ", n, seq)) {
+			if a.Outcome == OutcomeLine && !strings.HasPrefix(string(a.Record.Body),
+				fmt.Sprintf("sender %d says %d ", n, seq)) {
 				t.Fatalf("sender %d is said to have said %q", n, a.Record.Body)
 			}
 			if a.Outcome == OutcomeLine && len(d) > 0 && strings.Contains(string(d), "ncfrag") {
@@ -49,7 +52,10 @@ func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 		}
 		for n := range shared {
 			lines := shared[n].Lines()
-			if i := slices.IndexFunc(lines, func(line string) bool { return !strings.HasPrefix(line, fmt.Sprintf("sender %d ", n)) }); i >= 0 {
+			if i := slices.IndexFunc(lines,
+				func(line string) bool {
+					return !strings.HasPrefix(line, fmt.Sprintf("sender %d ", n))
+				}); i >= 0 {
 				t.Fatalf("sender %d is said to have said %q", n, lines[i])
 			}
 			if len(lines) == 0 {
@@ -60,7 +66,8 @@ func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 		}
 	}
 	if lost == 0 || held == 0 || completed == 0 {
-		t.Errorf("%d rings were lost, %d kept, %d messages put together: this tested nothing", lost, held, completed)
+		t.Errorf("%d rings were lost, %d kept, %d messages put together: this tested nothing", lost,
+			held, completed)
 	}
 }
 
@@ -83,7 +90,8 @@ func TestLinesOfAPanicAreSpared(t *testing.T) {
 	memory, now := smallMemory(8, 4), time.Unix(1_800_000_000, 0)
 	dying := memory.NewStream()
 	dying.Push([]byte("4,1,9,-;an oops\n"), now)
-	if e := dying.Push([]byte("0,2,9,-;Kernel panic - not syncing: sysrq\n"), now); e.Outcome != OutcomePanic {
+	if e := dying.Push([]byte("0,2,9,-;Kernel panic - not syncing: sysrq\n"),
+		now); e.Outcome != OutcomePanic {
 		t.Fatal("the panic was not recognised")
 	}
 	flood := func() {
@@ -103,16 +111,19 @@ func TestLinesOfAPanicAreSpared(t *testing.T) {
 	}
 }
 
-// Where everything is kept, something goes: a forger who makes many panics up does not get more memory.
+// Where everything is kept, something goes: a forger who makes many panics up does not get more
+// memory.
 func TestMemoryIsBoundedWhereAllIsKept(t *testing.T) {
 	t.Parallel()
 	memory, now := smallMemory(8, 4), time.Unix(1_800_000_000, 0)
 	for n := range 10_000 {
 		s := memory.NewStream()
-		if e := s.Push(fmt.Appendf(nil, "0,%d,9,-;Kernel panic - not syncing: %d\n", n, n), now); e.Outcome != OutcomePanic {
+		if e := s.Push(fmt.Appendf(nil, "0,%d,9,-;Kernel panic - not syncing: %d\n", n, n),
+			now); e.Outcome != OutcomePanic {
 			t.Fatal("the panic was not recognised")
 		}
-		if got, want := s.Lines(), fmt.Sprintf("Kernel panic - not syncing: %d", n); len(got) != 1 || got[0] != want {
+		if got, want := s.Lines(), fmt.Sprintf("Kernel panic - not syncing: %d",
+			n); len(got) != 1 || got[0] != want {
 			t.Fatalf("the lines are %q, want %q", got, want)
 		}
 	}

@@ -20,8 +20,9 @@ type piece struct {
 
 func (p piece) end() int { return p.offset + len(p.body) }
 
-// A reference puts fragments together in the plainest way: it keeps all of them, and sorts and joins them at each arrival. It
-// has none of the bounds that the stream has, so what it is fed must stay within them.
+// A reference puts fragments together in the plainest way: it keeps all of them, and sorts and
+// joins them at each arrival. It has none of the bounds that the stream has, so what it is fed must
+// stay within them.
 type reference map[uint64][]piece
 
 func (ref reference) push(seq uint64, p piece) (wire.Outcome, []byte) {
@@ -43,7 +44,8 @@ func (ref reference) push(seq uint64, p piece) (wire.Outcome, []byte) {
 		}
 	}
 	ref[seq] = append(ref[seq], p)
-	sorted := slices.SortedFunc(slices.Values(ref[seq]), func(a, b piece) int { return a.offset - b.offset })
+	sorted := slices.SortedFunc(slices.Values(ref[seq]),
+		func(a, b piece) int { return a.offset - b.offset })
 	var whole []byte
 	for _, q := range sorted {
 		whole = append(whole, q.body...)
@@ -61,7 +63,8 @@ var cutUp = [2]string{
 	"another message\n key=value\n",
 }
 
-// aPiece makes a fragment from three random bytes: mostly an honest one, else one with other bytes, bounds, total or prefix.
+// aPiece makes a fragment from three random bytes: mostly an honest one, else one with other bytes,
+// bounds, total or prefix.
 func aPiece(a, b, c byte, now time.Time) (seq uint64, p piece) {
 	const step = 11
 	seq = uint64(a & 1)
@@ -85,7 +88,8 @@ func aPiece(a, b, c byte, now time.Time) (seq uint64, p piece) {
 	return seq, p
 }
 
-// compare feeds a stream and the reference with what is made of the input, which loses, repeats, reorders and falsifies.
+// compare feeds a stream and the reference with what is made of the input, which loses, repeats,
+// reorders and falsifies.
 func compare(t *testing.T, input []byte) (whole int) {
 	t.Helper()
 	var s wire.Stream
@@ -94,7 +98,8 @@ func compare(t *testing.T, input []byte) (whole int) {
 		now = now.Add(time.Duration(input[0]>>5) * 30 * time.Millisecond)
 		seq, p := aPiece(input[0], input[1], input[2], now)
 		wantOutcome, want := ref.push(seq, p)
-		e := s.Push(fmt.Appendf(nil, "%d,%d,1000,-,ncfrag=%d/%d;%s", p.prefix, seq, p.offset, p.total, p.body), now)
+		e := s.Push(fmt.Appendf(nil, "%d,%d,1000,-,ncfrag=%d/%d;%s", p.prefix, seq, p.offset,
+			p.total, p.body), now)
 		if want == nil {
 			if e.Outcome != wantOutcome || e.Record.Total == 0 {
 				t.Fatalf("%+v is %s, the reference says %s", p, e.Outcome, wantOutcome)

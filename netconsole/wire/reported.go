@@ -1,10 +1,11 @@
 package wire
 
-// maxReported is how many panics of one sender are remembered, through its restarts: the last ones that were reported.
+// maxReported is how many panics of one sender are remembered, through its restarts: the last ones
+// that were reported.
 const maxReported = 4
 
-// A fingerprint tells a panic's datagram from another one. A repetition must be one to the byte: were the number enough,
-// a forged panic would make a duplicate of the genuine one.
+// A fingerprint tells a panic's datagram from another one. A repetition must be one to the byte:
+// were the number enough, a forged panic would make a duplicate of the genuine one.
 type fingerprint struct{ seq, micros, sum uint64 }
 
 func fingerprintOf(r *Record) fingerprint {

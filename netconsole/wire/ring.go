@@ -7,12 +7,13 @@ import (
 )
 
 const (
-	// RingBytes is how much of a sender's last lines is kept: an oops that ends in a panic has 70 lines of 56 bytes [seen].
+	// RingBytes is how much of a sender's last lines is kept: an oops that ends in a panic has 70
+	// lines of 56 bytes [seen].
 	RingBytes = 6 << 10
 	// maxRingLine bounds one line in the ring.
 	maxRingLine = 512
-	// afterPanicBytes is how much of what follows a panic is kept. The rest is lost rather than the panic: a node that boots
-	// again prints 400 lines, and the panic's text may be asked for late.
+	// afterPanicBytes is how much of what follows a panic is kept. The rest is lost rather than the
+	// panic: a node that boots again prints 400 lines, and the panic's text may be asked for late.
 	afterPanicBytes = RingBytes / 3
 	// holdTime is for how long it may be asked for.
 	holdTime = 10 * time.Minute
@@ -20,8 +21,8 @@ const (
 
 type ringBytes [RingBytes]byte
 
-// A Ring keeps the last lines of one sender. It takes its memory with the first line, and is empty again when that was needed
-// for somebody else. The zero value is empty.
+// A Ring keeps the last lines of one sender. It takes its memory with the first line, and is empty
+// again when that was needed for somebody else. The zero value is empty.
 type Ring struct {
 	pool      *pool[ringBytes]
 	lease     lease[ringBytes]

@@ -6,11 +6,13 @@ import (
 	"unsafe"
 )
 
-// MaxStreamBytes bounds what one stream without a [Memory] keeps: itself, its ring, and the messages that it puts together.
-const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + int(unsafe.Sizeof(slot[ringBytes]{})) + int(unsafe.Sizeof(slot[desk]{}))
+// MaxStreamBytes bounds what one stream without a [Memory] keeps: itself, its ring, and the
+// messages that it puts together.
+const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + int(unsafe.Sizeof(slot[ringBytes]{})) +
+	int(unsafe.Sizeof(slot[desk]{}))
 
-// A Stream is what one sender has sent. The zero value is ready, and has memory of its own; see [Memory.NewStream] for those that
-// share it. It is not safe for concurrent use.
+// A Stream is what one sender has sent. The zero value is ready, and has memory of its own; see
+// [Memory.NewStream] for those that share it. It is not safe for concurrent use.
 type Stream struct {
 	ring      Ring
 	fragments reassembler
@@ -22,24 +24,28 @@ type Stream struct {
 // An Event is what one datagram turned out to be.
 type Event struct {
 	Outcome Outcome
-	// Order is how the message stands to the ones before it; zero in the plain format and in fragments that complete nothing.
+	// Order is how the message stands to the ones before it; zero in the plain format and in
+	// fragments that complete nothing.
 	Order Order
 	// Extended tells the two formats apart.
 	Extended bool
-	// Mixed is set in the extended format where the sender has sent the plain format too. A plain line may begin with what user
-	// space wrote, where the kernel prints no times (printk.time=0) or has cut a long line; it can then read like the
-	// extended format. So no message of a mixed sender is beyond user space.
+	// Mixed is set in the extended format where the sender has sent the plain format too. A plain
+	// line may begin with what user space wrote, where the kernel prints no times (printk.time=0)
+	// or has cut a long line; it can then read like the extended format. So no message of a mixed
+	// sender is beyond user space.
 	Mixed bool
-	// Record is the message, whole where it could be put together. It aliases the datagram or the memory, and is good until the
-	// next Push of any stream that shares it. It is zero in the plain format.
+	// Record is the message, whole where it could be put together. It aliases the datagram or the
+	// memory, and is good until the next Push of any stream that shares it. It is zero in the plain
+	// format.
 	Record Record
-	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and OutcomeCandidate. It is unescaped
-	// and untrusted.
+	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and
+	// OutcomeCandidate. It is unescaped and untrusted.
 	Line string
 }
 
-// Push takes one datagram that arrived at the given time. A panic is reported at its first fragment: the rest may never
-// come. A panic is a duplicate only of one that was reported with the same bytes; what else was heard cannot silence it.
+// Push takes one datagram that arrived at the given time. A panic is reported at its first
+// fragment: the rest may never come. A panic is a duplicate only of one that was reported with the
+// same bytes; what else was heard cannot silence it.
 func (s *Stream) Push(datagram []byte, now time.Time) Event {
 	if len(datagram) > MaxDatagramBytes {
 		return Event{Outcome: OutcomeTooLong}
@@ -72,7 +78,8 @@ func (s *Stream) announce(e *Event, now time.Time) {
 	if e.Mixed && e.Order == OrderFirst {
 		e.Outcome = OutcomeCandidate
 	}
-	s.ring.Hold(now) // first: a ring that is held for an earlier, perhaps forged, panic may have no room left
+	// first: a ring that is held for an earlier, perhaps forged, panic may have no room left
+	s.ring.Hold(now)
 	s.ring.Add(e.Record.Text(), now)
 	if e.Record.Total != 0 {
 		if whole, done, _ := s.fragments.push(&e.Record, true, now); done {
@@ -82,7 +89,8 @@ func (s *Stream) announce(e *Event, now time.Time) {
 	e.Line = saysOf(&e.Record)
 }
 
-// pushFragment takes a fragment that announces nothing. What it completes is a panic only if its first fragment was.
+// pushFragment takes a fragment that announces nothing. What it completes is a panic only if its
+// first fragment was.
 func (s *Stream) pushFragment(e *Event, now time.Time) {
 	whole, done, outcome := s.fragments.push(&e.Record, false, now)
 	switch {
@@ -133,10 +141,11 @@ func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 	return Event{Outcome: OutcomeLine}
 }
 
-// Lines returns the sender's last lines, the oldest first: once a panic was heard, for a while, the ones that led to it and the
-// first ones that followed. Lines of the extended format are escaped as the kernel does it; lines of the plain format are
-// as they came.
+// Lines returns the sender's last lines, the oldest first: once a panic was heard, for a while, the
+// ones that led to it and the first ones that followed. Lines of the extended format are escaped as
+// the kernel does it; lines of the plain format are as they came.
 func (s *Stream) Lines() []string { return s.ring.Lines() }
 
-// Release lets the lines of a panic go that turned out to be none, so that those before the next one are kept.
+// Release lets the lines of a panic go that turned out to be none, so that those before the next
+// one are kept.
 func (s *Stream) Release() { s.ring.Release() }

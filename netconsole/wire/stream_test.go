@@ -20,8 +20,10 @@ func TestStreamPanicIsNotSilenced(t *testing.T) {
 		"lines with the numbers to come": forgedLines(10, 60),
 		"numbers out of reach":           {"6,18446744073709551615,18446744073709551615,-;x\n"},
 		"numbers that restart":           {"6,9000,99000000,-;x\n", "6,0,0,-;x\n"},
-		"a panic with another secret":    {"0,20,9000000,-;Kernel panic - not syncing: real\n token=xyz\n"},
-		"a panic at another time":        {"0,20,9000001,-;Kernel panic - not syncing: real\n token=abc\n"},
+		"a panic with another secret": {
+			"0,20,9000000,-;Kernel panic - not syncing: real\n token=xyz\n"},
+		"a panic at another time": {
+			"0,20,9000001,-;Kernel panic - not syncing: real\n token=abc\n"},
 		"half of it, contradicted": {
 			"0,20,9000000,-,ncfrag=0/100;Kernel", "0,20,9000000,-,ncfrag=0/200;Kernel",
 		},
@@ -36,7 +38,8 @@ func TestStreamPanicIsNotSilenced(t *testing.T) {
 				t.Errorf("the panic is %s", e.Outcome)
 			}
 			for range 3 {
-				if e := s.Push([]byte(panicked), noon.Add(time.Hour)); e.Outcome != wire.OutcomeDuplicate || e.Line != "" {
+				if e := s.Push([]byte(panicked),
+					noon.Add(time.Hour)); e.Outcome != wire.OutcomeDuplicate || e.Line != "" {
 					t.Errorf("the panic again is %s of %q, want a duplicate", e.Outcome, e.Line)
 				}
 			}
@@ -57,12 +60,15 @@ func TestStreamDuplicates(t *testing.T) {
 	var s wire.Stream
 	var got []string
 	for _, d := range []string{
-		"6,5,100,-;five\n", "6,5,100,-;five\n", "6,7,300,-;seven\n", "6,6,200,-;six\n", "6,6,200,-;six\n", "6,7,300,-;seven\n",
+		"6,5,100,-;five\n", "6,5,100,-;five\n", "6,7,300,-;seven\n", "6,6,200,-;six\n",
+		"6,6,200,-;six\n", "6,7,300,-;seven\n",
 		"6,8,400,-;eight\n",
 	} {
 		got = append(got, s.Push([]byte(d), noon).Outcome.String())
 	}
-	if diff := cmp.Diff([]string{"line", "duplicate", "line", "line", "duplicate", "duplicate", "line"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"line", "duplicate", "line", "line", "duplicate", "duplicate",
+		"line"},
+		got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"five", "seven", "six", "eight"}, s.Lines()); diff != "" {
@@ -84,7 +90,8 @@ func TestStreamOrder(t *testing.T) {
 			{time.Minute, 900, 61 * second, wire.OrderNext},
 		},
 		"overtaken": {
-			{0, 5, 100 * second, wire.OrderFirst}, {0, 7, 100 * second, wire.OrderNext}, {0, 6, 100 * second, wire.OrderEarlier},
+			{0, 5, 100 * second, wire.OrderFirst}, {0, 7, 100 * second, wire.OrderNext},
+			{0, 6, 100 * second, wire.OrderEarlier},
 		},
 		"overtaken early in a boot": {
 			{0, 7, 200, wire.OrderFirst}, {time.Millisecond, 6, 100, wire.OrderEarlier},
@@ -93,23 +100,30 @@ func TestStreamOrder(t *testing.T) {
 			{0, 5, 100*second + 30, wire.OrderFirst}, {0, 6, 100 * second, wire.OrderNext},
 		},
 		"reboot": {
-			{0, 900, 100 * second, wire.OrderFirst}, {time.Minute, 353, 3 * second, wire.OrderRestart},
+			{0, 900, 100 * second, wire.OrderFirst},
+			{time.Minute, 353, 3 * second, wire.OrderRestart},
 			{time.Minute + time.Second, 354, 4 * second, wire.OrderNext},
 		},
 		"reboot, heard late, at a higher number": {
-			{0, 353, 100 * second, wire.OrderFirst}, {time.Minute, 400, 30 * second, wire.OrderRestart},
+			{0, 353, 100 * second, wire.OrderFirst},
+			{time.Minute, 400, 30 * second, wire.OrderRestart},
 		},
 		"the log is printed again": {
-			{0, 353, 100 * second, wire.OrderFirst}, {10 * time.Second, 10, 20 * second, wire.OrderEarlier},
-			{10 * time.Second, 11, 21 * second, wire.OrderEarlier}, {10 * time.Second, 354, 110 * second, wire.OrderNext},
+			{0, 353, 100 * second, wire.OrderFirst},
+			{10 * time.Second, 10, 20 * second, wire.OrderEarlier},
+			{10 * time.Second, 11, 21 * second, wire.OrderEarlier},
+			{10 * time.Second, 354, 110 * second, wire.OrderNext},
 		},
 		"an old message of the same boot": {
-			{0, 353, 100 * second, wire.OrderFirst}, {30 * time.Second, 354, 130 * second, wire.OrderNext},
+			{0, 353, 100 * second, wire.OrderFirst},
+			{30 * time.Second, 354, 130 * second, wire.OrderNext},
 			{60 * time.Second, 353, 100 * second, wire.OrderEarlier},
 		},
 		"a boot that is no younger": {
-			{0, 353, 100 * second, wire.OrderFirst}, {10 * time.Second, 400, 20 * second, wire.OrderForeign},
-			{10 * time.Second, 20, 500 * second, wire.OrderForeign}, {11 * time.Second, 354, 111 * second, wire.OrderNext},
+			{0, 353, 100 * second, wire.OrderFirst},
+			{10 * time.Second, 400, 20 * second, wire.OrderForeign},
+			{10 * time.Second, 20, 500 * second, wire.OrderForeign},
+			{11 * time.Second, 354, 111 * second, wire.OrderNext},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +153,8 @@ func TestStreamLines(t *testing.T) {
 		s.Push([]byte(d), noon)
 	}
 	want := []string{
-		`kept \x0a escaped`, "** 5 printk messages dropped **", "[    1.000000] both", strings.Repeat("x", 512),
+		`kept \x0a escaped`, "** 5 printk messages dropped **", "[    1.000000] both",
+		strings.Repeat("x", 512),
 	}
 	if diff := cmp.Diff(want, s.Lines()); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
@@ -161,7 +176,8 @@ func TestStreamHoldsThePanic(t *testing.T) {
 	if size := len(lines); size > wire.RingBytes || size < wire.RingBytes*9/10 {
 		t.Errorf("%d bytes of lines, want nearly %d", size, wire.RingBytes)
 	}
-	for _, want := range []string{"before 999\nKernel panic - not syncing: x\nafter 0\nafter 1\n", "before 800\n", "after 150\n"} {
+	for _, want := range []string{"before 999\nKernel panic - not syncing: x\nafter 0\nafter 1\n",
+		"before 800\n", "after 150\n"} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("%q is not among the lines:\n%s", want, lines)
 		}
@@ -172,10 +188,12 @@ func TestStreamHoldsThePanic(t *testing.T) {
 	}
 }
 
-// A forged panic, after which the node talked on, must not keep the genuine one's own line out of its text.
+// A forged panic, after which the node talked on, must not keep the genuine one's own line out of
+// its text.
 func TestStreamHoldsALaterPanicToo(t *testing.T) {
 	t.Parallel()
-	extended, plain := "0,%d,9100000,-;Kernel panic - not syncing: %s\n", "[    %d.100000] Kernel panic - not syncing: %s\n"
+	extended, plain := "0,%d,9100000,-;Kernel panic - not syncing: %s\n",
+		"[    %d.100000] Kernel panic - not syncing: %s\n"
 	for name, formats := range map[string]struct{ forged, genuine string }{
 		"both extended":     {extended, extended},
 		"both plain":        {plain, plain},
@@ -192,8 +210,10 @@ func TestStreamHoldsALaterPanicToo(t *testing.T) {
 			s.Push(fmt.Appendf(nil, formats.genuine, 2000, "genuine"), noon.Add(time.Minute))
 			s.Push([]byte("4,2001,9200000,-;Call Trace:\n"), noon.Add(time.Minute))
 			lines := s.Lines()
-			if len(lines) < 2 || !strings.HasSuffix(lines[len(lines)-2], "genuine") || lines[len(lines)-1] != "Call Trace:" {
-				t.Errorf("the genuine panic and what follows are not the last lines:\n%s", strings.Join(lines, "\n"))
+			if len(lines) < 2 || !strings.HasSuffix(lines[len(lines)-2], "genuine") ||
+				lines[len(lines)-1] != "Call Trace:" {
+				t.Errorf("the genuine panic and what follows are not the last lines:\n%s",
+					strings.Join(lines, "\n"))
 			}
 		})
 	}
@@ -202,7 +222,8 @@ func TestStreamHoldsALaterPanicToo(t *testing.T) {
 func TestOutcomesHaveNames(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"line", "userspace", "fragment", "panic", "panic-rest", "candidate", "duplicate", "conflict", "too-long", "malformed",
+		"line", "userspace", "fragment", "panic", "panic-rest", "candidate", "duplicate",
+		"conflict", "too-long", "malformed",
 	}
 	var got []string
 	for _, o := range wire.Outcomes {

@@ -11,8 +11,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
-// A printk is a model of a kernel with an extended target: kernel/printk/printk.c (devkmsg_write, msg_add_ext_text,
-// msg_add_dict_text) and drivers/net/netconsole.c (send_ext_msg_udp), as far as text of user space can travel through them.
+// A printk is a model of a kernel with an extended target: kernel/printk/printk.c (devkmsg_write,
+// msg_add_ext_text, msg_add_dict_text) and drivers/net/netconsole.c (send_ext_msg_udp), as far as
+// text of user space can travel through them.
 type printk struct {
 	seq      uint64
 	release  string
@@ -55,24 +56,29 @@ func (k *printk) print(prefix int, text string) [][]byte {
 	var datagrams [][]byte
 	for offset, total := 0, body.Len(); body.Len() > 0; {
 		piece := body.Next(wire.MaxDatagramBytes - len(header) - fieldRoom)
-		datagrams = append(datagrams, fmt.Appendf(nil, "%s,ncfrag=%d/%d;%s", header, offset, total, piece))
+		datagrams = append(datagrams, fmt.Appendf(nil, "%s,ncfrag=%d/%d;%s", header, offset, total,
+			piece))
 		offset += len(piece)
 	}
 	return datagrams
 }
 
-// all is everything that user space can make of a text: writes of its own, and kernel messages at any level, a panic's
-// included, that begin with other words or with no more than the name of a process.
+// all is everything that user space can make of a text: writes of its own, and kernel messages at
+// any level, a panic's included, that begin with other words or with no more than the name of a
+// process.
 func (k *printk) all(text string) [][]byte {
 	name := text[:min(len(text), 15)]
 	k.comm = name
 	var datagrams [][]byte
-	for _, marked := range []string{text, "<0>" + text, "<8>" + text, "<2048>" + text, "<2040>" + text, "<4294967288>" + text} {
+	for _, marked := range []string{text, "<0>" + text, "<8>" + text, "<2048>" + text,
+		"<2040>" + text, "<4294967288>" + text} {
 		datagrams = append(datagrams, k.devkmsg(marked)...)
 	}
 	for level := range 8 {
-		datagrams = append(datagrams, k.print(level, "process '"+text+"' started with executable stack")...)
-		datagrams = append(datagrams, k.print(level, name+"[169]: segfault at 0 ip 401000 sp 7ffe error 4")...)
+		datagrams = append(datagrams, k.print(level,
+			"process '"+text+"' started with executable stack")...)
+		datagrams = append(datagrams, k.print(level,
+			name+"[169]: segfault at 0 ip 401000 sp 7ffe error 4")...)
 	}
 	return datagrams
 }
@@ -80,10 +86,12 @@ func (k *printk) all(text string) [][]byte {
 // mostPutTogether is the length up to which the fragments of a message are put together.
 const mostPutTogether = 4 << 10
 
-// saysNoPanic sends all of it, some lost, repeated or overtaken, to a stream that does hear the kernel's own panic.
+// saysNoPanic sends all of it, some lost, repeated or overtaken, to a stream that does hear the
+// kernel's own panic.
 func saysNoPanic(t *testing.T, text string, random *rand.Rand) {
 	t.Helper()
-	k := &printk{userdata: " nodename=n1\n" + strings.Repeat(" key="+strings.Repeat("v", 199)+"\n", random.IntN(4))}
+	k := &printk{userdata: " nodename=n1\n" +
+		strings.Repeat(" key="+strings.Repeat("v", 199)+"\n", random.IntN(4))}
 	if random.IntN(2) == 0 {
 		k.release = "6.12.117+deb13-cloud-amd64,"
 	}
@@ -100,7 +108,8 @@ func saysNoPanic(t *testing.T, text string, random *rand.Rand) {
 	var s wire.Stream
 	for _, d := range sent {
 		switch e := s.Push(d, noon); {
-		case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest, e.Outcome == wire.OutcomeCandidate, e.Line != "":
+		case e.Outcome == wire.OutcomePanic, e.Outcome == wire.OutcomePanicRest,
+			e.Outcome == wire.OutcomeCandidate, e.Line != "":
 			t.Fatalf("user space's %q is %s of %q", d, e.Outcome, e.Line)
 		case e.Outcome == wire.OutcomeTooLong && e.Record.Total > mostPutTogether:
 			// 1,024 characters that are all escaped, and the userdata.
@@ -109,14 +118,17 @@ func saysNoPanic(t *testing.T, text string, random *rand.Rand) {
 		}
 	}
 	k.comm = "init"
-	if e := s.Push(k.print(0, "Kernel panic - not syncing: genuine")[0], noon); e.Outcome != wire.OutcomePanic || e.Line != "genuine" {
+	if e := s.Push(k.print(0, "Kernel panic - not syncing: genuine")[0],
+		noon); e.Outcome != wire.OutcomePanic || e.Line != "genuine" {
 		t.Fatalf("after %q the kernel's own panic is %s of %q", text, e.Outcome, e.Line)
 	}
 }
 
 var hostile = []string{
-	"Kernel panic - not syncing: ", "Kernel panic - ", "\n", "\x00", "\\", `\x0a`, "\n0,1,2,-;", "0,1,2,-;", "0,1,2,-,ncfrag=0/99;", ",ncfrag=0/99",
-	";", "<0>", "<2048>", "[    1.000000] ", "\n nodename=n2", " token=x", "é", "\x7f", "\x1b[2J", strings.Repeat("a", 61), strings.Repeat("\n", 97),
+	"Kernel panic - not syncing: ", "Kernel panic - ", "\n", "\x00", "\\", `\x0a`, "\n0,1,2,-;",
+	"0,1,2,-;", "0,1,2,-,ncfrag=0/99;", ",ncfrag=0/99",
+	";", "<0>", "<2048>", "[    1.000000] ", "\n nodename=n2", " token=x", "é", "\x7f", "\x1b[2J",
+	strings.Repeat("a", 61), strings.Repeat("\n", 97),
 }
 
 func TestUserspaceSaysNoPanic(t *testing.T) {
@@ -140,5 +152,7 @@ func FuzzUserspaceSaysNoPanic(f *testing.F) {
 		f.Add(text, uint64(n))
 	}
 	f.Add(strings.Repeat("\n", 1024), uint64(0)) // more than is put together
-	f.Fuzz(func(t *testing.T, text string, seed uint64) { saysNoPanic(t, text, rand.New(rand.NewPCG(seed, 0))) })
+	f.Fuzz(func(t *testing.T, text string, seed uint64) {
+		saysNoPanic(t, text, rand.New(rand.NewPCG(seed, 0)))
+	})
 }

@@ -6,14 +6,17 @@ import (
 )
 
 const (
-	// tellAgain is how often one kind of trouble of a node is told: a failing disk says so a thousand times.
+	// tellAgain is how often one kind of trouble of a node is told: a failing disk says so a
+	// thousand times.
 	tellAgain = 10 * time.Minute
-	// maxKinds and maxRemembered bound what is kept of a node. Kinds are few; of devices a rack has many.
+	// maxKinds and maxRemembered bound what is kept of a node. Kinds are few; of devices a rack has
+	// many.
 	maxKinds      = 32
 	maxRemembered = 64
 )
 
-// A History is what counts of the lines that one kernel wrote before. The zero value is a kernel that was not heard yet.
+// A History is what counts of the lines that one kernel wrote before. The zero value is a kernel
+// that was not heard yet.
 type History struct {
 	told map[string]told
 	// seen is when rules matched that others look back at, by ID and device.
@@ -27,13 +30,17 @@ type told struct {
 
 type sighting struct{ rule, device string }
 
-// Take takes a line, and returns what it says: nil where that is nothing. It is to be told where [Finding.Tell] is set: of one kind
-// the first line in ten minutes, and what is worse at once. How the kernel's escapes are undone is the caller's knowledge.
+// Take takes a line, and returns what it says: nil where that is nothing. It is to be told where
+// [Finding.Tell] is set: of one kind the first line in ten minutes, and what is worse at once. How
+// the kernel's escapes are undone is the caller's knowledge.
 func (h *History) Take(rules *Rules, l Line, plain func([]byte) string, now time.Time) *Finding {
 	if !rules.Concern(l.Text) {
 		return nil
 	}
-	f := rules.find(l, plain, func(c *compiled, device string) bool { return h.allows(rules, c, device, now) })
+	f := rules.find(l, plain, func(c *compiled,
+		device string) bool {
+		return h.allows(rules, c, device, now)
+	})
 	if f == nil {
 		return nil
 	}
@@ -75,7 +82,8 @@ func (h *History) allows(rules *Rules, c *compiled, device string, now time.Time
 	return len(c.After) == 0
 }
 
-// saw tells whether a rule matched lately: for the device, or a line that named none, or any where this one names none.
+// saw tells whether a rule matched lately: for the device, or a line that named none, or any where
+// this one names none.
 func (h *History) saw(rules *Rules, id, device string, now time.Time) bool {
 	for s, at := range h.seen {
 		if s.rule != id || now.Sub(at) > rules.byID[id].Lasts.Duration {
@@ -105,7 +113,8 @@ func (h *History) remember(rules *Rules, s sighting, now time.Time) {
 	h.seen[s] = now
 }
 
-// disk is the disk that a partition, or the journal of one, is on: sda of sda1 and of sda1-8, nvme0n1 of nvme0n1p2.
+// disk is the disk that a partition, or the journal of one, is on: sda of sda1 and of sda1-8,
+// nvme0n1 of nvme0n1p2.
 func disk(device string) string {
 	if !strings.HasPrefix(device, "dm-") {
 		device, _, _ = strings.Cut(device, "-")
@@ -114,9 +123,11 @@ func disk(device string) string {
 	switch {
 	case whole == device:
 		return device
-	case strings.HasSuffix(whole, "p") && strings.TrimRight(whole[:len(whole)-1], "0123456789") != whole[:len(whole)-1]:
+	case strings.HasSuffix(whole, "p") && strings.TrimRight(whole[:len(whole)-1],
+		"0123456789") != whole[:len(whole)-1]:
 		return whole[:len(whole)-1]
-	case strings.HasPrefix(whole, "sd"), strings.HasPrefix(whole, "vd"), strings.HasPrefix(whole, "xvd"), strings.HasPrefix(whole, "hd"):
+	case strings.HasPrefix(whole, "sd"), strings.HasPrefix(whole, "vd"),
+		strings.HasPrefix(whole, "xvd"), strings.HasPrefix(whole, "hd"):
 		return whole
 	default:
 		return device

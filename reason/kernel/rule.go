@@ -15,11 +15,14 @@ type Severity string
 
 // The severities, the least first.
 const (
-	// Harmless lines are no evidence: corrected errors, errors of the program, devices that are not the node's.
+	// Harmless lines are no evidence: corrected errors, errors of the program, devices that are not
+	// the node's.
 	Harmless Severity = "Harmless"
-	// Remembered lines are no evidence either, but say what the lines after them are about: see [Rule.NotAfter].
+	// Remembered lines are no evidence either, but say what the lines after them are about: see
+	// [Rule.NotAfter].
 	Remembered Severity = "Remembered"
-	// Trouble is the kernel's own, which it survives: it tells something only if the node then falls silent.
+	// Trouble is the kernel's own, which it survives: it tells something only if the node then
+	// falls silent.
 	Trouble Severity = "Trouble"
 	// Failing is hardware whose error was not corrected, and that may go on working.
 	Failing Severity = "Failing"
@@ -40,25 +43,31 @@ func (s Severity) Told() bool { return s.worse(Remembered) }
 
 // A Rule says what one kind of line means. The first rule that matches a line wins.
 type Rule struct {
-	// ID names the rule. A rule of the configuration replaces the one that comes with the program under the same ID.
+	// ID names the rule. A rule of the configuration replaces the one that comes with the program
+	// under the same ID.
 	ID string `json:"id" validate:"required,dnslabel"`
-	// Kind is the part of the machine. Of one kind, a line is told every ten minutes, and a worse one at once.
+	// Kind is the part of the machine. Of one kind, a line is told every ten minutes, and a worse
+	// one at once.
 	Kind string `json:"kind" validate:"required,dnslabel"`
 	// Severity of the line.
 	Severity Severity `json:"severity" validate:"required,oneof=Harmless Remembered Trouble Failing Fatal"`
-	// Starts are texts of which one stands where the line begins, or behind one of its first colons: a rule is tried only there.
+	// Starts are texts of which one stands where the line begins, or behind one of its first
+	// colons: a rule is tried only there.
 	Starts []string `json:"starts" validate:"required,min=1,max=32,dive,required,max=64"`
-	// Match is a regular expression (RE2) for the whole line, anchored with ^ at its beginning. Its group (?P<dev>…) is the device.
+	// Match is a regular expression (RE2) for the whole line, anchored with ^ at its beginning. Its
+	// group (?P<dev>…) is the device.
 	Match string `json:"match" validate:"required,max=1024"`
 	// Subsystem, where set, is one of which the line must be: SUBSYSTEM of its dictionary.
 	Subsystem []string `json:"subsystem,omitempty" validate:"max=16,dive,required,max=64"`
 	// NotDevices is a regular expression for devices that are not meant.
 	NotDevices string `json:"notDevices,omitempty" validate:"max=512"`
-	// After are IDs of rules of which one must have matched a line of this kernel before, and NotAfter of which none may have: of the
-	// same device, where both lines name one. How long that counts, their Lasts says.
+	// After are IDs of rules of which one must have matched a line of this kernel before, and
+	// NotAfter of which none may have: of the same device, where both lines name one. How long that
+	// counts, their Lasts says.
 	After    []string `json:"after,omitempty" validate:"max=16,dive,required"`
 	NotAfter []string `json:"notAfter,omitempty" validate:"max=16,dive,required"`
-	// Device and Failure say in words what failed, and how; {dev}, and the names of other groups, stand for what they found.
+	// Device and Failure say in words what failed, and how; {dev}, and the names of other groups,
+	// stand for what they found.
 	Device  string `json:"device,omitempty" validate:"max=64"`
 	Failure string `json:"failure,omitempty" validate:"max=128"`
 	// Lasts is for how long after the line the node may go because of it.

@@ -75,14 +75,17 @@ func Wrongs(err error) (all []*RuleError) {
 	return all
 }
 
-// Compile makes rules ready. Its error joins one [RuleError] for each rule with which something is wrong.
+// Compile makes rules ready. Its error joins one [RuleError] for each rule with which something is
+// wrong.
 func Compile(rules []Rule) (*Rules, error) {
-	r := &Rules{all: make([]compiled, len(rules)), byID: map[string]*compiled{}, awaited: map[string]bool{}}
+	r := &Rules{all: make([]compiled, len(rules)), byID: map[string]*compiled{},
+		awaited: map[string]bool{}}
 	var all []error
 	for n, rule := range rules {
 		c, err := rule.compile()
 		if err == nil && r.byID[rule.ID] != nil {
-			err = fmt.Errorf("%q is also the ID of another rule: give each rule an ID of its own", rule.ID)
+			err = fmt.Errorf("%q is also the ID of another rule: give each rule an ID of its own",
+				rule.ID)
 		}
 		if err != nil {
 			all = append(all, &RuleError{Index: n, Err: err})
@@ -98,7 +101,8 @@ func Compile(rules []Rule) (*Rules, error) {
 		for _, id := range slices.Concat(rule.After, rule.NotAfter) {
 			r.awaited[id] = true
 			if r.byID[id] == nil {
-				all = append(all, &RuleError{Index: n, Err: fmt.Errorf("there is no rule %q that it could come after", id)})
+				all = append(all, &RuleError{Index: n,
+					Err: fmt.Errorf("there is no rule %q that it could come after", id)})
 			}
 		}
 	}
@@ -119,13 +123,15 @@ func (r *Rules) start(text string, rule int) {
 	r.starts[text[0]] = append(all, start{text, []int{rule}})
 }
 
-// maxMessages is at how many places of a line a message may begin: at its beginning, and behind the names of driver and device.
+// maxMessages is at how many places of a line a message may begin: at its beginning, and behind the
+// names of driver and device.
 const maxMessages = 4
 
 // maxHead is how far into a line a message begins at the latest.
 const maxHead = 96
 
-// Concern tells whether any rule may match the line: nearly always none may, and that must cost next to nothing.
+// Concern tells whether any rule may match the line: nearly always none may, and that must cost
+// next to nothing.
 func (r *Rules) Concern(text []byte) bool {
 	for at, n := 0, 0; n < maxMessages && at < len(text); n++ {
 		for i := range r.starts[text[at]] {
@@ -199,8 +205,10 @@ type Finding struct {
 	Tell bool
 }
 
-// find returns what the first rule says that matches the line, and that the kernel's lines before allow.
-func (r *Rules) find(l Line, plain func([]byte) string, allows func(c *compiled, device string) bool) *Finding {
+// find returns what the first rule says that matches the line, and that the kernel's lines before
+// allow.
+func (r *Rules) find(l Line, plain func([]byte) string,
+	allows func(c *compiled, device string) bool) *Finding {
 	text := plain(l.Text)
 	for _, n := range r.candidates(l.Text) {
 		c := &r.all[n]

@@ -47,7 +47,8 @@ func compiledRules(t testing.TB, rules []Rule) *Rules {
 	return r
 }
 
-// reading is what rules say about an example: the rule that matched, the words, and whether it is told.
+// reading is what rules say about an example: the rule that matched, the words, and whether it is
+// told.
 func (e example) reading(rules *Rules) string {
 	var h History
 	for n, line := range e.Before {
@@ -107,7 +108,8 @@ func TestEveryStartIsNeeded(t *testing.T) {
 	for n, r := range DefaultRules() {
 		for _, text := range r.Starts {
 			rules := DefaultRules()
-			rules[n].Starts = slices.DeleteFunc(slices.Clone(r.Starts), func(s string) bool { return s == text })
+			rules[n].Starts = slices.DeleteFunc(slices.Clone(r.Starts),
+				func(s string) bool { return s == text })
 			if len(rules[n].Starts) == 0 {
 				continue
 			}
@@ -119,7 +121,8 @@ func TestEveryStartIsNeeded(t *testing.T) {
 	}
 }
 
-// behindNames are what the kernel writes behind the name of a program, which the program chooses: 15 bytes of anything.
+// behindNames are what the kernel writes behind the name of a program, which the program chooses:
+// 15 bytes of anything.
 var behindNames = []string{
 	"[169]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4 in prog[400000+1000]",
 	"[169] general protection fault ip:401000 sp:7ffe error:0 in prog[400000+1000]",
@@ -133,7 +136,8 @@ var behindNames = []string{
 	": Core dump to |/usr/lib/systemd/systemd-coredump pipe failed",
 }
 
-// A program may be named like the beginning of any line; the kernel then writes the name at the beginning of one.
+// A program may be named like the beginning of any line; the kernel then writes the name at the
+// beginning of one.
 func TestNameOfAProgramIsNoEvidence(t *testing.T) {
 	t.Parallel()
 	const nameBytes = 15
@@ -154,7 +158,8 @@ func TestNameOfAProgramIsNoEvidence(t *testing.T) {
 // Of a kind, what is worse is told at once, what is not every ten minutes.
 func TestTheWorstOfAKindIsTold(t *testing.T) {
 	t.Parallel()
-	const harmless, io, medium = "I/O error, dev fd0, sector 0", "I/O error, dev sda, sector 1", "critical medium error, dev sda, sector 2"
+	const harmless, io, medium = "I/O error, dev fd0, sector 0", "I/O error, dev sda, sector 1",
+		"critical medium error, dev sda, sector 2"
 	rules := compiledRules(t, DefaultRules())
 	var h History
 	for _, step := range []struct {
@@ -168,13 +173,16 @@ func TestTheWorstOfAKindIsTold(t *testing.T) {
 		{3 * time.Second, medium, true},
 		{4 * time.Second, medium, false},
 		{5 * time.Second, io, false},
-		{6 * time.Second, "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [sh:211]", true}, // another kind
+		// another kind
+		{6 * time.Second, "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [sh:211]", true},
 		{tellAgain + 2*time.Second, io, false},
 		{tellAgain + 4*time.Second, io, true},
 	} {
-		f := cmp.Or(h.Take(rules, Line{Text: []byte(step.line)}, plain, noon.Add(step.after)), &Finding{})
+		f := cmp.Or(h.Take(rules, Line{Text: []byte(step.line)}, plain, noon.Add(step.after)),
+			&Finding{})
 		if f.Tell != step.told {
-			t.Errorf("%q after %s: told %t (%s), want %t", step.line, step.after, f.Tell, f.Rule.ID, step.told)
+			t.Errorf("%q after %s: told %t (%s), want %t", step.line, step.after, f.Tell, f.Rule.ID,
+				step.told)
 		}
 	}
 }
@@ -184,9 +192,12 @@ func TestWhatCameBeforeIsForgotten(t *testing.T) {
 	t.Parallel()
 	rules := compiledRules(t, DefaultRules())
 	var h History
-	h.Take(rules, Line{Text: []byte(" session5: session recovery timed out after 120 secs")}, plain, noon)
-	for after, want := range map[time.Duration]bool{10 * time.Minute: false, 10*time.Minute + time.Second: true} {
-		if f := h.Take(rules, Line{Text: []byte("I/O error, dev sdk, sector 1")}, plain, noon.Add(after)); (f != nil) != want {
+	h.Take(rules, Line{Text: []byte(" session5: session recovery timed out after 120 secs")}, plain,
+		noon)
+	for after, want := range map[time.Duration]bool{10 * time.Minute: false,
+		10*time.Minute + time.Second: true} {
+		if f := h.Take(rules, Line{Text: []byte("I/O error, dev sdk, sector 1")}, plain,
+			noon.Add(after)); (f != nil) != want {
 			t.Errorf("an I/O error after %s: %v, told: want %t", after, f, want)
 		}
 	}
@@ -214,7 +225,8 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestDisk(t *testing.T) {
 	t.Parallel()
 	for device, want := range map[string]string{
-		"sda": "sda", "sda1": "sda", "sda1-8": "sda", "nvme0n1": "nvme0n1", "nvme0n1p2": "nvme0n1", "nvme0n1p2-8": "nvme0n1", "vdb3": "vdb",
+		"sda": "sda", "sda1": "sda", "sda1-8": "sda", "nvme0n1": "nvme0n1", "nvme0n1p2": "nvme0n1",
+		"nvme0n1p2-8": "nvme0n1", "vdb3": "vdb",
 		"dm-5": "dm-5", "mmcblk0p1": "mmcblk0", "md127": "md127", "eth0": "eth0", "": "",
 	} {
 		if got := disk(device); got != want {
@@ -226,7 +238,8 @@ func TestDisk(t *testing.T) {
 func TestCompileSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	good := Rule{
-		ID: "mine", Kind: "disk", Severity: Fatal, Starts: []string{"x"}, Match: "^x", Device: "disk", Failure: "x", Lasts: metav1.Duration{Duration: time.Hour},
+		ID: "mine", Kind: "disk", Severity: Fatal, Starts: []string{"x"}, Match: "^x",
+		Device: "disk", Failure: "x", Lasts: metav1.Duration{Duration: time.Hour},
 	}
 	with := func(change func(*Rule)) Rule {
 		r := good
@@ -251,13 +264,15 @@ func TestCompileSaysWhatIsWrong(t *testing.T) {
 
 func TestOwnRulesReplace(t *testing.T) {
 	t.Parallel()
-	own := Rule{ID: "disk-io", Kind: "disk", Severity: Harmless, Starts: []string{"I/O error, dev "}, Match: "^I/O error, dev "}
+	own := Rule{ID: "disk-io", Kind: "disk", Severity: Harmless,
+		Starts: []string{"I/O error, dev "}, Match: "^I/O error, dev "}
 	all := With([]Rule{own}, DefaultRules())
 	if len(all) != len(DefaultRules()) {
 		t.Errorf("%d rules, want as many as before", len(all))
 	}
 	var h History
-	if f := h.Take(compiledRules(t, all), Line{Text: []byte("I/O error, dev sda, sector 1")}, plain, noon); f == nil || f.Tell || f.Rule.Severity != Harmless {
+	if f := h.Take(compiledRules(t, all), Line{Text: []byte("I/O error, dev sda, sector 1")}, plain,
+		noon); f == nil || f.Tell || f.Rule.Severity != Harmless {
 		t.Errorf("%+v, want the own rule", f)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/story"
 )
 
-// Facts gathers what is known beside the record of a pod: its node's record and its Job, where they may be read.
+// Facts gathers what is known beside the record of a pod: its node's record and its Job, where they
+// may be read.
 func (f Finder) Facts(ctx context.Context, pod *v1alpha1.PodObituary) (story.Facts, error) {
 	facts := story.Facts{Pod: pod}
 	if name := pod.Spec.NodeObituary; name != "" {
@@ -35,7 +36,8 @@ func (f Finder) Facts(ctx context.Context, pod *v1alpha1.PodObituary) (story.Fac
 }
 
 // Job returns a Job; nil where it is gone, or where it may not be read.
-func (f Finder) Job(ctx context.Context, namespace, name string) (job *batchv1.Job, gone bool, err error) {
+func (f Finder) Job(ctx context.Context, namespace,
+	name string) (job *batchv1.Job, gone bool, err error) {
 	job = &batchv1.Job{}
 	found, err := f.get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job)
 	switch {
@@ -48,14 +50,17 @@ func (f Finder) Job(ctx context.Context, namespace, name string) (job *batchv1.J
 	}
 }
 
-// JobPods returns the records of a Job's pods, the newest last. The owner is no selectable field: the namespace is read.
-func (f Finder) JobPods(ctx context.Context, namespace, name string) ([]v1alpha1.PodObituary, error) {
+// JobPods returns the records of a Job's pods, the newest last. The owner is no selectable field:
+// the namespace is read.
+func (f Finder) JobPods(ctx context.Context, namespace,
+	name string) ([]v1alpha1.PodObituary, error) {
 	all, _, err := f.Pods(ctx, Filter{Namespace: namespace})
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(o v1alpha1.PodObituary) bool {
-		return !slices.ContainsFunc(o.Spec.Owners, func(owner v1alpha1.Owner) bool { return owner.Kind == "Job" && owner.Name == name })
+		return !slices.ContainsFunc(o.Spec.Owners,
+			func(owner v1alpha1.Owner) bool { return owner.Kind == "Job" && owner.Name == name })
 	}), nil
 }
 

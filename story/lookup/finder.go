@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Finder reads records, from the API server itself: it needs the selectable fields of the custom resources.
+// A Finder reads records, from the API server itself: it needs the selectable fields of the custom
+// resources.
 type Finder struct {
 	Reader client.Reader
 }
@@ -35,7 +36,8 @@ type Filter struct {
 const pageSize = 500
 
 // Pods returns the records of pods that f wants, the newest last, and whether f.Max left some out.
-func (f Finder) Pods(ctx context.Context, want Filter) (found []v1alpha1.PodObituary, more bool, err error) {
+func (f Finder) Pods(ctx context.Context,
+	want Filter) (found []v1alpha1.PodObituary, more bool, err error) {
 	options := append(want.Options(), client.Limit(pageSize))
 	for {
 		page := &v1alpha1.PodObituaryList{}
@@ -52,27 +54,34 @@ func (f Finder) Pods(ctx context.Context, want Filter) (found []v1alpha1.PodObit
 		}
 		options = append(options[:len(options):len(options)], client.Continue(page.Continue))
 	}
-	slices.SortStableFunc(found, func(a, b v1alpha1.PodObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
+	slices.SortStableFunc(found,
+		func(a, b v1alpha1.PodObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
 	return found, more, nil
 }
 
 // Nodes returns the records of nodes that f wants, the newest last.
 func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := f.Reader.List(ctx, all, selecting(fields.Set{reason.NodeNameField: want.Node, "spec.code": want.Code})); err != nil {
+	if err := f.Reader.List(ctx, all,
+		selecting(fields.Set{reason.NodeNameField: want.Node,
+			"spec.code": want.Code})); err != nil {
 		return nil, fmt.Errorf("list node obituaries: %w", err)
 	}
 	found := slices.DeleteFunc(all.Items, func(o v1alpha1.NodeObituary) bool {
-		return o.Spec.Removed.Time.Before(want.Since) || want.Class != "" && o.Spec.Class != want.Class
+		return o.Spec.Removed.Time.Before(want.Since) ||
+			want.Class != "" && o.Spec.Class != want.Class
 	})
-	slices.SortStableFunc(found, func(a, b v1alpha1.NodeObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
+	slices.SortStableFunc(found,
+		func(a, b v1alpha1.NodeObituary) int { return a.Spec.Removed.Compare(b.Spec.Removed.Time) })
 	return found, nil
 }
 
-// Options select records of pods at the API server. Since is not among them: times are no selectable fields.
+// Options select records of pods at the API server. Since is not among them: times are no
+// selectable fields.
 func (f Filter) Options() []client.ListOption {
 	return []client.ListOption{client.InNamespace(f.Namespace), selecting(fields.Set{
-		"spec.podName": f.Pod, reason.NodeNameField: f.Node, "spec.code": f.Code, "spec.class": f.Class,
+		"spec.podName": f.Pod, reason.NodeNameField: f.Node, "spec.code": f.Code,
+		"spec.class": f.Class,
 	})}
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Living returns what the record of a pod would be if it left now. Without a reason on it, it has neither code nor class.
+// Living returns what the record of a pod would be if it left now. Without a reason on it, it has
+// neither code nor class.
 func Living(pod *corev1.Pod, keys reason.Keys) *v1alpha1.PodObituary {
 	r, _ := keys.OnPod(pod) // without a reason, it says nothing
 	o := obituary.Of(pod, r, time.Time{})

@@ -19,13 +19,15 @@ func TestLiving(t *testing.T) {
 	}{
 		"without a reason": {},
 		"with a reason": {
-			reason.Reason{Code: reason.UserRequest, Text: "done", By: "alice"}, [4]string{"UserRequest", "routine", "done", "alice"},
+			reason.Reason{Code: reason.UserRequest, Text: "done", By: "alice"},
+			[4]string{"UserRequest", "routine", "done", "alice"},
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "p", Annotations: keys.Annotations(tc.on)}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "p",
+				Annotations: keys.Annotations(tc.on)}}
 			s := Living(pod, keys).Spec
 			if diff := cmp.Diff(tc.want, [4]string{s.Code, s.Class, s.Reason, s.By}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

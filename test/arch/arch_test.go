@@ -1,5 +1,5 @@
-// Package arch holds the import graph to the design: arrows go downwards only, edges do not know each other, and the pure
-// core stays pure. A failure prints why the arrow is forbidden.
+// Package arch holds the import graph to the design: arrows go downwards only, edges do not know
+// each other, and the pure core stays pure. A failure prints why the arrow is forbidden.
 package arch
 
 import (
@@ -16,8 +16,9 @@ const module = "github.com/epitaph-k8s/epitaph/"
 
 // A rule says what one package of ours, and those below it, may import directly.
 type rule struct {
-	ours   []string // packages of ours
-	others []string // prefixes of packages of others; nil allows everything but the standard library's banned ones
+	ours []string // packages of ours
+	// prefixes of packages of others; nil allows everything but the standard library's banned ones
+	others []string
 	std    []string // packages of the standard library that are forbidden
 	why    string
 }
@@ -28,10 +29,12 @@ var (
 
 var rules = map[string]rule{
 	"reason": {
-		// The YAML is part of the program: signals and users are data. Whether a pod fits a node is a function of the two: the scheduler's
-		// own, which wants a logger; it gets one that discards. What a Job's status says of its pods is read here, as what theirs says.
+		// The YAML is part of the program: signals and users are data. Whether a pod fits a node is
+		// a function of the two: the scheduler's own, which wants a logger; it gets one that
+		// discards. What a Job's status says of its pods is read here, as what theirs says.
 		others: []string{
-			"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
+			"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1",
+			"k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
 			"k8s.io/component-helpers/scheduling/", "github.com/go-logr/logr",
 		},
 		std: noIO,
@@ -62,29 +65,35 @@ var rules = map[string]rule{
 	"termination": {
 		ours: []string{"reason", "config", "internal/jsonpatch"},
 		others: []string{
-			"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/client",
+			"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/utils/",
+			"sigs.k8s.io/controller-runtime/pkg/client",
 		},
 		why: "the only writer depends on the vocabulary, not on whoever calls it",
 	},
 	"internal/jsonpatch": {others: []string{}, std: noIO, why: "a patch is a value"},
 	"internal/pause": {
-		others: []string{"k8s.io/utils/clock"}, std: noIO, why: "a pause knows a clock and a context",
+		others: []string{"k8s.io/utils/clock"}, std: noIO,
+		why: "a pause knows a clock and a context",
 	},
 	"podcache": {
-		ours:   []string{"api/v1alpha1"},
-		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache"},
-		why:    "how objects are kept is client-go's business alone: what is read of them is an argument",
+		ours: []string{"api/v1alpha1"},
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/",
+			"k8s.io/client-go/tools/cache"},
+		why: "how objects are kept is client-go's business alone: what is read of them is an argument",
 	},
-	"audit": {ours: []string{"reason", "config", "api/v1alpha1", "audit/obituary"}, why: "the audit watches; it must not be able to terminate"},
+	"audit": {ours: []string{"reason", "config", "api/v1alpha1", "audit/obituary"},
+		why: "the audit watches; it must not be able to terminate"},
 	"audit/obituary": {
-		ours:   []string{"reason", "api/v1alpha1"},
-		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/ptr"},
-		std:    noIO,
-		why:    "what is written of a pod is a pure function of its last state: no client, no clock",
+		ours: []string{"reason", "api/v1alpha1"},
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1",
+			"k8s.io/apimachinery/pkg/types", "k8s.io/utils/ptr"},
+		std: noIO,
+		why: "what is written of a pod is a pure function of its last state: no client, no clock",
 	},
 	"audit/recorder": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary", "internal/pause"},
-		why:  "the recorder watches and writes records; it must not be able to terminate",
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary",
+			"internal/pause"},
+		why: "the recorder watches and writes records; it must not be able to terminate",
 	},
 	"audit/retention": {
 		ours: []string{"reason", "config", "api/v1alpha1", "audit"},
@@ -95,25 +104,30 @@ var rules = map[string]rule{
 		why:  "what the API server lacks concerns all readers and writers alike: none is known here",
 	},
 	"audit/reports": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary", "internal/pause"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary",
+			"internal/pause"},
 		others: []string{
-			"github.com/openreports/reports-api/apis/openreports.io/v1alpha1", "k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/client-go/tools/cache",
-			"k8s.io/client-go/util/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/cache", "sigs.k8s.io/controller-runtime/pkg/client",
+			"github.com/openreports/reports-api/apis/openreports.io/v1alpha1", "k8s.io/api/core/v1",
+			"k8s.io/apimachinery/", "k8s.io/client-go/tools/cache",
+			"k8s.io/client-go/util/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/cache",
+			"sigs.k8s.io/controller-runtime/pkg/client",
 			"github.com/prometheus/client_golang/prometheus", "github.com/go-logr/logr",
 		},
 		why: "reports are made of records: they know neither who records nor who terminates",
 	},
 	"story": {
-		ours:   []string{"reason", "api/v1alpha1"},
-		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1"},
-		std:    noIO,
-		why:    "what a person is told is a pure function of records: no client, no clock, no terminal",
+		ours: []string{"reason", "api/v1alpha1"},
+		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1",
+			"k8s.io/apimachinery/pkg/apis/meta/v1"},
+		std: noIO,
+		why: "what a person is told is a pure function of records: no client, no clock, no terminal",
 	},
 	"story/lookup": {
-		ours:   []string{"reason", "api/v1alpha1", "audit/obituary", "story"},
-		others: []string{"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/controller-runtime/pkg/client"},
-		std:    noIO,
-		why:    "who tells of records reads them, and writes nothing",
+		ours: []string{"reason", "api/v1alpha1", "audit/obituary", "story"},
+		others: []string{"k8s.io/api/", "k8s.io/apimachinery/",
+			"sigs.k8s.io/controller-runtime/pkg/client"},
+		std: noIO,
+		why: "who tells of records reads them, and writes nothing",
 	},
 	"httpsserver": {
 		others: []string{"github.com/go-logr/logr", "golang.org/x/sync/errgroup"},
@@ -122,41 +136,50 @@ var rules = map[string]rule{
 	"page": {
 		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story", "httpsserver"},
 		others: []string{
-			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/", "sigs.k8s.io/controller-runtime/pkg/client",
-			"sigs.k8s.io/controller-runtime/pkg/certwatcher", "github.com/prometheus/client_golang/prometheus",
+			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/",
+			"sigs.k8s.io/controller-runtime/pkg/client",
+			"sigs.k8s.io/controller-runtime/pkg/certwatcher",
+			"github.com/prometheus/client_golang/prometheus",
 			"github.com/go-logr/logr", "golang.org/x/sync/errgroup",
 		},
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
 	"aftermath": {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
-	"webhook":   {ours: append(edge(), "httpsserver", "audit/obituary"), why: "edges do not know each other"},
+	"webhook": {ours: append(edge(), "httpsserver", "audit/obituary"),
+		why: "edges do not know each other"},
 	"webhook/policytest": {
 		ours: []string{"webhook", "config", "reason", "audit", "api/v1alpha1", "podcache"},
 		why:  "what would be decided is asked of the webhook itself, without an API server",
 	},
-	"gc":         {ours: edge(), why: "edges do not know each other"},
-	"netconsole": {ours: append(edge(), "netconsole/wire", "reason/kernel"), why: "edges do not know each other"},
+	"gc": {ours: edge(), why: "edges do not know each other"},
+	"netconsole": {ours: append(edge(), "netconsole/wire", "reason/kernel"),
+		why: "edges do not know each other"},
 	"agent": {
-		ours: append(edge(), "agent/configfs", "agent/fault", "agent/lastboot", "agent/listeners", "agent/route", "agent/watchdog"),
-		why:  "edges do not know each other",
+		ours: append(edge(), "agent/configfs", "agent/fault", "agent/lastboot", "agent/listeners",
+			"agent/route", "agent/watchdog"),
+		why: "edges do not know each other",
 	},
 	"agent/crash": {
 		ours: []string{"reason"}, others: []string{}, std: []string{"net", "net/http", "os/exec"},
 		why: "what a kernel left is read from files, and believed for nothing else",
 	},
 	"agent/lastboot": {
-		ours: []string{"agent/crash"}, others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		ours: []string{"agent/crash"}, others: []string{},
+		std: []string{"net", "net/http", "os/exec"},
 		why: "how a boot ended is found out without the network and without Kubernetes",
 	},
-	"agent/watchdog": {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "watchdogs are files of the kernel"},
+	"agent/watchdog": {others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		why: "watchdogs are files of the kernel"},
 	"agent/configfs": {
-		ours: []string{"agent/fault"}, others: []string{"golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
+		ours: []string{"agent/fault"}, others: []string{"golang.org/x/sys/unix"},
+		std: []string{"net/http", "os/exec"},
 		why: "what the kernel has is no business of the network or of Kubernetes",
 	},
 	"agent/route": {
 		ours: []string{"agent/fault", "internal/pause"},
 		others: []string{
-			"github.com/vishvananda/netlink", "github.com/vishvananda/netlink/nl", "golang.org/x/sys/unix", "github.com/go-logr/logr", "k8s.io/utils/",
+			"github.com/vishvananda/netlink", "github.com/vishvananda/netlink/nl",
+			"golang.org/x/sys/unix", "github.com/go-logr/logr", "k8s.io/utils/",
 		},
 		why: "the way to an address is the kernel's business alone",
 	},
@@ -165,37 +188,48 @@ var rules = map[string]rule{
 		why: "who is chosen is a pure function of who is there",
 	},
 	"agent/shutdown": {
-		ours: []string{"reason", "termination", "config", "agent/fault", "agent/shutdown/logind", "agent/shutdown/process"},
+		ours: []string{"reason", "termination", "config", "agent/fault", "agent/shutdown/logind",
+			"agent/shutdown/process"},
 		others: []string{
-			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/clock", "sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
+			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/clock",
+			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
 		},
 		std: []string{"net", "net/http", "os", "os/exec"},
 		why: "who switches a machine off is decided from what is heard: bus, processes and button are its arguments",
 	},
 	"agent/shutdown/logind": {
-		ours: []string{"agent/shutdown/logind/wire"}, others: []string{"golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
+		ours: []string{"agent/shutdown/logind/wire"}, others: []string{"golang.org/x/sys/unix"},
+		std: []string{"net/http", "os/exec"},
 		why: "what is said on the bus is no business of Kubernetes, and a library that ends over what others send there would be the end of the agent",
 	},
-	"agent/shutdown/logind/wire": {others: []string{}, std: noIO[1:], why: "what a message says is a pure function of its bytes"},
-	"agent/shutdown/process":     {others: []string{}, std: []string{"net", "net/http", "os/exec"}, why: "what the kernel has in /proc is no business of Kubernetes"},
+	"agent/shutdown/logind/wire": {others: []string{}, std: noIO[1:],
+		why: "what a message says is a pure function of its bytes"},
+	"agent/shutdown/process": {others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		why: "what the kernel has in /proc is no business of Kubernetes"},
 	"agent/shutdown/button": {
-		others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"}, std: []string{"net/http", "os/exec"},
-		why: "what the kernel says of its buttons is no business of Kubernetes",
+		others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"},
+		std:    []string{"net/http", "os/exec"},
+		why:    "what the kernel says of its buttons is no business of Kubernetes",
 	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
 	"certs": {
 		ours: []string{"reason"},
 		others: []string{
-			"github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1", "github.com/cert-manager/cert-manager/pkg/apis/meta/v1", "github.com/go-logr/logr",
-			"k8s.io/api/admissionregistration/v1", "k8s.io/apimachinery/pkg/api/errors", "k8s.io/apimachinery/pkg/api/meta",
+			"github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1",
+			"github.com/cert-manager/cert-manager/pkg/apis/meta/v1", "github.com/go-logr/logr",
+			"k8s.io/api/admissionregistration/v1", "k8s.io/apimachinery/pkg/api/errors",
+			"k8s.io/apimachinery/pkg/api/meta",
 			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/utils/clock",
 			"github.com/prometheus/client_golang/prometheus",
-			"sigs.k8s.io/controller-runtime/pkg/certwatcher", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/controller-runtime/pkg/healthz",
+			"sigs.k8s.io/controller-runtime/pkg/certwatcher",
+			"sigs.k8s.io/controller-runtime/pkg/client",
+			"sigs.k8s.io/controller-runtime/pkg/healthz",
 		},
 		why: "certificates are no business of the edges",
 	},
 	"cmd/kubectl-epitaph/terminal": {
-		others: []string{"golang.org/x/term", "sigs.k8s.io/yaml"}, ours: []string{"reason"}, std: []string{"net", "net/http", "os/exec"},
+		others: []string{"golang.org/x/term", "sigs.k8s.io/yaml"}, ours: []string{"reason"},
+		std: []string{"net", "net/http", "os/exec"},
 		why: "how something is written for people does not depend on what it is",
 	},
 	"cmd/kubectl-epitaph/cluster": {
@@ -203,9 +237,11 @@ var rules = map[string]rule{
 		why:  "how the API server is found is no business of a command",
 	},
 	"cmd/kubectl-epitaph/doctor": {
-		ours: []string{"reason", "api/v1alpha1", "agent/fault", "termination", "cmd/kubectl-epitaph/terminal"},
+		ours: []string{"reason", "api/v1alpha1", "agent/fault", "termination",
+			"cmd/kubectl-epitaph/terminal"},
 		others: []string{
-			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/discovery", "k8s.io/client-go/rest", "k8s.io/utils/",
+			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/discovery",
+			"k8s.io/client-go/rest", "k8s.io/utils/",
 			"sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/yaml",
 		},
 		std: []string{"os", "os/exec"},
@@ -215,7 +251,8 @@ var rules = map[string]rule{
 
 func edge() []string {
 	return []string{
-		"reason", "termination", "audit", "config", "api/v1alpha1", "internal/jsonpatch", "internal/pause",
+		"reason", "termination", "audit", "config", "api/v1alpha1", "internal/jsonpatch",
+		"internal/pause",
 	}
 }
 
@@ -233,7 +270,8 @@ type listed struct {
 
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "go",
+		append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, args...)...)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
@@ -260,7 +298,8 @@ func TestArrowsGoDownwards(t *testing.T) {
 			continue
 		}
 		if !ok {
-			t.Errorf("package %s has no rule: say in test/arch what it may import, and in README why it exists", pkg)
+			t.Errorf(
+				"package %s has no rule: say in test/arch what it may import, and in README why it exists", pkg)
 			continue
 		}
 		for _, imported := range p.Imports {
@@ -279,7 +318,8 @@ func (r rule) allows(imported string) bool {
 		return !slices.Contains(r.std, imported)
 	}
 	return r.others == nil || slices.ContainsFunc(r.others, func(prefix string) bool {
-		return imported == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(imported, prefix)
+		return imported == prefix || strings.HasSuffix(prefix, "/") &&
+			strings.HasPrefix(imported, prefix)
 	})
 }
 
@@ -288,8 +328,10 @@ func TestPureCoreNeedsNoClient(t *testing.T) {
 	t.Parallel()
 	for _, p := range list(t, "./reason", "./netconsole/wire", "./story", "./audit/obituary") {
 		for _, dep := range p.Deps {
-			if strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "sigs.k8s.io/controller-runtime") {
-				t.Errorf("%s depends on %s: the pure core must be usable without a cluster", p.ImportPath, dep)
+			if strings.HasPrefix(dep, "k8s.io/client-go") ||
+				strings.HasPrefix(dep, "sigs.k8s.io/controller-runtime") {
+				t.Errorf("%s depends on %s: the pure core must be usable without a cluster",
+					p.ImportPath, dep)
 			}
 		}
 	}

@@ -37,20 +37,25 @@ func TestChartHasTheProgramsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(config.Default(), got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("the section config of values.yaml is not the default (-default +values):\n%s", diff)
+		t.Errorf("the section config of values.yaml is not the default (-default +values):\n%s",
+			diff)
 	}
-	// What is left out there would not be noticed above: it has its default, but no value of the chart can change it.
+	// What is left out there would not be noticed above: it has its default, but no value of the
+	// chart can change it.
 	known := asMap(t, config.Default())
 	for key := range known {
-		if _, there := section[key]; !there && key != "namespace" && key != "metricsAddress" && key != "healthAddress" {
+		if _, there := section[key]; !there && key != "namespace" && key != "metricsAddress" &&
+			key != "healthAddress" {
 			t.Errorf("values.yaml has no config.%s", key)
 		}
 	}
 	// The chart knows addresses and folders.
-	knows := map[string][]string{"webhook": {"address", "certDir"}, "agent": {"service", "configfs", "procSys", "metricsAddress"}}
+	knows := map[string][]string{"webhook": {"address", "certDir"},
+		"agent": {"service", "configfs", "procSys", "metricsAddress"}}
 	for name, leftOut := range knows {
 		for key := range known[name].(map[string]any) {
-			if _, there := section[name].(map[string]any)[key]; !there && !slices.Contains(leftOut, key) {
+			if _, there := section[name].(map[string]any)[key]; !there &&
+				!slices.Contains(leftOut, key) {
 				t.Errorf("values.yaml has no config.%s.%s", name, key)
 			}
 		}

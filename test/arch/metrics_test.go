@@ -10,22 +10,26 @@ import (
 	"testing"
 )
 
-// The names of metrics are an interface: each is documented, and nothing is documented that is not there.
+// The names of metrics are an interface: each is documented, and nothing is documented that is not
+// there.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
 	literal := regexp.MustCompile(`"(epitaph_[a-z_]+)"`)
-	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath", "certs", "termination", "page"} {
-		err := filepath.WalkDir(filepath.Join("../..", dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return nil //nolint:nilerr // a package that does not exist yet has no metrics
-			}
-			source, err := os.ReadFile(path)
-			for _, m := range literal.FindAllSubmatch(source, -1) {
-				inCode[string(m[1])] = true
-			}
-			return err
-		})
+	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath",
+		"certs", "termination", "page"} {
+		err := filepath.WalkDir(filepath.Join("../..", dir),
+			func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") ||
+					strings.HasSuffix(path, "_test.go") {
+					return nil //nolint:nilerr // a package that does not exist yet has no metrics
+				}
+				source, err := os.ReadFile(path)
+				for _, m := range literal.FindAllSubmatch(source, -1) {
+					inCode[string(m[1])] = true
+				}
+				return err
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,23 +73,28 @@ func TestMetricsOfTheChartExist(t *testing.T) {
 		labels[name] = all
 		if m[2] == "histogram" {
 			delete(labels, name)
-			labels[name+"_bucket"], labels[name+"_count"], labels[name+"_sum"] = append(all, "le"), all, all
+			labels[name+"_bucket"], labels[name+"_count"], labels[name+"_sum"] = append(all, "le"),
+				all, all
 		}
 	}
 	used := 0
-	for _, file := range []string{"charts/epitaph/files/alerts.yaml", "charts/epitaph/files/dashboard.json", "test/chart/testdata/alerts.yaml"} {
+	for _, file := range []string{"charts/epitaph/files/alerts.yaml",
+		"charts/epitaph/files/dashboard.json", "test/chart/testdata/alerts.yaml"} {
 		content, err := os.ReadFile(filepath.Join("../..", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`(epitaph_[a-z_]+)(\{[^}]*\})?`).FindAllStringSubmatch(string(content), -1) {
+		for _, m := range regexp.MustCompile(`(epitaph_[a-z_]+)(\{[^}]*\})?`).FindAllStringSubmatch(
+			string(content), -1) {
 			known, ok := labels[m[1]]
 			if !ok {
 				t.Errorf("%s: no metric has the name %s", file, m[1])
 			}
-			for _, label := range regexp.MustCompile(`([a-z]+)\\?(=~|=)`).FindAllStringSubmatch(m[2], -1) {
+			for _, label := range regexp.MustCompile(`([a-z]+)\\?(=~|=)`).FindAllStringSubmatch(
+				m[2], -1) {
 				// Prometheus adds these when it reads the metrics.
-				if !slices.Contains(append([]string{"pod", "instance", "node"}, known...), label[1]) {
+				if !slices.Contains(append([]string{"pod", "instance", "node"}, known...),
+					label[1]) {
 					t.Errorf("%s: %s has no label %s", file, m[1], label[1])
 				}
 			}

@@ -72,7 +72,8 @@ func TestNamesAreWrittenOnce(t *testing.T) {
 	eachProductFile(t, func(path string, file *ast.File, set *token.FileSet) {
 		literals(file, func(value string, at token.Pos) {
 			if path != glossary && forGlossary(names, value) {
-				t.Errorf("%s: %q belongs in %s: use its constant", set.Position(at), value, glossary)
+				t.Errorf("%s: %q belongs in %s: use its constant", set.Position(at), value,
+					glossary)
 			}
 		})
 	})
@@ -81,6 +82,7 @@ func TestNamesAreWrittenOnce(t *testing.T) {
 // forGlossary tells whether a text is in the glossary, or is a key of ours that should be.
 func forGlossary(names map[string]int, value string) bool {
 	_, key, ours := strings.Cut(value, "epitaph-k8s.io/")
-	return names[value] > 0 || ours && value == "epitaph-k8s.io/"+key && !strings.ContainsAny(key, "/ ") &&
+	return names[value] > 0 || ours && value == "epitaph-k8s.io/"+key &&
+		!strings.ContainsAny(key, "/ ") &&
 		!strings.HasPrefix(key, "v1")
 }

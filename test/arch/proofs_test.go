@@ -66,7 +66,8 @@ func TestProofsExist(t *testing.T) {
 		}
 		for _, m := range partName.FindAllStringSubmatch(string(content), -1) {
 			if named++; !strings.Contains(e2e, m[1]) {
-				t.Errorf("%s names %s, and no test of test/e2e has such a part", filepath.Base(page), m[1])
+				t.Errorf("%s names %s, and no test of test/e2e has such a part",
+					filepath.Base(page), m[1])
 			}
 		}
 	}

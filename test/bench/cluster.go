@@ -64,17 +64,21 @@ func fast(c *rest.Config) *rest.Config {
 }
 
 func (c *Cluster) prepareNamespace(ctx context.Context) error {
-	_, err := c.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}, metav1.CreateOptions{})
+	_, err := c.Client.CoreV1().Namespaces().Create(ctx,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create namespace %s: %w", Namespace, err)
 	}
-	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		_, err := c.Client.CoreV1().ServiceAccounts(Namespace).Get(ctx, "default", metav1.GetOptions{})
-		return err == nil, nil
-	})
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true,
+		func(ctx context.Context) (bool, error) {
+			_, err := c.Client.CoreV1().ServiceAccounts(Namespace).Get(ctx,
+				"default", metav1.GetOptions{})
+			return err == nil, nil
+		})
 }
 
-// AddNodes makes nodes without kubelets, which the cloud believes in, with pods bound to each of them.
+// AddNodes makes nodes without kubelets, which the cloud believes in, with pods bound to each of
+// them.
 func (c *Cluster) AddNodes(ctx context.Context, prefix string, nodes, podsEach int) error {
 	ctx, cancel := context.WithTimeout(ctx, prepare*4)
 	defer cancel()
@@ -104,31 +108,39 @@ func (c *Cluster) addNode(ctx context.Context, name string) error {
 	if err := os.WriteFile(filepath.Join(c.Instances, name), nil, 0o644); err != nil {
 		return fmt.Errorf("make the instance of node %s: %w", name, err)
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{ProviderID: "folder://" + name}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.NodeSpec{ProviderID: "folder://" + name}}
 	if _, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create node %s: %w", name, err)
 	}
 	return nil
 }
 
-// addPod makes a pod of the size that real ones have: most of a pod is what its owner and its kubelet write.
+// addPod makes a pod of the size that real ones have: most of a pod is what its owner and its
+// kubelet write.
 func (c *Cluster) addPod(ctx context.Context, node string, n int) error {
 	env := []corev1.EnvVar{}
 	for i := range 10 {
-		env = append(env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: "a value of some length, as they have"})
+		env = append(env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i),
+			Value: "a value of some length, as they have"})
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s-%d", node, n), Labels: map[string]string{"app": "bench", "pod-template-hash": "6c54bd5869", "tier": "batch"},
-			Annotations: map[string]string{"example.com/checksum": "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"},
+			Name: fmt.Sprintf("%s-%d", node, n),
+			Labels: map[string]string{"app": "bench", "pod-template-hash": "6c54bd5869",
+				"tier": "batch"},
+			Annotations: map[string]string{
+				"example.com/checksum": "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: node, AutomountServiceAccountToken: ptr.To(false),
 			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
-			Containers:  []corev1.Container{{Name: "main", Image: "registry.example/work:1", Env: env}},
+			Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1",
+				Env: env}},
 		},
 	}
-	if _, err := c.Client.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+	if _, err := c.Client.CoreV1().Pods(Namespace).Create(ctx, pod,
+		metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create pod %s: %w", pod.Name, err)
 	}
 	return nil
@@ -149,7 +161,8 @@ func (c *Cluster) DeleteNodes(ctx context.Context, prefix string, nodes int, why
 	for n := range nodes {
 		group.Go(func() error {
 			name := NodeName(prefix, n)
-			if err := remover.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			if err := remover.CoreV1().Nodes().Delete(ctx, name,
+				metav1.DeleteOptions{}); err != nil {
 				return fmt.Errorf("delete node %s: %w", name, err)
 			}
 			return nil
@@ -160,13 +173,16 @@ func (c *Cluster) DeleteNodes(ctx context.Context, prefix string, nodes int, why
 
 func (c *Cluster) explain(ctx context.Context, prefix string, nodes int, why string) error {
 	r := reason.New(reason.Node, reason.HardwareFailure, why, "bench")
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": reason.DefaultKeys().Node.Annotations(r)}})
+	patch, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{
+			"annotations": reason.DefaultKeys().Node.Annotations(r)}})
 	if err != nil {
 		return fmt.Errorf("encode the reason: %w", err)
 	}
 	for n := range nodes {
 		name := NodeName(prefix, n)
-		if _, err := c.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := c.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch,
+			metav1.PatchOptions{}); err != nil {
 			return fmt.Errorf("annotate node %s: %w", name, err)
 		}
 	}

@@ -45,8 +45,8 @@ func field(status, name string) (float64, error) {
 	return kilobytes / 1024, nil
 }
 
-// StopControllers stops whatever would spend its time on thousands of objects that no kubelet looks after, where what is measured
-// needs the API server only.
+// StopControllers stops whatever would spend its time on thousands of objects that no kubelet looks
+// after, where what is measured needs the API server only.
 func (c *Cluster) StopControllers() error {
 	stopped := 0
 	for _, p := range c.Processes() {

@@ -24,15 +24,18 @@ type Tally struct {
 	without int
 }
 
-// Tally begins to watch the pods of the node of that name, or of all nodes whose names begin with it and a hyphen.
+// Tally begins to watch the pods of the node of that name, or of all nodes whose names begin with
+// it and a hyphen.
 func (c *Cluster) Tally(ctx context.Context, prefix string) (*Tally, error) {
 	t := &Tally{prefix: prefix}
-	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(Namespace))
+	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0,
+		informers.WithNamespace(Namespace))
 	informer := factory.Core().V1().Pods().Informer()
 	if err := informer.SetTransform(onlyMeta); err != nil {
 		return nil, fmt.Errorf("watch the pods: %w", err)
 	}
-	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: t.deleted}); err != nil {
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		DeleteFunc: t.deleted}); err != nil {
 		return nil, fmt.Errorf("watch the pods: %w", err)
 	}
 	factory.StartWithContext(ctx)
@@ -42,7 +45,8 @@ func (c *Cluster) Tally(ctx context.Context, prefix string) (*Tally, error) {
 
 func onlyMeta(o any) (any, error) {
 	if pod, ok := o.(*corev1.Pod); ok {
-		pod.Spec, pod.Status, pod.ManagedFields = corev1.PodSpec{NodeName: pod.Spec.NodeName}, corev1.PodStatus{}, nil
+		pod.Spec, pod.Status, pod.ManagedFields = corev1.PodSpec{NodeName: pod.Spec.NodeName},
+			corev1.PodStatus{}, nil
 	}
 	return o, nil
 }
@@ -56,7 +60,8 @@ func (t *Tally) deleted(o any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gone = append(t.gone, now)
-	if r, err := reason.DefaultKeys().Pod.Read(pod.Annotations); err != nil || r.Code == reason.Unexplained {
+	if r, err := reason.DefaultKeys().Pod.Read(pod.Annotations); err != nil ||
+		r.Code == reason.Unexplained {
 		t.without++
 	}
 }
@@ -68,10 +73,12 @@ type Course struct {
 }
 
 // Wait returns once n pods have left.
-func (t *Tally) Wait(ctx context.Context, n int, began time.Time, limit time.Duration) (Course, error) {
-	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, limit, true, func(context.Context) (bool, error) {
-		return t.count() >= n, nil
-	})
+func (t *Tally) Wait(ctx context.Context, n int, began time.Time,
+	limit time.Duration) (Course, error) {
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, limit, true,
+		func(context.Context) (bool, error) {
+			return t.count() >= n, nil
+		})
 	if err != nil {
 		return Course{}, fmt.Errorf("wait for %d pods to leave, %d have: %w", n, t.count(), err)
 	}
@@ -79,7 +86,8 @@ func (t *Tally) Wait(ctx context.Context, n int, began time.Time, limit time.Dur
 	defer t.mu.Unlock()
 	return Course{
 		Pods: len(t.gone), WithoutReason: t.without,
-		First: slices.MinFunc(t.gone, time.Time.Compare).Sub(began), Last: slices.MaxFunc(t.gone, time.Time.Compare).Sub(began),
+		First: slices.MinFunc(t.gone, time.Time.Compare).Sub(began),
+		Last:  slices.MaxFunc(t.gone, time.Time.Compare).Sub(began),
 	}, nil
 }
 

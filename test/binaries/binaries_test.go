@@ -13,13 +13,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// aModule is a checkout with one nested module, of one program that depends on nothing but the standard library.
+// aModule is a checkout with one nested module, of one program that depends on nothing but the
+// standard library.
 func aModule(t *testing.T) (checkout string, group Group) {
 	t.Helper()
 	checkout = t.TempDir()
-	write(t, filepath.Join(checkout, "nested", "go.mod"), "module example.com/nested\n\ngo 1.26.0\n")
+	write(t, filepath.Join(checkout, "nested", "go.mod"),
+		"module example.com/nested\n\ngo 1.26.0\n")
 	write(t, filepath.Join(checkout, "nested", "go.sum"), "")
-	write(t, filepath.Join(checkout, "nested", "hello", "main.go"), "package main\n\nfunc main() { println(\"hello\") }\n")
+	write(t, filepath.Join(checkout, "nested", "hello", "main.go"),
+		"package main\n\nfunc main() { println(\"hello\") }\n")
 	return checkout, Group{
 		Name: "nested", Dir: "nested", Programs: map[string]string{"greeter": "./hello"},
 		Sources: []string{"hello"}, LDFlags: "-s -w",
@@ -47,7 +50,8 @@ func keyOf(t *testing.T, checkout string, group Group, version string) string {
 
 func TestKeyHoldsEverythingThatIsBuilt(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(t *testing.T, checkout string, group *Group, version *string){
+	for name, change := range map[string]func(t *testing.T, checkout string, group *Group,
+		version *string){
 		"go.mod": func(t *testing.T, c string, _ *Group, _ *string) {
 			write(t, c+"/nested/go.mod", "module example.com/n\n")
 		},
@@ -57,10 +61,13 @@ func TestKeyHoldsEverythingThatIsBuilt(t *testing.T) {
 		"a source": func(t *testing.T, c string, _ *Group, _ *string) {
 			write(t, c+"/nested/hello/main.go", "package main\n")
 		},
-		"a new file": func(t *testing.T, c string, _ *Group, _ *string) { write(t, c+"/nested/hello/b.go", "package main\n") },
-		"Go":         func(_ *testing.T, _ string, _ *Group, v *string) { *v = "go1.27" },
-		"ldflags":    func(_ *testing.T, _ string, g *Group, _ *string) { g.LDFlags = "" },
-		"tags":       func(_ *testing.T, _ string, g *Group, _ *string) { g.Tags = "small" },
+		"a new file": func(t *testing.T, c string, _ *Group,
+			_ *string) {
+			write(t, c+"/nested/hello/b.go", "package main\n")
+		},
+		"Go":      func(_ *testing.T, _ string, _ *Group, v *string) { *v = "go1.27" },
+		"ldflags": func(_ *testing.T, _ string, g *Group, _ *string) { g.LDFlags = "" },
+		"tags":    func(_ *testing.T, _ string, g *Group, _ *string) { g.Tags = "small" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,7 +105,8 @@ func TestAssetsAreLookedIntoFirst(t *testing.T) {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 	// kubectl is there, but nobody may execute it.
-	want := []string{"cloud-controller-manager", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"}
+	want := []string{"cloud-controller-manager", "kube-apiserver", "kube-controller-manager",
+		"kube-scheduler", "kubectl"}
 	if diff := cmp.Diff(want, missing); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
@@ -118,7 +126,8 @@ func TestBuildOnceForTwoRuns(t *testing.T) {
 	var outs [2]bytes.Buffer
 	errs := make(chan error, len(outs))
 	for i := range outs {
-		job := buildJob{group: group, module: filepath.Join(checkout, "nested"), dir: dir, out: &outs[i]}
+		job := buildJob{group: group, module: filepath.Join(checkout, "nested"), dir: dir,
+			out: &outs[i]}
 		go func() { errs <- job.ensure(t.Context(), []string{"greeter"}) }()
 	}
 	for range outs {
@@ -141,8 +150,10 @@ func TestBuildOnceForTwoRuns(t *testing.T) {
 func TestFailedBuildShowsWhatTheCompilerSaid(t *testing.T) {
 	t.Parallel()
 	checkout, group := aModule(t)
-	write(t, filepath.Join(checkout, "nested", "hello", "main.go"), "package main\n\nfunc main() { greet() }\n")
-	job := buildJob{group: group, module: filepath.Join(checkout, "nested"), dir: t.TempDir(), out: t.Output()}
+	write(t, filepath.Join(checkout, "nested", "hello", "main.go"),
+		"package main\n\nfunc main() { greet() }\n")
+	job := buildJob{group: group, module: filepath.Join(checkout, "nested"), dir: t.TempDir(),
+		out: t.Output()}
 	err := job.ensure(t.Context(), []string{"greeter"})
 	if err == nil || !strings.Contains(err.Error(), "hello/main.go:3:15: undefined: greet") {
 		t.Errorf("error = %v, want the compiler's", err)
@@ -166,7 +177,8 @@ func TestWaitForTheLockEndsWithTheContext(t *testing.T) {
 	if _, err := lock(ctx, path, &out); err == nil {
 		t.Error("the lock was taken twice")
 	}
-	if !strings.HasPrefix(out.String(), "another run is building the same programs; waiting for it") {
+	if !strings.HasPrefix(out.String(),
+		"another run is building the same programs; waiting for it") {
 		t.Errorf("told %q", &out)
 	}
 }
@@ -175,18 +187,21 @@ func TestProgressCountsPackagesAndKeepsComplaints(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	p := newProgress(t.Output(), []string{"fmt", "k8s.io/api/core/v1", "example.com/a"}, began)
-	if got, want := p.line(began.Add(5*time.Second)), "    5s  nothing to compile so far (3 packages), linking"; got != want {
+	if got, want := p.line(began.Add(5*time.Second)),
+		"    5s  nothing to compile so far (3 packages), linking"; got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
-		for _, line := range []string{"fmt", "fmt", "# example.com/a", "a.go:1:1: oh no", "k8s.io/api/core/v1"} {
+		for _, line := range []string{"fmt", "fmt", "# example.com/a", "a.go:1:1: oh no",
+			"k8s.io/api/core/v1"} {
 			lines <- line
 		}
 	}()
 	p.follow(lines, nil)
-	got, want := p.line(began.Add(65*time.Second)), "  1m5s  compiled 2 of at most 3 packages, now k8s.io/api/core/v1"
+	got, want := p.line(began.Add(65*time.Second)),
+		"  1m5s  compiled 2 of at most 3 packages, now k8s.io/api/core/v1"
 	if got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
@@ -224,7 +239,8 @@ func TestNameThatGoGivesAProgram(t *testing.T) {
 func TestWithoutGoOnPath(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := goVersion(t.Context(), t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "install Go (https://go.dev/dl) and put its bin folder on PATH") {
+	if err == nil || !strings.Contains(err.Error(),
+		"install Go (https://go.dev/dl) and put its bin folder on PATH") {
 		t.Errorf("error = %v, want the remedy", err)
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// buildFlags never vary: each combination has entries of its own in Go's build cache, and a second set costs the whole
-// twelve minutes again. The revision of our checkout is nothing these programs should be stamped with.
+// buildFlags never vary: each combination has entries of its own in Go's build cache, and a second
+// set costs the whole twelve minutes again. The revision of our checkout is nothing these programs
+// should be stamped with.
 var buildFlags = []string{"-trimpath", "-mod=readonly", "-buildvcs=false"}
 
 // A buildJob makes a group's programs in dir.
@@ -46,7 +47,8 @@ func (j buildJob) absent(names []string) []string {
 }
 
 func (j buildJob) build(ctx context.Context, names []string) error {
-	fmt.Fprintf(j.out, "building %s (%s)\n  from %s into %s\n", j.group.Name, strings.Join(names, ", "), j.module, j.dir)
+	fmt.Fprintf(j.out, "building %s (%s)\n  from %s into %s\n", j.group.Name,
+		strings.Join(names, ", "), j.module, j.dir)
 	began := time.Now()
 	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of %s: %w", j.group.Name, err)

@@ -43,15 +43,17 @@ func (c compilation) run(ctx context.Context, into string) error {
 	defer tick.Stop()
 	progress.follow(lines(stderr), tick.C)
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", c.name, errors.Join(ctx.Err(), err), progress.complaints())
+		return fmt.Errorf("build %s: %w\n%s", c.name, errors.Join(ctx.Err(), err),
+			progress.complaints())
 	}
 	return nil
 }
 
-// listDependencies names every package that has to be compiled or found in Go's build cache. On a fresh machine this is
-// also where the modules are downloaded.
+// listDependencies names every package that has to be compiled or found in Go's build cache. On a
+// fresh machine this is also where the modules are downloaded.
 func (c compilation) listDependencies(ctx context.Context) ([]string, error) {
-	listed, err := c.command(ctx, append([]string{"list", "-mod=readonly", "-deps"}, c.packages...)...).Output()
+	listed, err := c.command(ctx, append([]string{"list", "-mod=readonly", "-deps"},
+		c.packages...)...).Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the dependencies of %s: %w", c.name, withStderr(err))
 	}

@@ -21,8 +21,8 @@ type Group struct {
 // stripped leaves out symbol table and DWARF: 40 % of the size of programs that nobody debugs here.
 const stripped = "-s -w"
 
-// kubernetesVersion stamps the release into the programs. Unstamped ones call themselves "v0.0.0-master+$Format:%H$", which
-// charts with a kubeVersion refuse.
+// kubernetesVersion stamps the release into the programs. Unstamped ones call themselves
+// "v0.0.0-master+$Format:%H$", which charts with a kubeVersion refuse.
 const kubernetesVersion = stripped +
 	" -X k8s.io/component-base/version.gitVersion=v1.37.2" +
 	" -X k8s.io/component-base/version.gitMajor=1" +
@@ -45,8 +45,8 @@ var ControlPlane = Group{
 	LDFlags: kubernetesVersion,
 }
 
-// Kubelet is the real one, of the same release. It is a group of its own, with the requirements and the flags of ControlPlane:
-// whoever has built that finds nearly all of it in Go's build cache.
+// Kubelet is the real one, of the same release. It is a group of its own, with the requirements and
+// the flags of ControlPlane: whoever has built that finds nearly all of it in Go's build cache.
 var Kubelet = Group{
 	Name:     "kubelet",
 	Dir:      "test/kubelet",
@@ -62,7 +62,8 @@ var Tools = Group{
 	LDFlags:  stripped,
 }
 
-// ChartTools install the chart: Helm, and cert-manager's controllers in one process. Only the chart's tests ask for them.
+// ChartTools install the chart: Helm, and cert-manager's controllers in one process. Only the
+// chart's tests ask for them.
 var ChartTools = Group{
 	Name:     "charttools",
 	Dir:      "test/charttools",
@@ -71,7 +72,8 @@ var ChartTools = Group{
 	LDFlags:  stripped + " -X helm.sh/helm/v4/internal/version.version=v4.3.1",
 }
 
-// PromTools test the chart's alerts: Prometheus' own promtool, without the clouds in which Prometheus would look for targets.
+// PromTools test the chart's alerts: Prometheus' own promtool, without the clouds in which
+// Prometheus would look for targets.
 var PromTools = Group{
 	Name:     "promtools",
 	Dir:      "test/promtools",
@@ -80,7 +82,8 @@ var PromTools = Group{
 	Tags:     "remove_all_sd",
 }
 
-// Karpenter provisions and disrupts nodes; its cloud is its own kwok provider, whose instances are Nodes that kwok plays.
+// Karpenter provisions and disrupts nodes; its cloud is its own kwok provider, whose instances are
+// Nodes that kwok plays.
 var Karpenter = Group{
 	Name:     "karpenter",
 	Dir:      "test/karpenter",
@@ -88,14 +91,15 @@ var Karpenter = Group{
 	LDFlags:  stripped,
 }
 
-// NPD is the node-problem-detector, without the exporter to Google's cloud. It is built without cgo as everything here is, so
-// that its log monitors read files and /dev/kmsg but no journal.
+// NPD is the node-problem-detector, without the exporter to Google's cloud. It is built without cgo
+// as everything here is, so that its log monitors read files and /dev/kmsg but no journal.
 var NPD = Group{
-	Name:     "npd",
-	Dir:      "test/npd",
-	Programs: map[string]string{"node-problem-detector": "k8s.io/node-problem-detector/cmd/nodeproblemdetector"},
-	LDFlags:  stripped,
-	Tags:     "disable_stackdriver_exporter",
+	Name: "npd",
+	Dir:  "test/npd",
+	Programs: map[string]string{
+		"node-problem-detector": "k8s.io/node-problem-detector/cmd/nodeproblemdetector"},
+	LDFlags: stripped,
+	Tags:    "disable_stackdriver_exporter",
 }
 
 // Lint is the linter, and what finds code that nothing reaches; only the checks ask for them.
@@ -112,8 +116,8 @@ var Lint = Group{
 // Groups are all there are, in the order in which they are built.
 var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Lint}
 
-// builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last element of its path that is
-// not a major version.
+// builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last
+// element of its path that is not a major version.
 func builtAs(pkg string) string {
 	base := path.Base(pkg)
 	if len(base) > 1 && base[0] == 'v' && base[1] >= '0' && base[1] <= '9' {

@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 )
 
-// keyLength is how many hexadecimal digits of the hash name a folder: enough not to collide among a user's versions.
+// keyLength is how many hexadecimal digits of the hash name a folder: enough not to collide among a
+// user's versions.
 const keyLength = 16
 
-// key hashes everything that decides what the group's programs are. Names and lengths go in beside the contents, so that
-// no two different sets of files look the same.
+// key hashes everything that decides what the group's programs are. Names and lengths go in beside
+// the contents, so that no two different sets of files look the same.
 func key(checkout string, group Group, goVersion string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%s\n", goVersion, group.LDFlags)
@@ -36,18 +37,20 @@ func key(checkout string, group Group, goVersion string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:keyLength], nil
 }
 
-// keyFiles lists, relative to the module, what is hashed. WalkDir goes in lexical order, so the list is the same everywhere.
+// keyFiles lists, relative to the module, what is hashed. WalkDir goes in lexical order, so the
+// list is the same everywhere.
 func keyFiles(module string, sources []string) ([]string, error) {
 	files := []string{"go.mod", "go.sum"}
 	for _, source := range sources {
-		err := filepath.WalkDir(filepath.Join(module, source), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
+		err := filepath.WalkDir(filepath.Join(module, source),
+			func(path string, entry fs.DirEntry, err error) error {
+				if err != nil || entry.IsDir() {
+					return err
+				}
+				file, err := filepath.Rel(module, path)
+				files = append(files, filepath.ToSlash(file))
 				return err
-			}
-			file, err := filepath.Rel(module, path)
-			files = append(files, filepath.ToSlash(file))
-			return err
-		})
+			})
 		if err != nil {
 			return nil, fmt.Errorf("list the sources in %s: %w", source, err)
 		}

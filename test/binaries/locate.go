@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// AssetsVariable names the folder in which programs are looked for first. It is the variable of controller-runtime's
-// envtest; such folders usually hold etcd, kube-apiserver and kubectl only.
+// AssetsVariable names the folder in which programs are looked for first. It is the variable of
+// controller-runtime's envtest; such folders usually hold etcd, kube-apiserver and kubectl only.
 const AssetsVariable = "KUBEBUILDER_ASSETS"
 
 // Paths tells where each program is.
 type Paths map[string]string
 
-// Ensure returns the paths of all programs of the groups, building what is neither in $KUBEBUILDER_ASSETS nor in the
-// user's cache. Progress goes to out.
+// Ensure returns the paths of all programs of the groups, building what is neither in
+// $KUBEBUILDER_ASSETS nor in the user's cache. Progress goes to out.
 func Ensure(ctx context.Context, out io.Writer, groups ...Group) (Paths, error) {
 	checkout, err := Checkout()
 	if err != nil {
@@ -34,7 +34,8 @@ func Ensure(ctx context.Context, out io.Writer, groups ...Group) (Paths, error) 
 		if err != nil {
 			return nil, err
 		}
-		job := buildJob{group: group, module: filepath.Join(checkout, group.Dir), dir: dir, out: out}
+		job := buildJob{group: group, module: filepath.Join(checkout, group.Dir), dir: dir,
+			out: out}
 		if err := job.ensure(ctx, missing); err != nil {
 			return nil, err
 		}
@@ -45,17 +46,19 @@ func Ensure(ctx context.Context, out io.Writer, groups ...Group) (Paths, error) 
 	return paths, nil
 }
 
-// CacheDir is where this project keeps what is costly to make: in the user's cache directory, outside of every checkout,
-// so that a fresh clone finds it.
+// CacheDir is where this project keeps what is costly to make: in the user's cache directory,
+// outside of every checkout, so that a fresh clone finds it.
 func CacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find the user's cache directory (set HOME or XDG_CACHE_HOME): %w", err)
+		return "", fmt.Errorf("find the user's cache directory (set HOME or XDG_CACHE_HOME): %w",
+			err)
 	}
 	return filepath.Join(dir, "epitaph"), nil
 }
 
-// fromAssets adds to paths what the assets folder holds of the group, and returns the names of the rest.
+// fromAssets adds to paths what the assets folder holds of the group, and returns the names of the
+// rest.
 func fromAssets(assets string, group Group, paths Paths) []string {
 	var missing []string
 	for _, name := range sortedNames(group.Programs) {
@@ -100,7 +103,8 @@ func goVersion(ctx context.Context, module string) (string, error) {
 
 func goOnPath() error {
 	if _, err := exec.LookPath("go"); err != nil {
-		return fmt.Errorf("find the go command: %w; install Go (https://go.dev/dl) and put its bin folder on PATH", err)
+		return fmt.Errorf(
+			"find the go command: %w; install Go (https://go.dev/dl) and put its bin folder on PATH", err)
 	}
 	return nil
 }

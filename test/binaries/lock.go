@@ -16,8 +16,8 @@ import (
 // lockPoll is how often a run that waits for another's build looks again.
 const lockPoll = 250 * time.Millisecond
 
-// lock takes the file for this process, waiting for whoever holds it. The kernel lets go of it when its holder dies, so
-// no crash leaves a lock behind.
+// lock takes the file for this process, waiting for whoever holds it. The kernel lets go of it when
+// its holder dies, so no crash leaves a lock behind.
 func lock(ctx context.Context, path string, out io.Writer) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the cache directory: %w", err)
@@ -37,7 +37,8 @@ func lock(ctx context.Context, path string, out io.Writer) (unlock func(), err e
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if !told {
-			fmt.Fprintf(out, "another run is building the same programs; waiting for it (%s)\n", path)
+			fmt.Fprintf(out, "another run is building the same programs; waiting for it (%s)\n",
+				path)
 			told = true
 		}
 		select {

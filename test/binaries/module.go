@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Module returns the folder that holds a module which the group's go.mod requires, in the version that it requires. What is not in
-// Go's module cache yet is downloaded.
+// Module returns the folder that holds a module which the group's go.mod requires, in the version
+// that it requires. What is not in Go's module cache yet is downloaded.
 func Module(ctx context.Context, group Group, path string) (string, error) {
 	if err := goOnPath(); err != nil {
 		return "", err

@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Product builds one of this checkout's own commands as it is now, and copies it to the path: the copy stays what it is
-// when the next build replaces the original, under a process that may be restarted from it.
+// Product builds one of this checkout's own commands as it is now, and copies it to the path: the
+// copy stays what it is when the next build replaces the original, under a process that may be
+// restarted from it.
 //
 // It is built with Go's default flags, those of `go test`, so that both share what they compile.
 func Product(ctx context.Context, out io.Writer, command, to string) error {
@@ -31,15 +32,18 @@ func ProductVersion(ctx context.Context, out io.Writer, command, version, to str
 	if err != nil {
 		return err
 	}
-	// One place for each checkout: there, go finds that nothing has changed, and does not link again.
+	// One place for each checkout: there, go finds that nothing has changed, and does not link
+	// again.
 	name := sha256.Sum256([]byte(checkout))
-	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength], command+version)
+	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength],
+		command+version)
 	unlock, err := lock(ctx, built+".lock", out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	c := compilation{name: command, module: checkout, out: out, packages: []string{"./cmd/" + command}}
+	c := compilation{name: command, module: checkout, out: out,
+		packages: []string{"./cmd/" + command}}
 	if version != "" {
 		c.flags = []string{"-ldflags", "-X main.version=" + version}
 	}

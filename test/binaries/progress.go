@@ -10,11 +10,13 @@ import (
 const (
 	// progressInterval is how often a line tells how far the build is.
 	progressInterval = 5 * time.Second
-	// maxComplaints bounds what is kept of the compiler's output: the first errors are the ones that matter.
+	// maxComplaints bounds what is kept of the compiler's output: the first errors are the ones
+	// that matter.
 	maxComplaints = 200
 )
 
-// A progress reads what `go build -v` prints: the path of each package as its compilation begins, and complaints.
+// A progress reads what `go build -v` prints: the path of each package as its compilation begins,
+// and complaints.
 type progress struct {
 	out        io.Writer
 	awaited    map[string]bool
@@ -64,9 +66,11 @@ func (p *progress) line(now time.Time) string {
 	elapsed := now.Sub(p.began).Round(time.Second)
 	compiled := p.total - len(p.awaited)
 	if compiled == 0 {
-		return fmt.Sprintf("  %4s  nothing to compile so far (%d packages), linking", elapsed, p.total)
+		return fmt.Sprintf("  %4s  nothing to compile so far (%d packages), linking", elapsed,
+			p.total)
 	}
-	return fmt.Sprintf("  %4s  compiled %d of at most %d packages, now %s", elapsed, compiled, p.total, p.last)
+	return fmt.Sprintf("  %4s  compiled %d of at most %d packages, now %s", elapsed, compiled,
+		p.total, p.last)
 }
 
 func (p *progress) complaints() string { return strings.Join(p.complained, "\n") }

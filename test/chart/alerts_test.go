@@ -46,7 +46,8 @@ func TestAlerts(t *testing.T) {
 	must(t, err)
 	promtool := func(args ...string) {
 		t.Helper()
-		if said, err := exec.CommandContext(t.Context(), programs["promtool"], args...).CombinedOutput(); err != nil {
+		if said, err := exec.CommandContext(t.Context(), programs["promtool"],
+			args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args[:2], " "), err, said)
 		}
 	}
@@ -58,7 +59,8 @@ func TestAlerts(t *testing.T) {
 	promtool("test", "rules", panelTests(t, filepath.Join(files, "dashboard.json"), tests.Tests[0]))
 }
 
-// everyAlertIsTested wants each to fire somewhere, and to be silent in the healthy installation, which is the first test.
+// everyAlertIsTested wants each to fire somewhere, and to be silent in the healthy installation,
+// which is the first test.
 func everyAlertIsTested(t *testing.T, file string, tests []ruleTest) {
 	t.Helper()
 	var rules struct {
@@ -75,13 +77,16 @@ func everyAlertIsTested(t *testing.T, file string, tests []ruleTest) {
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {
 			if !fires[rule.Alert] || !silent[rule.Alert] {
-				t.Errorf("%s does not test both: that %s fires, and that it is silent where all is well", alertTests, rule.Alert)
+				t.Errorf(
+					"%s does not test both: that %s fires, and that it is silent where all is well",
+					alertTests, rule.Alert)
 			}
 		}
 	}
 }
 
-// panelTests writes a test that each panel shows something of the healthy installation, and returns its path.
+// panelTests writes a test that each panel shows something of the healthy installation, and returns
+// its path.
 func panelTests(t *testing.T, dashboard string, healthy ruleTest) string {
 	t.Helper()
 	var board struct {
@@ -92,14 +97,16 @@ func panelTests(t *testing.T, dashboard string, healthy ruleTest) string {
 	for _, panel := range board.Panels {
 		for _, target := range panel.Targets {
 			healthy.ExprTests = append(healthy.ExprTests, exprTest{
-				Expr: "count(" + target.Expr + ") > bool 0", At: "1h", Samples: []map[string]any{{"labels": "{}", "value": 1}},
+				Expr: "count(" + target.Expr + ") > bool 0", At: "1h",
+				Samples: []map[string]any{{"labels": "{}", "value": 1}},
 			})
 		}
 	}
 	if len(healthy.ExprTests) == 0 {
 		t.Error("the dashboard has no panel")
 	}
-	content, err := json.Marshal(map[string]any{"evaluation_interval": "1m", "tests": []ruleTest{healthy}})
+	content, err := json.Marshal(map[string]any{"evaluation_interval": "1m",
+		"tests": []ruleTest{healthy}})
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "panels.yaml")
 	must(t, os.WriteFile(file, content, 0o600))

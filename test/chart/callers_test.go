@@ -12,15 +12,18 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// clientsSecret is what the chart's folder ci calls the Secret of the authority that signs the API server's certificate.
+// clientsSecret is what the chart's folder ci calls the Secret of the authority that signs the API
+// server's certificate.
 const clientsSecret = "of-the-api-server"
 
-// heard wants the file that the configuration calls the clients' authority to be in the folder, and the other way round.
+// heard wants the file that the configuration calls the clients' authority to be in the folder, and
+// the other way round.
 func heard(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	var m corev1.ConfigMap
 	var manager appsv1.Deployment
-	if !into(t, objects, "ConfigMap", "epitaph-config", &m) || !into(t, objects, "Deployment", "epitaph-manager", &manager) {
+	if !into(t, objects, "ConfigMap", "epitaph-config", &m) ||
+		!into(t, objects, "Deployment", "epitaph-manager", &manager) {
 		t.Fatal("there is no manager, or no configuration")
 	}
 	c := readConfig(t, m.Data["config.yaml"])
@@ -43,9 +46,11 @@ func heard(t *testing.T, objects []*unstructured.Unstructured) {
 		want = append(want, c.Webhook.ClientCA)
 	}
 	if !slices.Equal(files, want) {
-		t.Errorf("beside the certificate there are the files %q, and the configuration names %q", files, want)
+		t.Errorf("beside the certificate there are the files %q, and the configuration names %q",
+			files, want)
 	}
-	if inline := into(t, objects, "ConfigMap", "epitaph-webhook-clients", &m); inline && !strings.HasPrefix(m.Data["ca.crt"], "-----BEGIN CERTIFICATE-----") {
+	if inline := into(t, objects, "ConfigMap", "epitaph-webhook-clients", &m); inline &&
+		!strings.HasPrefix(m.Data["ca.crt"], "-----BEGIN CERTIFICATE-----") {
 		t.Errorf("the clients' authority is %q", m.Data["ca.crt"])
 	}
 }
@@ -57,7 +62,8 @@ func itemPaths(items []corev1.KeyToPath) (paths []string) {
 	return paths
 }
 
-// callersToBelieve are the values that the chart refuses, since nobody would be heard by them, or everybody.
+// callersToBelieve are the values that the chart refuses, since nobody would be heard by them, or
+// everybody.
 func callersToBelieve(t *testing.T, c *cluster) {
 	for values, want := range map[string]string{
 		"webhookClients.names={kube-apiserver}":                        "webhookClients.names is set, but no authority: set webhookClients.ca, configMap or secret",
@@ -65,7 +71,8 @@ func callersToBelieve(t *testing.T, c *cluster) {
 		"webhookClients.ca=/etc/kubernetes/pki/ca.crt":                 "/webhookClients/ca",
 		"webhookClients.configMap=a,webhookClients.key=../tls/tls.key": "/webhookClients/key",
 	} {
-		_, err := c.tryHelm(t, "template", release, c.chart, "--kube-version=v1.37.2", "--set", values)
+		_, err := c.tryHelm(t, "template", release, c.chart,
+			"--kube-version=v1.37.2", "--set", values)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s ends with %v, want %q", values, err, want)
 		}

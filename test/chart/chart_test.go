@@ -16,13 +16,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
+// insideVariable is set for the process that runs in the network namespace: the folder of what was
+// prepared outside.
 const insideVariable = "EPITAPH_TEST_CHART"
 
 // TestChart builds what needs the network, and runs itself again where there is none but its own.
 func TestChart(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped by -short: it needs the real control plane, Helm and cert-manager; run make test-chart")
+		t.Skip(
+			"skipped by -short: it needs the real control plane, Helm and cert-manager; run make test-chart")
 	}
 	if dir := os.Getenv(insideVariable); dir != "" {
 		inside(t, dir)
@@ -30,14 +32,16 @@ func TestChart(t *testing.T) {
 	}
 	if err := inNamespace(exec.CommandContext(t.Context(), "true")).Run(); err != nil {
 		// Without -v, nobody would read that a test was skipped.
-		fmt.Println("SKIPPED: the test of the chart: it misses a network namespace of its own:", err)
+		fmt.Println("SKIPPED: the test of the chart: it misses a network namespace of its own:",
+			err)
 		t.Skip(err)
 	}
 	dir := t.TempDir()
 	if err := prepare(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChart$", "-test.v", "-test.timeout=25m"))
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0],
+		"-test.run=^TestChart$", "-test.v", "-test.timeout=25m"))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	// The kernel kills the child when the thread that started it ends.
@@ -48,20 +52,25 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// inNamespace gives the command a network of its own, and to whoever is not root a user namespace in which he is.
+// inNamespace gives the command a network of its own, and to whoever is not root a user namespace
+// in which he is.
 func inNamespace(cmd *exec.Cmd) *exec.Cmd {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET,
+		Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{
+			{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{
+			{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
 	return cmd
 }
 
 // prepare builds, or finds in the caches, every program.
 func prepare(ctx context.Context, dir string) error {
-	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools, binaries.ChartTools); err != nil {
+	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools,
+		binaries.ChartTools); err != nil {
 		return err
 	}
 	if _, err := sandbox.MonitoringDefinitions(ctx); err != nil {
@@ -70,7 +79,8 @@ func prepare(ctx context.Context, dir string) error {
 	for _, p := range []struct{ command, version string }{
 		{"epitaph", appVersion}, {"kubectl-epitaph", appVersion}, {"epitaph", nextVersion},
 	} {
-		if err := binaries.ProductVersion(ctx, os.Stdout, p.command, p.version, imageFile(dir, p.version, p.command)); err != nil {
+		if err := binaries.ProductVersion(ctx, os.Stdout, p.command, p.version,
+			imageFile(dir, p.version, p.command)); err != nil {
 			return err
 		}
 	}

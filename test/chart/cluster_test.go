@@ -38,7 +38,8 @@ const (
 	workNode = "work"
 )
 
-// A cluster has cert-manager, a node for pods that do not run, and two nodes whose pods are processes.
+// A cluster has cert-manager, a node for pods that do not run, and two nodes whose pods are
+// processes.
 type cluster struct {
 	*sandbox.Sandbox
 	client   *kubernetes.Clientset
@@ -58,10 +59,12 @@ func startCluster(t *testing.T, dir string) *cluster {
 	checkout, err := binaries.Checkout()
 	must(t, err)
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
-		Out: os.Stdout, Nodes: []sandbox.NodeSpec{{Name: workNode}}, LeaveOutChart: true, LimitCriticalPods: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+		Out: os.Stdout, Nodes: []sandbox.NodeSpec{{Name: workNode}}, LeaveOutChart: true,
+		LimitCriticalPods: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	must(t, err)
-	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir, discovery: filepath.Join(dir, "discovery")}
+	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir,
+		discovery: filepath.Join(dir, "discovery")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.showLogs(t)
@@ -77,7 +80,8 @@ func startCluster(t *testing.T, dir string) *cluster {
 	must(t, s.StartCertManager(t.Context()))
 	must(t, s.InstallMonitoringDefinitions(t.Context()))
 	cordon := []byte(`{"spec":{"unschedulable":true}}`)
-	_, err = c.client.CoreV1().Nodes().Patch(t.Context(), workNode, types.MergePatchType, cordon, metav1.PatchOptions{})
+	_, err = c.client.CoreV1().Nodes().Patch(t.Context(), workNode, types.MergePatchType, cordon,
+		metav1.PatchOptions{})
 	must(t, err)
 	for n := range 2 {
 		c.addKubelet(t, n+1)
@@ -95,10 +99,13 @@ func (c *cluster) addKubelet(t *testing.T, number int) {
 	// It outlives the test's context: the sandbox ends its processes.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	k, err := kubelet.Start(ctx, kubelet.Options{
-		Node: name, Network: netip.MustParsePrefix(fmt.Sprintf("10.77.%d.0/24", number)), Client: own, Dir: filepath.Join(c.dir, name),
+		Node: name, Network: netip.MustParsePrefix(fmt.Sprintf("10.77.%d.0/24", number)),
+		Client: own, Dir: filepath.Join(c.dir, name),
 		Program: c.program,
 		Launch:  c.Launch, WriteKubeconfig: c.WriteKubeconfig,
-		Logf: func(format string, args ...any) { fmt.Printf("  kubelet of "+name+": "+format+"\n", args...) },
+		Logf: func(format string, args ...any) {
+			fmt.Printf("  kubelet of "+name+": "+format+"\n", args...)
+		},
 	})
 	must(t, err)
 	t.Cleanup(func() {
@@ -131,7 +138,8 @@ func (c *cluster) as(t *testing.T, user string) *kubernetes.Clientset {
 // replicas are the manager's pods that run.
 func (c *cluster) replicas(t *testing.T) []corev1.Pod {
 	t.Helper()
-	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=manager"})
+	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(),
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=manager"})
 	must(t, err)
 	return pods.Items
 }

@@ -19,12 +19,16 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// definitions of an older version are upgraded by the two commands of the documentation, and the obituaries written under them stay
-// what they are.
+// definitions of an older version are upgraded by the two commands of the documentation, and the
+// obituaries written under them stay what they are.
 func definitions(t *testing.T, c *cluster) {
-	c.kubectl(t, "", "delete", "crd", "nodeobituaries.epitaph-k8s.io", "podobituaries.epitaph-k8s.io") // as the documentation uninstalls
-	c.helm(t, "install", release, c.olderChart(t), "--namespace", namespace, "--wait", "--timeout=3m")
-	eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+	// as the documentation uninstalls
+	c.kubectl(t, "", "delete", "crd", "nodeobituaries.epitaph-k8s.io",
+		"podobituaries.epitaph-k8s.io")
+	c.helm(t, "install", release, c.olderChart(t), "--namespace", namespace,
+		"--wait", "--timeout=3m")
+	eventually(t, "the Service has both replicas",
+		func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 	c.denies(t, "before")
 	old := c.obituary(t, "before")
 	if _, there := old["phase"]; there {
@@ -33,11 +37,13 @@ func definitions(t *testing.T, c *cluster) {
 	c.outdated(t)
 
 	// Helm's upgrade touches no definition.
-	upgrade := []string{"upgrade", release, c.chart, "--namespace", namespace, "--wait", "--timeout=5m"}
+	upgrade := []string{"upgrade", release, c.chart, "--namespace", namespace,
+		"--wait", "--timeout=5m"}
 	c.helm(t, upgrade...)
 	c.outdated(t)
 
-	c.kubectl(t, "", "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "--filename="+filepath.Join(c.chart, "crds"))
+	c.kubectl(t, "", "apply", "--server-side", "--force-conflicts", "--field-manager=helm",
+		"--filename="+filepath.Join(c.chart, "crds"))
 	c.helm(t, upgrade...)
 	if diff := cmp.Diff(old, c.obituary(t, "before")); diff != "" {
 		t.Errorf("the old obituary has changed (-before +after):\n%s", diff)
@@ -49,7 +55,8 @@ func definitions(t *testing.T, c *cluster) {
 	found := c.foundByCode(t, reason.UserRequest)
 	for _, pod := range []string{"before", "after"} {
 		if !slices.Contains(found, pod) {
-			t.Errorf("by their code the obituaries of %q are found, want that of pod %s among them", found, pod)
+			t.Errorf("by their code the obituaries of %q are found, want that of pod %s among them",
+				found, pod)
 		}
 	}
 	examined(t, c)
@@ -70,7 +77,8 @@ func (c *cluster) olderChart(t *testing.T) string {
 	must(t, err)
 	only := versions[0].(map[string]any)
 	unstructured.RemoveNestedField(only, "selectableFields")
-	unstructured.RemoveNestedField(only, "schema", "openAPIV3Schema", "properties", "spec", "properties", "phase")
+	unstructured.RemoveNestedField(only, "schema", "openAPIV3Schema", "properties", "spec",
+		"properties", "phase")
 	must(t, unstructured.SetNestedSlice(definition, versions, "spec", "versions"))
 	content, err = yaml.Marshal(definition)
 	must(t, err)
@@ -78,13 +86,15 @@ func (c *cluster) olderChart(t *testing.T) string {
 	return older
 }
 
-// foundByCode are the pods of the namespace default whose obituaries are selected by their code. There may be others than those of a
-// test: what left while Epitaph was not there is recorded by the next one.
+// foundByCode are the pods of the namespace default whose obituaries are selected by their code.
+// There may be others than those of a test: what left while Epitaph was not there is recorded by
+// the next one.
 func (c *cluster) foundByCode(t *testing.T, code reason.Code) (pods []string) {
 	t.Helper()
 	found := &unstructured.UnstructuredList{}
 	found.SetGroupVersionKind(obituaries)
-	must(t, c.objects.List(t.Context(), found, client.InNamespace(metav1.NamespaceDefault), client.MatchingFields{"spec.code": string(code)}))
+	must(t, c.objects.List(t.Context(), found, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingFields{"spec.code": string(code)}))
 	for _, o := range found.Items {
 		pod, _, err := unstructured.NestedString(o.Object, "spec", "podName")
 		must(t, err)
@@ -99,7 +109,8 @@ func (c *cluster) obituary(t *testing.T, pod string) (spec map[string]any) {
 	eventually(t, "pod "+pod+" is recorded", func(ctx context.Context) (bool, error) {
 		all := &unstructured.UnstructuredList{}
 		all.SetGroupVersionKind(obituaries)
-		if err := c.objects.List(ctx, all, client.InNamespace(metav1.NamespaceDefault)); err != nil {
+		if err := c.objects.List(ctx, all,
+			client.InNamespace(metav1.NamespaceDefault)); err != nil {
 			return false, err
 		}
 		for _, o := range all.Items {
@@ -116,7 +127,8 @@ func (c *cluster) obituary(t *testing.T, pod string) (spec map[string]any) {
 	return spec
 }
 
-// outdated wants helm test to say that the definition is of another version, and how that is mended.
+// outdated wants helm test to say that the definition is of another version, and how that is
+// mended.
 func (c *cluster) outdated(t *testing.T) {
 	t.Helper()
 	const want = "BROKEN  CRD PodObituary        is of another version, its fields cannot be selected: kubectl apply --server-side"

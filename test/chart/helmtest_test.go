@@ -25,12 +25,13 @@ func (c *cluster) examine(t *testing.T) (string, error) {
 	return c.tryHelm(t, "test", release, "--namespace", namespace, "--logs", "--timeout=1m")
 }
 
-// led waits until a replica leads. The Lease of an installation that was here before has to run out first: with its rights gone, its
-// leader could not give it back.
+// led waits until a replica leads. The Lease of an installation that was here before has to run out
+// first: with its rights gone, its leader could not give it back.
 func (c *cluster) led(t *testing.T) {
 	t.Helper()
 	eventually(t, "a replica leads", func(ctx context.Context) (bool, error) {
-		lease, err := c.client.CoordinationV1().Leases(namespace).Get(ctx, "epitaph", metav1.GetOptions{})
+		lease, err := c.client.CoordinationV1().Leases(namespace).Get(ctx,
+			"epitaph", metav1.GetOptions{})
 		if err != nil || lease.Spec.RenewTime == nil {
 			return false, client.IgnoreNotFound(err)
 		}
@@ -65,7 +66,8 @@ func (c *cluster) rightsAreGone(t *testing.T) {
 	t.Helper()
 	for what, get := range map[string]func(context.Context) error{
 		"account": func(ctx context.Context) error {
-			_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, examiner, metav1.GetOptions{})
+			_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, examiner,
+				metav1.GetOptions{})
 			return err
 		},
 		"role": func(ctx context.Context) error {
@@ -77,11 +79,13 @@ func (c *cluster) rightsAreGone(t *testing.T) {
 			return err
 		},
 		"binding": func(ctx context.Context) error {
-			_, err := c.client.RbacV1().RoleBindings(namespace).Get(ctx, examiner, metav1.GetOptions{})
+			_, err := c.client.RbacV1().RoleBindings(namespace).Get(ctx, examiner,
+				metav1.GetOptions{})
 			return err
 		},
 		"cluster binding": func(ctx context.Context) error {
-			_, err := c.client.RbacV1().ClusterRoleBindings().Get(ctx, examiner, metav1.GetOptions{})
+			_, err := c.client.RbacV1().ClusterRoleBindings().Get(ctx, examiner,
+				metav1.GetOptions{})
 			return err
 		},
 	} {
@@ -121,7 +125,8 @@ func illnesses(t *testing.T, c *cluster) {
 			})
 			c.failed(t)
 			amend(t)
-			eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+			eventually(t, "the Service has both replicas",
+				func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 			eventually(t, "helm test succeeds again", func(context.Context) (bool, error) {
 				_, err := c.examine(t)
 				return err == nil, nil
@@ -136,10 +141,12 @@ func (c *cluster) failed(t *testing.T) {
 	t.Helper()
 	pod, err := c.client.CoreV1().Pods(namespace).Get(t.Context(), examiner, metav1.GetOptions{})
 	must(t, err)
-	if pod.Status.Phase != corev1.PodFailed || pod.Status.ContainerStatuses[0].State.Terminated.ExitCode != 1 {
+	if pod.Status.Phase != corev1.PodFailed ||
+		pod.Status.ContainerStatuses[0].State.Terminated.ExitCode != 1 {
 		t.Errorf("the test's pod is %+v, want it failed with exit code 1", pod.Status)
 	}
-	log, err := c.client.CoreV1().Pods(namespace).GetLogs(examiner, &corev1.PodLogOptions{}).DoRaw(t.Context())
+	log, err := c.client.CoreV1().Pods(namespace).GetLogs(examiner,
+		&corev1.PodLogOptions{}).DoRaw(t.Context())
 	must(t, err)
 	if want := "something is broken: see above"; !strings.Contains(string(log), want) {
 		t.Errorf("the test's pod logged\n%s\nwithout %q", log, want)
@@ -151,6 +158,7 @@ func (c *cluster) failed(t *testing.T) {
 func (c *cluster) selects(t *testing.T, component string) {
 	t.Helper()
 	patch := []byte(`{"spec":{"selector":{"app.kubernetes.io/component":"` + component + `"}}}`)
-	_, err := c.client.CoreV1().Services(namespace).Patch(t.Context(), "epitaph-webhook", types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err := c.client.CoreV1().Services(namespace).Patch(t.Context(),
+		"epitaph-webhook", types.MergePatchType, patch, metav1.PatchOptions{})
 	must(t, err)
 }

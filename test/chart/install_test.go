@@ -35,12 +35,14 @@ const (
 // install is the command of the documentation: no value is set.
 func install(t *testing.T, c *cluster) {
 	began := time.Now()
-	said := c.helm(t, "install", release, c.chart, "--namespace", namespace, "--create-namespace", "--wait", "--timeout=3m")
+	said := c.helm(t, "install", release, c.chart, "--namespace", namespace,
+		"--create-namespace", "--wait", "--timeout=3m")
 	fmt.Printf("  helm install --wait took %.1f s\n", time.Since(began).Seconds())
 	if want := "Epitaph 0.1.0 is in the namespace epitaph-system."; !strings.Contains(said, want) {
 		t.Errorf("helm install printed\n%s\nwithout %q", said, want)
 	}
-	if want := "The webhook cannot tell the API server from other callers."; !strings.Contains(said, want) {
+	if want := "The webhook cannot tell the API server from other callers."; !strings.Contains(said,
+		want) {
 		t.Errorf("helm install printed\n%s\nwithout %q", said, want)
 	}
 	if replicas := c.replicas(t); len(replicas) != 2 {
@@ -88,7 +90,8 @@ func serves(t *testing.T, address string) *x509.Certificate {
 
 // deletes are what Epitaph is for.
 func deletes(t *testing.T, c *cluster) {
-	eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+	eventually(t, "the Service has both replicas",
+		func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 	want := []string{c.kubelets[0].Address().String(), c.kubelets[1].Address().String()}
 	if got := c.endpoints(t.Context()); !slices.Equal(got, want) {
 		t.Errorf("the Service's endpoints are %v, want %v", got, want)
@@ -99,7 +102,8 @@ func deletes(t *testing.T, c *cluster) {
 
 // endpoints are the addresses behind the webhook's Service that are ready.
 func (c *cluster) endpoints(ctx context.Context) (addresses []string) {
-	slicesOf, err := c.client.DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=epitaph-webhook"})
+	slicesOf, err := c.client.DiscoveryV1().EndpointSlices(namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=epitaph-webhook"})
 	if err != nil {
 		return nil
 	}
@@ -122,17 +126,20 @@ func (c *cluster) denies(t *testing.T, name string) {
 	must(t, err)
 	alice := c.as(t, "alice").CoreV1().Pods(pod.Namespace)
 	err = alice.Delete(t.Context(), name, metav1.DeleteOptions{})
-	want := `admission webhook "pods.epitaph-k8s.io" denied the request: pod ` + name + ` must not leave without a reason (rule "people-say-why"): the reason is empty. Say why, then delete it:
+	want := `admission webhook "pods.epitaph-k8s.io" denied the request: pod ` + name +
+		` must not leave without a reason (rule "people-say-why"): the reason is empty. Say why, then delete it:
   kubectl annotate pod ` + name + ` -n default --overwrite pod.titus.netflix.com/pod-termination-reason='WHY IT HAS TO GO'
   kubectl delete pod ` + name + ` -n default`
 	if !apierrors.IsForbidden(err) || err.Error() != want {
 		t.Fatalf("the delete ended with\n%v\nwant\n%s", err, want)
 	}
-	why := []byte(`{"metadata":{"annotations":{"pod.titus.netflix.com/pod-termination-reason":"the experiment is over"}}}`)
+	why := []byte(
+		`{"metadata":{"annotations":{"pod.titus.netflix.com/pod-termination-reason":"the experiment is over"}}}`)
 	_, err = alice.Patch(t.Context(), name, types.MergePatchType, why, metav1.PatchOptions{})
 	must(t, err)
 	must(t, alice.Delete(t.Context(), name, metav1.DeleteOptions{}))
-	c.leaves(t, name, reason.Reason{Code: reason.UserRequest, Text: "the experiment is over", By: "alice"})
+	c.leaves(t, name, reason.Reason{Code: reason.UserRequest,
+		Text: "the experiment is over", By: "alice"})
 }
 
 func (c *cluster) fills(t *testing.T, name string) {
@@ -141,25 +148,30 @@ func (c *cluster) fills(t *testing.T, name string) {
 	spec := victim("").Spec
 	spec.SchedulerName, spec.NodeName = "", workNode
 	deployments := c.client.AppsV1().Deployments(metav1.NamespaceDefault)
-	_, err := deployments.Create(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
-		Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
-	}}, metav1.CreateOptions{})
+	_, err := deployments.Create(t.Context(),
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
+			Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: spec},
+		}}, metav1.CreateOptions{})
 	must(t, err)
 	var pod corev1.Pod
 	eventually(t, "the pod runs", func(ctx context.Context) (bool, error) {
-		pods, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
+		pods, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx,
+			metav1.ListOptions{LabelSelector: "app=" + name})
 		if err != nil || len(pods.Items) != 1 {
 			return false, nil
 		}
 		pod = pods.Items[0]
 		return pod.Status.Phase == corev1.PodRunning, nil
 	})
-	_, err = deployments.Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{})
+	_, err = deployments.Patch(t.Context(), name, types.MergePatchType,
+		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{})
 	must(t, err)
 	c.leaves(t, pod.Name, reason.Reason{
 		Code: reason.ScaledDown, By: "system:serviceaccount:kube-system:replicaset-controller",
-		Text: reason.Text("This pod was removed because its owner needs fewer pods (ReplicaSet " + pod.OwnerReferences[0].Name + ")"),
+		Text: reason.Text("This pod was removed because its owner needs fewer pods (ReplicaSet " +
+			pod.OwnerReferences[0].Name + ")"),
 	})
 	must(t, deployments.Delete(t.Context(), name, metav1.DeleteOptions{}))
 }

@@ -25,8 +25,8 @@ const (
 	outOfOrder  = "the Certificate is not in order"
 )
 
-// issuance has cert-manager say something else of the serving certificate each time, and wants every replica to tell it. The
-// certificate that is there stays good: no replica stops serving.
+// issuance has cert-manager say something else of the serving certificate each time, and wants
+// every replica to tell it. The certificate that is there stays good: no replica stops serving.
 func issuance(t *testing.T, c *cluster) {
 	c.allTell(t, "epitaph-webhook", 1)
 	c.allTell(t, "epitaph-ca", 1)
@@ -36,7 +36,8 @@ func issuance(t *testing.T, c *cluster) {
 		before := c.logs(t)
 		c.applies(t, issuerWithoutSecret)
 		c.issueBy(t, "without-secret")
-		c.allSay(t, before, outOfOrder, "not issued: IncorrectIssuer: Issuing certificate as Secret was previously issued by \"Issuer.cert-manager.io/epitaph-ca\"")
+		c.allSay(t, before, outOfOrder,
+			"not issued: IncorrectIssuer: Issuing certificate as Secret was previously issued by \"Issuer.cert-manager.io/epitaph-ca\"")
 		c.allTell(t, "epitaph-webhook", 0)
 		c.allTell(t, "epitaph-ca", 1)
 		c.denies(t, "not-issued")
@@ -51,7 +52,8 @@ func issuance(t *testing.T, c *cluster) {
 		must(t, err)
 		before := c.logs(t)
 		must(t, bindings.Delete(t.Context(), right.Name, metav1.DeleteOptions{}))
-		c.allSay(t, before, outOfOrder, `cannot be read: certificates.cert-manager.io "epitaph-webhook" is forbidden: User "system:serviceaccount:epitaph-system:epitaph-manager" cannot get resource "certificates" in API group "cert-manager.io" in the namespace "epitaph-system"`)
+		c.allSay(t, before, outOfOrder,
+			`cannot be read: certificates.cert-manager.io "epitaph-webhook" is forbidden: User "system:serviceaccount:epitaph-system:epitaph-manager" cannot get resource "certificates" in API group "cert-manager.io" in the namespace "epitaph-system"`)
 		c.allTell(t, "epitaph-webhook", -1)
 		c.denies(t, "not-looked-at")
 		before = c.logs(t)
@@ -74,7 +76,8 @@ spec: {ca: {secretName: nobody-made-it}}
 // issueBy has another issuer issue the serving certificate.
 func (c *cluster) issueBy(t *testing.T, issuer string) {
 	t.Helper()
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"issuerRef":{"name":"`+issuer+`"}}}`))
+	patch := client.RawPatch(types.MergePatchType,
+		[]byte(`{"spec":{"issuerRef":{"name":"`+issuer+`"}}}`))
 	must(t, c.objects.Patch(t.Context(), named(certificates, namespace, "epitaph-webhook"), patch))
 }
 
@@ -92,11 +95,13 @@ func (c *cluster) allTell(t *testing.T, certificate string, want float64) {
 	})
 }
 
-// renewsInTime compares the time of the renewal with what the chart asks for: a month before the end.
+// renewsInTime compares the time of the renewal with what the chart asks for: a month before the
+// end.
 func (c *cluster) renewsInTime(t *testing.T) {
 	t.Helper()
 	want := c.issued(t, issuedSecret).NotAfter.Add(-30 * 24 * time.Hour)
-	line := fmt.Sprintf("%s{name=%q} %v\n", certs.MetricRenewal, "epitaph-webhook", float64(want.Unix()))
+	line := fmt.Sprintf("%s{name=%q} %v\n", certs.MetricRenewal,
+		"epitaph-webhook", float64(want.Unix()))
 	for _, p := range c.replicas(t) {
 		if got := metrics(t, p.Status.PodIP); !strings.Contains(got, line) {
 			t.Errorf("%s does not have the metric %s", p.Name, line)
@@ -106,7 +111,8 @@ func (c *cluster) renewsInTime(t *testing.T) {
 
 func metrics(t *testing.T, address string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(address, metricsPort)+"/metrics", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+net.JoinHostPort(address, metricsPort)+"/metrics", nil)
 	must(t, err)
 	response, err := http.DefaultClient.Do(request)
 	must(t, err)

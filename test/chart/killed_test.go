@@ -17,22 +17,27 @@ import (
 func deleted(t *testing.T, c *cluster) {
 	victim := c.replicas(t)[0]
 	l := c.startLoad(t)
-	must(t, c.client.CoreV1().Pods(namespace).Delete(t.Context(), victim.Name, metav1.DeleteOptions{}))
+	must(t, c.client.CoreV1().Pods(namespace).Delete(t.Context(), victim.Name,
+		metav1.DeleteOptions{}))
 	c.allReplaced(t, []corev1.Pod{victim}, 2)
-	eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+	eventually(t, "the Service has both replicas",
+		func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 	l.stopUnharmed(t, "while a replica was deleted", true)
 }
 
-// killed is no rollout: a replica dies at once, with whatever it was about to answer. How many deletes fail is measured, not wanted.
+// killed is no rollout: a replica dies at once, with whatever it was about to answer. How many
+// deletes fail is measured, not wanted.
 func killed(t *testing.T, c *cluster) {
 	l := c.kills(t)
-	fmt.Printf("  a replica was killed: %d deletes, %d failed: %v\n", len(l.names), l.failed, l.failures)
+	fmt.Printf("  a replica was killed: %d deletes, %d failed: %v\n", len(l.names), l.failed,
+		l.failures)
 	l = c.startLoad(t)
 	goesOn(t, l)
 	l.stopUnharmed(t, "after a replica was killed", true)
 }
 
-// killedOpen kills a replica under the failure policy Ignore: every delete passes, and some without a reason.
+// killedOpen kills a replica under the failure policy Ignore: every delete passes, and some without
+// a reason.
 func killedOpen(t *testing.T, c *cluster) {
 	l := c.kills(t)
 	if l.failed > 0 {
@@ -48,7 +53,8 @@ func killedOpen(t *testing.T, c *cluster) {
 			without++
 		}
 	}
-	fmt.Printf("  a replica was killed, with Ignore: %d deletes, %d without a reason\n", len(l.names), without)
+	fmt.Printf("  a replica was killed, with Ignore: %d deletes, %d without a reason\n",
+		len(l.names), without)
 }
 
 // kills ends a replica's process under a load, until it was started again and the Service has both.

@@ -54,7 +54,10 @@ func (c *cluster) startLoad(t *testing.T) *load {
 		prefix := fmt.Sprintf("load-%d-%d", loads, n)
 		l.running.Go(func() { l.run(ctx, own, prefix) })
 	}
-	eventually(t, "the load has begun", func(context.Context) (bool, error) { return l.asked() >= loaders, nil })
+	eventually(t, "the load has begun", func(context.Context) (bool,
+		error) {
+		return l.asked() >= loaders, nil
+	})
 	return l
 }
 
@@ -106,7 +109,10 @@ func (l *load) note(ctx context.Context, name string, took time.Duration, err er
 func goesOn(t *testing.T, l *load) {
 	t.Helper()
 	begun := l.asked()
-	eventually(t, "the load goes on", func(context.Context) (bool, error) { return l.asked() > begun+loaders*20, nil })
+	eventually(t, "the load goes on", func(context.Context) (bool,
+		error) {
+		return l.asked() > begun+loaders*20, nil
+	})
 }
 
 func (l *load) asked() int {
@@ -126,7 +132,8 @@ func (l *load) stop() (deleted, failed int) {
 func (l *load) stopUnharmed(t *testing.T, during string, reasoned bool) {
 	t.Helper()
 	deleted, failed := l.stop()
-	fmt.Printf("  %s: %d deletes, %d failed, the slowest took %d ms\n", during, deleted, failed, l.slowest.Milliseconds())
+	fmt.Printf("  %s: %d deletes, %d failed, the slowest took %d ms\n", during, deleted, failed,
+		l.slowest.Milliseconds())
 	if failed > 0 {
 		t.Errorf("%s, %d of %d deletes failed: %v", during, failed, deleted+failed, l.failures)
 	}

@@ -19,24 +19,28 @@ import (
 	"github.com/epitaph-k8s/epitaph/certs"
 )
 
-// corporateIssuer installs with an issuer that the cluster has. At first it cannot issue: the replicas wait, and deletions do not.
+// corporateIssuer installs with an issuer that the cluster has. At first it cannot issue: the
+// replicas wait, and deletions do not.
 func corporateIssuer(t *testing.T, c *cluster) {
-	must(t, c.client.CoreV1().Secrets(namespace).Delete(t.Context(), issuedSecret, metav1.DeleteOptions{}))
+	must(t, c.client.CoreV1().Secrets(namespace).Delete(t.Context(), issuedSecret,
+		metav1.DeleteOptions{}))
 	c.applies(t, `
 apiVersion: cert-manager.io/v1
 kind: ClusterIssuer
 metadata: {name: corporate}
 spec: {ca: {secretName: corporate-ca}}
 `)
-	c.helm(t, "install", release, c.chart, "--namespace", namespace, "--set", "certificates.issuer.name=corporate")
-	eventually(t, "cert-manager says that it has not issued", func(ctx context.Context) (bool, error) {
-		o := named(certificates, namespace, "epitaph-webhook")
-		if err := c.objects.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
-			return false, err
-		}
-		conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
-		return len(conditions) > 0, err
-	})
+	c.helm(t, "install", release, c.chart, "--namespace", namespace,
+		"--set", "certificates.issuer.name=corporate")
+	eventually(t, "cert-manager says that it has not issued",
+		func(ctx context.Context) (bool, error) {
+			o := named(certificates, namespace, "epitaph-webhook")
+			if err := c.objects.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+				return false, err
+			}
+			conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
+			return len(conditions) > 0, err
+		})
 	l := c.startLoad(t)
 	goesOn(t, l)
 	l.stopUnharmed(t, "while no certificate was issued", false)
@@ -47,10 +51,13 @@ spec: {ca: {secretName: corporate-ca}}
 	}
 
 	certificate, key := signedByItself(t, &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "corporate"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "corporate"}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().AddDate(1, 0, 0),
 	})
-	c.keeps(t, "cert-manager", "corporate-ca", map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key})
+	c.keeps(t, "cert-manager", "corporate-ca",
+		map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key})
 	c.serving(t, "corporate")
 	must(t, c.verifies(t, c.issued(t, issuedSecret)))
 	c.allTell(t, "epitaph-webhook", 1)
@@ -61,8 +68,10 @@ spec: {ca: {secretName: corporate-ca}}
 // ownCertificate installs with a certificate that cert-manager knows nothing of.
 func ownCertificate(t *testing.T, c *cluster) {
 	certificate, key := selfSigned(t, time.Now().Add(time.Hour))
-	c.keeps(t, namespace, "mine", map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key, "ca.crt": certificate})
-	c.helm(t, "install", release, c.chart, "--namespace", namespace, "--set", "certificates.secret=mine", "--wait", "--timeout=3m")
+	c.keeps(t, namespace, "mine", map[string][]byte{corev1.TLSCertKey: certificate,
+		corev1.TLSPrivateKeyKey: key, "ca.crt": certificate})
+	c.helm(t, "install", release, c.chart, "--namespace", namespace,
+		"--set", "certificates.secret=mine", "--wait", "--timeout=3m")
 	c.serving(t, "own")
 	must(t, c.verifies(t, c.issued(t, "mine")))
 	for _, p := range c.replicas(t) {
@@ -87,6 +96,7 @@ func (c *cluster) keeps(t *testing.T, namespace, name string, data map[string][]
 // serving waits for both replicas, and has one of them deny.
 func (c *cluster) serving(t *testing.T, pod string) {
 	t.Helper()
-	eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+	eventually(t, "the Service has both replicas",
+		func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 	c.denies(t, pod)
 }

@@ -30,8 +30,8 @@ func into(t *testing.T, objects []*unstructured.Unstructured, kind, name string,
 	return false
 }
 
-// policed wants the NetworkPolicy to let in whatever the manager listens for, each for somebody, and nothing else; but for the
-// probes' port, which only the kubelet of the pod's own node needs.
+// policed wants the NetworkPolicy to let in whatever the manager listens for, each for somebody,
+// and nothing else; but for the probes' port, which only the kubelet of the pod's own node needs.
 func policed(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	var policy networkingv1.NetworkPolicy
@@ -56,7 +56,8 @@ func policed(t *testing.T, objects []*unstructured.Unstructured) {
 			lets[portName(p.Port.String(), *p.Protocol)] = true
 		}
 	}
-	if got, want := slices.Sorted(maps.Keys(lets)), slices.Sorted(maps.Keys(listens)); !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(lets)),
+		slices.Sorted(maps.Keys(listens)); !slices.Equal(got, want) {
 		t.Errorf("the policy lets %v in, and the manager listens for %v", got, want)
 	}
 }
@@ -68,13 +69,16 @@ func portName(name string, protocol corev1.Protocol) string {
 	return fmt.Sprintf("%s/%s", name, protocol)
 }
 
-// criticalPods shows that the manager's pods have come about only since the chart has a quota for them.
+// criticalPods shows that the manager's pods have come about only since the chart has a quota for
+// them.
 func criticalPods(t *testing.T, c *cluster) {
 	critical := victim("critical")
 	critical.Spec.PriorityClassName = "system-cluster-critical"
-	for ns, want := range map[string]string{namespace: "", metav1.NamespaceDefault: "insufficient quota to match these scopes"} {
+	for ns, want := range map[string]string{namespace: "",
+		metav1.NamespaceDefault: "insufficient quota to match these scopes"} {
 		critical.Namespace = ns
-		_, err := c.client.CoreV1().Pods(ns).Create(t.Context(), critical, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := c.client.CoreV1().Pods(ns).Create(t.Context(), critical,
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("a critical pod in %s ended with %v, want %q", ns, err, want)
 		}
@@ -89,7 +93,8 @@ func labelled(t *testing.T, objects []*unstructured.Unstructured) {
 			continue
 		}
 		labels := o.GetLabels()
-		if labels["app.kubernetes.io/name"] != "epitaph" || labels["app.kubernetes.io/instance"] != release {
+		if labels["app.kubernetes.io/name"] != "epitaph" ||
+			labels["app.kubernetes.io/instance"] != release {
 			t.Errorf("%s %s has the labels %v", o.GetKind(), o.GetName(), labels)
 		}
 	}

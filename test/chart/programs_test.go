@@ -46,7 +46,8 @@ func (c *cluster) tryHelm(t *testing.T, args ...string) (string, error) {
 	cmd.Stderr = &complaints
 	said, err := cmd.Output()
 	if err != nil {
-		return string(said), fmt.Errorf("helm %s: %w\n%s%s", args[0], err, said, complaints.String())
+		return string(said), fmt.Errorf("helm %s: %w\n%s%s", args[0], err, said,
+			complaints.String())
 	}
 	return string(said), nil
 }
@@ -54,7 +55,8 @@ func (c *cluster) tryHelm(t *testing.T, args ...string) (string, error) {
 // kubectl runs kubectl as the administrator.
 func (c *cluster) kubectl(t *testing.T, stdin string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"], append([]string{"--kubeconfig=" + c.Kubeconfig, "--cache-dir=" + c.discovery}, args...)...)
+	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"],
+		append([]string{"--kubeconfig=" + c.Kubeconfig, "--cache-dir=" + c.discovery}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl %s: %v\n%s", args[0], err, said)

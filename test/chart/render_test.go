@@ -26,7 +26,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// valueSets are the flags for the default values, and for each combination in the chart's folder ci.
+// valueSets are the flags for the default values, and for each combination in the chart's folder
+// ci.
 func (c *cluster) valueSets(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.chart, "ci", "*.yaml"))
@@ -44,16 +45,20 @@ func (c *cluster) valueSets(t *testing.T) map[string][]string {
 func lint(t *testing.T, c *cluster) {
 	for name, values := range c.valueSets(t) {
 		t.Run(name, func(t *testing.T) {
-			c.helm(t, append([]string{"lint", "--strict", "--kube-version=v1.37.2", c.chart}, values...)...)
+			c.helm(t, append([]string{"lint", "--strict", "--kube-version=v1.37.2", c.chart},
+				values...)...)
 		})
 		t.Run(name+" elsewhere", func(t *testing.T) {
-			text := c.helm(t, append([]string{"template", "other", c.chart, "--namespace", "elsewhere", "--kube-version=v1.37.2"}, values...)...)
+			text := c.helm(t,
+				append([]string{"template", "other", c.chart,
+					"--namespace", "elsewhere", "--kube-version=v1.37.2"}, values...)...)
 			if strings.Contains(text, namespace) {
 				t.Errorf("what is rendered for another namespace has %s in it", namespace)
 			}
 		})
 	}
-	_, err := c.tryHelm(t, "template", release, c.chart, "--kube-version=v1.37.2", "--set", "config.webhook.failurePolcy=Fail")
+	_, err := c.tryHelm(t, "template", release, c.chart,
+		"--kube-version=v1.37.2", "--set", "config.webhook.failurePolcy=Fail")
 	if err == nil || !strings.Contains(err.Error(), "failurePolcy") {
 		t.Errorf("a misspelled value ends with %v, want its name", err)
 	}
@@ -61,14 +66,16 @@ func lint(t *testing.T, c *cluster) {
 
 // rendered has the API server look at every object, as strictly as it can, and write none.
 func rendered(t *testing.T, c *cluster) {
-	_, err := c.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	_, err := c.client.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	must(t, err)
 	strict := client.WithFieldValidation(c.objects, metav1.FieldValidationStrict)
 	for name, values := range c.valueSets(t) {
 		t.Run(name, func(t *testing.T) {
 			objects := c.template(t, values...)
 			for _, o := range objects {
-				if o.GetKind() == "Pod" { // its account is not there: the other objects are not written either
+				// its account is not there: the other objects are not written either
+				if o.GetKind() == "Pod" {
 					unstructured.RemoveNestedField(o.Object, "spec", "serviceAccountName")
 				}
 				if err := strict.Create(t.Context(), o.DeepCopy(), client.DryRunAll); err != nil {
@@ -88,7 +95,8 @@ func rendered(t *testing.T, c *cluster) {
 // template renders the chart, definitions included.
 func (c *cluster) template(t *testing.T, values ...string) (objects []*unstructured.Unstructured) {
 	t.Helper()
-	args := []string{"template", release, c.chart, "--namespace", namespace, "--include-crds", "--kube-version=v1.37.2"}
+	args := []string{"template", release, c.chart, "--namespace", namespace,
+		"--include-crds", "--kube-version=v1.37.2"}
 	text := c.helm(t, append(args, values...)...)
 	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096); ; {
 		o := &unstructured.Unstructured{}
@@ -103,7 +111,8 @@ func (c *cluster) template(t *testing.T, values ...string) (objects []*unstructu
 	}
 }
 
-// registered compares the webhook configuration with what the clusters without Helm have for the configuration beside it.
+// registered compares the webhook configuration with what the clusters without Helm have for the
+// configuration beside it.
 func registered(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	var c config.Config
@@ -125,9 +134,12 @@ func registered(t *testing.T, objects []*unstructured.Unstructured) {
 		}
 		return
 	}
-	want, err := registration.Of(c, admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
-		Name: "epitaph-webhook", Namespace: namespace, Path: ptr.To(webhook.Path), Port: ptr.To(int32(443)),
-	}})
+	want, err := registration.Of(c,
+		admissionregistrationv1.WebhookClientConfig{
+			Service: &admissionregistrationv1.ServiceReference{
+				Name: "epitaph-webhook", Namespace: namespace, Path: ptr.To(webhook.Path),
+				Port: ptr.To(int32(443)),
+			}})
 	must(t, err)
 	for i := range got.Webhooks {
 		got.Webhooks[i].ClientConfig.CABundle = nil
@@ -137,7 +149,8 @@ func registered(t *testing.T, objects []*unstructured.Unstructured) {
 	}
 }
 
-// certified wants every replica to find the Secret that it mounts: something else of the chart makes it, or its owner.
+// certified wants every replica to find the Secret that it mounts: something else of the chart
+// makes it, or its owner.
 func certified(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	wanted, made := "", map[string]bool{"of-its-owner": true}
@@ -150,15 +163,19 @@ func certified(t *testing.T, objects []*unstructured.Unstructured) {
 			must(t, err)
 			made[name] = true
 		case o.GetKind() == "Deployment":
-			volumes, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "volumes")
+			volumes, _, err := unstructured.NestedSlice(o.Object,
+				"spec", "template", "spec", "volumes")
 			must(t, err)
 			for _, v := range volumes {
-				if name, there, _ := unstructured.NestedString(v.(map[string]any), "secret", "secretName"); there {
+				if name, there, _ := unstructured.NestedString(v.(map[string]any),
+					"secret", "secretName"); there {
 					wanted = name
 				}
-				sources, _, _ := unstructured.NestedSlice(v.(map[string]any), "projected", "sources")
+				sources, _, _ := unstructured.NestedSlice(v.(map[string]any),
+					"projected", "sources")
 				for _, s := range sources {
-					if name, there, _ := unstructured.NestedString(s.(map[string]any), "secret", "name"); there && name != clientsSecret {
+					if name, there, _ := unstructured.NestedString(s.(map[string]any),
+						"secret", "name"); there && name != clientsSecret {
 						wanted = name
 					}
 				}

@@ -14,8 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// secured has Pod Security Admission judge the pods: a manager without the host's network is fit for the strictest level, whatever
-// else is switched on; with it, and the agent in any case, only for the level that forbids nothing.
+// secured has Pod Security Admission judge the pods: a manager without the host's network is fit
+// for the strictest level, whatever else is switched on; with it, and the agent in any case, only
+// for the level that forbids nothing.
 func secured(t *testing.T, c *cluster, objects []*unstructured.Unstructured) {
 	t.Helper()
 	var manager appsv1.Deployment
@@ -40,7 +41,8 @@ func (c *cluster) admitted(t *testing.T, level string, spec corev1.PodSpec, refu
 	t.Helper()
 	ns := "level-" + level
 	_, err := c.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"pod-security.kubernetes.io/enforce": level}},
+		ObjectMeta: metav1.ObjectMeta{Name: ns,
+			Labels: map[string]string{"pod-security.kubernetes.io/enforce": level}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
@@ -50,7 +52,8 @@ func (c *cluster) admitted(t *testing.T, level string, spec corev1.PodSpec, refu
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: spec}
 	var said error
 	eventually(t, "the namespace has its service account", func(ctx context.Context) (bool, error) {
-		_, said = c.client.CoreV1().Pods(ns).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, said = c.client.CoreV1().Pods(ns).Create(ctx, pod,
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return said == nil || !strings.Contains(said.Error(), "serviceaccount"), nil
 	})
 	if (said == nil) != (refused == "") || said != nil && !strings.Contains(said.Error(), refused) {

@@ -41,7 +41,10 @@ func (c *cluster) uninstalls(t *testing.T) {
 			t.Errorf("look for %s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
-	eventually(t, "the replicas are gone", func(context.Context) (bool, error) { return len(c.replicas(t)) == 0, nil })
+	eventually(t, "the replicas are gone", func(context.Context) (bool,
+		error) {
+		return len(c.replicas(t)) == 0, nil
+	})
 }
 
 // withoutCertManager has Helm make the certificate, nothing in the host's network, and Fail.
@@ -56,7 +59,8 @@ func withoutCertManager(t *testing.T, c *cluster) {
 	issued := c.issued(t, madeSecret)
 	c.denies(t, "without-cert-manager")
 	l := c.startLoad(t)
-	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--reuse-values", "--set", "podAnnotations.rollout=again", "--wait", "--timeout=5m")
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace,
+		"--reuse-values", "--set", "podAnnotations.rollout=again", "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at a rollout with more replicas for a while", true)
 	if !c.issued(t, madeSecret).Equal(issued) {
 		t.Errorf("the upgrade has made another certificate")
@@ -67,14 +71,18 @@ func withoutCertManager(t *testing.T, c *cluster) {
 func (c *cluster) installClosed(t *testing.T) {
 	t.Helper()
 	c.helm(t, "install", release, c.chart, "--namespace", namespace, "--wait", "--timeout=3m",
-		"--set", "certificates.mode=helm,config.netconsole.enabled=false,config.webhook.failurePolicy=Fail")
-	eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+		"--set",
+		"certificates.mode=helm,config.netconsole.enabled=false,config.webhook.failurePolicy=Fail")
+	eventually(t, "the Service has both replicas",
+		func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 }
 
-// deploymentFirst takes the replicas away before the webhook configuration: deletes fail, as Fail says, until that goes.
+// deploymentFirst takes the replicas away before the webhook configuration: deletes fail, as Fail
+// says, until that goes.
 func deploymentFirst(t *testing.T, c *cluster) {
 	c.installClosed(t)
-	must(t, c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "epitaph-manager", metav1.DeleteOptions{}))
+	must(t, c.client.AppsV1().Deployments(namespace).Delete(t.Context(),
+		"epitaph-manager", metav1.DeleteOptions{}))
 	eventually(t, "the replicas are gone", func(ctx context.Context) (bool, error) {
 		return len(c.replicas(t)) == 0 && len(c.endpoints(ctx)) == 0, nil
 	})
@@ -82,7 +90,8 @@ func deploymentFirst(t *testing.T, c *cluster) {
 	_, err := pods.Create(t.Context(), victim("orphan"), metav1.CreateOptions{})
 	must(t, err)
 	err = pods.Delete(t.Context(), "orphan", metav1.DeleteOptions{})
-	if err == nil || !strings.Contains(err.Error(), `failed calling webhook "`+registration.PodsWebhook+`"`) {
+	if err == nil || !strings.Contains(err.Error(),
+		`failed calling webhook "`+registration.PodsWebhook+`"`) {
 		t.Errorf("the delete ended with %v, want it failed", err)
 	}
 	c.helm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")
@@ -101,15 +110,18 @@ func (c *cluster) nothingIsRegistered(t *testing.T) {
 	}
 }
 
-// certManagerFirst takes cert-manager's definitions away before Epitaph, and Epitaph's Certificates with them. What runs goes on; Helm
-// takes nothing away that it cannot name, and all of it once it can again.
+// certManagerFirst takes cert-manager's definitions away before Epitaph, and Epitaph's Certificates
+// with them. What runs goes on; Helm takes nothing away that it cannot name, and all of it once it
+// can again.
 func certManagerFirst(t *testing.T, c *cluster) {
-	c.helm(t, "install", release, c.chart, "--namespace", namespace, "--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=3m")
+	c.helm(t, "install", release, c.chart, "--namespace", namespace,
+		"--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=3m")
 	c.serving(t, "with-cert-manager")
 	c.allTell(t, "epitaph-webhook", 1)
 	before := c.logs(t)
 	definitions := c.takeAway(t, "cert-manager.io")
-	c.allSay(t, before, outOfOrder, "cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates")
+	c.allSay(t, before, outOfOrder,
+		"cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates")
 	c.allTell(t, "epitaph-webhook", -1)
 	l := c.startLoad(t)
 	goesOn(t, l)
@@ -125,10 +137,14 @@ func certManagerFirst(t *testing.T, c *cluster) {
 	}
 	// Helm finds them once the API server serves them.
 	eventually(t, "helm uninstall succeeds", func(context.Context) (bool, error) {
-		_, err := c.tryHelm(t, "uninstall", release, "--namespace", namespace, "--wait", "--timeout=5m")
+		_, err := c.tryHelm(t, "uninstall", release, "--namespace", namespace,
+			"--wait", "--timeout=5m")
 		return err == nil, nil
 	})
-	eventually(t, "the replicas are gone", func(context.Context) (bool, error) { return len(c.replicas(t)) == 0, nil })
+	eventually(t, "the replicas are gone", func(context.Context) (bool,
+		error) {
+		return len(c.replicas(t)) == 0, nil
+	})
 	c.nothingIsRegistered(t)
 }
 

@@ -22,8 +22,10 @@ import (
 )
 
 var (
-	certificates = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}
-	obituaries   = schema.GroupVersionKind{Group: "epitaph-k8s.io", Version: "v1alpha1", Kind: "PodObituary"}
+	certificates = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1",
+		Kind: "Certificate"}
+	obituaries = schema.GroupVersionKind{Group: "epitaph-k8s.io", Version: "v1alpha1",
+		Kind: "PodObituary"}
 )
 
 // named is an object of a kind that has no Go type here.
@@ -35,12 +37,14 @@ func named(kind schema.GroupVersionKind, namespace, name string) *unstructured.U
 	return o
 }
 
-// upgradeToFail changes the configuration of both replicas while pods are deleted: a rollout, in which no delete may fail. Helm
-// applies the registration at once, and waits then: the replicas go and come with Fail.
+// upgradeToFail changes the configuration of both replicas while pods are deleted: a rollout, in
+// which no delete may fail. Helm applies the registration at once, and waits then: the replicas go
+// and come with Fail.
 func upgradeToFail(t *testing.T, c *cluster) {
 	before := c.replicas(t)
 	l := c.startLoad(t)
-	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=5m")
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace,
+		"--set", "config.webhook.failurePolicy=Fail", "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at the upgrade", true)
 	c.policyIs(t, admissionregistrationv1.Fail)
 	c.allReplaced(t, before, 2)
@@ -48,7 +52,8 @@ func upgradeToFail(t *testing.T, c *cluster) {
 
 func (c *cluster) policyIs(t *testing.T, want admissionregistrationv1.FailurePolicyType) {
 	t.Helper()
-	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(
+		t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
 	must(t, err)
 	for _, w := range registered.Webhooks {
 		if w.Name == registration.PodsWebhook && ptr.Deref(w.FailurePolicy, "") != want {
@@ -78,7 +83,8 @@ func (c *cluster) allReplaced(t *testing.T, before []corev1.Pod, replicas int) {
 	})
 }
 
-// renewed has cert-manager renew the serving certificate, and then the authority and the serving certificate once more.
+// renewed has cert-manager renew the serving certificate, and then the authority and the serving
+// certificate once more.
 func renewed(t *testing.T, c *cluster) {
 	for _, names := range [][]string{{"epitaph-webhook"}, {"epitaph-ca", "epitaph-webhook"}} {
 		t.Run(strings.Join(names, " and "), func(t *testing.T) {
@@ -90,14 +96,16 @@ func renewed(t *testing.T, c *cluster) {
 				c.renew(t, name)
 			}
 			issued := c.issued(t, issuedSecret)
-			eventually(t, "its authority is injected", func(context.Context) (bool, error) { return c.verifies(t, issued) == nil, nil })
-			// The replicas serve what they have until the kubelets have projected the new one. It is accepted: where the authority is
-			// new, the CA injector keeps the old one beside it.
+			eventually(t, "its authority is injected",
+				func(context.Context) (bool, error) { return c.verifies(t, issued) == nil, nil })
+			// The replicas serve what they have until the kubelets have projected the new one. It
+			// is accepted: where the authority is new, the CA injector keeps the old one beside it.
 			goesOn(t, l)
 			for _, p := range c.replicas(t) {
 				served := serves(t, p.Status.PodIP)
 				if served.Equal(issued) {
-					t.Errorf("%s serves the new certificate while the kubelets project nothing", p.Name)
+					t.Errorf("%s serves the new certificate while the kubelets project nothing",
+						p.Name)
 				}
 				must(t, c.verifies(t, served))
 			}
@@ -123,7 +131,8 @@ func renewed(t *testing.T, c *cluster) {
 // verifies does with the certificate what the API server does, for each of the webhooks.
 func (c *cluster) verifies(t *testing.T, served *x509.Certificate) error {
 	t.Helper()
-	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(
+		t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
 	must(t, err)
 	if len(registered.Webhooks) != 6 {
 		return fmt.Errorf("%d webhooks are registered, want 6", len(registered.Webhooks))
@@ -131,14 +140,16 @@ func (c *cluster) verifies(t *testing.T, served *x509.Certificate) error {
 	for _, w := range registered.Webhooks {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(w.ClientConfig.CABundle)
-		if _, err := served.Verify(x509.VerifyOptions{DNSName: serverName, Roots: roots}); err != nil {
+		if _, err := served.Verify(x509.VerifyOptions{DNSName: serverName,
+			Roots: roots}); err != nil {
 			return fmt.Errorf("webhook %s: %w", w.Name, err)
 		}
 	}
 	return nil
 }
 
-// renew asks cert-manager as `cmctl renew` does: by the condition Issuing. It returns when the next revision is there.
+// renew asks cert-manager as `cmctl renew` does: by the condition Issuing. It returns when the next
+// revision is there.
 func (c *cluster) renew(t *testing.T, name string) {
 	t.Helper()
 	o := named(certificates, namespace, name)
@@ -149,8 +160,10 @@ func (c *cluster) renew(t *testing.T, name string) {
 	conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
 	must(t, err)
 	conditions = append(conditions, map[string]any{
-		"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "renewed by hand",
-		"lastTransitionTime": metav1.Now().UTC().Format("2006-01-02T15:04:05Z"), "observedGeneration": o.GetGeneration(),
+		"type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
+		"message":            "renewed by hand",
+		"lastTransitionTime": metav1.Now().UTC().Format("2006-01-02T15:04:05Z"),
+		"observedGeneration": o.GetGeneration(),
 	})
 	must(t, unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"))
 	must(t, c.objects.Status().Update(t.Context(), o))
@@ -168,7 +181,8 @@ func upgradeProgram(t *testing.T, c *cluster) {
 	c.allRun(t, appVersion)
 	before := c.replicas(t)
 	l := c.startLoad(t)
-	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--reuse-values", "--set", "image.tag="+nextVersion, "--wait", "--timeout=5m")
+	c.helm(t, "upgrade", release, c.chart, "--namespace", namespace,
+		"--reuse-values", "--set", "image.tag="+nextVersion, "--wait", "--timeout=5m")
 	l.stopUnharmed(t, "at the upgrade to another program", true)
 	c.policyIs(t, admissionregistrationv1.Fail)
 	c.allReplaced(t, before, 2)
@@ -180,7 +194,8 @@ func (c *cluster) allRun(t *testing.T, version string) {
 	t.Helper()
 	logs := c.logs(t)
 	for _, p := range c.replicas(t) {
-		if want := `"msg":"starting","version":"` + version + `"`; !strings.Contains(logs[p.UID], want) {
+		if want := `"msg":"starting","version":"` + version +
+			`"`; !strings.Contains(logs[p.UID], want) {
 			t.Errorf("%s has not logged %s", p.Name, want)
 		}
 	}
@@ -200,9 +215,12 @@ func rollback(t *testing.T, c *cluster) {
 
 // anotherSource changes where the certificate comes from, with the command of the documentation.
 func anotherSource(t *testing.T, c *cluster) {
-	upgrade := []string{"upgrade", release, c.chart, "--namespace", namespace, "--set", "certificates.mode=helm", "--wait", "--timeout=5m"}
-	if _, err := c.tryHelm(t, upgrade...); err == nil || !strings.Contains(err.Error(), "conflict") {
-		t.Errorf("without --force-conflicts, helm upgrade ended with %v, want a conflict with cert-manager", err)
+	upgrade := []string{"upgrade", release, c.chart, "--namespace", namespace,
+		"--set", "certificates.mode=helm", "--wait", "--timeout=5m"}
+	if _, err := c.tryHelm(t, upgrade...); err == nil ||
+		!strings.Contains(err.Error(), "conflict") {
+		t.Errorf(
+			"without --force-conflicts, helm upgrade ended with %v, want a conflict with cert-manager", err)
 	}
 	c.helm(t, append(upgrade, "--force-conflicts")...)
 	must(t, c.verifies(t, c.issued(t, madeSecret)))

@@ -27,7 +27,8 @@ import (
 // injectFrom asks cert-manager for the bundle.
 const injectFrom = "cert-manager.io/inject-ca-from"
 
-// wrong has the certificate be wrong in each way that the API server would not accept, and wants every replica's log to say so.
+// wrong has the certificate be wrong in each way that the API server would not accept, and wants
+// every replica's log to say so.
 func wrong(t *testing.T, c *cluster) {
 	longAgo := time.Now().Add(-time.Hour).Truncate(time.Second)
 	for _, w := range []struct {
@@ -56,16 +57,19 @@ func wrong(t *testing.T, c *cluster) {
 		},
 		{
 			name: "expired",
-			want: "the serving certificate has expired at " + longAgo.UTC().Format(time.RFC3339) + ": renew it, and look at why it was not (kubectl describe certificate)" +
+			want: "the serving certificate has expired at " + longAgo.UTC().Format(time.RFC3339) +
+				": renew it, and look at why it was not (kubectl describe certificate)" +
 				" (Certificate epitaph-webhook: not issued: there is no such Certificate in namespace epitaph-system: install the chart anew)",
 			spoil: func(t *testing.T) {
 				// Who renews it does so no more.
-				must(t, c.objects.Delete(t.Context(), named(certificates, namespace, "epitaph-webhook")))
+				must(t, c.objects.Delete(t.Context(),
+					named(certificates, namespace, "epitaph-webhook")))
 				certificate, key := selfSigned(t, longAgo)
 				c.writeSecret(t, certificate, key)
 			},
 			amend: func(t *testing.T) {
-				c.helm(t, "upgrade", release, c.chart, "--namespace", namespace, "--reuse-values", "--wait", "--timeout=3m")
+				c.helm(t, "upgrade", release, c.chart, "--namespace", namespace,
+					"--reuse-values", "--wait", "--timeout=3m")
 			},
 		},
 	} {
@@ -76,7 +80,8 @@ func wrong(t *testing.T, c *cluster) {
 			before = c.logs(t)
 			w.amend(t)
 			c.allSay(t, before, "ready again", "")
-			eventually(t, "the Service has both replicas", func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
+			eventually(t, "the Service has both replicas",
+				func(ctx context.Context) (bool, error) { return len(c.endpoints(ctx)) == 2, nil })
 		})
 	}
 }
@@ -117,7 +122,8 @@ func says(t *testing.T, log, message, fault string) bool {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		var entry struct{ Msg, Probe, Error string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message && (entry.Probe == "" || entry.Probe == "certificate") && entry.Error == fault {
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message &&
+			(entry.Probe == "" || entry.Probe == "certificate") && entry.Error == fault {
 			return true
 		}
 	}
@@ -128,7 +134,8 @@ func says(t *testing.T, log, message, fault string) bool {
 func (c *cluster) setBundle(t *testing.T, bundle []byte) {
 	t.Helper()
 	registrations := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	registered, err := registrations.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	registered, err := registrations.Get(t.Context(), webhook.ConfigurationName,
+		metav1.GetOptions{})
 	must(t, err)
 	delete(registered.Annotations, injectFrom)
 	for i := range registered.Webhooks {
@@ -140,8 +147,10 @@ func (c *cluster) setBundle(t *testing.T, bundle []byte) {
 
 func (c *cluster) injectAgain(t *testing.T) {
 	t.Helper()
-	annotate := []byte(`{"metadata":{"annotations":{"` + injectFrom + `":"` + namespace + `/epitaph-webhook"}}}`)
-	_, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), webhook.ConfigurationName, types.MergePatchType, annotate, metav1.PatchOptions{})
+	annotate := []byte(`{"metadata":{"annotations":{"` + injectFrom + `":"` + namespace +
+		`/epitaph-webhook"}}}`)
+	_, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(),
+		webhook.ConfigurationName, types.MergePatchType, annotate, metav1.PatchOptions{})
 	must(t, err)
 }
 
@@ -165,7 +174,8 @@ func (c *cluster) writeSecret(t *testing.T, certificate, key []byte) {
 // selfSigned is a certificate for the webhook's name, and its key, in PEM.
 func selfSigned(t *testing.T, until time.Time) (certificate, key []byte) {
 	t.Helper()
-	return signedByItself(t, &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{serverName}, NotBefore: until.Add(-24 * time.Hour), NotAfter: until})
+	return signedByItself(t, &x509.Certificate{SerialNumber: big.NewInt(1),
+		DNSNames: []string{serverName}, NotBefore: until.Add(-24 * time.Hour), NotAfter: until})
 }
 
 func signedByItself(t *testing.T, template *x509.Certificate) (certificate, key []byte) {
@@ -176,5 +186,6 @@ func signedByItself(t *testing.T, template *x509.Certificate) (certificate, key 
 	must(t, err)
 	encoded, err := x509.MarshalPKCS8PrivateKey(private)
 	must(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
 }

@@ -1,5 +1,5 @@
-// Package crdschema judges custom resources by their definition, with the code that the API server judges with. Tests that make
-// many of them need no API server for it.
+// Package crdschema judges custom resources by their definition, with the code that the API server
+// judges with. Tests that make many of them need no API server for it.
 package crdschema
 
 import (
@@ -39,13 +39,15 @@ func Read(t testing.TB, file string) Schema {
 	if err := yaml.Unmarshal(data, &crd); err != nil {
 		t.Fatal(err)
 	}
-	return Schema{validate.NewSchemaValidator(&crd.Spec.Versions[0].Schema.OpenAPIV3Schema, nil, "", strfmt.Default)}
+	return Schema{validate.NewSchemaValidator(&crd.Spec.Versions[0].Schema.OpenAPIV3Schema, nil,
+		"", strfmt.Default)}
 }
 
 // Problems returns what the API server would refuse of an object as it is sent.
 func (s Schema) Problems(sent map[string]any) []error { return s.validator.Validate(sent).Errors }
 
-// Accepts fails the test where the API server would refuse the object, where a terminal would obey it, or where it has more bytes.
+// Accepts fails the test where the API server would refuse the object, where a terminal would obey
+// it, or where it has more bytes.
 func (s Schema) Accepts(t testing.TB, o client.Object, maxBytes int) {
 	t.Helper()
 	data, err := json.Marshal(o)

@@ -13,7 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/witness"
 )
 
-// sceneLimit bounds one scene: the slowest waits for a silent node to be noticed, and for the cloud to be asked.
+// sceneLimit bounds one scene: the slowest waits for a silent node to be noticed, and for the cloud
+// to be asked.
 const sceneLimit = 90 * time.Second
 
 // A scene is one way to die.
@@ -71,8 +72,10 @@ func Run(ctx context.Context, out io.Writer) error {
 	if err := errors.Join(st.playAll(ctx), st.tell(ctx)); err != nil {
 		return errors.Join(err, st.explain())
 	}
-	fmt.Fprintf(out, "\n%d scenes came out as they should. Control plane ready after %.1f s, the scenes took %.1f s, %.1f s in all.\n",
-		len(scenes), ready.Sub(began).Seconds(), time.Since(ready).Seconds(), time.Since(began).Seconds())
+	fmt.Fprintf(out,
+		"\n%d scenes came out as they should. Control plane ready after %.1f s, the scenes took %.1f s, %.1f s in all.\n",
+		len(scenes), ready.Sub(began).Seconds(), time.Since(ready).Seconds(),
+		time.Since(began).Seconds())
 	return nil
 }
 
@@ -107,7 +110,8 @@ func (st *stage) say(format string, args ...any) {
 	fmt.Fprintf(st.out, "   "+format+"\n", args...)
 }
 
-// explain adds the end of Epitaph's log to a failure: the sandbox and its logs are gone when the reader sees it.
+// explain adds the end of Epitaph's log to a failure: the sandbox and its logs are gone when the
+// reader sees it.
 func (st *stage) explain() error {
 	const lastBytes = 4000
 	log, err := st.sandbox.Epitaph.Logs()

@@ -39,7 +39,8 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	if err := st.sandbox.SignWith(ctx, node, secret); err != nil {
 		return err
 	}
-	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"), podOn(panicNode, "cache-2")}
+	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"),
+		podOn(panicNode, "cache-2")}
 	if err := st.runs(ctx, others...); err != nil {
 		return err
 	}
@@ -58,7 +59,8 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	}
 	st.say("%d recorded datagrams, signed, sent from %s to the listener", datagrams, node.Address)
 
-	const text = "This pod died unexpectedly because the underlying node kernel panicked! (" + lastWords + ")"
+	const text = "This pod died unexpectedly because the underlying node kernel panicked! (" +
+		lastWords + ")"
 	for _, name := range []string{"cache-0", "cache-1", "cache-2", victim} {
 		err = errors.Join(err, st.podDied(ctx, name, reason.KernelPanic, text, cause))
 	}
@@ -85,14 +87,17 @@ func (st *stage) startJob(ctx context.Context) (string, error) {
 }
 
 // jobPod waits for a running pod of the Job that suits.
-func (st *stage) jobPod(ctx context.Context, suits func(*corev1.Pod) bool) (found *corev1.Pod, err error) {
+func (st *stage) jobPod(ctx context.Context,
+	suits func(*corev1.Pod) bool) (found *corev1.Pod, err error) {
 	err = st.until(ctx, "a pod of job "+jobName+" runs", func(ctx context.Context) (bool, error) {
-		pods, err := st.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + jobName})
+		pods, err := st.client.CoreV1().Pods(namespace).List(ctx,
+			metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + jobName})
 		if err != nil {
 			return false, err
 		}
 		for n := range pods.Items {
-			if p := &pods.Items[n]; p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && suits(p) {
+			if p := &pods.Items[n]; p.Status.Phase == corev1.PodRunning &&
+				p.DeletionTimestamp == nil && suits(p) {
 				found = p
 				return true, nil
 			}
@@ -167,8 +172,10 @@ func jobRunsAgain(ctx context.Context, st *stage) error {
 		return fmt.Errorf("read job %s: %w", jobName, err)
 	}
 	if job.Status.Failed != 0 || job.Status.Active != 1 {
-		return fmt.Errorf("job %s: %d failed and %d active, want 0 and 1", jobName, job.Status.Failed, job.Status.Active)
+		return fmt.Errorf("job %s: %d failed and %d active, want 0 and 1", jobName,
+			job.Status.Failed, job.Status.Active)
 	}
-	st.say("pod %s runs on %s; the Job counts %d failures with backoffLimit %d", pod.Name, pod.Spec.NodeName, job.Status.Failed, *job.Spec.BackoffLimit)
+	st.say("pod %s runs on %s; the Job counts %d failures with backoffLimit %d", pod.Name,
+		pod.Spec.NodeName, job.Status.Failed, *job.Spec.BackoffLimit)
 	return nil
 }

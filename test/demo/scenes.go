@@ -65,14 +65,17 @@ func indented(message string) []string {
 }
 
 func schedulerPreempts(ctx context.Context, st *stage) error {
-	if err := st.runs(ctx, podOn(preemptionNode, "nightly-report", prioritized("nightly", "3"))); err != nil {
+	if err := st.runs(ctx, podOn(preemptionNode,
+		"nightly-report", prioritized("nightly", "3"))); err != nil {
 		return err
 	}
 	cause := time.Now()
-	if err := st.runs(ctx, podOn(preemptionNode, "hotfix", prioritized("urgent", "3"))); err != nil {
+	if err := st.runs(ctx, podOn(preemptionNode,
+		"hotfix", prioritized("urgent", "3"))); err != nil {
 		return err
 	}
-	return st.podDied(ctx, "nightly-report", reason.Preempted, "This pod was preempted by a higher priority job (batch/hotfix)", cause)
+	return st.podDied(ctx, "nightly-report", reason.Preempted,
+		"This pod was preempted by a higher priority job (batch/hotfix)", cause)
 }
 
 func diskFails(ctx context.Context, st *stage) error {
@@ -82,13 +85,17 @@ func diskFails(ctx context.Context, st *stage) error {
 	cause := time.Now()
 	failed := corev1.NodeCondition{
 		Type: "ReadonlyFilesystem", Status: corev1.ConditionTrue, Reason: "FilesystemIsReadOnly",
-		Message: "EXT4-fs (nvme0n1p1): Remounting filesystem read-only", LastTransitionTime: metav1.Now(), LastHeartbeatTime: metav1.Now(),
+		Message:            "EXT4-fs (nvme0n1p1): Remounting filesystem read-only",
+		LastTransitionTime: metav1.Now(), LastHeartbeatTime: metav1.Now(),
 	}
-	if err := st.patchNode(ctx, diskNode, map[string]any{"status": map[string]any{"conditions": []any{failed}}}, "status"); err != nil {
+	if err := st.patchNode(ctx, diskNode,
+		map[string]any{"status": map[string]any{"conditions": []any{failed}}},
+		"status"); err != nil {
 		return err
 	}
 	evict := corev1.Taint{Key: "example.com/broken", Effect: corev1.TaintEffectNoExecute}
-	if err := st.patchNode(ctx, diskNode, map[string]any{"spec": map[string]any{"taints": []any{evict}}}); err != nil {
+	if err := st.patchNode(ctx, diskNode,
+		map[string]any{"spec": map[string]any{"taints": []any{evict}}}); err != nil {
 		return err
 	}
 	const text = "This pod had to be terminated because the underlying hardware failed (ReadonlyFilesystem: FilesystemIsReadOnly)"
@@ -97,12 +104,14 @@ func diskFails(ctx context.Context, st *stage) error {
 		st.podDied(ctx, "indexer-1", reason.HardwareFailure, text, cause))
 }
 
-func (st *stage) patchNode(ctx context.Context, name string, patch map[string]any, subresources ...string) error {
+func (st *stage) patchNode(ctx context.Context, name string, patch map[string]any,
+	subresources ...string) error {
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return fmt.Errorf("encode a patch of node %s: %w", name, err)
 	}
-	_, err = st.client.CoreV1().Nodes().Patch(ctx, name, types.StrategicMergePatchType, data, metav1.PatchOptions{}, subresources...)
+	_, err = st.client.CoreV1().Nodes().Patch(ctx, name, types.StrategicMergePatchType, data,
+		metav1.PatchOptions{}, subresources...)
 	if err != nil {
 		return fmt.Errorf("patch node %s: %w", name, err)
 	}
@@ -124,7 +133,8 @@ func nodeIsHalted(ctx context.Context, st *stage) error {
 	if err != nil {
 		return fmt.Errorf("encode the evidence: %w", err)
 	}
-	annotations := map[string]any{"metadata": map[string]any{"annotations": map[string]any{reason.EvidenceKey: string(evidence)}}}
+	annotations := map[string]any{"metadata": map[string]any{
+		"annotations": map[string]any{reason.EvidenceKey: string(evidence)}}}
 	if err := st.patchNode(ctx, haltNode, annotations); err != nil {
 		return err
 	}
@@ -133,7 +143,8 @@ func nodeIsHalted(ctx context.Context, st *stage) error {
 	}
 	const text = "This pod had to be terminated because bob ran sudo halt on the node"
 	return errors.Join(
-		st.died(ctx, reason.Node, haltNode, reason.NodeHalted, "This node went away because bob ran sudo halt on it", cause),
+		st.died(ctx, reason.Node, haltNode, reason.NodeHalted,
+			"This node went away because bob ran sudo halt on it", cause),
 		st.podDied(ctx, "trainer-0", reason.NodeHalted, text, cause),
 		st.podDied(ctx, "trainer-1", reason.NodeHalted, text, cause))
 }
@@ -148,7 +159,8 @@ func instanceIsGone(ctx context.Context, st *stage) error {
 	}
 	const text = "This pod had to be terminated because the cloud instance of node node-4 is gone"
 	return errors.Join(
-		st.died(ctx, reason.Node, cloudNode, reason.CloudInstanceGone, "The cloud instance of node node-4 is gone", cause),
+		st.died(ctx, reason.Node, cloudNode, reason.CloudInstanceGone,
+			"The cloud instance of node node-4 is gone", cause),
 		st.podDied(ctx, "web-0", reason.CloudInstanceGone, text, cause),
 		st.podDied(ctx, "web-1", reason.CloudInstanceGone, text, cause))
 }

@@ -23,7 +23,8 @@ type row struct {
 	record reason.Reason
 }
 
-// readRecords waits until everything that was seen to leave is on record, and checks that the record says what was seen.
+// readRecords waits until everything that was seen to leave is on record, and checks that the
+// record says what was seen.
 func (st *stage) readRecords(ctx context.Context) error {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -36,11 +37,13 @@ func (st *stage) readRecords(ctx context.Context) error {
 	finder := lookup.Finder{Reader: reader}
 	for n := range st.rows {
 		r := &st.rows[n]
-		if err := st.until(ctx, fmt.Sprintf("%s %s is on record", r.Subject, r.Name), r.isOnRecord(finder)); err != nil {
+		if err := st.until(ctx, fmt.Sprintf("%s %s is on record", r.Subject, r.Name),
+			r.isOnRecord(finder)); err != nil {
 			return err
 		}
 		if r.record != r.Reason {
-			return fmt.Errorf("%s %s is on record with %+v, and left with %+v", r.Subject, r.Name, r.record, r.Reason)
+			return fmt.Errorf("%s %s is on record with %+v, and left with %+v", r.Subject, r.Name,
+				r.record, r.Reason)
 		}
 	}
 	return nil
@@ -52,14 +55,16 @@ func (r *row) isOnRecord(finder lookup.Finder) func(context.Context) (bool, erro
 			found, err := finder.Nodes(ctx, lookup.Filter{Node: r.Name})
 			if len(found) > 0 {
 				s := found[len(found)-1].Spec
-				r.record = reason.Reason{Code: reason.Code(s.Code), Text: reason.Text(s.Reason), By: s.By}
+				r.record = reason.Reason{Code: reason.Code(s.Code), Text: reason.Text(s.Reason),
+					By: s.By}
 			}
 			return len(found) > 0, err
 		}
 		found, _, err := finder.Pods(ctx, lookup.Filter{Namespace: namespace, Pod: podName(r.Name)})
 		if len(found) > 0 {
 			s := found[len(found)-1].Spec
-			r.record = reason.Reason{Code: reason.Code(s.Code), Text: reason.Text(s.Reason), By: s.By}
+			r.record = reason.Reason{Code: reason.Code(s.Code), Text: reason.Text(s.Reason),
+				By: s.By}
 		}
 		return len(found) > 0, err
 	}
@@ -73,7 +78,8 @@ func printTable(out io.Writer, rows []row) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KIND\tNAME\tCODE\tBY\tTOOK\tREASON")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.1f s\t%s\n", r.Subject, r.Name, r.record.Code, r.record.By, r.took.Seconds(), r.record.Text)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.1f s\t%s\n", r.Subject, r.Name, r.record.Code,
+			r.record.By, r.took.Seconds(), r.record.Text)
 	}
 	_ = t.Flush() // the writer below is a terminal or a buffer
 }

@@ -14,19 +14,30 @@ import (
 
 func statusTries(own, other string) map[string]try {
 	tries := map[string]func(context.Context, *kubernetes.Clientset) error{
-		"a label":                      merges(own, `{"metadata":{"labels":{"a":"b"}}}`),
-		"all labels go":                patches(types.JSONPatchType, own, `[{"op":"remove","path":"/metadata/labels"}]`),
-		"a label is applied":           applies(own, `"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}`),
-		"a finalizer":                  merges(own, `{"metadata":{"finalizers":["example.com/never"]}}`),
-		"an owner":                     merges(own, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":%q,"uid":"x"}]}}`, other),
-		"its boot ID":                  merges(own, `{"status":{"nodeInfo":{"bootID":"x"}}}`),
-		"its addresses":                merges(own, `{"status":{"addresses":[{"type":"InternalIP","address":"10.66.6.6"}]}}`),
-		"its port":                     merges(own, `{"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":1}}}}`),
-		"its capacity":                 merges(own, `{"status":{"capacity":{"example.com/gold":"1"}}}`),
-		"a condition, strategically":   patches(types.StrategicMergePatchType, own, `{"status":{"conditions":[{"type":"ReadonlyFilesystem","status":"True"}]}}`),
-		"all conditions go":            patches(types.StrategicMergePatchType, own, `{"status":{"conditions":[{"$patch":"replace"}]}}`),
-		"a condition, by a JSON patch": patches(types.JSONPatchType, own, `[{"op":"add","path":"/status/conditions/-","value":{"type":"KernelDeadlock","status":"True"}}]`),
-		"a condition is applied":       applies(own, `"status":{"conditions":[{"type":"Ready","status":"False","reason":"x"}]}`),
+		"a label": merges(own, `{"metadata":{"labels":{"a":"b"}}}`),
+		"all labels go": patches(types.JSONPatchType, own,
+			`[{"op":"remove","path":"/metadata/labels"}]`),
+		"a label is applied": applies(own,
+			`"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}`),
+		"a finalizer": merges(own,
+			`{"metadata":{"finalizers":["example.com/never"]}}`),
+		"an owner": merges(own,
+			`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":%q,"uid":"x"}]}}`, other),
+		"its boot ID": merges(own, `{"status":{"nodeInfo":{"bootID":"x"}}}`),
+		"its addresses": merges(own,
+			`{"status":{"addresses":[{"type":"InternalIP","address":"10.66.6.6"}]}}`),
+		"its port": merges(own,
+			`{"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":1}}}}`),
+		"its capacity": merges(own,
+			`{"status":{"capacity":{"example.com/gold":"1"}}}`),
+		"a condition, strategically": patches(types.StrategicMergePatchType, own,
+			`{"status":{"conditions":[{"type":"ReadonlyFilesystem","status":"True"}]}}`),
+		"all conditions go": patches(types.StrategicMergePatchType, own,
+			`{"status":{"conditions":[{"$patch":"replace"}]}}`),
+		"a condition, by a JSON patch": patches(types.JSONPatchType, own,
+			`[{"op":"add","path":"/status/conditions/-","value":{"type":"KernelDeadlock","status":"True"}}]`),
+		"a condition is applied": applies(own,
+			`"status":{"conditions":[{"type":"Ready","status":"False","reason":"x"}]}`),
 	}
 	all := map[string]try{}
 	for name, do := range tries {
@@ -39,14 +50,16 @@ func rightTries(own string) map[string]try {
 	return map[string]try{
 		"its status is put": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				_, err := c.CoreV1().Nodes().UpdateStatus(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: own}}, metav1.UpdateOptions{})
+				_, err := c.CoreV1().Nodes().UpdateStatus(ctx,
+					&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: own}}, metav1.UpdateOptions{})
 				return err
 			},
 			want: `cannot update resource "nodes/status" in API group ""`,
 		},
 		"its spec": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				_, err := c.CoreV1().Nodes().Patch(ctx, own, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
+				_, err := c.CoreV1().Nodes().Patch(ctx, own, types.MergePatchType,
+					[]byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
 				return err
 			},
 			want: `cannot patch resource "nodes" in API group ""`,
@@ -66,27 +79,31 @@ func rightTries(own string) map[string]try {
 		},
 		"its kubelet": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				return c.CoreV1().RESTClient().Get().Resource("nodes").Name(own).SubResource("proxy").Do(ctx).Error()
+				return c.CoreV1().RESTClient().Get().Resource("nodes").Name(own).SubResource(
+					"proxy").Do(ctx).Error()
 			},
 			want: `cannot get resource "nodes/proxy" in API group ""`,
 		},
 		"the Lease of its Node": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				_, err := c.CoordinationV1().Leases("kube-node-lease").Get(ctx, own, metav1.GetOptions{})
+				_, err := c.CoordinationV1().Leases("kube-node-lease").Get(ctx, own,
+					metav1.GetOptions{})
 				return err
 			},
 			want: `cannot get resource "leases" in API group "coordination.k8s.io"`,
 		},
 		"who listens elsewhere": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				_, err := c.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
+				_, err := c.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
+					metav1.ListOptions{})
 				return err
 			},
 			want: `cannot list resource "endpointslices" in API group "discovery.k8s.io"`,
 		},
 		"a better token": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				_, err := c.CoreV1().ServiceAccounts(ourNamespace).CreateToken(ctx, string(theAgent), &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+				_, err := c.CoreV1().ServiceAccounts(ourNamespace).CreateToken(ctx,
+					string(theAgent), &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 				return err
 			},
 			want: `cannot create resource "serviceaccounts/token" in API group ""`,
@@ -94,12 +111,14 @@ func rightTries(own string) map[string]try {
 	}
 }
 
-// Whoever has the token of a node's agent can say of that node what the agent says, and nothing else.
+// Whoever has the token of a node's agent can say of that node what the agent says, and nothing
+// else.
 func TestAgentGetsNoFurther(t *testing.T) {
 	t.Parallel()
 	own, other := shared.node(t), shared.node(t)
 	theirs := []byte(`{"metadata":{"annotations":{"example.com/theirs":"theirs"}}}`)
-	if _, err := shared.client.CoreV1().Nodes().Patch(t.Context(), own.Name, types.MergePatchType, theirs, metav1.PatchOptions{}); err != nil {
+	if _, err := shared.client.CoreV1().Nodes().Patch(t.Context(), own.Name, types.MergePatchType,
+		theirs, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	as := map[string]*rest.Config{
@@ -107,7 +126,8 @@ func TestAgentGetsNoFurther(t *testing.T) {
 		"bound to a pod on the node": shared.withToken(shared.podToken(t, own.Name)),
 	}
 	for token, config := range as {
-		for _, tries := range []map[string]try{annotationTries(own.Name, other.Name), statusTries(own.Name, other.Name), rightTries(own.Name)} {
+		for _, tries := range []map[string]try{annotationTries(own.Name, other.Name),
+			statusTries(own.Name, other.Name), rightTries(own.Name)} {
 			for name, tc := range tries {
 				t.Run(token+"/"+name, func(t *testing.T) {
 					t.Parallel()

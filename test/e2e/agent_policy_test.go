@@ -35,37 +35,50 @@ func TestAgentPolicyIsTheSecondNet(t *testing.T) {
 			return c.CoreV1().Nodes().Delete(ctx, node, metav1.DeleteOptions{})
 		},
 		"delete all that are called so": func(ctx context.Context, c *kubernetes.Clientset) error {
-			return c.CoreV1().Nodes().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.name=" + node})
+			return c.CoreV1().Nodes().DeleteCollection(ctx, metav1.DeleteOptions{},
+				metav1.ListOptions{FieldSelector: "metadata.name=" + node})
 		},
 		"cordon its Node": func(ctx context.Context, c *kubernetes.Clientset) error {
-			_, err := c.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
+			_, err := c.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType,
+				[]byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
 			return err
 		},
-		"say it of the Node and not of its status": func(ctx context.Context, c *kubernetes.Clientset) error {
+		"say it of the Node and not of its status": func(ctx context.Context,
+			c *kubernetes.Clientset) error {
 			body := []byte(`{"metadata":{"annotations":{"epitaph-k8s.io/evidence":"x"}}}`)
-			_, err := c.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, body, metav1.PatchOptions{})
+			_, err := c.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, body,
+				metav1.PatchOptions{})
 			return err
 		},
 		"make a Node": func(ctx context.Context, c *kubernetes.Clientset) error {
-			_, err := c.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: unique("forged")}}, metav1.CreateOptions{})
+			_, err := c.CoreV1().Nodes().Create(ctx,
+				&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: unique("forged")}},
+				metav1.CreateOptions{})
 			return err
 		},
 		"make a ConfigMap": func(ctx context.Context, c *kubernetes.Clientset) error {
-			_, err := c.CoreV1().ConfigMaps(ourNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: unique("c")}}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ConfigMaps(ourNamespace).Create(ctx,
+				&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: unique("c")}},
+				metav1.CreateOptions{})
 			return err
 		},
 		"ask for a token": func(ctx context.Context, c *kubernetes.Clientset) error {
-			_, err := c.CoreV1().ServiceAccounts(ourNamespace).CreateToken(ctx, string(theAgent), &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ServiceAccounts(ourNamespace).CreateToken(ctx, string(theAgent),
+				&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 			return err
 		},
 		"evict a pod": func(ctx context.Context, c *kubernetes.Clientset) error {
-			return c.PolicyV1().Evictions(ourNamespace).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: ourNamespace}})
+			return c.PolicyV1().Evictions(ourNamespace).Evict(ctx,
+				&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod,
+					Namespace: ourNamespace}})
 		},
 		"speak to its kubelet": func(ctx context.Context, c *kubernetes.Clientset) error {
-			return c.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Do(ctx).Error()
+			return c.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource(
+				"proxy").Do(ctx).Error()
 		},
 		"run a program in a pod": func(ctx context.Context, c *kubernetes.Clientset) error {
-			return c.CoreV1().RESTClient().Post().Namespace(ourNamespace).Resource("pods").Name(pod).SubResource("exec").Param("command", "id").Do(ctx).Error()
+			return c.CoreV1().RESTClient().Post().Namespace(ourNamespace).Resource("pods").Name(
+				pod).SubResource("exec").Param("command", "id").Do(ctx).Error()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +109,8 @@ func TestAgentTaintsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	taint := merges(node, `{"spec":{"unschedulable":true,"taints":[{"key":"a","effect":"NoExecute"}]}}`)
+	taint := merges(node,
+		`{"spec":{"unschedulable":true,"taints":[{"key":"a","effect":"NoExecute"}]}}`)
 	if err := taint(t.Context(), shared.clientFor(t, shared.agentOf(t, node))); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +147,8 @@ func everyValidationIsNeeded(t *testing.T, c *cluster, node string) {
 		}
 		tc.check(t, as)
 		c.setValidations(t, theAgent, slices.Delete(slices.Clone(policy.Spec.Validations), n, n+1))
-		c.eventually(t, "it gets through without: "+tc.want, func(ctx context.Context) (bool, error) { return tc.do(ctx, as) == nil, nil })
+		c.eventually(t, "it gets through without: "+tc.want,
+			func(ctx context.Context) (bool, error) { return tc.do(ctx, as) == nil, nil })
 		c.setValidations(t, theAgent, policy.Spec.Validations)
 		c.eventually(t, "it is refused again: "+tc.want, func(ctx context.Context) (bool, error) {
 			c.cleans(t, node, other) // what is there already changes nothing
@@ -142,7 +157,8 @@ func everyValidationIsNeeded(t *testing.T, c *cluster, node string) {
 	}
 }
 
-func (c *cluster) setValidations(t *testing.T, whose account, all []admissionregistrationv1.Validation) {
+func (c *cluster) setValidations(t *testing.T, whose account,
+	all []admissionregistrationv1.Validation) {
 	t.Helper()
 	policies := c.client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
 	policy, err := policies.Get(t.Context(), string(whose), metav1.GetOptions{})
@@ -159,8 +175,10 @@ func (c *cluster) setValidations(t *testing.T, whose account, all []admissionreg
 func (c *cluster) cleans(t *testing.T, nodes ...string) {
 	t.Helper()
 	for _, node := range nodes {
-		body := []byte(`{"metadata":{"labels":{"a":null},"annotations":{"example.com/a":null,"epitaph-k8s.io/evidence":null}}}`)
-		if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, body, metav1.PatchOptions{}); err != nil {
+		body := []byte(
+			`{"metadata":{"labels":{"a":null},"annotations":{"example.com/a":null,"epitaph-k8s.io/evidence":null}}}`)
+		if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, body,
+			metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,8 +20,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// An agentProcess is `epitaph agent` on a node: with the token that the kubelet would ask for, for a pod of the chart's DaemonSet.
-// There is no configfs where it looks, so it speaks to nobody, and says so.
+// An agentProcess is `epitaph agent` on a node: with the token that the kubelet would ask for, for
+// a pod of the chart's DaemonSet. There is no configfs where it looks, so it speaks to nobody, and
+// says so.
 type agentProcess struct {
 	*cluster
 	node string
@@ -39,13 +40,15 @@ func (c *cluster) agentProcess(t *testing.T) *agentProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agentProcess{cluster: c, node: node, program: filepath.Join(dir, "epitaph"), address: address}
+	a := &agentProcess{cluster: c, node: node, program: filepath.Join(dir, "epitaph"),
+		address: address}
 	if err := binaries.Product(t.Context(), os.Stdout, "epitaph", a.program); err != nil {
 		t.Fatal(err)
 	}
 	k := config.Default()
 	k.Namespace = ourNamespace
-	k.Agent.Configfs, k.Agent.LoadModule, k.Agent.MetricsAddress = filepath.Join(dir, "none"), false, a.address
+	k.Agent.Configfs, k.Agent.LoadModule, k.Agent.MetricsAddress = filepath.Join(dir, "none"),
+		false, a.address
 	k.Agent.LastBoot.Enabled, k.Agent.Shutdown.Enabled = false, false
 	settings, err := yaml.Marshal(k)
 	if err != nil {
@@ -62,20 +65,24 @@ func (c *cluster) agentProcess(t *testing.T) *agentProcess {
 	return a
 }
 
-// podToken is the token of a pod of the agent's on a node, or, without a name, of one that is on none.
+// podToken is the token of a pod of the agent's on a node, or, without a name, of one that is on
+// none.
 func (c *cluster) podToken(t *testing.T, node string) string {
 	t.Helper()
 	pod := podSpec(ourNamespace, node, unique("agent"), func(p *corev1.Pod) {
-		p.Spec.NodeName, p.Spec.NodeSelector, p.Spec.ServiceAccountName = node, nil, string(theAgent)
+		p.Spec.NodeName, p.Spec.NodeSelector, p.Spec.ServiceAccountName = node, nil,
+			string(theAgent)
 		if node == "" {
 			p.Spec.SchedulerName = "nobody"
 		}
 	})
-	made, err := c.client.CoreV1().Pods(ourNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	made, err := c.client.CoreV1().Pods(ourNamespace).Create(t.Context(), pod,
+		metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: made.Name, UID: made.UID})
+	return c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1",
+		Name: made.Name, UID: made.UID})
 }
 
 // follows runs the agent, which stays, until the test ends, and returns what it logs.
@@ -98,7 +105,8 @@ func (a *agentProcess) follows(t *testing.T) (log func() string) {
 // rehearses runs the agent once, without writing anything, and returns what it says.
 func (a *agentProcess) rehearses(t *testing.T) string {
 	t.Helper()
-	said, err := exec.CommandContext(t.Context(), a.program, append(a.args, "--dry-run")...).Output()
+	said, err := exec.CommandContext(t.Context(), a.program,
+		append(a.args, "--dry-run")...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,14 +117,16 @@ func (a *agentProcess) rehearses(t *testing.T) string {
 func (a *agentProcess) forgets(t *testing.T) {
 	t.Helper()
 	patch := []byte(`{"metadata":{"annotations":{"` + reason.AgentKey + `":null}}}`)
-	if _, err := a.client.CoreV1().Nodes().Patch(t.Context(), a.node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := a.client.CoreV1().Nodes().Patch(t.Context(), a.node, types.MergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (a *agentProcess) answers(t *testing.T, path string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.address+path, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+a.address+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

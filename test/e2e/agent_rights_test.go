@@ -10,7 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/netconsolefs"
 )
 
-// agentOf is how the agent of a node authenticates: with a token that is bound to the node, or, without a name, to nothing.
+// agentOf is how the agent of a node authenticates: with a token that is bound to the node, or,
+// without a name, to nothing.
 func (c *cluster) agentOf(t *testing.T, node string) *rest.Config {
 	t.Helper()
 	if node == "" {
@@ -20,14 +21,18 @@ func (c *cluster) agentOf(t *testing.T, node string) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.withToken(c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Node", APIVersion: "v1", Name: node, UID: n.UID}))
+	return c.withToken(
+		c.agentToken(t, &authenticationv1.BoundObjectReference{Kind: "Node", APIVersion: "v1",
+			Name: node, UID: n.UID}))
 }
 
 // agentToken is a token of the agent's account, bound to an object or to none.
 func (c *cluster) agentToken(t *testing.T, to *authenticationv1.BoundObjectReference) string {
 	t.Helper()
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: to}}
-	token, err := c.client.CoreV1().ServiceAccounts(ourNamespace).CreateToken(t.Context(), string(theAgent), request, metav1.CreateOptions{})
+	request := &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: to}}
+	token, err := c.client.CoreV1().ServiceAccounts(ourNamespace).CreateToken(t.Context(),
+		string(theAgent), request, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ import (
 )
 
 // agentOn is an agent with a kernel of this version, which every listener is reachable from.
-func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string, kernel configfs.Files, change ...func(*agent.Options)) *agent.Agent {
+func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
+	kernel configfs.Files, change ...func(*agent.Options)) *agent.Agent {
 	t.Helper()
 	api, err := client.New(as, client.Options{})
 	if err != nil {
@@ -43,17 +44,20 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 	settings.ProcSys = t.TempDir()
 	for name, value := range map[string]string{"panic": "10", "printk": "7\t4\t1\t7"} {
 		file := filepath.Join(settings.ProcSys, "kernel", name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(value), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755),
+			os.WriteFile(file, []byte(value), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	o := agent.Options{
 		Config: settings, Node: node, BootID: "boot-of-" + node, Kernel: "6.12.1",
-		Source:  agent.Service{Reader: api, Namespace: namespace, Name: "epitaph-netconsole"},
-		Cluster: &agent.Cluster{Live: api, Terminator: termination.New(api, keys, clock.RealClock{})},
-		Files:   func() (configfs.Files, error) { return kernel, nil },
+		Source: agent.Service{Reader: api, Namespace: namespace, Name: "epitaph-netconsole"},
+		Cluster: &agent.Cluster{Live: api, Terminator: termination.New(api, keys,
+			clock.RealClock{})},
+		Files: func() (configfs.Files, error) { return kernel, nil },
 		Way: func(netip.Addr) (route.Way, error) {
-			return route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"), NextHop: "02:00:00:00:00:01"}, nil
+			return route.Way{Device: "eth0", Source: netip.MustParseAddr("10.0.0.2"),
+				NextHop: "02:00:00:00:00:01"}, nil
 		},
 		Own:   func() ([]netip.Addr, error) { return nil, nil },
 		Hold:  func(context.Context, int) (io.Closer, error) { return io.NopCloser(nil), nil },
@@ -70,18 +74,24 @@ func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 	return a
 }
 
-// listenAt makes the Service's endpoints what they are given as: addresses, each on a node named after it.
+// listenAt makes the Service's endpoints what they are given as: addresses, each on a node named
+// after it.
 func (c *cluster) listenAt(t *testing.T, namespace string, addresses ...string) {
 	t.Helper()
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "epitaph-netconsole-1", Namespace: namespace, Labels: map[string]string{discoveryv1.LabelServiceName: "epitaph-netconsole"},
+			Name: "epitaph-netconsole-1", Namespace: namespace,
+			Labels: map[string]string{discoveryv1.LabelServiceName: "epitaph-netconsole"},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("netconsole"), Protocol: ptr.To(corev1.ProtocolUDP), Port: ptr.To(int32(6666))}},
+		Ports: []discoveryv1.EndpointPort{
+			{Name: ptr.To("netconsole"), Protocol: ptr.To(corev1.ProtocolUDP),
+				Port: ptr.To(int32(6666))}},
 	}
 	for _, a := range addresses {
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}, NodeName: ptr.To("node-" + strings.ReplaceAll(a, ".", "-"))})
+		slice.Endpoints = append(slice.Endpoints,
+			discoveryv1.Endpoint{Addresses: []string{a},
+				NodeName: ptr.To("node-" + strings.ReplaceAll(a, ".", "-"))})
 	}
 	all := c.client.DiscoveryV1().EndpointSlices(namespace)
 	if _, err := all.Update(t.Context(), slice, metav1.UpdateOptions{}); err == nil {
@@ -127,13 +137,15 @@ func TestAgentTellsTheNode(t *testing.T) {
 	namespace, node := shared.namespace(t), shared.node(t)
 	shared.listenAt(t, namespace, "10.9.0.1")
 	kernel := netconsolefs.New(netconsolefs.Versions["6.14"])
-	files := told{kernel, func() string { _, token := shared.report(t, node.Name); return token }, "boot-of-" + node.Name, t}
+	files := told{kernel, func() string { _, token := shared.report(t, node.Name); return token },
+		"boot-of-" + node.Name, t}
 	a := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, files)
 	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	report, token := shared.report(t, node.Name)
-	want := termination.Report{BootID: "boot-of-" + node.Name, Kernel: "6.12.1", SpeaksTo: []string{"10.9.0.1:6666"}}
+	want := termination.Report{BootID: "boot-of-" + node.Name,
+		Kernel: "6.12.1", SpeaksTo: []string{"10.9.0.1:6666"}}
 	if diff := cmp.Diff(want, report); diff != "" {
 		t.Errorf("the report (-want +got):\n%s", diff)
 	}
@@ -142,25 +154,29 @@ func TestAgentTellsTheNode(t *testing.T) {
 		t.Errorf("the kernel sends %q, and the Node says %q", secret, token)
 	}
 
-	// The listener moves, and an agent that has just started follows: with the secret that the kernel has.
+	// The listener moves, and an agent that has just started follows: with the secret that the
+	// kernel has.
 	shared.listenAt(t, namespace, "10.9.0.2")
 	a = shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, files)
 	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
-	if got := kernel.Speaking(); !slices.Equal(got, []string{"10.9.0.2:6666 by 02:00:00:00:00:01"}) {
+	if got := kernel.Speaking(); !slices.Equal(got,
+		[]string{"10.9.0.2:6666 by 02:00:00:00:00:01"}) {
 		t.Errorf("the kernel speaks to %v", got)
 	}
 	if again, _, _ := kernel.Value(kernel.Names()[0], config.TokenUserdata); again != secret {
 		t.Errorf("the secret was %q and is %q", secret, again)
 	}
-	if report, _ := shared.report(t, node.Name); !slices.Equal(report.SpeaksTo, []string{"10.9.0.2:6666"}) {
+	if report, _ := shared.report(t, node.Name); !slices.Equal(report.SpeaksTo,
+		[]string{"10.9.0.2:6666"}) {
 		t.Errorf("the Node says that the kernel speaks to %v", report.SpeaksTo)
 	}
 
 	// An older kernel after a boot can send no secret: the listener must not miss one.
 	old := netconsolefs.New(netconsolefs.Versions["6.1"])
-	if r := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, old).Pass(t.Context()); len(r.Faults) > 0 {
+	if r := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace,
+		old).Pass(t.Context()); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	if _, token := shared.report(t, node.Name); token != "" {
@@ -187,8 +203,10 @@ func TestAgentBeforeItsNode(t *testing.T) {
 	kernel := netconsolefs.New(netconsolefs.Versions["6.14"])
 	name := unique("late")
 	r := shared.agentOn(t, shared.RESTConfig(), name, namespace, kernel).Pass(t.Context())
-	want := `tell the API of node ` + name + `: nodes "` + name + `" not found: the agent needs to get nodes and to patch nodes/status; its node's name is given with --node`
-	if len(r.Faults) != 1 || r.Faults[0].Code != fault.NodeUnwritten || r.Faults[0].Error() != want {
+	want := `tell the API of node ` + name + `: nodes "` + name +
+		`" not found: the agent needs to get nodes and to patch nodes/status; its node's name is given with --node`
+	if len(r.Faults) != 1 || r.Faults[0].Code != fault.NodeUnwritten ||
+		r.Faults[0].Error() != want {
 		t.Errorf("faults %v, want %s", r.Faults, want)
 	}
 	if len(kernel.Speaking()) != 1 {

@@ -33,13 +33,15 @@ type try struct {
 }
 
 // patches changes the status of a Node, in the way that the kind of patch says.
-func patches(kind types.PatchType, node, format string, args ...any) func(context.Context, *kubernetes.Clientset) error {
+func patches(kind types.PatchType, node, format string,
+	args ...any) func(context.Context, *kubernetes.Clientset) error {
 	o := metav1.PatchOptions{}
 	if kind == types.ApplyPatchType {
 		o.FieldManager, o.Force = "epitaph-agent", ptr.To(true)
 	}
 	return func(ctx context.Context, c *kubernetes.Clientset) error {
-		_, err := c.CoreV1().Nodes().Patch(ctx, node, kind, fmt.Appendf(nil, format, args...), o, "status")
+		_, err := c.CoreV1().Nodes().Patch(ctx, node, kind, fmt.Appendf(nil, format, args...), o,
+			"status")
 		return err
 	}
 }
@@ -71,52 +73,76 @@ func (tc try) check(t *testing.T, as *kubernetes.Clientset) {
 func annotationTries(own, other string) map[string]try {
 	ownOnly := ownNodeOnly + own
 	large := func(size int) func(context.Context, *kubernetes.Clientset) error {
-		return merges(own, `{"metadata":{"annotations":{%q:%q}}}`, reason.EvidenceKey, strings.Repeat("x", size))
+		return merges(own, `{"metadata":{"annotations":{%q:%q}}}`, reason.EvidenceKey,
+			strings.Repeat("x", size))
 	}
 	return map[string]try{
 		"its evidence, which is no JSON": {do: annotates(own, reason.EvidenceKey)},
 		"its token":                      {do: annotates(own, reason.TokenKey)},
 		"its report":                     {do: annotates(own, reason.AgentKey)},
-		"its report is applied":          {do: applies(own, `"metadata":{"annotations":{"epitaph-k8s.io/agent":"x"}}`)},
-		"its token goes":                 {do: merges(own, `{"metadata":{"annotations":{%q:null}}}`, reason.TokenKey)},
-		"as much as is read":             {do: large(most)},
+		"its report is applied": {do: applies(own,
+			`"metadata":{"annotations":{"epitaph-k8s.io/agent":"x"}}`)},
+		"its token goes": {do: merges(own,
+			`{"metadata":{"annotations":{%q:null}}}`, reason.TokenKey)},
+		"as much as is read": {do: large(most)},
 		// docs/agent.md says that this is not guarded.
 		"the record of who manages what": {do: merges(own, `{"metadata":{"managedFields":[{}]}}`)},
 		"more than is read":              {do: large(most + 1), want: atMost},
 		"more than is read, in bytes": {
-			do:   merges(own, `{"metadata":{"annotations":{%q:%q}}}`, reason.AgentKey, strings.Repeat("ü", most/2+1)),
+			do: merges(own, `{"metadata":{"annotations":{%q:%q}}}`, reason.AgentKey,
+				strings.Repeat("ü", most/2+1)),
 			want: atMost,
 		},
-		"the evidence of another node":            {do: annotates(other, reason.EvidenceKey), want: ownOnly},
-		"the token of another node":               {do: annotates(other, reason.TokenKey), want: ownOnly},
-		"the evidence of another node is applied": {do: applies(other, `"metadata":{"annotations":{"epitaph-k8s.io/evidence":"x"}}`), want: ownOnly},
+		"the evidence of another node": {do: annotates(other, reason.EvidenceKey),
+			want: ownOnly},
+		"the token of another node": {do: annotates(other, reason.TokenKey),
+			want: ownOnly},
+		"the evidence of another node is applied": {
+			do:   applies(other, `"metadata":{"annotations":{"epitaph-k8s.io/evidence":"x"}}`),
+			want: ownOnly},
 		"another node, in a dry run": {
 			do: func(ctx context.Context, c *kubernetes.Clientset) error {
-				body := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"x"}}}`, reason.EvidenceKey)
-				_, err := c.CoreV1().Nodes().Patch(ctx, other, types.MergePatchType, body, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
+				body := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"x"}}}`,
+					reason.EvidenceKey)
+				_, err := c.CoreV1().Nodes().Patch(ctx, other, types.MergePatchType, body,
+					metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 				return err
 			},
 			want: ownOnly,
 		},
-		"a reason":                      {do: annotates(own, keys.Node.Reason), want: annotationsOnly},
-		"the intent to bury itself":     {do: annotates(own, reason.MarkedDeadKey), want: annotationsOnly},
-		"a key that is almost its own":  {do: annotates(own, reason.EvidenceKey+"-2"), want: annotationsOnly},
-		"a key in capitals":             {do: annotates(own, "Epitaph-k8s.io/evidence"), want: annotationsOnly},
-		"somebody's annotation goes":    {do: merges(own, `{"metadata":{"annotations":{"example.com/theirs":null}}}`), want: annotationsOnly},
-		"somebody's annotation changes": {do: annotates(own, "example.com/theirs"), want: annotationsOnly},
-		"all annotations go":            {do: merges(own, `{"metadata":{"annotations":null}}`), want: annotationsOnly},
-		"beside what it may":            {do: merges(own, `{"metadata":{"annotations":{%q:"x","a":"b"}}}`, reason.EvidenceKey), want: annotationsOnly},
-		"an annotation is applied":      {do: applies(own, `"metadata":{"annotations":{"a":"b"}}`), want: annotationsOnly},
+		"a reason": {do: annotates(own, keys.Node.Reason),
+			want: annotationsOnly},
+		"the intent to bury itself": {do: annotates(own, reason.MarkedDeadKey),
+			want: annotationsOnly},
+		"a key that is almost its own": {do: annotates(own, reason.EvidenceKey+"-2"),
+			want: annotationsOnly},
+		"a key in capitals": {do: annotates(own, "Epitaph-k8s.io/evidence"),
+			want: annotationsOnly},
+		"somebody's annotation goes": {do: merges(own,
+			`{"metadata":{"annotations":{"example.com/theirs":null}}}`), want: annotationsOnly},
+		"somebody's annotation changes": {do: annotates(own, "example.com/theirs"),
+			want: annotationsOnly},
+		"all annotations go": {do: merges(own, `{"metadata":{"annotations":null}}`),
+			want: annotationsOnly},
+		"beside what it may": {do: merges(own,
+			`{"metadata":{"annotations":{%q:"x","a":"b"}}}`,
+			reason.EvidenceKey), want: annotationsOnly},
+		"an annotation is applied": {do: applies(own, `"metadata":{"annotations":{"a":"b"}}`),
+			want: annotationsOnly},
 		"all annotations are replaced": {
-			do:   patches(types.JSONPatchType, own, `[{"op":"replace","path":"/metadata/annotations","value":{%q:"x"}}]`, reason.EvidenceKey),
+			do: patches(types.JSONPatchType, own,
+				`[{"op":"replace","path":"/metadata/annotations","value":{%q:"x"}}]`,
+				reason.EvidenceKey),
 			want: annotationsOnly,
 		},
 		"an annotation moves": {
-			do:   patches(types.JSONPatchType, own, `[{"op":"move","from":"/metadata/annotations/example.com~1theirs","path":"/metadata/annotations/epitaph-k8s.io~1evidence"}]`),
+			do: patches(types.JSONPatchType, own,
+				`[{"op":"move","from":"/metadata/annotations/example.com~1theirs","path":"/metadata/annotations/epitaph-k8s.io~1evidence"}]`),
 			want: annotationsOnly,
 		},
 		"all annotations are replaced, strategically": {
-			do:   patches(types.StrategicMergePatchType, own, `{"metadata":{"annotations":{"$patch":"replace",%q:"x"}}}`, reason.EvidenceKey),
+			do: patches(types.StrategicMergePatchType, own,
+				`{"metadata":{"annotations":{"$patch":"replace",%q:"x"}}}`, reason.EvidenceKey),
 			want: annotationsOnly,
 		},
 	}

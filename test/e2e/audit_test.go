@@ -24,9 +24,12 @@ type auditEvent struct {
 func (e auditEvent) who() string { return cmp.Or(e.ImpersonatedUser.Username, e.User.Username) }
 
 // byEpitaph tells whether the request was ours.
-func (e auditEvent) byEpitaph() bool { return strings.HasSuffix(e.User.Username, ":epitaph-manager") }
+func (e auditEvent) byEpitaph() bool {
+	return strings.HasSuffix(e.User.Username, ":epitaph-manager")
+}
 
-// reads are verbs that change nothing. The audit log has those of Epitaph, to tell which of its rights it uses.
+// reads are verbs that change nothing. The audit log has those of Epitaph, to tell which of its
+// rights it uses.
 var reads = map[string]bool{"get": true, "list": true, "watch": true}
 
 // audited reads the answered changes that are wanted out of the API server's audit log.
@@ -35,7 +38,8 @@ func (c *cluster) audited(t *testing.T, wanted func(auditEvent) bool) []auditEve
 	return c.answered(t, func(e auditEvent) bool { return !reads[e.Verb] && wanted(e) })
 }
 
-// answered reads the answered requests that are wanted, reads among them, out of the API server's audit log.
+// answered reads the answered requests that are wanted, reads among them, out of the API server's
+// audit log.
 func (c *cluster) answered(t *testing.T, wanted func(auditEvent) bool) []auditEvent {
 	t.Helper()
 	file, err := os.Open(c.AuditLog())

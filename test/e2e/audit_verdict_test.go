@@ -18,13 +18,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
-// An ending is a row of the verdicts of docs/batch-users.md: how a pod comes to its end, as its kubelet tells it.
+// An ending is a row of the verdicts of docs/batch-users.md: how a pod comes to its end, as its
+// kubelet tells it.
 type ending struct {
 	want story.Basis
 	// pod changes the pod, owner makes it one of a Job's.
 	pod   func(*corev1.Pod)
 	owner func(*batchv1.Job)
-	// before is what its kubelet says before it is told to stop, after what it says at the end; without it, it says no more.
+	// before is what its kubelet says before it is told to stop, after what it says at the end;
+	// without it, it says no more.
 	before, after func(at time.Time) corev1.PodStatus
 	// evicted is set where a program evicts it; else a person deletes it, and says why.
 	evicted bool
@@ -41,7 +43,8 @@ func container(name string, state corev1.ContainerState) corev1.ContainerStatus 
 
 func exited(code int32, why string, at time.Time) corev1.ContainerState {
 	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, Reason: why, StartedAt: metav1.NewTime(at.Add(-time.Hour)), FinishedAt: metav1.NewTime(at),
+		ExitCode: code, Reason: why, StartedAt: metav1.NewTime(at.Add(-time.Hour)),
+		FinishedAt: metav1.NewTime(at),
 	}}
 }
 
@@ -49,15 +52,18 @@ func waiting(why string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: why}}
 }
 
-// in is the status of a pod in a phase, with its containers. What has not begun is Running, too: kwok runs what is Pending.
+// in is the status of a pod in a phase, with its containers. What has not begun is Running, too:
+// kwok runs what is Pending.
 func in(phase corev1.PodPhase, containers ...corev1.ContainerStatus) corev1.PodStatus {
 	return corev1.PodStatus{Phase: phase, ContainerStatuses: containers}
 }
 
-// long is well beyond what clocks may differ by: what happened so long before a pod was told to stop happened before.
+// long is well beyond what clocks may differ by: what happened so long before a pod was told to
+// stop happened before.
 const long = 10 * time.Minute
 
-// endedBefore is a pod whose container ended long before, and that its kubelet then called finished.
+// endedBefore is a pod whose container ended long before, and that its kubelet then called
+// finished.
 func endedBefore(code int32, why string) func(time.Time) corev1.PodStatus {
 	phase := corev1.PodFailed
 	if code == 0 {
@@ -85,13 +91,15 @@ func failedFor(why, message string, containers ...corev1.ContainerStatus) corev1
 func disruptions(action batchv1.PodFailurePolicyAction) func(*batchv1.Job) {
 	return func(j *batchv1.Job) {
 		j.Spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-			Action:          action,
-			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+			Action: action,
+			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
 		}}}
 	}
 }
 
-// waitsForTheEnd has a Job count a pod that was told to stop only when that has ended: else it has failed at once.
+// waitsForTheEnd has a Job count a pod that was told to stop only when that has ended: else it has
+// failed at once.
 func waitsForTheEnd(j *batchv1.Job) { j.Spec.PodReplacementPolicy = ptr.To(batchv1.Failed) }
 
 func secondContainer(p *corev1.Pod) {
@@ -112,44 +120,61 @@ func endings() map[string]ending {
 		return in(corev1.PodRunning, container("main", waiting("ContainerCreating")))
 	}
 	return map[string]ending{
-		"cut off":           {want: story.CutOff},
-		"told to stop":      {want: story.ToldToStop, after: stops(0)},
-		"told, and killed":  {want: story.ToldToStop, after: stops(137)},
-		"finished":          {want: story.Finished, before: endedBefore(0, "Completed")},
-		"failed by itself":  {want: story.FailedByItself, before: endedBefore(3, "Error")},
-		"out of memory":     {want: story.OutOfMemory, before: endedBefore(137, "OOMKilled")},
-		"killed":            {want: story.Killed, before: endedBefore(143, "Error")},
-		"never started":     {want: story.NeverStarted, before: pulling},
-		"of a Workflow":     {want: story.OthersMayHave, before: pulling, pod: ofAWorkflow},
-		"refused at once":   {want: story.RefusedAtOnce, evicted: true, before: rejected(0)},
-		"refused later":     {want: story.RefusedLater, evicted: true, before: rejected(long)},
-		"may still run":     {want: story.MayStillRun, evicted: true, silent: true},
-		"may have started":  {want: story.MayHaveStarted, evicted: true, silent: true, before: pulling},
-		"author says again": {want: story.AuthorSaysAgain, evicted: true, owner: disruptions(batchv1.PodFailurePolicyActionIgnore), after: stops(143)},
-		"author says no":    {want: story.AuthorSaysNo, evicted: true, owner: disruptions(batchv1.PodFailurePolicyActionFailJob), after: stops(143)},
-		"counted, unproven": {want: story.CountedUnproven, evicted: true, owner: waitsForTheEnd, after: stops(0)},
-		"its Job completed": {want: story.JobCompleted, evicted: true, owner: func(*batchv1.Job) {}, after: stops(143), another: true},
-		"nothing was said":  {want: story.NotReported, before: func(time.Time) corev1.PodStatus { return in(corev1.PodRunning) }},
-		"over its own limit": {want: story.OverItsLimit, evicted: true, before: func(at time.Time) corev1.PodStatus {
-			return failedFor("Evicted", `Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". `, container("main", exited(137, "Error", at)))
-		}},
-		"over its deadline": {want: story.OverDeadline, evicted: true, before: func(at time.Time) corev1.PodStatus {
-			return failedFor("DeadlineExceeded", "Pod was active on the node longer than the specified deadline", container("main", exited(137, "Error", at)))
-		}},
+		"cut off":          {want: story.CutOff},
+		"told to stop":     {want: story.ToldToStop, after: stops(0)},
+		"told, and killed": {want: story.ToldToStop, after: stops(137)},
+		"finished":         {want: story.Finished, before: endedBefore(0, "Completed")},
+		"failed by itself": {want: story.FailedByItself, before: endedBefore(3, "Error")},
+		"out of memory":    {want: story.OutOfMemory, before: endedBefore(137, "OOMKilled")},
+		"killed":           {want: story.Killed, before: endedBefore(143, "Error")},
+		"never started":    {want: story.NeverStarted, before: pulling},
+		"of a Workflow":    {want: story.OthersMayHave, before: pulling, pod: ofAWorkflow},
+		"refused at once":  {want: story.RefusedAtOnce, evicted: true, before: rejected(0)},
+		"refused later":    {want: story.RefusedLater, evicted: true, before: rejected(long)},
+		"may still run":    {want: story.MayStillRun, evicted: true, silent: true},
+		"may have started": {want: story.MayHaveStarted, evicted: true, silent: true,
+			before: pulling},
+		"author says again": {want: story.AuthorSaysAgain, evicted: true,
+			owner: disruptions(batchv1.PodFailurePolicyActionIgnore), after: stops(143)},
+		"author says no": {want: story.AuthorSaysNo, evicted: true,
+			owner: disruptions(batchv1.PodFailurePolicyActionFailJob), after: stops(143)},
+		"counted, unproven": {want: story.CountedUnproven, evicted: true, owner: waitsForTheEnd,
+			after: stops(0)},
+		"its Job completed": {want: story.JobCompleted, evicted: true, owner: func(*batchv1.Job) {},
+			after: stops(143), another: true},
+		"nothing was said": {want: story.NotReported,
+			before: func(time.Time) corev1.PodStatus { return in(corev1.PodRunning) }},
+		"over its own limit": {want: story.OverItsLimit, evicted: true,
+			before: func(at time.Time) corev1.PodStatus {
+				return failedFor("Evicted",
+					`Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". `,
+					container("main", exited(137, "Error", at)))
+			}},
+		"over its deadline": {want: story.OverDeadline, evicted: true,
+			before: func(at time.Time) corev1.PodStatus {
+				return failedFor("DeadlineExceeded",
+					"Pod was active on the node longer than the specified deadline",
+					container("main", exited(137, "Error", at)))
+			}},
 		"only prepared": {
 			want: story.OnlyPrepared,
 			pod: func(p *corev1.Pod) {
-				p.Spec.InitContainers = []corev1.Container{{Name: "prepare", Image: "registry.example/work:1"}}
+				p.Spec.InitContainers = []corev1.Container{
+					{Name: "prepare", Image: "registry.example/work:1"}}
 			},
 			before: func(at time.Time) corev1.PodStatus {
 				s := in(corev1.PodRunning, container("main", waiting("PodInitializing")))
-				s.InitContainerStatuses = []corev1.ContainerStatus{container("prepare", exited(0, "Completed", at.Add(-long)))}
+				s.InitContainerStatuses = []corev1.ContainerStatus{
+					container("prepare", exited(0, "Completed", at.Add(-long)))}
 				return s
 			},
 		},
-		"partly run": {want: story.PartlyRun, pod: secondContainer, before: func(at time.Time) corev1.PodStatus {
-			return in(corev1.PodRunning, container("main", exited(0, "Completed", at.Add(-long))), container("second", waiting("ContainerCreating")))
-		}},
+		"partly run": {want: story.PartlyRun, pod: secondContainer,
+			before: func(at time.Time) corev1.PodStatus {
+				return in(corev1.PodRunning, container("main",
+					exited(0, "Completed", at.Add(-long))),
+					container("second", waiting("ContainerCreating")))
+			}},
 		"between runs": {want: story.BetweenRuns, before: func(at time.Time) corev1.PodStatus {
 			s := container("main", waiting("CrashLoopBackOff"))
 			s.LastTerminationState = exited(0, "Completed", at.Add(-long))
@@ -158,15 +183,17 @@ func endings() map[string]ending {
 	}
 }
 
-// What the verdicts of docs/batch-users.md rest on does not depend on how long a pod takes to end: each row of its pods, of such that take
-// 0, 30 and 300 seconds. Only time makes the API server move a deletion timestamp, so this lasts somewhat longer than the longest. The
-// other tests run meanwhile: this one stands among the first, which begin first.
+// What the verdicts of docs/batch-users.md rest on does not depend on how long a pod takes to end:
+// each row of its pods, of such that take 0, 30 and 300 seconds. Only time makes the API server
+// move a deletion timestamp, so this lasts somewhat longer than the longest. The other tests run
+// meanwhile: this one stands among the first, which begin first.
 func TestVerdictsHoldHoweverLongPodsTakeToEnd(t *testing.T) {
 	t.Parallel()
 	for _, takes := range []time.Duration{0, 30 * time.Second, 300 * time.Second} {
 		t.Run(takes.String(), func(t *testing.T) {
 			t.Parallel()
-			h := hour{cluster: shared, node: shared.node(t).Name, silent: shared.node(t).Name, namespace: shared.namespace(t)}
+			h := hour{cluster: shared, node: shared.node(t).Name, silent: shared.node(t).Name,
+				namespace: shared.namespace(t)}
 			var all []*dying
 			for name, e := range endings() {
 				all = append(all, h.admit(t, name, e))
@@ -176,7 +203,11 @@ func TestVerdictsHoldHoweverLongPodsTakeToEnd(t *testing.T) {
 				h.tells(t, d)
 			}
 			for _, d := range all {
-				h.eventuallyWithin(t, takes+patience, "time passes", func(context.Context) (bool, error) { return time.Since(d.told) >= takes, nil })
+				h.eventuallyWithin(t, takes+patience,
+					"time passes", func(context.Context) (bool,
+						error) {
+						return time.Since(d.told) >= takes, nil
+					})
 				h.ends(t, d)
 			}
 			for _, d := range all {
@@ -204,7 +235,8 @@ const held = "example.com/held"
 // admit makes the pod of a row, which goes on until its end is told.
 func (h hour) admit(t *testing.T, name string, e ending) *dying {
 	t.Helper()
-	d := &dying{ending: e, name: name, namespace: h.namespace, node: h.node, pod: strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(name))}
+	d := &dying{ending: e, name: name, namespace: h.namespace, node: h.node,
+		pod: strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(name))}
 	if e.silent {
 		d.node = h.silent
 	}
@@ -237,7 +269,8 @@ func (h hour) admit(t *testing.T, name string, e ending) *dying {
 func (h hour) reports(t *testing.T, d *dying, s corev1.PodStatus) {
 	t.Helper()
 	status := map[string]any{
-		"phase": s.Phase, "reason": s.Reason, "message": s.Message, "containerStatuses": s.ContainerStatuses,
+		"phase": s.Phase, "reason": s.Reason, "message": s.Message,
+		"containerStatuses":     s.ContainerStatuses,
 		"initContainerStatuses": s.InitContainerStatuses, "podIP": nil, "podIPs": nil,
 	}
 	if s.StartTime != nil {
@@ -245,7 +278,8 @@ func (h hour) reports(t *testing.T, d *dying, s corev1.PodStatus) {
 	}
 	patch := encode(t, map[string]any{"status": status})
 	options := metav1.PatchOptions{FieldManager: "kubelet"}
-	if _, err := h.client.CoreV1().Pods(d.namespace).Patch(t.Context(), d.pod, types.MergePatchType, patch, options, "status"); err != nil {
+	if _, err := h.client.CoreV1().Pods(d.namespace).Patch(t.Context(), d.pod, types.MergePatchType,
+		patch, options, "status"); err != nil {
 		t.Fatalf("%s: %v", d.name, err)
 	}
 }
@@ -292,7 +326,8 @@ func (h hour) wantLiving(t *testing.T, d *dying, want story.Basis) *corev1.Pod {
 		t.Fatalf("%s: %v", d.name, err)
 	}
 	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if v := story.OfPod(story.Facts{Pod: lookup.Living(p, keys.Pod), Here: true}).Verdict; !ended && v.Basis != want {
+	if v := story.OfPod(story.Facts{Pod: lookup.Living(p, keys.Pod), Here: true}).Verdict; !ended &&
+		v.Basis != want {
 		t.Errorf("%s: the verdict while it is there is %+v, want %s", d.name, v, want)
 	}
 	return p
@@ -304,10 +339,12 @@ func (h hour) ends(t *testing.T, d *dying) {
 	if d.after != nil {
 		h.reports(t, d, d.after(d.told))
 	}
-	// What had ended before is gone with its finalizer. Of the others, kwok would say how they end if the last DELETE left them there.
+	// What had ended before is gone with its finalizer. Of the others, kwok would say how they end
+	// if the last DELETE left them there.
 	if d.owner == nil {
 		patch := []byte(`{"metadata":{"finalizers":null}}`)
-		_, err := h.client.CoreV1().Pods(d.namespace).Patch(t.Context(), d.pod, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := h.client.CoreV1().Pods(d.namespace).Patch(t.Context(), d.pod,
+			types.MergePatchType, patch, metav1.PatchOptions{})
 		if client.IgnoreNotFound(err) != nil {
 			t.Fatalf("%s: %v", d.name, err)
 		}
@@ -317,7 +354,8 @@ func (h hour) ends(t *testing.T, d *dying) {
 		who = h.as(t, runner)
 	}
 	// The sandbox's own kubelet may have been faster.
-	err := who.CoreV1().Pods(d.namespace).Delete(t.Context(), d.pod, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))})
+	err := who.CoreV1().Pods(d.namespace).Delete(t.Context(), d.pod,
+		metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))})
 	if client.IgnoreNotFound(err) != nil {
 		t.Fatalf("%s: %v", d.name, err)
 	}
@@ -326,7 +364,8 @@ func (h hour) ends(t *testing.T, d *dying) {
 	}
 }
 
-// judged checks what is on record of the pod, and the verdict that it comes to with what is known beside it.
+// judged checks what is on record of the pod, and the verdict that it comes to with what is known
+// beside it.
 func (h hour) judged(t *testing.T, d *dying) {
 	t.Helper()
 	o := h.recorded(t, d.namespace, d.pod)
@@ -335,14 +374,15 @@ func (h hour) judged(t *testing.T, d *dying) {
 	}
 	finder := lookup.Finder{Reader: h.typed(t, h.RESTConfig())}
 	var v *story.Verdict
-	err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, func(ctx context.Context) (bool, error) {
-		facts, err := finder.Facts(ctx, &o)
-		if err != nil {
-			return false, err
-		}
-		v = story.OfPod(facts).Verdict
-		return v != nil && v.Basis == d.want, nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true,
+		func(ctx context.Context) (bool, error) {
+			facts, err := finder.Facts(ctx, &o)
+			if err != nil {
+				return false, err
+			}
+			v = story.OfPod(facts).Verdict
+			return v != nil && v.Basis == d.want, nil
+		})
 	if err != nil {
 		t.Errorf("the verdict is %+v, want %s (%v); the record is %+v", v, d.want, err, o.Spec)
 	}
@@ -350,5 +390,7 @@ func (h hour) judged(t *testing.T, d *dying) {
 
 // ofAWorkflow makes a pod that of a controller which Epitaph does not know.
 func ofAWorkflow(p *corev1.Pod) {
-	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Workflow", Name: "nightly", UID: "of-a-workflow", Controller: ptr.To(true)}}
+	p.OwnerReferences = []metav1.OwnerReference{
+		{APIVersion: "example.com/v1", Kind: "Workflow", Name: "nightly", UID: "of-a-workflow",
+			Controller: ptr.To(true)}}
 }

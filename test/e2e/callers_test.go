@@ -22,20 +22,23 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// With clientCA set, the API server is heard, and nobody else: neither without a certificate nor with one that is good for the API.
+// With clientCA set, the API server is heard, and nobody else: neither without a certificate nor
+// with one that is good for the API.
 func TestOnlyTheAPIServerIsHeard(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		alone(k)
-		k.Webhook.ClientCA = sandbox.ClientCA
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			alone(k)
+			k.Webhook.ClientCA = sandbox.ClientCA
+		}}})
 	ns, node := c.namespace(t), c.node(t).Name
 	pod := c.pod(t, ns, node, "a")
 	administrator, err := rest.TLSConfigFor(c.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, certificates := range map[string][]tls.Certificate{"nobody": nil, "an administrator": {certificateOf(t, administrator)}} {
+	for name, certificates := range map[string][]tls.Certificate{"nobody": nil,
+		"an administrator": {certificateOf(t, administrator)}} {
 		if _, err := c.review(t, deletionOf(t, pod), certificates...); err == nil {
 			t.Errorf("%s is heard", name)
 		}
@@ -43,10 +46,12 @@ func TestOnlyTheAPIServerIsHeard(t *testing.T) {
 	if p := c.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) {
 		t.Errorf("somebody who is not heard wrote %q", p.Annotations)
 	}
-	if got, want := c.plugin(t, "doctor"), "ok      webhook callers        those alone who show a certificate of its choice"; !strings.Contains(got.out, want) {
+	if got, want := c.plugin(t, "doctor"),
+		"ok      webhook callers        those alone who show a certificate of its choice"; !strings.Contains(got.out, want) {
 		t.Errorf("the doctor lacks %q:\n%s", want, got.out)
 	}
-	if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", unexplained)
@@ -65,12 +70,14 @@ func certificateOf(t *testing.T, client *tls.Config) tls.Certificate {
 	return *certificate
 }
 
-// The API server may ask about a pod that is gone already, and whose place another one has: that one lives on, without a reason.
+// The API server may ask about a pod that is gone already, and whose place another one has: that
+// one lives on, without a reason.
 func TestNamesakeOfADeletedPodIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	first := shared.pod(t, ns, node, "a")
-	if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
@@ -96,20 +103,24 @@ func deletionOf(t *testing.T, pod *corev1.Pod) *admissionv1.AdmissionReview {
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
 			UID: "1", Operation: admissionv1.Delete, Namespace: pod.Namespace, Name: pod.Name,
-			Kind:     metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
-			Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
-			UserInfo: authenticationv1.UserInfo{Username: runner}, OldObject: runtime.RawExtension{Raw: encode(t, pod)},
+			Kind:      metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+			Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+			UserInfo:  authenticationv1.UserInfo{Username: runner},
+			OldObject: runtime.RawExtension{Raw: encode(t, pod)},
 		},
 	}
 }
 
 // review sends one to Epitaph's port, past the API server.
-func (c *cluster) review(t *testing.T, review *admissionv1.AdmissionReview, certificates ...tls.Certificate) (*admissionv1.AdmissionResponse, error) {
+func (c *cluster) review(t *testing.T, review *admissionv1.AdmissionReview,
+	certificates ...tls.Certificate) (*admissionv1.AdmissionResponse, error) {
 	t.Helper()
-	settings := &tls.Config{InsecureSkipVerify: true, Certificates: certificates} //nolint:gosec // the sandbox's own certificate
+	settings := &tls.Config{InsecureSkipVerify: true,
+		Certificates: certificates} //nolint:gosec // the sandbox's own certificate
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}
 	url := "https://" + c.Epitaph.Config.Webhook.Address + webhook.Path
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(encode(t, review)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url,
+		bytes.NewReader(encode(t, review)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,8 +137,8 @@ func (c *cluster) review(t *testing.T, review *admissionv1.AdmissionReview, cert
 	return decoded.Response, nil
 }
 
-// Whoever reaches the port may send what reads like a deletion. Of what the API server does not have nothing is written: no reason
-// on a living object, and no record of a node.
+// Whoever reaches the port may send what reads like a deletion. Of what the API server does not
+// have nothing is written: no reason on a living object, and no record of a node.
 func TestForgedDeletionsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
@@ -141,10 +152,12 @@ func TestForgedDeletionsLeaveNoTrace(t *testing.T) {
 		change(forged)
 		response, err := shared.review(t, deletionOf(t, forged))
 		if err != nil || !response.Allowed || len(response.Warnings) > 0 {
-			t.Errorf("%s: the answer was %+v, %v; want it allowed without a word", name, response, err)
+			t.Errorf("%s: the answer was %+v, %v; want it allowed without a word", name, response,
+				err)
 		}
 	}
-	if p := shared.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) || p.Annotations["epitaph-k8s.io/reason-written"] != "" {
+	if p := shared.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) ||
+		p.Annotations["epitaph-k8s.io/reason-written"] != "" {
 		t.Errorf("the pod carries %q", p.Annotations)
 	}
 

@@ -15,30 +15,36 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// noEdge is a manager in which nothing acts and nothing records: what others wrote is tidied up all the same.
+// noEdge is a manager in which nothing acts and nothing records: what others wrote is tidied up all
+// the same.
 func noEdge(c *config.Config) {
 	quick(c)
-	c.Webhook.Enabled, c.GC.Enabled, c.Netconsole.Enabled, c.Audit.Enabled, c.Page.Enabled = false, false, false, false, false
+	c.Webhook.Enabled, c.GC.Enabled, c.Netconsole.Enabled, c.Audit.Enabled, c.Page.Enabled = false,
+		false, false, false, false
 }
 
 func TestSurvivedEvidenceGoesWithoutTheWebhook(t *testing.T) {
 	t.Parallel()
-	ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: noEdge}}).forgetsSurvived(t)
+	ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: noEdge}}).forgetsSurvived(t)
 }
 
 func TestRecordsExpireWhateverIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	const most, surplus = 100, 5
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		noEdge(c)
-		c.Retention.Nodes.Max, c.Retention.Pods.MaxPerNamespace = most, 2
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			noEdge(c)
+			c.Retention.Nodes.Max, c.Retention.Pods.MaxPerNamespace = most, 2
+		}}})
 	c.Epitaph.Stop() // it looks at all records when it begins to lead
 	o, ns := c.memory(t), c.namespace(t)
 	for range most + surplus {
 		name := unique("gone-")
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(unique("11111111-1111-1111-"))}}
-		if err := o.Record(t.Context(), node, reason.New(reason.Node, reason.KernelPanic, "x", "x")); err != nil {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name,
+			UID: types.UID(unique("11111111-1111-1111-"))}}
+		if err := o.Record(t.Context(), node,
+			reason.New(reason.Node, reason.KernelPanic, "x", "x")); err != nil {
 			t.Fatal(err)
 		}
 		c.file(t, ns, name, time.Now())

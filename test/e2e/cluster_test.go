@@ -102,17 +102,22 @@ func unique(prefix string) string { return fmt.Sprintf("%s-%d", prefix, serial.A
 // namespace makes a namespace in which pods can be created.
 func (c *cluster) namespace(t *testing.T) string {
 	t.Helper()
-	name := unique(strings.ToLower(strings.NewReplacer("_", "-", "/", "-", " ", "-").Replace(t.Name())))
+	name := unique(
+		strings.ToLower(strings.NewReplacer("_", "-", "/", "-", " ", "-").Replace(t.Name())))
 	if len(name) > 60 {
 		name = unique(name[:50])
 	}
-	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		metav1.CreateOptions{}); err != nil {
 		t.Fatalf("create namespace %s: %v", name, err)
 	}
-	c.eventually(t, "namespace "+name+" has its service account", func(ctx context.Context) (bool, error) {
-		_, err := c.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
-		return err == nil, nil
-	})
+	c.eventually(t, "namespace "+name+" has its service account",
+		func(ctx context.Context) (bool, error) {
+			_, err := c.client.CoreV1().ServiceAccounts(name).Get(ctx,
+				"default", metav1.GetOptions{})
+			return err == nil, nil
+		})
 	return name
 }
 
@@ -132,7 +137,8 @@ func (c *cluster) eventually(t *testing.T, what string, is func(context.Context)
 	c.eventuallyWithin(t, patience, what, is)
 }
 
-func (c *cluster) eventuallyWithin(t *testing.T, limit time.Duration, what string, is func(context.Context) (bool, error)) {
+func (c *cluster) eventuallyWithin(t *testing.T, limit time.Duration, what string,
+	is func(context.Context) (bool, error)) {
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(t.Context(), poll, limit, true, is); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -140,7 +146,8 @@ func (c *cluster) eventuallyWithin(t *testing.T, limit time.Duration, what strin
 }
 
 // pod creates a pod that runs on a node, and waits until it does.
-func (c *cluster) pod(t *testing.T, namespace, node, name string, change ...func(*corev1.Pod)) *corev1.Pod {
+func (c *cluster) pod(t *testing.T, namespace, node, name string,
+	change ...func(*corev1.Pod)) *corev1.Pod {
 	t.Helper()
 	p := podSpec(namespace, node, name, change...)
 	created, err := c.client.CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{})
@@ -160,7 +167,8 @@ func (c *cluster) pod(t *testing.T, namespace, node, name string, change ...func
 // create creates a pod and does not wait for it.
 func (c *cluster) create(t *testing.T, p *corev1.Pod) {
 	t.Helper()
-	if _, err := c.client.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Pods(p.Namespace).Create(t.Context(), p,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatalf("create pod %s: %v", p.Name, err)
 	}
 }
@@ -171,7 +179,8 @@ func podSpec(namespace, node, name string, change ...func(*corev1.Pod)) *corev1.
 		Spec: corev1.PodSpec{
 			NodeSelector:                  map[string]string{corev1.LabelHostname: node},
 			TerminationGracePeriodSeconds: ptr.To(int64(1)),
-			Containers:                    []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
+			Containers: []corev1.Container{
+				{Name: "main", Image: "registry.example/work:1"}},
 		},
 	}
 	for _, f := range change {
@@ -180,7 +189,8 @@ func podSpec(namespace, node, name string, change ...func(*corev1.Pod)) *corev1.
 	return p
 }
 
-// as is a client of somebody else, who may do everything that the administrator may but is a person or a program of that name.
+// as is a client of somebody else, who may do everything that the administrator may but is a person
+// or a program of that name.
 func (c *cluster) as(t *testing.T, user string, groups ...string) *kubernetes.Clientset {
 	t.Helper()
 	config := c.As(user, append(groups, "system:masters")...)
@@ -199,17 +209,22 @@ func (c *cluster) clientFor(t *testing.T, config *rest.Config) *kubernetes.Clien
 // annotate sets an annotation of a pod as a person would.
 func (c *cluster) annotate(t *testing.T, namespace, name, value string) {
 	t.Helper()
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{keys.Pod.Reason: value}}})
+	patch, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{
+			"annotations": map[string]string{keys.Pod.Reason: value}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType,
+		patch, metav1.PatchOptions{}); err != nil {
 		t.Fatalf("annotate pod %s: %v", name, err)
 	}
 }
 
-// leaves waits until something has left and checks what it left with, unless the caller wants to look for himself.
-func (c *cluster) leaves(t *testing.T, s reason.Subject, name string, want reason.Reason) witness.Death {
+// leaves waits until something has left and checks what it left with, unless the caller wants to
+// look for himself.
+func (c *cluster) leaves(t *testing.T, s reason.Subject, name string,
+	want reason.Reason) witness.Death {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -23,10 +23,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// collectorOptions are where a test stands between the collector and the API server: what happens at the same time in the world can
-// there be made to happen one after the other. A function that is nil changes nothing.
+// collectorOptions are where a test stands between the collector and the API server: what happens
+// at the same time in the world can there be made to happen one after the other. A function that is
+// nil changes nothing.
 type collectorOptions struct {
-	// Nodes and Pods see what the watches bring, before the collector does; as long as one does not return, that watch lags.
+	// Nodes and Pods see what the watches bring, before the collector does; as long as one does not
+	// return, that watch lags.
 	Nodes, Pods toolscache.TransformFunc
 	// Live is asked for Nodes.
 	Live func(client.Client) client.Reader
@@ -34,25 +36,29 @@ type collectorOptions struct {
 	Terminator func(gc.Terminator) gc.Terminator
 }
 
-// collect runs a collector in this process, with the administrator's rights, that works on one pod after another.
+// collect runs a collector in this process, with the administrator's rights, that works on one pod
+// after another.
 func (c *cluster) collect(t *testing.T, o collectorOptions) {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme),
+		v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	writer, err := client.New(c.RESTConfig(), client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, err := cache.New(c.RESTConfig(), cache.Options{Scheme: scheme, ByObject: map[client.Object]cache.ByObject{
-		&corev1.Node{}: {Transform: o.Nodes}, &corev1.Pod{}: {Transform: o.Pods},
-	}})
+	cached, err := cache.New(c.RESTConfig(), cache.Options{Scheme: scheme,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}: {Transform: o.Nodes}, &corev1.Pod{}: {Transform: o.Pods},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	byNode := func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }
-	if err := errors.Join(audit.IndexNodeObituaries(t.Context(), cached), cached.IndexField(t.Context(), &corev1.Pod{}, reason.NodeNameField, byNode)); err != nil {
+	if err := errors.Join(audit.IndexNodeObituaries(t.Context(), cached),
+		cached.IndexField(t.Context(), &corev1.Pod{}, reason.NodeNameField, byNode)); err != nil {
 		t.Fatal(err)
 	}
 	settings := config.Default()
@@ -60,9 +66,11 @@ func (c *cluster) collect(t *testing.T, o collectorOptions) {
 	settings.GC.Workers = 1
 	options := gc.Options{
 		Config: settings.GC, Inferrer: settings.Inferrer(), Cache: cached, Live: writer,
-		Obituaries: &audit.NodeObituaries{Cache: cached, Live: writer, Writer: writer, Clock: clock.RealClock{}},
+		Obituaries: &audit.NodeObituaries{Cache: cached, Live: writer, Writer: writer,
+			Clock: clock.RealClock{}},
 		Terminator: termination.New(writer, settings.Annotations, clock.RealClock{}),
-		Recorder:   events.NewFakeRecorder(100), Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(), Log: logr.Discard(),
+		Recorder:   events.NewFakeRecorder(100), Clock: clock.RealClock{},
+		Registerer: prometheus.NewRegistry(), Log: logr.Discard(),
 	}
 	if o.Live != nil {
 		options.Live = o.Live(writer)

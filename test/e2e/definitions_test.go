@@ -20,14 +20,15 @@ const (
 	nodeRecords = "nodeobituaries.epitaph-k8s.io"
 )
 
-// Without the definitions of its records Epitaph starts, serves and says what to do: nothing that is deleted waits for a record, with
-// Fail either. It records as soon as they are there.
+// Without the definitions of its records Epitaph starts, serves and says what to do: nothing that
+// is deleted waits for a record, with Fail either. It records as soon as they are there.
 func TestDefinitionsAreMissing(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		alone(k)
-		k.Webhook.FailurePolicy = config.FailClosed
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			alone(k)
+			k.Webhook.FailurePolicy = config.FailClosed
+		}}})
 	c.Epitaph.Kill()
 	c.undefine(t, podRecords, nodeRecords)
 	c.restart(t)
@@ -77,13 +78,15 @@ func (c *cluster) endsWithRecords(t *testing.T) {
 func (c *cluster) tellsOfMissing(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		c.eventually(t, "Epitaph says that "+name+" is missing", func(ctx context.Context) (bool, error) {
-			all, err := c.client.EventsV1().Events(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + definitions.EventMissing})
-			if err != nil || c.metricOf(t, definitions.MetricMissing, "definition", name) != 1 {
-				return false, err
-			}
-			return containsEvent(all.Items, name, definitions.Remedy), nil
-		})
+		c.eventually(t, "Epitaph says that "+name+" is missing",
+			func(ctx context.Context) (bool, error) {
+				all, err := c.client.EventsV1().Events(metav1.NamespaceDefault).List(ctx,
+					metav1.ListOptions{FieldSelector: "reason=" + definitions.EventMissing})
+				if err != nil || c.metricOf(t, definitions.MetricMissing, "definition", name) != 1 {
+					return false, err
+				}
+				return containsEvent(all.Items, name, definitions.Remedy), nil
+			})
 	}
 }
 
@@ -100,12 +103,15 @@ func containsEvent(all []eventsv1.Event, about, words string) bool {
 func (c *cluster) undefine(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if err := c.client.RESTClient().Delete().AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + name).Do(t.Context()).Error(); err != nil {
+		if err := c.client.RESTClient().Delete().AbsPath(
+			"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" +
+				name).Do(t.Context()).Error(); err != nil {
 			t.Fatal(err)
 		}
 		resource, _, _ := strings.Cut(name, ".")
 		c.eventually(t, name+" is not served", func(ctx context.Context) (bool, error) {
-			_, err := c.client.RESTClient().Get().AbsPath("/apis/epitaph-k8s.io/v1alpha1/" + resource).DoRaw(ctx)
+			_, err := c.client.RESTClient().Get().AbsPath("/apis/epitaph-k8s.io/v1alpha1/" +
+				resource).DoRaw(ctx)
 			return apierrors.IsNotFound(err), nil
 		})
 	}

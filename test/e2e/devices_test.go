@@ -17,7 +17,8 @@ import (
 
 const deviceTaintController = "system:serviceaccount:kube-system:device-taint-eviction-controller"
 
-// aDevice publishes the only device of a driver, on a node of its own, and has a pod use it. It returns the driver.
+// aDevice publishes the only device of a driver, on a node of its own, and has a pod use it. It
+// returns the driver.
 func (c *cluster) aDevice(t *testing.T, ns string) (driver string) {
 	t.Helper()
 	ctx, api, node := t.Context(), c.client.ResourceV1(), c.node(t).Name
@@ -31,15 +32,17 @@ func (c *cluster) aDevice(t *testing.T, ns string) (driver string) {
 	slice := &resourcev1.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: driver},
 		Spec: resourcev1.ResourceSliceSpec{
-			Driver: driver, NodeName: &node, Pool: resourcev1.ResourcePool{Name: node, Generation: 1, ResourceSliceCount: 1},
+			Driver: driver, NodeName: &node, Pool: resourcev1.ResourcePool{Name: node,
+				Generation: 1, ResourceSliceCount: 1},
 			Devices: []resourcev1.Device{{Name: "gpu-0"}},
 		},
 	}
 	claim := &resourcev1.ResourceClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "gpu"},
-		Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{
-			Name: "gpu", Exactly: &resourcev1.ExactDeviceRequest{DeviceClassName: driver},
-		}}}},
+		Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{
+			Requests: []resourcev1.DeviceRequest{{
+				Name: "gpu", Exactly: &resourcev1.ExactDeviceRequest{DeviceClassName: driver},
+			}}}},
 	}
 	if _, err := api.DeviceClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -51,7 +54,8 @@ func (c *cluster) aDevice(t *testing.T, ns string) (driver string) {
 		t.Fatal(err)
 	}
 	c.pod(t, ns, node, "trainer", func(p *corev1.Pod) {
-		p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimName: ptr.To("gpu")}}
+		p.Spec.ResourceClaims = []corev1.PodResourceClaim{
+			{Name: "gpu", ResourceClaimName: ptr.To("gpu")}}
 		p.Spec.Containers[0].Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}}
 	})
 	t.Cleanup(func() {
@@ -62,8 +66,8 @@ func (c *cluster) aDevice(t *testing.T, ns string) (driver string) {
 	return driver
 }
 
-// The driver taints a device that fails, and the real controller evicts its user without a word of which device or why (KEP-5055). The
-// kubelet had said what is wrong with it (KEP-4680).
+// The driver taints a device that fails, and the real controller evicts its user without a word of
+// which device or why (KEP-5055). The kubelet had said what is wrong with it (KEP-4680).
 func TestDeviceThatItsDriverTaints(t *testing.T) {
 	t.Parallel()
 	ns := shared.namespace(t)
@@ -73,27 +77,33 @@ func TestDeviceThatItsDriverTaints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ill := encode(t, map[string]any{"status": map[string]any{"containerStatuses": []any{map[string]any{
-		"name": "main", "allocatedResourcesStatus": []corev1.ResourceStatus{{
-			Name: "claim:gpu", Resources: []corev1.ResourceHealth{{
-				ResourceID: corev1.ResourceID(driver + "/" + slice.Spec.Pool.Name + "/gpu-0"), Health: corev1.ResourceHealthStatusUnhealthy,
-				Message: ptr.To("XID 79, GPU has fallen off the bus"),
+	ill := encode(t,
+		map[string]any{"status": map[string]any{"containerStatuses": []any{map[string]any{
+			"name": "main", "allocatedResourcesStatus": []corev1.ResourceStatus{{
+				Name: "claim:gpu", Resources: []corev1.ResourceHealth{{
+					ResourceID: corev1.ResourceID(driver + "/" + slice.Spec.Pool.Name + "/gpu-0"),
+					Health:     corev1.ResourceHealthStatusUnhealthy,
+					Message:    ptr.To("XID 79, GPU has fallen off the bus"),
+				}},
 			}},
-		}},
-	}}}})
-	if _, err := shared.client.CoreV1().Pods(ns).Patch(t.Context(), "trainer", types.StrategicMergePatchType, ill, metav1.PatchOptions{}, "status"); err != nil {
+		}}}})
+	if _, err := shared.client.CoreV1().Pods(ns).Patch(t.Context(),
+		"trainer", types.StrategicMergePatchType, ill, metav1.PatchOptions{},
+		"status"); err != nil {
 		t.Fatal(err)
 	}
 	shared.driverTaints(t, driver)
 	shared.leaves(t, reason.Pod, ns+"/trainer", reason.New(reason.Pod, reason.HardwareFailure,
-		"device gpu-0 of "+driver+" is tainted example.com/unhealthy=fell-off-the-bus: XID 79, GPU has fallen off the bus", deviceTaintController))
+		"device gpu-0 of "+driver+
+			" is tainted example.com/unhealthy=fell-off-the-bus: XID 79, GPU has fallen off the bus", deviceTaintController))
 }
 
 // driverTaints has the driver taint its only device.
 func (c *cluster) driverTaints(t *testing.T, driver string) {
 	t.Helper()
 	slices := c.client.ResourceV1().ResourceSlices()
-	taint := resourcev1.DeviceTaint{Key: "example.com/unhealthy", Value: "fell-off-the-bus", Effect: resourcev1.DeviceTaintEffectNoExecute}
+	taint := resourcev1.DeviceTaint{Key: "example.com/unhealthy", Value: "fell-off-the-bus",
+		Effect: resourcev1.DeviceTaintEffectNoExecute}
 	c.eventually(t, "the driver taints the device", func(ctx context.Context) (bool, error) {
 		slice, err := slices.Get(ctx, driver, metav1.GetOptions{})
 		if err != nil {
@@ -132,14 +142,20 @@ func TestDeviceThatAnAdministratorTaints(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: unique("firmware-week-47")},
 		Spec: resourcev1.DeviceTaintRuleSpec{
 			DeviceSelector: &resourcev1.DeviceTaintSelector{Driver: &driver},
-			Taint:          resourcev1.DeviceTaint{Key: "example.com/maintenance", Value: "firmware", Effect: resourcev1.DeviceTaintEffectNoExecute},
+			Taint: resourcev1.DeviceTaint{Key: "example.com/maintenance",
+				Value: "firmware", Effect: resourcev1.DeviceTaintEffectNoExecute},
 		},
 	}
 	rules := shared.client.ResourceV1().DeviceTaintRules()
 	if _, err := rules.Create(t.Context(), rule, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = rules.Delete(context.WithoutCancel(t.Context()), rule.Name, metav1.DeleteOptions{}) })
+	t.Cleanup(
+		func() {
+			_ = rules.Delete(context.WithoutCancel(t.Context()), rule.Name,
+				metav1.DeleteOptions{})
+		})
 	shared.leaves(t, reason.Pod, ns+"/trainer", reason.New(reason.Pod, reason.Evicted,
-		"maintenance: DeviceTaintRule "+rule.Name+" taints device gpu-0 of "+driver+" example.com/maintenance=firmware", deviceTaintController))
+		"maintenance: DeviceTaintRule "+rule.Name+" taints device gpu-0 of "+driver+
+			" example.com/maintenance=firmware", deviceTaintController))
 }

@@ -20,9 +20,11 @@ import (
 )
 
 const (
-	// failoverWindow is how long a panic is pending there: longer than what is done between the panic and the failover takes.
+	// failoverWindow is how long a panic is pending there: longer than what is done between the
+	// panic and the failover takes.
 	failoverWindow = 25 * time.Second
-	// failoverRenewal is longer than any wait of these tests: a node that leaves did not leave for its Lease.
+	// failoverRenewal is longer than any wait of these tests: a node that leaves did not leave for
+	// its Lease.
 	failoverRenewal = 10 * time.Minute
 )
 
@@ -43,8 +45,8 @@ type failover struct {
 	whole *testing.T
 }
 
-// What is begun under one leader and ends under the next is told as if there had been one: each of these is brought to the moment at
-// which the leader is killed, and returns what follows.
+// What is begun under one leader and ends under the next is told as if there had been one: each of
+// these is brought to the moment at which the leader is killed, and returns what follows.
 func TestLastHourOverAFailover(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: surviving}})
@@ -64,8 +66,14 @@ func TestLastHourOverAFailover(t *testing.T) {
 		before func(*testing.T) (after func(*testing.T))
 	}{
 		{"driven off whoever is first", f.drivenOff},
-		{"driven off its controller first", func(t *testing.T) func(*testing.T) { return f.drivenOffBy(t, daemonSetController, taintManager) }},
-		{"driven off the taint manager first", func(t *testing.T) func(*testing.T) { return f.drivenOffBy(t, taintManager, daemonSetController) }},
+		{"driven off its controller first", func(t *testing.T) func(*testing.T) {
+			return f.drivenOffBy(t, daemonSetController, taintManager)
+		}},
+		{"driven off the taint manager first",
+			func(t *testing.T) func(
+				*testing.T) {
+				return f.drivenOffBy(t, taintManager, daemonSetController)
+			}},
 		{"driven off a node with trouble", f.drivenOffAnIllNode},
 		{"full and an orphan", f.fullOrphan},
 		// These are the last, for a trial does not wait for the failover.
@@ -73,7 +81,8 @@ func TestLastHourOverAFailover(t *testing.T) {
 		{"answered then silent", f.answersThenSilent},
 		{"silent at once", f.silentAtOnce},
 	} {
-		t.Run("until "+moment.name, func(t *testing.T) { after = append(after, follow{moment.name, moment.before(t)}) })
+		t.Run("until "+moment.name,
+			func(t *testing.T) { after = append(after, follow{moment.name, moment.before(t)}) })
 	}
 	if t.Failed() {
 		return
@@ -91,14 +100,16 @@ const (
 	rackMove            = "example.com/rack-move"
 )
 
-// heldDaemonSet makes a DaemonSet whose pod stays when it has ended, and returns its pod. Seconds is for how long it tolerates the taint.
+// heldDaemonSet makes a DaemonSet whose pod stays when it has ended, and returns its pod. Seconds
+// is for how long it tolerates the taint.
 func (f failover) heldDaemonSet(t *testing.T, ns, node string, seconds int64) corev1.Pod {
 	t.Helper()
 	f.daemonSet(t, ns, node, func(set *appsv1.DaemonSet) {
 		set.Spec.Template.Finalizers = []string{"example.com/held"}
 		if seconds > 0 {
 			set.Spec.Template.Spec.Tolerations = []corev1.Toleration{{
-				Key: rackMove, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
+				Key: rackMove, Operator: corev1.TolerationOpExists,
+				Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
 			}}
 		}
 	})
@@ -107,18 +118,23 @@ func (f failover) heldDaemonSet(t *testing.T, ns, node string, seconds int64) co
 
 func (f failover) taint(t *testing.T, node string) {
 	t.Helper()
-	f.patchNode(t, node, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{{Key: rackMove, Effect: corev1.TaintEffectNoExecute}}}})
+	f.patchNode(t, node,
+		map[string]any{"spec": map[string]any{
+			"taints": []corev1.Taint{{Key: rackMove, Effect: corev1.TaintEffectNoExecute}}}})
 }
 
-// ends waits until a pod that is held has been told to stop, and returns what lets it go and looks at what it left with.
-func (f failover) ends(t *testing.T, pod corev1.Pod, want func(by string) reason.Reason) func(*testing.T) {
+// ends waits until a pod that is held has been told to stop, and returns what lets it go and looks
+// at what it left with.
+func (f failover) ends(t *testing.T, pod corev1.Pod,
+	want func(by string) reason.Reason) func(*testing.T) {
 	t.Helper()
 	ns := pod.Namespace
 	told := f.podLike(t, ns, pod.Name, "is told to stop, with a reason", func(p *corev1.Pod) bool {
 		return p.UID == pod.UID && p.DeletionTimestamp != nil && keys.Pod.Has(p.Annotations)
 	})
 	own, err := keys.Pod.Read(told.Annotations)
-	if err != nil || own.By != daemonSetController && own.By != taintManager && own.By != diskOfNode.By {
+	if err != nil || own.By != daemonSetController && own.By != taintManager &&
+		own.By != diskOfNode.By {
 		t.Errorf("it is told to stop with %+v (%v)", own, err)
 	}
 	return func(t *testing.T) {
@@ -130,7 +146,9 @@ func (f failover) ends(t *testing.T, pod corev1.Pod, want func(by string) reason
 
 func movedBy(node string) func(by string) reason.Reason {
 	return func(by string) reason.Reason {
-		return reason.Reason{Code: reason.Evicted, By: by, Text: reason.Text("This pod was evicted (node " + node + " is tainted " + rackMove + ")")}
+		return reason.Reason{Code: reason.Evicted, By: by,
+			Text: reason.Text("This pod was evicted (node " + node + " is tainted " + rackMove +
+				")")}
 	}
 }
 
@@ -149,7 +167,8 @@ func (f failover) drivenOffAnIllNode(t *testing.T) func(*testing.T) {
 	return f.ends(t, pod, func(string) reason.Reason { return diskOfPod })
 }
 
-// drivenOffBy plays both controllers, in the order that is asked for: the real ones wait, since the taint is tolerated for a while.
+// drivenOffBy plays both controllers, in the order that is asked for: the real ones wait, since the
+// taint is tolerated for a while.
 func (f failover) drivenOffBy(t *testing.T, first, later string) func(*testing.T) {
 	ns, node := f.namespace(t), f.node(t).Name
 	f.taint(t, node)
@@ -158,11 +177,14 @@ func (f failover) drivenOffBy(t *testing.T, first, later string) func(*testing.T
 		t.Helper()
 		pods := f.as(t, who).CoreV1().Pods(ns)
 		if who == taintManager {
-			condition := encode(t, map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
-				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager", LastTransitionTime: metav1.Now(),
-				Message: "Taint manager: deleting due to NoExecute taint",
-			}}}})
-			if _, err := pods.Patch(t.Context(), pod.Name, types.StrategicMergePatchType, condition, metav1.PatchOptions{}, "status"); err != nil {
+			condition := encode(t,
+				map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
+					Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+					Reason: "DeletionByTaintManager", LastTransitionTime: metav1.Now(),
+					Message: "Taint manager: deleting due to NoExecute taint",
+				}}}})
+			if _, err := pods.Patch(t.Context(), pod.Name, types.StrategicMergePatchType, condition,
+				metav1.PatchOptions{}, "status"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -178,7 +200,8 @@ func (f failover) drivenOffBy(t *testing.T, first, later string) func(*testing.T
 	}
 }
 
-// keptFromDeleting has the API server refuse Epitaph's deletes of the pods of a namespace, one of which must be called p-1.
+// keptFromDeleting has the API server refuse Epitaph's deletes of the pods of a namespace, one of
+// which must be called p-1.
 func (f failover) keptFromDeleting(ns string) (lift func()) {
 	f.whole.Helper()
 	return f.bar(f.whole, crashPoint{
@@ -228,20 +251,26 @@ func (f failover) spares(t *testing.T, node sandbox.Node, pod *corev1.Pod) {
 	}
 }
 
-// answersThenSilent is a restart of the kubelet at the end of the window, when user space is asked again.
+// answersThenSilent is a restart of the kubelet at the end of the window, when user space is asked
+// again.
 func (f failover) answersThenSilent(t *testing.T) func(*testing.T) {
 	ns, node := f.namespace(t), f.answersForLong(t)
 	pod := f.pod(t, ns, node.Name, "a")
 	heard := time.Now()
 	f.saysToBoth(t, node, aSignedPanic("and it went on"))
 	f.eventually(t, "each replica doubts the panic", func(ctx context.Context) (bool, error) {
-		selector := fields.Set{"involvedObject.name": node.Name, "reason": netconsole.EventPanicDoubted}.String()
-		doubts, err := f.client.CoreV1().Events(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{FieldSelector: selector})
+		selector := fields.Set{"involvedObject.name": node.Name,
+			"reason": netconsole.EventPanicDoubted}.String()
+		doubts, err := f.client.CoreV1().Events(metav1.NamespaceDefault).List(ctx,
+			metav1.ListOptions{FieldSelector: selector})
 		return err == nil && len(doubts.Items) == 2, err
 	})
 	passes := func(t *testing.T, since time.Duration) {
 		t.Helper()
-		f.eventually(t, "time passes", func(context.Context) (bool, error) { return time.Since(heard) > since, nil })
+		f.eventually(t, "time passes", func(context.Context) (bool,
+			error) {
+			return time.Since(heard) > since, nil
+		})
 	}
 	return func(t *testing.T) {
 		passes(t, failoverWindow-time.Second) // so lately it is still known as one that answers
@@ -266,10 +295,13 @@ func (f failover) renewsThenSilent(t *testing.T) func(*testing.T) {
 	}
 	heard := time.Now()
 	f.saysToBoth(t, node, aPanic("behind a wall"))
-	f.eventually(t, "the Lease is renewed after what was under way", func(ctx context.Context) (bool, error) {
-		lease, err := f.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, node.Name, metav1.GetOptions{})
-		return err == nil && lease.Spec.RenewTime != nil && lease.Spec.RenewTime.Sub(heard) > 7*time.Second, nil
-	})
+	f.eventually(t, "the Lease is renewed after what was under way",
+		func(ctx context.Context) (bool, error) {
+			lease, err := f.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx,
+				node.Name, metav1.GetOptions{})
+			return err == nil && lease.Spec.RenewTime != nil &&
+				lease.Spec.RenewTime.Sub(heard) > 7*time.Second, nil
+		})
 	if err := f.StopKubelet(t.Context(), node.Name); err != nil {
 		t.Fatal(err)
 	}

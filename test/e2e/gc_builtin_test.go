@@ -18,7 +18,8 @@ func slower(c *config.Config) { c.GC.Quarantine = metav1.Duration{Duration: 10 *
 
 func TestBesideTheBuiltInCollector(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{BuiltInPodGC: true, Epitaph: sandbox.EpitaphOptions{Configure: slower}})
+	c := ownCluster(t, sandbox.Options{BuiltInPodGC: true,
+		Epitaph: sandbox.EpitaphOptions{Configure: slower}})
 	ns, unknown, known := c.namespace(t), c.node(t).Name, c.node(t).Name
 	c.pod(t, ns, unknown, "unknown")
 	c.pod(t, ns, known, "known")
@@ -29,7 +30,8 @@ func TestBesideTheBuiltInCollector(t *testing.T) {
 
 	d := c.leaves(t, reason.Pod, ns+"/known", diskOfPod)
 	if took := d.At.Sub(began); took > 20*time.Second {
-		t.Errorf("the pod of a node that left with a reason went after %s: it waited for the built-in collector", took)
+		t.Errorf(
+			"the pod of a node that left with a reason went after %s: it waited for the built-in collector", took)
 	}
 	// The built-in collector takes 40 to 60 s, and asks the webhook.
 	d = c.patiently(t, 2*time.Minute, ns+"/unknown")

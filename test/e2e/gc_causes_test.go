@@ -31,7 +31,8 @@ func slowly(p *corev1.Pod) {
 func finalized(p *corev1.Pod) { p.Finalizers = []string{"example.com/archive"} }
 
 // podLike waits until a pod that is still there is as described.
-func (c *cluster) podLike(t *testing.T, namespace, name, what string, is func(*corev1.Pod) bool) *corev1.Pod {
+func (c *cluster) podLike(t *testing.T, namespace, name, what string,
+	is func(*corev1.Pod) bool) *corev1.Pod {
 	t.Helper()
 	var found *corev1.Pod
 	c.eventually(t, "pod "+name+" "+what, func(ctx context.Context) (bool, error) {
@@ -73,7 +74,8 @@ func TestOutOfServiceNodeLetsItsTerminatingPodsGo(t *testing.T) {
 		return false, nil
 	})
 	shared.patchNode(t, node, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{
-		{Key: corev1.TaintNodeOutOfService, Value: "nodeshutdown", Effect: corev1.TaintEffectNoExecute},
+		{Key: corev1.TaintNodeOutOfService, Value: "nodeshutdown",
+			Effect: corev1.TaintEffectNoExecute},
 	}}})
 	d := shared.leaves(t, reason.Pod, ns+"/evicted", reason.Reason{
 		Code: reason.OutOfService, By: nodeController,
@@ -83,7 +85,8 @@ func TestOutOfServiceNodeLetsItsTerminatingPodsGo(t *testing.T) {
 		t.Errorf("the pod left in phase %s, want Failed", d.Pod.Status.Phase)
 	}
 	stays(t, shared, staying, time.Second)
-	if got := shared.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", "out-of-service"); got != 1 {
+	if got := shared.metricOf(t, "epitaph_gc_pods_terminated_total", "cause",
+		"out-of-service"); got != 1 {
 		t.Errorf("%v pods are counted as out-of-service, want 1", got)
 	}
 }
@@ -114,11 +117,14 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 	t.Run("an evicted pod says so", func(t *testing.T) {
 		ns := c.namespace(t)
 		c.pod(t, ns, "node-1", "a", slowly)
-		if err := someone.Pods(ns).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: ns}}); err != nil {
+		if err := someone.Pods(ns).EvictV1(t.Context(),
+			&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "a",
+				Namespace: ns}}); err != nil {
 			t.Fatal(err)
 		}
 		c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-			Code: reason.Evicted, By: unknownRemover, Text: "This pod was evicted (by " + unknownRemover + ")",
+			Code: reason.Evicted, By: unknownRemover,
+			Text: "This pod was evicted (by " + unknownRemover + ")",
 		})
 	})
 	t.Run("a reason of somebody else stays", func(t *testing.T) {
@@ -133,14 +139,17 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 	t.Run("a terminating pod that was never scheduled is failed", func(t *testing.T) {
 		ns := c.namespace(t)
 		p := podSpec(ns, "no-such-node", "a", finalized)
-		if _, err := c.client.CoreV1().Pods(ns).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		if _, err := c.client.CoreV1().Pods(ns).Create(t.Context(), p,
+			metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := someone.Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		failed := c.podLike(t, ns, "a", "is failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
-		wantReason(t, failed, reason.Reason{Code: reason.NeverScheduled, By: collectorName, Text: "This pod was deleted before it was ever scheduled to a node"})
+		failed := c.podLike(t, ns, "a", "is failed",
+			func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+		wantReason(t, failed, reason.Reason{Code: reason.NeverScheduled, By: collectorName,
+			Text: "This pod was deleted before it was ever scheduled to a node"})
 		wantFailedWith(t, failed, false)
 	})
 	t.Run("a node that nobody explained is remembered", func(t *testing.T) {
@@ -149,20 +158,24 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 		c.deleteNode(t, node)
 		c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
 			Code: reason.NodeDeleted, By: unknownRemover,
-			Text: reason.Text("This pod had to be terminated because its node was deleted (" + node +
+			Text: reason.Text("This pod had to be terminated because its node was deleted (" +
+				node +
 				": Nobody said why this node was deleted, and nothing could be inferred (deleted by " + unknownRemover + "))"),
 		})
 	})
 	t.Run("evidence on the last state of a node explains", func(t *testing.T) {
 		ns, node := c.namespace(t), c.node(t).Name
 		c.pod(t, ns, node, "a")
-		c.patchNode(t, node, map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-			reason.EvidenceKey: `[{"what":"poweroff","who":"bob","when":"` + time.Now().UTC().Format(time.RFC3339) + `"}]`,
-		}}})
+		c.patchNode(t, node,
+			map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+				reason.EvidenceKey: `[{"what":"poweroff","who":"bob","when":"` +
+					time.Now().UTC().Format(time.RFC3339) + `"}]`,
+			}}})
 		began := time.Now()
 		c.deleteNode(t, node)
 		d := c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-			Code: reason.NodeHalted, By: "bob", Text: "This pod had to be terminated because bob ran sudo poweroff on the node",
+			Code: reason.NodeHalted, By: "bob",
+			Text: "This pod had to be terminated because bob ran sudo poweroff on the node",
 		})
 		if took := d.At.Sub(began); took >= quarantine {
 			t.Errorf("the pod went after %s: it waited out the quarantine", took)
@@ -173,19 +186,26 @@ func TestCollectorWithoutWebhook(t *testing.T) {
 		began := time.Now()
 		pod := c.orphans(t, ns, node, 1)[0]
 		d := c.leaves(t, reason.Pod, pod, reason.Reason{
-			Code: reason.NodeDeleted, By: collectorName, Text: reason.Text("This pod had to be terminated because its node was deleted (" + node + ")"),
+			Code: reason.NodeDeleted, By: collectorName,
+			Text: reason.Text("This pod had to be terminated because its node was deleted (" +
+				node + ")"),
 		})
 		if waited := d.At.Sub(began); waited < quarantine {
-			t.Errorf("the pod went after %s, before the quarantine of %s was over", waited, quarantine)
+			t.Errorf("the pod went after %s, before the quarantine of %s was over", waited,
+				quarantine)
 		}
 	})
-	t.Run("finished pods beyond the threshold go, evicted ones first, then the oldest", func(t *testing.T) {
-		c.surplusGoes(t)
-	})
+	t.Run("finished pods beyond the threshold go, evicted ones first, then the oldest",
+		func(t *testing.T) {
+			c.surplusGoes(t)
+		})
 	t.Run("all of it is counted", func(t *testing.T) {
-		// Three nodes were gone, one pod each; three finished pods were too many; two terminating pods had no reason.
-		for cause, want := range map[string]float64{"orphaned": 3, "unscheduled": 1, "terminated": 3} {
-			if got := c.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", cause); got != want {
+		// Three nodes were gone, one pod each; three finished pods were too many; two terminating
+		// pods had no reason.
+		for cause, want := range map[string]float64{"orphaned": 3, "unscheduled": 1,
+			"terminated": 3} {
+			if got := c.metricOf(t, "epitaph_gc_pods_terminated_total", "cause",
+				cause); got != want {
 				t.Errorf("%v pods are counted as %s, want %v", got, cause, want)
 			}
 		}
@@ -220,7 +240,8 @@ func (c *cluster) surplusGoes(t *testing.T) {
 	c.leaves(t, reason.Pod, ns+"/oldest", want)
 	c.finish(t, ns, "evicted", "Evicted")
 	d := c.leaves(t, reason.Pod, ns+"/evicted", reason.Reason{
-		Code: reason.NodePressure, By: "system:node:node-1", Text: "This pod was evicted because its node ran low on a resource (low on memory)",
+		Code: reason.NodePressure, By: "system:node:node-1",
+		Text: "This pod was evicted because its node ran low on a resource (low on memory)",
 	})
 	if d.Pod.Status.Reason != "Evicted" {
 		t.Errorf("the evicted pod left with status reason %q, want its own", d.Pod.Status.Reason)
@@ -243,8 +264,10 @@ func (c *cluster) finish(t *testing.T, namespace, name, status string) {
 // fails makes a pod one that has failed.
 func (c *cluster) fails(t *testing.T, namespace, name, status string) {
 	t.Helper()
-	patch := []byte(`{"status":{"phase":"Failed","reason":"` + status + `","message":"low on memory"}}`)
-	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+	patch := []byte(`{"status":{"phase":"Failed","reason":"` + status +
+		`","message":"low on memory"}}`)
+	if _, err := c.client.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType,
+		patch, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
 }

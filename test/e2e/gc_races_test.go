@@ -15,8 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// The collector's watch lags: it still sees the pod of the node that left, while another one of that name runs elsewhere. What it
-// writes is meant for the first.
+// The collector's watch lags: it still sees the pod of the node that left, while another one of
+// that name runs elsewhere. What it writes is meant for the first.
 func TestNamesakeThatTheCollectorDoesNotSeeYet(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
@@ -33,19 +33,23 @@ func TestNamesakeThatTheCollectorDoesNotSeeYet(t *testing.T) {
 		return o, nil
 	}})
 	lags.Store(true)
-	if err := c.client.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+	if err := c.client.CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
 	young := c.pod(t, ns, other, "a")
 	c.annotateNode(t, gone, diskOfNode)
 	c.deleteNode(t, gone)
-	c.eventually(t, "the collector has written, and was refused", func(context.Context) (bool, error) {
-		refused := c.audited(t, func(e auditEvent) bool {
-			return e.Verb == "patch" && e.ObjectRef.Namespace == ns && e.ObjectRef.Name == "a" && e.ObjectRef.Subresource == "status" &&
-				e.User.Username == "kubernetes-admin" && e.ResponseStatus.Code >= 400
+	c.eventually(t, "the collector has written, and was refused",
+		func(context.Context) (bool, error) {
+			refused := c.audited(t, func(e auditEvent) bool {
+				return e.Verb == "patch" && e.ObjectRef.Namespace == ns &&
+					e.ObjectRef.Name == "a" &&
+					e.ObjectRef.Subresource == "status" &&
+					e.User.Username == "kubernetes-admin" && e.ResponseStatus.Code >= 400
+			})
+			return len(refused) > 0, nil
 		})
-		return len(refused) > 0, nil
-	})
 	stays(t, c, young, 0)
 	close(lag)
 	c.collectsWhatComesAfter(t, ns)
@@ -55,8 +59,8 @@ func TestNamesakeThatTheCollectorDoesNotSeeYet(t *testing.T) {
 	}
 }
 
-// A node leaves with a reason, and its pod waits for its turn. Meanwhile the node returns, and leaves again without one: the pod is
-// under the new quarantine, whatever it was queued for.
+// A node leaves with a reason, and its pod waits for its turn. Meanwhile the node returns, and
+// leaves again without one: the pod is under the new quarantine, whatever it was queued for.
 func TestNodeThatReturnsAndLeavesWhileItsPodWaits(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
@@ -72,24 +76,30 @@ func TestNodeThatReturnsAndLeavesWhileItsPodWaits(t *testing.T) {
 		return busy
 	}})
 	c.create(t, podSpec(ns, "no-such-node", "unscheduled", finalized))
-	if err := c.client.CoreV1().Pods(ns).Delete(t.Context(), "unscheduled", metav1.DeleteOptions{}); err != nil {
+	if err := c.client.CoreV1().Pods(ns).Delete(t.Context(),
+		"unscheduled", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	<-busy.begun
 	c.annotateNode(t, node, diskOfNode)
 	c.deleteNode(t, node)
 	// Its only worker is busy, but it sees the node go: it puts that on record.
-	c.eventually(t, "the node's end is on record", func(context.Context) (bool, error) { return c.obituariesOf(t, node) == 1, nil })
-	if _, err := c.client.CoreV1().Nodes().Create(t.Context(), anew, metav1.CreateOptions{}); err != nil {
+	c.eventually(t, "the node's end is on record",
+		func(context.Context) (bool, error) { return c.obituariesOf(t, node) == 1, nil })
+	if _, err := c.client.CoreV1().Nodes().Create(t.Context(), anew,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	c.deleteNode(t, node)
-	c.eventually(t, "the second node's end is on record", func(context.Context) (bool, error) { return c.obituariesOf(t, node) == 2, nil })
+	c.eventually(t, "the second node's end is on record",
+		func(context.Context) (bool, error) { return c.obituariesOf(t, node) == 2, nil })
 	close(busy.goOn)
 	d := c.leaves(t, reason.Pod, ns+"/a", reason.Reason{})
 	if waited := d.At.Sub(began); waited < quarantine {
-		t.Errorf("the pod went %s after its node left unexplained, before the quarantine of %s was over", waited, quarantine)
+		t.Errorf(
+			"the pod went %s after its node left unexplained, before the quarantine of %s was over",
+			waited, quarantine)
 	}
 	if d.Reason.Code == reason.HardwareFailure {
 		t.Errorf("the pod left with %+v, but the disk was that of the first node", d.Reason)

@@ -12,11 +12,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// The API server dies while the pods of a node are collected. A finalizer keeps each pod there, so that what happened to it
-// can be read afterwards: a watch that broke shows only the last state it knew.
+// The API server dies while the pods of a node are collected. A finalizer keeps each pod there, so
+// that what happened to it can be read afterwards: a watch that broke shows only the last state it
+// knew.
 func TestCollectorGoesOnWhenTheAPIServerComesBack(t *testing.T) {
 	t.Parallel()
-	// Who loses the lease while the API server is away ends, and no kubelet starts Epitaph again here.
+	// Who loses the lease while the API server is away ends, and no kubelet starts Epitaph again
+	// here.
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: alone}})
 	ns, node := c.namespace(t), c.node(t).Name
 	const many = 250
@@ -25,7 +27,8 @@ func TestCollectorGoesOnWhenTheAPIServerComesBack(t *testing.T) {
 	pods := c.client.CoreV1().Pods(ns)
 	all := c.podsIn(t, ns)
 	for _, p := range all {
-		if _, err := pods.Patch(t.Context(), p.Name, types.MergePatchType, hold, metav1.PatchOptions{}); err != nil {
+		if _, err := pods.Patch(t.Context(), p.Name, types.MergePatchType, hold,
+			metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,16 +46,18 @@ func TestCollectorGoesOnWhenTheAPIServerComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before == many {
-		t.Fatalf("all %d pods had failed before the API server was killed: this tested nothing", many)
+		t.Fatalf("all %d pods had failed before the API server was killed: this tested nothing",
+			many)
 	}
-	c.eventually(t, "all pods have failed and are being deleted", func(context.Context) (bool, error) {
-		for _, p := range c.podsIn(t, ns) {
-			if p.Status.Phase != corev1.PodFailed || p.DeletionTimestamp == nil {
-				return false, nil
+	c.eventually(t, "all pods have failed and are being deleted",
+		func(context.Context) (bool, error) {
+			for _, p := range c.podsIn(t, ns) {
+				if p.Status.Phase != corev1.PodFailed || p.DeletionTimestamp == nil {
+					return false, nil
+				}
 			}
-		}
-		return true, nil
-	})
+			return true, nil
+		})
 	left := c.podsIn(t, ns)
 	if len(left) != many {
 		t.Fatalf("%d pods are left, want all %d: finalizers hold them", len(left), many)
@@ -98,7 +103,8 @@ func TestNamesakeOfAnOrphanIsLeftAlone(t *testing.T) {
 		t.Fatalf("pod %s left, want %s", d.UID, old.UID)
 	}
 	young := shared.pod(t, ns, other, "a")
-	if p := shared.alive(t, ns, "a"); p.UID != young.UID || keys.Pod.Has(p.Annotations) || p.Status.Phase != corev1.PodRunning {
+	if p := shared.alive(t, ns, "a"); p.UID != young.UID || keys.Pod.Has(p.Annotations) ||
+		p.Status.Phase != corev1.PodRunning {
 		t.Errorf("the namesake is %s in phase %s with %q", p.UID, p.Status.Phase, p.Annotations)
 	}
 }

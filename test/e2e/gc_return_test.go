@@ -14,11 +14,11 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// Both tests here delete a node with a reason, so that its pods would go at once, and create it anew under the same name before the
-// collector acts. The kubelet lives on, and so must the pods.
+// Both tests here delete a node with a reason, so that its pods would go at once, and create it
+// anew under the same name before the collector acts. The kubelet lives on, and so must the pods.
 
-// The node returns after the collector has seen it go, and before it has asked the API server; the watch lags. Only the answer to
-// its GET says that the node is there.
+// The node returns after the collector has seen it go, and before it has asked the API server; the
+// watch lags. Only the answer to its GET says that the node is there.
 func TestNodeThatReturnsBeforeTheGETKeepsItsPods(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
@@ -32,7 +32,8 @@ func TestNodeThatReturnsBeforeTheGETKeepsItsPods(t *testing.T) {
 		return between
 	}})
 	c.deleteNode(t, node)
-	c.eventually(t, "the collector has asked for the node", func(context.Context) (bool, error) { return between.asked.Load() > 0, nil })
+	c.eventually(t, "the collector has asked for the node",
+		func(context.Context) (bool, error) { return between.asked.Load() > 0, nil })
 	c.collectsAnother(t, ns)
 	stays(t, c, pod, 0)
 	close(lag)
@@ -40,8 +41,8 @@ func TestNodeThatReturnsBeforeTheGETKeepsItsPods(t *testing.T) {
 	stays(t, c, pod, 0)
 }
 
-// The whole process is stopped while the node goes and returns: it learns of both at once. The pods die of what the second node
-// dies of.
+// The whole process is stopped while the node goes and returns: it learns of both at once. The pods
+// die of what the second node dies of.
 func TestNodeThatReturnsWhileNobodyLooksKeepsItsPods(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: alone}})
@@ -49,11 +50,13 @@ func TestNodeThatReturnsWhileNobodyLooksKeepsItsPods(t *testing.T) {
 	pod := c.pod(t, ns, node, "a")
 	anew := c.sameNode(t, node)
 	c.annotateNode(t, node, diskOfNode)
-	c.patchNode(t, node, map[string]any{"metadata": map[string]any{"finalizers": []string{"example.com/archive"}}})
+	c.patchNode(t, node,
+		map[string]any{"metadata": map[string]any{"finalizers": []string{"example.com/archive"}}})
 	c.deleteNode(t, node)
 	goOn := c.freeze(t, "epitaph")
 	patch := []byte(`{"metadata":{"finalizers":null}}`)
-	if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	second, err := c.client.CoreV1().Nodes().Create(t.Context(), anew, metav1.CreateOptions{})
@@ -65,11 +68,13 @@ func TestNodeThatReturnsWhileNobodyLooksKeepsItsPods(t *testing.T) {
 	stays(t, c, pod, 0)
 
 	c.annotateNode(t, node, reason.New(reason.Node, reason.HardwareFailure, "disk sdb", "ops"))
-	if err := c.as(t, runner).CoreV1().Nodes().Delete(t.Context(), node, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &second.UID}}); err != nil {
+	if err := c.as(t, runner).CoreV1().Nodes().Delete(t.Context(), node,
+		metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &second.UID}}); err != nil {
 		t.Fatal(err)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.HardwareFailure, By: "ops", Text: "This pod had to be terminated because the underlying hardware failed (disk sdb)",
+		Code: reason.HardwareFailure, By: "ops",
+		Text: "This pod had to be terminated because the underlying hardware failed (disk sdb)",
 	})
 }
 
@@ -84,8 +89,8 @@ func (c *cluster) sameNode(t *testing.T, name string) *corev1.Node {
 	return anew
 }
 
-// collectsWhatComesAfter waits until the collector has taken up the pod of a node that leaves now: whatever it was told of nodes
-// before is then done.
+// collectsWhatComesAfter waits until the collector has taken up the pod of a node that leaves now:
+// whatever it was told of nodes before is then done.
 func (c *cluster) collectsWhatComesAfter(t *testing.T, namespace string) {
 	t.Helper()
 	node := c.node(t).Name
@@ -99,13 +104,16 @@ func (c *cluster) collectsWhatComesAfter(t *testing.T, namespace string) {
 func (c *cluster) collectsAnother(t *testing.T, namespace string) {
 	t.Helper()
 	c.create(t, podSpec(namespace, "no-such-node", "unscheduled", finalized))
-	if err := c.as(t, runner).CoreV1().Pods(namespace).Delete(t.Context(), "unscheduled", metav1.DeleteOptions{}); err != nil {
+	if err := c.as(t, runner).CoreV1().Pods(namespace).Delete(t.Context(),
+		"unscheduled", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.podLike(t, namespace, "unscheduled", "is failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	c.podLike(t, namespace, "unscheduled", "is failed",
+		func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 }
 
-// between has a Node return between the collector's decision to ask for it and the API server's answer.
+// between has a Node return between the collector's decision to ask for it and the API server's
+// answer.
 type between struct {
 	client.Reader
 	anew   *corev1.Node
@@ -115,7 +123,8 @@ type between struct {
 }
 
 // Get is asked for Nodes only.
-func (b *between) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+func (b *between) Get(ctx context.Context, key client.ObjectKey, o client.Object,
+	opts ...client.GetOption) error {
 	if b.asked.Load() == 0 && key.Name == b.anew.Name {
 		if err := b.create(ctx, b.anew.DeepCopy()); err != nil {
 			return err

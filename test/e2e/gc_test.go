@@ -16,19 +16,22 @@ import (
 // annotateNode puts a reason on a Node as whoever removes it would.
 func (c *cluster) annotateNode(t *testing.T, name string, r reason.Reason) {
 	t.Helper()
-	c.patchNode(t, name, map[string]any{"metadata": map[string]any{"annotations": keys.Node.Annotations(r)}})
+	c.patchNode(t, name,
+		map[string]any{"metadata": map[string]any{"annotations": keys.Node.Annotations(r)}})
 }
 
 // deleteNode deletes a Node as a program does that says nothing.
 func (c *cluster) deleteNode(t *testing.T, name string) {
 	t.Helper()
-	if err := c.as(t, runner).CoreV1().Nodes().Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+	if err := c.as(t, runner).CoreV1().Nodes().Delete(t.Context(), name,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("delete node %s: %v", name, err)
 	}
 }
 
 // fill creates n pods that run on a node.
-func (c *cluster) fill(t *testing.T, namespace, node string, n int, change ...func(*corev1.Pod)) []string {
+func (c *cluster) fill(t *testing.T, namespace, node string, n int,
+	change ...func(*corev1.Pod)) []string {
 	t.Helper()
 	var names []string
 	for i := range n {
@@ -67,7 +70,8 @@ func wantFailedWith(t *testing.T, pod *corev1.Pod, disrupted bool) {
 	}
 	got := false
 	for _, c := range pod.Status.Conditions {
-		got = got || c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == "DeletionByPodGC"
+		got = got || c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue &&
+			c.Reason == "DeletionByPodGC"
 	}
 	if got != disrupted {
 		t.Errorf("pod %s left with DisruptionTarget %t, want %t", pod.Name, got, disrupted)
@@ -83,7 +87,8 @@ func TestPodsOfANodeThatLeftUnexplainedWait(t *testing.T) {
 	d := shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
 		Code: reason.NodeDeleted, By: runner,
 		Text: reason.Text("This pod had to be terminated because its node was deleted (" + node +
-			": Nobody said why this node was deleted, and nothing could be inferred (deleted by " + runner + "))"),
+			": Nobody said why this node was deleted, and nothing could be inferred (deleted by " +
+			runner + "))"),
 	})
 	wantFailedWith(t, d.Pod, true)
 	if waited := d.At.Sub(began); waited < quarantine {
@@ -101,8 +106,10 @@ func TestNodeThatComesBackKeepsItsPods(t *testing.T) {
 	}
 	shared.deleteNode(t, node)
 	time.Sleep(quarantine / 2)
-	object.ObjectMeta = metav1.ObjectMeta{Name: node, Labels: object.Labels, Annotations: object.Annotations}
-	if _, err := shared.client.CoreV1().Nodes().Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+	object.ObjectMeta = metav1.ObjectMeta{Name: node, Labels: object.Labels,
+		Annotations: object.Annotations}
+	if _, err := shared.client.CoreV1().Nodes().Create(t.Context(), object,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	stays(t, shared, pod, quarantine+2*time.Second)
@@ -112,15 +119,18 @@ func TestNodeThatComesBackKeepsItsPods(t *testing.T) {
 func stays(t *testing.T, c *cluster, pod *corev1.Pod, watched time.Duration) {
 	t.Helper()
 	time.Sleep(watched)
-	if now := c.alive(t, pod.Namespace, pod.Name); now.UID != pod.UID || keys.Pod.Has(now.Annotations) || now.Status.Phase == corev1.PodFailed {
-		t.Errorf("pod %s was touched: UID %s (was %s), phase %s, annotations %q", pod.Name, now.UID, pod.UID, now.Status.Phase, now.Annotations)
+	if now := c.alive(t, pod.Namespace, pod.Name); now.UID != pod.UID ||
+		keys.Pod.Has(now.Annotations) || now.Status.Phase == corev1.PodFailed {
+		t.Errorf("pod %s was touched: UID %s (was %s), phase %s, annotations %q", pod.Name, now.UID,
+			pod.UID, now.Status.Phase, now.Annotations)
 	}
 }
 
 func TestFinalizersHoldOrphans(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	held := shared.pod(t, ns, node, "a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/archive"} })
+	held := shared.pod(t, ns, node,
+		"a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/archive"} })
 	shared.annotateNode(t, node, reason.New(reason.Node, reason.HardwareFailure, "disk sda", "ops"))
 	shared.deleteNode(t, node)
 	shared.eventually(t, "the pod is failed and deleted", func(ctx context.Context) (bool, error) {
@@ -138,10 +148,12 @@ func TestFinalizersHoldOrphans(t *testing.T) {
 		t.Fatalf("the held pod was written to again, or is gone: %v", err)
 	}
 	still.Finalizers = nil
-	if _, err := shared.client.CoreV1().Pods(ns).Update(t.Context(), still, metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if _, err := shared.client.CoreV1().Pods(ns).Update(t.Context(), still,
+		metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.HardwareFailure, By: "ops", Text: "This pod had to be terminated because the underlying hardware failed (disk sda)",
+		Code: reason.HardwareFailure, By: "ops",
+		Text: "This pod had to be terminated because the underlying hardware failed (disk sda)",
 	})
 }

@@ -20,11 +20,13 @@ func (c *cluster) pool(t *testing.T, name string, nodes int) corev1.PodTemplateS
 	t.Helper()
 	labels := map[string]string{"pool": name}
 	for range nodes {
-		if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("pool"), Labels: labels}); err != nil {
+		if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("pool"),
+			Labels: labels}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}}, Spec: podSpec("", "", "").Spec}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{
+		Labels: map[string]string{"app": name}}, Spec: podSpec("", "", "").Spec}
 	template.Spec.NodeSelector = labels
 	return template
 }
@@ -40,7 +42,8 @@ func (c *cluster) running(t *testing.T, namespace string, n int, notOn string) [
 		}
 		found = nil
 		for _, p := range pods.Items {
-			if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && p.Spec.NodeName != notOn {
+			if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil &&
+				p.Spec.NodeName != notOn {
 				found = append(found, p)
 			}
 		}
@@ -64,7 +67,8 @@ func (c *cluster) exit(t *testing.T, pods []corev1.Pod) {
 	t.Helper()
 	for _, p := range pods {
 		patch := []byte(`{"metadata":{"annotations":{"sandbox.epitaph/exit-code":"0"}}}`)
-		if _, err := c.client.CoreV1().Pods(p.Namespace).Patch(t.Context(), p.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := c.client.CoreV1().Pods(p.Namespace).Patch(t.Context(), p.Name,
+			types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +83,8 @@ func (c *cluster) completes(t *testing.T, namespace, name string) *batchv1.Job {
 		return err == nil && (job.Status.CompletionTime != nil || job.Status.Failed > 0), err
 	})
 	if job.Status.Failed != 0 {
-		t.Errorf("job %s counted %d failures, want none: %+v", name, job.Status.Failed, job.Status.Conditions)
+		t.Errorf("job %s counted %d failures, want none: %+v", name, job.Status.Failed,
+			job.Status.Conditions)
 	}
 	return job
 }
@@ -87,8 +92,9 @@ func (c *cluster) completes(t *testing.T, namespace, name string) *batchv1.Job {
 func TestJobsAreNotChargedForTheirNode(t *testing.T) {
 	t.Parallel()
 	tests := map[string]batchv1.JobSpec{
-		"plain":   {},
-		"indexed": {CompletionMode: ptr.To(batchv1.IndexedCompletion), Completions: ptr.To(int32(2)), Parallelism: ptr.To(int32(2))},
+		"plain": {},
+		"indexed": {CompletionMode: ptr.To(batchv1.IndexedCompletion),
+			Completions: ptr.To(int32(2)), Parallelism: ptr.To(int32(2))},
 	}
 	for name, spec := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -97,12 +103,15 @@ func TestJobsAreNotChargedForTheirNode(t *testing.T) {
 			spec.Template = shared.pool(t, ns, 2)
 			spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 			spec.BackoffLimit = ptr.To(int32(0))
-			spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-				Action:          batchv1.PodFailurePolicyActionIgnore,
-				OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
-			}}}
+			spec.PodFailurePolicy = &batchv1.PodFailurePolicy{
+				Rules: []batchv1.PodFailurePolicyRule{{
+					Action: batchv1.PodFailurePolicyActionIgnore,
+					OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+						{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+				}}}
 			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-			if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job,
+				metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			want := int(ptr.Deref(spec.Parallelism, 1))
@@ -124,10 +133,12 @@ func TestStatefulSetRecovers(t *testing.T) {
 	set := &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "db"},
 		Spec: appsv1.StatefulSetSpec{
-			Replicas: ptr.To(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template,
+			Replicas: ptr.To(int32(1)),
+			Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template,
 		},
 	}
-	if _, err := shared.client.AppsV1().StatefulSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
+	if _, err := shared.client.AppsV1().StatefulSets(ns).Create(t.Context(), set,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	first := shared.running(t, ns, 1, "")[0]
@@ -137,6 +148,7 @@ func TestStatefulSetRecovers(t *testing.T) {
 		t.Errorf("pod %s (%s) took the place of db-0 (%s)", second.Name, second.UID, first.UID)
 	}
 	if keys.Pod.Has(second.Annotations) {
-		t.Errorf("the new pod of that name carries the reason of the old one: %q", second.Annotations)
+		t.Errorf("the new pod of that name carries the reason of the old one: %q",
+			second.Annotations)
 	}
 }

@@ -18,18 +18,20 @@ import (
 
 const (
 	nodePoolLabel = "karpenter.sh/nodepool"
-	// karpenterPatience is for what Karpenter thinks over: it validates a consolidation for 15 s, and waits for a pod that does not end
-	// for a minute.
+	// karpenterPatience is for what Karpenter thinks over: it validates a consolidation for 15 s,
+	// and waits for a pod that does not end for a minute.
 	karpenterPatience = 5 * time.Minute
 )
 
 var (
-	nodePools = schema.GroupVersionResource{Group: "karpenter.sh", Version: "v1", Resource: "nodepools"}
-	kwokClass = schema.GroupVersionResource{Group: "karpenter.kwok.sh", Version: "v1alpha1", Resource: "kwoknodeclasses"}
+	nodePools = schema.GroupVersionResource{Group: "karpenter.sh", Version: "v1",
+		Resource: "nodepools"}
+	kwokClass = schema.GroupVersionResource{Group: "karpenter.kwok.sh", Version: "v1alpha1",
+		Resource: "kwoknodeclasses"}
 )
 
-// The real Karpenter makes nodes with its kwok provider, and takes them away for each of its reasons. On the Node it leaves the same
-// taint each time, or none.
+// The real Karpenter makes nodes with its kwok provider, and takes them away for each of its
+// reasons. On the Node it leaves the same taint each time, or none.
 func TestKarpenterSaysWhyNodesGo(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: quick}})
@@ -37,10 +39,12 @@ func TestKarpenterSaysWhyNodesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := &karpenterCluster{cluster: c, objects: c.dynamic(t)}
-	class := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "default"}}}
+	class := &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "default"}}}
 	class.SetAPIVersion(kwokClass.GroupVersion().String())
 	class.SetKind("KWOKNodeClass")
-	if _, err := k.objects.Resource(kwokClass).Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
+	if _, err := k.objects.Resource(kwokClass).Create(t.Context(), class,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("drifted", func(t *testing.T) { t.Parallel(); k.drifts(t) })
@@ -67,7 +71,8 @@ type karpenterCluster struct {
 }
 
 // pool makes a NodePool whose nodes go only for what disruption and expireAfter say.
-func (k *karpenterCluster) pool(t *testing.T, expireAfter string, disruption map[string]any) (name string) {
+func (k *karpenterCluster) pool(t *testing.T, expireAfter string,
+	disruption map[string]any) (name string) {
 	t.Helper()
 	name = unique("pool")
 	in := func(key string, values ...any) any {
@@ -84,10 +89,12 @@ func (k *karpenterCluster) pool(t *testing.T, expireAfter string, disruption map
 			"template": map[string]any{
 				"metadata": map[string]any{"labels": labels},
 				"spec": map[string]any{
-					"expireAfter":  expireAfter,
-					"nodeClassRef": map[string]any{"group": kwokClass.Group, "kind": "KWOKNodeClass", "name": "default"},
+					"expireAfter": expireAfter,
+					"nodeClassRef": map[string]any{"group": kwokClass.Group,
+						"kind": "KWOKNodeClass", "name": "default"},
 					"requirements": []any{
-						in("karpenter.sh/capacity-type", "on-demand"), in(corev1.LabelArchStable, "amd64"), in(corev1.LabelOSStable, "linux"),
+						in("karpenter.sh/capacity-type", "on-demand"),
+						in(corev1.LabelArchStable, "amd64"), in(corev1.LabelOSStable, "linux"),
 					},
 				},
 			},
@@ -95,7 +102,8 @@ func (k *karpenterCluster) pool(t *testing.T, expireAfter string, disruption map
 	}}
 	pool.SetAPIVersion(nodePools.GroupVersion().String())
 	pool.SetKind("NodePool")
-	if _, err := k.objects.Resource(nodePools).Create(t.Context(), pool, metav1.CreateOptions{}); err != nil {
+	if _, err := k.objects.Resource(nodePools).Create(t.Context(), pool,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -117,28 +125,31 @@ func inPool(pool, cpu string) func(*corev1.Pod) {
 // runs waits until the pod runs, and returns its node and its node's NodeClaim.
 func (k *karpenterCluster) runs(t *testing.T, ns, name string) (node, claim string) {
 	t.Helper()
-	k.eventuallyWithin(t, karpenterPatience, "pod "+name+" runs on a node of Karpenter's", func(ctx context.Context) (bool, error) {
-		p, err := k.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
-		if err != nil || p.Status.Phase != corev1.PodRunning {
-			return false, err
-		}
-		n, err := k.client.CoreV1().Nodes().Get(ctx, p.Spec.NodeName, metav1.GetOptions{})
-		if err != nil || len(n.OwnerReferences) != 1 {
-			return false, err
-		}
-		node, claim = n.Name, n.OwnerReferences[0].Name
-		return true, nil
-	})
+	k.eventuallyWithin(t, karpenterPatience, "pod "+name+" runs on a node of Karpenter's",
+		func(ctx context.Context) (bool, error) {
+			p, err := k.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
+			if err != nil || p.Status.Phase != corev1.PodRunning {
+				return false, err
+			}
+			n, err := k.client.CoreV1().Nodes().Get(ctx, p.Spec.NodeName, metav1.GetOptions{})
+			if err != nil || len(n.OwnerReferences) != 1 {
+				return false, err
+			}
+			node, claim = n.Name, n.OwnerReferences[0].Name
+			return true, nil
+		})
 	return node, claim
 }
 
 // gone waits until the object has left, and compares what it left with.
-func (k *karpenterCluster) gone(t *testing.T, s reason.Subject, name string, code reason.Code, detail string) {
+func (k *karpenterCluster) gone(t *testing.T, s reason.Subject, name string, code reason.Code,
+	detail string) {
 	t.Helper()
-	k.eventuallyWithin(t, karpenterPatience, s.String()+" "+name+" goes", func(context.Context) (bool, error) {
-		_, saw := k.witness.Saw(s, name)
-		return saw, nil
-	})
+	k.eventuallyWithin(t, karpenterPatience, s.String()+" "+name+" goes",
+		func(context.Context) (bool, error) {
+			_, saw := k.witness.Saw(s, name)
+			return saw, nil
+		})
 	k.leaves(t, s, name, reason.New(s, code, detail, karpenterUser))
 }
 
@@ -155,10 +166,13 @@ func (k *karpenterCluster) aPod(t *testing.T, pool string) (ns, node, claim stri
 func (k *karpenterCluster) drifts(t *testing.T) {
 	pool := k.pool(t, "Never", unconsolidated())
 	ns, node, claim := k.aPod(t, pool)
-	change := encode(t, map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{
-		"labels": map[string]any{"example.com/image": "newer"},
-	}}}})
-	if _, err := k.objects.Resource(nodePools).Patch(t.Context(), pool, types.MergePatchType, change, metav1.PatchOptions{}); err != nil {
+	change := encode(t,
+		map[string]any{"spec": map[string]any{
+			"template": map[string]any{"metadata": map[string]any{
+				"labels": map[string]any{"example.com/image": "newer"},
+			}}}})
+	if _, err := k.objects.Resource(nodePools).Patch(t.Context(), pool, types.MergePatchType,
+		change, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	k.gone(t, reason.Pod, ns+"/p", reason.NodeDrained, "NodeClaim "+claim+" is disrupted: Drifted")
@@ -174,26 +188,31 @@ func (k *karpenterCluster) expires(t *testing.T) {
 
 // The only pod of the node goes: there is nothing to keep the node for.
 func (k *karpenterCluster) empties(t *testing.T) {
-	ns, node, claim := k.aPod(t, k.pool(t, "Never", map[string]any{"consolidationPolicy": "WhenEmpty", "consolidateAfter": "0s"}))
+	ns, node, claim := k.aPod(t,
+		k.pool(t, "Never", map[string]any{"consolidationPolicy": "WhenEmpty",
+			"consolidateAfter": "0s"}))
 	k.remove(t, k.as(t, runner), ns, "p")
 	k.gone(t, reason.Node, node, reason.NodeScaledDown, "NodeClaim "+claim+" is disrupted: Empty")
 }
 
 // The larger of two pods goes, and the other one fits on a cheaper node.
 func (k *karpenterCluster) isUnderutilized(t *testing.T) {
-	pool := k.pool(t, "Never", map[string]any{"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "0s"})
+	pool := k.pool(t, "Never", map[string]any{"consolidationPolicy": "WhenEmptyOrUnderutilized",
+		"consolidateAfter": "0s"})
 	ns := k.namespace(t)
 	k.create(t, podSpec(ns, "", "large", inPool(pool, "14")))
 	k.create(t, podSpec(ns, "", "small", inPool(pool, "500m")))
 	k.runs(t, ns, "large")
 	node, claim := k.runs(t, ns, "small")
 	k.remove(t, k.as(t, runner), ns, "large")
-	k.gone(t, reason.Pod, ns+"/small", reason.NodeScaledDown, "NodeClaim "+claim+" is disrupted: Underutilized")
-	k.gone(t, reason.Node, node, reason.NodeScaledDown, "NodeClaim "+claim+" is disrupted: Underutilized")
+	k.gone(t, reason.Pod, ns+"/small", reason.NodeScaledDown,
+		"NodeClaim "+claim+" is disrupted: Underutilized")
+	k.gone(t, reason.Node, node, reason.NodeScaledDown,
+		"NodeClaim "+claim+" is disrupted: Underutilized")
 }
 
-// The cloud interrupts the machine. The kwok provider has no queue of interruptions, so this does what the controllers that read one
-// do: they delete the NodeClaim, and say in an Event what for.
+// The cloud interrupts the machine. The kwok provider has no queue of interruptions, so this does
+// what the controllers that read one do: they delete the NodeClaim, and say in an Event what for.
 func (k *karpenterCluster) isInterrupted(t *testing.T) {
 	ns, node, claim := k.aPod(t, k.pool(t, "Never", unconsolidated()))
 	config := k.As(karpenterUser, "system:masters")
@@ -201,33 +220,37 @@ func (k *karpenterCluster) isInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Resource(nodeClaims).Delete(t.Context(), claim, metav1.DeleteOptions{}); err != nil {
+	if err := client.Resource(nodeClaims).Delete(t.Context(), claim,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	k.gone(t, reason.Pod, ns+"/p", reason.NodeDrained, "NodeClaim "+claim+" was deleted")
 	k.gone(t, reason.Node, node, reason.NodeDrained, "NodeClaim "+claim+" was deleted")
 }
 
-// The node does not answer, for longer than its repair policy tolerates. Nobody waits for these ten minutes here.
+// The node does not answer, for longer than its repair policy tolerates. Nobody waits for these ten
+// minutes here.
 func (k *karpenterCluster) isRepaired(t *testing.T) {
 	ns, node, _ := k.aPod(t, k.pool(t, "Never", unconsolidated()))
 	if err := k.StopKubelet(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}
-	k.eventually(t, "node "+node+" is Unknown, and has been for long", func(ctx context.Context) (bool, error) {
-		n, err := k.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
-		if err != nil {
-			return false, err
-		}
-		for i := range n.Status.Conditions {
-			if ready := &n.Status.Conditions[i]; ready.Type == corev1.NodeReady && ready.Status == corev1.ConditionUnknown {
-				ready.LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Hour))
-				_, err := k.client.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
-				return err == nil, ignoreConflict(err)
+	k.eventually(t, "node "+node+" is Unknown, and has been for long",
+		func(ctx context.Context) (bool, error) {
+			n, err := k.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+			if err != nil {
+				return false, err
 			}
-		}
-		return false, nil
-	})
+			for i := range n.Status.Conditions {
+				if ready := &n.Status.Conditions[i]; ready.Type == corev1.NodeReady &&
+					ready.Status == corev1.ConditionUnknown {
+					ready.LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Hour))
+					_, err := k.client.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
+					return err == nil, ignoreConflict(err)
+				}
+			}
+			return false, nil
+		})
 	k.gone(t, reason.Node, node, reason.NodeUnreachable, "Ready=Unknown: NodeStatusUnknown")
 	k.gone(t, reason.Pod, ns+"/p", reason.NodeUnreachable, "Ready=Unknown: NodeStatusUnknown")
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// The last to delete a pod is its kubelet, whoever was the first. The pod keeps the first one's reason, and it is written once.
+// The last to delete a pod is its kubelet, whoever was the first. The pod keeps the first one's
+// reason, and it is written once.
 func TestKubeletsFinalDeleteKeepsTheReason(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
@@ -20,15 +21,19 @@ func TestKubeletsFinalDeleteKeepsTheReason(t *testing.T) {
 	}{
 		"deleted": {
 			remove: func(t *testing.T, name string) error {
-				return shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{})
+				return shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name,
+					metav1.DeleteOptions{})
 			},
 			verb: "delete",
 			want: unexplained,
 		},
 		"evicted": {
-			remove: func(t *testing.T, name string) error { return evict(t, shared.as(t, runner), ns, name) },
-			verb:   "create",
-			want:   reason.Reason{Code: reason.Evicted, By: runner, Text: "This pod was evicted (by " + runner + ")"},
+			remove: func(t *testing.T, name string) error {
+				return evict(t, shared.as(t, runner), ns, name)
+			},
+			verb: "create",
+			want: reason.Reason{Code: reason.Evicted, By: runner,
+				Text: "This pod was evicted (by " + runner + ")"},
 		},
 	}
 	for name, tc := range tests {
@@ -38,20 +43,24 @@ func TestKubeletsFinalDeleteKeepsTheReason(t *testing.T) {
 				t.Fatal(err)
 			}
 			shared.leaves(t, reason.Pod, ns+"/"+name, tc.want)
-			if diff := cmp.Diff([]string{tc.verb + " " + runner, "patch epitaph", "delete system:node:" + node}, shared.doneTo(t, ns, name)); diff != "" {
+			if diff := cmp.Diff([]string{tc.verb + " " + runner,
+				"patch epitaph", "delete system:node:" + node}, shared.doneTo(t, ns,
+				name)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// doneTo lists what was done to a pod since it was bound, in the order of the answers, but for the status that its kubelet reported. Our
-// write comes first where it is made before the delete is answered, and is listed after it all the same.
+// doneTo lists what was done to a pod since it was bound, in the order of the answers, but for the
+// status that its kubelet reported. Our write comes first where it is made before the delete is
+// answered, and is listed after it all the same.
 func (c *cluster) doneTo(t *testing.T, ns, name string) []string {
 	t.Helper()
 	var done, ours []string
 	for _, e := range c.audited(t, func(e auditEvent) bool {
-		return e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns && e.ObjectRef.Name == name
+		return e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns &&
+			e.ObjectRef.Name == name
 	}) {
 		switch {
 		case e.byEpitaph():

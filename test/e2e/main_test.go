@@ -1,8 +1,10 @@
-// Package e2e tests Epitaph on the real control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and the
-// cloud-controller-manager, with Epitaph as a process of its own and with exactly its own rights.
+// Package e2e tests Epitaph on the real control plane: etcd, kube-apiserver,
+// kube-controller-manager, kube-scheduler and the cloud-controller-manager, with Epitaph as a
+// process of its own and with exactly its own rights.
 //
-// Most tests share one cluster; each has a namespace and nodes of its own there. A test that stops what others need starts a
-// cluster of its own (ownCluster). With -short nothing runs: the programs take minutes to build (make controlplane).
+// Most tests share one cluster; each has a namespace and nodes of its own there. A test that stops
+// what others need starts a cluster of its own (ownCluster). With -short nothing runs: the programs
+// take minutes to build (make controlplane).
 package e2e
 
 import (
@@ -28,7 +30,8 @@ var shared *cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
-		fmt.Println("e2e: skipped by -short: it needs the real control plane; run make test-controlplane")
+		fmt.Println(
+			"e2e: skipped by -short: it needs the real control plane; run make test-controlplane")
 		return
 	}
 	os.Exit(run(m))
@@ -39,7 +42,8 @@ func run(m *testing.M) int {
 	defer cancel()
 	began := time.Now()
 	var err error
-	if shared, err = startCluster(ctx, sandbox.Options{Out: os.Stdout, Epitaph: sandbox.EpitaphOptions{Configure: quick}}); err != nil {
+	if shared, err = startCluster(ctx, sandbox.Options{Out: os.Stdout,
+		Epitaph: sandbox.EpitaphOptions{Configure: quick}}); err != nil {
 		fmt.Println("e2e:", err)
 		return 1
 	}
@@ -67,7 +71,8 @@ func everyRightIsUsed() int {
 			return 1
 		}
 		for _, right := range unused {
-			fmt.Printf("e2e: charts/epitaph/files/%s grants %q, and no test has needed it: take it out, or test what needs it\n", whose.file(), right)
+			fmt.Printf(
+				"e2e: charts/epitaph/files/%s grants %q, and no test has needed it: take it out, or test what needs it\n", whose.file(), right)
 			failed = 1
 		}
 	}
@@ -77,7 +82,8 @@ func everyRightIsUsed() int {
 // quick shortens what tests would otherwise wait for.
 func quick(c *config.Config) {
 	c.GC.Quarantine = metav1.Duration{Duration: quarantine}
-	// Tests that have nothing to do with it delete more nodes unexplained than the brake would let pass.
+	// Tests that have nothing to do with it delete more nodes unexplained than the brake would let
+	// pass.
 	c.GC.Brake.Enabled = false
 	c.Page.Enabled = true
 	c.Webhook.LeftoverAfter = metav1.Duration{Duration: 5 * time.Second}

@@ -24,12 +24,14 @@ func (c *cluster) decisions(t *testing.T, action string) float64 {
 	return c.metricOf(t, webhook.MetricDecisions, "action", action)
 }
 
-// metricOf reads the sum over the series that have a label of that value, or over all if no label is named.
+// metricOf reads the sum over the series that have a label of that value, or over all if no label
+// is named.
 func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 	t.Helper()
 	sum := 0.0
 	for _, m := range c.metrics(t)[name].GetMetric() {
-		if label == "" || slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == wanted }) {
+		if label == "" || slices.ContainsFunc(m.GetLabel(),
+			func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == wanted }) {
 			sum += value(m)
 		}
 	}
@@ -39,7 +41,8 @@ func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 // metrics reads all that the cluster's Epitaph serves.
 func (c *cluster) metrics(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Epitaph.MetricsURL, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Epitaph.MetricsURL,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// undisturbed leaves the pods of dead nodes to the listener, and lets it start without waiting for a lease.
+// undisturbed leaves the pods of dead nodes to the listener, and lets it start without waiting for
+// a lease.
 func undisturbed(k *config.Config) {
 	listening(k)
 	k.GC.Enabled = false
@@ -54,15 +55,16 @@ var crashPoints = map[string]crashPoint{
 	},
 }
 
-// Epitaph dies of SIGKILL between two steps of a burial. It finishes when it starts again; and if it does not, another replica that
-// heard nothing does. Nothing is done twice.
+// Epitaph dies of SIGKILL between two steps of a burial. It finishes when it starts again; and if
+// it does not, another replica that heard nothing does. Nothing is done twice.
 func TestBurialSurvivesACrashAtEachStep(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: undisturbed}})
 	for name, point := range crashPoints {
 		t.Run(name+", it starts again", func(t *testing.T) { crashesAt(t, c, point, c.restart) })
 	}
-	// The other replica is there from the beginning: it has seen the intent, and found the same write refused.
+	// The other replica is there from the beginning: it has seen the intent, and found the same
+	// write refused.
 	other, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: undisturbed})
 	if err != nil {
 		t.Fatal(err)
@@ -77,10 +79,12 @@ func TestBurialSurvivesACrashAtEachStep(t *testing.T) {
 			c.restart(t)
 		})
 	}
-	t.Run("with a pod that nothing can be written on, another replica takes over", func(t *testing.T) { crashesWithAFullPod(t, c) })
+	t.Run("with a pod that nothing can be written on, another replica takes over",
+		func(t *testing.T) { crashesWithAFullPod(t, c) })
 }
 
-// crashesWithAFullPod kills Epitaph when a pod is failed whose annotations are full: what it died of stands in its condition.
+// crashesWithAFullPod kills Epitaph when a pod is failed whose annotations are full: what it died
+// of stands in its condition.
 func crashesWithAFullPod(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.answering(t)
 	born := c.pod(t, ns, node.Name, "full", full).CreationTimestamp.Time
@@ -99,7 +103,8 @@ func crashesWithAFullPod(t *testing.T, c *cluster) {
 	c.finds(t, c.memory(t), node.Name, born, wantNode.Code)
 }
 
-// crashesAt kills Epitaph when it has come to the point, and checks that all is finished after what follows.
+// crashesAt kills Epitaph when it has come to the point, and checks that all is finished after what
+// follows.
 func crashesAt(t *testing.T, c *cluster, point crashPoint, follows func(*testing.T)) {
 	ns, node := c.namespace(t), c.answering(t)
 	pods := c.fill(t, ns, node.Name, 3)
@@ -114,8 +119,10 @@ func crashesAt(t *testing.T, c *cluster, point crashPoint, follows func(*testing
 		return len(c.podsIn(t, ns)) == point.podsLeft, nil
 	})
 	wantPod, wantNode := panicked("and then we died, too")
-	if got, err := keys.Node.Read(c.aliveNode(t, node.Name).Annotations); err != nil || got != wantNode {
-		t.Errorf("the Node carries %+v (%v) when Epitaph dies, want the intent %+v", got, err, wantNode)
+	if got, err := keys.Node.Read(c.aliveNode(t, node.Name).Annotations); err != nil ||
+		got != wantNode {
+		t.Errorf("the Node carries %+v (%v) when Epitaph dies, want the intent %+v", got, err,
+			wantNode)
 	}
 	c.Epitaph.Kill()
 	lift()
@@ -158,46 +165,61 @@ func (c *cluster) bar(t *testing.T, point crashPoint, ns, node string) (lift fun
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{point.op},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{point.resource}},
-				},
-			}}},
+			MatchConstraints: &admissionregistrationv1.MatchResources{
+				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
+					RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+						Operations: []admissionregistrationv1.OperationType{point.op},
+						Rule: admissionregistrationv1.Rule{APIGroups: []string{""},
+							APIVersions: []string{"v1"}, Resources: []string{point.resource}},
+					},
+				}}},
 			Validations: []admissionregistrationv1.Validation{{
-				Expression: "!(request.userInfo.username.endsWith(':epitaph-manager') && " + point.barred(ns, node) + ")",
+				Expression: "!(request.userInfo.username.endsWith(':epitaph-manager') && " +
+					point.barred(ns, node) + ")",
 			}},
 		},
 	}
 	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+			PolicyName: name,
+			ValidationActions: []admissionregistrationv1.ValidationAction{
+				admissionregistrationv1.Deny},
 		},
 	}
-	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), policy,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually(t, "the write is barred", func(ctx context.Context) (bool, error) { return c.isBarred(ctx, t, point, ns, node), nil })
+	c.eventually(t, "the write is barred", func(ctx context.Context) (bool,
+		error) {
+		return c.isBarred(ctx, t, point, ns, node), nil
+	})
 	return func() {
-		if err := policies.ValidatingAdmissionPolicyBindings().Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		if err := policies.ValidatingAdmissionPolicyBindings().Delete(t.Context(), name,
+			metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // isBarred tries the write without effect.
-func (c *cluster) isBarred(ctx context.Context, t *testing.T, point crashPoint, ns, node string) bool {
+func (c *cluster) isBarred(ctx context.Context, t *testing.T, point crashPoint, ns,
+	node string) bool {
 	t.Helper()
-	core, try := c.clientFor(t, c.As("system:serviceaccount:epitaph-system:epitaph-manager")).CoreV1(), []string{metav1.DryRunAll}
+	core, try := c.clientFor(t,
+		c.As("system:serviceaccount:epitaph-system:epitaph-manager")).CoreV1(),
+		[]string{metav1.DryRunAll}
 	var err error
 	switch {
 	case point.op == admissionregistrationv1.Update:
 		patch := []byte(`{"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"tried"}}}`)
-		_, err = core.Pods(ns).Patch(ctx, "p-0", types.MergePatchType, patch, metav1.PatchOptions{DryRun: try}, "status")
+		_, err = core.Pods(ns).Patch(ctx, "p-0", types.MergePatchType, patch,
+			metav1.PatchOptions{DryRun: try}, "status")
 	case point.resource == "nodes":
 		err = core.Nodes().Delete(ctx, node, metav1.DeleteOptions{DryRun: try})
 	default:
@@ -211,8 +233,10 @@ func TestPanicIsActedUponAfterAnAPIServerCrash(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: undisturbed}})
 	ns, node := c.namespace(t), c.answering(t)
-	// The witness's watch breaks as well, so what it saw last says nothing: finalizers hold the pods.
-	c.fill(t, ns, node.Name, 3, func(p *corev1.Pod) { p.Finalizers = []string{"example.com/archive"} })
+	// The witness's watch breaks as well, so what it saw last says nothing: finalizers hold the
+	// pods.
+	c.fill(t, ns, node.Name, 3,
+		func(p *corev1.Pod) { p.Finalizers = []string{"example.com/archive"} })
 	c.dies(t, node.Name)
 	restarted := make(chan error, 1)
 	go func() { restarted <- c.RestartAPIServer(t.Context()) }()
@@ -220,7 +244,8 @@ func TestPanicIsActedUponAfterAnAPIServerCrash(t *testing.T) {
 		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		return err != nil, nil
 	})
-	c.says(t, node.Address, []byte("4,399,8999000,-;the line before\n"), aSignedPanic("said into a void"), []byte("4,401,9000100,-;the line after\n"))
+	c.says(t, node.Address, []byte("4,399,8999000,-;the line before\n"),
+		aSignedPanic("said into a void"), []byte("4,401,9000100,-;the line after\n"))
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +260,10 @@ func TestPanicIsActedUponAfterAnAPIServerCrash(t *testing.T) {
 	}
 	for n := range left {
 		wantFailedWith(t, &left[n], true)
-		if got, err := keys.Pod.Read(left[n].Annotations); err != nil || got != wantPod || left[n].DeletionTimestamp == nil {
-			t.Errorf("pod %s carries %+v (%v), deleted at %v; want %+v and deleted", left[n].Name, got, err, left[n].DeletionTimestamp, wantPod)
+		if got, err := keys.Pod.Read(left[n].Annotations); err != nil || got != wantPod ||
+			left[n].DeletionTimestamp == nil {
+			t.Errorf("pod %s carries %+v (%v), deleted at %v; want %+v and deleted", left[n].Name,
+				got, err, left[n].DeletionTimestamp, wantPod)
 		}
 	}
 	c.wantKernelLog(t, node.Name, "Kernel panic - not syncing: said into a void")

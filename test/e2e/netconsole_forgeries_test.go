@@ -31,29 +31,36 @@ const (
 	aReboot = 20 * time.Second
 	// upFor is how long a node is up between two interruptions.
 	upFor = 4 * time.Second
-	// interrogated is the share of forgeries that come from nodes that are down then, where there are any: one in so many.
+	// interrogated is the share of forgeries that come from nodes that are down then, where there
+	// are any: one in so many.
 	interrogated = 2
-	// judgedAfter is how long a panic of a node that lives pends here: soon, so that the next one is another case.
+	// judgedAfter is how long a panic of a node that lives pends here: soon, so that the next one
+	// is another case.
 	judgedAfter = 5 * time.Second
 )
 
-// 2,000 panics of every kind that is recorded, and beyond, come from the addresses of nodes that live, restart their kubelets for 1, 5
-// and 15 seconds, and reboot meanwhile. Nothing is deleted, and nothing is said of them; and the one node that panics in the end is
-// buried. The proof of death is that of the default configuration.
+// 2,000 panics of every kind that is recorded, and beyond, come from the addresses of nodes that
+// live, restart their kubelets for 1, 5 and 15 seconds, and reboot meanwhile. Nothing is deleted,
+// and nothing is said of them; and the one node that panics in the end is buried. The proof of
+// death is that of the default configuration.
 func TestNothingThatLivesDiesOfForgedPanics(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		quick(k)
-		k.Netconsole.AcceptPlain = true
-		k.Netconsole.Brake.Nodes = 1000 // nothing is to be left to it
-		k.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: time.Second}
-		k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: judgedAfter}
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			quick(k)
+			k.Netconsole.AcceptPlain = true
+			k.Netconsole.Brake.Nodes = 1000 // nothing is to be left to it
+			k.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: time.Second}
+			k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: judgedAfter}
+		}}})
 	var nodes []*patient
 	for n := range besieged {
 		nodes = append(nodes, c.admit(t, "besieged", n%2 == 0, false))
 	}
-	c.eachOf(t, nodes, func(ctx context.Context, p *patient) error { return p.prepared(ctx, tableRow{}) })
+	c.eachOf(t, nodes, func(ctx context.Context,
+		p *patient) error {
+		return p.prepared(ctx, tableRow{})
+	})
 	if t.Failed() {
 		return
 	}
@@ -61,11 +68,16 @@ func TestNothingThatLivesDiesOfForgedPanics(t *testing.T) {
 	c.besiege(t, nodes)
 	t.Logf("%d panics were forged in %.0f s", forgedPanics, time.Since(began).Seconds())
 	c.eachOf(t, nodes, func(ctx context.Context, p *patient) error {
-		return errors.Join(p.told(ctx, netconsole.EventPanicRefused), p.isUntouched(ctx), p.isUnspokenOf(ctx))
+		return errors.Join(p.told(ctx, netconsole.EventPanicRefused), p.isUntouched(ctx),
+			p.isUnspokenOf(ctx))
 	})
-	verdicts := func(v string) float64 { return c.metricOf(t, netconsole.MetricPanics, "verdict", v) }
-	if verdicts("dead") != 0 || verdicts("alive") < besieged || verdicts("forged") < 20 || verdicts("known") < 100 {
-		t.Errorf("of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
+	verdicts := func(v string) float64 {
+		return c.metricOf(t, netconsole.MetricPanics, "verdict", v)
+	}
+	if verdicts("dead") != 0 || verdicts("alive") < besieged || verdicts("forged") < 20 ||
+		verdicts("known") < 100 {
+		t.Errorf(
+			"of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
 			verdicts("dead"), verdicts("alive"), verdicts("forged"), verdicts("known"))
 	}
 	dead := nodes[0]
@@ -116,8 +128,10 @@ func (c *cluster) besiege(t *testing.T, nodes []*patient) {
 	}
 }
 
-// restless interrupts the node in turn: its kubelet restarts for 1, 5 and 15 seconds, and it reboots.
-func (p *patient) restless(ctx context.Context, turn int, down *downNodes, over <-chan struct{}) error {
+// restless interrupts the node in turn: its kubelet restarts for 1, 5 and 15 seconds, and it
+// reboots.
+func (p *patient) restless(ctx context.Context, turn int, down *downNodes,
+	over <-chan struct{}) error {
 	for ; ; turn++ {
 		select {
 		case <-over:
@@ -126,7 +140,8 @@ func (p *patient) restless(ctx context.Context, turn int, down *downNodes, over 
 		}
 		down.add(p)
 		var err error
-		switch lasting := []time.Duration{time.Second, 5 * time.Second, longRestart, aReboot}[turn%4]; lasting {
+		switch lasting := []time.Duration{time.Second, 5 * time.Second, longRestart,
+			aReboot}[turn%4]; lasting {
 		case aReboot:
 			err = p.reboots(ctx, lasting)
 		default:
@@ -139,7 +154,8 @@ func (p *patient) restless(ctx context.Context, turn int, down *downNodes, over 
 	}
 }
 
-// reboots is a reboot in good order, of which the node's agent tells; the kernel then has another token.
+// reboots is a reboot in good order, of which the node's agent tells; the kernel then has another
+// token.
 func (p *patient) reboots(ctx context.Context, lasting time.Duration) error {
 	if err := inOrder(ctx, p.goesDown, p.stops, pause(lasting), p.boots); err != nil || !p.signs {
 		return err

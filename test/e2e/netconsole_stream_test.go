@@ -11,7 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// flood sends datagrams from an address, 500 every 20 ms, until the function that it returns is called.
+// flood sends datagrams from an address, 500 every 20 ms, until the function that it returns is
+// called.
 func (c *cluster) flood(t *testing.T, from string, datagram []byte) (stop func()) {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}
@@ -42,14 +43,17 @@ func (c *cluster) flood(t *testing.T, from string, datagram []byte) (stop func()
 	return stop
 }
 
-// panicIsHeardThroughFloods has a stranger, another node, and the node's own user space talk without pause while it panics.
+// panicIsHeardThroughFloods has a stranger, another node, and the node's own user space talk
+// without pause while it panics.
 func panicIsHeardThroughFloods(t *testing.T, c *cluster) {
 	ns, node, talker := c.namespace(t), c.answering(t), c.answering(t)
 	pods := c.fill(t, ns, node.Name, 3)
 	bystander := c.pod(t, ns, talker.Name, "bystander")
 	c.flood(t, "127.0.2.2", aSignedPanic("from a stranger"))
-	c.flood(t, talker.Address, []byte("6,7,8,-;eth0: link becomes ready, says a node that has much to say\n"))
-	c.flood(t, node.Address, []byte("12,7,8,-;Kernel panic - not syncing: says user space of the node\n"))
+	c.flood(t, talker.Address,
+		[]byte("6,7,8,-;eth0: link becomes ready, says a node that has much to say\n"))
+	c.flood(t, node.Address,
+		[]byte("12,7,8,-;Kernel panic - not syncing: says user space of the node\n"))
 	time.Sleep(time.Second)
 	c.dies(t, node.Name)
 	c.says(t, node.Address, aSignedPanic("heard all the same"))
@@ -61,10 +65,12 @@ func panicIsHeardThroughFloods(t *testing.T, c *cluster) {
 	stays(t, c, bystander, time.Second)
 }
 
-// networkIsUnkind loses every third datagram of a recorded kernel but the one with the panic, doubles the others, and turns their
-// order around in groups. In one of the recordings every message is in two fragments.
+// networkIsUnkind loses every third datagram of a recorded kernel but the one with the panic,
+// doubles the others, and turns their order around in groups. In one of the recordings every
+// message is in two fragments.
 func networkIsUnkind(t *testing.T, c *cluster) {
-	for name, capture := range map[string]string{"whole messages": "sysrq-ext-6.12c-panic0", "messages in two fragments": "fragud-ext-6.12c"} {
+	for name, capture := range map[string]string{"whole messages": "sysrq-ext-6.12c-panic0",
+		"messages in two fragments": "fragud-ext-6.12c"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			hearsUnkindly(t, c, capture)

@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	// tableWindow, tableRenewal and tableReboot are all that the table shortens: the defaults are 30 s, 40 s and 10 minutes. As
-	// the defaults, they are longer than what they are to outlast, here a restart of 15 s and a reboot of 35 s, which is itself
-	// longer than a Lease goes unrenewed.
+	// tableWindow, tableRenewal and tableReboot are all that the table shortens: the defaults are
+	// 30 s, 40 s and 10 minutes. As the defaults, they are longer than what they are to outlast,
+	// here a restart of 15 s and a reboot of 35 s, which is itself longer than a Lease goes
+	// unrenewed.
 	tableWindow  = 12 * time.Second
 	tableRenewal = 25 * time.Second
 	tableReboot  = 90 * time.Second
@@ -63,7 +64,8 @@ type tableRow struct {
 	mute bool
 	// prepare makes the node what the row is about; its agent has announced its token, if it signs.
 	prepare func(context.Context, *patient) error
-	// lives and dies are what the node goes through from when somebody forges its panic, or from when it panics.
+	// lives and dies are what the node goes through from when somebody forges its panic, or from
+	// when it panics.
 	lives, dies func(context.Context, *patient) error
 }
 
@@ -88,12 +90,15 @@ func tableRows() []tableRow {
 			lives: func(ctx context.Context, p *patient) error {
 				return inOrder(ctx, p.goesDown, p.stops, p.panics, pause(slowReboot), p.boots)
 			},
-			dies: func(ctx context.Context, p *patient) error { return inOrder(ctx, p.goesDown, p.stops, p.panics) },
+			dies: func(ctx context.Context, p *patient) error {
+				return inOrder(ctx, p.goesDown, p.stops, p.panics)
+			},
 		},
 		{
 			name: "the node reboots in order, as its kubelet says",
 			lives: func(ctx context.Context, p *patient) error {
-				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics, pause(slowReboot), p.boots)
+				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics, pause(slowReboot),
+					p.boots)
 			},
 			dies: func(ctx context.Context, p *patient) error {
 				return inOrder(ctx, p.stops, p.kubeletShutsDown, p.panics)
@@ -103,13 +108,17 @@ func tableRows() []tableRow {
 			name: "partition",
 			lives: func(ctx context.Context, p *patient) error {
 				// It stays cut off until its renewals have refuted what was forged.
-				return inOrder(ctx, p.panicsAliveIfSigned, p.isCutOff, p.isForged, pause(tableRenewal+3*time.Second), p.isRefuted, p.isReconnected)
+				return inOrder(ctx, p.panicsAliveIfSigned, p.isCutOff, p.isForged,
+					pause(tableRenewal+3*time.Second), p.isRefuted, p.isReconnected)
 			},
 			dies: func(ctx context.Context, p *patient) error {
 				return inOrder(ctx, p.isCutOff, pause(3*time.Second), p.stops, p.panics)
 			},
 		},
-		{name: "the agent is off", prepare: func(ctx context.Context, p *patient) error { return p.losesItsAgent(ctx) }, lives: lives, dies: dies},
+		{name: "the agent is off", prepare: func(ctx context.Context,
+			p *patient) error {
+			return p.losesItsAgent(ctx)
+		}, lives: lives, dies: dies},
 		{name: "the kernel never spoke", mute: true, lives: lives, dies: dies},
 		{
 			name:    "a panic of an earlier boot is replayed",
@@ -124,17 +133,18 @@ func tableRows() []tableRow {
 	}
 }
 
-// Nothing that lives dies of a panic that somebody forges, and everything that is dead leaves: whether it signs or not, whatever
-// befalls it meanwhile.
+// Nothing that lives dies of a panic that somebody forges, and everything that is dead leaves:
+// whether it signs or not, whatever befalls it meanwhile.
 func TestOnlyTheDeadAreBuried(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		undisturbed(k)
-		k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: tableWindow}
-		k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: tableRenewal}
-		k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: tableReboot}
-		k.Netconsole.Brake.Nodes = 1000
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			undisturbed(k)
+			k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: tableWindow}
+			k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: tableRenewal}
+			k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: tableReboot}
+			k.Netconsole.Brake.Nodes = 1000
+		}}})
 	var patients []*patient
 	rows := map[*patient]tableRow{}
 	for _, row := range tableRows() {
@@ -143,7 +153,10 @@ func TestOnlyTheDeadAreBuried(t *testing.T) {
 			patients, rows[p] = append(patients, p), row
 		}
 	}
-	c.eachOf(t, patients, func(ctx context.Context, p *patient) error { return p.prepared(ctx, rows[p]) })
+	c.eachOf(t, patients, func(ctx context.Context,
+		p *patient) error {
+		return p.prepared(ctx, rows[p])
+	})
 	time.Sleep(learned)
 	c.eachOf(t, patients, func(ctx context.Context, p *patient) error {
 		if p.dies {
@@ -154,21 +167,26 @@ func TestOnlyTheDeadAreBuried(t *testing.T) {
 	c.wantOnlyTheDeadBuried(t, patients)
 }
 
-// The API server is away for longer than a Lease must go unrenewed, while nodes panic, and others are only out of reach.
+// The API server is away for longer than a Lease must go unrenewed, while nodes panic, and others
+// are only out of reach.
 func TestOnlyTheDeadAreBuriedWhenTheAPIServerWasAway(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		undisturbed(k)
-		k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: apiAway + tableWindow}
-		k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: awayRenewal}
-		k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: tableReboot}
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			undisturbed(k)
+			k.Netconsole.ProofOfDeath.Window = metav1.Duration{Duration: apiAway + tableWindow}
+			k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: awayRenewal}
+			k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: tableReboot}
+		}}})
 	row := tableRow{name: "the API server is away"}
 	var patients []*patient
 	for n := range 4 {
 		patients = append(patients, c.admit(t, row.name, n&1 != 0, n&2 != 0))
 	}
-	c.eachOf(t, patients, func(ctx context.Context, p *patient) error { return p.prepared(ctx, row) })
+	c.eachOf(t, patients, func(ctx context.Context,
+		p *patient) error {
+		return p.prepared(ctx, row)
+	})
 	time.Sleep(learned)
 	c.eachOf(t, patients, func(ctx context.Context, p *patient) error {
 		if p.dies {
@@ -215,7 +233,8 @@ func (c *cluster) wantOnlyTheDeadBuried(t *testing.T, patients []*patient) {
 // admit makes room for a node and its pod.
 func (c *cluster) admit(t *testing.T, row string, signs, dies bool) *patient {
 	t.Helper()
-	return &patient{cluster: c, row: row, signs: signs, dies: dies, namespace: c.namespace(t), seq: 100}
+	return &patient{cluster: c, row: row, signs: signs, dies: dies, namespace: c.namespace(t),
+		seq: 100}
 }
 
 // isMade makes the node and its pod.
@@ -230,13 +249,15 @@ func (p *patient) isMade(ctx context.Context) (err error) {
 	}
 	p.uid = node.UID
 	pods := p.client.CoreV1().Pods(p.namespace)
-	if _, err := pods.Create(ctx, podSpec(p.namespace, p.Name, "a"), metav1.CreateOptions{}); err != nil {
+	if _, err := pods.Create(ctx, podSpec(p.namespace, p.Name, "a"),
+		metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	return wait.PollUntilContextTimeout(ctx, 10*poll, tablePatience, true, func(ctx context.Context) (bool, error) {
-		p.pod, err = pods.Get(ctx, "a", metav1.GetOptions{})
-		return err == nil && p.pod.Status.Phase == corev1.PodRunning, nil
-	})
+	return wait.PollUntilContextTimeout(ctx, 10*poll, tablePatience, true,
+		func(ctx context.Context) (bool, error) {
+			p.pod, err = pods.Get(ctx, "a", metav1.GetOptions{})
+			return err == nil && p.pod.Status.Phase == corev1.PodRunning, nil
+		})
 }
 
 func (p *patient) String() string {
@@ -251,7 +272,8 @@ func (p *patient) String() string {
 }
 
 // eachOf does something with all nodes at the same time.
-func (c *cluster) eachOf(t *testing.T, patients []*patient, do func(context.Context, *patient) error) {
+func (c *cluster) eachOf(t *testing.T, patients []*patient,
+	do func(context.Context, *patient) error) {
 	t.Helper()
 	var group errgroup.Group
 	failed := make([]error, len(patients))
@@ -290,7 +312,8 @@ func pause(d time.Duration) func(context.Context) error {
 	}
 }
 
-// prepared makes the node what the row is about. The kernel speaks, unless it is one that never did.
+// prepared makes the node what the row is about. The kernel speaks, unless it is one that never
+// did.
 func (p *patient) prepared(ctx context.Context, row tableRow) error {
 	if err := p.isMade(ctx); err != nil {
 		return err
@@ -315,7 +338,8 @@ func (p *patient) prepared(ctx context.Context, row tableRow) error {
 // speaks is a line of the kernel, with the number and the time that it has in this boot.
 func (p *patient) speaks(ctx context.Context, level int, line, secret string) error {
 	p.seq++
-	return p.sends(ctx, fmt.Appendf(nil, "%d,%d,%d,-;%s\n", level, p.seq, time.Since(p.booted).Microseconds(), line), secret)
+	return p.sends(ctx, fmt.Appendf(nil, "%d,%d,%d,-;%s\n", level, p.seq,
+		time.Since(p.booted).Microseconds(), line), secret)
 }
 
 func (p *patient) sends(ctx context.Context, datagram []byte, secret string) error {
@@ -352,7 +376,8 @@ func (p *patient) isReplayed(ctx context.Context) error {
 	return p.sends(ctx, []byte("0,4000,900000000,-;Kernel panic - not syncing: replayed\n"), secret)
 }
 
-// panicsAliveIfSigned sends the one panic that can be signed and of a node that lives: user space goes on after it (reboot=force).
+// panicsAliveIfSigned sends the one panic that can be signed and of a node that lives: user space
+// goes on after it (reboot=force).
 func (p *patient) panicsAliveIfSigned(ctx context.Context) error {
 	if p.secret == "" {
 		return nil
@@ -392,7 +417,9 @@ func (p *patient) boots(ctx context.Context) error {
 
 // goesDown is what its agent says when somebody reboots the node.
 func (p *patient) goesDown(ctx context.Context) error {
-	evidence, err := json.Marshal([]reason.Evidence{{What: reason.EvidenceReboot, Who: "bob", When: time.Now(), BootID: p.BootID}})
+	evidence, err := json.Marshal(
+		[]reason.Evidence{{What: reason.EvidenceReboot, Who: "bob", When: time.Now(),
+			BootID: p.BootID}})
 	if err != nil {
 		return err
 	}
@@ -402,32 +429,39 @@ func (p *patient) goesDown(ctx context.Context) error {
 	return pause(learned)(ctx)
 }
 
-// kubeletShutsDown is what its kubelet says last when it shuts down gracefully (pkg/kubelet/nodestatus/setters.go). The node
-// lifecycle controller overwrites it four seconds later here.
+// kubeletShutsDown is what its kubelet says last when it shuts down gracefully
+// (pkg/kubelet/nodestatus/setters.go). The node lifecycle controller overwrites it four seconds
+// later here.
 func (p *patient) kubeletShutsDown(ctx context.Context) error {
 	condition := corev1.NodeCondition{
-		Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: "node is shutting down",
+		Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady",
+		Message:           "node is shutting down",
 		LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
 	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{condition}}})
+	patch, err := json.Marshal(
+		map[string]any{"status": map[string]any{
+			"conditions": []corev1.NodeCondition{condition}}})
 	if err != nil {
 		return err
 	}
-	_, err = p.client.CoreV1().Nodes().Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = p.client.CoreV1().Nodes().Patch(ctx, p.Name, types.StrategicMergePatchType, patch,
+		metav1.PatchOptions{}, "status")
 	return err
 }
 
 func (p *patient) patches(ctx context.Context, annotations map[string]string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		return err
 	}
-	_, err = p.client.CoreV1().Nodes().Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = p.client.CoreV1().Nodes().Patch(ctx, p.Name, types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	return err
 }
 
-// losesItsAgent is a reboot after which the agent did not start: what it announced is of the boot before, and the kernel does not
-// sign. What signed is to be, is signed with the old token.
+// losesItsAgent is a reboot after which the agent did not start: what it announced is of the boot
+// before, and the kernel does not sign. What signed is to be, is signed with the old token.
 func (p *patient) losesItsAgent(ctx context.Context) error {
 	if !p.signs {
 		return nil
@@ -453,10 +487,12 @@ func (p *patient) rebooted(ctx context.Context) error {
 // told waits for an Event on the node.
 func (p *patient) told(ctx context.Context, why string) error {
 	selector := fields.Set{"involvedObject.name": p.Name, "reason": why}.String()
-	err := wait.PollUntilContextTimeout(ctx, 10*poll, tablePatience, true, func(ctx context.Context) (bool, error) {
-		found, err := p.client.CoreV1().Events(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{FieldSelector: selector})
-		return err == nil && len(found.Items) > 0, nil
-	})
+	err := wait.PollUntilContextTimeout(ctx, 10*poll, tablePatience, true,
+		func(ctx context.Context) (bool, error) {
+			found, err := p.client.CoreV1().Events(metav1.NamespaceDefault).List(ctx,
+				metav1.ListOptions{FieldSelector: selector})
+			return err == nil && len(found.Items) > 0, nil
+		})
 	if err != nil {
 		return fmt.Errorf("wait for the Event %s: %w", why, err)
 	}
@@ -467,20 +503,23 @@ func (p *patient) told(ctx context.Context, why string) error {
 func (p *patient) isBuried(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tablePatience)
 	defer cancel()
-	for subject, name := range map[reason.Subject]string{reason.Pod: p.namespace + "/a", reason.Node: p.Name} {
+	for subject, name := range map[reason.Subject]string{reason.Pod: p.namespace + "/a",
+		reason.Node: p.Name} {
 		d, err := p.witness.Sees(ctx, subject, name)
 		if err != nil {
 			return err
 		}
-		if d.Reason.Code != reason.KernelPanic || !strings.Contains(string(d.Reason.Text), ownPanic) {
+		if d.Reason.Code != reason.KernelPanic ||
+			!strings.Contains(string(d.Reason.Text), ownPanic) {
 			return fmt.Errorf("%s %s left with %+v", subject, name, d.Reason)
 		}
 	}
 	return nil
 }
 
-// isSpared waits until what was heard of the node is refused, and looks whether the node was left alone. Where what is replayed was
-// signed in another boot, it is refused at once, and one Event may speak for several nodes.
+// isSpared waits until what was heard of the node is refused, and looks whether the node was left
+// alone. Where what is replayed was signed in another boot, it is refused at once, and one Event
+// may speak for several nodes.
 func (p *patient) isSpared(ctx context.Context, row tableRow) error {
 	seenThrough := p.signs && strings.Contains(row.name, "replayed")
 	if !seenThrough {

@@ -93,10 +93,13 @@ func signedAll(datagrams [][]byte) [][]byte {
 func panicked(line string) (pod, node reason.Reason) {
 	return reason.Reason{
 			Code: reason.KernelPanic, By: "epitaph/netconsole",
-			Text: reason.Text("This pod died unexpectedly because the underlying node kernel panicked! (" + line + ")"),
+			Text: reason.Text(
+				"This pod died unexpectedly because the underlying node kernel panicked! (" + line +
+					")"),
 		}, reason.Reason{
 			Code: reason.KernelPanic, By: "epitaph/netconsole",
-			Text: reason.Text("This node died unexpectedly because its kernel panicked! (" + line + ")"),
+			Text: reason.Text("This node died unexpectedly because its kernel panicked! (" + line +
+				")"),
 		}
 }
 
@@ -138,7 +141,8 @@ func (c *cluster) aliveNode(t *testing.T, name string) *corev1.Node {
 func (c *cluster) event(t *testing.T, node, why, note string) {
 	t.Helper()
 	c.eventually(t, why+" on node "+node, func(ctx context.Context) (bool, error) {
-		all, err := c.client.EventsV1().Events(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
+		all, err := c.client.EventsV1().Events(metav1.NamespaceDefault).List(ctx,
+			metav1.ListOptions{})
 		if err != nil {
 			return false, err
 		}
@@ -175,7 +179,8 @@ func TestNetconsole(t *testing.T) {
 	})
 	t.Run("two replicas do the work once", func(t *testing.T) { workIsDoneOnce(t, c) })
 	t.Run("an API server that is away is waited for", func(t *testing.T) { apiServerAway(t, c) })
-	t.Run("a replica that starts finishes what another one began", func(t *testing.T) { intentIsTakenUp(t, c) })
+	t.Run("a replica that starts finishes what another one began",
+		func(t *testing.T) { intentIsTakenUp(t, c) })
 }
 
 func recordedPanic(t *testing.T, c *cluster) {
@@ -196,7 +201,8 @@ func recordedPanic(t *testing.T, c *cluster) {
 			for _, pod := range pods {
 				d := c.leaves(t, reason.Pod, pod, wantPod)
 				wantFailedWith(t, d.Pod, true)
-				t.Logf("pod %s gone %.2f s after the first datagram", pod, d.At.Sub(began).Seconds())
+				t.Logf("pod %s gone %.2f s after the first datagram", pod,
+					d.At.Sub(began).Seconds())
 			}
 			c.leaves(t, reason.Node, node.Name, wantNode)
 			c.wantKernelLog(t, node.Name, "Kernel panic - not syncing: "+line)
@@ -211,7 +217,8 @@ func (c *cluster) wantKernelLog(t *testing.T, node, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := client.Resource(obituaries).List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+	all, err := client.Resource(obituaries).List(t.Context(),
+		metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
 	if err != nil || len(all.Items) != 1 {
 		t.Fatalf("read the obituary of node %s: %d found, %v", node, len(all.Items), err)
 	}
@@ -220,7 +227,8 @@ func (c *cluster) wantKernelLog(t *testing.T, node, want string) {
 		t.Fatal(err)
 	}
 	if n := slices.Index(log, want); n < 1 || n == len(log)-1 {
-		t.Errorf("the kernel's log in the obituary of node %s does not hold %q with lines before and after: %q", node, want, log)
+		t.Errorf(
+			"the kernel's log in the obituary of node %s does not hold %q with lines before and after: %q", node, want, log)
 	}
 }
 
@@ -228,7 +236,8 @@ func harmlessWords(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
-	c.says(t, node.Address, aSignedPanic(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \xe2\x80\xae line`))
+	c.says(t, node.Address,
+		aSignedPanic(`\x1b]0;owned\x07\x1b[2J first line\x0asecond \xe2\x80\xae line`))
 	wantPod, wantNode := panicked(`\x1b]0;owned\x07\x1b[2J first line second \u202e line`)
 	c.leaves(t, reason.Pod, ns+"/a", wantPod)
 	c.leaves(t, reason.Node, node.Name, wantNode)
@@ -273,12 +282,15 @@ func rebootedNodeStays(t *testing.T, c *cluster) {
 	pod := c.pod(t, ns, node.Name, "a")
 	c.says(t, node.Address, aSignedPanic("and quickly back"))
 	c.event(t, node.Name, netconsole.EventPanicDoubted, "and quickly back")
-	c.patchNode(t, node.Name, map[string]any{"status": map[string]any{"nodeInfo": map[string]any{"bootID": "another-boot"}}}, "status")
+	c.patchNode(t, node.Name,
+		map[string]any{"status": map[string]any{
+			"nodeInfo": map[string]any{"bootID": "another-boot"}}}, "status")
 	c.event(t, node.Name, netconsole.EventPanicRefused, "the node is back under another boot ID")
 	c.eventually(t, "the panic stays as evidence", func(context.Context) (bool, error) {
 		evidence, err := reason.EvidenceOn(c.aliveNode(t, node.Name))
 		return slices.ContainsFunc(evidence, func(e reason.Evidence) bool {
-			return e.What == reason.EvidencePanic && e.Detail == "and quickly back" && e.BootID == node.BootID
+			return e.What == reason.EvidencePanic && e.Detail == "and quickly back" &&
+				e.BootID == node.BootID
 		}), err
 	})
 	stays(t, c, pod, time.Second)
@@ -303,7 +315,8 @@ func fakesAreNotBelieved(t *testing.T, c *cluster) {
 	pod := c.pod(t, ns, node.Name, "a")
 	c.dies(t, node.Name)
 	for _, capture := range []string{
-		"kmsg-ext-6.1c", "kmsg-legacy-6.1c", "forge-ext-6.1c", "forge-legacy-6.12c", "execstack-ext-6.1c", "sysrq-legacy-6.1c-panic10",
+		"kmsg-ext-6.1c", "kmsg-legacy-6.1c", "forge-ext-6.1c", "forge-legacy-6.12c",
+		"execstack-ext-6.1c", "sysrq-legacy-6.1c-panic10",
 	} {
 		c.says(t, node.Address, recording(t, capture)...)
 	}
@@ -314,7 +327,8 @@ func fakesAreNotBelieved(t *testing.T, c *cluster) {
 	}
 }
 
-// workIsDoneOnce lets two replicas hear the same panic, and counts what the API server was asked for.
+// workIsDoneOnce lets two replicas hear the same panic, and counts what the API server was asked
+// for.
 func workIsDoneOnce(t *testing.T, c *cluster) {
 	second, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: listening})
 	if err != nil {
@@ -379,14 +393,18 @@ func intentIsTakenUp(t *testing.T, c *cluster) {
 	c.dies(t, node.Name)
 	wantPod, wantNode := panicked("unfinished")
 	annotations := keys.Node.Annotations(wantNode)
-	annotations["epitaph-k8s.io/marked-dead"] = fmt.Sprintf(`{"what":"panic","detail":"unfinished","when":"2026-01-02T03:04:05Z","bootID":%q}`, node.BootID)
-	c.patchNode(t, node.Name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	annotations["epitaph-k8s.io/marked-dead"] = fmt.Sprintf(
+		`{"what":"panic","detail":"unfinished","when":"2026-01-02T03:04:05Z","bootID":%q}`,
+		node.BootID)
+	c.patchNode(t, node.Name,
+		map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err := c.Epitaph.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", wantPod)
 	c.leaves(t, reason.Node, node.Name, wantNode)
-	if _, err := c.client.CoreV1().Nodes().Get(t.Context(), node.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := c.client.CoreV1().Nodes().Get(t.Context(), node.Name,
+		metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("read the Node: %v, want that it is gone", err)
 	}
 }

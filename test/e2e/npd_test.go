@@ -34,45 +34,61 @@ type problem struct {
 	detail string
 }
 
-// The real node-problem-detector reads a kernel's log with its own rules, and a custom plugin of a cluster's own. It reports conditions
-// and Events; then the node is drained and removed.
+// The real node-problem-detector reads a kernel's log with its own rules, and a custom plugin of a
+// cluster's own. It reports conditions and Events; then the node is drained and removed.
 func TestNodeProblemDetectorSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		quick(k)
-		k.Inference.Signals = []reason.Signal{{
-			Mark: reason.Mark{Condition: reason.MustPattern("ExampleFanFailed"), Status: corev1.ConditionTrue},
-			Code: reason.HardwareFailure, Detail: "{reason}: {message}", Rank: reason.Failure,
-		}}
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			quick(k)
+			k.Inference.Signals = []reason.Signal{{
+				Mark: reason.Mark{Condition: reason.MustPattern("ExampleFanFailed"),
+					Status: corev1.ConditionTrue},
+				Code: reason.HardwareFailure, Detail: "{reason}: {message}",
+				Rank: reason.Failure,
+			}}
+		}}})
 	for name, p := range map[string]problem{
 		"read-only file system": {
-			monitor: "readonly-monitor.json", kernel: "EXT4-fs (sda1): Remounting filesystem read-only", condition: "ReadonlyFilesystem",
-			code: reason.HardwareFailure, detail: "ReadonlyFilesystem: FilesystemIsReadOnly",
+			monitor:   "readonly-monitor.json",
+			kernel:    "EXT4-fs (sda1): Remounting filesystem read-only",
+			condition: "ReadonlyFilesystem",
+			code:      reason.HardwareFailure, detail: "ReadonlyFilesystem: FilesystemIsReadOnly",
 		},
 		"deadlock": {
-			monitor: "kernel-monitor.json", kernel: "INFO: task docker:1234 blocked for more than 120 seconds.", condition: "KernelDeadlock",
-			code: reason.NodeUnreachable, detail: "KernelDeadlock: DockerHung",
+			monitor:   "kernel-monitor.json",
+			kernel:    "INFO: task docker:1234 blocked for more than 120 seconds.",
+			condition: "KernelDeadlock",
+			code:      reason.NodeUnreachable, detail: "KernelDeadlock: DockerHung",
 		},
 		"XFS has shut down": {
-			monitor: "kernel-monitor.json", kernel: "XFS (dm-0): I/O Error Detected. Shutting down filesystem", condition: "XfsShutdown",
-			code: reason.HardwareFailure, detail: "XfsShutdown: XfsHasShutdown",
+			monitor:   "kernel-monitor.json",
+			kernel:    "XFS (dm-0): I/O Error Detected. Shutting down filesystem",
+			condition: "XfsShutdown",
+			code:      reason.HardwareFailure, detail: "XfsShutdown: XfsHasShutdown",
 		},
 		"fatal hardware error": {
-			monitor: "kernel-monitor.json", kernel: "{1}[Hardware Error]: event severity: fatal", condition: "CperHardwareErrorFatal",
-			code: reason.HardwareFailure, detail: "CperHardwareErrorFatal: CperHardwareErrorFatal",
+			monitor: "kernel-monitor.json", kernel: "{1}[Hardware Error]: event severity: fatal",
+			condition: "CperHardwareErrorFatal",
+			code:      reason.HardwareFailure,
+			detail:    "CperHardwareErrorFatal: CperHardwareErrorFatal",
 		},
 		"condition of its own": {
-			says: "fan 3 stands still", condition: "ExampleFanFailed", code: reason.HardwareFailure, detail: "FanStandsStill: fan 3 stands still",
+			says: "fan 3 stands still", condition: "ExampleFanFailed", code: reason.HardwareFailure,
+			detail: "FanStandsStill: fan 3 stands still",
 		},
 		// What it reports as an Event only, the node survives.
 		"corrected error": {
-			monitor: "kernel-monitor.json", kernel: "{1}[Hardware Error]: event severity: corrected", event: "CperHardwareErrorCorrected",
-			code: reason.NodeDrained,
+			monitor: "kernel-monitor.json",
+			kernel:  "{1}[Hardware Error]: event severity: corrected",
+			event:   "CperHardwareErrorCorrected",
+			code:    reason.NodeDrained,
 		},
 		"task hung": {
-			monitor: "kernel-monitor.json", kernel: "INFO: task kworker/1:2:77 blocked for more than 120 seconds.", event: "TaskHung",
-			code: reason.NodeDrained,
+			monitor: "kernel-monitor.json",
+			kernel:  "INFO: task kworker/1:2:77 blocked for more than 120 seconds.",
+			event:   "TaskHung",
+			code:    reason.NodeDrained,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,13 +113,17 @@ func (c *cluster) hasProblem(t *testing.T, p problem) {
 	}
 	c.eventually(t, "the node-problem-detector reports", func(ctx context.Context) (bool, error) {
 		if p.event != "" {
-			events, err := c.client.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Node,involvedObject.name=" + node})
-			return err == nil && slices.ContainsFunc(events.Items, func(e corev1.Event) bool { return e.Reason == p.event }), nil
+			events, err := c.client.CoreV1().Events("").List(ctx,
+				metav1.ListOptions{FieldSelector: "involvedObject.kind=Node,involvedObject.name=" +
+					node})
+			return err == nil && slices.ContainsFunc(events.Items,
+				func(e corev1.Event) bool { return e.Reason == p.event }), nil
 		}
 		n, err := c.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
-		return err == nil && slices.ContainsFunc(n.Status.Conditions, func(one corev1.NodeCondition) bool {
-			return one.Type == p.condition && one.Status == corev1.ConditionTrue
-		}), nil
+		return err == nil && slices.ContainsFunc(n.Status.Conditions,
+			func(one corev1.NodeCondition) bool {
+				return one.Type == p.condition && one.Status == corev1.ConditionTrue
+			}), nil
 	})
 	c.patchNode(t, node, map[string]any{"spec": map[string]any{"unschedulable": true}})
 	if err := evict(t, c.as(t, "ann"), ns, "p"); err != nil {
@@ -114,18 +134,20 @@ func (c *cluster) hasProblem(t *testing.T, p problem) {
 		drained = p.detail + "; drained by ann"
 	}
 	c.leaves(t, reason.Pod, ns+"/p", reason.New(reason.Pod, p.code, drained, "ann"))
-	if err := c.as(t, clusterAutoscaler).CoreV1().Nodes().Delete(t.Context(), node, metav1.DeleteOptions{}); err != nil {
+	if err := c.as(t, clusterAutoscaler).CoreV1().Nodes().Delete(t.Context(), node,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if p.detail == "" {
-		c.leaves(t, reason.Node, node, reason.New(reason.Node, reason.NodeScaledDown, "by "+clusterAutoscaler, clusterAutoscaler))
+		c.leaves(t, reason.Node, node, reason.New(reason.Node, reason.NodeScaledDown,
+			"by "+clusterAutoscaler, clusterAutoscaler))
 	} else {
 		c.leaves(t, reason.Node, node, reason.New(reason.Node, p.code, p.detail, clusterAutoscaler))
 	}
 }
 
-// logMonitor is one of the node-problem-detector's own configurations, with its rules as they are; only, it reads a file instead of
-// /dev/kmsg, which is the test machine's.
+// logMonitor is one of the node-problem-detector's own configurations, with its rules as they are;
+// only, it reads a file instead of /dev/kmsg, which is the test machine's.
 func logMonitor(t *testing.T, p problem) string {
 	t.Helper()
 	dir, err := sandbox.NPDConfig(t.Context())
@@ -156,15 +178,19 @@ func logMonitor(t *testing.T, p problem) string {
 func customPlugin(t *testing.T, p problem) string {
 	t.Helper()
 	check := filepath.Join(t.TempDir(), "check.sh")
-	if err := os.WriteFile(check, []byte("#!/bin/sh\necho '"+p.says+"'\nexit 1\n"), 0o700); err != nil {
+	if err := os.WriteFile(check, []byte("#!/bin/sh\necho '"+p.says+"'\nexit 1\n"),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	return configured(t, map[string]any{
 		"plugin": "custom", "source": "fan-monitor",
-		"pluginConfig": map[string]any{"invoke_interval": "1s", "timeout": "5s", "max_output_length": 80, "concurrency": 1},
-		"conditions":   []any{map[string]any{"type": p.condition, "reason": "FansTurn", "message": "all fans turn"}},
+		"pluginConfig": map[string]any{"invoke_interval": "1s", "timeout": "5s",
+			"max_output_length": 80, "concurrency": 1},
+		"conditions": []any{map[string]any{"type": p.condition,
+			"reason": "FansTurn", "message": "all fans turn"}},
 		"rules": []any{map[string]any{
-			"type": "permanent", "condition": p.condition, "reason": "FanStandsStill", "path": check, "timeout": "5s",
+			"type": "permanent", "condition": p.condition, "reason": "FanStandsStill",
+			"path": check, "timeout": "5s",
 		}},
 	})
 }

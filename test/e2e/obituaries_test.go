@@ -49,12 +49,14 @@ func (c *cluster) memory(t *testing.T) *audit.NodeObituaries {
 }
 
 // finds waits until the cache has the reason.
-func (c *cluster) finds(t *testing.T, o *audit.NodeObituaries, node string, created time.Time, want reason.Code) {
+func (c *cluster) finds(t *testing.T, o *audit.NodeObituaries, node string, created time.Time,
+	want reason.Code) {
 	t.Helper()
-	c.eventually(t, "the obituary of "+node+" says "+string(want), func(ctx context.Context) (bool, error) {
-		r, ok, err := o.Find(ctx, node, created)
-		return ok == (want != "") && r.Code == want, err
-	})
+	c.eventually(t, "the obituary of "+node+" says "+string(want),
+		func(ctx context.Context) (bool, error) {
+			r, ok, err := o.Find(ctx, node, created)
+			return ok == (want != "") && r.Code == want, err
+		})
 }
 
 func TestMemoryOfNodes(t *testing.T) {
@@ -82,13 +84,15 @@ func TestMemoryOfNodes(t *testing.T) {
 		c.finds(t, o, "n1", now.Add(-time.Hour), reason.KernelPanic)
 	})
 	t.Run("an explanation is not lost", func(t *testing.T) {
-		if err := o.Record(t.Context(), first, reason.New(reason.Node, reason.Unexplained, "x", "x")); err != nil {
+		if err := o.Record(t.Context(), first,
+			reason.New(reason.Node, reason.Unexplained, "x", "x")); err != nil {
 			t.Fatal(err)
 		}
 		c.finds(t, o, "n1", now.Add(-time.Hour), reason.KernelPanic)
 	})
 	t.Run("another death than the one that was refused", func(t *testing.T) {
-		if err := o.Record(t.Context(), first, reason.New(reason.Node, reason.HardwareFailure, "disk", "x")); err != nil {
+		if err := o.Record(t.Context(), first,
+			reason.New(reason.Node, reason.HardwareFailure, "disk", "x")); err != nil {
 			t.Fatal(err)
 		}
 		c.finds(t, o, "n1", now.Add(-time.Hour), reason.HardwareFailure)
@@ -113,9 +117,11 @@ func TestMemoryOfNodes(t *testing.T) {
 		c.finds(t, o, "n1", now.Add(-time.Hour), "")
 	})
 	t.Run("the API server refuses what is no obituary", func(t *testing.T) {
-		bad := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Spec: v1alpha1.NodeObituarySpec{
-			NodeName: "n1", Removed: metav1.Now(), Code: "X", Class: "fun", Reason: strings.Repeat("x", 2000),
-		}}
+		bad := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: "bad"},
+			Spec: v1alpha1.NodeObituarySpec{
+				NodeName: "n1", Removed: metav1.Now(), Code: "X", Class: "fun",
+				Reason: strings.Repeat("x", 2000),
+			}}
 		if err := o.Writer.Create(t.Context(), bad); !apierrors.IsInvalid(err) {
 			t.Errorf("the create ended with %v, want it invalid", err)
 		}
@@ -124,48 +130,54 @@ func TestMemoryOfNodes(t *testing.T) {
 	t.Run("records go by age", func(t *testing.T) {
 		k.Limits.Nodes.MaxAge.Duration = 23 * time.Hour
 		if err := k.Prune(t.Context()); err != nil || c.obituariesOf(t, "n1") != 2 {
-			t.Errorf("%d records are left, want both: it is too early (%v)", c.obituariesOf(t, "n1"), err)
+			t.Errorf("%d records are left, want both: it is too early (%v)",
+				c.obituariesOf(t, "n1"), err)
 		}
 		k.Clock = clocktesting.NewFakeClock(now.Add(24 * time.Hour))
 		if err := k.Prune(t.Context()); err != nil || c.obituariesOf(t, "n1") != 2 {
-			t.Errorf("%d records are left (%v), want both: our clock alone jumped ahead", c.obituariesOf(t, "n1"), err)
+			t.Errorf("%d records are left (%v), want both: our clock alone jumped ahead",
+				c.obituariesOf(t, "n1"), err)
 		}
 		k.Clock, k.Limits.Nodes.MaxAge.Duration = clock.RealClock{}, time.Second
-		c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
-			err := k.Prune(ctx)
-			return k.expired("node", "age") == 2 && c.obituariesOf(t, "n1") == 0, err
-		})
+		c.eventually(t, "what is old by both clocks is gone",
+			func(ctx context.Context) (bool, error) {
+				err := k.Prune(ctx)
+				return k.expired("node", "age") == 2 && c.obituariesOf(t, "n1") == 0, err
+			})
 	})
-	t.Run("records go by number, the oldest first, but not those that pods are held by", func(t *testing.T) {
-		missing := []string{"a", "b", "c", "d"}
-		for n, name := range missing {
-			if err := o.RecordMissing(t.Context(), name, now.Add(-time.Duration(n)*time.Hour)); err != nil {
+	t.Run("records go by number, the oldest first, but not those that pods are held by",
+		func(t *testing.T) {
+			missing := []string{"a", "b", "c", "d"}
+			for n, name := range missing {
+				if err := o.RecordMissing(t.Context(), name,
+					now.Add(-time.Duration(n)*time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+				c.finds(t, o, name, now.Add(-5*time.Hour), reason.Unexplained)
+				if n < 3 {
+					time.Sleep(1100 * time.Millisecond) // the times have whole seconds
+				}
+			}
+			first, err := o.Last(t.Context(), "a")
+			if err != nil {
 				t.Fatal(err)
 			}
-			c.finds(t, o, name, now.Add(-5*time.Hour), reason.Unexplained)
-			if n < 3 {
-				time.Sleep(1100 * time.Millisecond) // the times have whole seconds
+			if err := o.Hold(t.Context(), first); err != nil {
+				t.Fatal(err)
 			}
-		}
-		first, err := o.Last(t.Context(), "a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := o.Hold(t.Context(), first); err != nil {
-			t.Fatal(err)
-		}
-		c.eventually(t, "the cache knows that pods are held", func(ctx context.Context) (bool, error) {
-			o, err := o.Last(ctx, "a")
-			return o.Annotations[reason.HeldKey] != "", err
+			c.eventually(t, "the cache knows that pods are held",
+				func(ctx context.Context) (bool, error) {
+					o, err := o.Last(ctx, "a")
+					return o.Annotations[reason.HeldKey] != "", err
+				})
+			k.Limits.Nodes.MaxAge.Duration, k.Limits.Nodes.Max = time.Hour, 2
+			if err := k.Prune(t.Context()); err != nil || k.expired("node", "number") != 2 {
+				t.Errorf("%d removed by number (%v), want 2", k.expired("node", "number"), err)
+			}
+			for n, name := range missing {
+				if left, want := c.obituariesOf(t, name), []int{1, 0, 0, 1}[n]; left != want {
+					t.Errorf("%d obituaries of node %s, want %d", left, name, want)
+				}
+			}
 		})
-		k.Limits.Nodes.MaxAge.Duration, k.Limits.Nodes.Max = time.Hour, 2
-		if err := k.Prune(t.Context()); err != nil || k.expired("node", "number") != 2 {
-			t.Errorf("%d removed by number (%v), want 2", k.expired("node", "number"), err)
-		}
-		for n, name := range missing {
-			if left, want := c.obituariesOf(t, name), []int{1, 0, 0, 1}[n]; left != want {
-				t.Errorf("%d obituaries of node %s, want %d", left, name, want)
-			}
-		}
-	})
 }

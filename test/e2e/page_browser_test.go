@@ -31,11 +31,13 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	t.Skip("SKIPPED: there is no Chromium here, so the page is not looked at in a browser: run make screenshots")
+	t.Skip(
+		"SKIPPED: there is no Chromium here, so the page is not looked at in a browser: run make screenshots")
 	return ""
 }
 
-// proxy stands before the page as an authenticating proxy would: it adds the token that a person got elsewhere.
+// proxy stands before the page as an authenticating proxy would: it adds the token that a person
+// got elsewhere.
 func (c *cluster) proxy(t *testing.T, token string) string {
 	t.Helper()
 	s := httptest.NewServer(&httputil.ReverseProxy{
@@ -49,12 +51,17 @@ func (c *cluster) proxy(t *testing.T, token string) string {
 	return s.URL
 }
 
-// looks opens an address in the browser, and returns the document as the browser has understood it, and its picture.
+// looks opens an address in the browser, and returns the document as the browser has understood it,
+// and its picture.
 func looks(t *testing.T, address, picture string, flags ...string) (dom string, seen image.Image) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), chromium(t), append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--user-data-dir="+t.TempDir(), "--window-size=1280,860", "--screenshot="+picture, "--dump-dom", address)...)
+	cmd := exec.CommandContext(t.Context(), chromium(t),
+		append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+			"--hide-scrollbars",
+			"--no-first-run", "--disable-background-networking", "--disable-component-update",
+			"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+			"--user-data-dir="+t.TempDir(), "--window-size=1280,860", "--screenshot="+picture,
+			"--dump-dom", address)...)
 	cmd.Dir = t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -72,7 +79,8 @@ func looks(t *testing.T, address, picture string, flags ...string) (dom string, 
 	return out.String(), seen
 }
 
-// colours counts how many a picture has, up to a few: a page without its style sheet is black, white and blue, an empty one white.
+// colours counts how many a picture has, up to a few: a page without its style sheet is black,
+// white and blue, an empty one white.
 func colours(seen image.Image) int {
 	found := map[any]bool{}
 	b := seen.Bounds()
@@ -104,7 +112,9 @@ func TestPageInABrowser(t *testing.T) {
 				t.Errorf("the browser does not show %q:\n%s", tc.wants, dom)
 			}
 			if n := colours(seen); n < 50 {
-				t.Errorf("the picture has %d colours: the page is empty, or its style sheet was refused", n)
+				t.Errorf(
+					"the picture has %d colours: the page is empty, or its style sheet was refused",
+					n)
 			}
 		})
 	}
@@ -123,7 +133,8 @@ func TestPageInTheDark(t *testing.T) {
 		flags []string
 		light bool
 	}{"light": {nil, true}, "dark": {[]string{dark}, false}} {
-		dom, seen := looks(t, address+"/?namespace="+namespace, filepath.Join(t.TempDir(), "p.png"), tc.flags...)
+		dom, seen := looks(t, address+"/?namespace="+namespace, filepath.Join(t.TempDir(), "p.png"),
+			tc.flags...)
 		if !strings.Contains(dom, "No records of pods match.") {
 			t.Errorf("%s: an empty list says nothing:\n%s", name, dom)
 		}
@@ -139,12 +150,16 @@ func TestPageInABrowserRunsNothing(t *testing.T) {
 	chromium(t)
 	namespace := shared.namespace(t)
 	attack := `<script>document.title="owned"</script><img src=x onerror='document.title="owned"'>`
-	o := obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) { s.Reason, s.By = attack, attack })
+	o := obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) {
+		s.Reason, s.By = attack,
+			attack
+	})
 	shared.record(t, o)
 	address := shared.proxy(t, shared.clusterReader(t, namespace))
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + o.Name} {
 		dom, _ := looks(t, address+path, filepath.Join(t.TempDir(), "p.png"))
-		if !strings.Contains(dom, "<title>Epitaph</title>") || strings.Contains(dom, "<img") || !strings.Contains(dom, "&lt;script&gt;") {
+		if !strings.Contains(dom, "<title>Epitaph</title>") || strings.Contains(dom, "<img") ||
+			!strings.Contains(dom, "&lt;script&gt;") {
 			t.Errorf("%s: the browser obeyed:\n%s", path, dom)
 		}
 	}
@@ -154,37 +169,56 @@ func TestPageInABrowserRunsNothing(t *testing.T) {
 func research(t *testing.T) (namespace, pod, node string) {
 	t.Helper()
 	namespace = unique("research")
-	if _, err := shared.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
+	if _, err := shared.client.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	n := panickedNode()
-	n.Spec.NodeName, n.Spec.Removed = "node-5", metav1.NewTime(leftAt.Add(-61*time.Second)) // a second before its pod
+	// a second before its pod
+	n.Spec.NodeName, n.Spec.Removed = "node-5", metav1.NewTime(leftAt.Add(-61*time.Second))
 	n.Spec.KernelLog = []string{
-		"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash", "CPU: 1 PID: 812 Comm: bash Not tainted 6.1.0-37-cloud-amd64 #1  Debian 6.1.140-1",
-		"Call Trace:", " <TASK>", " dump_stack_lvl+0x44/0x5c", " panic+0x118/0x2ed", " sysrq_handle_crash+0x16/0x20", " __handle_sysrq.cold+0x76/0x1ac",
-		"RIP: 0010:sysrq_handle_crash+0x16/0x20", "---[ end Kernel panic - not syncing: sysrq triggered crash ]---",
+		"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash",
+		"CPU: 1 PID: 812 Comm: bash Not tainted 6.1.0-37-cloud-amd64 #1  Debian 6.1.140-1",
+		"Call Trace:", " <TASK>", " dump_stack_lvl+0x44/0x5c", " panic+0x118/0x2ed",
+		" sysrq_handle_crash+0x16/0x20", " __handle_sysrq.cold+0x76/0x1ac",
+		"RIP: 0010:sysrq_handle_crash+0x16/0x20",
+		"---[ end Kernel panic - not syncing: sysrq triggered crash ]---",
 	}
 	job := []v1alpha1.Owner{{Kind: "Job", Name: "train", UID: "j"}}
 	minutes := 0
-	left := func(code reason.Code, detail, by, node string, owners []v1alpha1.Owner, ends ...v1alpha1.ContainerEnd) func(*v1alpha1.PodObituarySpec) {
+	left := func(code reason.Code, detail, by, node string, owners []v1alpha1.Owner,
+		ends ...v1alpha1.ContainerEnd) func(*v1alpha1.PodObituarySpec) {
 		minutes++
 		when := metav1.NewTime(leftAt.Add(-time.Duration(minutes*minutes) * time.Minute))
 		return func(s *v1alpha1.PodObituarySpec) {
 			s.Removed = when
-			s.Code, s.Class, s.By, s.NodeName, s.Owners = string(code), code.Class().String(), by, node, owners
+			s.Code, s.Class, s.By, s.NodeName, s.Owners = string(code), code.Class().String(), by,
+				node, owners
 			s.Reason = string(reason.New(reason.Pod, code, detail, by).Text)
 			if ends != nil {
 				s.Containers = ends
 			}
 		}
 	}
-	train := obituary(namespace, "train-7", left(reason.KernelPanic, "sysrq triggered crash", "epitaph/netconsole", "node-5", job), func(s *v1alpha1.PodObituarySpec) { s.NodeObituary = n.Name })
+	train := obituary(namespace, "train-7", left(reason.KernelPanic,
+		"sysrq triggered crash", "epitaph/netconsole", "node-5", job), func(
+		s *v1alpha1.PodObituarySpec) {
+		s.NodeObituary = n.Name
+	})
 	shared.record(t, n, train,
-		obituary(namespace, "index-0", left(reason.HardwareFailure, "ReadonlyFilesystem: FilesystemIsReadOnly", "system:serviceaccount:kube-system:node-controller", "node-2", []v1alpha1.Owner{{Kind: "StatefulSet", Name: "index"}})),
-		obituary(namespace, "report-x", left(reason.Preempted, namespace+"/hotfix", "system:kube-scheduler", "node-1", nil,
-			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.NeverStarted, Reason: "ContainerCreating"})),
-		obituary(namespace, "notebook", left(reason.UserRequest, "the experiment is over", "alice", "node-1", nil,
-			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.Exited, ExitCode: ptr.To(int32(0)), Finished: &startAt})),
+		obituary(namespace, "index-0", left(reason.HardwareFailure,
+			"ReadonlyFilesystem: FilesystemIsReadOnly",
+			"system:serviceaccount:kube-system:node-controller", "node-2",
+			[]v1alpha1.Owner{{Kind: "StatefulSet", Name: "index"}})),
+		obituary(namespace, "report-x", left(reason.Preempted,
+			namespace+"/hotfix", "system:kube-scheduler", "node-1", nil,
+			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.NeverStarted,
+				Reason: "ContainerCreating"})),
+		obituary(namespace, "notebook", left(reason.UserRequest,
+			"the experiment is over", "alice", "node-1", nil,
+			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.Exited, ExitCode: ptr.To(int32(0)),
+				Finished: &startAt})),
 		obituary(namespace, "scraper", left(reason.Unexplained, "carol", "carol", "node-3", nil)))
 	return namespace, train.Name, n.Name
 }

@@ -30,19 +30,25 @@ func (c *cluster) browser() *http.Client {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.RESTConfig().CAData)
 	return &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
-func (c *cluster) visit(t *testing.T, method, path, token string, form url.Values, cookies ...*http.Cookie) visited {
+func (c *cluster) visit(t *testing.T, method, path, token string, form url.Values,
+	cookies ...*http.Cookie) visited {
 	t.Helper()
 	return c.send(t, c.pageRequest(t, method, path, token, form, cookies...))
 }
 
-func (c *cluster) pageRequest(t *testing.T, method, path, token string, form url.Values, cookies ...*http.Cookie) *http.Request {
+func (c *cluster) pageRequest(t *testing.T, method, path, token string, form url.Values,
+	cookies ...*http.Cookie) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "https://"+c.Epitaph.Config.Page.Address+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(t.Context(), method,
+		"https://"+c.Epitaph.Config.Page.Address+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,14 +78,18 @@ func (c *cluster) send(t *testing.T, r *http.Request) visited {
 	return visited{answer.StatusCode, string(body), answer.Header, answer.Cookies()}
 }
 
-// account makes a service account and returns a token of it and the name by which the API server knows it.
+// account makes a service account and returns a token of it and the name by which the API server
+// knows it.
 func (c *cluster) account(t *testing.T, namespace, name string) (token, user string) {
 	t.Helper()
 	accounts := c.client.CoreV1().ServiceAccounts(namespace)
-	if _, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+	if _, err := accounts.Create(t.Context(),
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		metav1.CreateOptions{}); err != nil {
 		t.Fatalf("create service account %s: %v", name, err)
 	}
-	made, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	made, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{},
+		metav1.CreateOptions{})
 	if err != nil {
 		t.Fatalf("create a token of %s: %v", name, err)
 	}
@@ -90,7 +100,8 @@ func (c *cluster) account(t *testing.T, namespace, name string) (token, user str
 func (c *cluster) reader(t *testing.T, namespace, name string) string {
 	t.Helper()
 	token, user := c.account(t, namespace, name)
-	c.grant(t, namespace, user, v1alpha1.GroupVersion.Group, []string{"podobituaries"}, []string{"get", "list"})
+	c.grant(t, namespace, user, v1alpha1.GroupVersion.Group, []string{"podobituaries"},
+		[]string{"get", "list"})
 	return token
 }
 
@@ -99,7 +110,8 @@ func (c *cluster) clusterReader(t *testing.T, namespace string) string {
 	t.Helper()
 	token, user := c.account(t, namespace, "auditor")
 	c.grantIn(t, "", user, rbacv1.PolicyRule{
-		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"podobituaries", "nodeobituaries"}, Verbs: []string{"get", "list"},
+		APIGroups: []string{v1alpha1.GroupVersion.Group},
+		Resources: []string{"podobituaries", "nodeobituaries"}, Verbs: []string{"get", "list"},
 	})
 	c.hasRight(t, user, "", v1alpha1.GroupVersion.Group, "nodeobituaries", "list")
 	return token

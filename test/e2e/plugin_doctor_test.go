@@ -20,7 +20,9 @@ import (
 )
 
 // healthy names what must be well in every cluster of these tests, in the order of the report.
-var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary", "fields of the CRDs", "webhook configuration", "webhook caBundle", "webhook certificate", "webhook answers", "leader", "recorder", "clocks of the nodes"}
+var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary",
+	"fields of the CRDs", "webhook configuration", "webhook caBundle", "webhook certificate",
+	"webhook answers", "leader", "recorder", "clocks of the nodes"}
 
 func TestPluginDoctor(t *testing.T) {
 	t.Parallel()
@@ -35,44 +37,58 @@ func TestPluginDoctor(t *testing.T) {
 			t.Errorf("%s is not well:\n%s", what, got.out)
 		}
 	}
-	if want := "unseen  built-in pod GC        no pod shows kube-controller-manager's flags"; !strings.Contains(got.out, want) {
+	if want :=
+		"unseen  built-in pod GC        no pod shows kube-controller-manager's flags"; !strings.Contains(got.out, want) {
 		t.Errorf("it does not say that flags which no pod shows cannot be seen:\n%s", got.out)
 	}
 
-	if want := "look    webhook callers        anybody who reaches its port is believed, not the API server alone."; !strings.Contains(got.out, want) {
+	if want :=
+		"look    webhook callers        anybody who reaches its port is believed, not the API server alone."; !strings.Contains(got.out, want) {
 		t.Errorf("it does not say that the webhook hears everybody:\n%s", got.out)
 	}
 
 	c.kcmPod(t, "--controllers=*")
-	if got = c.plugin(t, "doctor"); got.code != 0 || !strings.Contains(got.out, "look    built-in pod GC        is on (pod kube-controller-manager-x)") {
+	if got = c.plugin(t, "doctor"); got.code != 0 ||
+		!strings.Contains(got.out,
+			"look    built-in pod GC        is on (pod kube-controller-manager-x)") {
 		t.Errorf("with the built-in pod GC on, it said %+v", got)
 	}
 
 	got = c.plugin(t, "doctor", "--as", "mallory")
-	if got.code != 0 || strings.Count(got.out, "\nunseen  ") < 10 || strings.Contains(got.out, "BROKEN") {
+	if got.code != 0 || strings.Count(got.out, "\nunseen  ") < 10 ||
+		strings.Contains(got.out, "BROKEN") {
 		t.Errorf("to somebody without rights, it said %+v, want that he cannot see it", got)
 	}
 
 	c.Epitaph.Stop()
 	got = c.plugin(t, "doctor")
-	if !strings.Contains(got.out, "Until it does, what is deleted leaves without a reason of Epitaph's.") {
+	if !strings.Contains(got.out,
+		"Until it does, what is deleted leaves without a reason of Epitaph's.") {
 		t.Errorf("with the webhook away, it does not say what follows:\n%s", got.out)
 	}
-	if got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook answers        no: the API server let a pod pass") || !strings.Contains(got.err, "error: something is broken: see above") {
+	if got.code != 1 || !strings.Contains(got.out,
+		"BROKEN  webhook answers        no: the API server let a pod pass") || !strings.Contains(
+		got.err, "error: something is broken: see above") {
 		t.Errorf("with the webhook away, it said %+v", got)
 	}
-	if err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "epitaph", metav1.DeleteOptions{}); err != nil {
+	if err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(),
+		"epitaph", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got = c.plugin(t, "doctor"); got.code != 1 || !strings.Contains(got.out, "BROKEN  webhook configuration  there is none") {
+	if got = c.plugin(t, "doctor"); got.code != 1 ||
+		!strings.Contains(got.out, "BROKEN  webhook configuration  there is none") {
 		t.Errorf("without a configuration, it said %+v", got)
 	}
-	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "epitaph-config"}, Data: map[string]string{"config.yaml": "webhook: {enabled: false}"}}
-	if _, err := c.client.CoreV1().ConfigMaps(ourNamespace).Create(t.Context(), config, metav1.CreateOptions{}); err != nil {
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "epitaph-config"},
+		Data: map[string]string{"config.yaml": "webhook: {enabled: false}"}}
+	if _, err := c.client.CoreV1().ConfigMaps(ourNamespace).Create(t.Context(), config,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	want := "look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"
-	if got = c.plugin(t, "doctor"); !strings.Contains(got.out, want) || strings.Contains(got.out, "webhook answers") {
+	want :=
+		"look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"
+	if got = c.plugin(t, "doctor"); !strings.Contains(got.out, want) ||
+		strings.Contains(got.out, "webhook answers") {
 		t.Errorf("with the webhook switched off, it said %+v", got)
 	}
 }
@@ -81,18 +97,21 @@ func TestPluginDoctor(t *testing.T) {
 func TestDoctorWithoutTheCommandLine(t *testing.T) {
 	t.Parallel()
 	config, scheme := shared.RESTConfig(), runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme),
+		v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := doctor.Options{Client: reader, Config: config, Namespace: "default", SystemNamespace: ourNamespace, Clock: clock.RealClock{}}
+	o := doctor.Options{Client: reader, Config: config,
+		Namespace: "default", SystemNamespace: ourNamespace, Clock: clock.RealClock{}}
 	var all []doctor.Diagnosis
 	shared.eventually(t, "the webhook answers", func(ctx context.Context) (bool, error) {
 		all = doctor.Run(ctx, o)
-		return slices.Contains(all, doctor.Diagnosis{Health: doctor.Well, What: "webhook answers", Found: "yes: the API server reaches it and trusts it"}), nil
+		return slices.Contains(all, doctor.Diagnosis{Health: doctor.Well,
+			What: "webhook answers", Found: "yes: the API server reaches it and trusts it"}), nil
 	})
 	for n, want := range healthy[:5] {
 		if all[n].Health != doctor.Well || all[n].What != want {

@@ -6,7 +6,8 @@ import (
 	"unicode"
 )
 
-// hostile is what somebody writes who wants a terminal or a browser to obey. A custom resource takes it.
+// hostile is what somebody writes who wants a terminal or a browser to obey. A custom resource
+// takes it.
 const hostile = "\x1b[2J\x1b]0;owned\a<script>alert(1)</script>\u202e\u009b31m\r\nNode fine, all is well"
 
 func TestPluginShowsHostileContentAndObeysNothing(t *testing.T) {
@@ -15,8 +16,10 @@ func TestPluginShowsHostileContentAndObeysNothing(t *testing.T) {
 	node, pod := hostileRecords(namespace)
 	shared.record(t, node, pod)
 	for _, args := range [][]string{
-		{"why", "pod/victim"}, {"why", "pod/victim", "-o", "json"}, {"why", "pod/victim", "-o", "yaml"}, {"why", "node/" + node.Name},
-		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"list", "-o", "yaml"}, {"list", "nodes", "--node", node.Name},
+		{"why", "pod/victim"}, {"why", "pod/victim", "-o", "json"},
+		{"why", "pod/victim", "-o", "yaml"}, {"why", "node/" + node.Name},
+		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"list", "-o", "yaml"},
+		{"list", "nodes", "--node", node.Name},
 		{"panics", node.Name}, {"panics", node.Name, "-o", "yaml"}, {"__complete", "why", "pod/"},
 	} {
 		got := shared.plugin(t, append(args, "-n", namespace)...)
@@ -38,7 +41,8 @@ func TestPluginIsNotFloodedByAnAnnotation(t *testing.T) {
 	namespace := shared.namespace(t)
 	shared.pod(t, namespace, shared.node(t).Name, "loud")
 	shared.annotate(t, namespace, "loud", strings.Repeat(hostile, 2000))
-	for _, args := range [][]string{{"why", "pod/loud"}, {"why", "pod/loud", "-o", "json"}, {"delete", "pod/loud", "--reason", "x"}} {
+	for _, args := range [][]string{{"why", "pod/loud"}, {"why", "pod/loud", "-o", "json"},
+		{"delete", "pod/loud", "--reason", "x"}} {
 		got := shared.plugin(t, append(args, "-n", namespace)...)
 		said := got.out + got.err
 		if len(said) > 8<<10 || strings.IndexFunc(strings.ReplaceAll(said, "\n", ""), obeyed) >= 0 {

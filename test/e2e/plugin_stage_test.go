@@ -42,15 +42,18 @@ var builtPlugin = sync.OnceValues(func() (string, error) {
 	return path, binaries.Product(context.Background(), os.Stdout, "kubectl-epitaph", path)
 })
 
-// pluginCommand is `kubectl epitaph …` as the administrator: kubectl itself finds the plugin on its PATH.
+// pluginCommand is `kubectl epitaph …` as the administrator: kubectl itself finds the plugin on its
+// PATH.
 func (c *cluster) pluginCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := builtPlugin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"], append([]string{"epitaph"}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"],
+		append([]string{"epitaph"}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig,
+		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
 }
@@ -97,13 +100,19 @@ var (
 )
 
 // obituary is that of a pod whose only container was cut off by a panic.
-func obituary(namespace, pod string, change ...func(*v1alpha1.PodObituarySpec)) *v1alpha1.PodObituary {
-	o := &v1alpha1.PodObituary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: unique(pod)}}
+func obituary(namespace, pod string,
+	change ...func(*v1alpha1.PodObituarySpec)) *v1alpha1.PodObituary {
+	o := &v1alpha1.PodObituary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace,
+		Name: unique(pod)}}
 	o.Spec = v1alpha1.PodObituarySpec{
-		PodName: pod, PodUID: types.UID(o.Name), NodeName: "gone-1", Phase: "Running", Created: startAt, Removed: leftAt,
-		Code: string(reason.KernelPanic), Class: reason.Disruption.String(), By: "epitaph/netconsole", DeletedBy: "epitaph/netconsole",
-		Reason:     string(reason.New(reason.Pod, reason.KernelPanic, "sysrq triggered crash", "").Text),
-		Containers: []v1alpha1.ContainerEnd{{Name: "main", State: v1alpha1.Running, Started: &startAt}},
+		PodName: pod, PodUID: types.UID(o.Name), NodeName: "gone-1", Phase: "Running",
+		Created: startAt, Removed: leftAt,
+		Code: string(reason.KernelPanic), Class: reason.Disruption.String(),
+		By: "epitaph/netconsole", DeletedBy: "epitaph/netconsole",
+		Reason: string(reason.New(reason.Pod, reason.KernelPanic,
+			"sysrq triggered crash", "").Text),
+		Containers: []v1alpha1.ContainerEnd{{Name: "main", State: v1alpha1.Running,
+			Started: &startAt}},
 	}
 	for _, f := range change {
 		f(&o.Spec)
@@ -123,8 +132,10 @@ func suspendedJob(t *testing.T, namespace, name string) types.UID {
 	t.Helper()
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	job.Spec.Suspend = ptr.To(true)
-	job.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1"}}}
-	made, err := shared.client.BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
+	job.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever,
+		Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1"}}}
+	made, err := shared.client.BatchV1().Jobs(namespace).Create(t.Context(), job,
+		metav1.CreateOptions{})
 	if err != nil {
 		t.Fatalf("create job %s: %v", name, err)
 	}
@@ -134,18 +145,22 @@ func suspendedJob(t *testing.T, namespace, name string) types.UID {
 // grant gives a user rights in one namespace, and waits until the API server knows.
 func (c *cluster) grant(t *testing.T, namespace, user, group string, resources, verbs []string) {
 	t.Helper()
-	c.grantIn(t, namespace, user, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs})
+	c.grantIn(t, namespace, user, rbacv1.PolicyRule{APIGroups: []string{group},
+		Resources: resources, Verbs: verbs})
 	c.hasRight(t, user, namespace, group, resources[0], verbs[0])
 }
 
 // hasRight waits until the API server knows a right.
 func (c *cluster) hasRight(t *testing.T, user, namespace, group, resource, verb string) {
 	t.Helper()
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
-		Namespace: namespace, Group: group, Resource: resource, Verb: verb,
-	}}}
+	review := &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: user,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: namespace, Group: group, Resource: resource, Verb: verb,
+			}}}
 	c.eventually(t, user+" has the right", func(ctx context.Context) (bool, error) {
-		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review,
+			metav1.CreateOptions{})
 		return err == nil && answer.Status.Allowed, err
 	})
 }

@@ -46,7 +46,8 @@ Who runs it again
 May it be run again?
   Unknown: it was running and was cut off, by no fault of its own; it may have done part of its work. Somebody who knows the program has to decide whether it can be repeated. Do not start it beside Job nightly, which starts another pod when it is resumed.
 `})
-	wantSaid(t, shared.plugin(t, "why", "node", node.Name), said{out: `Node ` + node.Name + ` left at 2026-05-01 12:00:00 UTC.
+	wantSaid(t, shared.plugin(t, "why", "node", node.Name),
+		said{out: `Node ` + node.Name + ` left at 2026-05-01 12:00:00 UTC.
 
 What happened
   ` + died + `
@@ -56,7 +57,8 @@ What happened
 Its pods
   2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic
 `})
-	wantSaid(t, shared.plugin(t, "why", "job/nightly", "-n", namespace), said{out: `Job ` + namespace + `/nightly: 1 pod of it is on record.
+	wantSaid(t, shared.plugin(t, "why", "job/nightly", "-n", namespace),
+		said{out: `Job ` + namespace + `/nightly: 1 pod of it is on record.
 
 Its pods
   2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic
@@ -75,20 +77,26 @@ func TestPluginWhyOfPodsThatAreThere(t *testing.T) {
 	n := shared.node(t)
 	pod := shared.pod(t, namespace, n.Name, "again")
 	got := shared.plugin(t, "why", "again", "-n", namespace, "-o", "json")
-	if want := `"because": "it is still there and has not ended."`; got.code != 0 || !strings.Contains(got.out, want) {
+	if want := `"because": "it is still there and has not ended."`; got.code != 0 ||
+		!strings.Contains(got.out, want) {
 		t.Errorf("of a pod that runs, it said %+v, want %s", got, want)
 	}
 
 	shared.record(t, obituary(namespace, "again"))
 	got = shared.plugin(t, "why", "again", "-n", namespace)
-	note := fmt.Sprintf("A pod again is there now (--uid %s); this is the story of an earlier one.\n", pod.UID)
+	note := fmt.Sprintf(
+		"A pod again is there now (--uid %s); this is the story of an earlier one.\n",
+		pod.UID)
 	if got.err != note || !strings.HasPrefix(got.out, "Pod "+namespace+"/again left at") {
-		t.Errorf("of a name that was given again, it said %+v, want the story of the one before, and %q", got, note)
+		t.Errorf(
+			"of a name that was given again, it said %+v, want the story of the one before, and %q",
+			got, note)
 	}
 
 	shared.annotate(t, namespace, "again", "the experiment is over")
 	got = shared.plugin(t, "why", "again", "-n", namespace)
-	if !strings.Contains(got.out, "again is still there.\n\nWhat happened\n  the experiment is over\n") {
+	if !strings.Contains(got.out,
+		"again is still there.\n\nWhat happened\n  the experiment is over\n") {
 		t.Errorf("of a pod with a reason, it said %+v", got)
 	}
 }
@@ -96,11 +104,14 @@ func TestPluginWhyOfPodsThatAreThere(t *testing.T) {
 func TestPluginLists(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
-	shared.record(t, obituary(namespace, "a"), obituary(namespace, "b", func(s *v1alpha1.PodObituarySpec) {
-		s.Code, s.Class, s.Reason, s.By, s.NodeName = "Unexplained", "unexplained", "Nobody said why", "carol", "other"
-		s.Owners = []v1alpha1.Owner{{Kind: "ReplicaSet", Name: "web-5d"}, {Kind: "Deployment", Name: "web"}}
-		s.Removed = metav1.Now()
-	}))
+	shared.record(t, obituary(namespace, "a"),
+		obituary(namespace, "b", func(s *v1alpha1.PodObituarySpec) {
+			s.Code, s.Class, s.Reason, s.By, s.NodeName = "Unexplained", "unexplained",
+				"Nobody said why", "carol", "other"
+			s.Owners = []v1alpha1.Owner{{Kind: "ReplicaSet", Name: "web-5d"},
+				{Kind: "Deployment", Name: "web"}}
+			s.Removed = metav1.Now()
+		}))
 	tests := map[string]struct {
 		args []string
 		want []string
@@ -133,14 +144,17 @@ func TestPluginLists(t *testing.T) {
 	t.Run("an owner is the last of the chain", func(t *testing.T) {
 		t.Parallel()
 		got := shared.plugin(t, "list", "-n", namespace, "--pod", "b", "-o", "wide")
-		if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "b Unexplained other Deployment/web") || !strings.Contains(fields, "Nobody said why carol epitaph/netconsole unexplained") {
+		if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields,
+			"b Unexplained other Deployment/web") || !strings.Contains(fields,
+			"Nobody said why carol epitaph/netconsole unexplained") {
 			t.Errorf("it said %+v", got)
 		}
 	})
 	t.Run("for programs", func(t *testing.T) {
 		t.Parallel()
 		got := shared.plugin(t, "list", "-n", namespace, "--pod", "a", "-o", "yaml")
-		if !strings.Contains(got.out, "\nkind: PodObituaryList\n") || !strings.Contains(got.out, "    podName: a\n") {
+		if !strings.Contains(got.out, "\nkind: PodObituaryList\n") ||
+			!strings.Contains(got.out, "    podName: a\n") {
 			t.Errorf("it said %+v", got)
 		}
 	})
@@ -156,10 +170,14 @@ func TestPluginWatch(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	shared.eventually(t, "it is watching", func(context.Context) (bool, error) { return strings.Contains(out.String(), "REASON"), nil })
+	shared.eventually(t, "it is watching", func(context.Context) (bool,
+		error) {
+		return strings.Contains(out.String(), "REASON"), nil
+	})
 	// Nothing says when its watch has begun: somebody goes on leaving until it is seen.
 	shared.eventually(t, "it shows who leaves", func(context.Context) (bool, error) {
-		shared.record(t, obituary(namespace, "another", func(s *v1alpha1.PodObituarySpec) { s.Code = "Evicted" }), obituary(namespace, "after"))
+		shared.record(t, obituary(namespace, "another",
+			func(s *v1alpha1.PodObituarySpec) { s.Code = "Evicted" }), obituary(namespace, "after"))
 		time.Sleep(poll)
 		return strings.Contains(out.String(), "after"), nil
 	})
@@ -171,7 +189,8 @@ func TestPluginWatch(t *testing.T) {
 	}
 	for _, not := range []string{"before", "another"} {
 		if strings.Contains(out.String(), not) {
-			t.Errorf("it shows %s, which was there before or is not selected:\n%s", not, out.String())
+			t.Errorf("it shows %s, which was there before or is not selected:\n%s", not,
+				out.String())
 		}
 	}
 }
@@ -199,12 +218,15 @@ func TestPluginDeletes(t *testing.T) {
 	namespace := shared.namespace(t)
 	n := shared.node(t)
 	shared.pod(t, namespace, n.Name, "notebook")
-	wantSaid(t, shared.plugin(t, "delete", "pod/notebook", "-n", namespace, "--reason", "the experiment is over"),
+	wantSaid(t, shared.plugin(t, "delete", "pod/notebook", "-n", namespace,
+		"--reason", "the experiment is over"),
 		said{out: "pod \"notebook\" deleted: the experiment is over\n"})
-	over := reason.Reason{Code: reason.UserRequest, Text: "the experiment is over", By: "kubernetes-admin"}
+	over := reason.Reason{Code: reason.UserRequest,
+		Text: "the experiment is over", By: "kubernetes-admin"}
 	shared.leaves(t, reason.Pod, namespace+"/notebook", over)
 
-	wantSaid(t, shared.plugin(t, "delete", "node/"+n.Name, "--reason", "moved to another rack"), said{out: "node \"" + n.Name + "\" deleted: moved to another rack\n"})
+	wantSaid(t, shared.plugin(t, "delete", "node/"+n.Name, "--reason", "moved to another rack"),
+		said{out: "node \"" + n.Name + "\" deleted: moved to another rack\n"})
 	moved := shared.leaves(t, reason.Node, n.Name, reason.Reason{})
 	if moved.Reason.Text != "moved to another rack" || moved.Reason.By != "kubernetes-admin" {
 		t.Errorf("the node left with %+v", moved.Reason)
@@ -217,7 +239,8 @@ func TestPluginTakesTheReasonOffWhenTheDeletionIsRefused(t *testing.T) {
 	namespace := shared.namespace(t)
 	shared.pod(t, namespace, shared.node(t).Name, "kept")
 	shared.grant(t, namespace, "half", "", []string{"pods"}, []string{"get", "patch"})
-	got := shared.plugin(t, "delete", "pod/kept", "-n", namespace, "--reason", "no use any more", "--as", "half")
+	got := shared.plugin(t, "delete", "pod/kept", "-n", namespace,
+		"--reason", "no use any more", "--as", "half")
 	if got.code != 1 || !strings.Contains(got.err, `delete pod kept: pods "kept" is forbidden`) {
 		t.Errorf("it said %+v, want that it may not", got)
 	}
@@ -228,17 +251,22 @@ func TestPluginTakesTheReasonOffWhenTheDeletionIsRefused(t *testing.T) {
 
 	shared.annotate(t, namespace, "kept", "somebody else's words")
 	got = shared.plugin(t, "delete", "pod/kept", "-n", namespace, "--reason", "mine")
-	if want := `pod kept carries a reason already: "somebody else's words"; --overwrite replaces it, kubectl delete keeps it`; got.code != 1 || !strings.Contains(got.err, want) {
+	if want :=
+		`pod kept carries a reason already: "somebody else's words"; --overwrite replaces it, kubectl delete keeps it`; got.code != 1 || !strings.Contains(got.err, want) {
 		t.Errorf("it said %+v, want %s", got, want)
 	}
-	wantSaid(t, shared.plugin(t, "delete", "kept", "-n", namespace, "--reason", "mine", "--overwrite", "--grace-period", "0"), said{out: "pod \"kept\" deleted: mine\n"})
-	shared.leaves(t, reason.Pod, namespace+"/kept", reason.Reason{Code: reason.UserRequest, Text: "mine", By: "kubernetes-admin"})
+	wantSaid(t, shared.plugin(t, "delete", "kept", "-n", namespace,
+		"--reason", "mine", "--overwrite", "--grace-period",
+		"0"), said{out: "pod \"kept\" deleted: mine\n"})
+	shared.leaves(t, reason.Pod, namespace+"/kept",
+		reason.Reason{Code: reason.UserRequest, Text: "mine", By: "kubernetes-admin"})
 }
 
 func TestPluginFormatsOfRecords(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
-	o := obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) { s.Reason = "stopped\u202e" })
+	o := obituary(namespace,
+		"train-7", func(s *v1alpha1.PodObituarySpec) { s.Reason = "stopped\u202e" })
 	shared.record(t, o)
 	tests := map[string]string{
 		"name": "podobituary.epitaph-k8s.io/" + o.Name + "\n",
@@ -251,8 +279,11 @@ func TestPluginFormatsOfRecords(t *testing.T) {
 	}
 	for _, format := range []string{"json", "yaml"} {
 		for fields, flags := range map[bool][]string{false: nil, true: {"--show-managed-fields"}} {
-			got := shared.plugin(t, append([]string{"list", "-n", namespace, "-o", format}, flags...)...)
-			if got.code != 0 || strings.Contains(got.out, "managedFields") != fields || !strings.Contains(got.out, "PodObituaryList") || !strings.Contains(got.out, "train-7") {
+			got := shared.plugin(t, append([]string{"list", "-n", namespace, "-o", format},
+				flags...)...)
+			if got.code != 0 || strings.Contains(got.out, "managedFields") != fields ||
+				!strings.Contains(got.out, "PodObituaryList") ||
+				!strings.Contains(got.out, "train-7") {
 				t.Errorf("-o %s %v: %+v", format, flags, got)
 			}
 		}
@@ -267,28 +298,49 @@ func TestPluginExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"an unknown command":   {[]string{"bury"}, 2, `error: usage: unknown command "bury" ("kubectl epitaph --help" shows how)`},
-		"almost a command":     {[]string{"lsit"}, 2, `error: usage: unknown command "lsit": did you mean list? ("kubectl epitaph --help" shows how)`},
-		"a wrong template":     {[]string{"list", "-o", "jsonpath={.items"}, 2, "error: usage: -o jsonpath: unclosed action"},
-		"a wrong column":       {[]string{"list", "-o", "custom-columns=POD"}, 2, `error: usage: -o custom-columns: "POD" is no column: write HEADER:PATH, for example POD:.spec.podName`},
-		"an unknown flag":      {[]string{"list", "--colour"}, 2, `error: usage: unknown flag: --colour ("kubectl epitaph list --help" shows how)`},
-		"no argument":          {[]string{"why"}, 2, "error: usage: accepts between 1 and 2 arg(s)"},
-		"a wrong kind":         {[]string{"why", "service/x"}, 2, `error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},
-		"a wrong format":       {[]string{"list", "-o", "xml"}, 2, `error: usage: -o is "xml"`},
-		"pods of nodes":        {[]string{"list", "nodes", "--pod", "x"}, 2, "error: usage: --pod chooses among pods, not nodes"},
-		"a wrong class":        {[]string{"list", "--class", "bad"}, 2, `error: usage: --class is "bad"`},
-		"no reason":            {[]string{"delete", "pod/x"}, 2, `error: usage: say why with --reason "…"`},
-		"a reason to obey":     {[]string{"delete", "pod/x", "--reason", "a\x1b[2Jb"}, 2, `error: usage: --reason: the reason contains the control character U+001B at byte 1`},
-		"an unknown pod":       {[]string{"why", "pod/nobody", "-n", namespace}, 3, "error: not found: pod " + namespace + "/nobody is not on record"},
-		"an unknown node":      {[]string{"why", "node/nobody"}, 3, `error: not found: node nobody is not on record`},
-		"a node that is there": {[]string{"why", "node/" + shared.node(t).Name}, 3, " is there, and no end of it is on record"},
-		"no kubeconfig":        {[]string{"list", "--kubeconfig", "/nonexistent"}, 1, "error: find the API server: stat /nonexistent"},
-		"an unknown context":   {[]string{"list", "--context", "nope"}, 1, `error: find the API server: context "nope" does not exist: "kubectl config get-contexts" lists those there are`},
-		"an unknown job":       {[]string{"why", "job/nobody", "-n", namespace}, 3, "error: not found: job " + namespace + "/nobody is not on record"},
-		"no such panic":        {[]string{"panics", "nobody"}, 3, `error: not found: no panic of node nobody is on record`},
-		"no pod to delete":     {[]string{"delete", "nobody", "-n", namespace, "--reason", "x"}, 3, `error: not found: there is no pod nobody: "kubectl epitaph why pod/nobody" may know`},
-		"no right":             {[]string{"list", "-n", namespace, "--as", "mallory"}, 1, "Ask for the right: the ClusterRole view covers the records of a namespace."},
-		"no server":            {[]string{"list", "--server", "https://127.0.0.1:1"}, 1, "The API server cannot be reached: check --kubeconfig and --context."},
+		"an unknown command": {[]string{"bury"}, 2,
+			`error: usage: unknown command "bury" ("kubectl epitaph --help" shows how)`},
+		"almost a command": {[]string{"lsit"}, 2,
+			`error: usage: unknown command "lsit": did you mean list? ("kubectl epitaph --help" shows how)`},
+		"a wrong template": {[]string{"list", "-o", "jsonpath={.items"}, 2,
+			"error: usage: -o jsonpath: unclosed action"},
+		"a wrong column": {[]string{"list", "-o", "custom-columns=POD"}, 2,
+			`error: usage: -o custom-columns: "POD" is no column: write HEADER:PATH, for example POD:.spec.podName`},
+		"an unknown flag": {[]string{"list", "--colour"}, 2,
+			`error: usage: unknown flag: --colour ("kubectl epitaph list --help" shows how)`},
+		"no argument": {[]string{"why"}, 2,
+			"error: usage: accepts between 1 and 2 arg(s)"},
+		"a wrong kind": {[]string{"why", "service/x"}, 2,
+			`error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},
+		"a wrong format": {[]string{"list", "-o", "xml"}, 2, `error: usage: -o is "xml"`},
+		"pods of nodes": {[]string{"list", "nodes", "--pod", "x"}, 2,
+			"error: usage: --pod chooses among pods, not nodes"},
+		"a wrong class": {[]string{"list", "--class", "bad"}, 2,
+			`error: usage: --class is "bad"`},
+		"no reason": {[]string{"delete", "pod/x"}, 2,
+			`error: usage: say why with --reason "…"`},
+		"a reason to obey": {[]string{"delete", "pod/x", "--reason", "a\x1b[2Jb"}, 2,
+			`error: usage: --reason: the reason contains the control character U+001B at byte 1`},
+		"an unknown pod": {[]string{"why", "pod/nobody", "-n", namespace}, 3,
+			"error: not found: pod " + namespace + "/nobody is not on record"},
+		"an unknown node": {[]string{"why", "node/nobody"}, 3,
+			`error: not found: node nobody is not on record`},
+		"a node that is there": {[]string{"why", "node/" + shared.node(t).Name}, 3,
+			" is there, and no end of it is on record"},
+		"no kubeconfig": {[]string{"list", "--kubeconfig", "/nonexistent"}, 1,
+			"error: find the API server: stat /nonexistent"},
+		"an unknown context": {[]string{"list", "--context", "nope"}, 1,
+			`error: find the API server: context "nope" does not exist: "kubectl config get-contexts" lists those there are`},
+		"an unknown job": {[]string{"why", "job/nobody", "-n", namespace}, 3,
+			"error: not found: job " + namespace + "/nobody is not on record"},
+		"no such panic": {[]string{"panics", "nobody"}, 3,
+			`error: not found: no panic of node nobody is on record`},
+		"no pod to delete": {[]string{"delete", "nobody", "-n", namespace, "--reason", "x"}, 3,
+			`error: not found: there is no pod nobody: "kubectl epitaph why pod/nobody" may know`},
+		"no right": {[]string{"list", "-n", namespace, "--as", "mallory"}, 1,
+			"Ask for the right: the ClusterRole view covers the records of a namespace."},
+		"no server": {[]string{"list", "--server", "https://127.0.0.1:1"}, 1,
+			"The API server cannot be reached: check --kubeconfig and --context."},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -306,28 +358,38 @@ func TestPluginPanicsAndAudit(t *testing.T) {
 	namespace := shared.namespace(t)
 	node := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: unique("crashed")}}
 	node.Spec = v1alpha1.NodeObituarySpec{
-		NodeName: node.Name, Removed: metav1.Now(), Code: "KernelPanic", Class: "disruption", Reason: "its kernel panicked", By: "epitaph/netconsole",
-		KernelLog: []string{"sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash"},
+		NodeName: node.Name, Removed: metav1.Now(), Code: "KernelPanic", Class: "disruption",
+		Reason: "its kernel panicked", By: "epitaph/netconsole",
+		KernelLog: []string{"sysrq: Trigger a crash",
+			"Kernel panic - not syncing: sysrq triggered crash"},
 	}
 	unexplained := func(by string) func(*v1alpha1.PodObituarySpec) {
-		return func(s *v1alpha1.PodObituarySpec) { s.Code, s.Class, s.By = "Unexplained", "unexplained", by }
+		return func(s *v1alpha1.PodObituarySpec) {
+			s.Code, s.Class,
+				s.By = "Unexplained", "unexplained", by
+		}
 	}
 	found := panickedNode()
-	found.Spec.By, found.Spec.KernelLog, found.Spec.Returned = "kernel of node "+found.Name, nil, true
+	found.Spec.By, found.Spec.KernelLog, found.Spec.Returned = "kernel of node "+found.Name, nil,
+		true
 	found.Spec.Amended = &v1alpha1.Amendment{At: metav1.Now(), From: "systemd-pstore"}
-	shared.record(t, node, found, obituary(namespace, "a", unexplained("carol")), obituary(namespace, "b", unexplained("carol")),
+	shared.record(t, node, found, obituary(namespace, "a", unexplained("carol")),
+		obituary(namespace, "b", unexplained("carol")),
 		obituary(namespace, "c", unexplained("dave")), obituary(namespace, "d"))
 	got := shared.plugin(t, "panics", node.Name)
-	if _, lines, _ := strings.Cut(got.out, "\n"); lines != "  Heard from the kernel as it died.\n  | sysrq: Trigger a crash\n  | Kernel panic - not syncing: sysrq triggered crash\n\n" {
+	if _, lines, _ := strings.Cut(got.out,
+		"\n"); lines != "  Heard from the kernel as it died.\n  | sysrq: Trigger a crash\n  | Kernel panic - not syncing: sysrq triggered crash\n\n" {
 		t.Errorf("panics said %+v", got)
 	}
 	got = shared.plugin(t, "panics", found.Name)
-	if title, lines, _ := strings.Cut(got.out, "\n"); !strings.Contains(title, " ago, and came back: This node died unexpectedly") ||
+	if title, lines, _ := strings.Cut(got.out, "\n"); !strings.Contains(title,
+		" ago, and came back: This node died unexpectedly") ||
 		lines != "  Found after the restart, in systemd-pstore: nobody heard the kernel.\n  (systemd-pstore had kept none of its lines)\n\n" {
 		t.Errorf("of one that was found later, panics said %+v", got)
 	}
 	got = shared.plugin(t, "list", "nodes", "--node", found.Name, "-o", "wide")
-	if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields, "CAME BACK FOUND IN BOOT UID") || !strings.Contains(fields, "yes systemd-pstore - u") {
+	if fields := strings.Join(strings.Fields(got.out), " "); !strings.Contains(fields,
+		"CAME BACK FOUND IN BOOT UID") || !strings.Contains(fields, "yes systemd-pstore - u") {
 		t.Errorf("list nodes -o wide said %+v", got)
 	}
 	got = shared.plugin(t, "audit", "-n", namespace, "-o", "json")
@@ -354,12 +416,15 @@ func TestPluginOfAUserOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)
 	shared.record(t, obituary(mine, "p"), obituary(theirs, "p"))
-	shared.grant(t, mine, "ursula", v1alpha1.GroupVersion.Group, []string{"podobituaries"}, []string{"get", "list", "watch"})
+	shared.grant(t, mine, "ursula", v1alpha1.GroupVersion.Group, []string{"podobituaries"},
+		[]string{"get", "list", "watch"})
 	if got := shared.plugin(t, "why", "p", "-n", mine, "--as", "ursula"); got.code != 0 {
 		t.Errorf("of her own, it said %+v", got)
 	}
-	for _, args := range [][]string{{"why", "p", "-n", theirs}, {"list", "-n", theirs}, {"list", "-A"}, {"why", "node/x"}, {"audit"}} {
-		if got := shared.plugin(t, append(args, "--as", "ursula")...); got.code != 1 || got.out != "" || !strings.Contains(got.err, "Ask for the right") {
+	for _, args := range [][]string{{"why", "p", "-n", theirs}, {"list", "-n", theirs},
+		{"list", "-A"}, {"why", "node/x"}, {"audit"}} {
+		if got := shared.plugin(t, append(args, "--as", "ursula")...); got.code != 1 ||
+			got.out != "" || !strings.Contains(got.err, "Ask for the right") {
 			t.Errorf("%v said %+v, want that she may not", args, got)
 		}
 	}
@@ -369,13 +434,15 @@ func TestPluginCompletes(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
 	shared.record(t, obituary(namespace, "p-1"), obituary(namespace, "p-2"))
-	for args, want := range map[string]string{"po": "pod/\nnode/\njob/\n:6\n", "pod/": "pod/p-1\npod/p-2\n:4\n"} {
+	for args, want := range map[string]string{"po": "pod/\nnode/\njob/\n:6\n",
+		"pod/": "pod/p-1\npod/p-2\n:4\n"} {
 		if got := shared.plugin(t, "__complete", "why", "-n", namespace, args); got.out != want {
 			t.Errorf("%s is completed with %q, want %q", args, got.out, want)
 		}
 	}
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if got := shared.plugin(t, "completion", shell); got.code != 0 || !strings.Contains(got.out, "__complete") {
+		if got := shared.plugin(t, "completion", shell); got.code != 0 ||
+			!strings.Contains(got.out, "__complete") {
 			t.Errorf("the script for %s is %q", shell, got.out)
 		}
 	}

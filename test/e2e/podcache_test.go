@@ -41,7 +41,11 @@ func follow(t *testing.T, namespace string, options cache.Options) *follower {
 		t.Fatal(err)
 	}
 	f := &follower{Cache: c}
-	if err := c.IndexField(t.Context(), &corev1.Pod{}, podNode, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }); err != nil {
+	if err := c.IndexField(t.Context(), &corev1.Pod{}, podNode,
+		func(o client.Object) []string {
+			return []string{
+				o.(*corev1.Pod).Spec.NodeName}
+		}); err != nil {
 		t.Fatal(err)
 	}
 	informer, err := c.GetInformer(t.Context(), &corev1.Pod{}, cache.BlockUntilSynced(false))
@@ -77,30 +81,40 @@ func follow(t *testing.T, namespace string, options cache.Options) *follower {
 func (f *follower) of(name string) []podEvent {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.events), func(e podEvent) bool { return e.Pod.Name != name })
+	return slices.DeleteFunc(slices.Clone(f.events),
+		func(e podEvent) bool { return e.Pod.Name != name })
 }
 
 // whittled is a pod with nothing but what Epitaph reads.
 func whittled(p *corev1.Pod) *corev1.Pod {
 	out := &corev1.Pod{TypeMeta: p.TypeMeta}
-	out.Name, out.Namespace, out.UID, out.ResourceVersion, out.Generation = p.Name, p.Namespace, p.UID, p.ResourceVersion, p.Generation
-	out.CreationTimestamp, out.DeletionTimestamp, out.DeletionGracePeriodSeconds = p.CreationTimestamp, p.DeletionTimestamp, p.DeletionGracePeriodSeconds
+	out.Name, out.Namespace, out.UID, out.ResourceVersion, out.Generation = p.Name, p.Namespace,
+		p.UID, p.ResourceVersion, p.Generation
+	out.CreationTimestamp, out.DeletionTimestamp,
+		out.DeletionGracePeriodSeconds = p.CreationTimestamp, p.DeletionTimestamp,
+		p.DeletionGracePeriodSeconds
 	out.OwnerReferences, out.Finalizers = p.OwnerReferences, p.Finalizers
 	if text, ok := p.Annotations[keys.Pod.Reason]; ok {
 		out.Annotations = map[string]string{keys.Pod.Reason: text}
 	}
-	out.Spec.NodeName, out.Spec.Priority, out.Spec.PreemptionPolicy = p.Spec.NodeName, p.Spec.Priority, p.Spec.PreemptionPolicy
-	out.Spec.SchedulingGates, out.Spec.TerminationGracePeriodSeconds = p.Spec.SchedulingGates, p.Spec.TerminationGracePeriodSeconds
-	out.Status.Phase, out.Status.Reason, out.Status.Message = p.Status.Phase, p.Status.Reason, p.Status.Message
+	out.Spec.NodeName, out.Spec.Priority, out.Spec.PreemptionPolicy = p.Spec.NodeName,
+		p.Spec.Priority, p.Spec.PreemptionPolicy
+	out.Spec.SchedulingGates, out.Spec.TerminationGracePeriodSeconds = p.Spec.SchedulingGates,
+		p.Spec.TerminationGracePeriodSeconds
+	out.Status.Phase, out.Status.Reason, out.Status.Message = p.Status.Phase, p.Status.Reason,
+		p.Status.Message
 	return out
 }
 
 // onlyTheReason is read of pods.
 type onlyTheReason struct{}
 
-func (onlyTheReason) Label(string) bool                     { return false }
-func (onlyTheReason) Annotation(key string) bool            { return key == keys.Pod.Reason }
-func (onlyTheReason) Condition(c *corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget }
+func (onlyTheReason) Label(string) bool          { return false }
+func (onlyTheReason) Annotation(key string) bool { return key == keys.Pod.Reason }
+func (onlyTheReason) Condition(
+	c *corev1.PodCondition) bool {
+	return c.Type == corev1.DisruptionTarget
+}
 
 func (onlyTheReason) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return all }
 
@@ -110,7 +124,8 @@ func TestSmallPodsAreThePods(t *testing.T) {
 	namespace, node := shared.namespace(t), shared.node(t)
 	small := follow(t, namespace, cache.Options{NewInformer: podcache.NewInformer(onlyTheReason{})})
 	whole := follow(t, namespace, cache.Options{})
-	running := shared.pod(t, namespace, node.Name, "running", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/held"} })
+	running := shared.pod(t, namespace, node.Name,
+		"running", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/held"} })
 	// An owner that exists: the garbage collector takes what has none.
 	owner, err := shared.client.CoreV1().Nodes().Get(t.Context(), node.Name, metav1.GetOptions{})
 	if err != nil {
@@ -118,20 +133,27 @@ func TestSmallPodsAreThePods(t *testing.T) {
 	}
 	shared.create(t, podSpec(namespace, "nowhere", "waiting", func(p *corev1.Pod) {
 		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/gate"}}
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Node", Name: owner.Name, UID: owner.UID,
+				Controller: ptr.To(true)}}
 	}))
 	shared.annotate(t, namespace, "running", "enough is enough")
-	if err := shared.client.CoreV1().Pods(namespace).Delete(t.Context(), "running", metav1.DeleteOptions{}); err != nil {
+	if err := shared.client.CoreV1().Pods(namespace).Delete(t.Context(),
+		"running", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 
 	queries := map[string][]client.ListOption{
-		"of the namespace":        {client.InNamespace(namespace)},
-		"of the node":             {client.MatchingFields{podNode: node.Name}},
-		"of the node, in there":   {client.InNamespace(namespace), client.MatchingFields{podNode: node.Name}},
-		"waiting, in there":       {client.InNamespace(namespace), client.MatchingFields{podNode: ""}},
-		"of the node, not copied": {client.MatchingFields{podNode: node.Name}, client.UnsafeDisableDeepCopy},
-		"one":                     {client.InNamespace(namespace), client.MatchingFields{podNode: ""}, client.Limit(1)},
+		"of the namespace": {client.InNamespace(namespace)},
+		"of the node":      {client.MatchingFields{podNode: node.Name}},
+		"of the node, in there": {client.InNamespace(namespace),
+			client.MatchingFields{podNode: node.Name}},
+		"waiting, in there": {client.InNamespace(namespace),
+			client.MatchingFields{podNode: ""}},
+		"of the node, not copied": {client.MatchingFields{podNode: node.Name},
+			client.UnsafeDisableDeepCopy},
+		"one": {client.InNamespace(namespace),
+			client.MatchingFields{podNode: ""}, client.Limit(1)},
 	}
 	for what, query := range queries {
 		shared.eventually(t, "the same pods "+what, func(ctx context.Context) (bool, error) {
@@ -141,7 +163,8 @@ func TestSmallPodsAreThePods(t *testing.T) {
 	}
 	var got, want corev1.Pod
 	for _, read := range []error{
-		small.Get(t.Context(), client.ObjectKeyFromObject(running), &got), whole.Get(t.Context(), client.ObjectKeyFromObject(running), &want),
+		small.Get(t.Context(), client.ObjectKeyFromObject(running), &got),
+		whole.Get(t.Context(), client.ObjectKeyFromObject(running), &want),
 	} {
 		if read != nil {
 			t.Fatal(read)
@@ -151,7 +174,8 @@ func TestSmallPodsAreThePods(t *testing.T) {
 		t.Error(diff)
 	}
 	letGo := []byte(`{"metadata":{"finalizers":null}}`)
-	if _, err := shared.client.CoreV1().Pods(namespace).Patch(t.Context(), "running", types.MergePatchType, letGo, metav1.PatchOptions{}); err != nil {
+	if _, err := shared.client.CoreV1().Pods(namespace).Patch(t.Context(),
+		"running", types.MergePatchType, letGo, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range []*follower{small, whole} {

@@ -35,14 +35,16 @@ func TestEveryQueueIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var documented []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:every replica|the leader) \\|").FindAllSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(
+		"(?m)^\\| `([a-z-]+)` \\| (?:every replica|the leader) \\|").FindAllSubmatch(page, -1) {
 		documented = append(documented, string(m[1]))
 	}
 	if !slices.Contains(documented, reports.Queue) {
 		t.Errorf("docs/metrics.md does not have the queue %s", reports.Queue)
 	}
 	// Reports are switched off here; TestFindingsAreReported looks for theirs.
-	documented = slices.DeleteFunc(documented, func(name string) bool { return name == reports.Queue })
+	documented = slices.DeleteFunc(documented,
+		func(name string) bool { return name == reports.Queue })
 	slices.Sort(documented)
 	var diff string
 	defer func() {
@@ -50,8 +52,9 @@ func TestEveryQueueIsCounted(t *testing.T) {
 			t.Logf("queues of docs/metrics.md, -documented +served:\n%s", diff)
 		}
 	}()
-	shared.eventually(t, "the queues that are served are those of docs/metrics.md", func(context.Context) (bool, error) {
-		diff = cmp.Diff(documented, shared.queues(t))
-		return diff == "", nil
-	})
+	shared.eventually(t, "the queues that are served are those of docs/metrics.md",
+		func(context.Context) (bool, error) {
+			diff = cmp.Diff(documented, shared.queues(t))
+			return diff == "", nil
+		})
 }

@@ -33,10 +33,12 @@ func (c *cluster) file(t *testing.T, namespace, pod string, left time.Time) {
 }
 
 // fileOf writes one of a pod that left for this.
-func (c *cluster) fileOf(t *testing.T, namespace, pod string, left time.Time, why reason.Reason, change ...func(*v1alpha1.PodObituary)) {
+func (c *cluster) fileOf(t *testing.T, namespace, pod string, left time.Time, why reason.Reason,
+	change ...func(*v1alpha1.PodObituary)) {
 	t.Helper()
 	o := composer.Of(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: namespace, Name: pod, UID: types.UID(unique("11111111-1111-1111-")), CreationTimestamp: metav1.NewTime(left),
+		Namespace: namespace, Name: pod, UID: types.UID(unique("11111111-1111-1111-")),
+		CreationTimestamp: metav1.NewTime(left),
 	}}, why, left)
 	for _, f := range change {
 		f(o)
@@ -57,7 +59,8 @@ func retain(t *testing.T, nodes *audit.NodeObituaries, api client.Client) kept {
 	k := kept{metrics: prometheus.NewRegistry()}
 	var err error
 	k.Retention, err = retention.New(retention.Options{
-		Limits: config.Default().Retention, Cache: nodes.Cache, API: api, Clock: clock.RealClock{}, Registerer: k.metrics, Log: logr.Discard(),
+		Limits: config.Default().Retention, Cache: nodes.Cache, API: api, Clock: clock.RealClock{},
+		Registerer: k.metrics, Log: logr.Discard(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +75,8 @@ func (k kept) expired(of, by string) int {
 		return -1
 	}
 	for _, m := range families[0].GetMetric() {
-		if l := m.GetLabel(); l[0].GetValue() == by && l[1].GetValue() == of { // labels are sorted by name
+		// labels are sorted by name
+		if l := m.GetLabel(); l[0].GetValue() == by && l[1].GetValue() == of {
 			return int(m.GetCounter().GetValue())
 		}
 	}
@@ -86,7 +90,8 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 	many, few := c.namespace(t), c.namespace(t)
 	for n := range 5 {
 		if n == 3 {
-			time.Sleep(1100 * time.Millisecond) // the times of objects have whole seconds: the last two are the younger ones
+			// the times of objects have whole seconds: the last two are the younger ones
+			time.Sleep(1100 * time.Millisecond)
 		}
 		c.file(t, many, fmt.Sprintf("p-%d", n), now)
 	}
@@ -98,8 +103,10 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := c.obituaries(t, many)
-	if n := k.expired("pod", "number"); len(left) != 2 || left[0].Spec.PodName != "p-3" || left[1].Spec.PodName != "p-4" || n != 3 {
-		t.Errorf("%d obituaries are left, %d removed by number, want the two youngest", len(left), n)
+	if n := k.expired("pod", "number"); len(left) != 2 || left[0].Spec.PodName != "p-3" ||
+		left[1].Spec.PodName != "p-4" || n != 3 {
+		t.Errorf("%d obituaries are left, %d removed by number, want the two youngest", len(left),
+			n)
 	}
 	if n := len(c.obituaries(t, few)); n != 1 {
 		t.Errorf("%d obituaries of a namespace with few, want its one", n)
@@ -108,18 +115,21 @@ func TestRecordsGoByAgeAndByNumber(t *testing.T) {
 	if err := k.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 3 || k.expired("pod", "age") != 0 {
+	if n := len(c.obituaries(t, many)) + len(c.obituaries(t, few)); n != 3 ||
+		k.expired("pod", "age") != 0 {
 		t.Errorf("%d obituaries are left after our clock alone jumped ahead; want all three", n)
 	}
 	k.Clock, k.Limits.Pods.MaxAge.Duration = clock.RealClock{}, time.Second
 	c.eventually(t, "what is old by both clocks is gone", func(ctx context.Context) (bool, error) {
 		err := k.Prune(ctx)
-		return len(c.obituaries(t, many))+len(c.obituaries(t, few)) == 0 && k.expired("pod", "age") == 3, err
+		return len(c.obituaries(t, many))+len(c.obituaries(t, few)) == 0 &&
+			k.expired("pod", "age") == 3, err
 	})
 }
 
-// One look removes a bounded share of a namespace by age, and a look at a namespace that has grown removes none: a clock that
-// jumps ahead and takes the API server's with it empties nothing at once.
+// One look removes a bounded share of a namespace by age, and a look at a namespace that has grown
+// removes none: a clock that jumps ahead and takes the API server's with it empties nothing at
+// once.
 func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
@@ -129,15 +139,16 @@ func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
 	}
 	k := retain(t, c.memory(t), records)
 	k.Limits.Pods.MaxAge.Duration = time.Second
-	c.eventually(t, "all are old by the API server's clock", func(ctx context.Context) (bool, error) {
-		now, err := audit.SharedNow(ctx, k.Clock, records)
-		for _, o := range c.obituaries(t, ns) {
-			if now.Sub(o.CreationTimestamp.Time) <= time.Second {
-				return false, err
+	c.eventually(t, "all are old by the API server's clock",
+		func(ctx context.Context) (bool, error) {
+			now, err := audit.SharedNow(ctx, k.Clock, records)
+			for _, o := range c.obituaries(t, ns) {
+				if now.Sub(o.CreationTimestamp.Time) <= time.Second {
+					return false, err
+				}
 			}
-		}
-		return true, err
-	})
+			return true, err
+		})
 	ofNamespace := func(ctx context.Context) error { return k.PruneNamespace(ctx, ns) }
 	for n, look := range []struct {
 		prune func(context.Context) error
@@ -155,10 +166,11 @@ func TestRecordsGoByAgeAShareAtOnce(t *testing.T) {
 // The leader itself keeps a namespace within its number.
 func TestLeaderKeepsTheNumber(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		quick(c)
-		c.Retention.Pods.MaxPerNamespace = 3
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			quick(c)
+			c.Retention.Pods.MaxPerNamespace = 3
+		}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	c.unbound(t, ns, 10)
 	for n := range 10 {
@@ -172,7 +184,8 @@ func TestLeaderKeepsTheNumber(t *testing.T) {
 	}
 }
 
-// Who may look at a namespace may read its obituaries, because Kubernetes' own role view says so, and no others.
+// Who may look at a namespace may read its obituaries, because Kubernetes' own role view says so,
+// and no others.
 func TestWhoMayReadRecords(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)
@@ -189,18 +202,23 @@ func TestWhoMayReadRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	dora := shared.typed(t, shared.As("dora"))
-	shared.eventually(t, "dora may read the obituaries of her namespace", func(ctx context.Context) (bool, error) {
-		all := &v1alpha1.PodObituaryList{}
-		err := dora.List(ctx, all, client.InNamespace(mine))
-		return err == nil && len(all.Items) == 1, nil
-	})
+	shared.eventually(t, "dora may read the obituaries of her namespace",
+		func(ctx context.Context) (bool, error) {
+			all := &v1alpha1.PodObituaryList{}
+			err := dora.List(ctx, all, client.InNamespace(mine))
+			return err == nil && len(all.Items) == 1, nil
+		})
 	own := shared.obituaries(t, mine)[0]
 	tests := map[string]func(ctx context.Context) error{
 		"lists another namespace's": func(ctx context.Context) error {
 			return dora.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(theirs))
 		},
-		"lists everybody's":      func(ctx context.Context) error { return dora.List(ctx, &v1alpha1.PodObituaryList{}) },
-		"lists those of nodes":   func(ctx context.Context) error { return dora.List(ctx, &v1alpha1.NodeObituaryList{}) },
+		"lists everybody's": func(ctx context.Context) error {
+			return dora.List(ctx, &v1alpha1.PodObituaryList{})
+		},
+		"lists those of nodes": func(ctx context.Context) error {
+			return dora.List(ctx, &v1alpha1.NodeObituaryList{})
+		},
 		"removes one of her own": func(ctx context.Context) error { return dora.Delete(ctx, &own) },
 		"writes one": func(ctx context.Context) error {
 			forged := own.DeepCopy()
@@ -218,15 +236,17 @@ func TestWhoMayReadRecords(t *testing.T) {
 // Nothing can be created in a namespace that is being deleted. Its pods hold up nobody else's.
 func TestPodsThatGoWithTheirNamespaceHoldUpNobody(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		quick(c)
-		c.Audit.Classes = []string{"disruption", "unexplained", "routine"}
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			quick(c)
+			c.Audit.Classes = []string{"disruption", "unexplained", "routine"}
+		}}})
 	doomed, other := c.namespace(t), c.namespace(t)
 	const many = 20
 	c.unbound(t, doomed, many)
 	c.unbound(t, other, 1)
-	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), doomed, metav1.DeleteOptions{}); err != nil {
+	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), doomed,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	c.eventually(t, "the namespace is gone", func(ctx context.Context) (bool, error) {

@@ -29,7 +29,8 @@ func (c *cluster) unbound(t *testing.T, ns string, n int) map[types.UID]string {
 	var mu sync.Mutex
 	each(n, func(i int) {
 		p := podSpec(ns, "", fmt.Sprintf("p-%d", i), func(p *corev1.Pod) {
-			p.Spec.NodeSelector, p.Spec.SchedulerName, p.Spec.AutomountServiceAccountToken = nil, "nobody", ptr.To(false)
+			p.Spec.NodeSelector, p.Spec.SchedulerName, p.Spec.AutomountServiceAccountToken = nil,
+				"nobody", ptr.To(false)
 		})
 		created, err := c.client.CoreV1().Pods(ns).Create(t.Context(), p, metav1.CreateOptions{})
 		if err != nil {
@@ -76,9 +77,10 @@ func (c *cluster) insistsOnDeleting(t *testing.T, by *kubernetes.Clientset, ns, 
 // onceEach waits until every pod is recorded and checks that each is once.
 func (c *cluster) onceEach(t *testing.T, ns string, uids map[types.UID]string) {
 	t.Helper()
-	c.eventuallyWithin(t, 3*patience, fmt.Sprintf("%d pods are recorded", len(uids)), func(context.Context) (bool, error) {
-		return len(c.obituaries(t, ns)) >= len(uids), nil
-	})
+	c.eventuallyWithin(t, 3*patience, fmt.Sprintf("%d pods are recorded", len(uids)),
+		func(context.Context) (bool, error) {
+			return len(c.obituaries(t, ns)) >= len(uids), nil
+		})
 	times := map[types.UID]int{}
 	for _, o := range c.obituaries(t, ns) {
 		times[o.Spec.PodUID]++
@@ -121,7 +123,8 @@ func TestRecordIsCompleteWhenTheLeaderIsKilled(t *testing.T) {
 		c.insistsOnDeleting(t, by, ns, fmt.Sprintf("p-%d", i))
 	})
 	if atKill == 0 || atKill == many {
-		t.Fatalf("%d of %d were recorded when the leader was killed: this tested nothing", atKill, many)
+		t.Fatalf("%d of %d were recorded when the leader was killed: this tested nothing", atKill,
+			many)
 	}
 	c.onceEach(t, ns, uids)
 	log, err := second.Logs()
@@ -135,10 +138,11 @@ func TestRecordIsCompleteWhenTheLeaderIsKilled(t *testing.T) {
 
 func TestRecordIsCompleteThoughNobodyRan(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		unlimited(c)
-		c.LeaderElection.Enabled = false
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			unlimited(c)
+			c.LeaderElection.Enabled = false
+		}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	const many = 200
 	uids := c.unbound(t, ns, many)
@@ -150,14 +154,15 @@ func TestRecordIsCompleteThoughNobodyRan(t *testing.T) {
 	c.onceEach(t, ns, uids)
 }
 
-// The API server is killed while nobody records: its own memory of events is gone as well, and what left is found in history,
-// with the words that were written last.
+// The API server is killed while nobody records: its own memory of events is gone as well, and what
+// left is found in history, with the words that were written last.
 func TestRecordIsCompleteWhenTheAPIServerForgets(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		unlimited(c)
-		c.LeaderElection.Enabled = false
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			unlimited(c)
+			c.LeaderElection.Enabled = false
+		}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	const many = 100
 	uids := c.unbound(t, ns, many)
@@ -175,11 +180,13 @@ func TestRecordIsCompleteWhenTheAPIServerForgets(t *testing.T) {
 	c.restart(t)
 	c.onceEach(t, ns, uids)
 	for _, o := range c.obituaries(t, ns) {
-		if want := "the words of " + strings.TrimPrefix(o.Spec.PodName, "p-"); o.Spec.PodName != "p-0" && o.Spec.Reason != want {
+		if want := "the words of " + strings.TrimPrefix(o.Spec.PodName,
+			"p-"); o.Spec.PodName != "p-0" && o.Spec.Reason != want {
 			t.Errorf("pod %s is recorded with %q, want %q", o.Spec.PodName, o.Spec.Reason, want)
 		}
 	}
-	if log, err := c.Epitaph.Logs(); err != nil || !strings.Contains(log, "the watch had a gap, what left in it was looked up") {
+	if log, err := c.Epitaph.Logs(); err != nil ||
+		!strings.Contains(log, "the watch had a gap, what left in it was looked up") {
 		t.Errorf("the gap was not noticed (%v): this tested nothing", err)
 	}
 }
@@ -187,10 +194,11 @@ func TestRecordIsCompleteWhenTheAPIServerForgets(t *testing.T) {
 func TestRecordIsCompleteWhenTheAPIServerRestarts(t *testing.T) {
 	t.Parallel()
 	// Who loses the lease meanwhile ends, and no kubelet starts Epitaph again here.
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		unlimited(c)
-		c.LeaderElection.Enabled = false
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			unlimited(c)
+			c.LeaderElection.Enabled = false
+		}}})
 	ns, by := c.namespace(t), c.as(t, runner)
 	const many = 300
 	uids := c.unbound(t, ns, many)
@@ -212,17 +220,21 @@ func TestRecordIsCompleteWhenTheAPIServerRestarts(t *testing.T) {
 // More is deleted at once than the queue holds: the watch has to wait, and nothing is dropped.
 func TestRecordIsCompleteAfterABurst(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		unlimited(c)
-		c.Webhook.Enabled = false
-		c.Audit.Workers = 1
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			unlimited(c)
+			c.Webhook.Enabled = false
+			c.Audit.Workers = 1
+		}}})
 	ns := c.namespace(t)
 	const queue = 1024
 	uids := c.unbound(t, ns, 2*queue)
-	c.eventuallyWithin(t, 3*patience, "everything is deleted", func(ctx context.Context) (bool, error) {
-		// On a busy machine one call takes longer than the API server lets it: then the next goes on.
-		return c.client.CoreV1().Pods(ns).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}) == nil, nil
-	})
+	c.eventuallyWithin(t, 3*patience, "everything is deleted",
+		func(ctx context.Context) (bool, error) {
+			// On a busy machine one call takes longer than the API server lets it: then the next
+			// goes on.
+			return c.client.CoreV1().Pods(ns).DeleteCollection(ctx, metav1.DeleteOptions{},
+				metav1.ListOptions{}) == nil, nil
+		})
 	c.onceEach(t, ns, uids)
 }

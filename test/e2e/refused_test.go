@@ -17,17 +17,20 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// Our write is refused. Where RBAC withholds the right, what becomes of the delete is for the failure policy to say; a denial it never
-// is, and each time it is counted as a fault. Where somebody else's policy refuses, it would refuse for ever: the delete goes through.
+// Our write is refused. Where RBAC withholds the right, what becomes of the delete is for the
+// failure policy to say; a denial it never is, and each time it is counted as a fault. Where
+// somebody else's policy refuses, it would refuse for ever: the delete goes through.
 func TestOurWriteIsRefusedWhateverThePolicy(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []config.FailurePolicy{config.FailOpen, config.FailClosed} {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
-			c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-				alone(k)
-				k.Webhook.FailurePolicy = policy
-			}}})
+			c := ownCluster(t,
+				sandbox.Options{Epitaph: sandbox.EpitaphOptions{
+					Configure: func(k *config.Config) {
+						alone(k)
+						k.Webhook.FailurePolicy = policy
+					}}})
 			t.Run("by RBAC", func(t *testing.T) {
 				ns, node := c.namespace(t), c.node(t).Name
 				c.pod(t, ns, node, "a")
@@ -41,14 +44,16 @@ func TestOurWriteIsRefusedWhateverThePolicy(t *testing.T) {
 			t.Run("by a policy", func(t *testing.T) {
 				ns, node := c.namespace(t), c.node(t).Name
 				c.pod(t, ns, node, "a")
-				c.refuse(t, ns, admissionregistrationv1.Update, "pods/status", "!request.userInfo.username.endsWith(':epitaph-manager')")
+				c.refuse(t, ns, admissionregistrationv1.Update,
+					"pods/status", "!request.userInfo.username.endsWith(':epitaph-manager')")
 				c.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
 					err := c.patchAsEpitaph(ctx, t, ns)
 					return err != nil && strings.Contains(err.Error(), "failed expression"), nil
 				})
 				unwritable := c.decisions(t, "unwritable")
 				deleter, warned := c.warned(t, runner)
-				if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+				if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
+					"a", metav1.DeleteOptions{}); err != nil {
 					t.Fatalf("the delete ended with %v, want it allowed", err)
 				}
 				wantWarned(t, warned, "failed expression")
@@ -60,8 +65,10 @@ func TestOurWriteIsRefusedWhateverThePolicy(t *testing.T) {
 	}
 }
 
-// deleteEndsIn deletes pod a, and checks that what we could not write ends as the policy wants, with the words of whoever refused.
-func (c *cluster) deleteEndsIn(t *testing.T, ns string, policy config.FailurePolicy, refusal string) {
+// deleteEndsIn deletes pod a, and checks that what we could not write ends as the policy wants,
+// with the words of whoever refused.
+func (c *cluster) deleteEndsIn(t *testing.T, ns string, policy config.FailurePolicy,
+	refusal string) {
 	t.Helper()
 	faults := c.decisions(t, "fault")
 	deleter, warned := c.warned(t, runner)
@@ -77,7 +84,8 @@ func (c *cluster) deleteEndsIn(t *testing.T, ns string, policy config.FailurePol
 		wantWarned(t, warned, refusal)
 	case config.FailClosed:
 		var status apierrors.APIStatus
-		if !errors.As(err, &status) || status.Status().Code != http.StatusInternalServerError || !strings.Contains(err.Error(), "failed calling webhook") {
+		if !errors.As(err, &status) || status.Status().Code != http.StatusInternalServerError ||
+			!strings.Contains(err.Error(), "failed calling webhook") {
 			t.Fatalf("the delete ended with %v, want a call that failed and no denial", err)
 		}
 		c.alive(t, ns, "a")
@@ -87,7 +95,8 @@ func (c *cluster) deleteEndsIn(t *testing.T, ns string, policy config.FailurePol
 // wantWarned checks that a client was warned, with the words of whoever refused.
 func wantWarned(t *testing.T, warned *warnings, refusal string) {
 	t.Helper()
-	if !strings.Contains(warned.String(), "epitaph: the reason could not be written: ") || !strings.Contains(warned.String(), refusal) {
+	if !strings.Contains(warned.String(), "epitaph: the reason could not be written: ") ||
+		!strings.Contains(warned.String(), refusal) {
 		t.Errorf("warned %q, want that the reason could not be written, and %q", warned, refusal)
 	}
 }
@@ -98,7 +107,8 @@ func (c *cluster) goesAfterAll(t *testing.T, ns string, policy config.FailurePol
 	if policy == config.FailOpen {
 		return
 	}
-	if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", unexplained)
@@ -136,7 +146,8 @@ func (c *cluster) eventuallyMay(t *testing.T, ns string, may bool) {
 func (c *cluster) patchAsEpitaph(ctx context.Context, t *testing.T, ns string) error {
 	t.Helper()
 	epitaph := c.clientFor(t, c.As("system:serviceaccount:epitaph-system:epitaph-manager"))
-	_, err := epitaph.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, []byte(`{"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"tried"}}}`),
+	_, err := epitaph.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"epitaph-k8s.io/reason-written":"tried"}}}`),
 		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 	return err
 }

@@ -21,14 +21,16 @@ func (c *cluster) scaledToNone(t *testing.T) (pod string) {
 		ObjectMeta: metav1.ObjectMeta{Name: "old"},
 		Spec: corev1.ReplicationControllerSpec{
 			Replicas: ptr.To(int32(1)), Selector: labels,
-			Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec(ns, node, "").Spec},
+			Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: podSpec(ns, node, "").Spec},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pod = c.runningPodOf(t, ns, "app=old")
-	if _, err := controllers.Patch(t.Context(), "old", types.MergePatchType, []byte(`{"spec": {"replicas": 0}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := controllers.Patch(t.Context(), "old", types.MergePatchType,
+		[]byte(`{"spec": {"replicas": 0}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return ns + "/" + pod
@@ -37,10 +39,12 @@ func (c *cluster) scaledToNone(t *testing.T) (pod string) {
 func TestReplicationControllerScalesDown(t *testing.T) {
 	t.Parallel()
 	pod := shared.scaledToNone(t)
-	shared.leaves(t, reason.Pod, pod, reason.New(reason.Pod, reason.ScaledDown, "ReplicationController old", kubeSystem+"replication-controller"))
+	shared.leaves(t, reason.Pod, pod, reason.New(reason.Pod, reason.ScaledDown,
+		"ReplicationController old", kubeSystem+"replication-controller"))
 }
 
 func theReplicationControllerIsNotRead(t *testing.T, c *cluster) {
 	pod := c.scaledToNone(t)
-	c.leaves(t, reason.Pod, pod, reason.New(reason.Pod, reason.RemovedByOwner, "ReplicationController old", kubeSystem+"replication-controller"))
+	c.leaves(t, reason.Pod, pod, reason.New(reason.Pod, reason.RemovedByOwner,
+		"ReplicationController old", kubeSystem+"replication-controller"))
 }

@@ -29,7 +29,8 @@ func reporting(format string) func(*config.Config) {
 		if format == config.PolicyReport {
 			c.Webhook.Mode = config.AuditMode
 		}
-		c.Audit.Reports = config.Reports{Enabled: true, Format: format, MaxResults: fewResults, Every: metav1.Duration{Duration: reportEvery}}
+		c.Audit.Reports = config.Reports{Enabled: true, Format: format, MaxResults: fewResults,
+			Every: metav1.Duration{Duration: reportEvery}}
 	}
 }
 
@@ -37,8 +38,10 @@ func reporting(format string) func(*config.Config) {
 type kinds struct{ namespaced, cluster schema.GroupVersionKind }
 
 var reportKinds = map[string]kinds{
-	config.OpenReports:  {gvk("openreports.io/v1alpha1", "Report"), gvk("openreports.io/v1alpha1", "ClusterReport")},
-	config.PolicyReport: {gvk("wgpolicyk8s.io/v1alpha2", "PolicyReport"), gvk("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport")},
+	config.OpenReports: {gvk("openreports.io/v1alpha1", "Report"),
+		gvk("openreports.io/v1alpha1", "ClusterReport")},
+	config.PolicyReport: {gvk("wgpolicyk8s.io/v1alpha2", "PolicyReport"),
+		gvk("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport")},
 }
 
 func gvk(version, kind string) schema.GroupVersionKind {
@@ -46,11 +49,13 @@ func gvk(version, kind string) schema.GroupVersionKind {
 }
 
 // theReport reads Epitaph's report; it is nil where there is none.
-func (c *cluster) theReport(ctx context.Context, t *testing.T, kind schema.GroupVersionKind, namespace string) *unstructured.Unstructured {
+func (c *cluster) theReport(ctx context.Context, t *testing.T, kind schema.GroupVersionKind,
+	namespace string) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(kind)
-	err := c.typed(t, c.RESTConfig()).Get(ctx, client.ObjectKey{Namespace: namespace, Name: "epitaph-findings"}, u)
+	err := c.typed(t, c.RESTConfig()).Get(ctx,
+		client.ObjectKey{Namespace: namespace, Name: "epitaph-findings"}, u)
 	if client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +65,10 @@ func (c *cluster) theReport(ctx context.Context, t *testing.T, kind schema.Group
 	return u
 }
 
-// reported waits until a report has results about exactly these objects, the newest first, where the note about others is "".
-func (c *cluster) reported(t *testing.T, kind schema.GroupVersionKind, namespace string, want ...string) *unstructured.Unstructured {
+// reported waits until a report has results about exactly these objects, the newest first, where
+// the note about others is "".
+func (c *cluster) reported(t *testing.T, kind schema.GroupVersionKind, namespace string,
+	want ...string) *unstructured.Unstructured {
 	t.Helper()
 	var u *unstructured.Unstructured
 	var got []string
@@ -102,7 +109,9 @@ func resultsIn(u *unstructured.Unstructured) (results []map[string]any) {
 }
 
 // finding writes the obituary of a pod that left without a reason, as the recorder would.
-func (c *cluster) finding(t *testing.T, ns, pod string, left time.Time, change ...func(*v1alpha1.PodObituary)) {
+func (c *cluster) finding(t *testing.T, ns, pod string, left time.Time,
+	change ...func(*v1alpha1.PodObituary)) {
 	t.Helper()
-	c.fileOf(t, ns, pod, left, reason.New(reason.Pod, reason.Unexplained, runner, runner), change...)
+	c.fileOf(t, ns, pod, left, reason.New(reason.Pod, reason.Unexplained, runner, runner),
+		change...)
 }

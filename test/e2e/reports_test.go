@@ -23,22 +23,26 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// The definitions are those of the modules. What is compared was read back, so the API server knew every field of it.
+// The definitions are those of the modules. What is compared was read back, so the API server knew
+// every field of it.
 func TestFindingsAreReported(t *testing.T) {
 	t.Parallel()
 	for format, kind := range reportKinds {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			c := ownCluster(t, sandbox.Options{Reports: []string{format}, Epitaph: sandbox.EpitaphOptions{Configure: reporting(format)}})
+			c := ownCluster(t, sandbox.Options{Reports: []string{format},
+				Epitaph: sandbox.EpitaphOptions{Configure: reporting(format)}})
 			t.Run("one pod", func(t *testing.T) { onePodIsReported(t, c, kind) })
 			if names := c.queues(t); !slices.Contains(names, reports.Queue) {
 				t.Errorf("the queues %q are counted, want %s too", names, reports.Queue)
 			}
 			t.Run("the newest", func(t *testing.T) { newestAreReported(t, c, kind) })
-			t.Run("what is explained later leaves", func(t *testing.T) { explainedLeaves(t, c, kind) })
+			t.Run("what is explained later leaves",
+				func(t *testing.T) { explainedLeaves(t, c, kind) })
 			t.Run("nodes", func(t *testing.T) { nodesAreReported(t, c, kind) })
 			t.Run("hostile text", func(t *testing.T) { hostileFindingIsReported(t, c, kind) })
-			t.Run("a report of another owner", func(t *testing.T) { foreignReportStays(t, c, kind) })
+			t.Run("a report of another owner",
+				func(t *testing.T) { foreignReportStays(t, c, kind) })
 			t.Run("a namespace that goes", func(t *testing.T) { namespaceThatGoes(t, c) })
 			t.Run("removed by hand", func(t *testing.T) { removedByHand(t, c, kind) })
 			t.Run("no right is unused", func(t *testing.T) { noReportRightIsUnused(t, c, format) })
@@ -58,12 +62,16 @@ func onePodIsReported(t *testing.T, c *cluster, kind kinds) {
 	u := c.reported(t, kind.namespaced, ns, "unsaid")
 	want := map[string]any{
 		"apiVersion": kind.namespaced.GroupVersion().String(), "kind": kind.namespaced.Kind,
-		"summary": map[string]any{"pass": int64(0), "fail": int64(1), "warn": int64(0), "error": int64(0), "skip": int64(0)},
+		"summary": map[string]any{"pass": int64(0), "fail": int64(1), "warn": int64(0),
+			"error": int64(0), "skip": int64(0)},
 		"results": []any{map[string]any{
-			"source": "epitaph", "policy": "every-deletion-has-a-reason", "rule": "pods", "category": "Audit", "severity": "medium",
-			"result": "fail", "scored": true, "timestamp": map[string]any{"seconds": o.Spec.Removed.Unix(), "nanos": int64(0)},
+			"source": "epitaph", "policy": "every-deletion-has-a-reason", "rule": "pods",
+			"category": "Audit", "severity": "medium",
+			"result": "fail", "scored": true,
+			"timestamp": map[string]any{"seconds": o.Spec.Removed.Unix(), "nanos": int64(0)},
 			"message":   "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + runner + ")",
-			"resources": []any{map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": ns, "name": "unsaid", "uid": string(pod.UID)}},
+			"resources": []any{map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": ns,
+				"name": "unsaid", "uid": string(pod.UID)}},
 			"properties": map[string]any{
 				"by": runner, "code": "Unexplained", "node": node, "obituary": o.Name,
 			},
@@ -71,21 +79,25 @@ func onePodIsReported(t *testing.T, c *cluster, kind kinds) {
 	}
 	if kind.namespaced.Kind == "Report" {
 		want["source"] = "epitaph"
-		want["configuration"] = map[string]any{"limits": map[string]any{"maxResults": int64(fewResults)}}
+		want["configuration"] = map[string]any{
+			"limits": map[string]any{"maxResults": int64(fewResults)}}
 	} else {
-		want["summary"].(map[string]any)["fail"], want["summary"].(map[string]any)["warn"] = int64(0), int64(1)
+		want["summary"].(map[string]any)["fail"], want["summary"].(map[string]any)["warn"] = int64(
+			0), int64(1)
 		result := want["results"].([]any)[0].(map[string]any)
 		result["result"] = "warn"
 		delete(result, "scored")
 	}
-	if labels := u.GetLabels(); !cmp.Equal(labels, map[string]string{"app.kubernetes.io/managed-by": "epitaph"}) {
+	if labels := u.GetLabels(); !cmp.Equal(labels,
+		map[string]string{"app.kubernetes.io/managed-by": "epitaph"}) {
 		t.Errorf("labels %q", labels)
 	}
 	delete(u.Object, "metadata")
 	if diff := cmp.Diff(want, u.Object); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
-	out, err := c.kubectl(t, ns, "get", strings.ToLower(kind.namespaced.Kind)+"s."+kind.namespaced.Group)
+	out, err := c.kubectl(t, ns, "get", strings.ToLower(kind.namespaced.Kind)+"s."+
+		kind.namespaced.Group)
 	if err != nil || !strings.Contains(out, "epitaph-findings") {
 		t.Errorf("kubectl shows %q (%v)", out, err)
 	}
@@ -99,7 +111,8 @@ func newestAreReported(t *testing.T, c *cluster, kind kinds) {
 	}
 	u := c.reported(t, kind.namespaced, ns, "p-7", "p-6", "p-5", "p-4", "p-3", "")
 	note := resultsIn(u)[fewResults]
-	if note["result"] != "skip" || note["message"] != "3 older findings find no room here; kubectl epitaph audit counts them all" {
+	if note["result"] != "skip" ||
+		note["message"] != "3 older findings find no room here; kubectl epitaph audit counts them all" {
 		t.Errorf("the note about the others is %v", note)
 	}
 	for _, o := range c.obituaries(t, ns) {
@@ -130,7 +143,9 @@ func explainedLeaves(t *testing.T, c *cluster, kind kinds) {
 	for _, o := range c.obituaries(t, ns) {
 		if o.Spec.PodName == "explained" {
 			amend := audit.PodObituaries{Writer: records, Clock: clock.RealClock{}}
-			if err := amend.Amend(t.Context(), &o, reason.New(reason.Pod, reason.KernelPanic, "Fatal exception", "kernel"), "pstore", ""); err != nil {
+			if err := amend.Amend(t.Context(), &o,
+				reason.New(reason.Pod, reason.KernelPanic, "Fatal exception", "kernel"), "pstore",
+				""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -148,7 +163,8 @@ func nodesAreReported(t *testing.T, c *cluster, kind kinds) {
 	time.Sleep(1100 * time.Millisecond) // times have whole seconds
 	c.deleteNode(t, second)
 	u := c.reported(t, kind.cluster, "", second, first)
-	if r := resultsIn(u)[0]; r["rule"] != "nodes" || r["message"] != "Nobody said why this node was deleted, and nothing could be inferred (deleted by "+runner+")" {
+	if r := resultsIn(u)[0]; r["rule"] != "nodes" ||
+		r["message"] != "Nobody said why this node was deleted, and nothing could be inferred (deleted by "+runner+")" {
 		t.Errorf("reported %v", r)
 	}
 	records := c.typed(t, c.RESTConfig())
@@ -162,8 +178,10 @@ func nodesAreReported(t *testing.T, c *cluster, kind kinds) {
 func hostileFindingIsReported(t *testing.T, c *cluster, kind kinds) {
 	ns := c.namespace(t)
 	c.finding(t, ns, "evil", time.Now(), func(o *v1alpha1.PodObituary) {
-		o.Spec.Reason, o.Spec.By, o.Spec.NodeName = "\x1b[2J<img src=x onerror=alert(1)>\u202e", "\x1b]0;owned\x07", strings.Repeat("<", 253)
-		o.Spec.Owners = []v1alpha1.Owner{{Kind: strings.Repeat("&", 63), Name: strings.Repeat("\x07", 253)}}
+		o.Spec.Reason, o.Spec.By, o.Spec.NodeName = "\x1b[2J<img src=x onerror=alert(1)>\u202e",
+			"\x1b]0;owned\x07", strings.Repeat("<", 253)
+		o.Spec.Owners = []v1alpha1.Owner{{Kind: strings.Repeat("&", 63),
+			Name: strings.Repeat("\x07", 253)}}
 	})
 	u := c.reported(t, kind.namespaced, ns, "evil")
 	if shown := fmt.Sprint(u.Object); strings.ContainsAny(shown, "\x1b\x07\u202e") {
@@ -190,7 +208,8 @@ func foreignReportStays(t *testing.T, c *cluster, kind kinds) {
 	c.eventually(t, "somebody else's report is seen", func(context.Context) (bool, error) {
 		return c.metricOf(t, reports.MetricReports, "outcome", "foreign") > before, nil
 	})
-	if u := c.theReport(t.Context(), t, kind.namespaced, ns); u.GetResourceVersion() != theirs.GetResourceVersion() {
+	if u := c.theReport(t.Context(), t, kind.namespaced,
+		ns); u.GetResourceVersion() != theirs.GetResourceVersion() {
 		t.Errorf("somebody else's report was written to: %v", u.Object)
 	}
 	if err := admin.Delete(t.Context(), theirs); err != nil {
@@ -202,10 +221,12 @@ func foreignReportStays(t *testing.T, c *cluster, kind kinds) {
 // The obituary outlives the deletion of its namespace for a finalizer, and is a finding only then.
 func namespaceThatGoes(t *testing.T, c *cluster) {
 	ns, records := c.namespace(t), c.typed(t, c.RESTConfig())
-	c.fileOf(t, ns, "p", time.Now(), reason.New(reason.Pod, reason.Preempted, "x", "x"), func(o *v1alpha1.PodObituary) {
-		o.Finalizers = []string{"example.com/hold"}
-	})
-	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), ns, metav1.DeleteOptions{}); err != nil {
+	c.fileOf(t, ns, "p", time.Now(), reason.New(reason.Pod, reason.Preempted, "x", "x"),
+		func(o *v1alpha1.PodObituary) {
+			o.Finalizers = []string{"example.com/hold"}
+		})
+	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), ns,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	before := c.metricOf(t, reports.MetricReports, "outcome", "namespace-gone")
@@ -241,13 +262,18 @@ func removedByHand(t *testing.T, c *cluster, kind kinds) {
 		t.Fatal(err)
 	}
 	c.Epitaph.Stop()
-	plural := func(k schema.GroupVersionKind) string { return strings.ToLower(k.Kind) + "s." + k.Group }
-	remove := exec.CommandContext(t.Context(), c.Programs["kubectl"], "--kubeconfig", c.Kubeconfig, "delete", "--all-namespaces",
-		plural(kind.namespaced)+","+plural(kind.cluster), "--selector=app.kubernetes.io/managed-by=epitaph")
+	plural := func(k schema.GroupVersionKind) string {
+		return strings.ToLower(k.Kind) + "s." + k.Group
+	}
+	remove := exec.CommandContext(t.Context(), c.Programs["kubectl"], "--kubeconfig", c.Kubeconfig,
+		"delete", "--all-namespaces",
+		plural(kind.namespaced)+","+plural(kind.cluster),
+		"--selector=app.kubernetes.io/managed-by=epitaph")
 	if out, err := remove.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if c.theReport(t.Context(), t, kind.namespaced, ns) != nil || c.theReport(t.Context(), t, kind.cluster, "") != nil {
+	if c.theReport(t.Context(), t, kind.namespaced, ns) != nil ||
+		c.theReport(t.Context(), t, kind.cluster, "") != nil {
 		t.Error("a report of ours is left")
 	}
 	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs); err != nil {

@@ -17,20 +17,26 @@ func (a *agentProcess) may(t *testing.T, w withdrawal, want bool) {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(w.resource, "/")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User:               "system:serviceaccount:" + ourNamespace + ":" + string(theAgent),
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: w.verb, Group: w.group, Resource: resource, Subresource: subresource, Namespace: w.in},
+		User: "system:serviceaccount:" + ourNamespace + ":" + string(theAgent),
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: w.verb, Group: w.group,
+			Resource: resource, Subresource: subresource, Namespace: w.in},
 	}}
 	a.eventually(t, "the authorizer knows the rules", func(ctx context.Context) (bool, error) {
-		answer, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		answer, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review,
+			metav1.CreateOptions{})
 		return err == nil && answer.Status.Allowed == want, nil
 	})
 }
 
 func agentWithdrawals() []withdrawal {
 	return []withdrawal{
-		{resource: "nodes", verb: "get", says: `cannot get resource "nodes"`, breaks: "`NodeUnwritten`: no report, no secret, and nobody is named for a shutdown"},
-		{resource: "nodes/status", verb: "patch", says: `cannot patch resource "nodes/status"`, breaks: "`NodeUnwritten`: the same"},
-		{resource: "endpointslices", group: "discovery.k8s.io", verb: "list", in: ourNamespace, says: `cannot list resource "endpointslices"`, breaks: "`ListenersUnread`: the known listeners are kept, and a new node has none"},
+		{resource: "nodes", verb: "get", says: `cannot get resource "nodes"`,
+			breaks: "`NodeUnwritten`: no report, no secret, and nobody is named for a shutdown"},
+		{resource: "nodes/status", verb: "patch", says: `cannot patch resource "nodes/status"`,
+			breaks: "`NodeUnwritten`: the same"},
+		{resource: "endpointslices", group: "discovery.k8s.io", verb: "list", in: ourNamespace,
+			says:   `cannot list resource "endpointslices"`,
+			breaks: "`ListenersUnread`: the known listeners are kept, and a new node has none"},
 	}
 }
 
@@ -78,7 +84,8 @@ func (a *agentProcess) worksWithItsRights(t *testing.T) {
 	})
 	report, _ := a.report(t, a.node)
 	for _, trouble := range report.Troubles {
-		if trouble.Code == string(fault.NodeUnwritten) || trouble.Code == string(fault.ListenersUnread) {
+		if trouble.Code == string(fault.NodeUnwritten) ||
+			trouble.Code == string(fault.ListenersUnread) {
 			t.Errorf("the agent reports %s: %s", trouble.Code, trouble.Text)
 		}
 	}
@@ -86,7 +93,8 @@ func (a *agentProcess) worksWithItsRights(t *testing.T) {
 		a.answers(t, path)
 	}
 	// Nobody listens here: an agent of this machine would send packets to whoever did.
-	if said := a.rehearses(t); !strings.Contains(said, string(fault.NoConfigfs)) || strings.Contains(said, string(fault.ListenersUnread)) {
+	if said := a.rehearses(t); !strings.Contains(said, string(fault.NoConfigfs)) ||
+		strings.Contains(said, string(fault.ListenersUnread)) {
 		t.Errorf("the agent could not read who listens:\n%s", said)
 	}
 }
@@ -95,7 +103,8 @@ func (a *agentProcess) wantsItsNode(t *testing.T, w withdrawal) {
 	log := a.follows(t)
 	a.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) {
 		said := log()
-		return strings.Contains(said, string(fault.NodeUnwritten)) && strings.Contains(said, w.says), nil
+		return strings.Contains(said, string(fault.NodeUnwritten)) &&
+			strings.Contains(said, w.says), nil
 	})
 	if report, _ := a.report(t, a.node); report.BootID != "" {
 		t.Errorf("the Node has the report %+v", report)
@@ -108,5 +117,6 @@ func (a *agentProcess) wantsListeners(t *testing.T, w withdrawal) {
 		t.Errorf("the agent says\n%s\nwithout %s and %q", said, fault.ListenersUnread, w.says)
 	}
 	log := a.follows(t)
-	a.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) { return strings.Contains(log(), w.says), nil })
+	a.eventually(t, "the log tells: "+w.says,
+		func(context.Context) (bool, error) { return strings.Contains(log(), w.says), nil })
 }

@@ -12,10 +12,17 @@ import (
 
 func reportWithdrawals() []withdrawal {
 	return []withdrawal{
-		{resource: "podobituaries", verb: "watch", shows: aFindingIsReported, says: `cannot watch resource "podobituaries"`, breaks: "a report is up to a minute late"},
-		{resource: "reports", verb: "create", shows: aFindingIsNotReported, says: `cannot create resource "reports"`, breaks: "no new report; those that are there are kept up to date"},
-		{resource: "reports", verb: "update", shows: aFindingIsNotReported, says: `cannot get resource "reports"`, breaks: "no report is made, and none kept up to date"},
-		{resource: "reports", verb: "list", shows: aFindingIsNotReported, says: `cannot list resource "reports"`, breaks: "no findings of pods are reported"},
+		{resource: "podobituaries", verb: "watch", shows: aFindingIsReported,
+			says:   `cannot watch resource "podobituaries"`,
+			breaks: "a report is up to a minute late"},
+		{resource: "reports", verb: "create", shows: aFindingIsNotReported,
+			says:   `cannot create resource "reports"`,
+			breaks: "no new report; those that are there are kept up to date"},
+		{resource: "reports", verb: "update", shows: aFindingIsNotReported,
+			says:   `cannot get resource "reports"`,
+			breaks: "no report is made, and none kept up to date"},
+		{resource: "reports", verb: "list", shows: aFindingIsNotReported,
+			says: `cannot list resource "reports"`, breaks: "no findings of pods are reported"},
 	}
 }
 
@@ -23,7 +30,8 @@ func reportWithdrawals() []withdrawal {
 func TestEveryRuleOfReportsIsNeeded(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{
-		Reports: []string{config.OpenReports}, Epitaph: sandbox.EpitaphOptions{Configure: reporting(config.OpenReports)},
+		Reports: []string{config.OpenReports},
+		Epitaph: sandbox.EpitaphOptions{Configure: reporting(config.OpenReports)},
 	})
 	c.needsEachRule(t, theReporter, reportWithdrawals())
 }
@@ -31,9 +39,10 @@ func TestEveryRuleOfReportsIsNeeded(t *testing.T) {
 func aFindingIsReported(t *testing.T, c *cluster) {
 	ns := c.namespace(t)
 	c.finding(t, ns, "p", time.Now())
-	c.eventuallyWithin(t, 2*patience, "the finding is reported", func(ctx context.Context) (bool, error) {
-		return c.theReport(ctx, t, reportKinds[config.OpenReports].namespaced, ns) != nil, nil
-	})
+	c.eventuallyWithin(t, 2*patience, "the finding is reported",
+		func(ctx context.Context) (bool, error) {
+			return c.theReport(ctx, t, reportKinds[config.OpenReports].namespaced, ns) != nil, nil
+		})
 }
 
 func aFindingIsNotReported(t *testing.T, c *cluster) {
@@ -45,7 +54,8 @@ func aFindingIsNotReported(t *testing.T, c *cluster) {
 	}
 }
 
-// noReportRightIsUnused wants the tests that were run in the cluster to have used all that a format's file grants.
+// noReportRightIsUnused wants the tests that were run in the cluster to have used all that a
+// format's file grants.
 func noReportRightIsUnused(t *testing.T, c *cluster, format string) {
 	granted, err := grantedRights("reports-"+strings.ToLower(format)+".yaml", theReporter)
 	if err != nil {

@@ -17,20 +17,23 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
-// An account is a service account of the chart; its ClusterRole, and its Roles in namespaces, have its name.
+// An account is a service account of the chart; its ClusterRole, and its Roles in namespaces, have
+// its name.
 type account string
 
 const (
 	ourNamespace         = "epitaph-system"
 	theManager   account = "epitaph-manager"
 	theAgent     account = "epitaph-agent"
-	// theReporter is no account of its own: the manager has that ClusterRole, too, where it reports findings.
+	// theReporter is no account of its own: the manager has that ClusterRole, too, where it reports
+	// findings.
 	theReporter account = "epitaph-reports"
 )
 
 // page is the page of the documentation that tells what breaks without each rule.
 func (a account) page() string {
-	return map[account]string{theManager: "install.md", theReporter: "install.md", theAgent: "agent.md"}[a]
+	return map[account]string{theManager: "install.md", theReporter: "install.md",
+		theAgent: "agent.md"}[a]
 }
 
 // file is the chart's file that grants it its rights.
@@ -57,9 +60,11 @@ func wantEachRule(t *testing.T, c *cluster, whose account, all []withdrawal) {
 		for _, rule := range c.rules(t, whose, in) {
 			n := slices.IndexFunc(all, func(w withdrawal) bool { return w.in == in && w.is(rule) })
 			if n < 0 {
-				t.Errorf("no test takes the rule away that grants %s %q on %q", whose, rule.Verbs, rule.Resources)
+				t.Errorf("no test takes the rule away that grants %s %q on %q", whose, rule.Verbs,
+					rule.Resources)
 			} else if !strings.Contains(string(doc), "| "+all[n].breaks+" |") {
-				t.Errorf("docs/%s does not say of %q: %s", whose.page(), rule.Resources, all[n].breaks)
+				t.Errorf("docs/%s does not say of %q: %s", whose.page(), rule.Resources,
+					all[n].breaks)
 			}
 		}
 	}
@@ -68,20 +73,23 @@ func wantEachRule(t *testing.T, c *cluster, whose account, all []withdrawal) {
 // namespaces are where the account has a Role, and none for its ClusterRole.
 func (a account) namespaces() []string {
 	return map[account][]string{
-		theManager: {"", ourNamespace, corev1.NamespaceNodeLease}, theAgent: {"", ourNamespace}, theReporter: {""},
+		theManager: {"", ourNamespace, corev1.NamespaceNodeLease}, theAgent: {"", ourNamespace},
+		theReporter: {""},
 	}[a]
 }
 
 func (c *cluster) rules(t *testing.T, whose account, in string) []rbacv1.PolicyRule {
 	t.Helper()
 	if in != "" {
-		role, err := c.client.RbacV1().Roles(in).Get(t.Context(), string(whose), metav1.GetOptions{})
+		role, err := c.client.RbacV1().Roles(in).Get(t.Context(), string(whose),
+			metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return role.Rules
 	}
-	role, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), string(whose), metav1.GetOptions{})
+	role, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), string(whose),
+		metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +113,8 @@ func (c *cluster) setRules(t *testing.T, whose account, in string, rules []rbacv
 	}
 }
 
-// withdraw takes the rule away until it is put back. The API server knows of either a moment later: it watches the roles.
+// withdraw takes the rule away until it is put back. The API server knows of either a moment later:
+// it watches the roles.
 func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack func()) {
 	t.Helper()
 	before := c.rules(t, whose, w.in)
@@ -123,24 +132,30 @@ func (c *cluster) withdraw(t *testing.T, whose account, w withdrawal) (putBack f
 }
 
 // untilAllowed waits until the API server allows the account what the rule grants, or does not.
-func (c *cluster) untilAllowed(t *testing.T, whose account, w withdrawal, rule rbacv1.PolicyRule, want bool) {
+func (c *cluster) untilAllowed(t *testing.T, whose account, w withdrawal, rule rbacv1.PolicyRule,
+	want bool) {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(w.resource, "/")
 	asked := &authorizationv1.ResourceAttributes{
-		Namespace: w.in, Verb: w.verb, Group: rule.APIGroups[0], Resource: resource, Subresource: subresource,
+		Namespace: w.in, Verb: w.verb, Group: rule.APIGroups[0], Resource: resource,
+		Subresource: subresource,
 	}
 	if len(rule.ResourceNames) > 0 {
 		asked.Name = rule.ResourceNames[0]
 	}
 	user := "system:serviceaccount:" + ourNamespace + ":" + string(whose.serviceAccount())
-	c.eventually(t, fmt.Sprintf("%s on %s is allowed to %s: %t", w.verb, w.resource, user, want), func(ctx context.Context) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: asked, User: user}}
-		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		if err != nil {
-			return false, err
-		}
-		return answer.Status.Allowed == want, nil
-	})
+	c.eventually(t, fmt.Sprintf("%s on %s is allowed to %s: %t", w.verb, w.resource, user, want),
+		func(ctx context.Context) (bool, error) {
+			review := &authorizationv1.SubjectAccessReview{
+				Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: asked,
+					User: user}}
+			answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review,
+				metav1.CreateOptions{})
+			if err != nil {
+				return false, err
+			}
+			return answer.Status.Allowed == want, nil
+		})
 }
 
 // serviceAccount is whose the rules are in the end.

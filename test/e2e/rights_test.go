@@ -19,7 +19,8 @@ import (
 
 // A withdrawal is a rule that is taken out of Epitaph's roles, and what becomes of it.
 type withdrawal struct {
-	// resource is one that the rule is about, and verb one that it grants; together they tell it from the others.
+	// resource is one that the rule is about, and verb one that it grants; together they tell it
+	// from the others.
 	resource, verb string
 	// group is the resource's, where a test asks for it.
 	group string
@@ -37,36 +38,68 @@ type withdrawal struct {
 
 func withdrawals() []withdrawal {
 	return []withdrawal{
-		{resource: "pods", verb: "delete", unready: true, says: `cannot list resource "pods"`, breaks: "nothing is known of pods and nodes: a replica does not become ready"},
-		{resource: "pods/status", verb: "patch", shows: reasonsAreNotWritten, breaks: "no reason can be written: a deletion is let through with a warning, or fails with `failurePolicy: Fail`"},
-		{resource: "namespaces", verb: "list", unready: true, says: `cannot list resource "namespaces"`, breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
-		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true, says: `cannot list resource "leases"`, breaks: "no panic can be judged that is not signed: a replica does not become ready"},
-		{resource: "events", verb: "create", shows: aPodIsRecorded, says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
-		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed, breaks: "a record names the ReplicaSet and not its Deployment, and of the pods that it removes it is not told whether they were replaced or too many"},
-		{resource: "replicationcontrollers", verb: "get", shows: theReplicationControllerIsNotRead, breaks: "of the pods that a ReplicationController removes it is not told that they were too many"},
-		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed, breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
-		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed, breaks: "of a pod that is driven off its device, the record does not say which one"},
-		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed, breaks: "the same, nor who tainted it"},
-		{resource: "nodeclaims", verb: "get", shows: theNodeClaimIsNotRead, breaks: "of a node that Karpenter removes, the record does not say what for"},
-		{resource: "poddisruptionbudgets", verb: "list", unready: true, says: `cannot list resource "poddisruptionbudgets"`, breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
-		{resource: "nodeobituaries", verb: "create", unready: true, says: `cannot list resource "nodeobituaries"`, breaks: "what nodes died of is not known: a replica does not become ready"},
-		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true, says: `cannot list resource "mutatingwebhookconfigurations"`, breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
-		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded, says: `cannot create resource "podobituaries"`, breaks: "no records; they are written when the right is back"},
-		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "tokenreviews"`, breaks: "nobody can sign in to the page"},
-		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed, says: `cannot create resource "subjectaccessreviews"`, breaks: "the page shows nothing to anybody"},
-		{resource: "leases", verb: "update", in: ourNamespace, says: `cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "epitaph-system"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
-		{resource: "configmaps", verb: "create", in: ourNamespace, says: `cannot create resource "configmaps"`, breaks: "recording does not begin in a new installation"},
-		{resource: "configmaps", verb: "update", in: ourNamespace, says: `cannot get resource "configmaps"`, breaks: "recording does not begin: where the last leader stopped is not known"},
+		{resource: "pods", verb: "delete", unready: true,
+			says:   `cannot list resource "pods"`,
+			breaks: "nothing is known of pods and nodes: a replica does not become ready"},
+		{resource: "pods/status", verb: "patch", shows: reasonsAreNotWritten,
+			breaks: "no reason can be written: a deletion is let through with a warning, or fails with `failurePolicy: Fail`"},
+		{resource: "namespaces", verb: "list", unready: true,
+			says:   `cannot list resource "namespaces"`,
+			breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
+		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true,
+			says:   `cannot list resource "leases"`,
+			breaks: "no panic can be judged that is not signed: a replica does not become ready"},
+		{resource: "events", verb: "create", shows: aPodIsRecorded,
+			says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
+		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed,
+			breaks: "a record names the ReplicaSet and not its Deployment, and of the pods that it removes it is not told whether they were replaced or too many"},
+		{resource: "replicationcontrollers", verb: "get", shows: theReplicationControllerIsNotRead,
+			breaks: "of the pods that a ReplicationController removes it is not told that they were too many"},
+		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed,
+			breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
+		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed,
+			breaks: "of a pod that is driven off its device, the record does not say which one"},
+		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed,
+			breaks: "the same, nor who tainted it"},
+		{resource: "nodeclaims", verb: "get", shows: theNodeClaimIsNotRead,
+			breaks: "of a node that Karpenter removes, the record does not say what for"},
+		{resource: "poddisruptionbudgets", verb: "list", unready: true,
+			says:   `cannot list resource "poddisruptionbudgets"`,
+			breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
+		{resource: "nodeobituaries", verb: "create", unready: true,
+			says:   `cannot list resource "nodeobituaries"`,
+			breaks: "what nodes died of is not known: a replica does not become ready"},
+		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true,
+			says:   `cannot list resource "mutatingwebhookconfigurations"`,
+			breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
+		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded,
+			says:   `cannot create resource "podobituaries"`,
+			breaks: "no records; they are written when the right is back"},
+		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed,
+			says:   `cannot create resource "tokenreviews"`,
+			breaks: "nobody can sign in to the page"},
+		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed,
+			says:   `cannot create resource "subjectaccessreviews"`,
+			breaks: "the page shows nothing to anybody"},
+		{resource: "leases", verb: "update", in: ourNamespace,
+			says: `cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "epitaph-system"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
+		{resource: "configmaps", verb: "create", in: ourNamespace,
+			says:   `cannot create resource "configmaps"`,
+			breaks: "recording does not begin in a new installation"},
+		{resource: "configmaps", verb: "update", in: ourNamespace,
+			says:   `cannot get resource "configmaps"`,
+			breaks: "recording does not begin: where the last leader stopped is not known"},
 	}
 }
 
 // Each rule of the chart's roles is taken away in turn. Something breaks each time, and says so.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		listening(k)
-		k.LeaderElection.Enabled = true
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			listening(k)
+			k.LeaderElection.Enabled = true
+		}}})
 	c.needsEachRule(t, theManager, withdrawals())
 }
 
@@ -99,7 +132,8 @@ func (c *cluster) needsEachRule(t *testing.T, whose account, all []withdrawal) {
 				w.shows(t, c)
 			}
 			c.eventually(t, "the log tells: "+w.says, func(context.Context) (bool, error) {
-				return strings.Contains(strings.ReplaceAll(logged(t, c)[len(before):], `\`, ""), w.says), nil
+				return strings.Contains(strings.ReplaceAll(logged(t, c)[len(before):], `\`, ""),
+					w.says), nil
 			})
 		})
 	}
@@ -118,7 +152,8 @@ func logged(t *testing.T, c *cluster) string {
 func (c *cluster) forget(t *testing.T, w withdrawal) {
 	t.Helper()
 	if w.resource == "configmaps" {
-		_ = c.client.CoreV1().ConfigMaps("epitaph-system").Delete(t.Context(), "epitaph-audit", metav1.DeleteOptions{})
+		_ = c.client.CoreV1().ConfigMaps("epitaph-system").Delete(t.Context(),
+			"epitaph-audit", metav1.DeleteOptions{})
 	}
 }
 
@@ -126,10 +161,12 @@ func reasonsAreNotWritten(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.node(t).Name
 	c.pod(t, ns, node, "a")
 	deleter, warned := c.warned(t, runner)
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "epitaph: the reason could not be written: "; !strings.Contains(warned.String(), want) {
+	if want := "epitaph: the reason could not be written: "; !strings.Contains(warned.String(),
+		want) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
 	c.leaves(t, reason.Pod, ns+"/a", reason.Reason{})
@@ -154,11 +191,15 @@ func theDeploymentIsNotNamed(t *testing.T, c *cluster) {
 	c.remove(t, c.as(t, runner), ns, pod)
 	c.wantOwners(t, ns, pod, "ReplicaSet")
 	another := c.runningPodOf(t, ns, "app=web,pod-template-hash")
-	if _, err := c.client.AppsV1().Deployments(ns).Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(anotherImage), metav1.PatchOptions{}); err != nil {
+	if _, err := c.client.AppsV1().Deployments(ns).Patch(t.Context(),
+		"web", types.StrategicMergePatchType, []byte(anotherImage),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	set := c.podLike(t, ns, another, "is there", func(*corev1.Pod) bool { return true }).OwnerReferences[0].Name
-	c.leaves(t, reason.Pod, ns+"/"+another, reason.New(reason.Pod, reason.RemovedByOwner, "ReplicaSet "+set, kubeSystem+"replicaset-controller"))
+	set := c.podLike(t, ns, another, "is there",
+		func(*corev1.Pod) bool { return true }).OwnerReferences[0].Name
+	c.leaves(t, reason.Pod, ns+"/"+another, reason.New(reason.Pod, reason.RemovedByOwner,
+		"ReplicaSet "+set, kubeSystem+"replicaset-controller"))
 }
 
 func theCronJobIsNotNamed(t *testing.T, c *cluster) {
@@ -168,10 +209,12 @@ func theCronJobIsNotNamed(t *testing.T, c *cluster) {
 	c.wantOwners(t, ns, pod, "Job")
 	other := c.namespace(t)
 	suspended := c.job(t, other, node)
-	if _, err := c.client.BatchV1().Jobs(other).Patch(t.Context(), "work", types.MergePatchType, []byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := c.client.BatchV1().Jobs(other).Patch(t.Context(), "work", types.MergePatchType,
+		[]byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.leaves(t, reason.Pod, other+"/"+suspended.Name, reason.New(reason.Pod, reason.RemovedByOwner, "Job work", kubeSystem+"job-controller"))
+	c.leaves(t, reason.Pod, other+"/"+suspended.Name,
+		reason.New(reason.Pod, reason.RemovedByOwner, "Job work", kubeSystem+"job-controller"))
 }
 
 func (c *cluster) wantOwners(t *testing.T, ns, pod string, want ...string) {
@@ -187,7 +230,8 @@ func (c *cluster) wantOwners(t *testing.T, ns, pod string, want ...string) {
 
 func thePageIsClosed(t *testing.T, c *cluster) {
 	ns := c.namespace(t)
-	if got := c.visit(t, http.MethodGet, "/", c.reader(t, ns, "visitor"), nil); got.status != http.StatusBadGateway {
+	if got := c.visit(t, http.MethodGet, "/", c.reader(t, ns, "visitor"),
+		nil); got.status != http.StatusBadGateway {
 		t.Errorf("the page answers %d, want %d", got.status, http.StatusBadGateway)
 	}
 }

@@ -55,10 +55,13 @@ func (r *usedRights) collect(path string) error {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("read the audit log: %w", err)
 		}
-		whose := account(strings.TrimPrefix(e.User.Username, "system:serviceaccount:"+ourNamespace+":"))
-		// The tests borrow the agent's token to see how far they get with it: that is no use of a right.
+		whose := account(strings.TrimPrefix(e.User.Username,
+			"system:serviceaccount:"+ourNamespace+":"))
+		// The tests borrow the agent's token to see how far they get with it: that is no use of a
+		// right.
 		borrowed := whose == theAgent && !strings.HasPrefix(e.UserAgent, "epitaph/")
-		if whose.file() == "" || borrowed || e.Annotations["authorization.k8s.io/decision"] != "allow" {
+		if whose.file() == "" || borrowed ||
+			e.Annotations["authorization.k8s.io/decision"] != "allow" {
 			continue
 		}
 		resource := e.ObjectRef.Resource
@@ -86,8 +89,8 @@ var rare = map[string]string{
 	"patch events":                         "an Event that repeats itself is counted up",
 }
 
-// streamed tells whether it is the right to list what an API server also streams (WatchList, KEP-3157): those here do, older ones do
-// not.
+// streamed tells whether it is the right to list what an API server also streams (WatchList,
+// KEP-3157): those here do, older ones do not.
 func streamed(right string, granted map[string]bool) bool {
 	resource, list := strings.CutPrefix(right, "list ")
 	return list && granted["watch "+resource]

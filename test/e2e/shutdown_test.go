@@ -13,15 +13,17 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// Epitaph is told to stop in the middle of many deletes, with a webhook that fails closed: what it has been asked it answers. The
-// deletes that fail are those for which nobody could be asked any more, and none of them is a denial.
+// Epitaph is told to stop in the middle of many deletes, with a webhook that fails closed: what it
+// has been asked it answers. The deletes that fail are those for which nobody could be asked any
+// more, and none of them is a denial.
 func TestShutdownAnswersWhatItWasAsked(t *testing.T) {
 	t.Parallel()
 	const pods, clients = 100, 8
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		alone(k)
-		k.Webhook.FailurePolicy = config.FailClosed
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			alone(k)
+			k.Webhook.FailurePolicy = config.FailClosed
+		}}})
 	ns, node := c.namespace(t), c.node(t).Name
 	names := make(chan string, pods)
 	for n := range pods {
@@ -37,7 +39,8 @@ func TestShutdownAnswersWhatItWasAsked(t *testing.T) {
 		client := c.as(t, runner)
 		deleting.Go(func() {
 			for name := range names {
-				if err := client.CoreV1().Pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+				if err := client.CoreV1().Pods(ns).Delete(t.Context(), name,
+					metav1.DeleteOptions{}); err != nil {
 					failed <- err
 				} else {
 					ended <- name
@@ -53,10 +56,12 @@ func TestShutdownAnswersWhatItWasAsked(t *testing.T) {
 	deleting.Wait()
 	close(failed)
 	if len(failed) == 0 {
-		t.Error("every delete succeeded: Epitaph was stopped too late for this test to show anything")
+		t.Error(
+			"every delete succeeded: Epitaph was stopped too late for this test to show anything")
 	}
 	for err := range failed {
-		if !strings.Contains(err.Error(), "failed calling webhook") || !strings.Contains(err.Error(), "connection refused") {
+		if !strings.Contains(err.Error(), "failed calling webhook") ||
+			!strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("a delete that Epitaph had been asked about ended with: %v", err)
 		}
 	}

@@ -35,7 +35,8 @@ func TestHalfSentReviewsHoldLittle(t *testing.T) {
 	// Its address is another one than the API server's.
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	attacker := &http.Client{Transport: &http.Transport{
-		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the sandbox's own certificate
+		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		//nolint:gosec // the sandbox's own certificate
 	}}
 	url := "https://" + c.Epitaph.Config.Webhook.Address + webhook.Path
 	for range 400 {
@@ -60,7 +61,8 @@ func TestHalfSentReviewsHoldLittle(t *testing.T) {
 		return c.metric(t, webhook.MetricMalformed) > 20, nil
 	})
 	for n := range pods {
-		if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), fmt.Sprintf("p%d", n), metav1.DeleteOptions{}); err != nil {
+		if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), fmt.Sprintf("p%d", n),
+			metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		c.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n), unexplained)
@@ -93,7 +95,8 @@ func TestSlowLoginsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	address := shared.Epitaph.Config.Page.Address
 	for range 40 {
-		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}} //nolint:gosec // the sandbox's own certificate
+		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true,
+			NextProtos: []string{"http/1.1"}}} //nolint:gosec // the sandbox's own certificate
 		connection, err := d.DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)

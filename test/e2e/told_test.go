@@ -18,8 +18,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// The time at which a pod was told to stop is that of the first DELETE, whoever leads by the time of the last one, which moves
-// the pod's deletion timestamp. Nothing but the watch tells it here: there is no webhook.
+// The time at which a pod was told to stop is that of the first DELETE, whoever leads by the time
+// of the last one, which moves the pod's deletion timestamp. Nothing but the watch tells it here:
+// there is no webhook.
 func TestWhenAPodWasToldToStop(t *testing.T) {
 	t.Parallel()
 	watching := func(k *config.Config) {
@@ -77,34 +78,46 @@ func (c *cluster) tell(t *testing.T, ns, name string) time.Time {
 	return p.DeletionTimestamp.Add(-time.Duration(*p.DeletionGracePeriodSeconds) * time.Second)
 }
 
-// endsAndIsRemoved plays the pod's kubelet: its container ends with 0, and seconds later the pod is removed.
+// endsAndIsRemoved plays the pod's kubelet: its container ends with 0, and seconds later the pod is
+// removed.
 func (c *cluster) endsAndIsRemoved(t *testing.T, ns, node, name string, told time.Time) {
 	t.Helper()
 	ended := told.Add(time.Second)
-	status, err := json.Marshal(map[string]any{"status": corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{{
-		Name: "main", Image: "registry.example/work:1", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			Reason: "Completed", StartedAt: metav1.NewTime(told.Add(-time.Hour)), FinishedAt: metav1.NewTime(ended),
-		}},
-	}}}})
+	status, err := json.Marshal(
+		map[string]any{"status": corev1.PodStatus{Phase: corev1.PodSucceeded,
+			ContainerStatuses: []corev1.ContainerStatus{{
+				Name: "main", Image: "registry.example/work:1",
+				State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+					Reason: "Completed", StartedAt: metav1.NewTime(told.Add(-time.Hour)),
+					FinishedAt: metav1.NewTime(ended),
+				}},
+			}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.client.CoreV1().Pods(ns).Patch(t.Context(), name, types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := c.client.CoreV1().Pods(ns).Patch(t.Context(), name, types.StrategicMergePatchType,
+		status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually(t, "seconds pass", func(context.Context) (bool, error) { return time.Now().After(ended.Add(2 * time.Second)), nil })
+	c.eventually(t, "seconds pass", func(context.Context) (bool,
+		error) {
+		return time.Now().After(ended.Add(2 * time.Second)), nil
+	})
 	kubelet := c.as(t, "system:node:"+node, "system:nodes").CoreV1().Pods(ns)
-	if err := kubelet.Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+	if err := kubelet.Delete(t.Context(), name,
+		metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// recordsAsTold checks what is on record: that it was told to stop first, and did not end by itself.
+// recordsAsTold checks what is on record: that it was told to stop first, and did not end by
+// itself.
 func (c *cluster) recordsAsTold(t *testing.T, ns, name string, told time.Time) {
 	t.Helper()
 	o := c.recorded(t, ns, name)
 	if o.Spec.Code != "Unexplained" {
-		t.Errorf("pod %s is filed under %s, want Unexplained: it did not end by itself", name, o.Spec.Code)
+		t.Errorf("pod %s is filed under %s, want Unexplained: it did not end by itself", name,
+			o.Spec.Code)
 	}
 	if asked := o.Spec.DeletionRequested; asked == nil || !asked.Time.Equal(told) {
 		t.Errorf("pod %s was told to stop at %s, want %s", name, asked, told)
@@ -125,18 +138,21 @@ func (c *cluster) recordedSince(t *testing.T, ns string) {
 	c.create(t, p)
 	c.remove(t, c.as(t, runner), ns, p.Name)
 	c.eventually(t, "the position passes", func(ctx context.Context) (bool, error) {
-		m, err := c.client.CoreV1().ConfigMaps("epitaph-system").Get(ctx, recorder.PositionName, metav1.GetOptions{})
+		m, err := c.client.CoreV1().ConfigMaps("epitaph-system").Get(ctx, recorder.PositionName,
+			metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}
-		order, err := resourceversion.CompareResourceVersion(m.Data["recordedUpTo"], pods.ResourceVersion)
+		order, err := resourceversion.CompareResourceVersion(m.Data["recordedUpTo"],
+			pods.ResourceVersion)
 		return order > 0, err
 	})
 }
 
 func (c *cluster) patchPod(t *testing.T, ns, name, patch string) {
 	t.Helper()
-	if _, err := c.client.CoreV1().Pods(ns).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Pods(ns).Patch(t.Context(), name, types.MergePatchType,
+		[]byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

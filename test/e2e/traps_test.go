@@ -49,8 +49,9 @@ func (c *cluster) warned(t *testing.T, user string) (*kubernetes.Clientset, *war
 	return c.clientFor(t, config), w
 }
 
-// An object that is written all the time can be deleted, and has its reason: admission runs inside the storage's loop, and an
-// answer that comes later than the next write would keep the delete from ever committing.
+// An object that is written all the time can be deleted, and has its reason: admission runs inside
+// the storage's loop, and an answer that comes later than the next write would keep the delete from
+// ever committing.
 func TestDeleteOfAPodThatIsWrittenAllTheTime(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
@@ -60,7 +61,8 @@ func TestDeleteOfAPodThatIsWrittenAllTheTime(t *testing.T) {
 	writer.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"n":"%d"}}}`, n)
-			_, _ = shared.client.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, patch, metav1.PatchOptions{})
+			_, _ = shared.client.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, patch,
+				metav1.PatchOptions{})
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
@@ -80,7 +82,8 @@ func TestConcurrentDeletesOfOnePod(t *testing.T) {
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
-			if err := pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			if err := pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil &&
+				!apierrors.IsNotFound(err) {
 				t.Error(err)
 			}
 		})
@@ -94,9 +97,11 @@ func TestNoRoomForAReason(t *testing.T) {
 	ns, node := shared.namespace(t), shared.node(t).Name
 	deleter, warned := shared.warned(t, runner)
 	shared.pod(t, ns, node, "a", func(p *corev1.Pod) {
-		p.Annotations = map[string]string{"example.com/all-there-is": strings.Repeat("x", 256<<10-len("example.com/all-there-is"))}
+		p.Annotations = map[string]string{"example.com/all-there-is": strings.Repeat("x",
+			256<<10-len("example.com/all-there-is"))}
 	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("the delete ended with %v, want it allowed", err)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
@@ -114,14 +119,17 @@ func TestOurWriteIsRefused(t *testing.T) {
 	ns, node := shared.namespace(t), shared.node(t).Name
 	deleter, warned := shared.warned(t, runner)
 	shared.pod(t, ns, node, "a")
-	shared.refuse(t, ns, admissionregistrationv1.Update, "pods/status", "!request.userInfo.username.contains('epitaph')")
+	shared.refuse(t, ns, admissionregistrationv1.Update,
+		"pods/status", "!request.userInfo.username.contains('epitaph')")
 	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
 		patch := []byte(`{"metadata":{"labels":{"tried":"yes"}}}`)
 		_, err := shared.as(t, "system:serviceaccount:x:epitaph-like").CoreV1().Pods(ns).
-			Patch(ctx, "a", types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
+			Patch(ctx, "a", types.MergePatchType, patch,
+				metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err), nil
 	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("the delete ended with %v, want it allowed", err)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
@@ -130,35 +138,49 @@ func TestOurWriteIsRefused(t *testing.T) {
 }
 
 // refuse makes a policy that refuses an operation in one namespace unless the expression holds.
-func (c *cluster) refuse(t *testing.T, ns string, op admissionregistrationv1.OperationType, resource, unless string) {
+func (c *cluster) refuse(t *testing.T, ns string, op admissionregistrationv1.OperationType,
+	resource, unless string) {
 	t.Helper()
-	c.policy(t, &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}}, op,
-		admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}}, unless)
+	c.policy(t, &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},
+		op,
+		admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"},
+			Resources: []string{resource}}, unless)
 }
 
-// policy refuses what the rule matches in the namespaces, unless the expression is true, until the test ends.
-func (c *cluster) policy(t *testing.T, namespaces *metav1.LabelSelector, op admissionregistrationv1.OperationType,
+// policy refuses what the rule matches in the namespaces, unless the expression is true, until the
+// test ends.
+func (c *cluster) policy(t *testing.T, namespaces *metav1.LabelSelector,
+	op admissionregistrationv1.OperationType,
 	rule admissionregistrationv1.Rule, unless string,
 ) (name string) {
 	t.Helper()
 	name = unique("refuse")
 	policies := c.client.AdmissionregistrationV1()
-	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-		MatchConstraints: &admissionregistrationv1.MatchResources{
-			NamespaceSelector: namespaces,
-			ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-				Operations: []admissionregistrationv1.OperationType{op}, Rule: rule,
-			}}},
-		},
-		Validations: []admissionregistrationv1.Validation{{Expression: unless}},
-	}}
-	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{
+				NamespaceSelector: namespaces,
+				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{
+					{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+						Operations: []admissionregistrationv1.OperationType{op}, Rule: rule,
+					}}},
+			},
+			Validations: []admissionregistrationv1.Validation{{Expression: unless}},
+		}}
+	if _, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), policy,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-		PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
-	}}
-	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name,
+			ValidationActions: []admissionregistrationv1.ValidationAction{
+				admissionregistrationv1.Deny},
+		}}
+	if _, err := policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -169,8 +191,9 @@ func (c *cluster) policy(t *testing.T, namespaces *metav1.LabelSelector, op admi
 	return name
 }
 
-// The second step of a force delete is refused: what stays is a pod that any update would delete, and nobody may learn what it died
-// of from a PATCH that answers 200 and loses the text. It stays as it is until somebody deletes it.
+// The second step of a force delete is refused: what stays is a pod that any update would delete,
+// and nobody may learn what it died of from a PATCH that answers 200 and loses the text. It stays
+// as it is until somebody deletes it.
 func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
@@ -180,7 +203,8 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 	force := metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
 	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
 		trial := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
-		err := shared.as(t, "system:serviceaccount:x:prober").CoreV1().Pods(ns).Delete(ctx, "a", trial)
+		err := shared.as(t, "system:serviceaccount:x:prober").CoreV1().Pods(ns).Delete(ctx,
+			"a", trial)
 		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
 	})
 	if err := pods(ns).Delete(t.Context(), "a", force); err == nil {
@@ -188,10 +212,12 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 	}
 	// Its kubelet may be quicker: its report of the pod's status is such a write.
 	p, err := pods(ns).Get(t.Context(), "a", metav1.GetOptions{})
-	if client.IgnoreNotFound(err) != nil || err == nil && ptr.Deref(p.DeletionGracePeriodSeconds, -1) != 0 {
+	if client.IgnoreNotFound(err) != nil || err == nil &&
+		ptr.Deref(p.DeletionGracePeriodSeconds, -1) != 0 {
 		t.Fatalf("the pod is not in its last step: %v, %v", p, err)
 	}
-	if err := shared.as(t, "undertaker").CoreV1().Pods(ns).Delete(t.Context(), "a", force); client.IgnoreNotFound(err) != nil {
+	if err := shared.as(t, "undertaker").CoreV1().Pods(ns).Delete(t.Context(),
+		"a", force); client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
@@ -202,11 +228,15 @@ func TestKubectlDelete(t *testing.T) {
 	ns, node := shared.namespace(t), shared.node(t).Name
 	kubectl := func(args ...string) (string, error) { return shared.kubectl(t, ns, args...) }
 	shared.pod(t, ns, node, "a")
-	shared.pod(t, ns, node, "b", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
+	shared.pod(t, ns, node,
+		"b", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
 	for name, args := range map[string][]string{
-		"one": {"delete", "pod", "a"}, "all": {"delete", "pods", "--all"}, "by force": {"delete", "pod", "a", "--force"}, "for trial": {"delete", "pod", "a", "--dry-run=server"},
+		"one": {"delete", "pod", "a"}, "all": {"delete", "pods", "--all"},
+		"by force":  {"delete", "pod", "a", "--force"},
+		"for trial": {"delete", "pod", "a", "--dry-run=server"},
 	} {
-		if out, err := kubectl(args...); err == nil || !strings.Contains(out, `must not leave without a reason (rule "people-say-why")`) {
+		if out, err := kubectl(args...); err == nil ||
+			!strings.Contains(out, `must not leave without a reason (rule "people-say-why")`) {
 			t.Errorf("%s: ended with %v: %s", name, err, out)
 		}
 	}
@@ -216,9 +246,11 @@ func TestKubectlDelete(t *testing.T) {
 	if out, err := kubectl("delete", "pods", "--all", "--wait=false"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	said := reason.Reason{Code: reason.UserRequest, Text: "the disk is needed elsewhere", By: "alice"}
+	said := reason.Reason{Code: reason.UserRequest,
+		Text: "the disk is needed elsewhere", By: "alice"}
 	shared.leaves(t, reason.Pod, ns+"/a", said)
-	if out, err := kubectl("patch", "pod", "b", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`); err != nil {
+	if out, err := kubectl("patch", "pod", "b", "--type=merge", "-p",
+		`{"metadata":{"finalizers":null}}`); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	shared.leaves(t, reason.Pod, ns+"/b", said)
@@ -233,7 +265,8 @@ func TestDeletesGoOnWithoutEpitaph(t *testing.T) {
 	c.pod(t, ns, node, "b", slowly)
 	c.Epitaph.Kill()
 	for _, name := range []string{"a", "b"} {
-		if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		if err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name,
+			metav1.DeleteOptions{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -245,17 +278,20 @@ func TestDeletesGoOnWithoutEpitaph(t *testing.T) {
 
 func TestFailClosed(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		alone(k)
-		k.Webhook.FailurePolicy = config.FailClosed
-	}}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			alone(k)
+			k.Webhook.FailurePolicy = config.FailClosed
+		}}})
 	node := c.node(t).Name
 	ns := c.namespace(t)
 	for _, namespace := range []string{ns, metav1.NamespaceSystem, "epitaph-system"} {
-		c.eventually(t, namespace+" has its service account", func(ctx context.Context) (bool, error) {
-			_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
-			return err == nil, nil
-		})
+		c.eventually(t, namespace+" has its service account",
+			func(ctx context.Context) (bool, error) {
+				_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx,
+					"default", metav1.GetOptions{})
+				return err == nil, nil
+			})
 		c.pod(t, namespace, node, "a")
 		c.pod(t, namespace, node, "b")
 	}
@@ -264,7 +300,8 @@ func TestFailClosed(t *testing.T) {
 	if err := evict(t, c.as(t, runner), ns, "b"); !apierrors.IsInternalError(err) {
 		t.Errorf("without Epitaph the eviction ended with %v, want it failed", err)
 	}
-	if err := pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); !apierrors.IsInternalError(err) {
+	if err := pods(ns).Delete(t.Context(), "a",
+		metav1.DeleteOptions{}); !apierrors.IsInternalError(err) {
 		t.Errorf("without Epitaph the delete ended with %v, want it failed", err)
 	}
 	for _, namespace := range []string{metav1.NamespaceSystem, "epitaph-system"} {

@@ -18,8 +18,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// maxAnnotations is what all annotations of an object may have together (k8s.io/apimachinery pkg/api/validation,
-// TotalAnnotationSizeLimitB).
+// maxAnnotations is what all annotations of an object may have together (k8s.io/apimachinery
+// pkg/api/validation, TotalAnnotationSizeLimitB).
 const maxAnnotations = 256 << 10
 
 // filler is the annotation that takes all the room there is.
@@ -44,10 +44,12 @@ func (c *cluster) goes(t *testing.T, namespace, name string) *corev1.Pod {
 	return c.leaves(t, reason.Pod, namespace+"/"+name, reason.Reason{}).Pod
 }
 
-// refuseOurStatus has a policy refuse every write of ours to the status of a namespace's pods, and waits until it does.
+// refuseOurStatus has a policy refuse every write of ours to the status of a namespace's pods, and
+// waits until it does.
 func (c *cluster) refuseOurStatus(t *testing.T, ns string) {
 	t.Helper()
-	c.refuse(t, ns, admissionregistrationv1.Update, "pods/status", "!request.userInfo.username.endsWith(':epitaph-manager')")
+	c.refuse(t, ns, admissionregistrationv1.Update,
+		"pods/status", "!request.userInfo.username.endsWith(':epitaph-manager')")
 	c.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
 		err := c.patchAsEpitaph(ctx, t, ns)
 		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
@@ -58,7 +60,8 @@ func (c *cluster) refuseOurStatus(t *testing.T, ns string) {
 func (c *cluster) wantRecord(t *testing.T, namespace, pod string, want reason.Reason) {
 	t.Helper()
 	o := c.recorded(t, namespace, pod)
-	got := reason.Reason{Code: reason.Code(o.Spec.Code), Text: reason.Text(o.Spec.Reason), By: o.Spec.By}
+	got := reason.Reason{Code: reason.Code(o.Spec.Code), Text: reason.Text(o.Spec.Reason),
+		By: o.Spec.By}
 	if got != want {
 		t.Errorf("pod %s is on record with\n  %+v, want\n  %+v", pod, got, want)
 	}
@@ -68,14 +71,16 @@ func (c *cluster) wantRecord(t *testing.T, namespace, pod string, want reason.Re
 func (c *cluster) toldOf(t *testing.T, namespace, pod, text string) {
 	t.Helper()
 	c.eventually(t, "an Event says why pod "+pod+" goes", func(ctx context.Context) (bool, error) {
-		all, err := c.client.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + audit.EventReasonRefused})
+		all, err := c.client.EventsV1().Events(namespace).List(ctx,
+			metav1.ListOptions{FieldSelector: "reason=" + audit.EventReasonRefused})
 		return err == nil && slices.ContainsFunc(all.Items, func(e eventsv1.Event) bool {
 			return e.Regarding.Name == pod && strings.Contains(e.Note, text)
 		}), err
 	})
 }
 
-// holdsItsReason waits until the reason of a pod stands in its condition, its annotations being full, and the pod is failed.
+// holdsItsReason waits until the reason of a pod stands in its condition, its annotations being
+// full, and the pod is failed.
 func (c *cluster) holdsItsReason(t *testing.T, ns, name string, want reason.Reason) {
 	t.Helper()
 	c.podLike(t, ns, name, "is failed, and holds its reason", func(p *corev1.Pod) bool {
@@ -84,8 +89,8 @@ func (c *cluster) holdsItsReason(t *testing.T, ns, name string, want reason.Reas
 	})
 }
 
-// A pod's owner can fill its annotations, and policies can refuse what they like: neither keeps a pod of a node that is gone, nor those
-// beside it, and the record has the reason all the same.
+// A pod's owner can fill its annotations, and policies can refuse what they like: neither keeps a
+// pod of a node that is gone, nor those beside it, and the record has the reason all the same.
 func TestOrphansOnWhichNothingCanBeWrittenGo(t *testing.T) {
 	t.Parallel()
 	t.Run("the annotations are full", func(t *testing.T) {
@@ -143,18 +148,21 @@ func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			shared.wantRecord(t, ns, "deleted", preemptedBy("its id is not known"))
-			shared.wantRecord(t, ns, "evicted", reason.New(reason.Pod, reason.Evicted, "by "+runner, runner))
+			shared.wantRecord(t, ns, "evicted",
+				reason.New(reason.Pod, reason.Evicted, "by "+runner, runner))
 			shared.toldOf(t, ns, "deleted", "preempted")
 		})
 	}
 }
 
-// What a condition holds for a deletion that did not come about is taken off, as what annotations hold.
+// What a condition holds for a deletion that did not come about is taken off, as what annotations
+// hold.
 func TestHeldReasonOfAPodThatLivesOnIsTakenOff(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.pod(t, ns, node, "a", full)
-	shared.refuse(t, ns, admissionregistrationv1.Delete, "pods", "request.userInfo.username != 'system:kube-scheduler'")
+	shared.refuse(t, ns, admissionregistrationv1.Delete,
+		"pods", "request.userInfo.username != 'system:kube-scheduler'")
 	deleter := shared.as(t, "system:kube-scheduler")
 	held := func(ctx context.Context) (bool, error) {
 		pod, err := shared.client.CoreV1().Pods(ns).Get(ctx, "a", metav1.GetOptions{})
@@ -165,25 +173,31 @@ func TestHeldReasonOfAPodThatLivesOnIsTakenOff(t *testing.T) {
 		return is, nil
 	}
 	shared.eventually(t, "the delete is refused", func(ctx context.Context) (bool, error) {
-		err := deleter.CoreV1().Pods(ns).Delete(ctx, "a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		err := deleter.CoreV1().Pods(ns).Delete(ctx,
+			"a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
 	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err == nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
+		"a", metav1.DeleteOptions{}); err == nil {
 		t.Fatal("the delete went through: this tests nothing")
 	}
 	if is, err := held(t.Context()); err != nil || !is {
 		t.Fatalf("the pod holds a reason: %t (%v), want it held", is, err)
 	}
-	shared.eventuallyWithin(t, leftoverPatience, "the reason is taken off", func(ctx context.Context) (bool, error) {
-		is, err := held(ctx)
-		return !is, err
-	})
+	shared.eventuallyWithin(t, leftoverPatience,
+		"the reason is taken off", func(ctx context.Context) (bool, error) {
+			is, err := held(ctx)
+			return !is, err
+		})
 }
 
-// A node whose kernel panicked is buried although nothing can be written on one of its pods, or on itself.
+// A node whose kernel panicked is buried although nothing can be written on one of its pods, or on
+// itself.
 func TestBurialOfWhatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) { listening(k) }}})
+	c := ownCluster(t,
+		sandbox.Options{Epitaph: sandbox.EpitaphOptions{
+			Configure: func(k *config.Config) { listening(k) }}})
 	for name, spoil := range map[string]func(*testing.T, string){
 		"a pod": func(*testing.T, string) {},
 		"the Node too": func(t *testing.T, node string) {
@@ -192,7 +206,9 @@ func TestBurialOfWhatCannotBeWritten(t *testing.T) {
 			for key, value := range c.aliveNode(t, node).Annotations {
 				room -= len(key) + len(value)
 			}
-			c.patchNode(t, node, map[string]any{"metadata": map[string]any{"annotations": map[string]string{filler: strings.Repeat("x", room)}}})
+			c.patchNode(t, node,
+				map[string]any{"metadata": map[string]any{
+					"annotations": map[string]string{filler: strings.Repeat("x", room)}}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,8 @@ const runner = "system:serviceaccount:ci:runner"
 
 var unexplained = reason.Reason{
 	Code: reason.Unexplained, By: runner,
-	Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + runner + ")",
+	Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " +
+		runner + ")",
 }
 
 // alive reads a pod that must still be there and not be on its way out.
@@ -47,7 +48,8 @@ func TestPersonMustSayWhy(t *testing.T) {
 	shared.pod(t, ns, node, "a")
 
 	err := alice.Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{})
-	want := `admission webhook "pods.epitaph-k8s.io" denied the request: pod a must not leave without a reason (rule "people-say-why"): the reason is empty. Say why, then delete it:
+	want :=
+		`admission webhook "pods.epitaph-k8s.io" denied the request: pod a must not leave without a reason (rule "people-say-why"): the reason is empty. Say why, then delete it:
   kubectl annotate pod a -n ` + ns + ` --overwrite pod.titus.netflix.com/pod-termination-reason='WHY IT HAS TO GO'
   kubectl delete pod a -n ` + ns
 	if !apierrors.IsForbidden(err) || err.Error() != want {
@@ -61,18 +63,22 @@ func TestPersonMustSayWhy(t *testing.T) {
 	if err := alice.Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{Code: reason.UserRequest, Text: "the experiment is over", By: "alice"})
+	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{Code: reason.UserRequest,
+		Text: "the experiment is over", By: "alice"})
 }
 
 func TestInvalidReasonsOfPeopleAreRefused(t *testing.T) {
 	t.Parallel()
 	ns, node, alice := shared.namespace(t), shared.node(t).Name, shared.as(t, "alice").CoreV1()
 	tests := map[string]struct{ text, want string }{
-		"blanks":     {" \t \n", "the reason is empty"},
-		"too-long":   {strings.Repeat("long ", 400), "the reason has 1999 bytes, at most 1024 are allowed"},
-		"escapes":    {"gone \x1b[2J\x1b]0;owned\x07", "the reason contains the control character U+001B at byte 5"},
-		"newline":    {"one\ntwo", "the reason contains the control character U+000A at byte 3"},
-		"directions": {"safe \u202egnp.exe", "the reason contains the control character U+202E at byte 5"},
+		"blanks": {" \t \n", "the reason is empty"},
+		"too-long": {strings.Repeat("long ", 400),
+			"the reason has 1999 bytes, at most 1024 are allowed"},
+		"escapes": {"gone \x1b[2J\x1b]0;owned\x07",
+			"the reason contains the control character U+001B at byte 5"},
+		"newline": {"one\ntwo", "the reason contains the control character U+000A at byte 3"},
+		"directions": {"safe \u202egnp.exe",
+			"the reason contains the control character U+202E at byte 5"},
 	}
 	for name, tc := range tests {
 		shared.pod(t, ns, node, name)
@@ -89,11 +95,14 @@ func TestReasonOfAMegabyteIsRefusedByTheAPIServer(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.pod(t, ns, node, "a")
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{keys.Pod.Reason: strings.Repeat("x", 1<<20)}}})
+	patch, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{
+			"annotations": map[string]string{keys.Pod.Reason: strings.Repeat("x", 1<<20)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = shared.client.CoreV1().Pods(ns).Patch(t.Context(), "a", types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = shared.client.CoreV1().Pods(ns).Patch(t.Context(), "a", types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	if !apierrors.IsInvalid(err) {
 		t.Fatalf("the annotation of 1 MiB ended with %v, want it to be invalid", err)
 	}
@@ -112,10 +121,12 @@ func TestBrokenReasonOfAProgramIsMended(t *testing.T) {
 	for name, tc := range tests {
 		shared.pod(t, ns, node, name)
 		shared.annotate(t, ns, name, tc.text)
-		if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), name,
+			metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		shared.leaves(t, reason.Pod, ns+"/"+name, reason.Reason{Code: reason.UserRequest, Text: reason.Text(tc.want), By: runner})
+		shared.leaves(t, reason.Pod, ns+"/"+name,
+			reason.Reason{Code: reason.UserRequest, Text: reason.Text(tc.want), By: runner})
 	}
 }
 
@@ -128,15 +139,19 @@ func TestEveryFormOfDeleteIsFilledIn(t *testing.T) {
 		change  func(*corev1.Pod)
 		options metav1.DeleteOptions
 	}{
-		"graceful":         {},
-		"forced":           {options: metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}},
-		"unbound":          {change: func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/wait"}} }},
-		"precondition-uid": {options: metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}},
+		"graceful": {},
+		"forced":   {options: metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}},
+		"unbound": {change: func(p *corev1.Pod) {
+			p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/wait"}}
+		}},
+		"precondition-uid": {options: metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &uid}}},
 	}
 	for name, tc := range tests {
 		switch {
 		case tc.change != nil:
-			if _, err := shared.client.CoreV1().Pods(ns).Create(t.Context(), podSpec(ns, node, name, tc.change), metav1.CreateOptions{}); err != nil {
+			if _, err := shared.client.CoreV1().Pods(ns).Create(t.Context(),
+				podSpec(ns, node, name, tc.change), metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		case name != "precondition-uid":
@@ -158,11 +173,13 @@ func TestDryRunWritesNothing(t *testing.T) {
 	if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", dryRun); err != nil {
 		t.Errorf("a program's dry run: %v", err)
 	}
-	if err := shared.as(t, "alice").CoreV1().Pods(ns).Delete(t.Context(), "a", dryRun); !apierrors.IsForbidden(err) {
+	if err := shared.as(t, "alice").CoreV1().Pods(ns).Delete(t.Context(),
+		"a", dryRun); !apierrors.IsForbidden(err) {
 		t.Errorf("a person's dry run ended with %v, want what the delete would end with", err)
 	}
 	if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
-		t.Errorf("the pod was written: resource version %s became %s", before.ResourceVersion, after.ResourceVersion)
+		t.Errorf("the pod was written: resource version %s became %s", before.ResourceVersion,
+			after.ResourceVersion)
 	}
 }
 
@@ -173,11 +190,13 @@ func TestDeleteCollectionReasonsEachObject(t *testing.T) {
 	for _, name := range names {
 		shared.pod(t, ns, node, name)
 	}
-	err := shared.as(t, "alice").CoreV1().Pods(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	err := shared.as(t, "alice").CoreV1().Pods(ns).DeleteCollection(t.Context(),
+		metav1.DeleteOptions{}, metav1.ListOptions{})
 	if !apierrors.IsForbidden(err) {
 		t.Errorf("a person's deletecollection ended with %v, want it denied", err)
 	}
-	if err := shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(t.Context(),
+		metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
@@ -210,15 +229,18 @@ func TestFinalizersHold(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	pods := shared.as(t, runner).CoreV1().Pods(ns)
-	shared.pod(t, ns, node, "a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
-	if err := pods.Delete(t.Context(), "a", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+	shared.pod(t, ns, node,
+		"a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
+	if err := pods.Delete(t.Context(),
+		"a", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := pods.Get(t.Context(), "a", metav1.GetOptions{})
 	if err != nil || p.Annotations[keys.Pod.Reason] != string(unexplained.Text) {
 		t.Fatalf("the held pod carries %q: %v", p.Annotations, err)
 	}
-	if _, err := pods.Patch(t.Context(), "a", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := pods.Patch(t.Context(), "a", types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
@@ -228,12 +250,14 @@ func TestNamespaceDeletionIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.pod(t, ns, node, "a")
-	if err := shared.as(t, "alice").CoreV1().Namespaces().Delete(t.Context(), ns, metav1.DeleteOptions{}); err != nil {
+	if err := shared.as(t, "alice").CoreV1().Namespaces().Delete(t.Context(), ns,
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	const controller = "system:serviceaccount:kube-system:namespace-controller"
 	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.NamespaceDeleted, By: controller, Text: reason.Text("This pod was removed because its namespace was deleted (" + ns + ")"),
+		Code: reason.NamespaceDeleted, By: controller,
+		Text: reason.Text("This pod was removed because its namespace was deleted (" + ns + ")"),
 	})
 	shared.eventually(t, "the namespace is gone", func(ctx context.Context) (bool, error) {
 		_, err := shared.client.CoreV1().Namespaces().Get(ctx, ns, metav1.GetOptions{})
@@ -245,26 +269,33 @@ func TestPersonMustSayWhyANodeGoes(t *testing.T) {
 	t.Parallel()
 	ns, node, alice := shared.namespace(t), shared.node(t).Name, shared.as(t, "alice").CoreV1()
 	shared.pod(t, ns, node, "a")
-	if err := alice.Nodes().Delete(t.Context(), node, metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
+	if err := alice.Nodes().Delete(t.Context(), node,
+		metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
 		t.Fatalf("the delete ended with %v, want it denied", err)
 	}
 	patch := []byte(`{"metadata":{"annotations":{"` + keys.Node.Reason + `":"the rack is moved"}}}`)
-	if _, err := shared.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := shared.client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType,
+		patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := alice.Nodes().Delete(t.Context(), node, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	shared.leaves(t, reason.Node, node, reason.Reason{Code: reason.UserRequest, Text: "the rack is moved", By: "alice"})
+	shared.leaves(t, reason.Node, node, reason.Reason{Code: reason.UserRequest,
+		Text: "the rack is moved", By: "alice"})
 	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.NodeDeleted, By: "alice", Text: reason.Text("This pod had to be terminated because its node was deleted (" + node + ": the rack is moved)"),
+		Code: reason.NodeDeleted, By: "alice",
+		Text: reason.Text("This pod had to be terminated because its node was deleted (" + node +
+			": the rack is moved)"),
 	})
 }
 
 // Whatever reaches the port, the manager answers and lives on.
 func TestMalformedReviewsAreAnswered(t *testing.T) {
 	t.Parallel()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the sandbox's own certificate
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{
+			InsecureSkipVerify: true}}} //nolint:gosec // the sandbox's own certificate
 	url := "https://" + shared.Epitaph.Config.Webhook.Address + webhook.Path
 	tests := map[string]struct {
 		body []byte
@@ -275,13 +306,16 @@ func TestMalformedReviewsAreAnswered(t *testing.T) {
 		"deep":         {bytes.Repeat([]byte("["), 3_000_000), http.StatusBadRequest},
 		"deep objects": {bytes.Repeat([]byte(`{"a":`), 600_000), http.StatusBadRequest},
 		"nearly a pod": {
-			append([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","oldObject":{"x":`), bytes.Repeat([]byte("["), 3_000_000)...),
+			append(
+				[]byte(
+					`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","oldObject":{"x":`), bytes.Repeat([]byte("["), 3_000_000)...),
 			http.StatusBadRequest,
 		},
 		"a large object": {bytes.Repeat([]byte(" "), 8<<20), http.StatusRequestEntityTooLarge},
 	}
 	for name, tc := range tests {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(tc.body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url,
+			bytes.NewReader(tc.body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,8 +335,8 @@ func TestMalformedReviewsAreAnswered(t *testing.T) {
 	}
 }
 
-// The API server may ask about a copy from before somebody said why. What they said must not be overwritten by what follows
-// without it.
+// The API server may ask about a copy from before somebody said why. What they said must not be
+// overwritten by what follows without it.
 func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 	t.Parallel()
 	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
@@ -315,13 +349,15 @@ func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 		name := fmt.Sprintf("p%d", n)
 		work.Go(func() {
 			shared.annotate(t, ns, name, "said a moment before")
-			if err := pods(ns).Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+			if err := pods(ns).Delete(t.Context(), name,
+				metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
 	work.Wait()
 	for n := range many {
-		shared.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n), reason.Reason{Code: reason.UserRequest, Text: "said a moment before", By: runner})
+		shared.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n),
+			reason.Reason{Code: reason.UserRequest, Text: "said a moment before", By: runner})
 	}
 }

@@ -32,8 +32,10 @@ func TestCronJobRemovesAFinishedJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pod := shared.job(t, ns, node, func(j *batchv1.Job) { // as kubectl create job --from=cronjob/nightly does
-		j.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))}
+	// as kubectl create job --from=cronjob/nightly does
+	pod := shared.job(t, ns, node, func(j *batchv1.Job) {
+		j.OwnerReferences = []metav1.OwnerReference{
+			*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))}
 	})
 	shared.exit(t, []corev1.Pod{pod})
 	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
@@ -46,7 +48,8 @@ func TestCronJobRemovesAFinishedJob(t *testing.T) {
 	})
 }
 
-// A Job that is over, whichever way it ended, deletes the pods that still run, and says how it ended.
+// A Job that is over, whichever way it ended, deletes the pods that still run, and says how it
+// ended.
 func TestJobThatIsOverEndsItsPods(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -70,8 +73,10 @@ func TestJobThatIsOverEndsItsPods(t *testing.T) {
 		},
 		"complete with one of its indexes": {
 			change: func(j *batchv1.Job) {
-				j.Spec.CompletionMode, j.Spec.Completions = ptr.To(batchv1.IndexedCompletion), ptr.To(int32(2))
-				j.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededCount: ptr.To(int32(1))}}}
+				j.Spec.CompletionMode, j.Spec.Completions = ptr.To(batchv1.IndexedCompletion),
+					ptr.To(int32(2))
+				j.Spec.SuccessPolicy = &batchv1.SuccessPolicy{
+					Rules: []batchv1.SuccessPolicyRule{{SucceededCount: ptr.To(int32(1))}}}
 			},
 			exits: "0",
 			want:  batchv1.JobComplete,
@@ -81,36 +86,41 @@ func TestJobThatIsOverEndsItsPods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns, node := shared.namespace(t), shared.node(t).Name
-			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work"}, Spec: batchv1.JobSpec{Template: template(ns, node), Parallelism: ptr.To(int32(2))}}
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work"},
+				Spec: batchv1.JobSpec{Template: template(ns, node), Parallelism: ptr.To(int32(2))}}
 			job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 			tc.change(job)
-			if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job,
+				metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			pods := shared.running(t, ns, 2, "")
 			if tc.exits != "" {
 				shared.exitsWith(t, ns, pods[0].Name, tc.exits)
 			}
-			want := reason.New(reason.Pod, reason.JobFinished, "Job work", kubeSystem+"job-controller")
+			want := reason.New(reason.Pod, reason.JobFinished,
+				"Job work", kubeSystem+"job-controller")
 			if tc.failed != "" {
-				want = reason.New(reason.Pod, reason.JobFailed, "Job work, "+tc.failed, kubeSystem+"job-controller")
+				want = reason.New(reason.Pod, reason.JobFailed, "Job work, "+tc.failed,
+					kubeSystem+"job-controller")
 			}
 			shared.leaves(t, reason.Pod, ns+"/"+pods[1].Name, want)
 			if tc.failed != "" {
 				shared.wantRecord(t, ns, pods[1].Name, want)
 			}
-			shared.eventually(t, "the Job is "+string(tc.want), func(ctx context.Context) (bool, error) {
-				j, err := shared.client.BatchV1().Jobs(ns).Get(ctx, "work", metav1.GetOptions{})
-				if err != nil {
-					return false, err
-				}
-				for _, c := range j.Status.Conditions {
-					if c.Type == tc.want {
-						return c.Status == corev1.ConditionTrue, nil
+			shared.eventually(t, "the Job is "+string(tc.want),
+				func(ctx context.Context) (bool, error) {
+					j, err := shared.client.BatchV1().Jobs(ns).Get(ctx, "work", metav1.GetOptions{})
+					if err != nil {
+						return false, err
 					}
-				}
-				return false, nil
-			})
+					for _, c := range j.Status.Conditions {
+						if c.Type == tc.want {
+							return c.Status == corev1.ConditionTrue, nil
+						}
+					}
+					return false, nil
+				})
 		})
 	}
 }
@@ -123,12 +133,18 @@ func (c *cluster) exitsWith(t *testing.T, ns, pod, code string) {
 func TestNodeIsTakenFromADaemonSet(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	shared.patchNode(t, node, map[string]any{"metadata": map[string]any{"labels": map[string]string{"pool": ns}}})
-	shared.daemonSet(t, ns, node, func(s *appsv1.DaemonSet) { s.Spec.Template.Spec.NodeSelector = map[string]string{"pool": ns} })
+	shared.patchNode(t, node,
+		map[string]any{"metadata": map[string]any{"labels": map[string]string{"pool": ns}}})
+	shared.daemonSet(t, ns, node,
+		func(s *appsv1.DaemonSet) {
+			s.Spec.Template.Spec.NodeSelector = map[string]string{"pool": ns}
+		})
 	pod := shared.theRunningPod(t, ns)
-	shared.patchNode(t, node, map[string]any{"metadata": map[string]any{"labels": map[string]any{"pool": nil}}})
+	shared.patchNode(t, node,
+		map[string]any{"metadata": map[string]any{"labels": map[string]any{"pool": nil}}})
 	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
-		Code: reason.ScaledDown, By: kubeSystem + "daemon-set-controller", Text: "This pod was removed because its owner needs fewer pods (DaemonSet agent)",
+		Code: reason.ScaledDown, By: kubeSystem + "daemon-set-controller",
+		Text: "This pod was removed because its owner needs fewer pods (DaemonSet agent)",
 	})
 	if all := shared.podsIn(t, ns); len(all) > 0 {
 		t.Errorf("%d pods are there, want none: the DaemonSet has no node left", len(all))
@@ -141,23 +157,27 @@ func TestDaemonSetIsRemoved(t *testing.T) {
 	shared.daemonSet(t, ns, node)
 	pod := shared.theRunningPod(t, ns)
 	background := metav1.DeletePropagationBackground
-	if err := shared.client.AppsV1().DaemonSets(ns).Delete(t.Context(), "agent", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+	if err := shared.client.AppsV1().DaemonSets(ns).Delete(t.Context(),
+		"agent", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
-		Code: reason.OwnerDeleted, By: kubeSystem + "generic-garbage-collector", Text: "This pod was removed because its owner was deleted (DaemonSet agent)",
+		Code: reason.OwnerDeleted, By: kubeSystem + "generic-garbage-collector",
+		Text: "This pod was removed because its owner was deleted (DaemonSet agent)",
 	})
 }
 
 func (c *cluster) daemonSet(t *testing.T, ns, node string, change ...func(*appsv1.DaemonSet)) {
 	t.Helper()
-	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "agent"}, Spec: appsv1.DaemonSetSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: web}, Template: template(ns, node),
-	}}
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "agent"},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: web}, Template: template(ns, node),
+		}}
 	for _, f := range change {
 		f(set)
 	}
-	if _, err := c.client.AppsV1().DaemonSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
+	if _, err := c.client.AppsV1().DaemonSets(ns).Create(t.Context(), set,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -166,19 +186,23 @@ func TestStatefulSetScalesDown(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	sets := shared.client.AppsV1().StatefulSets(ns)
-	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db"}, Spec: appsv1.StatefulSetSpec{
-		Replicas: ptr.To(int32(3)), Selector: &metav1.LabelSelector{MatchLabels: web}, Template: template(ns, node),
-	}}
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db"},
+		Spec: appsv1.StatefulSetSpec{
+			Replicas: ptr.To(int32(3)), Selector: &metav1.LabelSelector{MatchLabels: web},
+			Template: template(ns, node),
+		}}
 	if _, err := sets.Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.running(t, ns, 3, "")
-	if _, err := sets.Patch(t.Context(), "db", types.MergePatchType, []byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := sets.Patch(t.Context(), "db", types.MergePatchType,
+		[]byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"db-2", "db-1"} {
 		shared.leaves(t, reason.Pod, ns+"/"+name, reason.Reason{
-			Code: reason.ScaledDown, By: kubeSystem + "statefulset-controller", Text: "This pod was removed because its owner needs fewer pods (StatefulSet db)",
+			Code: reason.ScaledDown, By: kubeSystem + "statefulset-controller",
+			Text: "This pod was removed because its owner needs fewer pods (StatefulSet db)",
 		})
 	}
 	if p := shared.alive(t, ns, "db-0"); keys.Pod.Has(p.Annotations) {
@@ -190,13 +214,17 @@ func TestStatefulSetScalesDown(t *testing.T) {
 func TestJobNeedsFewerPods(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work"}, Spec: batchv1.JobSpec{Template: template(ns, node), Parallelism: ptr.To(int32(2)), Completions: ptr.To(int32(2))}}
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "work"},
+		Spec: batchv1.JobSpec{Template: template(ns, node), Parallelism: ptr.To(int32(2)),
+			Completions: ptr.To(int32(2))}}
 	job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
-	if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+	if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	pods := shared.running(t, ns, 2, "")
-	if _, err := shared.client.BatchV1().Jobs(ns).Patch(t.Context(), "work", types.MergePatchType, []byte(`{"spec":{"parallelism":1}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.client.BatchV1().Jobs(ns).Patch(t.Context(), "work", types.MergePatchType,
+		[]byte(`{"spec":{"parallelism":1}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	left := shared.running(t, ns, 1, "")[0]
@@ -205,6 +233,7 @@ func TestJobNeedsFewerPods(t *testing.T) {
 		gone = pods[1]
 	}
 	shared.leaves(t, reason.Pod, ns+"/"+gone.Name, reason.Reason{
-		Code: reason.ScaledDown, By: kubeSystem + "job-controller", Text: "This pod was removed because its owner needs fewer pods (Job work)",
+		Code: reason.ScaledDown, By: kubeSystem + "job-controller",
+		Text: "This pod was removed because its owner needs fewer pods (Job work)",
 	})
 }

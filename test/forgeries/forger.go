@@ -23,10 +23,12 @@ type Forger struct {
 	made    int
 }
 
-// New makes a forger that has heard the datagrams, of which it uses those with the words of a panic. The near misses are tokens
-// that are none of any boot of now: of an earlier boot, or guessed.
+// New makes a forger that has heard the datagrams, of which it uses those with the words of a
+// panic. The near misses are tokens that are none of any boot of now: of an earlier boot, or
+// guessed.
 func New(heard [][]byte, nearMisses []string, seed uint64) (*Forger, error) {
-	f := &Forger{random: rand.New(rand.NewPCG(seed, 1)), guesses: append(slices.Clone(nearMisses), "", "guessed")}
+	f := &Forger{random: rand.New(rand.NewPCG(seed, 1)),
+		guesses: append(slices.Clone(nearMisses), "", "guessed")}
 	for _, d := range heard {
 		if bytes.Contains(d, []byte(announcement)) {
 			f.genuine = append(f.genuine, d)
@@ -84,16 +86,20 @@ func (f *Forger) garbled(d []byte) []byte {
 // invented is a panic that fits no boot but by chance.
 func (f *Forger) invented([]byte) []byte {
 	r := f.random
-	return fmt.Appendf(nil, "%d,%d,%d,-;%s: %d\n", r.IntN(2), r.IntN(1<<20), r.Int64N(1<<40), announcement, r.IntN(1<<30))
+	return fmt.Appendf(nil, "%d,%d,%d,-;%s: %d\n", r.IntN(2), r.IntN(1<<20), r.Int64N(1<<40),
+		announcement, r.IntN(1<<30))
 }
 
-// numbered has the text of a recorded panic, and numbers as a kernel has them that has been up for some minutes.
+// numbered has the text of a recorded panic, and numbers as a kernel has them that has been up for
+// some minutes.
 func (f *Forger) numbered(d []byte) []byte {
 	_, text, _ := bytes.Cut(d, []byte(announcement))
-	return fmt.Appendf(nil, "0,%d,%d,-;%s%s", 300+f.random.IntN(1000), 1_000_000+f.random.Int64N(600_000_000), announcement, text)
+	return fmt.Appendf(nil, "0,%d,%d,-;%s%s", 300+f.random.IntN(1000),
+		1_000_000+f.random.Int64N(600_000_000), announcement, text)
 }
 
-// offByOne changes one of the numbers of a header: of the level, the message, its time, or where a fragment belongs.
+// offByOne changes one of the numbers of a header: of the level, the message, its time, or where a
+// fragment belongs.
 func (f *Forger) offByOne(d []byte) []byte {
 	head, rest, ok := bytes.Cut(d, []byte(";"))
 	if !ok {
@@ -121,7 +127,8 @@ func (f *Forger) offByOne(d []byte) []byte {
 		return d
 	}
 	number += 1 - 2*f.random.Int64N(2)
-	return slices.Concat(head[:at[0]], strconv.AppendInt(nil, number, 10), head[at[1]:], []byte(";"), rest)
+	return slices.Concat(head[:at[0]], strconv.AppendInt(nil, number, 10), head[at[1]:],
+		[]byte(";"), rest)
 }
 
 func digit(b byte) bool { return '0' <= b && b <= '9' }

@@ -48,7 +48,8 @@ func TestForger(t *testing.T) {
 // Each number of a header becomes one more and one less.
 func TestOffByOne(t *testing.T) {
 	t.Parallel()
-	const heard, rest = "6.12.117-1,0,365,5281752,-,ncfrag=0/1200;Kernel panic - not syncing: x\n", ",-,ncfrag=0/1200;Kernel panic - not syncing: x\n"
+	const heard, rest = "6.12.117-1,0,365,5281752,-,ncfrag=0/1200;Kernel panic - not syncing: x\n",
+		",-,ncfrag=0/1200;Kernel panic - not syncing: x\n"
 	f, err := forgeries.New([][]byte{[]byte(heard)}, nil, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -58,9 +59,11 @@ func TestOffByOne(t *testing.T) {
 		made[string(f.Next())] = true
 	}
 	for _, want := range []string{
-		"6.12.117-1,1,365,5281752" + rest, "6.12.117-1,-1,365,5281752" + rest, "6.12.117-1,0,364,5281752" + rest, "6.12.117-1,0,366,5281752" + rest,
+		"6.12.117-1,1,365,5281752" + rest, "6.12.117-1,-1,365,5281752" + rest,
+		"6.12.117-1,0,364,5281752" + rest, "6.12.117-1,0,366,5281752" + rest,
 		"6.12.117-1,0,365,5281751" + rest, "6.12.117-1,0,365,5281753" + rest,
-		"6.12.117-1,0,365,5281752,-,ncfrag=1/1200;Kernel panic - not syncing: x\n", "6.12.117-1,0,365,5281752,-,ncfrag=0/1199;Kernel panic - not syncing: x\n",
+		"6.12.117-1,0,365,5281752,-,ncfrag=1/1200;Kernel panic - not syncing: x\n",
+		"6.12.117-1,0,365,5281752,-,ncfrag=0/1199;Kernel panic - not syncing: x\n",
 	} {
 		if !made[want] {
 			t.Errorf("%q was not made", want)

@@ -14,7 +14,8 @@ import (
 func Recorded(folder string) (all [][]byte, err error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err != nil || len(files) == 0 {
-		return nil, errors.Join(err, fmt.Errorf("find recordings in %s: there are %d", folder, len(files)))
+		return nil, errors.Join(err, fmt.Errorf("find recordings in %s: there are %d", folder,
+			len(files)))
 	}
 	for _, file := range files {
 		payloads, err := Payloads(file)

@@ -1,4 +1,5 @@
-// Package generated holds what is generated to what it is generated from: the deep copies and the CRDs of the records.
+// Package generated holds what is generated to what it is generated from: the deep copies and the
+// CRDs of the records.
 package generated
 
 import (
@@ -17,20 +18,24 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 	}
 	fresh := t.TempDir()
 	// As test/codegen/doc.go has it, into another folder.
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "controller-gen", "object", "paths=../../api/...", "crd:maxDescLen=1000",
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "controller-gen", "object",
+		"paths=../../api/...", "crd:maxDescLen=1000",
 		"output:object:dir="+fresh, "output:crd:dir="+fresh)
 	cmd.Dir = "../codegen"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("generate: %v\n%s", err, out)
 	}
-	committed := append(glob(t, "../../api/v1alpha1/zz_generated.deepcopy.go"), glob(t, "../../charts/epitaph/crds/*.yaml")...)
+	committed := append(glob(t, "../../api/v1alpha1/zz_generated.deepcopy.go"),
+		glob(t, "../../charts/epitaph/crds/*.yaml")...)
 	if made := glob(t, filepath.Join(fresh, "*")); len(made) != len(committed) {
-		t.Errorf("%d files are generated, %d are committed: run go generate in test/codegen", len(made), len(committed))
+		t.Errorf("%d files are generated, %d are committed: run go generate in test/codegen",
+			len(made), len(committed))
 	}
 	for _, path := range committed {
 		want, got := read(t, filepath.Join(fresh, filepath.Base(path))), read(t, path)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s is not what would be generated: run go generate in test/codegen (-generated +committed):\n%s", path, diff)
+			t.Errorf(
+				"%s is not what would be generated: run go generate in test/codegen (-generated +committed):\n%s", path, diff)
 		}
 	}
 }

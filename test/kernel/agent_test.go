@@ -23,11 +23,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/kernel/machine"
 )
 
-// agentFile is the agent's configuration in the guest: so that what it finds by itself, it finds soon.
+// agentFile is the agent's configuration in the guest: so that what it finds by itself, it finds
+// soon.
 const agentFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["10.79.1.9:6666"], "clearPanicTimeout": true, "clearWithoutWatchdog": true}}`
 
-// agentPatience is longer than patience: a machine with a program as large as ours takes its time where it shares its processors
-// (at a load of 20, the agent of one machine took more than four minutes to start; docs/kernels.md).
+// agentPatience is longer than patience: a machine with a program as large as ours takes its time
+// where it shares its processors (at a load of 20, the agent of one machine took more than four
+// minutes to start; docs/kernels.md).
 const agentPatience = 8 * time.Minute
 
 // TestAgent has the real agent set a real kernel up, and hears what the kernel says.
@@ -38,10 +40,12 @@ func (f fetched) prepareAgent(ctx context.Context, _ io.Writer, dir string) erro
 	if err != nil {
 		return err
 	}
-	p := prepared{QEMU: f.qemu, Kernel: f.kernel.Image, Release: f.kernel.Release, Initramfs: filepath.Join(dir, "initramfs")}
+	p := prepared{QEMU: f.qemu, Kernel: f.kernel.Image, Release: f.kernel.Release,
+		Initramfs: filepath.Join(dir, "initramfs")}
 	err = writeInitramfs(ctx, f.kernel, p.Initramfs,
 		initramfs.File{Name: "epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-		initramfs.File{Name: "agent.yaml", Mode: initramfs.Regular | 0o644, Content: []byte(agentFile)})
+		initramfs.File{Name: "agent.yaml", Mode: initramfs.Regular | 0o644,
+			Content: []byte(agentFile)})
 	if err != nil {
 		return err
 	}
@@ -60,16 +64,22 @@ type network struct {
 }
 
 var (
-	ipv4 = network{"tap1", netip.MustParsePrefix("10.79.1.2/24"), netip.MustParseAddr("10.79.1.1"), netip.MustParseAddr("10.79.1.9")}
-	ipv6 = network{"tap2", netip.MustParsePrefix("fd00:79::2/64"), netip.MustParseAddr("fd00:79::1"), netip.MustParseAddr("fd00:79::9")}
+	ipv4 = network{"tap1", netip.MustParsePrefix("10.79.1.2/24"), netip.MustParseAddr("10.79.1.1"),
+		netip.MustParseAddr("10.79.1.9")}
+	ipv6 = network{"tap2", netip.MustParsePrefix("fd00:79::2/64"),
+		netip.MustParseAddr("fd00:79::1"), netip.MustParseAddr("fd00:79::9")}
 )
 
 func agentInside(t *testing.T, dir string) {
 	p := begin(t, dir)
-	t.Run("set up once, moved and removed", func(t *testing.T) { moved(t, start(t, p, ipv4, panicTimeout(p.Release))) })
-	t.Run("set up once, moved and removed, IPv6", func(t *testing.T) { moved(t, start(t, p, ipv6, panicTimeout(p.Release))) })
+	t.Run("set up once, moved and removed", func(t *testing.T) {
+		moved(t, start(t, p, ipv4, panicTimeout(p.Release)))
+	})
+	t.Run("set up once, moved and removed, IPv6",
+		func(t *testing.T) { moved(t, start(t, p, ipv6, panicTimeout(p.Release))) })
 	ipv4.device = "tap3"
-	t.Run("the listener's machine is replaced", func(t *testing.T) { replaced(t, start(t, p, ipv4, kubeletTimeout)) })
+	t.Run("the listener's machine is replaced",
+		func(t *testing.T) { replaced(t, start(t, p, ipv4, kubeletTimeout)) })
 }
 
 // alsoAt adds another address.
@@ -119,7 +129,8 @@ func start(t *testing.T, p prepared, n network, panicTimeout string) *subject {
 	s := &subject{network: n, release: p.Release, heard: heard}
 	s.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: n.guest.Addr(),
-		Parameters: map[string]string{"guest_address": n.guest.String(), "guest_panic": panicTimeout},
+		Parameters: map[string]string{"guest_address": n.guest.String(),
+			"guest_panic": panicTimeout},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +197,8 @@ func atLeast(release string, major, minor int) (bool, error) {
 	return a > major || a == major && b >= minor, nil
 }
 
-// checkForm waits for a datagram with the words, and looks at its sender and at what this version of Linux adds.
+// checkForm waits for a datagram with the words, and looks at its sender and at what this version
+// of Linux adds.
 func (s *subject) checkForm(t *testing.T, words string) {
 	t.Helper()
 	datagram, from := s.hears(t, words)
@@ -196,7 +208,8 @@ func (s *subject) checkForm(t *testing.T, words string) {
 	if s.has(t, 6, 6) && !strings.HasPrefix(datagram, s.release+",") {
 		t.Errorf("it does not begin with the kernel's release: %q", datagram)
 	}
-	if userdata := strings.Contains(datagram, "\n epitaph-node=guest\n epitaph-boot="); userdata != s.has(t, 6, 9) {
+	if userdata := strings.Contains(datagram,
+		"\n epitaph-node=guest\n epitaph-boot="); userdata != s.has(t, 6, 9) {
 		t.Errorf("userdata is there: %v: %q", userdata, datagram)
 	}
 	if strings.Contains(datagram, "epitaph-token") {
@@ -204,11 +217,13 @@ func (s *subject) checkForm(t *testing.T, words string) {
 	}
 }
 
-// moved sets netconsole up, then again with another listener, then takes it away; and at last hears the kernel die.
+// moved sets netconsole up, then again with another listener, then takes it away; and at last hears
+// the kernel die.
 func moved(t *testing.T, s *subject) {
 	t.Helper()
 	at := func(a netip.Addr) string { return netip.AddrPortFrom(a, 6666).String() }
-	// There is neither netconsole nor a configfs yet: the agent has the kernel load the one, and mounts the other.
+	// There is neither netconsole nor a configfs yet: the agent has the kernel load the one, and
+	// mounts the other.
 	s.does(t, "agent --once --listeners "+at(s.first))
 	s.does(t, "mkdir /sys/kernel/config/netconsole/theirs")
 	s.does(t, "print <9>the first word")
@@ -219,7 +234,8 @@ func moved(t *testing.T, s *subject) {
 	s.does(t, "show /sys/kernel/config/netconsole")
 	s.does(t, "print shown")
 	s.says(t, "shown")
-	if console := s.Console(); strings.Contains(console, "show: epitaph-"+dashed(s.first)) || !strings.Contains(console, "show: epitaph-"+dashed(s.other)) {
+	if console := s.Console(); strings.Contains(console, "show: epitaph-"+dashed(s.first)) ||
+		!strings.Contains(console, "show: epitaph-"+dashed(s.other)) {
 		t.Error("the first listener's target is still there, or the other's is not")
 	} else if !strings.Contains(console, "show: theirs/enabled -rw-r--r-- 0") {
 		t.Error("a target that is not the agent's was touched")
@@ -250,22 +266,27 @@ func dashed(a netip.Addr) string { return strings.ReplaceAll(a.String(), ":", "-
 // kubeletTimeout is what the kubelet sets kernel.panic to.
 const kubeletTimeout = "10"
 
-// warned has the agent look at a kernel that restarts before it has sent its panic, if it is one: it says so.
+// warned has the agent look at a kernel that restarts before it has sent its panic, if it is one:
+// it says so.
 func (s *subject) warned(t *testing.T) {
 	t.Helper()
 	s.does(t, "show /proc/consoles")
 	err := s.Do("agent --once --listeners " + netip.AddrPortFrom(s.other, 6666).String())
 	late := s.has(t, 7, 0)
-	if late != (err != nil) || late != strings.Contains(s.Console(), "PanicUnsent: kernel.panic is 10, and Linux "+s.release+" restarts before it has sent its panic") {
+	if late != (err != nil) || late != strings.Contains(s.Console(),
+		"PanicUnsent: kernel.panic is 10, and Linux "+s.release+
+			" restarts before it has sent its panic") {
 		t.Errorf("the agent ended with %v; it should warn of kernel.panic: %v", err, late)
 	}
 }
 
-// replaced has an agent stay, and changes the Ethernet address of the listener's machine, as when another one takes its place.
+// replaced has an agent stay, and changes the Ethernet address of the listener's machine, as when
+// another one takes its place.
 func replaced(t *testing.T, s *subject) {
 	t.Helper()
 	s.warned(t)
-	// Otherwise the kernel trusts what it knows of a neighbour for up to 45 s, and then gives it another 8.
+	// Otherwise the kernel trusts what it knows of a neighbour for up to 45 s, and then gives it
+	// another 8.
 	s.does(t, "set /proc/sys/net/ipv4/neigh/eth0/base_reachable_time_ms 1000")
 	s.does(t, "set /proc/sys/net/ipv4/neigh/eth0/delay_first_probe_time 1")
 	s.does(t, "follow --config /agent.yaml")

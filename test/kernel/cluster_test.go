@@ -23,12 +23,14 @@ import (
 
 const (
 	poll = 50 * time.Millisecond
-	// patience bounds every wait for something that must come about. It is no measure of speed. A panic that is not signed is acted
-	// upon after missedRenewal (40 s), and after maxReboot where a lie was refuted before.
+	// patience bounds every wait for something that must come about. It is no measure of speed. A
+	// panic that is not signed is acted upon after missedRenewal (40 s), and after maxReboot where
+	// a lie was refuted before.
 	patience = 3 * time.Minute
 	// maxReboot is how long a reboot may take here.
 	maxReboot = 45 * time.Second
-	// atWork is how many machines boot, or live, at the same time. One that is dead, and waits to be buried, takes no processor.
+	// atWork is how many machines boot, or live, at the same time. One that is dead, and waits to
+	// be buried, takes no processor.
 	atWork = 2
 	// podsPerNode is how many pods die with each kernel.
 	podsPerNode = 10
@@ -38,7 +40,8 @@ const (
 	quietRound = time.Second
 )
 
-// A cluster has two listeners: one as Epitaph is by default, and one that listens to the plain format, too.
+// A cluster has two listeners: one as Epitaph is by default, and one that listens to the plain
+// format, too.
 type cluster struct {
 	*sandbox.Sandbox
 	client  *kubernetes.Clientset
@@ -49,8 +52,10 @@ type cluster struct {
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
-		Nodes:   []sandbox.NodeSpec{{Name: "bystander"}},
-		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { listening(c, ":6666") }},
+		Nodes: []sandbox.NodeSpec{{Name: "bystander"}},
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			listening(c, ":6666")
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,10 +73,11 @@ func startCluster(t *testing.T) *cluster {
 	if c.witness, err = witness.New(t.Context(), c.client); err != nil {
 		t.Fatal(err)
 	}
-	c.plain, err = s.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		listening(c, ":6667")
-		c.Netconsole.AcceptPlain = true
-	}})
+	c.plain, err = s.AddEpitaph(t.Context(),
+		sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			listening(c, ":6667")
+			c.Netconsole.AcceptPlain = true
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +98,8 @@ func (c *cluster) showLogs(t *testing.T) {
 	}
 }
 
-// listening shortens what would otherwise be waited for; what it takes to believe a panic stays as it is by default.
+// listening shortens what would otherwise be waited for; what it takes to believe a panic stays as
+// it is by default.
 func listening(c *config.Config, address string) {
 	c.Netconsole.Address = address
 	c.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: quietRound}
@@ -103,7 +110,8 @@ func listening(c *config.Config, address string) {
 // seats are for the machines that are at work.
 var seats = make(chan struct{}, atWork)
 
-// takeSeat waits until another machine may be at work. The seat is left at the end of the test, or before.
+// takeSeat waits until another machine may be at work. The seat is left at the end of the test, or
+// before.
 func takeSeat(t *testing.T) (leave func()) {
 	t.Helper()
 	select {
@@ -135,12 +143,14 @@ func (c *cluster) fill(t *testing.T, node string) (pods []string) {
 				Containers:   []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
 			},
 		}
-		if _, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		if _, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Create(t.Context(), pod,
+			metav1.CreateOptions{}); err != nil {
 			t.Fatalf("create pod %s: %v", pods[n], err)
 		}
 	}
 	c.eventually(t, "the pods of "+node+" run", func(ctx context.Context) (bool, error) {
-		all, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node + ",status.phase=Running"})
+		all, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx,
+			metav1.ListOptions{FieldSelector: "spec.nodeName=" + node + ",status.phase=Running"})
 		return err == nil && len(all.Items) == podsPerNode, nil
 	})
 	return pods
@@ -155,15 +165,19 @@ func (c *cluster) untouched(t *testing.T, node string, pods []string) {
 	}
 	keys := reason.DefaultKeys()
 	if keys.Node.Has(found.Annotations) || found.DeletionTimestamp != nil {
-		t.Errorf("the Node was touched: annotations %v, deletion %v", found.Annotations, found.DeletionTimestamp)
+		t.Errorf("the Node was touched: annotations %v, deletion %v", found.Annotations,
+			found.DeletionTimestamp)
 	}
 	for _, name := range pods {
-		pod, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(t.Context(), name, metav1.GetOptions{})
+		pod, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(t.Context(), name,
+			metav1.GetOptions{})
 		if err != nil {
 			t.Fatalf("pod %s is not left alone: %v", name, err)
 		}
-		if keys.Pod.Has(pod.Annotations) || pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
-			t.Errorf("pod %s was touched: annotations %v, deletion %v, phase %s", name, pod.Annotations, pod.DeletionTimestamp, pod.Status.Phase)
+		if keys.Pod.Has(pod.Annotations) || pod.DeletionTimestamp != nil ||
+			pod.Status.Phase != corev1.PodRunning {
+			t.Errorf("pod %s was touched: annotations %v, deletion %v, phase %s", name,
+				pod.Annotations, pod.DeletionTimestamp, pod.Status.Phase)
 		}
 	}
 }
@@ -172,7 +186,8 @@ func (c *cluster) untouched(t *testing.T, node string, pods []string) {
 var caller = regexp.MustCompile(`; in task .{1,15} on CPU \d+\)$`)
 
 // leaves waits until something has left, and compares the reason that its last state carries.
-func (c *cluster) leaves(t *testing.T, s reason.Subject, name string, want reason.Text) witness.Death {
+func (c *cluster) leaves(t *testing.T, s reason.Subject, name string,
+	want reason.Text) witness.Death {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -182,7 +197,8 @@ func (c *cluster) leaves(t *testing.T, s reason.Subject, name string, want reaso
 	}
 	got := d.Reason
 	got.Text = reason.Text(caller.ReplaceAllString(string(got.Text), ")"))
-	if w := (reason.Reason{Code: reason.KernelPanic, Text: want, By: "epitaph/netconsole"}); got != w {
+	if w := (reason.Reason{Code: reason.KernelPanic, Text: want,
+		By: "epitaph/netconsole"}); got != w {
 		t.Errorf("%s %s left with\n  %+v, want\n  %+v", s, name, d.Reason, w)
 	}
 	return d

@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// counts are what a listener has counted: datagrams by outcome and panics by verdict, which have no word in common but one.
+// counts are what a listener has counted: datagrams by outcome and panics by verdict, which have no
+// word in common but one.
 type counts struct{ outcomes, verdicts map[string]float64 }
 
 func read(ctx context.Context, from *sandbox.Epitaph) (c counts, err error) {
@@ -40,7 +41,8 @@ func read(ctx context.Context, from *sandbox.Epitaph) (c counts, err error) {
 		}
 		return all
 	}
-	return counts{outcomes: byLabel(netconsole.MetricDatagrams), verdicts: byLabel(netconsole.MetricPanics)}, nil
+	return counts{outcomes: byLabel(netconsole.MetricDatagrams),
+		verdicts: byLabel(netconsole.MetricPanics)}, nil
 }
 
 func mustRead(t *testing.T, from *sandbox.Epitaph) counts {
@@ -54,7 +56,8 @@ func mustRead(t *testing.T, from *sandbox.Epitaph) counts {
 
 // since is what was counted after the earlier reading; what stayed the same is left out.
 func (c counts) since(earlier counts) counts {
-	return counts{outcomes: more(c.outcomes, earlier.outcomes), verdicts: more(c.verdicts, earlier.verdicts)}
+	return counts{outcomes: more(c.outcomes, earlier.outcomes),
+		verdicts: more(c.verdicts, earlier.verdicts)}
 }
 
 func more(now, earlier map[string]float64) map[string]float64 {

@@ -29,7 +29,10 @@ func (c *cluster) deceives(t *testing.T, g *guest) {
 	// It is over once the last thing that was said is dealt with.
 	over := func(n counts) bool { return n.outcomes["userspace"] > 0 }
 	if !g.extended {
-		over = func(n counts) bool { return n.outcomes["candidate"] > 0 && n.verdicts["alive"]+n.verdicts["dead"] > 0 }
+		over = func(n counts) bool {
+			return n.outcomes["candidate"] > 0 &&
+				n.verdicts["alive"]+n.verdicts["dead"] > 0
+		}
 	}
 	var n counts
 	c.eventually(t, "the listener has heard the fakes", func(ctx context.Context) (bool, error) {
@@ -39,7 +42,8 @@ func (c *cluster) deceives(t *testing.T, g *guest) {
 	})
 	t.Logf("of the fakes became: datagrams %v, panics %v", n.outcomes, n.verdicts)
 	if n.outcomes["unknown-sender"] != strangers {
-		t.Errorf("%v datagrams came from unknown senders, want %d", n.outcomes["unknown-sender"], strangers)
+		t.Errorf("%v datagrams came from unknown senders, want %d", n.outcomes["unknown-sender"],
+			strangers)
 	}
 	if n.verdicts["dead"] > 0 {
 		t.Error("the verdict on a living node is death")
@@ -58,7 +62,8 @@ func (g *guest) forgedByStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for _, datagram := range [strangers]string{"0,400,9000000,-;" + fake + "\n", "[    9.000000] " + fake + "\n"} {
+	for _, datagram := range [strangers]string{"0,400,9000000,-;" + fake + "\n",
+		"[    9.000000] " + fake + "\n"} {
 		if _, err := fmt.Fprint(conn, datagram); err != nil {
 			t.Fatal(err)
 		}

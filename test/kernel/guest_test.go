@@ -44,7 +44,8 @@ func (c *cluster) boot(t *testing.T, p prepared, f form, number int) *guest {
 	g.host = netip.MustParseAddr(network + "1")
 	own := netip.PrefixFrom(netip.MustParseAddr(network+"2"), f.bits)
 	g.powerOn(t, p, own, "tap"+strconv.Itoa(number))
-	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: g.node, Address: own.Addr()}); err != nil {
+	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: g.node,
+		Address: own.Addr()}); err != nil {
 		t.Fatal(err)
 	}
 	g.pods = c.fill(t, g.node)
@@ -72,7 +73,8 @@ func (g *guest) powerOn(t *testing.T, p prepared, own netip.Prefix, device strin
 	g.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: own.Addr(),
 		Parameters: map[string]string{
-			"guest_address": own.String(), "guest_listener": g.host.String(), "guest_listener_mac": ours.HardwareAddr.String(),
+			"guest_address": own.String(), "guest_listener": g.host.String(),
+			"guest_listener_mac":  ours.HardwareAddr.String(),
 			"guest_listener_port": g.port, "guest_panic": panicTimeout(p.Release),
 			"guest_extended": map[bool]string{true: "1", false: "0"}[g.extended],
 		},
@@ -90,8 +92,8 @@ func (g *guest) powerOn(t *testing.T, p prepared, own netip.Prefix, device strin
 	t.Logf("booted in %.1f s", time.Since(began).Seconds())
 }
 
-// panicTimeout is what the kubelet sets kernel.panic to, wherever a kernel can say that it panics under it: from Linux 7.0 on
-// netconsole is silent unless it is 0 (docs/kernels.md).
+// panicTimeout is what the kubelet sets kernel.panic to, wherever a kernel can say that it panics
+// under it: from Linux 7.0 on netconsole is silent unless it is 0 (docs/kernels.md).
 func panicTimeout(release string) string {
 	major, _, _ := strings.Cut(release, ".")
 	if n, err := strconv.Atoi(major); err != nil || n >= 7 {

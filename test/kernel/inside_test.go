@@ -45,7 +45,8 @@ func inside(t *testing.T, dir string) {
 					number := n*len(causes) + m + 1
 					var liar *guest
 					if m == 0 {
-						// Before the others are there: what its listener counts is then about this machine alone.
+						// Before the others are there: what its listener counts is then about this
+						// machine alone.
 						liar = c.boot(t, p, f, number)
 						c.deceives(t, liar)
 					}
@@ -63,14 +64,17 @@ func inside(t *testing.T, dir string) {
 	t.Run("the bystander", func(t *testing.T) { c.untouched(t, "bystander", nil) })
 }
 
-// buries has the kernel panic, and looks at how its node and its pods leave. It calls died as soon as the machine is dead.
+// buries has the kernel panic, and looks at how its node and its pods leave. It calls died as soon
+// as the machine is dead.
 func (c *cluster) buries(t *testing.T, g *guest, s cause, died func()) {
 	t.Helper()
 	before := mustRead(t, g.listener)
 	t.Cleanup(func() {
-		if now, err := read(context.WithoutCancel(t.Context()), g.listener); err == nil && t.Failed() {
+		if now, err := read(context.WithoutCancel(t.Context()), g.listener); err == nil &&
+			t.Failed() {
 			n := now.since(before)
-			t.Logf("of the kernel's last words became: datagrams %v, panics %v", n.outcomes, n.verdicts)
+			t.Logf("of the kernel's last words became: datagrams %v, panics %v", n.outcomes,
+				n.verdicts)
 		}
 	})
 	if err := g.Order(s.command); err != nil {
@@ -84,10 +88,14 @@ func (c *cluster) buries(t *testing.T, g *guest, s cause, died func()) {
 	}
 	var last time.Duration
 	for _, pod := range g.pods {
-		d := c.leaves(t, reason.Pod, "default/"+pod, reason.Text("This pod died unexpectedly because the underlying node kernel panicked! ("+s.line+")"))
+		d := c.leaves(t, reason.Pod, "default/"+pod,
+			reason.Text("This pod died unexpectedly because the underlying node kernel panicked! ("+
+				s.line+")"))
 		last = max(last, d.At.Sub(panicked))
 	}
-	node := c.leaves(t, reason.Node, g.node, reason.Text("This node died unexpectedly because its kernel panicked! ("+s.line+")"))
+	node := c.leaves(t, reason.Node, g.node,
+		reason.Text("This node died unexpectedly because its kernel panicked! ("+s.line+")"))
 	fmt.Printf("RESULT kernel_%s_%s_last_pod_s %.2f s\n", g.name, s.command, last.Seconds())
-	fmt.Printf("RESULT kernel_%s_%s_node_s %.2f s\n", g.name, s.command, node.At.Sub(panicked).Seconds())
+	fmt.Printf("RESULT kernel_%s_%s_node_s %.2f s\n", g.name, s.command,
+		node.At.Sub(panicked).Seconds())
 }

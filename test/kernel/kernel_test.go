@@ -18,17 +18,21 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
 )
 
-// insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
+// insideVariable is set for the process that runs in the network namespace: the folder of what was
+// prepared outside.
 const insideVariable = "EPITAPH_TEST_KERNEL"
 
-// TestKernel prepares what needs the network, and runs itself again where there is none but its own.
+// TestKernel prepares what needs the network, and runs itself again where there is none but its
+// own.
 func TestKernel(t *testing.T) { withKernel(t, fetched.prepare, inside) }
 
 // errNotHere says that what a test needs cannot be got on this machine.
 var errNotHere = errors.New("not to be had here")
 
-// withKernel has a test prepare what needs the network, and runs the rest of it in a network namespace of its own.
-func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, string) error, inside func(t *testing.T, dir string)) {
+// withKernel has a test prepare what needs the network, and runs the rest of it in a network
+// namespace of its own.
+func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, string) error,
+	inside func(t *testing.T, dir string)) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it needs the real control plane and QEMU; run make test-kernel")
 	}
@@ -55,7 +59,9 @@ func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, 
 		t.Fatal(err)
 	}
 	// Machines that are at work are limited by takeSeat; those that wait for their burial are not.
-	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0], "-test.run="+onlyOf(t.Name(), runFlag()), "-test.v", "-test.timeout=20m", "-test.parallel=16"))
+	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0],
+		"-test.run="+onlyOf(t.Name(), runFlag()), "-test.v", "-test.timeout=20m",
+		"-test.parallel=16"))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	// The kernel kills the child when the thread that started it ends.
@@ -84,7 +90,8 @@ func onlyOf(test, pattern string) string {
 }
 
 func inNamespace(cmd *exec.Cmd) *exec.Cmd {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET,
+		Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 

@@ -41,7 +41,8 @@ const (
 	kept = "mem_address=0x10000000,mem_size=0x100000,record_size=0x10000"
 )
 
-// TestLastBoot has a kernel panic that nobody hears, and restart: the agent of the next boot finds what it died of.
+// TestLastBoot has a kernel panic that nobody hears, and restart: the agent of the next boot finds
+// what it died of.
 func TestLastBoot(t *testing.T) { withKernel(t, fetched.prepareLastBoot, lastBootInside) }
 
 func (f fetched) prepareLastBoot(ctx context.Context, out io.Writer, dir string) error {
@@ -60,10 +61,11 @@ func (f fetched) prepareLastBoot(ctx context.Context, out io.Writer, dir string)
 	if err != nil {
 		return err
 	}
-	files := slices.Concat(moduleFiles("ramoops", ramoops), moduleFiles("disk", disk), []initramfs.File{
-		{Name: "epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-		{Name: "late.yaml", Mode: initramfs.Regular | 0o644, Content: []byte(lateFile)},
-	})
+	files := slices.Concat(moduleFiles("ramoops", ramoops), moduleFiles("disk", disk),
+		[]initramfs.File{
+			{Name: "epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
+			{Name: "late.yaml", Mode: initramfs.Regular | 0o644, Content: []byte(lateFile)},
+		})
 	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"), files...)
 }
 
@@ -83,7 +85,8 @@ func lastBootInside(t *testing.T, dir string) {
 	l := &late{cluster: startCluster(t), speaksLate: panicTimeout(p.Release) == "0"}
 	l.connect(t)
 	l.powerOn(t, p, makeDisk(t, dir))
-	if _, err := l.AddNode(t.Context(), sandbox.NodeSpec{Name: lateNode, Address: netip.MustParseAddr("10.80.1.2")}); err != nil {
+	if _, err := l.AddNode(t.Context(), sandbox.NodeSpec{Name: lateNode,
+		Address: netip.MustParseAddr("10.80.1.2")}); err != nil {
 		t.Fatal(err)
 	}
 	pods := l.fill(t, lateNode)
@@ -112,7 +115,8 @@ func makeDisk(t *testing.T, dir string) string {
 	if err := os.Truncate(disk, size); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", "-F", disk).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(),
+		"mkfs.ext4", "-q", "-F", disk).CombinedOutput(); err != nil {
 		t.Fatalf("make a file system: %v\n%s", err, out)
 	}
 	return disk
@@ -122,7 +126,8 @@ func makeDisk(t *testing.T, dir string) string {
 func (l *late) connect(t *testing.T) {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
+		v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -145,9 +150,11 @@ func (l *late) powerOn(t *testing.T, p prepared, disk string) {
 	}
 	l.proxy = l.forward(t, "10.80.1.1:0")
 	l.Machine, err = machine.Start(machine.Options{
-		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: netip.MustParseAddr("10.80.1.2"),
-		Memory: "512M", Disk: disk, Reboots: true,
-		Parameters: map[string]string{"guest_address": "10.80.1.2/24", "guest_panic": kubeletTimeout, "memmap": "1M$256M", "guest_ramoops": kept},
+		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap,
+		Address: netip.MustParseAddr("10.80.1.2"),
+		Memory:  "512M", Disk: disk, Reboots: true,
+		Parameters: map[string]string{"guest_address": "10.80.1.2/24",
+			"guest_panic": kubeletTimeout, "memmap": "1M$256M", "guest_ramoops": kept},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,23 +184,28 @@ func (l *late) booted(t *testing.T) (bootID string) {
 	t.Logf("boot %d was ready after %.1f s", l.boots, time.Since(began).Seconds())
 	_, bootID, _ = strings.Cut(line, "guest: boot ")
 	status := fmt.Appendf(nil, `{"status":{"nodeInfo":{"bootID":%q}}}`, bootID)
-	if _, err := l.client.CoreV1().Nodes().Patch(t.Context(), lateNode, types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := l.client.CoreV1().Nodes().Patch(t.Context(), lateNode,
+		types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"put /kubeconfig " + l.kubeconfig(t, lateNode, l.proxy), "follow --node " + lateNode + " --kubeconfig /kubeconfig --config /late.yaml"} {
+	for _, command := range []string{"put /kubeconfig " + l.kubeconfig(t, lateNode, l.proxy),
+		"follow --node " + lateNode + " --kubeconfig /kubeconfig --config /late.yaml"} {
 		if err := l.Do(command); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.eventually(t, "the agent of this boot reports", func(context.Context) (bool, error) { return l.report(t, lateNode).BootID == bootID, nil })
+	l.eventually(t, "the agent of this boot reports",
+		func(context.Context) (bool, error) { return l.report(t, lateNode).BootID == bootID, nil })
 	return bootID
 }
 
-// rebootAfterFakes has user space say what a panic says, lets the kernel dump its log for an oops that it survives, and reboots.
+// rebootAfterFakes has user space say what a panic says, lets the kernel dump its log for an oops
+// that it survives, and reboots.
 func (l *late) rebootAfterFakes(t *testing.T, bootID string) {
 	t.Helper()
 	for _, command := range []string{
-		"print <0>Kernel panic - not syncing: fake", "print Panic#1 Part1", "survive", "print <0>Kernel panic - not syncing: fake",
+		"print <0>Kernel panic - not syncing: fake", "print Panic#1 Part1", "survive",
+		"print <0>Kernel panic - not syncing: fake",
 	} {
 		if err := l.Do(command); err != nil {
 			t.Fatal(err)
@@ -205,14 +217,17 @@ func (l *late) rebootAfterFakes(t *testing.T, bootID string) {
 	t.Logf("boot %s ends in good order", bootID)
 }
 
-// claimsNothing looks at what the agent made of that: the dump of the oops is there, and nothing is said of a panic.
+// claimsNothing looks at what the agent made of that: the dump of the oops is there, and nothing is
+// said of a panic.
 func (l *late) claimsNothing(t *testing.T, bootID string) {
 	t.Helper()
 	if err := l.Do("show /sys/fs/pstore"); err != nil {
 		t.Fatal(err)
 	}
-	if console := l.Console(); !strings.Contains(console, "Oops#1 Part1") || !strings.Contains(console, "Kernel panic - not syncing: fake") {
-		t.Error("the kernel has kept no dump of an oops with the words of user space: nothing is proven")
+	if console := l.Console(); !strings.Contains(console, "Oops#1 Part1") ||
+		!strings.Contains(console, "Kernel panic - not syncing: fake") {
+		t.Error(
+			"the kernel has kept no dump of an oops with the words of user space: nothing is proven")
 	}
 	last := l.report(t, lateNode).LastBoot
 	if last == nil || last.BootID != bootID || last.Ended != "orderly" || last.Panic != "" {
@@ -226,12 +241,14 @@ func (l *late) claimsNothing(t *testing.T, bootID string) {
 	}
 }
 
-// panicUnheard has the kernel panic. While the machine is down, one pod is lost; the restart will fail another.
+// panicUnheard has the kernel panic. While the machine is down, one pod is lost; the restart will
+// fail another.
 func (l *late) panicUnheard(t *testing.T, pods []string, bootID string) {
 	t.Helper()
 	if l.speaksLate {
 		l.eventually(t, "the agent has warned", func(context.Context) (bool, error) {
-			return slices.ContainsFunc(l.report(t, lateNode).Troubles, func(x termination.Trouble) bool { return x.Code == "PanicUnsent" }), nil
+			return slices.ContainsFunc(l.report(t, lateNode).Troubles,
+				func(x termination.Trouble) bool { return x.Code == "PanicUnsent" }), nil
 		})
 	}
 	if err := l.Order("sysrq"); err != nil {
@@ -247,17 +264,20 @@ func (l *late) panicUnheard(t *testing.T, pods []string, bootID string) {
 	}
 	// Kubernetes writes whole seconds, and the deletion must be in a later one.
 	time.Sleep(1100 * time.Millisecond)
-	remover, err := kubernetes.NewForConfig(l.As("system:serviceaccount:batch:runner", "system:masters"))
+	remover, err := kubernetes.NewForConfig(l.As("system:serviceaccount:batch:runner",
+		"system:masters"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remover.CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), pods[0], metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+	if err := remover.CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(), pods[0],
+		metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
-	l.eventually(t, "the pod that is lost is recorded as unexplained", func(ctx context.Context) (bool, error) {
-		o, err := l.recordOf(ctx, pods[0])
-		return o != nil && o.Spec.Code == string(reason.Unexplained), err
-	})
+	l.eventually(t, "the pod that is lost is recorded as unexplained",
+		func(ctx context.Context) (bool, error) {
+			o, err := l.recordOf(ctx, pods[0])
+			return o != nil && o.Spec.Code == string(reason.Unexplained), err
+		})
 	l.failAsContainerdDoes(t, pods[1])
 	t.Logf("boot %s ends in a panic", bootID)
 }
@@ -277,22 +297,30 @@ func (l *late) explains(t *testing.T, pods []string, bootID string) {
 		}
 		return false, nil
 	})
-	if want := reason.New(reason.Node, reason.KernelPanic, line, ""); record.Spec.Reason != string(want.Text) || !record.Spec.Returned || record.Spec.Amended.From != "pstore" {
+	if want := reason.New(reason.Node, reason.KernelPanic, line,
+		""); record.Spec.Reason != string(
+		want.Text) || !record.Spec.Returned || record.Spec.Amended.From != "pstore" {
 		t.Errorf("the boot is recorded as %+v", record.Spec)
 	}
 	if !slices.Contains(record.Spec.KernelLog, "Kernel panic - not syncing: "+line) {
 		t.Errorf("the record does not have the kernel's words: %q", record.Spec.KernelLog)
 	}
-	l.eventually(t, "the pod that was lost has its reason", func(ctx context.Context) (bool, error) {
-		o, err := l.recordOf(ctx, pods[0])
-		return o != nil && o.Spec.Code == string(reason.KernelPanic) && o.Spec.Reason == pod && o.Spec.NodeObituary == record.Name && o.Spec.Amended.Was == string(reason.Unexplained), err
-	})
-	l.eventually(t, "the pod that the restart failed has its reason", func(ctx context.Context) (bool, error) {
-		p, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, pods[1], metav1.GetOptions{})
-		return err == nil && p.Annotations[reason.DefaultKeys().Pod.Reason] == pod, err
-	})
+	l.eventually(t, "the pod that was lost has its reason",
+		func(ctx context.Context) (bool, error) {
+			o, err := l.recordOf(ctx, pods[0])
+			return o != nil && o.Spec.Code == string(reason.KernelPanic) && o.Spec.Reason == pod &&
+				o.Spec.NodeObituary == record.Name &&
+				o.Spec.Amended.Was == string(reason.Unexplained), err
+		})
+	l.eventually(t, "the pod that the restart failed has its reason",
+		func(ctx context.Context) (bool, error) {
+			p, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, pods[1],
+				metav1.GetOptions{})
+			return err == nil && p.Annotations[reason.DefaultKeys().Pod.Reason] == pod, err
+		})
 	l.untouched(t, lateNode, pods[2:])
-	if last := l.report(t, lateNode).LastBoot; last == nil || last.BootID != bootID || last.Ended != "panic" || last.Panic != line || last.Source != "pstore" {
+	if last := l.report(t, lateNode).LastBoot; last == nil || last.BootID != bootID ||
+		last.Ended != "panic" || last.Panic != line || last.Source != "pstore" {
 		t.Errorf("the agent says of the boot: %+v", last)
 	}
 }
@@ -300,7 +328,8 @@ func (l *late) explains(t *testing.T, pods []string, bootID string) {
 func (l *late) recordsOfNode(t *testing.T) []v1alpha1.NodeObituary {
 	t.Helper()
 	all := &v1alpha1.NodeObituaryList{}
-	if err := l.api.List(t.Context(), all, client.MatchingFields{"spec.nodeName": lateNode}); err != nil {
+	if err := l.api.List(t.Context(), all,
+		client.MatchingFields{"spec.nodeName": lateNode}); err != nil {
 		t.Fatal(err)
 	}
 	return all.Items
@@ -308,26 +337,32 @@ func (l *late) recordsOfNode(t *testing.T) []v1alpha1.NodeObituary {
 
 func (l *late) recordOf(ctx context.Context, pod string) (*v1alpha1.PodObituary, error) {
 	all := &v1alpha1.PodObituaryList{}
-	err := l.api.List(ctx, all, client.InNamespace(metav1.NamespaceDefault), client.MatchingFields{"spec.podName": pod})
+	err := l.api.List(ctx, all, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingFields{"spec.podName": pod})
 	if err != nil || len(all.Items) == 0 {
 		return nil, err
 	}
 	return &all.Items[0], nil
 }
 
-// failAsContainerdDoes writes what a kubelet says of a pod that it finds without processes after a restart.
+// failAsContainerdDoes writes what a kubelet says of a pod that it finds without processes after a
+// restart.
 func (l *late) failAsContainerdDoes(t *testing.T, name string) {
 	t.Helper()
-	pod, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).Get(t.Context(), name, metav1.GetOptions{})
+	pod, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).Get(t.Context(), name,
+		metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pod.Status.Phase = corev1.PodFailed
 	running := pod.Status.ContainerStatuses[0].State.Running
-	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: 255, Reason: "Unknown", StartedAt: running.StartedAt, FinishedAt: metav1.Now(),
-	}}
-	if _, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 255, Reason: "Unknown", StartedAt: running.StartedAt,
+			FinishedAt: metav1.Now(),
+		}}
+	if _, err := l.client.CoreV1().Pods(metav1.NamespaceDefault).UpdateStatus(t.Context(), pod,
+		metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -47,7 +47,8 @@ const preparedFile = "prepared.json"
 
 // prepare builds, or finds in the caches, everything that the test uses.
 func (f fetched) prepare(ctx context.Context, out io.Writer, dir string) error {
-	p := prepared{QEMU: f.qemu, Kernel: f.kernel.Image, Release: f.kernel.Release, Initramfs: filepath.Join(dir, "initramfs")}
+	p := prepared{QEMU: f.qemu, Kernel: f.kernel.Image, Release: f.kernel.Release,
+		Initramfs: filepath.Join(dir, "initramfs")}
 	if err := writeInitramfs(ctx, f.kernel, p.Initramfs); err != nil {
 		return err
 	}
@@ -87,7 +88,8 @@ func begin(t *testing.T, dir string) prepared {
 	return p
 }
 
-// writeInitramfs packs our init, and the modules without which a kernel knows neither network card nor netconsole.
+// writeInitramfs packs our init, and the modules without which a kernel knows neither network card
+// nor netconsole.
 func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...initramfs.File) error {
 	network, err := k.Modules(ctx, "virtio_pci", "virtio_net")
 	if err != nil {
@@ -103,7 +105,8 @@ func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...ini
 		return err
 	}
 	if len(victims) != 1 {
-		return fmt.Errorf("find a module to break: dummy and what it needs are %d modules", len(victims))
+		return fmt.Errorf("find a module to break: dummy and what it needs are %d modules",
+			len(victims))
 	}
 	broken, err := module.Break(victims[0].Content)
 	if err != nil {
@@ -132,7 +135,8 @@ func moduleFiles(kind string, modules []debian.Module) []initramfs.File {
 	files := []initramfs.File{{Name: "modules/" + kind, Mode: initramfs.Folder | 0o755}}
 	for n, m := range modules {
 		files = append(files, initramfs.File{
-			Name: fmt.Sprintf("modules/%s/%02d-%s.ko", kind, n, m.Name), Mode: initramfs.Regular | 0o644, Content: m.Content,
+			Name: fmt.Sprintf("modules/%s/%02d-%s.ko", kind, n, m.Name),
+			Mode: initramfs.Regular | 0o644, Content: m.Content,
 		})
 	}
 	return files

@@ -59,19 +59,25 @@ func relay(from net.Conn, address string) {
 func (c *cluster) kubeconfig(t *testing.T, name, proxy string) string {
 	t.Helper()
 	node := c.nodeNow(t, name)
-	token, err := c.client.CoreV1().ServiceAccounts("epitaph-system").CreateToken(t.Context(), "epitaph-agent", &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Node", APIVersion: "v1", Name: name, UID: node.UID}},
-	}, metav1.CreateOptions{})
+	token, err := c.client.CoreV1().ServiceAccounts("epitaph-system").CreateToken(t.Context(),
+		"epitaph-agent", &authenticationv1.TokenRequest{
+			Spec: authenticationv1.TokenRequestSpec{
+				BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Node",
+					APIVersion: "v1", Name: name, UID: node.UID}},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	content, err := json.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": "c",
 		"clusters": []any{map[string]any{"name": "c", "cluster": map[string]any{
-			"server": "https://" + proxy, "tls-server-name": "localhost", "certificate-authority-data": c.RESTConfig().CAData,
+			"server": "https://" + proxy, "tls-server-name": "localhost",
+			"certificate-authority-data": c.RESTConfig().CAData,
 		}}},
-		"users":    []any{map[string]any{"name": "c", "user": map[string]any{"token": token.Status.Token}}},
-		"contexts": []any{map[string]any{"name": "c", "context": map[string]any{"cluster": "c", "user": "c"}}},
+		"users": []any{map[string]any{"name": "c",
+			"user": map[string]any{"token": token.Status.Token}}},
+		"contexts": []any{map[string]any{"name": "c",
+			"context": map[string]any{"cluster": "c", "user": "c"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

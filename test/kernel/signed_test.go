@@ -27,20 +27,22 @@ import (
 
 const (
 	signedNode = "signed"
-	// signedAddress is where the listener of the machine that signs hears it, and signedFile the agent's configuration: it knows who
-	// listens, and announces the token as everywhere.
+	// signedAddress is where the listener of the machine that signs hears it, and signedFile the
+	// agent's configuration: it knows who listens, and announces the token as everywhere.
 	signedAddress = "10.82.1.1:6668"
 	signedFile    = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["` + signedAddress + `"]}}`
 	// signingSuite is the oldest of Debian whose kernel has userdata, which carries the token.
 	signingSuite = "trixie"
-	// unhurried is longer than patience: a panic that is not signed is not acted upon by that listener while the test lasts.
+	// unhurried is longer than patience: a panic that is not signed is not acted upon by that
+	// listener while the test lasts.
 	unhurried = 10 * time.Minute
 	// restart is how long the kubelet of the machine that signs is silent.
 	restart = 15 * time.Second
 )
 
-// TestSigned has a kernel panic whose words carry the token that the agent has announced, which is acted upon at once; and one of the
-// same release whose words do not, which waits for the Lease. Before, processes of the first machine lie about it.
+// TestSigned has a kernel panic whose words carry the token that the agent has announced, which is
+// acted upon at once; and one of the same release whose words do not, which waits for the Lease.
+// Before, processes of the first machine lie about it.
 func TestSigned(t *testing.T) { withKernel(t, fetched.prepareSigned, signedInside) }
 
 func (f fetched) prepareSigned(ctx context.Context, out io.Writer, dir string) error {
@@ -54,7 +56,8 @@ func (f fetched) prepareSigned(ctx context.Context, out io.Writer, dir string) e
 			return err
 		}
 		if f.kernel, err = debian.FetchKernelOf(ctx, out, cache, signingSuite); err != nil {
-			return fmt.Errorf("a kernel that signs, of Debian's %s, is %w: %w", signingSuite, errNotHere, err)
+			return fmt.Errorf("a kernel that signs, of Debian's %s, is %w: %w", signingSuite,
+				errNotHere, err)
 		}
 	}
 	if err := f.prepare(ctx, out, dir); err != nil {
@@ -66,7 +69,8 @@ func (f fetched) prepareSigned(ctx context.Context, out io.Writer, dir string) e
 	}
 	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"),
 		initramfs.File{Name: "epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-		initramfs.File{Name: "signed.yaml", Mode: initramfs.Regular | 0o644, Content: []byte(signedFile)})
+		initramfs.File{Name: "signed.yaml", Mode: initramfs.Regular | 0o644,
+			Content: []byte(signedFile)})
 }
 
 func signedInside(t *testing.T, dir string) {
@@ -81,15 +85,16 @@ func signedInside(t *testing.T, dir string) {
 		})
 		t.Run("unsigned", func(t *testing.T) {
 			t.Parallel()
-			g := c.boot(t, p, form{name: "unsigned_ipv4", extended: true, network: "10.83.%d.", bits: 24}, 1)
+			g := c.boot(t, p, form{name: "unsigned_ipv4", extended: true,
+				network: "10.83.%d.", bits: 24}, 1)
 			c.buries(t, g, causes[0], func() {})
 		})
 	})
 	t.Run("the bystander", func(t *testing.T) { c.untouched(t, "bystander", nil) })
 }
 
-// bootSigning starts a machine whose netconsole the agent sets up, and makes it a node that its listener knows to answer. That one
-// does not wait for Leases: what it buries was signed.
+// bootSigning starts a machine whose netconsole the agent sets up, and makes it a node that its
+// listener knows to answer. That one does not wait for Leases: what it buries was signed.
 func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 	t.Helper()
 	const device = "tap99"
@@ -103,18 +108,21 @@ func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 	if err := link.Add(device, netip.PrefixFrom(g.host, 24)); err != nil {
 		t.Fatal(err)
 	}
-	g.listener, err = c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: func(k *config.Config) {
-		listening(k, fmt.Sprintf(":%d", at.Port()))
-		k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: unhurried}
-		k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: unhurried}
-	}})
+	g.listener, err = c.AddEpitaph(t.Context(),
+		sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+			listening(k, fmt.Sprintf(":%d", at.Port()))
+			k.Netconsole.ProofOfDeath.MissedRenewal = metav1.Duration{Duration: unhurried}
+			k.Netconsole.ProofOfDeath.MaxReboot = metav1.Duration{Duration: unhurried}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	own := netip.PrefixFrom(g.host.Next(), 24)
 	g.Machine, err = machine.Start(machine.Options{
-		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: own.Addr(), Memory: "512M",
-		Parameters: map[string]string{"guest_address": own.String(), "guest_panic": panicTimeout(p.Release)},
+		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: own.Addr(),
+		Memory: "512M",
+		Parameters: map[string]string{"guest_address": own.String(),
+			"guest_panic": panicTimeout(p.Release)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +136,8 @@ func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 			}
 		}
 	})
-	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: g.node, Address: own.Addr()}); err != nil {
+	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: g.node,
+		Address: own.Addr()}); err != nil {
 		t.Fatal(err)
 	}
 	g.pods = c.fill(t, g.node)
@@ -137,7 +146,8 @@ func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 	return g
 }
 
-// announces starts the agent, and waits until the API knows of the kernel's token, and the listener has asked whether the node answers.
+// announces starts the agent, and waits until the API knows of the kernel's token, and the listener
+// has asked whether the node answers.
 func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 	t.Helper()
 	line, err := g.SaysAgain(t.Context(), "guest: boot ", 1)
@@ -146,7 +156,8 @@ func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 	}
 	_, bootID, _ := strings.Cut(line, "guest: boot ")
 	status := fmt.Appendf(nil, `{"status":{"nodeInfo":{"bootID":%q}}}`, bootID)
-	if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), g.node, types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), g.node, types.StrategicMergePatchType,
+		status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{
@@ -157,17 +168,18 @@ func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 			t.Fatal(err)
 		}
 	}
-	c.eventually(t, "the agent has announced the token, and has the kernel speak to the listener", func(context.Context) (bool, error) {
-		speaksTo := c.report(t, g.node).SpeaksTo
-		_, told := config.TokenOfBoot(c.nodeNow(t, g.node).Annotations[reason.TokenKey], bootID)
-		return told && len(speaksTo) == 1 && speaksTo[0] == listener.String(), nil
-	})
+	c.eventually(t, "the agent has announced the token, and has the kernel speak to the listener",
+		func(context.Context) (bool, error) {
+			speaksTo := c.report(t, g.node).SpeaksTo
+			_, told := config.TokenOfBoot(c.nodeNow(t, g.node).Annotations[reason.TokenKey], bootID)
+			return told && len(speaksTo) == 1 && speaksTo[0] == listener.String(), nil
+		})
 	// Three listeners ask; each has by then, and again since.
 	g.waitFor(t, "guest: greeted 12")
 }
 
-// survivesLies has processes of the machine say that its kernel panics, without its token and with a wrong one, while its kubelet
-// restarts.
+// survivesLies has processes of the machine say that its kernel panics, without its token and with
+// a wrong one, while its kubelet restarts.
 func (c *cluster) survivesLies(t *testing.T, g *guest) {
 	t.Helper()
 	before := mustRead(t, g.listener)

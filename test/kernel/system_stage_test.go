@@ -27,10 +27,12 @@ import (
 )
 
 const (
-	// followingFile is the agent's configuration of a machine that follows who listens, and systemFile of the others.
+	// followingFile is the agent's configuration of a machine that follows who listens, and
+	// systemFile of the others.
 	followingFile = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s"}}`
 	systemFile    = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["HOST:6666"]}}`
-	// ourUnit is our program as a service, in place of a kubelet; agentUnit is that of docs/agent.md, with a token.
+	// ourUnit is our program as a service, in place of a kubelet; agentUnit is that of
+	// docs/agent.md, with a token.
 	ourUnit = `[Unit]
 After=systemd-logind.service
 [Service]
@@ -82,14 +84,20 @@ func (f fetched) prepareSystem(ctx context.Context, out io.Writer, dir string) e
 	if err != nil {
 		return err
 	}
-	folder := func(name string) initramfs.File { return initramfs.File{Name: name, Mode: initramfs.Folder | 0o755} }
-	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"), slices.Concat(moduleFiles("disk", modules), moduleFiles("system", button), []initramfs.File{
-		folder("given"), folder("given/epitaph"), folder("given/systemd"), folder("given/systemd/system"),
-		{Name: "given/epitaph/guest", Mode: initramfs.Regular | 0o755, Content: guest},
-		{Name: "given/epitaph/epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-		{Name: "given/systemd/system/guest.service", Mode: initramfs.Regular | 0o644, Content: []byte(ourUnit)},
-		{Name: "given/systemd/system/epitaph-agent.service", Mode: initramfs.Regular | 0o644, Content: []byte(agentUnit)},
-	})...)
+	folder := func(name string) initramfs.File {
+		return initramfs.File{Name: name, Mode: initramfs.Folder | 0o755}
+	}
+	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"),
+		slices.Concat(moduleFiles("disk", modules), moduleFiles("system", button), []initramfs.File{
+			folder("given"), folder("given/epitaph"), folder("given/systemd"),
+			folder("given/systemd/system"),
+			{Name: "given/epitaph/guest", Mode: initramfs.Regular | 0o755, Content: guest},
+			{Name: "given/epitaph/epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
+			{Name: "given/systemd/system/guest.service", Mode: initramfs.Regular | 0o644,
+				Content: []byte(ourUnit)},
+			{Name: "given/systemd/system/epitaph-agent.service", Mode: initramfs.Regular | 0o644,
+				Content: []byte(agentUnit)},
+		})...)
 }
 
 // A system is a machine with a distribution, which is a node.
@@ -107,11 +115,14 @@ type system struct {
 	monitor     string
 }
 
-// systemOf starts a machine and makes it a node; broker has dbus-broker in the place of dbus-daemon.
+// systemOf starts a machine and makes it a node; broker has dbus-broker in the place of
+// dbus-daemon.
 func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, broker bool) *system {
 	t.Helper()
-	s := &system{cluster: c, name: fmt.Sprintf("system-%d", number), host: netip.MustParseAddr(fmt.Sprintf("10.81.%d.1", number))}
-	s.device, s.config = fmt.Sprintf("tap%d", number), strings.ReplaceAll(systemFile, "HOST", s.host.String())
+	s := &system{cluster: c, name: fmt.Sprintf("system-%d", number),
+		host: netip.MustParseAddr(fmt.Sprintf("10.81.%d.1", number))}
+	s.device, s.config = fmt.Sprintf("tap%d", number),
+		strings.ReplaceAll(systemFile, "HOST", s.host.String())
 	takeSeat(t)
 	sockets := t.TempDir()
 	tap, err := link.Tap(s.device)
@@ -126,14 +137,16 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 	s.monitor = filepath.Join(sockets, "monitor")
 	lines := []string{filepath.Join(sockets, "alice"), filepath.Join(sockets, "root")}
 	parameters := map[string]string{
-		"guest_address": netip.PrefixFrom(s.host.Next(), 24).String(), "guest_system": "1", "systemd.wants": "guest.service",
+		"guest_address": netip.PrefixFrom(s.host.Next(), 24).String(), "guest_system": "1",
+		"systemd.wants": "guest.service",
 	}
 	if broker {
 		parameters["guest_broker"] = "1"
 	}
 	s.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: s.host.Next(),
-		Memory: "512M", Disk: filepath.Join(dir, "system"), Discard: true, Reboots: true, Terminals: lines, Monitor: s.monitor,
+		Memory: "512M", Disk: filepath.Join(dir, "system"), Discard: true, Reboots: true,
+		Terminals: lines, Monitor: s.monitor,
 		Parameters: parameters,
 	})
 	if err != nil {
@@ -143,13 +156,15 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 		s.Stop()
 		if t.Failed() {
 			t.Logf("the console of %s:\n%s", s.name, s.Console())
-			t.Logf("what alice saw:\n%s\nwhat root saw:\n%s", s.terminals[alice].seen(), s.terminals[root].seen())
+			t.Logf("what alice saw:\n%s\nwhat root saw:\n%s", s.terminals[alice].seen(),
+				s.terminals[root].seen())
 		}
 	})
 	for n, line := range lines {
 		s.terminals[n] = openTerminal(t, line)
 	}
-	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: s.name, Address: s.host.Next()}); err != nil {
+	if _, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: s.name,
+		Address: s.host.Next()}); err != nil {
 		t.Fatal(err)
 	}
 	s.pods = c.fill(t, s.name)
@@ -166,7 +181,8 @@ func (s *system) booted(t *testing.T) {
 	s.says(t, "guest: ready", s.boots)
 	t.Logf("boot %d was ready after %.1f s", s.boots, time.Since(began).Seconds())
 	status := fmt.Appendf(nil, `{"status":{"nodeInfo":{"bootID":%q}}}`, s.bootID)
-	if _, err := s.client.CoreV1().Nodes().Patch(t.Context(), s.name, types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := s.client.CoreV1().Nodes().Patch(t.Context(), s.name, types.StrategicMergePatchType,
+		status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{
@@ -180,8 +196,10 @@ func (s *system) booted(t *testing.T) {
 		}
 	}
 	s.says(t, `"msg":"waiting for a shutdown"`, s.boots)
-	s.eventually(t, "the agent of this boot reports", func(context.Context) (bool, error) { return s.report(t, s.name).BootID == s.bootID, nil })
-	for _, code := range []string{"NoSystemBus", "NoDelayLock", "CallersUnheard", "ProcessesHidden"} {
+	s.eventually(t, "the agent of this boot reports",
+		func(context.Context) (bool, error) { return s.report(t, s.name).BootID == s.bootID, nil })
+	for _, code := range []string{"NoSystemBus", "NoDelayLock", "CallersUnheard",
+		"ProcessesHidden"} {
 		if strings.Contains(s.Console(), code) {
 			t.Errorf("the agent complains of %s", code)
 		}

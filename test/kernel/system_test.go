@@ -23,7 +23,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// TestSystem has people switch a machine off that runs a real distribution, with systemd, and the agent as its service.
+// TestSystem has people switch a machine off that runs a real distribution, with systemd, and the
+// agent as its service.
 func TestSystem(t *testing.T) { withKernel(t, fetched.prepareSystem, systemInside) }
 
 // A person types at one of the machine's terminals, where they are logged in.
@@ -59,22 +60,30 @@ func (e end) is(found reason.Evidence) bool {
 }
 
 var ends = map[string]end{
-	"alice halts":      {by: alice, command: "sudo halt", last: "reboot: System halted", ran: "alice ran sudo halt", who: "alice"},
-	"alice powers off": {by: alice, command: "sudo poweroff", last: "reboot: Power down", ran: "alice ran sudo poweroff", who: "alice"},
-	"alice shuts down": {by: alice, command: "sudo shutdown -h now", last: "reboot: Power down", ran: "alice ran sudo shutdown", who: "alice"},
+	"alice halts": {by: alice, command: "sudo halt", last: "reboot: System halted",
+		ran: "alice ran sudo halt", who: "alice"},
+	"alice powers off": {by: alice, command: "sudo poweroff", last: "reboot: Power down",
+		ran: "alice ran sudo poweroff", who: "alice"},
+	"alice shuts down": {by: alice, command: "sudo shutdown -h now", last: "reboot: Power down",
+		ran: "alice ran sudo shutdown", who: "alice"},
 	"alice by a shell over dbus-broker": {
-		by: alice, command: "sudo bash -c 'systemctl poweroff; true'", broker: true, last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice",
+		by: alice, command: "sudo bash -c 'systemctl poweroff; true'", broker: true,
+		last: "reboot: Power down", ran: "alice ran systemctl poweroff", who: "alice",
 	},
-	"root reboots": {by: root, command: "reboot", last: "reboot: Restarting system", ran: "root ran reboot", who: "root"},
+	"root reboots": {by: root, command: "reboot", last: "reboot: Restarting system",
+		ran: "root ran reboot", who: "root"},
 	"unattended-upgrades reboots": {
-		by: root, before: upgradeUnit, command: "systemctl start apt-daily-upgrade.service", last: "reboot: Restarting system",
-		ran: "unattended-upgrades ran shutdown", who: "unattended-upgrades",
+		by: root, before: upgradeUnit, command: "systemctl start apt-daily-upgrade.service",
+		last: "reboot: Restarting system",
+		ran:  "unattended-upgrades ran shutdown", who: "unattended-upgrades",
 	},
 	"the kernel powers off": {
-		by: root, before: "echo '|/sbin/poweroff' > /proc/sys/kernel/core_pattern", command: "sh -c 'kill -SEGV $$'", last: "reboot: Power down",
+		by: root, before: "echo '|/sbin/poweroff' > /proc/sys/kernel/core_pattern",
+		command: "sh -c 'kill -SEGV $$'", last: "reboot: Power down",
 		ran: "the kernel ran poweroff", who: "the kernel",
 	},
-	"the button": {button: true, last: "reboot: Power down", ran: "the power button was pressed", who: "power button"},
+	"the button": {button: true, last: "reboot: Power down", ran: "the power button was pressed",
+		who: "power button"},
 }
 
 // upgradeUnit has the service of unattended-upgrades do what it does last.
@@ -115,7 +124,8 @@ func systemInside(t *testing.T, dir string) {
 	})
 }
 
-// switchOff does it, and waits until the evidence stands on the Node, which is before the machine is down.
+// switchOff does it, and waits until the evidence stands on the Node, which is before the machine
+// is down.
 func (s *system) switchOff(t *testing.T, e end) {
 	t.Helper()
 	if e.before != "" {
@@ -140,7 +150,8 @@ func (s *system) switchOff(t *testing.T, e end) {
 		known, err := reason.EvidenceOn(s.nodeNow(t, s.name))
 		return slices.ContainsFunc(known, e.is), err
 	})
-	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(), s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
+	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(),
+		s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
 	if strings.Contains(s.Console(), e.last) {
 		t.Error("the machine is down already")
 	}
@@ -154,12 +165,14 @@ func (s *system) endsBy(t *testing.T, e end) {
 	s.switchOff(t, e)
 	s.Stop()
 	s.vanishes(t)
-	s.leaveWith(t, reason.Reason{Code: reason.NodeHalted, By: e.who, Text: reason.Text("This node went away because " + e.ran + " on it")},
-		reason.Reason{Code: reason.NodeHalted, By: e.who, Text: reason.Text("This pod had to be terminated because " + e.ran + " on the node")})
+	s.leaveWith(t, reason.Reason{Code: reason.NodeHalted, By: e.who,
+		Text: reason.Text("This node went away because " + e.ran + " on it")},
+		reason.Reason{Code: reason.NodeHalted, By: e.who,
+			Text: reason.Text("This pod had to be terminated because " + e.ran + " on the node")})
 }
 
-// endsPastLogind has alice end the machine by sudo, and nobody wait for the agent. systemd ends her command at the same time, and so it is a
-// race whether she is named; nobody else must be.
+// endsPastLogind has alice end the machine by sudo, and nobody wait for the agent. systemd ends her
+// command at the same time, and so it is a race whether she is named; nobody else must be.
 func (s *system) endsPastLogind(t *testing.T) {
 	t.Helper()
 	s.booted(t)
@@ -179,7 +192,8 @@ func (s *system) endsPastLogind(t *testing.T) {
 		return found != end{}, err
 	})
 	t.Logf("RESULT kernel_past_logind_named=%v", found == named)
-	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(), s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
+	t.Logf("the evidence stood after %.1f s: %s", time.Since(began).Seconds(),
+		s.nodeNow(t, s.name).Annotations[reason.EvidenceKey])
 	if strings.Contains(s.Console(), last) {
 		t.Error("the machine is down already")
 	}
@@ -187,22 +201,28 @@ func (s *system) endsPastLogind(t *testing.T) {
 	t.Logf("the machine was down after %.1f s", time.Since(began).Seconds())
 }
 
-// comesBack reboots, after a shutdown that is called off: neither explains how the node leaves in the boot after.
+// comesBack reboots, after a shutdown that is called off: neither explains how the node leaves in
+// the boot after.
 func (s *system) comesBack(t *testing.T) {
 	t.Helper()
 	s.booted(t)
 	// In one line: sudo throws away what is typed meanwhile.
 	s.terminals[alice].types(t, "sudo shutdown -h +10 && sudo shutdown -c && expr 6000 + 66")
 	s.terminals[alice].sees(t, "6066")
-	s.switchOff(t, end{by: alice, command: "sudo reboot", last: "reboot: Restarting system", ran: "alice ran sudo reboot"})
+	s.switchOff(t, end{by: alice, command: "sudo reboot", last: "reboot: Restarting system",
+		ran: "alice ran sudo reboot"})
 	s.booted(t)
 	s.vanishes(t)
 	const by = "system:serviceaccount:kube-system:node-controller"
-	s.leaveWith(t, reason.Reason{Code: reason.CloudInstanceGone, By: by, Text: reason.Text("The cloud instance of node " + s.name + " is gone")},
-		reason.Reason{Code: reason.CloudInstanceGone, By: by, Text: reason.Text("This pod had to be terminated because the cloud instance of node " + s.name + " is gone")})
+	s.leaveWith(t, reason.Reason{Code: reason.CloudInstanceGone, By: by,
+		Text: reason.Text("The cloud instance of node " + s.name + " is gone")},
+		reason.Reason{Code: reason.CloudInstanceGone, By: by,
+			Text: reason.Text("This pod had to be terminated because the cloud instance of node " +
+				s.name + " is gone")})
 }
 
-// panicsAfterAMove has the listener move to another address, and the kernel panic, which nobody hears at the old one.
+// panicsAfterAMove has the listener move to another address, and the kernel panic, which nobody
+// hears at the old one.
 func (s *system) panicsAfterAMove(t *testing.T) {
 	t.Helper()
 	here, there := s.host.Next().Next(), s.host.Next().Next().Next()
@@ -226,7 +246,8 @@ func (s *system) panicsAfterAMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pod := range s.pods {
-		s.leaves(t, reason.Pod, "default/"+pod, reason.New(reason.Pod, reason.KernelPanic, line, "").Text)
+		s.leaves(t, reason.Pod, "default/"+pod,
+			reason.New(reason.Pod, reason.KernelPanic, line, "").Text)
 	}
 	s.leaves(t, reason.Node, s.name, reason.New(reason.Node, reason.KernelPanic, line, "").Text)
 }
@@ -239,11 +260,15 @@ func (s *system) moveListener(t *testing.T, to netip.Addr) {
 	}
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "epitaph-netconsole-1", Namespace: "epitaph-system", Labels: map[string]string{discoveryv1.LabelServiceName: "epitaph-netconsole"},
+			Name: "epitaph-netconsole-1", Namespace: "epitaph-system",
+			Labels: map[string]string{discoveryv1.LabelServiceName: "epitaph-netconsole"},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("netconsole"), Protocol: ptr.To(corev1.ProtocolUDP), Port: ptr.To(int32(6666))}},
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{to.String()}, NodeName: ptr.To("bystander")}},
+		Ports: []discoveryv1.EndpointPort{
+			{Name: ptr.To("netconsole"), Protocol: ptr.To(corev1.ProtocolUDP),
+				Port: ptr.To(int32(6666))}},
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{to.String()},
+			NodeName: ptr.To("bystander")}},
 	}
 	slices := s.client.DiscoveryV1().EndpointSlices(slice.Namespace)
 	_, err := slices.Create(t.Context(), slice, metav1.CreateOptions{})

@@ -60,7 +60,8 @@ func (x *terminal) seen() string {
 
 func (x *terminal) sees(t *testing.T, words string) {
 	t.Helper()
-	for deadline := time.Now().Add(agentPatience); !strings.Contains(x.seen(), words); time.Sleep(poll) {
+	for deadline := time.Now().Add(agentPatience); !strings.Contains(x.seen(),
+		words); time.Sleep(poll) {
 		if time.Now().After(deadline) {
 			t.Fatalf("wait for %q at the terminal: %q", words, x.seen())
 		}

@@ -31,8 +31,10 @@ var Versions = map[string]Version{
 	"6.1":  {FamilySticks: true},
 	"6.6":  {Release: true, FamilySticks: true},
 	"6.9":  {Release: true, Userdata: true, FamilySticks: true},
-	"6.14": {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled"}, SysdataCounts: true},
-	"7.3":  {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled", "msgid_enabled", "release_enabled", "taskname_enabled"}},
+	"6.14": {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled"},
+		SysdataCounts: true},
+	"7.3": {Release: true, Userdata: true, Sysdata: []string{"cpu_nr_enabled", "msgid_enabled",
+		"release_enabled", "taskname_enabled"}},
 }
 
 const (
@@ -69,7 +71,8 @@ type datum struct {
 
 // New returns a kernel of a version with a device eth0.
 func New(v Version) *Kernel {
-	return &Kernel{version: v, targets: map[string]*target{}, devices: map[string]error{"eth0": nil}}
+	return &Kernel{version: v, targets: map[string]*target{},
+		devices: map[string]error{"eth0": nil}}
 }
 
 // Device adds a device; netpoll refuses it with err, unless that is nil.
@@ -117,7 +120,8 @@ func (k *Kernel) Speaking() []string {
 	var all []string
 	for _, t := range k.targets {
 		if t.enabled {
-			all = append(all, fmt.Sprintf("%s:%s by %s", t.values["remote_ip"], t.values["remote_port"], t.values["remote_mac"]))
+			all = append(all, fmt.Sprintf("%s:%s by %s", t.values["remote_ip"],
+				t.values["remote_port"], t.values["remote_mac"]))
 		}
 	}
 	slices.Sort(all)

@@ -23,10 +23,13 @@ func (k *Kernel) Mkdir(dir string) error {
 		if k.targets[dir] != nil {
 			return fail("mkdir", dir, syscall.EEXIST)
 		}
-		k.targets[dir] = &target{userdata: map[string]*datum{}, switches: map[string]bool{}, values: map[string]string{
-			"extended": "0", "release": "0", "dev_name": "eth0", "local_port": "6665", "remote_port": "6666",
-			"local_ip": "0.0.0.0", "remote_ip": "0.0.0.0", "local_mac": "ff:ff:ff:ff:ff:ff", "remote_mac": "ff:ff:ff:ff:ff:ff",
-		}}
+		k.targets[dir] = &target{userdata: map[string]*datum{}, switches: map[string]bool{},
+			values: map[string]string{
+				"extended": "0", "release": "0", "dev_name": "eth0", "local_port": "6665",
+				"remote_port": "6666",
+				"local_ip":    "0.0.0.0", "remote_ip": "0.0.0.0", "local_mac": "ff:ff:ff:ff:ff:ff",
+				"remote_mac": "ff:ff:ff:ff:ff:ff",
+			}}
 		return nil
 	}
 	t := k.targets[parts[0]]
@@ -95,7 +98,8 @@ func (k *Kernel) datum(name string) *datum {
 func (k *Kernel) sysdata(name string) (t *target, which string) {
 	parts := split(name)
 	t = k.targets[parts[0]]
-	if t == nil || len(parts) != 3 || parts[1] != "userdata" || !slices.Contains(k.version.Sysdata, parts[2]) {
+	if t == nil || len(parts) != 3 || parts[1] != "userdata" ||
+		!slices.Contains(k.version.Sysdata, parts[2]) {
 		return nil, ""
 	}
 	return t, parts[2]
@@ -132,7 +136,8 @@ func (k *Kernel) Read(file string) (string, error) {
 	return value, nil
 }
 
-// Write writes an attribute. All but userdata, sysdata and the switch itself refuse it while the target is enabled.
+// Write writes an attribute. All but userdata, sysdata and the switch itself refuse it while the
+// target is enabled.
 func (k *Kernel) Write(file, value string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -163,7 +168,9 @@ func (k *Kernel) Write(file, value string) error {
 	case attribute == "enabled":
 		return k.enable(t, name, value)
 	case t.enabled:
-		k.said = append(k.said, fmt.Sprintf("netconsole: target (%s) is enabled, disable to update parameters", name))
+		k.said = append(k.said,
+			fmt.Sprintf("netconsole: target (%s) is enabled, disable to update parameters",
+				name))
 		return fail("write", file, syscall.EINVAL)
 	}
 	return k.set(t, attribute, value)
@@ -176,7 +183,8 @@ func (k *Kernel) throw(t *target, which, value string) error {
 		return fail("write", which, syscall.EINVAL)
 	case value == "0":
 		delete(t.switches, which)
-	case k.version.SysdataCounts && !t.switches[which] && len(t.userdata)+len(t.switches) >= maxItems:
+	case k.version.SysdataCounts && !t.switches[which] &&
+		len(t.userdata)+len(t.switches) >= maxItems:
 		return fail("write", which, syscall.ENOSPC)
 	default:
 		t.switches[which] = true
@@ -189,7 +197,8 @@ func (k *Kernel) enable(t *target, name, value string) error {
 	_, there := k.devices[t.values["dev_name"]]
 	switch {
 	case value != "0" && value != "1", (value == "1") == t.enabled:
-		k.said = append(k.said, "netconsole: network logging has already "+map[bool]string{true: "started", false: "stopped"}[t.enabled])
+		k.said = append(k.said, "netconsole: network logging has already "+
+			map[bool]string{true: "started", false: "stopped"}[t.enabled])
 		return fail("write", name+"/enabled", syscall.EINVAL)
 	case value == "1" && !there:
 		return fail("write", name+"/enabled", syscall.ENODEV)
@@ -204,7 +213,8 @@ func (k *Kernel) set(t *target, attribute, value string) error {
 	refused := fail("write", attribute, syscall.EINVAL)
 	switch attribute {
 	case "extended", "release":
-		if value != "0" && value != "1" || attribute == "release" && value == "1" && t.values["extended"] != "1" {
+		if value != "0" && value != "1" || attribute == "release" && value == "1" &&
+			t.values["extended"] != "1" {
 			return refused
 		}
 	case "local_port", "remote_port":

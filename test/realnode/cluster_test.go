@@ -74,11 +74,13 @@ func newCluster(ctx context.Context, s *sandbox.Sandbox, dir string) (*cluster, 
 	if err := os.MkdirAll(own, 0o755); err != nil {
 		return nil, err
 	}
-	node, err := realnode.Start(ctx, s, realnode.Options{Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods, Dir: own})
+	node, err := realnode.Start(ctx, s, realnode.Options{Prepared: prepared, Name: nodeName,
+		Address: realnode.Address, Pods: realnode.Pods, Dir: own})
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{Sandbox: s, node: node, client: clientset, objects: objects, witness: w, dir: dir}, nil
+	return &cluster{Sandbox: s, node: node, client: clientset, objects: objects, witness: w,
+		dir: dir}, nil
 }
 
 func (c *cluster) stop() {
@@ -94,7 +96,8 @@ func worker(name string, args ...string) *corev1.Pod {
 			NodeSelector:  map[string]string{corev1.LabelHostname: nodeName},
 			RestartPolicy: corev1.RestartPolicyNever,
 			Containers: []corev1.Container{{
-				Name: "main", Image: realnode.WorkerImage, ImagePullPolicy: corev1.PullNever, Args: args,
+				Name: "main", Image: realnode.WorkerImage, ImagePullPolicy: corev1.PullNever,
+				Args: args,
 			}},
 			TerminationGracePeriodSeconds: ptr.To(int64(30)),
 		},
@@ -104,7 +107,8 @@ func worker(name string, args ...string) *corev1.Pod {
 // create creates a pod and does not wait for it.
 func (c *cluster) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
-	created, err := c.client.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	created, err := c.client.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod,
+		metav1.CreateOptions{})
 	must(t, err)
 	return created
 }
@@ -113,15 +117,18 @@ func (c *cluster) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 func (c *cluster) runs(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	c.create(t, pod)
-	return c.comes(t, pod.Name, "it runs", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning })
+	return c.comes(t, pod.Name,
+		"it runs", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning })
 }
 
 // comes waits until a pod is as it is to be.
-func (c *cluster) comes(t *testing.T, name, what string, is func(*corev1.Pod) bool) (pod *corev1.Pod) {
+func (c *cluster) comes(t *testing.T, name, what string,
+	is func(*corev1.Pod) bool) (pod *corev1.Pod) {
 	t.Helper()
 	c.eventually(t, "pod "+name+": "+what, func(ctx context.Context) (bool, error) {
 		var err error
-		pod, err = c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, name, metav1.GetOptions{})
+		pod, err = c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, name,
+			metav1.GetOptions{})
 		return err == nil && is(pod), nil
 	})
 	return pod
@@ -146,7 +153,8 @@ func (c *cluster) as(t *testing.T, user string) *kubernetes.Clientset {
 func (c *cluster) saysWhy(t *testing.T, name, why string) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, keys.Pod.Reason, why)
-	_, err := c.as(t, alice).CoreV1().Pods(metav1.NamespaceDefault).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err := c.as(t, alice).CoreV1().Pods(metav1.NamespaceDefault).Patch(t.Context(), name,
+		types.MergePatchType, patch, metav1.PatchOptions{})
 	must(t, err)
 }
 
@@ -166,8 +174,10 @@ func (c *cluster) why(t *testing.T, name string, args ...string) string {
 	var said bytes.Buffer
 	c.eventually(t, "pod "+name+" is on record", func(ctx context.Context) (bool, error) {
 		said.Reset()
-		cmd := exec.CommandContext(ctx, c.Programs["kubectl"], append([]string{"epitaph", "why", "pod/" + name, "--namespace=default"}, args...)...)
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "PATH="+c.dir+":"+os.Getenv("PATH"))
+		cmd := exec.CommandContext(ctx, c.Programs["kubectl"],
+			append([]string{"epitaph", "why", "pod/" + name, "--namespace=default"}, args...)...)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig,
+			"PATH="+c.dir+":"+os.Getenv("PATH"))
 		cmd.Stdout, cmd.Stderr = &said, &said
 		return cmd.Run() == nil, nil
 	})

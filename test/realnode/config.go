@@ -10,7 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/realnode/plan"
 )
 
-// containerdConfig is version 2 of the format, which containerd 1.6 to 2 read. Nothing may be written outside of the node's folders.
+// containerdConfig is version 2 of the format, which containerd 1.6 to 2 read. Nothing may be
+// written outside of the node's folders.
 const containerdConfig = `version = 2
 root = "` + plan.ContainerdRoot + `"
 state = "/run/containerd"
@@ -45,8 +46,8 @@ const cniConfig = `{
 }
 `
 
-// kubeletConfig has what the tests need beside what a container on a machine of cgroups v1 needs. A Lease is renewed every quarter
-// of its duration.
+// kubeletConfig has what the tests need beside what a container on a machine of cgroups v1 needs. A
+// Lease is renewed every quarter of its duration.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: %[1]q

@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// late is how much later a pod leaves than its first container ends, veryLate is longer than the clocks of a cluster may differ: from
-	// there on a verdict is wrong that takes the one for the other.
+	// late is how much later a pod leaves than its first container ends, veryLate is longer than
+	// the clocks of a cluster may differ: from there on a verdict is wrong that takes the one for
+	// the other.
 	late     = 10 * time.Second
 	veryLate = 75 * time.Second
 )
@@ -45,44 +46,55 @@ type lastHour struct {
 // program is a service account: a person would be asked why.
 const program = "system:serviceaccount:ci:runner"
 
-// What a record says of the end of a pod rests on when it was told to stop, and not on when its object went, which a real kubelet
-// may delete long afterwards: as its volumes are unmounted, or with a shorter grace than was asked for.
+// What a record says of the end of a pod rests on when it was told to stop, and not on when its
+// object went, which a real kubelet may delete long afterwards: as its volumes are unmounted, or
+// with a shorter grace than was asked for.
 func TestPodWasToldToStopWhenItWasDeleted(t *testing.T) {
 	t.Parallel()
 	mine := reason.Reason{Code: reason.UserRequest, Text: "the experiment is over", By: alice}
 	for name, tc := range map[string]lastHour{
 		"at-once": {args: []string{"-term-exit=0"}, grace: 30, says: string(mine.Text), want: mine},
 		"volume": {
-			args: []string{"-term-exit=0"}, grace: 2, unmounts: veryLate, says: string(mine.Text), want: mine,
+			args: []string{"-term-exit=0"}, grace: 2, unmounts: veryLate, says: string(mine.Text),
+			want: mine,
 		},
 		"volume-long-grace": {
-			args: []string{"-term-exit=0"}, grace: 600, unmounts: veryLate, says: string(mine.Text), want: mine,
+			args: []string{"-term-exit=0"}, grace: 600, unmounts: veryLate, says: string(mine.Text),
+			want: mine,
 		},
 		"pre-stop": {
 			args: []string{"-term-exit=0"}, grace: 600, says: string(mine.Text), want: mine,
 			change: func(p *corev1.Pod) {
-				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: int64(veryLate.Seconds())}}}
+				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{
+					PreStop: &corev1.LifecycleHandler{
+						Sleep: &corev1.SleepAction{Seconds: int64(veryLate.Seconds())}}}
 			},
 		},
-		// The hook takes longer than the pod is given: its kubelet waits two seconds more, and kills.
+		// The hook takes longer than the pod is given: its kubelet waits two seconds more, and
+		// kills.
 		"pre-stop-beyond-grace": {
 			args: []string{"-term-after=1h"}, grace: 1, says: string(mine.Text), want: mine,
 			change: func(p *corev1.Pod) {
-				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{realnode.WorkerPath, "-for=1h"}}}}
+				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{
+					PreStop: &corev1.LifecycleHandler{
+						Exec: &corev1.ExecAction{
+							Command: []string{realnode.WorkerPath, "-for=1h"}}}}
 			},
 		},
 		"second-container": {
 			args: []string{"-term-exit=0"}, grace: 600, says: string(mine.Text), want: mine,
 			change: func(p *corev1.Pod) {
 				second := *p.Spec.Containers[0].DeepCopy()
-				second.Name, second.Args = "slow", []string{"-term-after=" + late.String(), "-term-exit=0"}
+				second.Name, second.Args = "slow",
+					[]string{"-term-after=" + late.String(), "-term-exit=0"}
 				p.Spec.Containers = append(p.Spec.Containers, second)
 			},
 		},
 		"killed": {args: []string{"-term-after=1h"}, grace: 1, says: string(mine.Text), want: mine},
 		"volume-unexplained": {
 			args: []string{"-term-exit=0"}, grace: 2, unmounts: late,
-			want: reason.Reason{Code: reason.Unexplained, Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + program + ")", By: program},
+			want: reason.Reason{Code: reason.Unexplained,
+				Text: "Nobody said why this pod was deleted, and nothing could be inferred (deleted by " + program + ")", By: program},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,12 +127,14 @@ func (c *cluster) lastHour(t *testing.T, name string, tc lastHour) {
 		c.saysWhy(t, name, tc.says)
 	}
 	asked := time.Now()
-	must(t, c.as(t, who).CoreV1().Pods(pod.Namespace).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	must(t, c.as(t, who).CoreV1().Pods(pod.Namespace).Delete(t.Context(), name,
+		metav1.DeleteOptions{}))
 	told := time.Now()
 	if release != nil {
 		ended := c.comes(t, name, "its containers have ended", allEnded)
 		last := ended.Status.ContainerStatuses[0].State.Terminated.FinishedAt
-		c.eventually(t, "some time has passed", func(context.Context) (bool, error) { return time.Since(last.Time) > tc.unmounts, nil })
+		c.eventually(t, "some time has passed",
+			func(context.Context) (bool, error) { return time.Since(last.Time) > tc.unmounts, nil })
 		release()
 	}
 	d := c.leaves(t, name)
@@ -129,8 +143,10 @@ func (c *cluster) lastHour(t *testing.T, name string, tc lastHour) {
 	}
 	record := c.record(t, pod)
 	requested := record.Spec.DeletionRequested
-	if requested == nil || requested.Time.Before(asked.Add(-2*time.Second)) || requested.After(told.Add(2*time.Second)) {
-		t.Errorf("the record has the deletion requested at %v; it was between %v and %v", requested, asked.UTC(), told.UTC())
+	if requested == nil || requested.Time.Before(asked.Add(-2*time.Second)) ||
+		requested.After(told.Add(2*time.Second)) {
+		t.Errorf("the record has the deletion requested at %v; it was between %v and %v", requested,
+			asked.UTC(), told.UTC())
 	}
 	var answer struct {
 		Verdict struct{ Answer, Basis string }
@@ -140,17 +156,20 @@ func (c *cluster) lastHour(t *testing.T, name string, tc lastHour) {
 		t.Fatalf("read %q: %v", said, err)
 	}
 	if answer.Verdict.Answer != "unknown" || answer.Verdict.Basis != "ToldToStop" {
-		t.Errorf("the verdict is %q by %q, want unknown by ToldToStop:\n%s", answer.Verdict.Answer, answer.Verdict.Basis, c.why(t, name))
+		t.Errorf("the verdict is %q by %q, want unknown by ToldToStop:\n%s", answer.Verdict.Answer,
+			answer.Verdict.Basis, c.why(t, name))
 	}
 }
 
-// The first DELETE passes while Epitaph is away; of the last, its kubelet's, Epitaph is asked. The pod had not ended by itself.
+// The first DELETE passes while Epitaph is away; of the last, its kubelet's, Epitaph is asked. The
+// pod had not ended by itself.
 func TestPodThatWasDeletedWhileEpitaphWasAway(t *testing.T) {
 	c := shared
 	pod := c.runs(t, worker("away", "-term-exit=0"))
 	release := c.holdVolume(t, pod)
 	c.Epitaph.Stop()
-	err := c.as(t, program).CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{})
+	err := c.as(t, program).CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name,
+		metav1.DeleteOptions{})
 	must(t, errors.Join(err, c.Epitaph.Start(t.Context())))
 	c.comes(t, pod.Name, "its container has ended", allEnded)
 	release()
@@ -170,15 +189,16 @@ func allEnded(p *corev1.Pod) bool {
 	return len(p.Status.ContainerStatuses) > 0
 }
 
-// holdVolume keeps a file of the pod's service account open, whose volume then is busy: its kubelet cannot unmount it, tries it again, and
-// does not delete the pod before.
+// holdVolume keeps a file of the pod's service account open, whose volume then is busy: its kubelet
+// cannot unmount it, tries it again, and does not delete the pod before.
 func (c *cluster) holdVolume(t *testing.T, pod *corev1.Pod) (release func()) {
 	t.Helper()
 	for _, v := range pod.Spec.Volumes {
 		if v.Projected == nil {
 			continue
 		}
-		file, err := c.node.Open(filepath.Join(plan.KubeletRoot, "pods", string(pod.UID), "volumes", "kubernetes.io~projected", v.Name, "token"))
+		file, err := c.node.Open(filepath.Join(plan.KubeletRoot, "pods", string(pod.UID),
+			"volumes", "kubernetes.io~projected", v.Name, "token"))
 		must(t, err)
 		t.Cleanup(func() { _ = file.Close() })
 		return func() { must(t, file.Close()) }

@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
-// The images of the tests' own. No registry has such names, so pods that use them have to say imagePullPolicy: Never.
+// The images of the tests' own. No registry has such names, so pods that use them have to say
+// imagePullPolicy: Never.
 const (
 	PauseImage  = "node.test/pause:1"
 	WorkerImage = "node.test/worker:1"
@@ -46,7 +47,8 @@ func writeImages(ctx context.Context, dir string) (archives []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	for name, file := range map[string]string{PauseImage: "pause.oci.tar", WorkerImage: "worker.oci.tar"} {
+	for name, file := range map[string]string{PauseImage: "pause.oci.tar",
+		WorkerImage: "worker.oci.tar"} {
 		archive, err := pack(name, workerName, content)
 		if err != nil {
 			return nil, err
@@ -60,8 +62,9 @@ func writeImages(ctx context.Context, dir string) (archives []string, err error)
 	return archives, nil
 }
 
-// pack makes an OCI archive of an image that holds one program, for this machine's platform. The annotation is by which containerd
-// names what it imports (containerd's images.AnnotationImageName).
+// pack makes an OCI archive of an image that holds one program, for this machine's platform. The
+// annotation is by which containerd names what it imports (containerd's
+// images.AnnotationImageName).
 func pack(name, program string, content []byte) ([]byte, error) {
 	layer, err := tarOf(map[string][]byte{program: content}, 0o755)
 	if err != nil {
@@ -72,7 +75,8 @@ func pack(name, program string, content []byte) ([]byte, error) {
 		sum := sha256.Sum256(object)
 		d := hex.EncodeToString(sum[:])
 		files["blobs/sha256/"+d] = object
-		return descriptor{MediaType: "application/vnd.oci.image." + kind, Digest: "sha256:" + d, Size: len(object)}
+		return descriptor{MediaType: "application/vnd.oci.image." + kind, Digest: "sha256:" + d,
+			Size: len(object)}
 	}
 	packed := add("layer.v1.tar", layer)
 	config, err := json.Marshal(map[string]any{
@@ -92,7 +96,8 @@ func pack(name, program string, content []byte) ([]byte, error) {
 	}
 	named := add("manifest.v1+json", manifest)
 	named.Annotations = map[string]string{"io.containerd.image.name": name}
-	if files["index.json"], err = json.Marshal(map[string]any{"schemaVersion": 2, "manifests": []descriptor{named}}); err != nil {
+	if files["index.json"], err = json.Marshal(
+		map[string]any{"schemaVersion": 2, "manifests": []descriptor{named}}); err != nil {
 		return nil, fmt.Errorf("encode the image %s: %w", name, err)
 	}
 	return tarOf(files, 0o644)
@@ -102,7 +107,8 @@ func tarOf(files map[string][]byte, mode int64) ([]byte, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
 	for name, content := range files {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode,
+			Size: int64(len(content))}); err != nil {
 			return nil, fmt.Errorf("pack %s: %w", name, err)
 		}
 		if _, err := w.Write(content); err != nil {

@@ -27,7 +27,8 @@ var shared *cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
-		fmt.Println("realnode: skipped by -short: it needs the real control plane and containerd; run make test-node")
+		fmt.Println(
+			"realnode: skipped by -short: it needs the real control plane and containerd; run make test-node")
 		return
 	}
 	ctrl.SetLogger(logr.Discard())
@@ -46,15 +47,18 @@ func TestMain(m *testing.M) {
 
 // prepare builds, or finds in the caches, every program and image.
 func prepare(ctx context.Context, dir string) error {
-	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools); err != nil {
+	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane,
+		binaries.Tools); err != nil {
 		return err
 	}
 	if _, err := realnode.Prepare(ctx, os.Stdout, dir); err != nil {
 		return err
 	}
-	// The sandbox builds the first itself, but not in a namespace that nothing can be downloaded from.
+	// The sandbox builds the first itself, but not in a namespace that nothing can be downloaded
+	// from.
 	for _, command := range []string{"epitaph", "kubectl-epitaph"} {
-		if err := binaries.Product(ctx, os.Stdout, command, filepath.Join(dir, command)); err != nil {
+		if err := binaries.Product(ctx, os.Stdout, command,
+			filepath.Join(dir, command)); err != nil {
 			return err
 		}
 	}
@@ -65,7 +69,8 @@ const nodeName = "real-1"
 
 func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	s, err := sandbox.Start(ctx, sandbox.Options{
-		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}}, Epitaph: sandbox.EpitaphOptions{Configure: configure},
+		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}},
+		Epitaph: sandbox.EpitaphOptions{Configure: configure},
 	})
 	if err != nil {
 		return nil, err

@@ -21,9 +21,12 @@ func Missing(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("it misses root, who may run containers")
 	}
-	for _, program := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", filepath.Join(cniPlugins, "ptp"), filepath.Join(cniPlugins, "host-local")} {
+	for _, program := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc",
+		filepath.Join(cniPlugins, "ptp"), filepath.Join(cniPlugins, "host-local")} {
 		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf("it misses %s (apt-get install containerd runc containernetworking-plugins)", program)
+			return fmt.Errorf(
+				"it misses %s (apt-get install containerd runc containernetworking-plugins)",
+				program)
 		}
 	}
 	root, err := rootIsMounted()
@@ -31,27 +34,32 @@ func Missing(ctx context.Context) error {
 		return fmt.Errorf("it misses the list of mounts: %w", err)
 	}
 	if !root {
-		return errors.New("it misses a root folder that is mounted, which runc needs (chroot: bind-mount it on itself)")
+		return errors.New(
+			"it misses a root folder that is mounted, which runc needs (chroot: bind-mount it on itself)")
 	}
 	controllers, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return fmt.Errorf("it misses cgroups: %w", err)
 	}
 	for _, want := range []string{"memory", "cpu", "cpuset", "pids"} {
-		if !strings.Contains(string(controllers), ":"+want) && !strings.Contains(string(controllers), ","+want) {
-			return fmt.Errorf("it misses the cgroup controller %s of version 1 (version 2 was not tried)", want)
+		if !strings.Contains(string(controllers), ":"+want) &&
+			!strings.Contains(string(controllers), ","+want) {
+			return fmt.Errorf(
+				"it misses the cgroup controller %s of version 1 (version 2 was not tried)", want)
 		}
 	}
 	cmd := exec.CommandContext(ctx, "true")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("it misses namespaces of its own: %w", err)
 	}
 	return nil
 }
 
-// rootIsMounted tells whether "/" is where something is mounted (Documentation/filesystems/proc.rst, 3.5): only such a root can be
-// exchanged (pivot_root(2)) or kept from passing mounts on.
+// rootIsMounted tells whether "/" is where something is mounted
+// (Documentation/filesystems/proc.rst, 3.5): only such a root can be exchanged (pivot_root(2)) or
+// kept from passing mounts on.
 func rootIsMounted() (bool, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// insideVariable is set for the process that runs in the network namespace: the folder of what was prepared outside.
+// insideVariable is set for the process that runs in the network namespace: the folder of what was
+// prepared outside.
 const insideVariable = "EPITAPH_TEST_NODE"
 
 // The network of a test: the node has the address, its pods have the others.
@@ -25,9 +26,11 @@ var (
 	Pods    = netip.MustParsePrefix("10.89.1.0/24")
 )
 
-// Main is for TestMain: it prepares what needs the network, in a folder that is removed at the end, and runs this program again in a
-// network namespace of its own, where inside does the rest. It returns the exit code. Where a node cannot be had, it says so.
-func Main(prepare func(ctx context.Context, dir string) error, inside func(ctx context.Context, dir string) int) int {
+// Main is for TestMain: it prepares what needs the network, in a folder that is removed at the end,
+// and runs this program again in a network namespace of its own, where inside does the rest. It
+// returns the exit code. Where a node cannot be had, it says so.
+func Main(prepare func(ctx context.Context, dir string) error,
+	inside func(ctx context.Context, dir string) int) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if dir := os.Getenv(insideVariable); dir != "" {
@@ -60,7 +63,8 @@ func outside(ctx context.Context, prepare func(context.Context, string) error) e
 	cmd := exec.CommandContext(ctx, os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET,
+		Pdeathsig: syscall.SIGKILL}
 	// The kernel kills the child when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -68,5 +72,6 @@ func outside(ctx context.Context, prepare func(context.Context, string) error) e
 }
 
 func setUpNetwork() error {
-	return errors.Join(link.Up("lo"), link.Own(1, sandbox.ServiceAddress()), link.Own(2, netip.PrefixFrom(Address, 32)))
+	return errors.Join(link.Up("lo"), link.Own(1, sandbox.ServiceAddress()),
+		link.Own(2, netip.PrefixFrom(Address, 32)))
 }

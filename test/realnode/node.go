@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	// startLimit bounds the start, in which the images are unpacked. On an idle machine it takes 3 s.
+	// startLimit bounds the start, in which the images are unpacked. On an idle machine it takes 3
+	// s.
 	startLimit = 3 * time.Minute
 	// stopGrace is how long the kernel has for ending every process of the node.
 	stopGrace = 20 * time.Second
@@ -86,8 +87,10 @@ func Start(ctx context.Context, s *sandbox.Sandbox, o Options) (*Node, error) {
 	}
 	file := filepath.Join(o.Dir, "plan.json")
 	p := plan.Plan{
-		Name: o.Name, Dir: o.Dir, Logs: s.Logs, Cgroup: "epitaph-" + o.Name + "-" + strconv.Itoa(os.Getpid()),
-		Kubelet: o.kubelet, KubeletArgs: o.kubeletArgs(kubeconfig), Images: append(slices.Clone(o.images), o.Images...),
+		Name: o.Name, Dir: o.Dir, Logs: s.Logs,
+		Cgroup:  "epitaph-" + o.Name + "-" + strconv.Itoa(os.Getpid()),
+		Kubelet: o.kubelet, KubeletArgs: o.kubeletArgs(kubeconfig),
+		Images: append(slices.Clone(o.images), o.Images...),
 	}
 	if err := p.Write(file); err != nil {
 		return nil, err
@@ -106,8 +109,10 @@ func Start(ctx context.Context, s *sandbox.Sandbox, o Options) (*Node, error) {
 
 func (o Options) kubeletArgs(kubeconfig string) []string {
 	args := []string{
-		"--config=" + filepath.Join(o.Dir, plan.KubeletConfig), "--kubeconfig=" + kubeconfig, "--root-dir=" + plan.KubeletRoot,
-		"--hostname-override=" + o.Name, "--node-ip=" + o.Address.String(), "--cert-dir=" + plan.KubeletRoot + "/pki", "--v=2",
+		"--config=" + filepath.Join(o.Dir, plan.KubeletConfig), "--kubeconfig=" + kubeconfig,
+		"--root-dir=" + plan.KubeletRoot,
+		"--hostname-override=" + o.Name, "--node-ip=" + o.Address.String(),
+		"--cert-dir=" + plan.KubeletRoot + "/pki", "--v=2",
 	}
 	for key, value := range o.Labels {
 		args = append(args, "--node-labels="+key+"="+value)
@@ -133,7 +138,8 @@ func (n *Node) Exec(ctx context.Context, program string, args ...string) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	all := append([]string{"--target=" + inner, "--mount", "--pid", "--uts", "--", program}, args...)
+	all := append([]string{"--target=" + inner, "--mount", "--pid", "--uts", "--", program},
+		args...)
 	said, err := exec.CommandContext(ctx, "nsenter", all...).CombinedOutput()
 	if err != nil {
 		return said, fmt.Errorf("run %s on node %s: %w\n%s", program, n.o.Name, err, said)
@@ -197,7 +203,8 @@ func (n *Node) lastWords() error {
 	var all error
 	for _, path := range []string{n.process.LogPath, n.log("containerd"), n.log("kubelet")} {
 		if log, err := os.ReadFile(path); err == nil {
-			all = errors.Join(all, fmt.Errorf("the end of %s:\n%s", path, log[max(0, len(log)-lastBytes):]))
+			all = errors.Join(all, fmt.Errorf("the end of %s:\n%s", path,
+				log[max(0, len(log)-lastBytes):]))
 		}
 	}
 	return all

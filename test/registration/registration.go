@@ -1,7 +1,8 @@
-// Package registration renders the chart's webhook configuration without Helm, for clusters that run Epitaph as a process.
+// Package registration renders the chart's webhook configuration without Helm, for clusters that
+// run Epitaph as a process.
 //
-// The chart's template is the one truth: this package executes that file, with the functions of Helm's that it uses.
-// test/chart holds what comes out to what Helm itself makes of it.
+// The chart's template is the one truth: this package executes that file, with the functions of
+// Helm's that it uses. test/chart holds what comes out to what Helm itself makes of it.
 package registration
 
 import (
@@ -23,15 +24,18 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// Webhooks in the configuration that tests name. Each resource has its own, so that the API server's own metrics, which know no
-// resource, tell them apart.
+// Webhooks in the configuration that tests name. Each resource has its own, so that the API
+// server's own metrics, which know no resource, tell them apart.
 const (
 	PodsWebhook      = "pods.epitaph-k8s.io"
 	EvictionsWebhook = "evictions.epitaph-k8s.io"
 )
 
-// Of renders the webhook configuration that belongs to c; at says how the API server reaches the webhook.
-func Of(c config.Config, at admissionregistrationv1.WebhookClientConfig) (*admissionregistrationv1.MutatingWebhookConfiguration, error) {
+// Of renders the webhook configuration that belongs to c; at says how the API server reaches the
+// webhook.
+func Of(c config.Config,
+	at admissionregistrationv1.WebhookClientConfig) (
+	*admissionregistrationv1.MutatingWebhookConfiguration, error) {
 	text, err := render(c)
 	if err != nil {
 		return nil, fmt.Errorf("render the chart's webhook configuration: %w", err)
@@ -54,7 +58,8 @@ func render(c config.Config) (string, error) {
 	t := template.New("epitaph").Option("missingkey=zero")
 	t.Funcs(sprig.TxtFuncMap()).Funcs(helm(t))
 	folder := filepath.Join(chart(), "templates")
-	if _, err := t.ParseFiles(filepath.Join(folder, "_helpers.tpl"), filepath.Join(folder, "webhook.yaml")); err != nil {
+	if _, err := t.ParseFiles(filepath.Join(folder, "_helpers.tpl"),
+		filepath.Join(folder, "webhook.yaml")); err != nil {
 		return "", err
 	}
 	var out strings.Builder
@@ -66,10 +71,11 @@ func render(c config.Config) (string, error) {
 	return out.String(), err
 }
 
-// valuesFor are the chart's own values with the configuration c. The API server counts the timeout in whole seconds, and the
-// chart's schema has no other.
+// valuesFor are the chart's own values with the configuration c. The API server counts the timeout
+// in whole seconds, and the chart's schema has no other.
 func valuesFor(c config.Config) (map[string]any, error) {
-	c.Webhook.Timeout = metav1.Duration{Duration: (c.Webhook.Timeout.Duration + time.Second - 1).Truncate(time.Second)}
+	c.Webhook.Timeout = metav1.Duration{Duration: (c.Webhook.Timeout.Duration +
+		time.Second - 1).Truncate(time.Second)}
 	content, err := os.ReadFile(filepath.Join(chart(), "values.yaml"))
 	if err != nil {
 		return nil, err
@@ -87,7 +93,8 @@ func chart() string {
 	return filepath.Join(filepath.Dir(file), "..", "..", "charts", "epitaph")
 }
 
-// helm are the functions that Helm adds to sprig's, as far as the two files name them (helm.sh/helm/v4 pkg/engine).
+// helm are the functions that Helm adds to sprig's, as far as the two files name them
+// (helm.sh/helm/v4 pkg/engine).
 func helm(t *template.Template) template.FuncMap {
 	return template.FuncMap{
 		"include": func(name string, data any) (string, error) {
@@ -99,7 +106,9 @@ func helm(t *template.Template) template.FuncMap {
 			text, err := yaml.Marshal(v)
 			return strings.TrimSuffix(string(text), "\n"), err
 		},
-		"fromYaml": func(text string) (m map[string]any, err error) { return m, yaml.Unmarshal([]byte(text), &m) },
+		"fromYaml": func(text string) (m map[string]any, err error) {
+			return m, yaml.Unmarshal([]byte(text), &m)
+		},
 		"merge":    merge,
 		"deepCopy": copied,
 		"lookup":   func(...string) map[string]any { return nil },
@@ -109,8 +118,12 @@ func helm(t *template.Template) template.FuncMap {
 			}
 			return v, nil
 		},
-		"genCA":         func(...any) (any, error) { return nil, errors.New("no certificate is made here") },
-		"genSignedCert": func(...any) (any, error) { return nil, errors.New("no certificate is made here") },
+		"genCA": func(...any) (any, error) {
+			return nil, errors.New("no certificate is made here")
+		},
+		"genSignedCert": func(...any) (any, error) {
+			return nil, errors.New("no certificate is made here")
+		},
 	}
 }
 

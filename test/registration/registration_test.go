@@ -25,13 +25,15 @@ func configured() config.Config {
 	c.Webhook.FailurePolicy = "Fail"
 	c.Webhook.Timeout = metav1.Duration{Duration: 2500 * time.Millisecond}
 	c.Webhook.NeverDeniedNamespaces = []string{"kube-system", "monitoring"}
-	c.Annotations.Pod = reason.Keys{Reason: "example.com/why", Code: "example.com/code", By: "example.com/by"}
+	c.Annotations.Pod = reason.Keys{Reason: "example.com/why", Code: "example.com/code",
+		By: "example.com/by"}
 	return c
 }
 
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
-	at := admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1" + webhook.Path), CABundle: []byte("ca")}
+	at := admissionregistrationv1.WebhookClientConfig{
+		URL: ptr.To("https://127.0.0.1:1" + webhook.Path), CABundle: []byte("ca")}
 	got, err := Of(configured(), at)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +71,8 @@ func row(w admissionregistrationv1.MutatingWebhook) string {
 	}
 	words = append(words, string(*w.FailurePolicy))
 	if s := w.NamespaceSelector; s != nil {
-		words = append(words, string(s.MatchExpressions[0].Operator), strings.Join(s.MatchExpressions[0].Values, ","))
+		words = append(words, string(s.MatchExpressions[0].Operator),
+			strings.Join(s.MatchExpressions[0].Values, ","))
 	}
 	text := strings.Join(words, " ") + ":"
 	for _, c := range w.MatchConditions {
@@ -78,7 +81,8 @@ func row(w admissionregistrationv1.MutatingWebhook) string {
 	return text
 }
 
-// What the API server evaluates must say what the program does: the same bounds, patterns, keys and user.
+// What the API server evaluates must say what the program does: the same bounds, patterns, keys and
+// user.
 func TestConditionsSpeakOfTheProgram(t *testing.T) {
 	t.Parallel()
 	got, err := Of(configured(), admissionregistrationv1.WebhookClientConfig{})
@@ -88,12 +92,18 @@ func TestConditionsSpeakOfTheProgram(t *testing.T) {
 	value := func(object, key string) string {
 		return fmt.Sprintf("%s.metadata.?annotations[?%s].orValue('')", object, strconv.Quote(key))
 	}
-	text, code, by := value("oldObject", "example.com/why"), value("oldObject", "example.com/code"), value("oldObject", "example.com/by")
+	text, code, by := value("oldObject", "example.com/why"), value("oldObject", "example.com/code"),
+		value("oldObject", "example.com/by")
 	lacks := text + ".trim() == '' || " + code + " == '' || " + by + " == '' || " +
-		fmt.Sprintf("bytes(%s).size() > %d || %s.matches(r'%s') || ", text, reason.MaxTextBytes, text, reason.TextPattern) +
-		"!has(oldObject.metadata.deletionTimestamp) && request.userInfo.username != " + strconv.Quote(webhook.Self("tools")) + " && " +
-		value("oldObject", reason.WrittenKey) + ".split(' ', 3)[?2].orValue('') != request.userInfo.username"
-	carries := value("object", "example.com/why") + " != '' || " + value("object", "example.com/code") + " != '' || " + value("object", "example.com/by") + " != ''"
+		fmt.Sprintf("bytes(%s).size() > %d || %s.matches(r'%s') || ", text, reason.MaxTextBytes,
+			text, reason.TextPattern) +
+		"!has(oldObject.metadata.deletionTimestamp) && request.userInfo.username != " +
+		strconv.Quote(webhook.Self("tools")) + " && " +
+		value("oldObject", reason.WrittenKey) +
+		".split(' ', 3)[?2].orValue('') != request.userInfo.username"
+	carries := value("object", "example.com/why") + " != '' || " +
+		value("object", "example.com/code") + " != '' || " + value("object", "example.com/by") +
+		" != ''"
 	want := map[string]string{
 		"lacks-a-valid-reason": lacks,
 		"can-still-be-written": "oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0",

@@ -8,15 +8,16 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// ClientCA is the file, beside Epitaph's serving certificate, of the authority that signs nothing but the certificate which the API
-// server shows to webhooks.
+// ClientCA is the file, beside Epitaph's serving certificate, of the authority that signs nothing
+// but the certificate which the API server shows to webhooks.
 const ClientCA = "apiserver-ca.crt"
 
-// ClientAuthority is the path of the file with the authority that signs the certificate which the API server shows to webhooks.
+// ClientAuthority is the path of the file with the authority that signs the certificate which the
+// API server shows to webhooks.
 func (s *Sandbox) ClientAuthority() string { return s.path("pki", ClientCA) }
 
-// writeAdmissionIdentity gives the API server a certificate to show to every webhook that asks for one, as the documentation of
-// admission webhooks ("Authenticate API servers") has it.
+// writeAdmissionIdentity gives the API server a certificate to show to every webhook that asks for
+// one, as the documentation of admission webhooks ("Authenticate API servers") has it.
 func (s *Sandbox) writeAdmissionIdentity() error {
 	authority, err := newAuthority()
 	if err != nil {
@@ -27,7 +28,8 @@ func (s *Sandbox) writeAdmissionIdentity() error {
 		return err
 	}
 	identity := clientcmdapi.NewConfig()
-	identity.AuthInfos["*"] = &clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate, ClientKeyData: credential.key}
+	identity.AuthInfos["*"] = &clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate,
+		ClientKeyData: credential.key}
 	if err := clientcmd.WriteToFile(*identity, s.path("kubeconfigs", "admission")); err != nil {
 		return fmt.Errorf("write the identity of the API server: %w", err)
 	}
@@ -52,7 +54,8 @@ plugins:
   configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: %q}
 `
 
-// limitedCriticalPods is what the documentation of quotas has under "Limit Priority Class consumption by default".
+// limitedCriticalPods is what the documentation of quotas has under "Limit Priority Class
+// consumption by default".
 const limitedCriticalPods = `- name: ResourceQuota
   configuration:
     apiVersion: apiserver.config.k8s.io/v1

@@ -15,8 +15,9 @@ import (
 // certManager names the process, its identity, and the namespace in which a real installation runs.
 const certManager = "cert-manager"
 
-// StartCertManager installs cert-manager's definitions and starts its controllers and its CA injector, as one process that Stop
-// ends. It acts as an administrator: its own rights are not what is tested here. Helm's path is in Programs afterwards.
+// StartCertManager installs cert-manager's definitions and starts its controllers and its CA
+// injector, as one process that Stop ends. It acts as an administrator: its own rights are not what
+// is tested here. Helm's path is in Programs afterwards.
 func (s *Sandbox) StartCertManager(ctx context.Context) error {
 	paths, err := binaries.Ensure(ctx, s.options.Out, binaries.ChartTools)
 	if err != nil {
@@ -27,19 +28,23 @@ func (s *Sandbox) StartCertManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{Paths: []string{definitions}, ErrorIfPathMissing: true})
+	_, err = envtest.InstallCRDs(s.RESTConfig(),
+		envtest.CRDInstallOptions{Paths: []string{definitions}, ErrorIfPathMissing: true})
 	if err != nil {
 		return fmt.Errorf("install cert-manager's definitions: %w", err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: certManager}}
-	if _, err := s.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+	if _, err := s.client.CoreV1().Namespaces().Create(ctx, namespace,
+		metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create the namespace of cert-manager: %w", err)
 	}
-	_, err = s.Launch(certManager, paths["certmanager"], "--kubeconfig="+s.path("kubeconfigs", certManager))
+	_, err = s.Launch(certManager, paths["certmanager"],
+		"--kubeconfig="+s.path("kubeconfigs", certManager))
 	return err
 }
 
-// certManagerDefinitions is a folder of the module's; the definitions are those of the release that was built.
+// certManagerDefinitions is a folder of the module's; the definitions are those of the release that
+// was built.
 func certManagerDefinitions(ctx context.Context) (string, error) {
 	dir, err := binaries.Module(ctx, binaries.ChartTools, "github.com/cert-manager/cert-manager")
 	return filepath.Join(dir, "deploy", "crds"), err

@@ -28,8 +28,8 @@ const (
 // serving are the names of the certificate that all of the control plane's servers show.
 const serving = "serving"
 
-// startAPIServer starts etcd and kube-apiserver side by side: the latter takes longer to get to its first question than
-// etcd to its first answer.
+// startAPIServer starts etcd and kube-apiserver side by side: the latter takes longer to get to its
+// first question than etcd to its first answer.
 func (s *Sandbox) startAPIServer(ctx context.Context) error {
 	ports, err := freePorts(3)
 	if err != nil {
@@ -59,7 +59,8 @@ func (s *Sandbox) startAPIServer(ctx context.Context) error {
 	return apiServer.ready(ctx, startLimit, s.answersAdmin("/readyz"))
 }
 
-// RestartAPIServer kills kube-apiserver and starts it again on the same port: requests fail meanwhile, and every watch breaks.
+// RestartAPIServer kills kube-apiserver and starts it again on the same port: requests fail
+// meanwhile, and every watch breaks.
 func (s *Sandbox) RestartAPIServer(ctx context.Context) error {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.processes, func(p *Process) bool { return p.Name == "kube-apiserver" })
@@ -81,12 +82,12 @@ func (s *Sandbox) RestartAPIServer(ctx context.Context) error {
 }
 
 func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
-	return append(s.servingFlags(port),
-		"--etcd-servers="+etcdURL,
+	return append(s.servingFlags(port), "--etcd-servers="+etcdURL,
 		"--client-ca-file="+s.path("pki", "ca.crt"),
 		"--authorization-mode=Node,RBAC",
 		// NodeRestriction is not on by default, and is in every real cluster.
-		"--enable-admission-plugins=NodeRestriction", "--admission-control-config-file="+s.path("admission.yaml"),
+		"--enable-admission-plugins=NodeRestriction",
+		"--admission-control-config-file="+s.path("admission.yaml"),
 		"--allow-privileged=true",
 		"--audit-policy-file="+s.path("audit-policy.yaml"), "--audit-log-path="+s.AuditLog(),
 		"--service-account-issuer=https://kubernetes.default.svc",
@@ -95,7 +96,8 @@ func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
 		"--service-cluster-ip-range=10.96.0.0/16",
 		// A webhook's Service is asked at its endpoints: nothing here plays kube-proxy.
 		"--enable-aggregator-routing=true",
-		// It must not be loopback; nobody dials it, since the Service "kubernetes" gets no endpoints.
+		// It must not be loopback; nobody dials it, since the Service "kubernetes" gets no
+		// endpoints.
 		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
 		// For logs: nothing here resolves a node's name.
 		"--kubelet-preferred-address-types=InternalIP",
@@ -112,7 +114,8 @@ func (s *Sandbox) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scheduler, err := s.launch("kube-scheduler", append(s.clientFlags("kube-scheduler", ports[1]), fastClient...)...)
+	scheduler, err := s.launch("kube-scheduler",
+		append(s.clientFlags("kube-scheduler", ports[1]), fastClient...)...)
 	if err != nil {
 		return err
 	}
@@ -124,7 +127,8 @@ func (s *Sandbox) startControllers(ctx context.Context) error {
 		return err
 	}
 	for port, p := range map[int]*Process{ports[1]: scheduler, ports[2]: cloud} {
-		if err := p.ready(ctx, startLimit, s.answers("https://"+hostPort(loopback, port)+"/healthz")); err != nil {
+		if err := p.ready(ctx, startLimit,
+			s.answers("https://"+hostPort(loopback, port)+"/healthz")); err != nil {
 			return err
 		}
 	}
@@ -141,15 +145,17 @@ func (s *Sandbox) controllerManagerFlags(port int) []string {
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+s.path("pki", "sa.key"),
 		"--root-ca-file="+s.path("pki", "ca.crt"),
-		// A silent node is Unknown after four missed renewals of a second each, and tainted at once; a real cluster takes
-		// fifty seconds and taints one node every ten.
-		"--node-monitor-period=500ms", "--node-monitor-grace-period="+s.monitorGrace().String(), "--node-startup-grace-period=30s",
+		// A silent node is Unknown after four missed renewals of a second each, and tainted at
+		// once; a real cluster takes fifty seconds and taints one node every ten.
+		"--node-monitor-period=500ms", "--node-monitor-grace-period="+s.monitorGrace().String(),
+		"--node-startup-grace-period=30s",
 		"--node-eviction-rate=10", "--secondary-node-eviction-rate=10",
 	)
 	return append(flags, fastClient...)
 }
 
-// monitorGrace is how long a node may be silent: ours renew each second, a real kubelet every two at the most often.
+// monitorGrace is how long a node may be silent: ours renew each second, a real kubelet every two
+// at the most often.
 func (s *Sandbox) monitorGrace() time.Duration {
 	if s.options.RealNodes {
 		return 20 * time.Second
@@ -161,28 +167,33 @@ func (s *Sandbox) cloudFlags(port int) []string {
 	return append(s.clientFlags("cloud-controller-manager", port),
 		"--cloud-provider=folder", "--cloud-config="+s.path("cloud.json"),
 		"--controllers=cloud-node-lifecycle-controller", "--node-monitor-period=1s",
-		// Its Node deletions are then system:serviceaccount:kube-system:node-controller's, as on the big clouds.
+		// Its Node deletions are then system:serviceaccount:kube-system:node-controller's, as on
+		// the big clouds.
 		"--use-service-account-credentials=true",
 		"--webhook-secure-port=0", "--configure-cloud-routes=false")
 }
 
-// fastClient lifts the client's limit of 20 requests a second, which alone would delay the first ServiceAccount by 5 s.
+// fastClient lifts the client's limit of 20 requests a second, which alone would delay the first
+// ServiceAccount by 5 s.
 var fastClient = []string{"--kube-api-qps=500", "--kube-api-burst=1000"}
 
 func (s *Sandbox) clientFlags(user string, port int) []string {
-	return append(s.servingFlags(port), "--kubeconfig="+s.path("kubeconfigs", user), "--leader-elect=false")
+	return append(s.servingFlags(port), "--kubeconfig="+s.path("kubeconfigs", user),
+		"--leader-elect=false")
 }
 
 func (s *Sandbox) servingFlags(port int) []string {
 	return []string{
 		"--bind-address=" + loopback.String(), "--secure-port=" + strconv.Itoa(port),
-		"--tls-cert-file=" + s.path("pki", serving+".crt"), "--tls-private-key-file=" + s.path("pki", serving+".key"),
+		"--tls-cert-file=" + s.path("pki", serving+".crt"),
+		"--tls-private-key-file=" + s.path("pki", serving+".key"),
 	}
 }
 
 // defaultServiceAccount is there when kube-controller-manager works; no pod is admitted before.
 func (s *Sandbox) defaultServiceAccount(ctx context.Context) error {
-	_, err := s.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+	_, err := s.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx,
+		"default", metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return errors.New("the namespace default has no ServiceAccount yet")
 	}
@@ -194,8 +205,9 @@ func (s *Sandbox) answers(url string) func(context.Context) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.authority.pem)
 	client := &http.Client{
-		Timeout:   time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
+		Timeout: time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
 	}
 	return func(ctx context.Context) error { return get(ctx, client, url) }
 }
@@ -237,14 +249,16 @@ func (s *Sandbox) writeSecrets() error {
 	if err := writeSigningKey(s.path("pki"), "sa"); err != nil {
 		return err
 	}
-	server, err := s.authority.server("kube-apiserver", loopback.AsSlice(), serviceAddress.Addr().AsSlice())
+	server, err := s.authority.server("kube-apiserver", loopback.AsSlice(),
+		serviceAddress.Addr().AsSlice())
 	if err != nil {
 		return err
 	}
 	return server.write(s.path("pki"), serving)
 }
 
-// AuditLog is the file in which the API server says who changed which pod or node: one audit.k8s.io/v1 Event a line.
+// AuditLog is the file in which the API server says who changed which pod or node: one
+// audit.k8s.io/v1 Event a line.
 func (s *Sandbox) AuditLog() string { return filepath.Join(s.Logs, "audit.log") }
 
 //go:embed audit-policy.yaml

@@ -28,8 +28,8 @@ const (
 	epitaphAccount   = "epitaph-manager"
 	// tokenSeconds is how long its token lasts: longer than any sandbox.
 	tokenSeconds = 7 * 24 * 60 * 60
-	// registrationLag is how long after its creation the API server may still not ask the webhook: it learns of it from a
-	// watch, and nothing tells when it has.
+	// registrationLag is how long after its creation the API server may still not ask the webhook:
+	// it learns of it from a watch, and nothing tells when it has.
 	registrationLag = 250 * time.Millisecond
 )
 
@@ -37,14 +37,16 @@ const (
 type EpitaphOptions struct {
 	// LeaveOut starts a cluster without it.
 	LeaveOut bool
-	// Netconsole is the UDP address "host:port" to listen on; a free port of 127.0.0.1 where it is empty.
+	// Netconsole is the UDP address "host:port" to listen on; a free port of 127.0.0.1 where it is
+	// empty.
 	Netconsole string
-	// Configure changes the configuration before it is written: the defaults, with addresses of this sandbox.
+	// Configure changes the configuration before it is written: the defaults, with addresses of
+	// this sandbox.
 	Configure func(*config.Config)
 }
 
-// Epitaph is one replica of `epitaph manager`: a child process that authenticates as its service account, with exactly
-// the rights of charts/epitaph/files/rbac.yaml.
+// Epitaph is one replica of `epitaph manager`: a child process that authenticates as its service
+// account, with exactly the rights of charts/epitaph/files/rbac.yaml.
 type Epitaph struct {
 	// Config is what it was started with; its netconsole address can be sent to.
 	Config config.Config
@@ -83,7 +85,8 @@ func (s *Sandbox) startEpitaph(ctx context.Context) error {
 	return first.Start(ctx)
 }
 
-// AddEpitaph starts another replica. It listens on ports of its own; the API server goes on asking the first one.
+// AddEpitaph starts another replica. It listens on ports of its own; the API server goes on asking
+// the first one.
 func (s *Sandbox) AddEpitaph(ctx context.Context, options EpitaphOptions) (*Epitaph, error) {
 	e, err := s.prepareEpitaph(options)
 	if err != nil {
@@ -106,7 +109,8 @@ func (s *Sandbox) prepareEpitaph(options EpitaphOptions) (*Epitaph, error) {
 		return nil, err
 	}
 	e := &Epitaph{
-		Config: c, MetricsURL: "http://" + c.MetricsAddress + "/metrics", LogPath: filepath.Join(s.Logs, name+".log"),
+		Config: c, MetricsURL: "http://" + c.MetricsAddress + "/metrics",
+		LogPath: filepath.Join(s.Logs, name+".log"),
 		sandbox: s, name: name,
 	}
 	if err := e.writeFiles(); err != nil {
@@ -122,7 +126,8 @@ func (e *Epitaph) Start(ctx context.Context) error {
 	}
 	s := e.sandbox
 	p, err := s.adopt(s.nursery.launch(e.name, s.path("bin", "epitaph"), s.Logs,
-		"manager", "--config", e.path("config.yaml"), "--kubeconfig", s.path("kubeconfigs", epitaphAccount)))
+		"manager", "--config", e.path("config.yaml"), "--kubeconfig",
+		s.path("kubeconfigs", epitaphAccount)))
 	if err != nil {
 		return err
 	}
@@ -164,7 +169,8 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	}
 	c := config.Default()
 	c.Namespace = epitaphNamespace
-	c.Webhook.Address, c.Webhook.CertDir = hostPort(loopback, ports[0]), s.path("epitaph", name, "tls")
+	c.Webhook.Address, c.Webhook.CertDir = hostPort(loopback, ports[0]),
+		s.path("epitaph", name, "tls")
 	c.MetricsAddress, c.HealthAddress = hostPort(loopback, ports[1]), hostPort(loopback, ports[2])
 	c.Netconsole.Address = netconsole
 	c.Page.Address, c.Page.CertDir = hostPort(loopback, ports[3]), c.Webhook.CertDir
@@ -174,7 +180,8 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	return c, nil
 }
 
-// writeFiles writes the replica's configuration, its serving certificate, and whom it may want to see as its client.
+// writeFiles writes the replica's configuration, its serving certificate, and whom it may want to
+// see as its client.
 func (e *Epitaph) writeFiles() error {
 	if err := os.MkdirAll(e.Config.Webhook.CertDir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of %s: %w", e.name, err)
@@ -197,7 +204,8 @@ func (e *Epitaph) writeFiles() error {
 	if err != nil {
 		return fmt.Errorf("read the authority of the API server's identity: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(e.Config.Webhook.CertDir, ClientCA), clients, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(e.Config.Webhook.CertDir, ClientCA), clients,
+		0o644); err != nil {
 		return fmt.Errorf("write the clients' authority of %s: %w", e.name, err)
 	}
 	return certificate.write(e.Config.Webhook.CertDir, "tls")
@@ -205,12 +213,15 @@ func (e *Epitaph) writeFiles() error {
 
 // writeEpitaphIdentity asks for a token of the service account and makes a kubeconfig of it.
 func (s *Sandbox) writeEpitaphIdentity(ctx context.Context) error {
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenSeconds))}}
-	token, err := s.client.CoreV1().ServiceAccounts(epitaphNamespace).CreateToken(ctx, epitaphAccount, request, metav1.CreateOptions{})
+	request := &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenSeconds))}}
+	token, err := s.client.CoreV1().ServiceAccounts(epitaphNamespace).CreateToken(ctx,
+		epitaphAccount, request, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("ask for a token of %s/%s: %w", epitaphNamespace, epitaphAccount, err)
 	}
-	return s.writeKubeconfig(s.path("kubeconfigs", epitaphAccount), &clientcmdapi.AuthInfo{Token: token.Status.Token})
+	return s.writeKubeconfig(s.path("kubeconfigs", epitaphAccount),
+		&clientcmdapi.AuthInfo{Token: token.Status.Token})
 }
 
 // register makes the webhook configuration that the chart has for this configuration.
@@ -223,7 +234,8 @@ func (s *Sandbox) register(ctx context.Context, e *Epitaph) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, rendered, metav1.CreateOptions{})
+	_, err = s.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx,
+		rendered, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("register the webhook: %w", err)
 	}

@@ -16,12 +16,15 @@ import (
 
 func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
+		t.Skip(
+			"needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
 	}
 	t.Parallel()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
 		Dir: t.TempDir(), Out: t.Output(), Nodes: []sandbox.NodeSpec{{Name: "only", CPU: "16"}},
-		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Webhook.Mode = config.AuditMode }},
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			c.Webhook.Mode = config.AuditMode
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -33,13 +36,15 @@ func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 		t.Errorf("mode = %s, want the one that Configure set", mode)
 	}
 	answers(t, s.Epitaph.MetricsURL)
-	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "epitaph", metav1.GetOptions{}); err != nil {
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(),
+		"epitaph", metav1.GetOptions{}); err != nil {
 		t.Errorf("the webhook is not registered: %v", err)
 	}
 
 	crashed := s.Processes()[len(s.Processes())-1]
 	s.Epitaph.Kill()
-	if err := syscall.Kill(crashed.PID(), 0); s.Epitaph.Running() || !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(crashed.PID(), 0); s.Epitaph.Running() ||
+		!errors.Is(err, syscall.ESRCH) {
 		t.Errorf("it runs after Kill: %v", err)
 	}
 	if err := s.Epitaph.Start(t.Context()); err != nil {

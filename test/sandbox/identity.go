@@ -10,8 +10,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// The users that the sandbox's own programs authenticate as. Those of Kubernetes are the names that its bootstrap RBAC
-// knows; "kubernetes-admin" is kubeadm's administrator, and ours: a person, not a component.
+// The users that the sandbox's own programs authenticate as. Those of Kubernetes are the names that
+// its bootstrap RBAC knows; "kubernetes-admin" is kubeadm's administrator, and ours: a person, not
+// a component.
 var identities = map[string]struct {
 	user   string
 	groups []string
@@ -36,7 +37,8 @@ func (s *Sandbox) connect() error {
 		if err != nil {
 			return err
 		}
-		auth := &clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate, ClientKeyData: credential.key}
+		auth := &clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate,
+			ClientKeyData: credential.key}
 		if err := s.writeKubeconfig(s.path("kubeconfigs", name), auth); err != nil {
 			return err
 		}
@@ -61,7 +63,8 @@ func (s *Sandbox) connect() error {
 func (s *Sandbox) writeKubeconfig(path string, auth *clientcmdapi.AuthInfo) error {
 	const name = "sandbox"
 	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: s.server, CertificateAuthorityData: s.authority.pem}
+	config.Clusters[name] = &clientcmdapi.Cluster{Server: s.server,
+		CertificateAuthorityData: s.authority.pem}
 	config.AuthInfos[name] = auth
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
@@ -79,8 +82,9 @@ func (s *Sandbox) WriteKubeconfig(path, token string) error {
 // RESTConfig is the cluster administrator's.
 func (s *Sandbox) RESTConfig() *rest.Config { return rest.CopyConfig(s.config) }
 
-// As is the configuration of somebody else: the administrator impersonates them, and authorization, admission and audit
-// see only them. The API server adds the groups that every user, or every service account, is in.
+// As is the configuration of somebody else: the administrator impersonates them, and authorization,
+// admission and audit see only them. The API server adds the groups that every user, or every
+// service account, is in.
 func (s *Sandbox) As(user string, groups ...string) *rest.Config {
 	config := s.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}

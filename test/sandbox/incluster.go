@@ -18,10 +18,12 @@ import (
 // serviceAddress is that of the Service "kubernetes", at which containers look for the API server.
 var serviceAddress = netip.MustParsePrefix("10.96.0.1/32")
 
-// ServiceAddress has to be an address of this machine's before ServeInCluster: in a network namespace of its own, as a rule.
+// ServiceAddress has to be an address of this machine's before ServeInCluster: in a network
+// namespace of its own, as a rule.
 func ServiceAddress() netip.Prefix { return serviceAddress }
 
-// ServeInCluster makes the API server answer at the address of its Service too, until Stop: nothing here plays kube-proxy.
+// ServeInCluster makes the API server answer at the address of its Service too, until Stop: nothing
+// here plays kube-proxy.
 func (s *Sandbox) ServeInCluster(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort(serviceAddress.Addr(), 443))
 	if err != nil {
@@ -58,7 +60,8 @@ func (r *relay) serve(listener net.Listener) {
 	}
 }
 
-// hand connects one caller; where the server does not answer, the caller sees the end of the connection.
+// hand connects one caller; where the server does not answer, the caller sees the end of the
+// connection.
 func (r *relay) hand(from net.Conn) {
 	defer from.Close()
 	to, err := net.Dial("tcp4", r.to)
@@ -108,15 +111,18 @@ func (r *relay) close() {
 	r.open = nil
 }
 
-// JoinNode is what the cloud and kubeadm do for a machine that is to become a node: an instance, and a kubeconfig with which its
-// kubelet registers by itself.
+// JoinNode is what the cloud and kubeadm do for a machine that is to become a node: an instance,
+// and a kubeconfig with which its kubelet registers by itself.
 func (s *Sandbox) JoinNode(name, kubeconfig string) error {
-	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"),
+		0o644); err != nil {
 		return fmt.Errorf("give node %s an instance: %w", name, err)
 	}
 	credential, err := s.authority.client("system:node:"+name, "system:nodes")
 	if err != nil {
 		return err
 	}
-	return s.writeKubeconfig(kubeconfig, &clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate, ClientKeyData: credential.key})
+	return s.writeKubeconfig(kubeconfig,
+		&clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate,
+			ClientKeyData: credential.key})
 }

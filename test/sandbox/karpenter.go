@@ -21,9 +21,10 @@ const (
 	kwokProvider = "kwok://"
 )
 
-// StartKarpenter installs Karpenter's definitions and starts it with its kwok provider, as a process that Stop ends. It has a service
-// account of its own, as an administrator: its rights are not what is tested here. The nodes that it makes get a kubelet once they
-// have the labels in KubeletLabels, which a NodePool's template gives them.
+// StartKarpenter installs Karpenter's definitions and starts it with its kwok provider, as a
+// process that Stop ends. It has a service account of its own, as an administrator: its rights are
+// not what is tested here. The nodes that it makes get a kubelet once they have the labels in
+// KubeletLabels, which a NodePool's template gives them.
 func (s *Sandbox) StartKarpenter(ctx context.Context) error {
 	paths, err := binaries.Ensure(ctx, s.options.Out, binaries.Karpenter)
 	if err != nil {
@@ -38,7 +39,8 @@ func (s *Sandbox) StartKarpenter(ctx context.Context) error {
 	}
 	// It has no flag for the file.
 	_, err = s.Launch(karpenter, "/usr/bin/env", "KUBECONFIG="+kubeconfig, paths[karpenter],
-		"--disable-leader-election", "--metrics-port=0", "--health-probe-port=0", "--feature-gates=NodeRepair=true",
+		"--disable-leader-election", "--metrics-port=0", "--health-probe-port=0",
+		"--feature-gates=NodeRepair=true",
 		"--batch-idle-duration=200ms", "--batch-max-duration=1s")
 	if err != nil {
 		return err
@@ -58,7 +60,8 @@ func (s *Sandbox) DefineNodeClaims(ctx context.Context) error {
 		return err
 	}
 	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(dir, "pkg", "apis", "crds"), filepath.Join(dir, "kwok", "apis", "crds")}, ErrorIfPathMissing: true,
+		Paths: []string{filepath.Join(dir, "pkg", "apis", "crds"),
+			filepath.Join(dir, "kwok", "apis", "crds")}, ErrorIfPathMissing: true,
 	})
 	if err != nil {
 		return fmt.Errorf("install Karpenter's definitions: %w", err)
@@ -81,7 +84,8 @@ func (s *Sandbox) bootKarpenters(ctx context.Context) {
 		}
 		for _, object := range s.registry.GetStore().List() {
 			made, ok := object.(*corev1.Node)
-			if !ok || !strings.HasPrefix(made.Spec.ProviderID, kwokProvider) || made.Labels[kubeletLabel] != kubeletLabelValue {
+			if !ok || !strings.HasPrefix(made.Spec.ProviderID, kwokProvider) ||
+				made.Labels[kubeletLabel] != kubeletLabelValue {
 				continue
 			}
 			if err := s.bootKarpenter(ctx, made.Name); err != nil && ctx.Err() == nil {
@@ -103,7 +107,8 @@ func (s *Sandbox) bootKarpenter(ctx context.Context, name string) error {
 		return err
 	}
 	s.nodes = append(s.nodes, n)
-	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"),
+		0o644); err != nil {
 		return fmt.Errorf("give node %s an instance: %w", name, err)
 	}
 	s.startRenewing(n)

@@ -22,13 +22,15 @@ import (
 
 const (
 	kubeletPort = 10250
-	// podResync is how often pods are looked at that no event drew attention to: their kubelet was dead at the time.
+	// podResync is how often pods are looked at that no event drew attention to: their kubelet was
+	// dead at the time.
 	podResync = 5 * time.Second
 	// deleteLimit bounds one of a kubelet's requests.
 	deleteLimit = 10 * time.Second
 )
 
-// A userSpace is what of a node answers: a TLS server at the kubelet's port. It has nothing to say but that it lives.
+// A userSpace is what of a node answers: a TLS server at the kubelet's port. It has nothing to say
+// but that it lives.
 type userSpace struct{ server *http.Server }
 
 func (s *Sandbox) openUserSpace(n *node) (*userSpace, error) {
@@ -58,10 +60,12 @@ func (s *Sandbox) openUserSpace(n *node) (*userSpace, error) {
 // close ends the server and every connection to it.
 func (u *userSpace) close() { _ = u.server.Close() }
 
-// freeAddress takes the first address of the network that no sandbox of this machine has. The UDP port of the kubelet's
-// number, which no kubelet uses, is the sign that it is taken, also while its kubelet is dead.
+// freeAddress takes the first address of the network that no sandbox of this machine has. The UDP
+// port of the kubelet's number, which no kubelet uses, is the sign that it is taken, also while its
+// kubelet is dead.
 func freeAddress(network netip.Prefix) (netip.Addr, net.PacketConn, error) {
-	for address := network.Addr().Next(); network.Contains(address.Next()); address = address.Next() {
+	for address := network.Addr().Next(); network.Contains(
+		address.Next()); address = address.Next() {
 		hold, err := net.ListenPacket("udp4", hostPort(address, kubeletPort))
 		if err != nil {
 			continue
@@ -74,7 +78,8 @@ func freeAddress(network netip.Prefix) (netip.Addr, net.PacketConn, error) {
 		_ = listener.Close()
 		return address, hold, nil
 	}
-	return netip.Addr{}, nil, fmt.Errorf("find a free address for a node: port %d of every address in %s is taken or cannot be listened on",
+	return netip.Addr{}, nil, fmt.Errorf(
+		"find a free address for a node: port %d of every address in %s is taken or cannot be listened on",
 		kubeletPort, network)
 }
 
@@ -103,8 +108,9 @@ func (s *Sandbox) watch() error {
 	return nil
 }
 
-// finish takes an ended pod out of the API, which the kubelet does as its node: user system:node:NAME, grace 0, and the
-// UID, so that a namesake is safe. Nobody else's identity would be treated alike by admission and authorization.
+// finish takes an ended pod out of the API, which the kubelet does as its node: user
+// system:node:NAME, grace 0, and the UID, so that a namesake is safe. Nobody else's identity would
+// be treated alike by admission and authorization.
 func (s *Sandbox) finish(ctx context.Context, object any) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok || !ended(pod) || !s.kubeletLives(pod.Spec.NodeName) {
@@ -113,7 +119,8 @@ func (s *Sandbox) finish(ctx context.Context, object any) {
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, deleteLimit)
 		defer cancel()
-		client, err := kubernetes.NewForConfig(s.As("system:node:"+pod.Spec.NodeName, "system:nodes"))
+		client, err := kubernetes.NewForConfig(
+			s.As("system:node:"+pod.Spec.NodeName, "system:nodes"))
 		if err != nil {
 			return
 		}
@@ -125,11 +132,13 @@ func (s *Sandbox) finish(ctx context.Context, object any) {
 	})
 }
 
-// ended tells whether the pod was asked to go, has stopped, and was not yet deleted for good: at grace 0 only a finalizer
-// still holds it, and that is not the kubelet's business.
+// ended tells whether the pod was asked to go, has stopped, and was not yet deleted for good: at
+// grace 0 only a finalizer still holds it, and that is not the kubelet's business.
 func ended(pod *corev1.Pod) bool {
-	asked := pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds > 0
-	return asked && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
+	asked := pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil &&
+		*pod.DeletionGracePeriodSeconds > 0
+	return asked && (pod.Status.Phase == corev1.PodSucceeded ||
+		pod.Status.Phase == corev1.PodFailed)
 }
 
 func (s *Sandbox) kubeletLives(name string) bool {
@@ -153,7 +162,8 @@ func (s *Sandbox) watchInstances(ctx context.Context) {
 			_, err := os.Stat(filepath.Join(s.Instances, n.Name))
 			if errors.Is(err, os.ErrNotExist) && s.kubeletLives(n.Name) {
 				if err := s.StopKubelet(ctx, n.Name); err != nil && ctx.Err() == nil {
-					fmt.Fprintf(s.options.Out, "  stop the kubelet of %s, whose instance is gone: %v\n", n.Name, err)
+					fmt.Fprintf(s.options.Out,
+						"  stop the kubelet of %s, whose instance is gone: %v\n", n.Name, err)
 				}
 			}
 		}

@@ -15,18 +15,20 @@ import (
 )
 
 const (
-	// leaseSeconds is how long a Lease says that it lasts; a kubelet renews it after a quarter of that (pkg/kubelet/kubelet.go).
+	// leaseSeconds is how long a Lease says that it lasts; a kubelet renews it after a quarter of
+	// that (pkg/kubelet/kubelet.go).
 	leaseSeconds = 4
 	renewal      = leaseSeconds * time.Second / 4
 	// renewalLimit bounds one try, as a kubelet does.
 	renewalLimit = 10 * time.Second
 )
 
-// A renewer renews the Lease of one node, as its kubelet does, until it is stopped. While the Node is not there it waits for it.
+// A renewer renews the Lease of one node, as its kubelet does, until it is stopped. While the Node
+// is not there it waits for it.
 //
-// kwok could do that, too, but not for kubelets that restart: where its queue holds a node twice, as it does when a node is taken
-// from it and given back while a renewal is under way, no other node's Lease is ever renewed again
-// (weightDelayingQueue.next of pkg/utils/queue, v0.8.0).
+// kwok could do that, too, but not for kubelets that restart: where its queue holds a node twice,
+// as it does when a node is taken from it and given back while a renewal is under way, no other
+// node's Lease is ever renewed again (weightDelayingQueue.next of pkg/utils/queue, v0.8.0).
 type renewer struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -88,14 +90,16 @@ func (s *Sandbox) renew(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, renewalLimit)
 	defer cancel()
 	spec := coordinationv1.LeaseSpec{
-		HolderIdentity: &node, LeaseDurationSeconds: ptr.To(int32(leaseSeconds)), RenewTime: ptr.To(metav1.NowMicro()),
+		HolderIdentity: &node, LeaseDurationSeconds: ptr.To(int32(leaseSeconds)),
+		RenewTime: ptr.To(metav1.NowMicro()),
 	}
 	patch, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
 		return fmt.Errorf("encode the Lease of node %s: %w", node, err)
 	}
 	leases := s.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	if _, err := leases.Patch(ctx, node, types.MergePatchType, patch, metav1.PatchOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := leases.Patch(ctx, node, types.MergePatchType, patch,
+		metav1.PatchOptions{}); !apierrors.IsNotFound(err) {
 		return err
 	}
 	owner, err := s.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
@@ -104,7 +108,9 @@ func (s *Sandbox) renew(ctx context.Context, node string) error {
 	}
 	// It goes with its Node, as in pkg/kubelet/util/nodelease.go.
 	lease := &coordinationv1.Lease{Spec: spec, ObjectMeta: metav1.ObjectMeta{
-		Name: node, OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node, UID: owner.UID}},
+		Name: node,
+		OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Node", Name: node, UID: owner.UID}},
 	}}
 	_, err = leases.Create(ctx, lease, metav1.CreateOptions{})
 	return err

@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// kubeletLabel marks the nodes whose kubelet lives: kwok cares for these only. Taking it off is how a kubelet dies.
+	// kubeletLabel marks the nodes whose kubelet lives: kwok cares for these only. Taking it off is
+	// how a kubelet dies.
 	kubeletLabel      = "sandbox.epitaph/kubelet"
 	kubeletLabelValue = "alive"
 	// instancePoll is how often the folder of instances is looked at.
@@ -34,8 +35,8 @@ const (
 	maxNodes = 254
 )
 
-// nodeNetwork is where the nodes' addresses come from. All of 127.0.0.0/8 is this machine, so datagrams can be sent from
-// any of them without asking anybody.
+// nodeNetwork is where the nodes' addresses come from. All of 127.0.0.0/8 is this machine, so
+// datagrams can be sent from any of them without asking anybody.
 var nodeNetwork = netip.MustParsePrefix("127.0.1.0/24")
 
 // A NodeSpec is a node to be made.
@@ -45,8 +46,8 @@ type NodeSpec struct {
 	CPU, Memory string
 	// Labels are added to those that every node has.
 	Labels map[string]string
-	// Address is that of a machine which is the node, and whose own user space answers there; one of this machine, where the
-	// sandbox answers, if it is not set.
+	// Address is that of a machine which is the node, and whose own user space answers there; one
+	// of this machine, where the sandbox answers, if it is not set.
 	Address netip.Addr
 }
 
@@ -57,12 +58,13 @@ type Node struct {
 	BootID  string `json:"bootID"`
 }
 
-// A node is a Node, and what this process does for it. The sandbox's mutex guards bootID, kubelet and renewer.
+// A node is a Node, and what this process does for it. The sandbox's mutex guards bootID, kubelet
+// and renewer.
 type node struct {
 	name, bootID string
 	address      netip.Addr
-	// hold keeps the address ours while the kubelet is dead, against other sandboxes of this machine; nil where the address
-	// is another machine's.
+	// hold keeps the address ours while the kubelet is dead, against other sandboxes of this
+	// machine; nil where the address is another machine's.
 	hold net.PacketConn
 	// kubelet is nil when it is dead, or cut off.
 	kubelet *userSpace
@@ -127,8 +129,9 @@ func NumberedNodes(n int) ([]NodeSpec, error) {
 	return specs, nil
 }
 
-// AddNode makes a node: the cloud's instance, the Node object, its kubelet; and waits until it can take pods. A node that
-// is gone can be made again under its name: it then has the same address and another boot ID.
+// AddNode makes a node: the cloud's instance, the Node object, its kubelet; and waits until it can
+// take pods. A node that is gone can be made again under its name: it then has the same address and
+// another boot ID.
 func (s *Sandbox) AddNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	n, err := s.createNode(ctx, spec)
 	if err != nil {
@@ -149,8 +152,8 @@ func (s *Sandbox) AddNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	}
 }
 
-// TakeInstanceAway removes the cloud's instance of the node. Its kubelet dies with it, and the Node is then deleted by the
-// cloud-controller-manager, some five seconds later.
+// TakeInstanceAway removes the cloud's instance of the node. Its kubelet dies with it, and the Node
+// is then deleted by the cloud-controller-manager, some five seconds later.
 func (s *Sandbox) TakeInstanceAway(name string) error {
 	if err := os.Remove(filepath.Join(s.Instances, name)); err != nil {
 		return fmt.Errorf("take the instance of %s away: %w", name, err)
@@ -158,8 +161,9 @@ func (s *Sandbox) TakeInstanceAway(name string) error {
 	return nil
 }
 
-// StopKubelet kills the node's kubelet and all its user space: no heartbeat, no progress of its pods, no answer on its
-// TLS port. When it returns, the Lease is not renewed any more. The cloud's instance stays.
+// StopKubelet kills the node's kubelet and all its user space: no heartbeat, no progress of its
+// pods, no answer on its TLS port. When it returns, the Lease is not renewed any more. The cloud's
+// instance stays.
 func (s *Sandbox) StopKubelet(ctx context.Context, name string) error {
 	s.mu.Lock()
 	n := s.find(name)
@@ -175,14 +179,16 @@ func (s *Sandbox) StopKubelet(ctx context.Context, name string) error {
 	}
 	renewer.stop()
 	unlabel := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":null}}}`)
-	_, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, unlabel, metav1.PatchOptions{})
+	_, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, unlabel,
+		metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("take node %s from kwok: %w", name, err)
 	}
 	return nil
 }
 
-// StartKubelet boots a node whose kubelet is dead: it comes back under a new boot ID, if its Node is still there.
+// StartKubelet boots a node whose kubelet is dead: it comes back under a new boot ID, if its Node
+// is still there.
 func (s *Sandbox) StartKubelet(ctx context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,11 +198,13 @@ func (s *Sandbox) StartKubelet(ctx context.Context, name string) error {
 	}
 	bootID := string(uuid.NewUUID())
 	booted := []byte(`{"status":{"nodeInfo":{"bootID":"` + bootID + `"}}}`)
-	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.StrategicMergePatchType, booted, metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.StrategicMergePatchType, booted,
+		metav1.PatchOptions{}, "status"); err != nil {
 		return fmt.Errorf("boot node %s: %w", name, err)
 	}
 	label := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":"` + kubeletLabelValue + `"}}}`)
-	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label,
+		metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("hand node %s to kwok: %w", name, err)
 	}
 	n.bootID = bootID
@@ -210,7 +218,8 @@ func (s *Sandbox) ResumeKubelet(ctx context.Context, name string) error {
 		return err
 	}
 	label := []byte(`{"metadata":{"labels":{"` + kubeletLabel + `":"` + kubeletLabelValue + `"}}}`)
-	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, label,
+		metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("hand node %s to kwok: %w", name, err)
 	}
 	s.mu.Lock()
@@ -221,7 +230,8 @@ func (s *Sandbox) ResumeKubelet(ctx context.Context, name string) error {
 	return nil
 }
 
-// CutOff takes the node out of everybody's reach: nothing answers on its TLS port, while its kubelet goes on renewing the Lease.
+// CutOff takes the node out of everybody's reach: nothing answers on its TLS port, while its
+// kubelet goes on renewing the Lease.
 func (s *Sandbox) CutOff(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,7 +274,8 @@ func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
-	if err := os.WriteFile(filepath.Join(s.Instances, n.name), []byte("running\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Instances, n.name), []byte("running\n"),
+		0o644); err != nil {
 		return Node{}, fmt.Errorf("give node %s an instance: %w", n.name, err)
 	}
 	if _, err := s.client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{}); err != nil {
@@ -317,10 +328,13 @@ func (n *node) object(spec NodeSpec, index int) (*corev1.Node, error) {
 				{Type: corev1.NodeInternalIP, Address: n.address.String()},
 				{Type: corev1.NodeHostName, Address: n.name},
 			},
-			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: kubeletPort}},
+			DaemonEndpoints: corev1.NodeDaemonEndpoints{
+				KubeletEndpoint: corev1.DaemonEndpoint{Port: kubeletPort}},
 			NodeInfo: corev1.NodeSystemInfo{
-				BootID: n.bootID, MachineID: n.name, SystemUUID: n.name, OperatingSystem: "linux", Architecture: "amd64",
-				KubeletVersion: "v1.37.2", ContainerRuntimeVersion: "kwok", KernelVersion: "sandbox", OSImage: "sandbox",
+				BootID: n.bootID, MachineID: n.name, SystemUUID: n.name, OperatingSystem: "linux",
+				Architecture:   "amd64",
+				KubeletVersion: "v1.37.2", ContainerRuntimeVersion: "kwok",
+				KernelVersion: "sandbox", OSImage: "sandbox",
 			},
 		},
 	}, nil
@@ -339,7 +353,8 @@ func capacityOf(spec NodeSpec) (corev1.ResourceList, error) {
 		return nil, fmt.Errorf("read the capacity of node %s: %w", spec.Name, err)
 	}
 	return corev1.ResourceList{
-		corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory, corev1.ResourcePods: resource.MustParse("110"),
+		corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory,
+		corev1.ResourcePods: resource.MustParse("110"),
 	}, nil
 }
 

@@ -8,12 +8,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
-// npd names the program, and its service account in kube-system, which has the role that Kubernetes ships for it.
+// npd names the program, and its service account in kube-system, which has the role that Kubernetes
+// ships for it.
 const npd = "node-problem-detector"
 
-// StartNPD starts a node-problem-detector for a node, as a process that Stop ends, with these configurations of its log monitors and of
-// its custom plugins.
-func (s *Sandbox) StartNPD(ctx context.Context, node string, logs, plugins []string) (*Process, error) {
+// StartNPD starts a node-problem-detector for a node, as a process that Stop ends, with these
+// configurations of its log monitors and of its custom plugins.
+func (s *Sandbox) StartNPD(ctx context.Context, node string, logs,
+	plugins []string) (*Process, error) {
 	paths, err := binaries.Ensure(ctx, s.options.Out, binaries.NPD)
 	if err != nil {
 		return nil, err
@@ -22,8 +24,10 @@ func (s *Sandbox) StartNPD(ctx context.Context, node string, logs, plugins []str
 	if err != nil {
 		return nil, err
 	}
-	server := s.server + "?" + url.Values{"inClusterConfig": {"false"}, "auth": {kubeconfig}}.Encode()
-	args := []string{"--apiserver-override=" + server, "--hostname-override=" + node, "--port=0", "--prometheus-port=0"}
+	server := s.server + "?" + url.Values{"inClusterConfig": {"false"},
+		"auth": {kubeconfig}}.Encode()
+	args := []string{"--apiserver-override=" + server, "--hostname-override=" + node,
+		"--port=0", "--prometheus-port=0"}
 	if len(logs) > 0 {
 		args = append(args, "--config.system-log-monitor="+strings.Join(logs, ","))
 	}

@@ -24,7 +24,8 @@ import (
 //go:embed manifests/*.yaml
 var manifests embed.FS
 
-// installDefinitions installs the chart's custom resource definitions and waits until the API server serves them.
+// installDefinitions installs the chart's custom resource definitions and waits until the API
+// server serves them.
 func (s *Sandbox) installDefinitions(ctx context.Context) error {
 	for _, format := range s.options.Reports {
 		if err := s.DefineReports(ctx, format); err != nil {
@@ -44,7 +45,8 @@ func (s *Sandbox) DefineRecords() error {
 		return err
 	}
 	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(checkout, "charts", "epitaph", "crds")}, ErrorIfPathMissing: true,
+		Paths:              []string{filepath.Join(checkout, "charts", "epitaph", "crds")},
+		ErrorIfPathMissing: true,
 	})
 	if err != nil {
 		return fmt.Errorf("install the custom resource definitions: %w", err)
@@ -52,14 +54,15 @@ func (s *Sandbox) DefineRecords() error {
 	return nil
 }
 
-// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are, what they may do and write, and
-// Epitaph's seats in the API server.
+// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are,
+// what they may do and write, and Epitaph's seats in the API server.
 var chartFiles = []string{"rbac.yaml", "manager-policy.yaml", "flowcontrol.yaml", "agent.yaml"}
 
 // ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
 const ownObjects = "manifests/cluster.yaml"
 
-// readObjects returns the files with the objects that the sandbox has, in the order in which they are created.
+// readObjects returns the files with the objects that the sandbox has, in the order in which they
+// are created.
 func (s *Sandbox) readObjects() ([][]byte, error) {
 	names, err := fs.Glob(manifests, "manifests/*.yaml")
 	if err != nil {
@@ -93,7 +96,8 @@ func (s *Sandbox) readObjects() ([][]byte, error) {
 	return all, nil
 }
 
-// writeObjects creates what the manifests and the chart's files hold, in the order in which they hold it.
+// writeObjects creates what the manifests and the chart's files hold, in the order in which they
+// hold it.
 func (s *Sandbox) writeObjects(ctx context.Context) error {
 	writer, err := client.New(s.RESTConfig(), client.Options{})
 	if err != nil {
@@ -125,7 +129,8 @@ func createAll(ctx context.Context, writer client.Client, file []byte) error {
 	return nil
 }
 
-// createOne waits for the namespace: the API server makes those of the system only after it is ready.
+// createOne waits for the namespace: the API server makes those of the system only after it is
+// ready.
 func createOne(ctx context.Context, writer client.Client, object *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()

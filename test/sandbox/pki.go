@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// certificateLife is longer than any sandbox lives. The half of it that lies in the past forgives a clock that is put back.
+// certificateLife is longer than any sandbox lives. The half of it that lies in the past forgives a
+// clock that is put back.
 const certificateLife = 14 * 24 * time.Hour
 
 // An authority signs the certificates of one sandbox.
@@ -71,7 +72,8 @@ func (a *authority) sign(template *x509.Certificate) (credential, error) {
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
-		return credential{}, fmt.Errorf("sign a certificate for %s: %w", template.Subject.CommonName, err)
+		return credential{}, fmt.Errorf("sign a certificate for %s: %w",
+			template.Subject.CommonName, err)
 	}
 	keyPEM, err := encodeKey(key)
 	return credential{certificate: encode("CERTIFICATE", der), key: keyPEM}, err
@@ -105,7 +107,8 @@ func certificateTemplate(subject pkix.Name) *x509.Certificate {
 	}
 }
 
-// writeSigningKey makes the pair that signs and checks service account tokens: NAME.key and NAME.pub in dir.
+// writeSigningKey makes the pair that signs and checks service account tokens: NAME.key and
+// NAME.pub in dir.
 func writeSigningKey(dir, name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -122,7 +125,8 @@ func writeSigningKey(dir, name string) error {
 	if err := os.WriteFile(filepath.Join(dir, name+".key"), private, 0o600); err != nil {
 		return fmt.Errorf("write the key of service account tokens: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".pub"), encode("PUBLIC KEY", public), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".pub"), encode("PUBLIC KEY", public),
+		0o644); err != nil {
 		return fmt.Errorf("write the public key of service account tokens: %w", err)
 	}
 	return nil

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Ports are drawn below the range from which the kernel takes those of outgoing connections (32768 on Linux), so that
-// between choosing one and listening on it no connection of anybody takes it.
+// Ports are drawn below the range from which the kernel takes those of outgoing connections (32768
+// on Linux), so that between choosing one and listening on it no connection of anybody takes it.
 const (
 	firstPort, lastPort = 20000, 32767
 	portAttempts        = 100
@@ -47,14 +47,16 @@ func freePorts(n int) ([]int, error) {
 	return nil, fmt.Errorf("find %d free ports between %d and %d", n, firstPort, lastPort)
 }
 
-// udpAddress returns where datagrams will be received: the wished address, or a free port where none is wished.
+// udpAddress returns where datagrams will be received: the wished address, or a free port where
+// none is wished.
 func udpAddress(wished string) (string, error) {
 	if wished == "" {
 		wished = hostPort(loopback, 0)
 	}
 	conn, err := net.ListenPacket("udp4", wished)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return "", fmt.Errorf("netconsole's address %s is taken by another program: stop that, or choose another address", wished)
+		return "", fmt.Errorf(
+			"netconsole's address %s is taken by another program: stop that, or choose another address", wished)
 	}
 	if err != nil {
 		return "", fmt.Errorf("try netconsole's address %s: %w", wished, err)

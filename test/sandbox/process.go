@@ -22,9 +22,9 @@ const (
 	logTail = 2048
 )
 
-// A nursery starts child processes that cannot outlive this one. The kernel kills a child when the *thread* that started
-// it ends (PR_SET_PDEATHSIG), and Go ends threads as it likes; so all are started from one thread that is locked to a
-// goroutine and lives until close.
+// A nursery starts child processes that cannot outlive this one. The kernel kills a child when the
+// *thread* that started it ends (PR_SET_PDEATHSIG), and Go ends threads as it likes; so all are
+// started from one thread that is locked to a goroutine and lives until close.
 type nursery struct {
 	births chan birth
 	closed chan struct{}
@@ -79,13 +79,15 @@ type Process struct {
 // errEndedWell is how a program ends that was not expected to end, and found nothing wrong with it.
 var errEndedWell = errors.New("exit status 0")
 
-// launch starts a program in a process group of its own, so that Ctrl-C on the terminal reaches only us, and the programs
-// are stopped in order. Its log is appended to: a restarted program goes on in the same file.
+// launch starts a program in a process group of its own, so that Ctrl-C on the terminal reaches
+// only us, and the programs are stopped in order. Its log is appended to: a restarted program goes
+// on in the same file.
 func (n *nursery) launch(name, program, logs string, args ...string) (*Process, error) {
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of logs: %w", err)
 	}
-	p := &Process{Name: name, LogPath: filepath.Join(logs, name+".log"), exited: make(chan struct{})}
+	p := &Process{Name: name, LogPath: filepath.Join(logs, name+".log"),
+		exited: make(chan struct{})}
 	log, err := os.OpenFile(p.LogPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
@@ -149,9 +151,10 @@ func (p *Process) signal(sig syscall.Signal) {
 	}
 }
 
-// ready asks again and again until ready says yes, the program ends, or the time is up; then the error holds the program's
-// last words.
-func (p *Process) ready(ctx context.Context, limit time.Duration, probe func(context.Context) error) error {
+// ready asks again and again until ready says yes, the program ends, or the time is up; then the
+// error holds the program's last words.
+func (p *Process) ready(ctx context.Context, limit time.Duration,
+	probe func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -165,7 +168,8 @@ func (p *Process) ready(ctx context.Context, limit time.Duration, probe func(con
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w", p.Name, ctx.Err())
 		case <-limited.Done():
-			return fmt.Errorf("%s was not ready within %s: %w\n%s", p.Name, limit, last, p.lastWords())
+			return fmt.Errorf("%s was not ready within %s: %w\n%s", p.Name, limit, last,
+				p.lastWords())
 		case <-time.After(probeInterval):
 		}
 	}

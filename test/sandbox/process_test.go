@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// parentVariable makes the test binary a parent that starts a child in the folder it names, and then waits to be killed.
+// parentVariable makes the test binary a parent that starts a child in the folder it names, and
+// then waits to be killed.
 const parentVariable = "SANDBOX_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -61,7 +62,8 @@ func TestChildDiesWithItsKilledParent(t *testing.T) {
 	}
 }
 
-// running is false for a zombie, too: an orphan is reaped by whoever is process 1 here, or by nobody.
+// running is false for a zombie, too: an orphan is reaped by whoever is process 1 here, or by
+// nobody.
 func running(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
@@ -75,17 +77,21 @@ func TestReadinessThatNeverComes(t *testing.T) {
 	n := newNursery()
 	t.Cleanup(n.close)
 	for name, test := range map[string]struct{ script, want string }{
-		"it ends":  {"echo no such flag; exit 3", "it-ends ended before it was ready (exit status 3)"},
-		"it hangs": {"echo still thinking; sleep 600", "it-hangs was not ready within 500ms: not yet"},
+		"it ends": {"echo no such flag; exit 3",
+			"it-ends ended before it was ready (exit status 3)"},
+		"it hangs": {"echo still thinking; sleep 600",
+			"it-hangs was not ready within 500ms: not yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := n.launch(strings.ReplaceAll(name, " ", "-"), "sh", t.TempDir(), "-c", test.script)
+			p, err := n.launch(strings.ReplaceAll(name, " ", "-"), "sh", t.TempDir(),
+				"-c", test.script)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.Kill()
-			err = p.ready(t.Context(), 500*time.Millisecond, func(context.Context) error { return errors.New("not yet") })
+			err = p.ready(t.Context(), 500*time.Millisecond,
+				func(context.Context) error { return errors.New("not yet") })
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("error = %v, want %s...", err, test.want)
 			}
@@ -100,14 +106,16 @@ func TestReadinessThatNeverComes(t *testing.T) {
 func TestTailIsWholeLinesAndBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
-	if err := os.WriteFile(path, []byte(strings.Repeat("a line of the log\n", 1000)+"the last\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Repeat("a line of the log\n", 1000)+"the last\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	tail, err := tailOf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tail) > 2048 || !strings.HasPrefix(tail, "a line") || !strings.HasSuffix(tail, "\nthe last") {
+	if len(tail) > 2048 || !strings.HasPrefix(tail, "a line") ||
+		!strings.HasSuffix(tail, "\nthe last") {
 		t.Errorf("tail has %d bytes: %.40q...%q", len(tail), tail, tail[len(tail)-20:])
 	}
 }
@@ -118,7 +126,8 @@ func TestTakenNetconsoleAddressIsRefused(t *testing.T) {
 	defer conn.Close()
 	taken := conn.LocalAddr().String()
 	_, err := udpAddress(taken)
-	want := "netconsole's address " + taken + " is taken by another program: stop that, or choose another address"
+	want := "netconsole's address " + taken +
+		" is taken by another program: stop that, or choose another address"
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
 	}

@@ -16,11 +16,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
-// reportModules are where the definitions of the kinds of reports are: a module, the folder of the checkout whose go.mod has it, and
-// the folder in it.
+// reportModules are where the definitions of the kinds of reports are: a module, the folder of the
+// checkout whose go.mod has it, and the folder in it.
 var reportModules = map[string]struct{ module, dir, crds string }{
-	config.OpenReports:  {"github.com/openreports/reports-api", ".", "config/crd"},
-	config.PolicyReport: {"github.com/kyverno/kyverno", "test/policyreports", "config/crds/policyreport"},
+	config.OpenReports: {"github.com/openreports/reports-api", ".", "config/crd"},
+	config.PolicyReport: {"github.com/kyverno/kyverno", "test/policyreports",
+		"config/crds/policyreport"},
 }
 
 // DefineReports has the API server know the reports of a format.
@@ -34,14 +35,17 @@ func (s *Sandbox) DefineReports(ctx context.Context, format string) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{Paths: []string{filepath.Join(dir, m.crds)}, ErrorIfPathMissing: true})
+	_, err = envtest.InstallCRDs(s.RESTConfig(),
+		envtest.CRDInstallOptions{Paths: []string{filepath.Join(dir, m.crds)},
+			ErrorIfPathMissing: true})
 	if err != nil {
 		return fmt.Errorf("install the definitions of %s: %w", format, err)
 	}
 	return nil
 }
 
-// moduleDir is where the version of a module is that a folder's go.mod names; it is downloaded where it is not there yet.
+// moduleDir is where the version of a module is that a folder's go.mod names; it is downloaded
+// where it is not there yet.
 func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	download.Dir = dir
@@ -56,7 +60,8 @@ func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	return found.Dir, nil
 }
 
-// GrantReports gives Epitaph the rights that the chart gives it where this configuration has it report findings.
+// GrantReports gives Epitaph the rights that the chart gives it where this configuration has it
+// report findings.
 func (s *Sandbox) GrantReports(ctx context.Context, c config.Reports) error {
 	if !c.Enabled {
 		return nil
@@ -65,7 +70,8 @@ func (s *Sandbox) GrantReports(ctx context.Context, c config.Reports) error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", "reports-"+strings.ToLower(c.Format)+".yaml"))
+	content, err := os.ReadFile(filepath.Join(checkout,
+		"charts", "epitaph", "files", "reports-"+strings.ToLower(c.Format)+".yaml"))
 	if err != nil {
 		return fmt.Errorf("read the rights to report: %w", err)
 	}

@@ -24,24 +24,29 @@ const DefaultNodes = 6
 
 // Options shape a sandbox. The zero value is a whole one, in a temporary folder.
 type Options struct {
-	// Dir holds everything the sandbox writes: keys, the store, logs, kubeconfigs. Without it, a temporary folder is made,
-	// and removed by Stop. A folder that is given is emptied at the start and left for reading at the end.
+	// Dir holds everything the sandbox writes: keys, the store, logs, kubeconfigs. Without it, a
+	// temporary folder is made, and removed by Stop. A folder that is given is emptied at the start
+	// and left for reading at the end.
 	Dir string
 	// Out is told what is going on, a line a step. Without it, nobody is.
 	Out io.Writer
-	// Nodes are the nodes at the start. Without any, there are DefaultNodes of them: node-1, node-2 and so on.
+	// Nodes are the nodes at the start. Without any, there are DefaultNodes of them: node-1, node-2
+	// and so on.
 	Nodes []NodeSpec
 	// BuiltInPodGC leaves kube-controller-manager's own pod garbage collector on, beside Epitaph's.
 	BuiltInPodGC bool
 	// Epitaph is how Epitaph runs, or that it does not.
 	Epitaph EpitaphOptions
-	// LimitCriticalPods has the API server refuse pods of the system's priority classes wherever no quota allows them, as GKE's does.
+	// LimitCriticalPods has the API server refuse pods of the system's priority classes wherever no
+	// quota allows them, as GKE's does.
 	LimitCriticalPods bool
 	// Reports are the formats of config.Reports whose definitions the API server has.
 	Reports []string
-	// RealNodes leaves a node more time between two signs of life: for real kubelets, on a machine that is busy.
+	// RealNodes leaves a node more time between two signs of life: for real kubelets, on a machine
+	// that is busy.
 	RealNodes bool
-	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph cannot run without them.
+	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph
+	// cannot run without them.
 	LeaveOutChart bool
 }
 
@@ -53,7 +58,8 @@ type Sandbox struct {
 	Programs binaries.Paths
 	// Logs holds one file for each program.
 	Logs string
-	// Instances is the cloud: it has an instance for a node while this folder has a file of the node's name.
+	// Instances is the cloud: it has an instance for a node while this folder has a file of the
+	// node's name.
 	Instances string
 	// Epitaph is the first replica, nil where it is left out.
 	Epitaph *Epitaph
@@ -80,8 +86,9 @@ type Sandbox struct {
 	replicas int
 }
 
-// Start builds what has to be built, starts everything, and returns when all of it is ready. An error, or the end of ctx,
-// leaves nothing running. When ctx ends later, the sandbox stays: Stop ends it.
+// Start builds what has to be built, starts everything, and returns when all of it is ready. An
+// error, or the end of ctx, leaves nothing running. When ctx ends later, the sandbox stays: Stop
+// ends it.
 func Start(ctx context.Context, options Options) (*Sandbox, error) {
 	if options.Out == nil {
 		options.Out = io.Discard
@@ -95,7 +102,8 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		{"find its programs", s.findPrograms},
 		{"build Epitaph", s.buildEpitaph},
 		{"start the API server", s.startAPIServer},
-		// First of all: the API server holds back creations of a kind that was defined within the last two seconds.
+		// First of all: the API server holds back creations of a kind that was defined within the
+		// last two seconds.
 		{"install the definitions", s.installDefinitions},
 		{"write its own objects", s.writeObjects},
 		{"start the controllers", s.startControllers},
@@ -112,7 +120,8 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// Stop ends everything, in the reverse order of the start, and returns when nothing is left. It may be called twice.
+// Stop ends everything, in the reverse order of the start, and returns when nothing is left. It may
+// be called twice.
 func (s *Sandbox) Stop() {
 	if s.cancel != nil {
 		s.cancel()
@@ -137,8 +146,8 @@ func (s *Sandbox) Stop() {
 	})
 }
 
-// Wait returns when ctx ends, or earlier, with an error that says why, when a program ends that nobody stopped.
-// Epitaph's replicas are not watched: ending them is part of what people try.
+// Wait returns when ctx ends, or earlier, with an error that says why, when a program ends that
+// nobody stopped. Epitaph's replicas are not watched: ending them is part of what people try.
 func (s *Sandbox) Wait(ctx context.Context) error {
 	watched := s.Processes()
 	dead := make(chan *Process, len(watched))
@@ -167,8 +176,8 @@ func (s *Sandbox) Processes() []*Process {
 	return slices.Clone(s.processes)
 }
 
-// stopAll first ends the programs that use the API server, which end at once while that is still there. It and etcd are
-// killed: they would wait for each other, and there is nothing to be saved.
+// stopAll first ends the programs that use the API server, which end at once while that is still
+// there. It and etcd are killed: they would wait for each other, and there is nothing to be saved.
 func stopAll(processes []*Process) {
 	const servers = 2 // etcd and kube-apiserver, the first to be started
 	var clients sync.WaitGroup
@@ -203,8 +212,10 @@ func (s *Sandbox) layOut(context.Context) error {
 	return errors.Join(s.writeSecrets(), s.writeStages())
 }
 
-// contents are what a sandbox puts into its folder; only these are removed from a folder that is not ours alone.
-var contents = []string{"bin", "etcd", "instances", "kubeconfigs", "logs", "pki", "stages", "cloud.json", "audit-policy.yaml", "admission.yaml", "epitaph"}
+// contents are what a sandbox puts into its folder; only these are removed from a folder that is
+// not ours alone.
+var contents = []string{"bin", "etcd", "instances", "kubeconfigs", "logs", "pki", "stages",
+	"cloud.json", "audit-policy.yaml", "admission.yaml", "epitaph"}
 
 func (s *Sandbox) makeDir() (string, error) {
 	if s.options.Dir == "" {

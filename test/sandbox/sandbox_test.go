@@ -30,7 +30,8 @@ const eventually = 60 * time.Second
 
 func TestSandboxIsACluster(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
+		t.Skip(
+			"needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
 	}
 	t.Parallel()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
@@ -50,9 +51,13 @@ func TestSandboxIsACluster(t *testing.T) {
 
 	t.Run("a pod goes by its kubelet's hand", func(t *testing.T) { podGoes(t, s, client, pods[0]) })
 	t.Run("a program ends as told", func(t *testing.T) { programEnds(t, client) })
-	t.Run("a kubelet dies and comes back", func(t *testing.T) { kubeletDiesAndReturns(t, s, client, node) })
+	t.Run("a kubelet dies and comes back", func(t *testing.T) {
+		kubeletDiesAndReturns(t, s, client, node)
+	})
 	t.Run("kubelets restart", func(t *testing.T) { kubeletsRestart(t, s, client, node, nodes) })
-	t.Run("an instance goes and comes back", func(t *testing.T) { instanceGoesAndReturns(t, s, client, node) })
+	t.Run("an instance goes and comes back", func(t *testing.T) {
+		instanceGoesAndReturns(t, s, client, node)
+	})
 	t.Run("nothing outlives Stop", func(t *testing.T) { nothingOutlivesStop(t, s) })
 }
 
@@ -67,9 +72,11 @@ func programEnds(t *testing.T, client kubernetes.Interface) {
 	_, err := client.BatchV1().Jobs("default").Create(t.Context(), &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "batch"},
 		Spec: batchv1.JobSpec{BackoffLimit: ptr.To(int32(0)), Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"sandbox.epitaph/exit-code": "7"}},
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
+				"sandbox.epitaph/exit-code": "7"}},
 			Spec: corev1.PodSpec{
-				RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "batch", Image: "batch"}},
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers:    []corev1.Container{{Name: "batch", Image: "batch"}},
 			},
 		}},
 	}, metav1.CreateOptions{})
@@ -77,7 +84,8 @@ func programEnds(t *testing.T, client kubernetes.Interface) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the program to fail as told", func(ctx context.Context) error {
-		list, err := client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "job-name=batch"})
+		list, err := client.CoreV1().Pods("default").List(ctx,
+			metav1.ListOptions{LabelSelector: "job-name=batch"})
 		if err != nil {
 			return err
 		}
@@ -91,7 +99,8 @@ func programEnds(t *testing.T, client kubernetes.Interface) {
 	})
 }
 
-func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node) {
+func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface,
+	node sandbox.Node) {
 	if err := handshake(node.Address); err != nil {
 		t.Errorf("user space of a living node: %v", err)
 	}
@@ -101,7 +110,10 @@ func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.I
 	if handshake(node.Address) == nil {
 		t.Error("user space still answers after StopKubelet")
 	}
-	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionUnknown) })
+	waitFor(t, "the silent node to be Unknown",
+		func(ctx context.Context) error {
+			return isReady(ctx, client, node.Name, corev1.ConditionUnknown)
+		})
 	if err := s.StartKubelet(t.Context(), node.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -111,12 +123,17 @@ func kubeletDiesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.I
 	if err := handshake(node.Address); err != nil {
 		t.Errorf("user space after StartKubelet: %v", err)
 	}
-	waitFor(t, "the node to be Ready again", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionTrue) })
+	waitFor(t,
+		"the node to be Ready again",
+		func(ctx context.Context) error {
+			return isReady(ctx, client, node.Name, corev1.ConditionTrue)
+		})
 }
 
-// kubeletsRestart restarts one kubelet faster than Leases are renewed: that must not keep another one from renewing its own, and
-// one that is stopped renews no more.
-func kubeletsRestart(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node, all []sandbox.Node) {
+// kubeletsRestart restarts one kubelet faster than Leases are renewed: that must not keep another
+// one from renewing its own, and one that is stopped renews no more.
+func kubeletsRestart(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface,
+	node sandbox.Node, all []sandbox.Node) {
 	other := all[0]
 	if other == node {
 		other = all[1]
@@ -143,19 +160,27 @@ func kubeletsRestart(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interfa
 		t.Fatal(err)
 	}
 	last := renewedAt(t, client, node.Name)
-	waitFor(t, "the silent node to be Unknown", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionUnknown) })
+	waitFor(t, "the silent node to be Unknown",
+		func(ctx context.Context) error {
+			return isReady(ctx, client, node.Name, corev1.ConditionUnknown)
+		})
 	if now := renewedAt(t, client, node.Name); !now.Equal(last) {
 		t.Errorf("the Lease of a kubelet that is stopped was renewed at %s, after %s", now, last)
 	}
 	if err := s.ResumeKubelet(t.Context(), node.Name); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the node to be Ready again", func(ctx context.Context) error { return isReady(ctx, client, node.Name, corev1.ConditionTrue) })
+	waitFor(t,
+		"the node to be Ready again",
+		func(ctx context.Context) error {
+			return isReady(ctx, client, node.Name, corev1.ConditionTrue)
+		})
 }
 
 func renewedAt(t *testing.T, client kubernetes.Interface, node string) time.Time {
 	t.Helper()
-	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(t.Context(), node, metav1.GetOptions{})
+	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(t.Context(), node,
+		metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +190,15 @@ func renewedAt(t *testing.T, client kubernetes.Interface, node string) time.Time
 	return lease.Spec.RenewTime.Time
 }
 
-func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, node sandbox.Node) {
+func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface,
+	node sandbox.Node) {
 	if err := s.TakeInstanceAway(node.Name); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the cloud to delete the Node", func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
-	if got, want := whoDeletedLast(t, s, node.Name), "system:serviceaccount:kube-system:node-controller"; got != want {
+	waitFor(t, "the cloud to delete the Node",
+		func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
+	if got, want := whoDeletedLast(t, s, node.Name),
+		"system:serviceaccount:kube-system:node-controller"; got != want {
 		t.Errorf("the Node was deleted by %q, want %q", got, want)
 	}
 	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"})
@@ -199,7 +227,8 @@ func nothingOutlivesStop(t *testing.T, s *sandbox.Sandbox) {
 		}
 	}
 	for _, n := range nodes {
-		if after, err := certificate(n.Address); err == nil && bytes.Equal(after, before[n.Address]) {
+		if after, err := certificate(n.Address); err == nil &&
+			bytes.Equal(after, before[n.Address]) {
 			t.Errorf("user space of %s still answers", n.Name)
 		}
 	}
@@ -216,7 +245,8 @@ func aDeployment(t *testing.T, client kubernetes.Interface, replicas int32) []co
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{
+					{Name: "web", Image: "web"}}},
 			},
 		},
 	}, metav1.CreateOptions{})
@@ -225,7 +255,8 @@ func aDeployment(t *testing.T, client kubernetes.Interface, replicas int32) []co
 	}
 	var running []corev1.Pod
 	waitFor(t, "all pods to run", func(ctx context.Context) error {
-		list, err := client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
+		list, err := client.CoreV1().Pods("default").List(ctx,
+			metav1.ListOptions{FieldSelector: "status.phase=Running"})
 		if err != nil {
 			return err
 		}
@@ -240,7 +271,8 @@ func aDeployment(t *testing.T, client kubernetes.Interface, replicas int32) []co
 
 func deletePod(t *testing.T, client kubernetes.Interface, pod corev1.Pod) {
 	t.Helper()
-	if err := client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(30))}); err != nil {
+	if err := client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name,
+		metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(30))}); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the pod to be gone", func(ctx context.Context) error {
@@ -282,7 +314,8 @@ func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
 	return user
 }
 
-func isReady(ctx context.Context, client kubernetes.Interface, name string, want corev1.ConditionStatus) error {
+func isReady(ctx context.Context, client kubernetes.Interface, name string,
+	want corev1.ConditionStatus) error {
 	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -312,7 +345,8 @@ func handshake(address string) error {
 // certificate returns the certificate of whoever answers at the kubelet's port.
 func certificate(address string) ([]byte, error) {
 	dialer := &net.Dialer{Timeout: time.Second}
-	conn, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort(address, "10250"), &tls.Config{InsecureSkipVerify: true})
+	conn, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort(address, "10250"),
+		&tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package witness watches a cluster and remembers how Pods and Nodes left it: with the annotations that their DELETED event
-// showed to every watcher, which is what Epitaph is about.
+// Package witness watches a cluster and remembers how Pods and Nodes left it: with the annotations
+// that their DELETED event showed to every watcher, which is what Epitaph is about.
 package witness
 
 import (
@@ -45,7 +45,8 @@ func New(ctx context.Context, client kubernetes.Interface) (*Witness, error) {
 	w := &Witness{deaths: map[string]Death{}, news: make(chan struct{})}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	handler := cache.ResourceEventHandlerFuncs{DeleteFunc: w.deleted}
-	for _, informer := range []cache.SharedIndexInformer{factory.Core().V1().Pods().Informer(), factory.Core().V1().Nodes().Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{factory.Core().V1().Pods().Informer(),
+		factory.Core().V1().Nodes().Informer()} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
 			return nil, fmt.Errorf("watch what leaves: %w", err)
 		}
@@ -78,7 +79,8 @@ func (w *Witness) deleted(object any) {
 // readReason shows the annotations as they are; an object without any left without a reason.
 func readReason(keys reason.Keys, o metav1.Object) reason.Reason {
 	a := o.GetAnnotations()
-	return reason.Reason{Code: reason.Code(a[keys.Code]), Text: reason.Text(a[keys.Reason]), By: a[keys.By]}
+	return reason.Reason{Code: reason.Code(a[keys.Code]), Text: reason.Text(a[keys.Reason]),
+		By: a[keys.By]}
 }
 
 func key(s reason.Subject, name string) string { return s.String() + "/" + name }

@@ -80,8 +80,8 @@ var unasked = map[string]string{
 	"orphan-final-state-of-the-node":       "the last state of a node that is gone is known to the garbage collector alone",
 }
 
-// Every inference case is a policy test: the request that a person or a program makes, and the cluster around it as whole objects, through
-// the webhook's handler.
+// Every inference case is a policy test: the request that a person or a program makes, and the
+// cluster around it as whole objects, through the webhook's handler.
 func TestInferenceCases(t *testing.T) {
 	t.Parallel()
 	const dir = "../../reason/testdata/cases/"
@@ -97,7 +97,8 @@ func TestInferenceCases(t *testing.T) {
 		}
 		for part := range strings.SplitSeq(string(data), "\n---\n") {
 			var c inferenceCase
-			if err := yaml.UnmarshalStrict([]byte(strings.Replace(part, "description:", "#", 1)), &c); err != nil {
+			if err := yaml.UnmarshalStrict([]byte(strings.Replace(part, "description:", "#", 1)),
+				&c); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			full := strings.TrimSuffix(filepath.Base(name), ".yaml")
@@ -134,7 +135,8 @@ func (c inferenceCase) suite(t *testing.T, name string) *Suite {
 	settings.Inference.Signals, settings.Inference.Identities = c.Signals, c.Identities
 	settings.Inference.NamePreemptors = c.NamePreemptors
 	all := c.objects(t)
-	asked := Case{Name: name, User: c.Remover.User, Groups: c.Remover.Groups, Says: c.Remover.Says, For: c.Remover.For, Want: c.wanted(settings.Inferrer())}
+	asked := Case{Name: name, User: c.Remover.User, Groups: c.Remover.Groups, Says: c.Remover.Says,
+		For: c.Remover.For, Want: c.wanted(settings.Inferrer())}
 	target := &Target{Kind: "Node"}
 	if c.Pod == nil {
 		target.Name = c.Node.Name
@@ -148,24 +150,28 @@ func (c inferenceCase) suite(t *testing.T, name string) *Suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Suite{Name: "reason", Config: settings, Objects: all, Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Trials: []Trial{trial}}
+	s := &Suite{Name: "reason", Config: settings, Objects: all,
+		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Trials: []Trial{trial}}
 	if c.Now != nil {
 		s.Now = *c.Now
 	}
 	return s
 }
 
-// wanted is what the case wants: where nothing must be inferred, people are denied, and of programs nobody knows why.
+// wanted is what the case wants: where nothing must be inferred, people are denied, and of programs
+// nobody knows why.
 func (c inferenceCase) wanted(i reason.Inferrer) Want {
 	switch {
 	case c.Want != nil:
-		w := Want{Decision: allowed, Reason: reason.MustPattern(c.Want.Text), By: reason.MustPattern(c.Want.By)}
+		w := Want{Decision: allowed, Reason: reason.MustPattern(c.Want.Text),
+			By: reason.MustPattern(c.Want.By)}
 		if c.Want.Code.Known() {
 			w.Code = c.Want.Code
 		}
 		return w
 	case i.ActorOf(c.Remover.User, c.Remover.Groups) == reason.Person:
-		return Want{Decision: denied, Message: reason.MustPattern("* must not leave without a reason *")}
+		return Want{Decision: denied,
+			Message: reason.MustPattern("* must not leave without a reason *")}
 	default:
 		return Want{Decision: allowed, Code: reason.Unexplained}
 	}
@@ -179,8 +185,10 @@ func object(t *testing.T, kind string, o any) *unstructured.Unstructured {
 	}
 	u := &unstructured.Unstructured{Object: content}
 	version := map[string]string{
-		"Job": "batch/v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
-		"NodeObituary": v1alpha1.GroupVersion.String(), "ResourceClaim": "resource.k8s.io/v1", "ResourceSlice": "resource.k8s.io/v1",
+		"Job": "batch/v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1",
+		"StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
+		"NodeObituary": v1alpha1.GroupVersion.String(), "ResourceClaim": "resource.k8s.io/v1",
+		"ResourceSlice":   "resource.k8s.io/v1",
 		"DeviceTaintRule": "resource.k8s.io/v1", "NodeClaim": "karpenter.sh/v1",
 	}[kind]
 	if version == "" {
@@ -202,13 +210,16 @@ func (c inferenceCase) objects(t *testing.T) (all Objects) {
 		return all
 	}
 	if name := c.Pod.Spec.NodeName; c.Node == nil && !c.NodeGone && name != "" {
-		all = append(all, object(t, "Node", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})) // of which nothing is known
+		// of which nothing is known
+		all = append(all,
+			object(t, "Node", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
 	}
 	if c.NodeReason != nil {
 		all = append(all, object(t, "NodeObituary", &v1alpha1.NodeObituary{
 			ObjectMeta: metav1.ObjectMeta{Name: "n"},
 			Spec: v1alpha1.NodeObituarySpec{
-				NodeName: c.Pod.Spec.NodeName, Code: string(c.NodeReason.Code), Reason: c.NodeReason.Text, By: c.NodeReason.By,
+				NodeName: c.Pod.Spec.NodeName, Code: string(c.NodeReason.Code),
+				Reason: c.NodeReason.Text, By: c.NodeReason.By,
 				Removed: metav1.Date(2026, 5, 1, 11, 59, 0, 0, time.UTC),
 			},
 		}))
@@ -246,13 +257,15 @@ func (c inferenceCase) claim(t *testing.T) Objects {
 	if c.Claim.Disruption != "" {
 		u.Object["status"] = map[string]any{"conditions": []any{
 			map[string]any{"type": "Initialized", "status": "True", "reason": "Initialized"},
-			map[string]any{"type": "DisruptionReason", "status": "True", "reason": c.Claim.Disruption},
+			map[string]any{"type": "DisruptionReason", "status": "True",
+				"reason": c.Claim.Disruption},
 		}}
 	}
 	return Objects{u}
 }
 
-// owners are the pod's controller, and what it belongs to, in the state that the case describes in short.
+// owners are the pod's controller, and what it belongs to, in the state that the case describes in
+// short.
 func (c inferenceCase) owners(t *testing.T) Objects {
 	t.Helper()
 	ref := metav1.GetControllerOf(c.Pod)
@@ -273,24 +286,31 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 			job.Spec.Parallelism, job.Status.Active = ptr.To(int32(1)), 2
 		}
 		if c.Owner.Finished {
-			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+			job.Status.Conditions = []batchv1.JobCondition{
+				{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
 		}
 		if why, message, _ := strings.Cut(c.Owner.Failed, ": "); why != "" {
-			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: why, Message: message}}
+			job.Status.Conditions = []batchv1.JobCondition{
+				{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: why,
+					Message: message}}
 		}
 		return Objects{object(t, "Job", job)}
 	case "ReplicationController":
 		if !known && !c.Owner.Deleted {
 			return nil
 		}
-		return Objects{object(t, "ReplicationController", &corev1.ReplicationController{ObjectMeta: meta})}
+		return Objects{object(t, "ReplicationController",
+			&corev1.ReplicationController{ObjectMeta: meta})}
 	case "ReplicaSet":
 		set := &appsv1.ReplicaSet{ObjectMeta: meta}
 		if !known && !c.Owner.Deleted {
 			return nil
 		}
-		set.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "d", Controller: ptr.To(true)}}
-		deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: meta.Namespace, Name: "d", UID: "d"}}
+		set.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "d",
+				Controller: ptr.To(true)}}
+		deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: meta.Namespace,
+			Name: "d", UID: "d"}}
 		if !current {
 			deployment.Spec.Template.Spec.HostNetwork = true
 		}
@@ -309,7 +329,8 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 		set := &appsv1.DaemonSet{ObjectMeta: meta}
 		if known {
 			metav1.SetMetaDataLabel(&c.Pod.ObjectMeta, "pod-template-generation", "1")
-			metav1.SetMetaDataAnnotation(&set.ObjectMeta, appsv1.DeprecatedTemplateGeneration, map[bool]string{true: "1", false: "2"}[current])
+			metav1.SetMetaDataAnnotation(&set.ObjectMeta, appsv1.DeprecatedTemplateGeneration,
+				map[bool]string{true: "1", false: "2"}[current])
 		}
 		return Objects{object(t, "DaemonSet", set)}
 	default:
@@ -317,20 +338,23 @@ func (c inferenceCase) owners(t *testing.T) Objects {
 	}
 }
 
-// devices are the pod's claim, the slice of its node and the rules, with the taints that the case has.
+// devices are the pod's claim, the slice of its node and the rules, with the taints that the case
+// has.
 func (c inferenceCase) devices(t *testing.T) (all Objects) {
 	t.Helper()
 	if len(c.DeviceTaints) == 0 {
 		return nil
 	}
-	c.Pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "c", ResourceClaimName: ptr.To("c")}}
+	c.Pod.Spec.ResourceClaims = []corev1.PodResourceClaim{
+		{Name: "c", ResourceClaimName: ptr.To("c")}}
 	var results, devices []any
 	seen := map[string]bool{}
 	for _, d := range c.DeviceTaints {
 		taint := map[string]any{"key": d.Key, "value": d.Value, "effect": "NoExecute"}
 		if !seen[d.Device] {
 			seen[d.Device] = true
-			results = append(results, map[string]any{"request": "r", "driver": d.Driver, "pool": d.Pool, "device": d.Device})
+			results = append(results, map[string]any{"request": "r", "driver": d.Driver,
+				"pool": d.Pool, "device": d.Device})
 			var taints []any
 			if d.Rule == "" {
 				taints = []any{taint}
@@ -339,20 +363,24 @@ func (c inferenceCase) devices(t *testing.T) (all Objects) {
 		}
 		if d.Rule != "" {
 			all = append(all, object(t, "DeviceTaintRule", &map[string]any{
-				"metadata": map[string]any{"name": d.Rule}, "spec": map[string]any{"deviceSelector": map[string]any{"device": d.Device}, "taint": taint},
+				"metadata": map[string]any{"name": d.Rule},
+				"spec": map[string]any{"deviceSelector": map[string]any{"device": d.Device},
+					"taint": taint},
 			}))
 		}
 	}
 	first := c.DeviceTaints[0]
-	return append(all,
-		object(t, "ResourceClaim", &map[string]any{
-			"metadata": map[string]any{"namespace": c.Pod.Namespace, "name": "c"},
-			"status":   map[string]any{"allocation": map[string]any{"devices": map[string]any{"results": results}}},
-		}),
+	return append(all, object(t, "ResourceClaim", &map[string]any{
+		"metadata": map[string]any{"namespace": c.Pod.Namespace, "name": "c"},
+		"status": map[string]any{"allocation": map[string]any{
+			"devices": map[string]any{"results": results}}},
+	}),
 		object(t, "ResourceSlice", &map[string]any{
 			"metadata": map[string]any{"name": "s"},
 			"spec": map[string]any{
-				"driver": first.Driver, "nodeName": c.Pod.Spec.NodeName, "pool": map[string]any{"name": first.Pool, "generation": int64(1)}, "devices": devices,
+				"driver": first.Driver, "nodeName": c.Pod.Spec.NodeName,
+				"pool":    map[string]any{"name": first.Pool, "generation": int64(1)},
+				"devices": devices,
 			},
 		}),
 	)

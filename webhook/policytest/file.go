@@ -33,7 +33,8 @@ type File struct {
 	Cases []Case `json:"cases"`
 }
 
-// A Case is one request, or several, of which the same is expected. Either Reviews are given, or a User and what they delete or evict.
+// A Case is one request, or several, of which the same is expected. Either Reviews are given, or a
+// User and what they delete or evict.
 type Case struct {
 	Name string `json:"name"`
 	// Reviews are files with AdmissionReviews as the API server sends them.
@@ -94,13 +95,15 @@ func (c Case) check() error {
 	case w.Code != "" && !w.Code.Known():
 		return fmt.Errorf("want.code: is %q, which is no code: docs/reasons.md lists them", w.Code)
 	case w.empty():
-		return fmt.Errorf("want: is missing: write at least one of decision, rule, code, reason, by and message")
+		return fmt.Errorf(
+			"want: is missing: write at least one of decision, rule, code, reason, by and message")
 	}
 	return nil
 }
 
 func (w Want) empty() bool {
-	return w.Decision == "" && w.Rule == "" && w.Code == "" && w.Reason.IsZero() && w.By.IsZero() && w.Message.IsZero()
+	return w.Decision == "" && w.Rule == "" && w.Code == "" && w.Reason.IsZero() && w.By.IsZero() &&
+		w.Message.IsZero()
 }
 
 // Read reads a test file, and everything that it names.
@@ -114,10 +117,14 @@ func Read(path string) (*Suite, error) {
 		return nil, fmt.Errorf("read the test %s: %w", path, err)
 	}
 	if f.Kind != Kind || f.APIVersion != APIVersion {
-		return nil, fmt.Errorf("read the test %s: kind: is %q of %q: write kind: %s and apiVersion: %s", path, f.Kind, f.APIVersion, Kind, APIVersion)
+		return nil,
+			fmt.Errorf("read the test %s: kind: is %q of %q: write kind: %s and apiVersion: %s",
+				path, f.Kind, f.APIVersion, Kind, APIVersion)
 	}
 	if len(f.Cases) == 0 {
-		return nil, fmt.Errorf("read the test %s: cases: is empty: a test that tries nothing cannot fail", path)
+		return nil,
+			fmt.Errorf("read the test %s: cases: is empty: a test that tries nothing cannot fail",
+				path)
 	}
 	beside := func(name string) string {
 		if filepath.IsAbs(name) {

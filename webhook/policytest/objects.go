@@ -101,14 +101,17 @@ func objectsIn(content map[string]any) (Objects, error) {
 	return all, err
 }
 
-// checked makes sure that an object can be told from others, and that one of a known kind has no field that the kind has not.
+// checked makes sure that an object can be told from others, and that one of a known kind has no
+// field that the kind has not.
 func checked(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	gvk := u.GroupVersionKind()
 	switch {
 	case gvk.Kind == "":
 		return nil, errors.New("kind: is missing: write an object as kubectl get -o yaml prints it")
 	case gvk.Version == "":
-		return nil, fmt.Errorf("apiVersion: of the %s is missing: write it as kubectl get -o yaml prints it", gvk.Kind)
+		return nil, fmt.Errorf(
+			"apiVersion: of the %s is missing: write it as kubectl get -o yaml prints it",
+			gvk.Kind)
 	case u.GetName() == "":
 		return nil, fmt.Errorf("metadata.name: of the %s is missing", gvk.Kind)
 	}
@@ -130,14 +133,16 @@ func checked(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 // find returns the object of a kind and name.
 func (o Objects) find(kind schema.GroupKind, key client.ObjectKey) *unstructured.Unstructured {
 	for _, u := range o {
-		if u.GroupVersionKind().GroupKind() == kind && u.GetNamespace() == key.Namespace && u.GetName() == key.Name {
+		if u.GroupVersionKind().GroupKind() == kind && u.GetNamespace() == key.Namespace &&
+			u.GetName() == key.Name {
 			return u
 		}
 	}
 	return nil
 }
 
-// supposition is the cluster of these objects, with the caches that a manager with that configuration has of them.
+// supposition is the cluster of these objects, with the caches that a manager with that
+// configuration has of them.
 func (o Objects) supposition(c config.Config, clk clock.PassiveClock) (webhook.Supposition, error) {
 	kept := make(Objects, 0, len(o))
 	for _, u := range o {
@@ -148,7 +153,8 @@ func (o Objects) supposition(c config.Config, clk clock.PassiveClock) (webhook.S
 		kept = append(kept, k)
 	}
 	return webhook.Supposition{
-		Cached: reader{kept}, Live: reader{o}, Obituaries: &audit.NodeObituaries{Cache: reader{o}, Clock: clk},
+		Cached: reader{kept}, Live: reader{o},
+		Obituaries: &audit.NodeObituaries{Cache: reader{o}, Clock: clk},
 	}, nil
 }
 
@@ -159,7 +165,8 @@ func cached(u *unstructured.Unstructured, c config.Config) (*unstructured.Unstru
 	switch u.GroupVersionKind() {
 	case corev1.SchemeGroupVersion.WithKind("Node"):
 		node := &corev1.Node{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, node); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object,
+			node); err != nil {
 			return nil, err
 		}
 		trimmed, err := podcache.TrimNodes(inferrer.ReadsOfNodes())(node)
@@ -184,7 +191,8 @@ func cached(u *unstructured.Unstructured, c config.Config) (*unstructured.Unstru
 type reader struct{ all Objects }
 
 // Get finds one object.
-func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object,
+	_ ...client.GetOption) error {
 	gvk, err := apiutil.GVKForObject(obj, kinds)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
@@ -194,7 +202,8 @@ func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object, 
 		u = bareNamespace(key.Name) // Whatever is in a namespace has one.
 	}
 	if u == nil {
-		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: strings.ToLower(gvk.Kind)}, key.Name)
+		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group,
+			Resource: strings.ToLower(gvk.Kind)}, key.Name)
 	}
 	return convert(u, obj)
 }
@@ -210,7 +219,8 @@ func bareNamespace(name string) *unstructured.Unstructured {
 }
 
 // List returns the objects of a kind that an API server would.
-func (r reader) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
+func (r reader) List(_ context.Context, list client.ObjectList,
+	options ...client.ListOption) error {
 	gvk, err := apiutil.GVKForObject(list, kinds)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
@@ -220,8 +230,10 @@ func (r reader) List(_ context.Context, list client.ObjectList, options ...clien
 	o.ApplyOptions(options)
 	var items []any
 	for _, u := range r.all {
-		if u.GroupVersionKind().GroupKind() == gvk.GroupKind() && (o.Namespace == "" || o.Namespace == u.GetNamespace()) &&
-			(o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(u.GetLabels()))) && hasFields(u, o.FieldSelector) {
+		if u.GroupVersionKind().GroupKind() == gvk.GroupKind() &&
+			(o.Namespace == "" || o.Namespace == u.GetNamespace()) &&
+			(o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(u.GetLabels()))) &&
+			hasFields(u, o.FieldSelector) {
 			items = append(items, u.Object)
 		}
 	}
@@ -229,7 +241,8 @@ func (r reader) List(_ context.Context, list client.ObjectList, options ...clien
 	if unknown, ok := list.(*unstructured.UnstructuredList); ok {
 		unknown.Items = nil
 		for _, item := range items {
-			unknown.Items = append(unknown.Items, unstructured.Unstructured{Object: item.(map[string]any)})
+			unknown.Items = append(unknown.Items,
+				unstructured.Unstructured{Object: item.(map[string]any)})
 		}
 		return nil
 	}
@@ -239,13 +252,15 @@ func (r reader) List(_ context.Context, list client.ObjectList, options ...clien
 	return nil
 }
 
-// hasFields tells whether the object has what a field selector asks for: those that the handler asks for are called as the fields are.
+// hasFields tells whether the object has what a field selector asks for: those that the handler
+// asks for are called as the fields are.
 func hasFields(u *unstructured.Unstructured, selector fields.Selector) bool {
 	if selector == nil {
 		return true
 	}
 	for _, want := range selector.Requirements() {
-		if value, _, _ := unstructured.NestedString(u.Object, strings.Split(want.Field, ".")...); value != want.Value {
+		if value, _, _ := unstructured.NestedString(u.Object,
+			strings.Split(want.Field, ".")...); value != want.Value {
 			return false
 		}
 	}

@@ -30,12 +30,15 @@ func ReadReviews(path string) (all []*admissionv1.AdmissionRequest, err error) {
 			return nil, fmt.Errorf("read the review %s: document %d: %w", path, n+1, err)
 		}
 		if review.Request == nil {
-			return nil, fmt.Errorf("read the review %s: document %d: it has no request: write an AdmissionReview of admission.k8s.io/v1", path, n+1)
+			return nil, fmt.Errorf(
+				"read the review %s: document %d: it has no request: write an AdmissionReview of admission.k8s.io/v1", path, n+1)
 		}
 		all = append(all, review.Request)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("read the review %s: it is empty: write an AdmissionReview of admission.k8s.io/v1", path)
+		return nil, fmt.Errorf(
+			"read the review %s: it is empty: write an AdmissionReview of admission.k8s.io/v1",
+			path)
 	}
 	return all, nil
 }
@@ -65,15 +68,19 @@ func (c Case) request(all Objects) (*admissionv1.AdmissionRequest, error) {
 		return nil, errors.New("user: is missing: write who asks, as the API server knows them")
 	}
 	if target.Kind != "Pod" && (target.Kind != "Node" || field == "evicts") {
-		return nil, fmt.Errorf("%s.kind: is %q: write Pod, or Node where it is deleted", field, target.Kind)
+		return nil, fmt.Errorf("%s.kind: is %q: write Pod, or Node where it is deleted", field,
+			target.Kind)
 	}
-	object := all.find(schema.GroupKind{Kind: target.Kind}, types.NamespacedName{Namespace: target.Namespace, Name: target.Name})
+	object := all.find(schema.GroupKind{Kind: target.Kind},
+		types.NamespacedName{Namespace: target.Namespace, Name: target.Name})
 	if object == nil {
 		return nil, fmt.Errorf("%s: there is no %s: add it to objects", field, target)
 	}
 	req := &admissionv1.AdmissionRequest{
-		UID: "policy-test", Name: target.Name, Namespace: target.Namespace, Operation: admissionv1.Delete,
-		Resource: metav1.GroupVersionResource{Version: "v1", Resource: map[string]string{"Pod": "pods", "Node": "nodes"}[target.Kind]},
+		UID: "policy-test", Name: target.Name, Namespace: target.Namespace,
+		Operation: admissionv1.Delete,
+		Resource: metav1.GroupVersionResource{Version: "v1",
+			Resource: map[string]string{"Pod": "pods", "Node": "nodes"}[target.Kind]},
 		UserInfo: authenticationv1.UserInfo{Username: c.User, Groups: c.Groups},
 	}
 	if field == "evicts" {
@@ -86,8 +93,9 @@ func (c Case) request(all Objects) (*admissionv1.AdmissionRequest, error) {
 // eviction is the Eviction that the user creates.
 func (c Case) eviction() *policyv1.Eviction {
 	e := &policyv1.Eviction{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "Eviction"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: c.Evicts.Namespace, Name: c.Evicts.Name, Annotations: map[string]string{}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "Eviction"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.Evicts.Namespace, Name: c.Evicts.Name,
+			Annotations: map[string]string{}},
 	}
 	if c.Says != "" {
 		e.Annotations[reason.EvictionReasonKey] = c.Says

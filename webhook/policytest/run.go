@@ -44,7 +44,8 @@ type at time.Time
 func (a at) Now() time.Time                  { return time.Time(a) }
 func (a at) Since(t time.Time) time.Duration { return time.Time(a).Sub(t) }
 
-// Run tries every case, prints a line for each and what was wrong with it, and returns [ErrFailed] where something was.
+// Run tries every case, prints a line for each and what was wrong with it, and returns [ErrFailed]
+// where something was.
 func (s *Suite) Run(ctx context.Context, clk clock.PassiveClock, out io.Writer) error {
 	failed := 0
 	for _, t := range s.Trials {
@@ -57,11 +58,13 @@ func (s *Suite) Run(ctx context.Context, clk clock.PassiveClock, out io.Writer) 
 			verdict = "FAIL"
 			failed++
 		}
-		if _, err := fmt.Fprintf(out, "%s  %s: %s\n%s", verdict, s.Name, t.Name, strings.Join(wrong, "")); err != nil {
+		if _, err := fmt.Fprintf(out, "%s  %s: %s\n%s", verdict, s.Name, t.Name,
+			strings.Join(wrong, "")); err != nil {
 			return fmt.Errorf("print the result: %w", err)
 		}
 	}
-	if _, err := fmt.Fprintf(out, "%s: %d passed, %d failed\n", s.Name, len(s.Trials)-failed, failed); err != nil {
+	if _, err := fmt.Fprintf(out, "%s: %d passed, %d failed\n", s.Name, len(s.Trials)-failed,
+		failed); err != nil {
 		return fmt.Errorf("print the result: %w", err)
 	}
 	if failed > 0 {
@@ -71,13 +74,15 @@ func (s *Suite) Run(ctx context.Context, clk clock.PassiveClock, out io.Writer) 
 }
 
 // try returns what did not come as expected, a line each.
-func (s *Suite) try(ctx context.Context, t Trial, clk clock.PassiveClock) (wrong []string, err error) {
+func (s *Suite) try(ctx context.Context, t Trial,
+	clk clock.PassiveClock) (wrong []string, err error) {
 	for _, then := range []time.Time{s.Now, t.Now} {
 		if !then.IsZero() {
 			clk = at(then)
 		}
 	}
-	cluster, err := append(t.Objects[:len(t.Objects):len(t.Objects)], s.Objects...).supposition(s.Config, clk)
+	cluster, err := append(t.Objects[:len(t.Objects):len(t.Objects)],
+		s.Objects...).supposition(s.Config, clk)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +126,8 @@ func decisionOf(d webhook.Decision) string {
 }
 
 // Ask prints what the webhook would decide about each request.
-func Ask(ctx context.Context, c config.Config, requests []*admissionv1.AdmissionRequest, all Objects, clk clock.PassiveClock, out io.Writer) error {
+func Ask(ctx context.Context, c config.Config, requests []*admissionv1.AdmissionRequest,
+	all Objects, clk clock.PassiveClock, out io.Writer) error {
 	cluster, err := all.supposition(c, clk)
 	if err != nil {
 		return err

@@ -12,11 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The group's names, and the attribute that holds an event (include/linux/acpi.h, drivers/acpi/event.c).
+// The group's names, and the attribute that holds an event (include/linux/acpi.h,
+// drivers/acpi/event.c).
 const (
 	family, group  = "acpi_event", "acpi_mc_group"
 	attributeEvent = 1
-	// classBytes is the length of the device's class, with which an event begins; a class ends with a zero.
+	// classBytes is the length of the device's class, with which an event begins; a class ends with
+	// a zero.
 	classBytes = 20
 )
 
@@ -63,7 +65,8 @@ func open() (*os.File, error) {
 }
 
 func join(id uint32) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_GENERIC)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_GENERIC)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +105,8 @@ func isPress(message []byte) bool {
 		if length < attributeHeader || length > len(rest) {
 			return false
 		}
-		if value := rest[attributeHeader:length]; kind == attributeEvent && len(value) >= classBytes {
+		if value := rest[attributeHeader:length]; kind == attributeEvent &&
+			len(value) >= classBytes {
 			class, _, _ := bytes.Cut(value[:classBytes], []byte{0})
 			return string(class) == "button/power"
 		}

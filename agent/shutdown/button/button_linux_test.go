@@ -5,12 +5,14 @@ import (
 	"testing"
 )
 
-// event packs what acpi_bus_generate_netlink_event sends: headers, and one attribute with a struct acpi_genl_event.
+// event packs what acpi_bus_generate_netlink_event sends: headers, and one attribute with a struct
+// acpi_genl_event.
 func event(class string) []byte {
 	value := make([]byte, 44)
 	copy(value, class)
 	copy(value[20:], "LNXPWRBN:00")
-	message := binary.NativeEndian.AppendUint16(make([]byte, headers), uint16(attributeHeader+len(value)))
+	message := binary.NativeEndian.AppendUint16(make([]byte, headers),
+		uint16(attributeHeader+len(value)))
 	return append(binary.NativeEndian.AppendUint16(message, attributeEvent), value...)
 }
 

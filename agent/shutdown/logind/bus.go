@@ -50,7 +50,8 @@ func Connect(ctx context.Context, socket string) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the bus at %s: %w", socket, err)
 	}
-	b := &Bus{path: socket, asks: newClient(c), closed: make(chan struct{}), events: make(chan Event, backlog)}
+	b := &Bus{path: socket, asks: newClient(c), closed: make(chan struct{}),
+		events: make(chan Event, backlog)}
 	if b.hears, err = monitor(ctx, socket); err != nil {
 		b.deaf = fmt.Errorf("%w: %w", ErrDeaf, err)
 		b.hears, err = subscribe(ctx, socket)
@@ -61,12 +62,14 @@ func Connect(ctx context.Context, socket string) (*Bus, error) {
 	}
 	// Who is logind is asked after listening has begun: what is heard of it is never older.
 	go b.sort(&ear{logind: b.owner(ctx, name), systemd: b.owner(ctx, systemd)})
-	// systemd speaks only where somebody wants to hear it. Without systemd, there is nothing to hear.
+	// systemd speaks only where somebody wants to hear it. Without systemd, there is nothing to
+	// hear.
 	_, _ = b.asks.call(ctx, systemd, systemdPath, systemd+".Manager.Subscribe")
 	return b, nil
 }
 
-// Deaf is why calls to logind are not heard, if they are not; logind's signals are heard all the same.
+// Deaf is why calls to logind are not heard, if they are not; logind's signals are heard all the
+// same.
 func (b *Bus) Deaf() error { return b.deaf }
 
 // Close leaves the bus.
@@ -149,7 +152,8 @@ func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err 
 	return pid, uid, nil
 }
 
-// SeesProcesses tells whether the bus numbers processes as we do: whether we are in the PID namespace of the host.
+// SeesProcesses tells whether the bus numbers processes as we do: whether we are in the PID
+// namespace of the host.
 func (b *Bus) SeesProcesses(ctx context.Context) (bool, error) {
 	pid, _, err := b.Process(ctx, b.asks.name)
 	return err == nil && int(pid) == os.Getpid(), err
@@ -174,7 +178,8 @@ func (b *Bus) SessionUser(ctx context.Context, pid uint32) (string, error) {
 	return b.named(ctx, name+".Session", "GetSessionByPID", pid)
 }
 
-func (b *Bus) named(ctx context.Context, of, method string, number uint32) (user string, err error) {
+func (b *Bus) named(ctx context.Context, of, method string,
+	number uint32) (user string, err error) {
 	m, err := b.asks.call(ctx, name, path, manager+"."+method, number)
 	if err != nil {
 		return "", fmt.Errorf("ask logind for %s of %d: %w", of, number, err)

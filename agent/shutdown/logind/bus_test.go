@@ -21,7 +21,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
 )
 
-// policy is a bus on which everybody may do everything; whether also hear everything, is the bus's own rule.
+// policy is a bus on which everybody may do everything; whether also hear everything, is the bus's
+// own rule.
 const policy = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <listen>unix:path=SOCKET</listen>
@@ -38,15 +39,18 @@ func aBus(t *testing.T) (socket string) {
 	t.Helper()
 	program, err := exec.LookPath("dbus-daemon")
 	if err != nil {
-		t.Skip("SKIPPED: there is no dbus-daemon here; make test-kernel has one with the real logind")
+		t.Skip(
+			"SKIPPED: there is no dbus-daemon here; make test-kernel has one with the real logind")
 	}
 	dir := t.TempDir()
 	socket = filepath.Join(dir, "bus")
 	file := filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(policy, "SOCKET", socket)), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(policy, "SOCKET", socket)),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "--config-file="+file, "--nofork", "--print-address")
+	cmd := exec.CommandContext(t.Context(), program, "--config-file="+file,
+		"--nofork", "--print-address")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -94,10 +98,12 @@ func play(t *testing.T, socket string) *manager {
 	if err := m.conn.Export(properties{}, path, "org.freedesktop.DBus.Properties"); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.conn.Export(properties{}, path+"/user/_1000", "org.freedesktop.DBus.Properties"); err != nil {
+	if err := m.conn.Export(properties{}, path+"/user/_1000",
+		"org.freedesktop.DBus.Properties"); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := m.conn.RequestName("org.freedesktop.login1", dbus.NameFlagDoNotQueue); err != nil || r != dbus.RequestNameReplyPrimaryOwner {
+	if r, err := m.conn.RequestName("org.freedesktop.login1",
+		dbus.NameFlagDoNotQueue); err != nil || r != dbus.RequestNameReplyPrimaryOwner {
 		t.Fatalf("take logind's name: %v, %v", r, err)
 	}
 	return m
@@ -121,14 +127,18 @@ func (m *manager) PowerOffWithFlags(uint64) *dbus.Error {
 }
 
 func (m *manager) RebootWithFlags(uint64) *dbus.Error {
-	_ = m.conn.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdownWithMetadata", true, map[string]dbus.Variant{"type": dbus.MakeVariant("soft-reboot")})
+	_ = m.conn.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdownWithMetadata", true,
+		map[string]dbus.Variant{"type": dbus.MakeVariant("soft-reboot")})
 	_ = m.conn.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown", true)
 	return nil
 }
 
-func (m *manager) ScheduleShutdown(string, uint64) *dbus.Error   { return nil }
-func (m *manager) CancelScheduledShutdown() (bool, *dbus.Error)  { return true, nil }
-func (m *manager) GetUser(uint32) (dbus.ObjectPath, *dbus.Error) { return path + "/user/_1000", nil }
+func (m *manager) ScheduleShutdown(string, uint64) *dbus.Error  { return nil }
+func (m *manager) CancelScheduledShutdown() (bool, *dbus.Error) { return true, nil }
+func (m *manager) GetUser(
+	uint32) (dbus.ObjectPath, *dbus.Error) {
+	return path + "/user/_1000", nil
+}
 func (m *manager) ListUsers() ([]user, *dbus.Error) {
 	return []user{{1000, "alice", path + "/user/_1000"}, {1001, "bob", path + "/user/_1001"}}, nil
 }
@@ -145,7 +155,8 @@ type user struct {
 type properties struct{}
 
 func (properties) Get(_, name string) (dbus.Variant, *dbus.Error) {
-	return dbus.MakeVariant(map[string]any{"InhibitDelayMaxUSec": uint64(5_000_000), "PreparingForShutdown": false, "Name": "alice"}[name]), nil
+	return dbus.MakeVariant(map[string]any{"InhibitDelayMaxUSec": uint64(5_000_000),
+		"PreparingForShutdown": false, "Name": "alice"}[name]), nil
 }
 
 // next skips what callers of the bus itself are seen with.
@@ -176,7 +187,8 @@ func TestBus(t *testing.T) {
 	asks := connect(t, socket)
 	us := asks.Names()[0]
 	call := func(method string, args ...any) {
-		asks.Object("org.freedesktop.login1", path).Call("org.freedesktop.login1.Manager."+method, 0, args...)
+		asks.Object("org.freedesktop.login1", path).Call("org.freedesktop.login1.Manager."+method,
+			0, args...)
 	}
 	call("SetWallMessage", "the end is near", true)
 	call("PowerOffWithFlags", uint64(0))
@@ -184,16 +196,21 @@ func TestBus(t *testing.T) {
 	call("ScheduleShutdown", "dry-reboot", uint64(0))
 	call("CancelScheduledShutdown")
 	// What is asked of others, or of logind's other objects, is nobody's business.
-	asks.Object(us, path).Go("org.freedesktop.login1.Manager.PowerOff", dbus.FlagNoReplyExpected, nil, true)
-	asks.Object("org.freedesktop.login1", path+"/user/_1000").Call("org.freedesktop.login1.Manager.PowerOff", 0, true)
+	asks.Object(us, path).Go("org.freedesktop.login1.Manager.PowerOff", dbus.FlagNoReplyExpected,
+		nil, true)
+	asks.Object("org.freedesktop.login1", path+
+		"/user/_1000").Call("org.freedesktop.login1.Manager.PowerOff", 0, true)
 	asks.Object("org.freedesktop.login1", path).Call("org.example.Manager.PowerOff", 0, true)
-	asks.Object(m.conn.Names()[0], path).Call("org.freedesktop.login1.Manager.CancelScheduledShutdown", 0)
+	asks.Object(m.conn.Names()[0], path).Call(
+		"org.freedesktop.login1.Manager.CancelScheduledShutdown", 0)
 	// Nobody else can say that a shutdown begins, and nobody else that it was granted.
-	if err := asks.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown", true); err != nil {
+	if err := asks.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown",
+		true); err != nil {
 		t.Fatal(err)
 	}
 	call("RebootWithFlags", uint64(1<<2))
-	if err := m.conn.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown", false); err != nil {
+	if err := m.conn.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown",
+		false); err != nil {
 		t.Fatal(err)
 	}
 	_ = m.conn.Close()
@@ -202,7 +219,8 @@ func TestBus(t *testing.T) {
 		{Kind: logind.Greeted, Sender: us},
 		{Kind: logind.Asked, Sender: us, What: "poweroff"},
 		{Kind: logind.Refused, Sender: us},
-		{Kind: logind.Scheduled, Sender: us, What: "halt", Due: time.UnixMicro(1_800_000_000_000_000)},
+		{Kind: logind.Scheduled, Sender: us, What: "halt",
+			Due: time.UnixMicro(1_800_000_000_000_000)},
 		{Kind: logind.Granted, Sender: us},
 		{Kind: logind.Greeted, Sender: us},
 		{Kind: logind.Unscheduled, Sender: us},
@@ -254,16 +272,19 @@ func TestBusAnswers(t *testing.T) {
 	if sees, err := b.SeesProcesses(ctx); err != nil || !sees {
 		t.Errorf("the bus numbers processes as we do: %v, %v", sees, err)
 	}
-	if pid, uid, err := b.Process(ctx, m.conn.Names()[0]); err != nil || int(pid) != os.Getpid() || int(uid) != os.Getuid() {
+	if pid, uid, err := b.Process(ctx, m.conn.Names()[0]); err != nil || int(pid) != os.Getpid() ||
+		int(uid) != os.Getuid() {
 		t.Errorf("we are process %d of user %d, %v", pid, uid, err)
 	}
-	if _, _, err := b.Process(ctx, ":1.999"); err == nil || !strings.HasPrefix(err.Error(), "ask the bus who :1.999 is: ") {
+	if _, _, err := b.Process(ctx, ":1.999"); err == nil ||
+		!strings.HasPrefix(err.Error(), "ask the bus who :1.999 is: ") {
 		t.Errorf("who has left: %v", err)
 	}
 	if name, err := b.UserName(ctx, 1000); err != nil || name != "alice" {
 		t.Errorf("UID 1000 is %q, %v", name, err)
 	}
-	if users, err := b.Users(ctx); err != nil || !maps.Equal(users, map[uint32]string{1000: "alice", 1001: "bob"}) {
+	if users, err := b.Users(ctx); err != nil ||
+		!maps.Equal(users, map[uint32]string{1000: "alice", 1001: "bob"}) {
 		t.Errorf("logged in are %v, %v", users, err)
 	}
 	if name, err := b.SessionUser(ctx, 1); err == nil {
@@ -289,7 +310,9 @@ func TestBusAnswers(t *testing.T) {
 func TestNoBus(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "none")
-	if _, err := logind.Connect(t.Context(), socket); err == nil || err.Error() != "connect to the bus at "+socket+": dial unix "+socket+": connect: no such file or directory" {
+	if _, err := logind.Connect(t.Context(), socket); err == nil ||
+		err.Error() != "connect to the bus at "+socket+": dial unix "+socket+
+			": connect: no such file or directory" {
 		t.Errorf("no socket: %v", err)
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// A client asks, and may ask several things at once. It reads all the time, since others may send it messages that nobody wanted.
+// A client asks, and may ask several things at once. It reads all the time, since others may send
+// it messages that nobody wanted.
 type client struct {
 	*conn
 	mu      sync.Mutex
@@ -43,7 +44,8 @@ func (l *client) read() {
 }
 
 // begin sends a call, and notes that somebody waits for the answer.
-func (l *client) begin(to, object, method string, args ...any) (serial uint32, answer chan wire.Message, err error) {
+func (l *client) begin(to, object, method string,
+	args ...any) (serial uint32, answer chan wire.Message, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if serial, err = l.send(to, object, method, args...); err != nil {
@@ -55,7 +57,8 @@ func (l *client) begin(to, object, method string, args ...any) (serial uint32, a
 }
 
 // call asks, and waits for the answer, at most for callTimeout.
-func (l *client) call(ctx context.Context, to, object, method string, args ...any) (wire.Message, error) {
+func (l *client) call(ctx context.Context, to, object, method string,
+	args ...any) (wire.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {

@@ -18,15 +18,16 @@ import (
 // A conn is a connection to the bus that has been let in.
 type conn struct {
 	socket *net.UnixConn
-	// in is where messages are read from: the socket, by read(2), so that the kernel closes file descriptors that others attach.
+	// in is where messages are read from: the socket, by read(2), so that the kernel closes file
+	// descriptors that others attach.
 	in io.Reader
 	// name is what the bus calls us.
 	name   string
 	serial uint32
 }
 
-// dial gives up on a bus that lets one in and then says nothing. The connection outlives the context. whence wraps what is read, if it is
-// not nil.
+// dial gives up on a bus that lets one in and then says nothing. The connection outlives the
+// context. whence wraps what is read, if it is not nil.
 func dial(ctx context.Context, socket string, whence func(*net.UnixConn) io.Reader) (*conn, error) {
 	s, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -56,14 +57,16 @@ func (c *conn) within(ctx context.Context, do func() error) error {
 
 func (c *conn) close() { _ = c.socket.Close() } // It is gone either way.
 
-// enter authenticates by what the kernel tells the bus of us, and gets a name. File descriptors are agreed on, though the reader of most
-// connections takes none: a bus leaves a message that has some out for a monitor that did not agree.
+// enter authenticates by what the kernel tells the bus of us, and gets a name. File descriptors are
+// agreed on, though the reader of most connections takes none: a bus leaves a message that has some
+// out for a monitor that did not agree.
 func (c *conn) enter() error {
 	if _, err := c.socket.Write([]byte{0}); err != nil {
 		return err
 	}
 	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
-	if said, err := c.command("AUTH EXTERNAL " + uid); err != nil || !strings.HasPrefix(said, "OK ") {
+	if said, err := c.command("AUTH EXTERNAL " + uid); err != nil ||
+		!strings.HasPrefix(said, "OK ") {
 		return fmt.Errorf("authenticate: the bus says %q: %w", said, errors.Join(errRefused, err))
 	}
 	if _, err := c.command("NEGOTIATE_UNIX_FD"); err != nil {
@@ -105,7 +108,8 @@ func (c *conn) command(words string) (said string, err error) {
 func (c *conn) send(to, object, method string, args ...any) (serial uint32, err error) {
 	c.serial++
 	dot := strings.LastIndexByte(method, '.')
-	call := wire.Call{Serial: c.serial, Destination: to, Path: object, Interface: method[:dot], Member: method[dot+1:], Args: args}
+	call := wire.Call{Serial: c.serial, Destination: to, Path: object, Interface: method[:dot],
+		Member: method[dot+1:], Args: args}
 	message, err := call.Bytes()
 	if err != nil {
 		return 0, err
@@ -131,7 +135,8 @@ func (c *conn) ask(to, object, method string, args ...any) (wire.Message, error)
 	}
 }
 
-// answers tells whether a message is the answer to our call of that number. The bus lets nobody answer what they were not asked.
+// answers tells whether a message is the answer to our call of that number. The bus lets nobody
+// answer what they were not asked.
 func answers(m wire.Message, serial uint32) bool {
 	return (m.Type == wire.MethodReturn || m.Type == wire.Error) && m.ReplySerial == serial
 }

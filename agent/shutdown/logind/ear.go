@@ -8,8 +8,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// An ear tells what a message that is heard means. A bus hands a signal also to whom it is addressed to, and dbus-broker a call to
-// another service to a monitor that asked for logind's: so names are compared here.
+// An ear tells what a message that is heard means. A bus hands a signal also to whom it is
+// addressed to, and dbus-broker a call to another service to a monitor that asked for logind's: so
+// names are compared here.
 type ear struct {
 	// logind and systemd are the connections behind their names.
 	logind, systemd string
@@ -97,7 +98,8 @@ func (e *ear) signal(m wire.Message) (Event, bool) {
 		return e.changed(m)
 	case m.Sender == e.logind && e.logind != "" && m.Interface == manager && m.Path == path:
 		return ofLogind(m)
-	case m.Sender == e.systemd && e.systemd != "" && m.Interface == systemd+".Manager" && m.Path == systemdPath:
+	case m.Sender == e.systemd && e.systemd != "" && m.Interface == systemd+".Manager" &&
+		m.Path == systemdPath:
 		return job(m)
 	default:
 		return Event{}, false
@@ -152,7 +154,8 @@ func job(m wire.Message) (Event, bool) {
 		return Event{Kind: Started, What: what}, true
 	case "JobRemoved":
 		result, _ := m.Text(3)
-		return Event{Kind: GivenUp, What: what}, result == "canceled" || result == "failed" || result == "dependency"
+		return Event{Kind: GivenUp, What: what}, result == "canceled" || result == "failed" ||
+			result == "dependency"
 	default:
 		return Event{}, false
 	}

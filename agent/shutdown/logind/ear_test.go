@@ -12,7 +12,8 @@ import (
 // heard is a message with such arguments, as it is until a test changes it: alice's call to logind.
 func heard(t *testing.T, member string, args ...any) wire.Message {
 	t.Helper()
-	sent, err := wire.Call{Serial: 7, Destination: name, Path: path, Interface: manager, Member: member, Args: args}.Bytes()
+	sent, err := wire.Call{Serial: 7, Destination: name, Path: path, Interface: manager,
+		Member: member, Args: args}.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,8 @@ func heard(t *testing.T, member string, args ...any) wire.Message {
 
 const logindName, systemdName = ":1.3", ":1.1"
 
-// A monitor of dbus-broker hears what is asked of others, and a signal may be sent to one alone by anybody: only the names tell.
+// A monitor of dbus-broker hears what is asked of others, and a signal may be sent to one alone by
+// anybody: only the names tell.
 func TestNamesAreCompared(t *testing.T) {
 	t.Parallel()
 	asked := Event{Kind: Asked, Sender: ":1.7", Call: 7, What: "poweroff"}
@@ -44,29 +46,51 @@ func TestNamesAreCompared(t *testing.T) {
 		change func(*wire.Message)
 		want   Event
 	}{
-		"logind by its name":         {member: "PowerOff", want: asked},
-		"logind by its connection":   {member: "PowerOff", change: func(m *wire.Message) { m.Destination = logindName }, want: asked},
-		"without an interface":       {member: "PowerOff", change: func(m *wire.Message) { m.Interface = "" }, want: asked},
-		"somebody else":              {member: "PowerOff", change: func(m *wire.Message) { m.Destination = "org.example" }},
-		"somebody else's connection": {member: "PowerOff", change: func(m *wire.Message) { m.Destination = ":1.4" }},
-		"nobody":                     {member: "PowerOff", change: func(m *wire.Message) { m.Destination = "" }},
-		"another object":             {member: "PowerOff", change: func(m *wire.Message) { m.Path = path + "/session/_31" }},
-		"another interface":          {member: "PowerOff", change: func(m *wire.Message) { m.Interface = "org.example.Manager" }},
+		"logind by its name": {member: "PowerOff", want: asked},
+		"logind by its connection": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Destination = logindName }, want: asked},
+		"without an interface": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Interface = "" }, want: asked},
+		"somebody else": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Destination = "org.example" }},
+		"somebody else's connection": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Destination = ":1.4" }},
+		"nobody": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Destination = "" }},
+		"another object": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Path = path + "/session/_31" }},
+		"another interface": {member: "PowerOff",
+			change: func(m *wire.Message) { m.Interface = "org.example.Manager" }},
 
-		"systemd begins":                           {"JobNew", job, signal(systemdName, systemdManager, systemdPath), began},
-		"somebody else says so":                    {"JobNew", job, signal(":1.4", systemdManager, systemdPath), Event{}},
-		"logind says so":                           {"JobNew", job, signal(logindName, systemdManager, systemdPath), Event{}},
-		"another target":                           {"JobNew", []any{uint32(9), "/j", "rescue.target"}, signal(systemdName, systemdManager, systemdPath), Event{}},
-		"no target":                                {"JobNew", []any{uint32(9), "/j", "reboot"}, signal(systemdName, systemdManager, systemdPath), Event{}},
-		"no arguments":                             {"JobNew", nil, signal(systemdName, systemdManager, systemdPath), Event{}},
-		"systemd gives it up":                      {"JobRemoved", append(job, "canceled"), signal(systemdName, systemdManager, systemdPath), Event{Kind: GivenUp, What: "reboot"}},
-		"systemd has done it":                      {"JobRemoved", append(job, "done"), signal(systemdName, systemdManager, systemdPath), Event{}},
-		"somebody forges the bus":                  {"NameOwnerChanged", []any{name, logindName, ":1.4"}, signal(":1.4", daemon, daemonPath), Event{}},
-		"somebody logs in":                         {"UserNew", nil, signal(logindName, manager, path), Event{Kind: LoggedIn}},
-		"somebody else says that somebody logs in": {"UserNew", nil, signal(":1.4", manager, path), Event{}},
-		"logind sleeps":                            {"PrepareForSleep", nil, signal(logindName, manager, path), Event{}},
-		"an answer to nobody's":                    {"", nil, func(m *wire.Message) { m.Type, m.Sender = wire.MethodReturn, logindName }, Event{}},
-		"a message of no known type":               {"PowerOff", nil, func(m *wire.Message) { m.Type = 9 }, Event{}},
+		"systemd begins": {"JobNew", job,
+			signal(systemdName, systemdManager, systemdPath), began},
+		"somebody else says so": {"JobNew", job,
+			signal(":1.4", systemdManager, systemdPath), Event{}},
+		"logind says so": {"JobNew", job,
+			signal(logindName, systemdManager, systemdPath), Event{}},
+		"another target": {"JobNew",
+			[]any{uint32(9), "/j", "rescue.target"},
+			signal(systemdName, systemdManager, systemdPath), Event{}},
+		"no target": {"JobNew", []any{uint32(9), "/j", "reboot"},
+			signal(systemdName, systemdManager, systemdPath), Event{}},
+		"no arguments": {"JobNew", nil,
+			signal(systemdName, systemdManager, systemdPath), Event{}},
+		"systemd gives it up": {"JobRemoved", append(job, "canceled"),
+			signal(systemdName, systemdManager, systemdPath), Event{Kind: GivenUp, What: "reboot"}},
+		"systemd has done it": {"JobRemoved", append(job, "done"),
+			signal(systemdName, systemdManager, systemdPath), Event{}},
+		"somebody forges the bus": {"NameOwnerChanged",
+			[]any{name, logindName, ":1.4"}, signal(":1.4", daemon, daemonPath), Event{}},
+		"somebody logs in": {"UserNew", nil,
+			signal(logindName, manager, path), Event{Kind: LoggedIn}},
+		"somebody else says that somebody logs in": {"UserNew", nil, signal(":1.4", manager, path),
+			Event{}},
+		"logind sleeps": {"PrepareForSleep", nil,
+			signal(logindName, manager, path), Event{}},
+		"an answer to nobody's": {"", nil,
+			func(m *wire.Message) { m.Type, m.Sender = wire.MethodReturn, logindName }, Event{}},
+		"a message of no known type": {"PowerOff", nil,
+			func(m *wire.Message) { m.Type = 9 }, Event{}},
 	}
 	for name, tc := range tests {
 		m := heard(t, tc.member, tc.args...)
@@ -101,7 +125,8 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("it counts: %+v", got)
 		}
 	}
-	if got, ok := answer(logindName, ":1.7", 7, wire.MethodReturn); !ok || got.Kind != Granted || got.Sender != ":1.7" || got.Call != 7 {
+	if got, ok := answer(logindName, ":1.7", 7, wire.MethodReturn); !ok || got.Kind != Granted ||
+		got.Sender != ":1.7" || got.Call != 7 {
 		t.Errorf("it is %+v, %v", got, ok)
 	}
 	if got, ok := answer(logindName, ":1.7", 7, wire.MethodReturn); ok {

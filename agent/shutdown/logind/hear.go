@@ -10,15 +10,20 @@ import (
 // signals are what logind, systemd and the bus tell everybody.
 func signals() []string {
 	all := []string{
-		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdown'",
-		"type='signal',sender='" + name + "',interface='" + manager + "',member='PrepareForShutdownWithMetadata'",
+		"type='signal',sender='" + name + "',interface='" + manager +
+			"',member='PrepareForShutdown'",
+		"type='signal',sender='" + name + "',interface='" + manager +
+			"',member='PrepareForShutdownWithMetadata'",
 		"type='signal',sender='" + name + "',interface='" + manager + "',member='UserNew'",
-		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + name + "'",
-		"type='signal',sender='" + daemon + "',interface='" + daemon + "',member='NameOwnerChanged',arg0='" + systemd + "'",
+		"type='signal',sender='" + daemon + "',interface='" + daemon +
+			"',member='NameOwnerChanged',arg0='" + name + "'",
+		"type='signal',sender='" + daemon + "',interface='" + daemon +
+			"',member='NameOwnerChanged',arg0='" + systemd + "'",
 	}
 	for what := range types {
 		for _, member := range []string{"JobNew", "JobRemoved"} {
-			all = append(all, "type='signal',sender='"+systemd+"',interface='"+systemd+".Manager',member='"+member+"',arg2='"+what+".target'")
+			all = append(all, "type='signal',sender='"+systemd+"',interface='"+systemd+
+				".Manager',member='"+member+"',arg2='"+what+".target'")
 		}
 	}
 	return all
@@ -31,11 +36,12 @@ var calls = []string{
 	"type='error',sender='" + name + "'",
 }
 
-// monitor makes a connection that hears calls and signals in one order. The bus lets only root do that, and nothing may be sent
-// by it from then on.
+// monitor makes a connection that hears calls and signals in one order. The bus lets only root do
+// that, and nothing may be sent by it from then on.
 func monitor(ctx context.Context, socket string) (*conn, error) {
 	return listening(ctx, socket, func(c *conn) error {
-		_, err := c.ask(daemon, daemonPath, "org.freedesktop.DBus.Monitoring.BecomeMonitor", append(signals(), calls...), uint32(0))
+		_, err := c.ask(daemon, daemonPath, "org.freedesktop.DBus.Monitoring.BecomeMonitor",
+			append(signals(), calls...), uint32(0))
 		return err
 	})
 }
@@ -74,8 +80,8 @@ func (b *Bus) sort(e *ear) {
 	}
 }
 
-// keep waits for room, but not with mere questions, of which everybody may ask as many as they like: a flood of them must not hide that a
-// shutdown begins. It is false when the bus is closed.
+// keep waits for room, but not with mere questions, of which everybody may ask as many as they
+// like: a flood of them must not hide that a shutdown begins. It is false when the bus is closed.
 func (b *Bus) keep(e Event) bool {
 	if (e.Kind == Greeted || e.Kind == LoggedIn) && len(b.events) == cap(b.events) {
 		return true

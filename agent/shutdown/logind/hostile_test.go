@@ -33,7 +33,8 @@ func aPeer(t *testing.T, socket string) *peer {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	p := &peer{UnixConn: conn.(*net.UnixConn)}
-	said := "\x00AUTH EXTERNAL " + hex.EncodeToString([]byte(strconv.Itoa(os.Getuid()))) + "\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
+	said := "\x00AUTH EXTERNAL " + hex.EncodeToString([]byte(strconv.Itoa(os.Getuid()))) +
+		"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
 	if _, err := io.WriteString(conn, said); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,8 @@ func (p *peer) ask(t *testing.T, method string, args ...any) wire.Message {
 	t.Helper()
 	p.serial++
 	call, err := wire.Call{
-		Serial: p.serial, Destination: "org.freedesktop.DBus", Path: "/org/freedesktop/DBus", Interface: "org.freedesktop.DBus", Member: method, Args: args,
+		Serial: p.serial, Destination: "org.freedesktop.DBus", Path: "/org/freedesktop/DBus",
+		Interface: "org.freedesktop.DBus", Member: method, Args: args,
 	}.Bytes()
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +89,8 @@ func (p *peer) send(t *testing.T, l letter) {
 	t.Helper()
 	p.serial++
 	headers := map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)), dbus.FieldMember: dbus.MakeVariant(l.member), dbus.FieldDestination: dbus.MakeVariant(l.to),
+		dbus.FieldPath:   dbus.MakeVariant(dbus.ObjectPath(path)),
+		dbus.FieldMember: dbus.MakeVariant(l.member), dbus.FieldDestination: dbus.MakeVariant(l.to),
 	}
 	if !l.withoutInterface {
 		headers[dbus.FieldInterface] = dbus.MakeVariant("org.freedesktop.login1.Manager")
@@ -143,26 +146,36 @@ func nested(depth int) []byte {
 func hostile() map[string]letter {
 	index := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
 	return map[string]letter{
-		"a descriptor":                           {signature: "h", body: index(0), descriptors: 1},
-		"the last of sixteen":                    {signature: "h", body: index(15), descriptors: 16},
-		"a descriptor that is not there":         {signature: "h", body: index(7), descriptors: 1},
-		"a descriptor in a variant":              {signature: "v", body: append([]byte{1, 'h', 0, 0}, index(9)...), descriptors: 1},
-		"a descriptor in an array":               {signature: "ah", body: append(index(4), index(1<<31)...), descriptors: 2},
-		"descriptors that nothing refers to":     {descriptors: 3},
-		"no descriptor, and one is referred to":  {signature: "h", body: index(3)},
-		"variants within each other":             {signature: "v", body: nested(60)},
-		"arrays within each other":               {signature: strings.Repeat("a", 31) + "y", body: index(0)},
-		"structures within each other":           {signature: strings.Repeat("(", 32) + "y" + strings.Repeat(")", 32), body: []byte{1}},
-		"a dictionary whose keys are no numbers": {signature: "a{dv}", body: append([]byte{12, 0, 0, 0, 0, 0, 0, 0}, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f, 1, 'y', 0, 1)},
-		"a body of a megabyte":                   {signature: "s", body: append(append(index(1<<20), bytes.Repeat([]byte("x"), 1<<20)...), 0)},
-		"the other byte order":                   {signature: "u", body: []byte{0, 0, 0, 7}, big: true},
-		"too few arguments":                      {},
-		"no interface":                           {signature: "b", body: index(1), withoutInterface: true},
+		"a descriptor": {signature: "h", body: index(0), descriptors: 1},
+		"the last of sixteen": {signature: "h", body: index(15),
+			descriptors: 16},
+		"a descriptor that is not there": {signature: "h", body: index(7), descriptors: 1},
+		"a descriptor in a variant": {signature: "v",
+			body: append([]byte{1, 'h', 0, 0}, index(9)...), descriptors: 1},
+		"a descriptor in an array": {signature: "ah",
+			body: append(index(4), index(1<<31)...), descriptors: 2},
+		"descriptors that nothing refers to":    {descriptors: 3},
+		"no descriptor, and one is referred to": {signature: "h", body: index(3)},
+		"variants within each other":            {signature: "v", body: nested(60)},
+		"arrays within each other": {signature: strings.Repeat("a", 31) + "y",
+			body: index(0)},
+		"structures within each other": {signature: strings.Repeat("(", 32) + "y" +
+			strings.Repeat(")", 32), body: []byte{1}},
+		"a dictionary whose keys are no numbers": {signature: "a{dv}",
+			body: append([]byte{12, 0, 0, 0, 0, 0, 0, 0}, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f, 1, 'y', 0,
+				1)},
+		"a body of a megabyte": {signature: "s",
+			body: append(append(index(1<<20), bytes.Repeat([]byte("x"), 1<<20)...), 0)},
+		"the other byte order": {signature: "u", body: []byte{0, 0, 0, 7},
+			big: true},
+		"too few arguments": {},
+		"no interface": {signature: "b", body: index(1),
+			withoutInterface: true},
 	}
 }
 
-// Whatever others send, the agent neither ends nor goes deaf, and it keeps none of their file descriptors: those who call logind, and those
-// who write to the agent itself.
+// Whatever others send, the agent neither ends nor goes deaf, and it keeps none of their file
+// descriptors: those who call logind, and those who write to the agent itself.
 func TestHostileMessages(t *testing.T) {
 	// Not in parallel with others: our own open files are counted.
 	socket := aBus(t)
@@ -181,19 +194,23 @@ func TestHostileMessages(t *testing.T) {
 	for name, l := range hostile() {
 		l.kind, l.to, l.member = dbus.TypeMethodCall, "org.freedesktop.login1", "PowerOff"
 		mallory.send(t, l)
-		if e := next(t, b); e.Kind != logind.Asked || e.Sender != mallory.name || e.Call != mallory.serial || !e.NoReply {
+		if e := next(t, b); e.Kind != logind.Asked || e.Sender != mallory.name ||
+			e.Call != mallory.serial || !e.NoReply {
 			t.Fatalf("%s: heard %+v", name, e)
 		}
 		l.kind, l.member, l.withoutInterface = dbus.TypeSignal, "PrepareForShutdown", false
 		for _, l.to = range names {
 			mallory.send(t, l)
 		}
-		if pid, _, err := b.Process(t.Context(), mallory.name); err != nil || int(pid) != os.Getpid() {
+		if pid, _, err := b.Process(t.Context(), mallory.name); err != nil ||
+			int(pid) != os.Getpid() {
 			t.Fatalf("%s: then the bus says that the caller is process %d, %v", name, pid, err)
 		}
 	}
-	daemon.send(t, letter{kind: dbus.TypeSignal, to: names[0], member: "PrepareForShutdown", signature: "b", body: []byte{1, 0, 0, 0}})
-	daemon.send(t, letter{kind: dbus.TypeMethodCall, to: "org.freedesktop.login1", member: "Reboot", signature: "b", body: []byte{1, 0, 0, 0}})
+	daemon.send(t, letter{kind: dbus.TypeSignal, to: names[0],
+		member: "PrepareForShutdown", signature: "b", body: []byte{1, 0, 0, 0}})
+	daemon.send(t, letter{kind: dbus.TypeMethodCall,
+		to: "org.freedesktop.login1", member: "Reboot", signature: "b", body: []byte{1, 0, 0, 0}})
 	for _, want := range []logind.Kind{logind.Begins, logind.Asked} {
 		if e := next(t, b); e.Kind != want {
 			t.Fatalf("then %+v, want %s", e, want)
@@ -209,7 +226,8 @@ func agentNames(t *testing.T, asks, other *peer) (names []string) {
 	t.Helper()
 	for n := range 16 {
 		name := ":1." + strconv.Itoa(n)
-		if owned, _ := asks.ask(t, "NameHasOwner", name).Bool(0); owned && name != asks.name && name != other.name {
+		if owned, _ := asks.ask(t, "NameHasOwner", name).Bool(0); owned && name != asks.name &&
+			name != other.name {
 			names = append(names, name)
 		}
 	}

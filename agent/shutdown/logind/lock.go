@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Delay has each shutdown wait until the lock is closed, at most for as long as MaxDelay says. The lock is a file descriptor, and so
-// it comes by a connection of its own, the only one that takes any; logind does not mind that it is closed again.
+// Delay has each shutdown wait until the lock is closed, at most for as long as MaxDelay says. The
+// lock is a file descriptor, and so it comes by a connection of its own, the only one that takes
+// any; logind does not mind that it is closed again.
 func (b *Bus) Delay(ctx context.Context, who, why string) (io.Closer, error) {
 	lock, err := b.inhibit(ctx, "shutdown", who, why, "delay")
 	if err != nil {
@@ -42,8 +43,8 @@ func (b *Bus) inhibit(ctx context.Context, args ...any) (*os.File, error) {
 	return in.last()
 }
 
-// A taker reads, and keeps the file descriptor that came last. A message's own come with its first byte, and the one that came before
-// the answer is not asked for any more.
+// A taker reads, and keeps the file descriptor that came last. A message's own come with its first
+// byte, and the one that came before the answer is not asked for any more.
 type taker struct {
 	socket *net.UnixConn
 	file   *os.File

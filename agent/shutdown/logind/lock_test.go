@@ -45,7 +45,8 @@ func TestTaker(t *testing.T) {
 		if name == "more" {
 			fds = append(fds, fds[0], fds[0])
 		}
-		if _, _, err := theirs.WriteMsgUnix([]byte("message"), unix.UnixRights(fds...), nil); err != nil {
+		if _, _, err := theirs.WriteMsgUnix([]byte("message"), unix.UnixRights(fds...),
+			nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +65,8 @@ func TestTaker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer got.Close()
-	if at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(got.Fd()))); err != nil || at != filepath.Join(folder, "logind's") {
+	if at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(got.Fd()))); err != nil ||
+		at != filepath.Join(folder, "logind's") {
 		t.Errorf("kept %s, %v", at, err)
 	}
 	if _, err := in.last(); err == nil {

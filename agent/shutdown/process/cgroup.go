@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// A place is where a process is in the tree of cgroups: that of a pod, of a service of the system, or below a user's own slice, where
-// they may name cgroups as they like.
+// A place is where a process is in the tree of cgroups: that of a pod, of a service of the system,
+// or below a user's own slice, where they may name cgroups as they like.
 type place struct {
 	pod, unit string
 	user      *uint32
 }
 
-// placeOf reads the path of a cgroup. In a cgroup namespace of our own it is relative to our cgroup: depth is how many steps up the root is
-// then, and negative where nobody knows.
+// placeOf reads the path of a cgroup. In a cgroup namespace of our own it is relative to our
+// cgroup: depth is how many steps up the root is then, and negative where nobody knows.
 func placeOf(cgroup string, depth int) (p place) {
 	parts := strings.Split(strings.Trim(cgroup, "/"), "/")
 	ups := 0
@@ -23,7 +23,8 @@ func placeOf(cgroup string, depth int) (p place) {
 	}
 	parts = parts[ups:]
 	if ups != max(depth, 0) {
-		// It is below one of our own ancestors. Only a pod has a namespace, so these are the kubelet's, and nobody else's.
+		// It is below one of our own ancestors. Only a pod has a namespace, so these are the
+		// kubelet's, and nobody else's.
 		p.pod = podAmong(parts)
 		return p
 	}
@@ -35,10 +36,12 @@ func placeOf(cgroup string, depth int) (p place) {
 	return p
 }
 
-// depthOf is how far below the root we are, by the cgroup of PID 1 as we see it: systemd's own is at the root.
+// depthOf is how far below the root we are, by the cgroup of PID 1 as we see it: systemd's own is
+// at the root.
 func depthOf(init string) int {
 	up, ok := strings.CutSuffix(init, "/init.scope")
-	if steps := strings.Split(up, "/")[1:]; ok && !slices.ContainsFunc(steps, func(s string) bool { return s != ".." }) {
+	if steps := strings.Split(up, "/")[1:]; ok &&
+		!slices.ContainsFunc(steps, func(s string) bool { return s != ".." }) {
 		return len(steps)
 	}
 	return -1
@@ -69,8 +72,9 @@ func unitIn(parts []string) string {
 
 const kubepods = "kubepods"
 
-// podBelow finds a pod where the kubelet makes them (kubelet's pkg/kubelet/cm): in kubepods at the root, or where its cgroupRoot says, as
-// kind's /kubelet. A service or a container that has a kubepods in it is no root of the kubelet.
+// podBelow finds a pod where the kubelet makes them (kubelet's pkg/kubelet/cm): in kubepods at the
+// root, or where its cgroupRoot says, as kind's /kubelet. A service or a container that has a
+// kubepods in it is no root of the kubelet.
 func podBelow(parts []string) string {
 	for n, part := range parts {
 		bare := strings.TrimSuffix(part, ".slice")
@@ -98,15 +102,17 @@ func podIn(parent string, parts []string) string {
 			return podIn(parts[0], parts[1:])
 		}
 	}
-	if len(parts) == 0 || !strings.HasPrefix(parts[0], prefix) || !strings.HasSuffix(parts[0], ending) {
+	if len(parts) == 0 || !strings.HasPrefix(parts[0], prefix) ||
+		!strings.HasSuffix(parts[0], ending) {
 		return ""
 	}
 	return podNamed(strings.TrimSuffix(parts[0][len(prefix):], ending))
 }
 
-// podName is how the kubelet names a pod's cgroup: by its UID, with underscores where hyphens mean something, or, of a static pod, by the
-// hash of its file.
-var podName = regexp.MustCompile(`^pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})$`)
+// podName is how the kubelet names a pod's cgroup: by its UID, with underscores where hyphens mean
+// something, or, of a static pod, by the hash of its file.
+var podName = regexp.MustCompile(
+	`^pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})$`)
 
 func podNamed(name string) string {
 	if m := podName.FindStringSubmatch(name); m != nil {
@@ -121,7 +127,8 @@ var podPrefix = regexp.MustCompile(`^(?:[^/]*-)?kubepods-(?:burstable-|besteffor
 // podAmong finds a pod right below, or one step further, where pods of another quality are.
 func podAmong(parts []string) string {
 	for _, part := range parts[:min(2, len(parts))] {
-		if pod := podNamed(podPrefix.ReplaceAllString(strings.TrimSuffix(part, ".slice"), "")); pod != "" {
+		if pod := podNamed(podPrefix.ReplaceAllString(strings.TrimSuffix(part, ".slice"),
+			"")); pod != "" {
 			return pod
 		}
 	}

@@ -11,13 +11,16 @@ import (
 
 // An Origin is where a request comes from.
 type Origin struct {
-	// Verb is what was run: halt, poweroff, reboot, shutdown, kexec or soft-reboot; and Command how: "sudo halt", "systemctl reboot".
+	// Verb is what was run: halt, poweroff, reboot, shutdown, kexec or soft-reboot; and Command
+	// how: "sudo halt", "systemctl reboot".
 	Verb, Command string
-	// Kernel says that the kernel itself started it: it overheats, or a hypervisor asks for it (Hyper-V, Xen).
+	// Kernel says that the kernel itself started it: it overheats, or a hypervisor asks for it
+	// (Hyper-V, Xen).
 	Kernel bool
 	// Login is the UID of who had logged in; nil where nobody had.
 	Login *uint32
-	// UID is the first but root's on the way from the process to its ancestors; nil where all are root's.
+	// UID is the first but root's on the way from the process to its ancestors; nil where all are
+	// root's.
 	UID *uint32
 	// Pod is the UID of the pod that the process belongs to, and Unit the service of systemd.
 	Pod, Unit string
@@ -26,8 +29,8 @@ type Origin struct {
 const (
 	// maxAncestors bounds how far up one looks.
 	maxAncestors = 32
-	// kthreadd is the kernel thread whose children are those that the kernel starts, by itself (kernel/umh.c); nobody else can have
-	// it for a parent.
+	// kthreadd is the kernel thread whose children are those that the kernel starts, by itself
+	// (kernel/umh.c); nobody else can have it for a parent.
 	kthreadd = 2
 )
 
@@ -89,7 +92,8 @@ var verbs = []string{"halt", "poweroff", "reboot", "kexec", "soft-reboot"}
 // runlevels are what init and telinit are told.
 var runlevels = map[string]string{"0": "poweroff", "6": "reboot"}
 
-// verbOf tells what a command line asks for, in words of ours alone: its other words may be anything.
+// verbOf tells what a command line asks for, in words of ours alone: its other words may be
+// anything.
 func verbOf(args []string) (verb, command string) {
 	if len(args) == 0 {
 		return "", ""

@@ -51,7 +51,9 @@ func procOf(t *testing.T, all map[int]fake) Proc {
 			}
 		}
 		for name, content := range map[string]string{
-			"status":   fmt.Sprintf("Name:\t%s\nUmask:\t0022\nPPid:\t%d\nUid:\t%d\t%d\t0\t0\nCapEff:\t%s\n", filepath.Base(args[0]), p.parent, p.uid, p.effective, p.caps),
+			"status": fmt.Sprintf(
+				"Name:\t%s\nUmask:\t0022\nPPid:\t%d\nUid:\t%d\t%d\t0\t0\nCapEff:\t%s\n",
+				filepath.Base(args[0]), p.parent, p.uid, p.effective, p.caps),
 			"cmdline":  strings.Join(args, "\x00") + "\x00",
 			"loginuid": p.login, "cgroup": p.cgroup,
 		} {
@@ -81,57 +83,81 @@ func TestOf(t *testing.T) {
 	}{
 		"a user by sudo": {
 			map[int]fake{
-				50: {args: "/sbin/halt", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "sudo halt", parent: 40, uid: 0, login: "1000", cgroup: session},
-				40: {args: "-bash", parent: 1, uid: 1000, login: "1000", cgroup: session}, 1: {args: "/sbin/init", parent: 0, uid: 0, login: nobody, cgroup: "0::/init.scope\n"},
+				50: {args: "/sbin/halt", parent: 49, uid: 0, login: "1000", cgroup: session},
+				49: {args: "sudo halt", parent: 40, uid: 0, login: "1000", cgroup: session},
+				40: {args: "-bash", parent: 1, uid: 1000, login: "1000", cgroup: session},
+				1: {args: "/sbin/init", parent: 0, uid: 0, login: nobody,
+					cgroup: "0::/init.scope\n"},
 			},
 			Origin{Verb: "halt", Command: "sudo halt", Login: id(1000), UID: id(1000)},
 		},
 		"words of the command line are not repeated": {
-			map[int]fake{50: {args: "shutdown -h now buy_my_coins", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "sudo shutdown -h now buy_my_coins", parent: 1, uid: 0, login: "1000", cgroup: session}},
+			map[int]fake{50: {args: "shutdown -h now buy_my_coins", parent: 49, uid: 0,
+				login: "1000", cgroup: session}, 49: {args: "sudo shutdown -h now buy_my_coins",
+				parent: 1, uid: 0, login: "1000", cgroup: session}},
 			Origin{Verb: "shutdown", Command: "sudo shutdown", Login: id(1000)},
 		},
 		"a root shell that a user got by sudo": {
-			map[int]fake{50: {args: "systemctl --no-wall reboot", parent: 49, uid: 0, login: "1000", cgroup: session}, 49: {args: "bash", parent: 48, uid: 0, login: "1000", cgroup: session}, 48: {args: "sudo -i", parent: 1, uid: 0, login: "1000", cgroup: session}},
+			map[int]fake{50: {args: "systemctl --no-wall reboot", parent: 49, uid: 0,
+				login: "1000", cgroup: session}, 49: {args: "bash", parent: 48, uid: 0,
+				login: "1000", cgroup: session}, 48: {args: "sudo -i", parent: 1, uid: 0,
+				login: "1000", cgroup: session}},
 			Origin{Verb: "reboot", Command: "systemctl reboot", Login: id(1000)},
 		},
 		"root has logged in": {
-			map[int]fake{50: {args: "poweroff", parent: 40, uid: 0, login: "0", cgroup: session}, 40: {args: "-bash", parent: 1, uid: 0, login: "0", cgroup: session}},
+			map[int]fake{50: {args: "poweroff", parent: 40, uid: 0, login: "0", cgroup: session},
+				40: {args: "-bash", parent: 1, uid: 0, login: "0", cgroup: session}},
 			Origin{Verb: "poweroff", Command: "poweroff", Login: id(0)},
 		},
 		"a user's service without a login": {
-			map[int]fake{50: {args: "systemctl soft-reboot", parent: 49, uid: 0, login: nobody, cgroup: "0::/system.slice/ci.service\n"}, 49: {args: "sudo systemctl soft-reboot", parent: 48, uid: 0, login: nobody, cgroup: "0::/system.slice/ci.service\n"}, 48: {args: "runner", parent: 1, uid: 33, login: nobody, cgroup: "0::/system.slice/ci.service\n"}},
-			Origin{Verb: "soft-reboot", Command: "sudo systemctl soft-reboot", UID: id(33), Unit: "ci.service"},
+			map[int]fake{50: {args: "systemctl soft-reboot", parent: 49, uid: 0, login: nobody,
+				cgroup: "0::/system.slice/ci.service\n"}, 49: {args: "sudo systemctl soft-reboot",
+				parent: 48, uid: 0, login: nobody,
+				cgroup: "0::/system.slice/ci.service\n"}, 48: {args: "runner", parent: 1, uid: 33,
+				login: nobody, cgroup: "0::/system.slice/ci.service\n"}},
+			Origin{Verb: "soft-reboot", Command: "sudo systemctl soft-reboot", UID: id(33),
+				Unit: "ci.service"},
 		},
 		"a service": {
-			map[int]fake{50: {args: "/sbin/shutdown -r now", parent: 1, uid: 0, login: nobody, cgroup: "0::/system.slice/apt-daily-upgrade.service\n"}},
+			map[int]fake{50: {args: "/sbin/shutdown -r now", parent: 1, uid: 0, login: nobody,
+				cgroup: "0::/system.slice/apt-daily-upgrade.service\n"}},
 			Origin{Verb: "shutdown", Command: "shutdown", Unit: "apt-daily-upgrade.service"},
 		},
 		"a pod, systemd's cgroups": {
-			map[int]fake{50: {args: "/bin/systemctl reboot", parent: 1, uid: 0, login: nobody, cgroup: podV2}},
-			Origin{Verb: "reboot", Command: "systemctl reboot", Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
+			map[int]fake{50: {args: "/bin/systemctl reboot", parent: 1, uid: 0, login: nobody,
+				cgroup: podV2}},
+			Origin{Verb: "reboot", Command: "systemctl reboot",
+				Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
 		},
 		"a pod, cgroups of version 1": {
-			map[int]fake{50: {args: "/usr/bin/kured", parent: 1, uid: 0, login: nobody, cgroup: podV1}},
+			map[int]fake{50: {args: "/usr/bin/kured", parent: 1, uid: 0, login: nobody,
+				cgroup: podV1}},
 			Origin{Pod: "0a1b2c3d-0000-4000-8000-00000000beef"},
 		},
 		"the kernel, which overheats": {
-			map[int]fake{50: {args: "/sbin/poweroff", parent: 2, login: nobody, cgroup: "0::/\n"}, 2: {args: "kthreadd", login: nobody}},
+			map[int]fake{50: {args: "/sbin/poweroff", parent: 2, login: nobody, cgroup: "0::/\n"},
+				2: {args: "kthreadd", login: nobody}},
 			Origin{Verb: "poweroff", Command: "poweroff", Kernel: true},
 		},
 		"a service of a user's own, who has no login UID": {
-			map[int]fake{50: {args: "systemctl reboot", parent: 1, login: nobody, cgroup: "0::/user.slice/user-1000.slice/user@1000.service/app.slice/apt-daily-upgrade.service\n"}},
+			map[int]fake{50: {args: "systemctl reboot", parent: 1, login: nobody,
+				cgroup: "0::/user.slice/user-1000.slice/user@1000.service/app.slice/apt-daily-upgrade.service\n"}},
 			Origin{Verb: "reboot", Command: "systemctl reboot", Login: id(1000)},
 		},
 		"past logind": {
-			map[int]fake{50: {args: "systemctl start poweroff.target", parent: 49, login: "1000", cgroup: session}, 49: {args: "sudo systemctl start poweroff.target", parent: 1, login: "1000", cgroup: session}},
-			Origin{Verb: "poweroff", Command: "sudo systemctl start poweroff.target", Login: id(1000)},
+			map[int]fake{50: {args: "systemctl start poweroff.target", parent: 49,
+				login: "1000", cgroup: session}, 49: {args: "sudo systemctl start poweroff.target",
+				parent: 1, login: "1000", cgroup: session}},
+			Origin{Verb: "poweroff", Command: "sudo systemctl start poweroff.target",
+				Login: id(1000)},
 		},
 		"an old habit": {
 			map[int]fake{50: {args: "/sbin/telinit 6", parent: 1, login: "0", cgroup: session}},
 			Origin{Verb: "reboot", Command: "telinit 6", Login: id(0)},
 		},
 		"another machine is meant": {
-			map[int]fake{50: {args: "systemctl --host=b reboot", parent: 1, login: "1000", cgroup: session}},
+			map[int]fake{50: {args: "systemctl --host=b reboot", parent: 1,
+				login: "1000", cgroup: session}},
 			Origin{Login: id(1000)},
 		},
 		"an ancestor has ended, and the kernel has no audit": {
@@ -139,7 +165,8 @@ func TestOf(t *testing.T) {
 			Origin{Verb: "reboot", Command: "reboot"},
 		},
 		"systemctl does something else": {
-			map[int]fake{50: {args: "systemctl stop reboot.service", parent: 1, uid: 0, login: "1000", cgroup: session}},
+			map[int]fake{50: {args: "systemctl stop reboot.service", parent: 1, uid: 0,
+				login: "1000", cgroup: session}},
 			Origin{Login: id(1000)},
 		},
 	}
@@ -172,7 +199,8 @@ func TestOfNobody(t *testing.T) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, "status"), []byte(status), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "status"), []byte(status),
+				0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -194,7 +222,8 @@ func TestRunning(t *testing.T) {
 		12: {args: "/home/mallory/reboot", uid: 1001, effective: 1001},
 		13: {args: "/usr/bin/reboot", caps: "a80425fb"}, // root of a container
 		14: {args: "/opt/reboot", caps: allCaps, exe: "/opt/reboot"},
-		15: {args: "systemctl start reboot.target", uid: 1001, caps: allCaps, exe: "/usr/bin/systemctl (deleted)"},
+		15: {args: "systemctl start reboot.target", uid: 1001, caps: allCaps,
+			exe: "/usr/bin/systemctl (deleted)"},
 		16: {args: "/sbin/init splash", caps: allCaps, exe: "/usr/lib/systemd/systemd"},
 	})
 	if err := os.WriteFile(filepath.Join(p.dir, "uptime"), nil, 0o644); err != nil {
@@ -202,7 +231,8 @@ func TestRunning(t *testing.T) {
 	}
 	got, err := p.Running(t.Context())
 	want := []Origin{
-		{Verb: "reboot", Command: "systemctl start reboot.target", UID: id(1001)}, {Verb: "kexec", Command: "systemctl kexec"}, {Verb: "halt", Command: "halt"},
+		{Verb: "reboot", Command: "systemctl start reboot.target", UID: id(1001)},
+		{Verb: "kexec", Command: "systemctl kexec"}, {Verb: "halt", Command: "halt"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("running, the latest first: %v (-want +got):\n%s", err, diff)

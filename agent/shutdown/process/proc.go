@@ -47,7 +47,8 @@ func (p Proc) file(pid int, name string) (string, error) {
 	return string(content), err
 }
 
-// read looks at what the kernel knows of a process without asking the process's memory, which the process may hold back.
+// read looks at what the kernel knows of a process without asking the process's memory, which the
+// process may hold back.
 func (p Proc) read(pid int) (found process, err error) {
 	status, err := p.file(pid, "status")
 	if err != nil {

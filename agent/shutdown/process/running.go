@@ -22,8 +22,9 @@ const sysBoot = 22
 // starters are the names of programs that ask systemd itself.
 var starters = append([]string{"systemctl", "init", "telinit"}, programs...)
 
-// Running are where the processes come from that ask for a shutdown by their command line, and may switch the machine off: anybody may call
-// a program reboot, but this one has to be root's. The latest are looked at first: they may be about to end.
+// Running are where the processes come from that ask for a shutdown by their command line, and may
+// switch the machine off: anybody may call a program reboot, but this one has to be root's. The
+// latest are looked at first: they may be about to end.
 func (p Proc) Running(ctx context.Context) (all []Origin, err error) {
 	pids, err := p.pids()
 	if err != nil {
@@ -69,10 +70,12 @@ func (p Proc) mayAsk(pid int) bool {
 		return false
 	}
 	found, err := readStatus(status)
-	return err == nil && slices.Contains(starters, found.name) && found.effective == 0 && found.capabilities>>sysBoot&1 == 1 && p.isSystemctl(pid)
+	return err == nil && slices.Contains(starters, found.name) && found.effective == 0 &&
+		found.capabilities>>sysBoot&1 == 1 && p.isSystemctl(pid)
 }
 
-// isSystemctl tells whether a process runs the program that all those names are links to. Where that may not be known, it may be.
+// isSystemctl tells whether a process runs the program that all those names are links to. Where
+// that may not be known, it may be.
 func (p Proc) isSystemctl(pid int) bool {
 	program, err := os.Readlink(filepath.Join(p.dir, strconv.Itoa(pid), "exe"))
 	return err != nil || path.Base(strings.TrimSuffix(program, " (deleted)")) == "systemctl"

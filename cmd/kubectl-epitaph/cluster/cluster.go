@@ -54,7 +54,8 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 	}
 	config.UserAgent = userAgent
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
+		v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register the API types: %w", err)
 		}
@@ -63,16 +64,19 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
-	return &Cluster{WithWatch: c, Finder: lookup.Finder{Reader: c}, Config: config, Namespace: namespace}, nil
+	return &Cluster{WithWatch: c, Finder: lookup.Finder{Reader: c}, Config: config,
+		Namespace: namespace}, nil
 }
 
 // unconfigured says why there is no API server to ask, and what helps.
 func (f *Flags) unconfigured(err error) error {
 	switch {
 	case f.overrides.CurrentContext != "":
-		return fmt.Errorf("find the API server: %w: \"kubectl config get-contexts\" lists those there are", err)
+		return fmt.Errorf(
+			"find the API server: %w: \"kubectl config get-contexts\" lists those there are", err)
 	case clientcmd.IsEmptyConfig(err):
-		return fmt.Errorf("find the API server: there is no kubeconfig (%s): name a file with --kubeconfig, or set KUBECONFIG", strings.Join(f.kubeconfig.GetLoadingPrecedence(), ", "))
+		return fmt.Errorf(
+			"find the API server: there is no kubeconfig (%s): name a file with --kubeconfig, or set KUBECONFIG", strings.Join(f.kubeconfig.GetLoadingPrecedence(), ", "))
 	default:
 		return fmt.Errorf("find the API server: %w", err)
 	}

@@ -26,17 +26,20 @@ func agents(ctx context.Context, p *patient) []Diagnosis {
 func agentSet(ctx context.Context, p *patient) (all []Diagnosis, found bool) {
 	const what = "agents"
 	sets := &appsv1.DaemonSetList{}
-	err := p.List(ctx, sets, client.InNamespace(p.system), client.MatchingLabels{"app.kubernetes.io/component": "agent"})
+	err := p.List(ctx, sets, client.InNamespace(p.system),
+		client.MatchingLabels{"app.kubernetes.io/component": "agent"})
 	switch {
 	case err != nil:
 		return []Diagnosis{{Unseen, what, err.Error()}}, false
 	case len(sets.Items) == 0:
-		return []Diagnosis{{Dubious, what, "there is no DaemonSet of agents in " + p.system + ": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}, false
+		return []Diagnosis{{Dubious, what, "there is no DaemonSet of agents in " + p.system +
+			": unless your images set netconsole up, no panic is heard, and nobody tells who halted a node"}}, false
 	}
 	s := sets.Items[0].Status
 	ready := fmt.Sprintf("%d of %d are ready", s.NumberReady, s.DesiredNumberScheduled)
 	if s.NumberReady < s.DesiredNumberScheduled {
-		return []Diagnosis{{Dubious, what, ready + ": kubectl -n " + p.system + " get pods -l app.kubernetes.io/component=agent"}}, true
+		return []Diagnosis{{Dubious, what, ready + ": kubectl -n " + p.system +
+			" get pods -l app.kubernetes.io/component=agent"}}, true
 	}
 	return []Diagnosis{{Well, what, ready}}, true
 }

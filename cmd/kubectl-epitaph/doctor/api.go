@@ -25,20 +25,26 @@ func apiServer(ctx context.Context, p *patient) []Diagnosis {
 	}
 	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"}}
 	if date.IsZero() {
-		return append(all, Diagnosis{Unseen, "your clock", "the API server's answers carry no time"})
+		return append(all, Diagnosis{Unseen, "your clock",
+			"the API server's answers carry no time"})
 	}
 	p.ahead = date.Sub(began)
 	return append(all, skew("your clock", p.ahead))
 }
 
-// skew judges how far the API server is ahead of another clock. Its answers are precise to a second.
+// skew judges how far the API server is ahead of another clock. Its answers are precise to a
+// second.
 func skew(what string, ahead time.Duration) Diagnosis {
 	ahead = ahead.Round(time.Second)
 	switch {
 	case ahead > maxSkew:
-		return Diagnosis{Dubious, what, fmt.Sprintf("is %s behind the API server's: times that you compare with records mislead", ahead)}
+		return Diagnosis{Dubious, what, fmt.Sprintf(
+			"is %s behind the API server's: times that you compare with records mislead",
+			ahead)}
 	case ahead < -maxSkew:
-		return Diagnosis{Dubious, what, fmt.Sprintf("is %s ahead of the API server's: times that you compare with records mislead", -ahead)}
+		return Diagnosis{Dubious, what, fmt.Sprintf(
+			"is %s ahead of the API server's: times that you compare with records mislead",
+			-ahead)}
 	default:
 		return Diagnosis{Well, what, "agrees with the API server's to " + maxSkew.String()}
 	}
@@ -53,7 +59,8 @@ func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the address %s: %w", config.Host, err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("/version").String(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("/version").String(),
+		nil)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
 	}
@@ -66,8 +73,9 @@ func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
 	return date, nil
 }
 
-// nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the future was renewed by a clock
-// that is ahead. One that is behind looks like a renewal that is late.
+// nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the
+// future was renewed by a clock that is ahead. One that is behind looks like a renewal that is
+// late.
 func nodeClocks(ctx context.Context, p *patient) []Diagnosis {
 	const what = "clocks of the nodes"
 	leases := &coordinationv1.LeaseList{}
@@ -80,14 +88,20 @@ func nodeClocks(ctx context.Context, p *patient) []Diagnosis {
 			continue
 		}
 		if ahead := l.Spec.RenewTime.Sub(p.serverTime()); ahead > maxSkew {
-			all = append(all, Diagnosis{Dubious, "clock of " + terminal.Clean(l.Name), fmt.Sprintf("is at least %s ahead: times in its evidence mislead", ahead.Round(time.Second))})
+			all = append(all, Diagnosis{Dubious, "clock of " + terminal.Clean(l.Name),
+				fmt.Sprintf("is at least %s ahead: times in its evidence mislead",
+					ahead.Round(time.Second))})
 		}
 	}
 	switch {
 	case len(leases.Items) == 0:
 		return []Diagnosis{{Unseen, what, "there are no Leases of nodes"}}
 	case all == nil:
-		return []Diagnosis{{Well, what, fmt.Sprintf("none of %d is ahead; one that is behind cannot be told from one that is late", len(leases.Items))}}
+		return []Diagnosis{
+			{Well, what,
+				fmt.Sprintf(
+					"none of %d is ahead; one that is behind cannot be told from one that is late",
+					len(leases.Items))}}
 	}
 	return all
 }

@@ -18,8 +18,8 @@ const (
 	hearNobodyElse = "Set webhookClients (in the chart) and have the API server show a certificate, or let only the API server reach the port: docs/webhook.md, Who may ask"
 )
 
-// webhookCallers tells whom the webhook believes. What happens to a caller without a certificate is the best evidence, where the
-// webhook can be reached from here; else its configuration tells.
+// webhookCallers tells whom the webhook believes. What happens to a caller without a certificate is
+// the best evidence, where the webhook can be reached from here; else its configuration tells.
 func webhookCallers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook callers"
 	if p.off {
@@ -32,9 +32,12 @@ func webhookCallers(ctx context.Context, p *patient) []Diagnosis {
 	case !apierrors.IsNotFound(err):
 		return []Diagnosis{{Unseen, what, err.Error()}}
 	case len(p.webhooks) == 0 || p.webhooks[0].ClientConfig.URL == nil:
-		return []Diagnosis{{Unseen, what, "there is no ConfigMap " + p.system + "/" + configMapName + ", which would say whether they have to show a certificate (webhook.clientCA)"}}
+		return []Diagnosis{{Unseen, what, "there is no ConfigMap " + p.system + "/" +
+			configMapName +
+			", which would say whether they have to show a certificate (webhook.clientCA)"}}
 	}
-	return []Diagnosis{calledBare(ctx, *p.webhooks[0].ClientConfig.URL, p.webhooks[0].ClientConfig.CABundle)}
+	return []Diagnosis{calledBare(ctx, *p.webhooks[0].ClientConfig.URL,
+		p.webhooks[0].ClientConfig.CABundle)}
 }
 
 // callers judges whom the configuration has the webhook believe.
@@ -44,19 +47,25 @@ func (c managerConfig) callers() Diagnosis {
 	case c.Webhook.ClientCA == "":
 		return Diagnosis{Dubious, what, heardByAll + hearNobodyElse}
 	case len(c.Webhook.ClientNames) == 0:
-		return Diagnosis{Well, what, "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"}
+		return Diagnosis{Well, what,
+			"whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"}
 	default:
-		return Diagnosis{Well, what, "who has a certificate that webhook.clientCA signs, by the name of " + strings.Join(c.Webhook.ClientNames, " or ")}
+		return Diagnosis{Well, what,
+			"who has a certificate that webhook.clientCA signs, by the name of " +
+				strings.Join(c.Webhook.ClientNames, " or ")}
 	}
 }
 
-// calledBare looks whether the webhook hears somebody who shows no certificate. What is asked is no review, and changes nothing.
+// calledBare looks whether the webhook hears somebody who shows no certificate. What is asked is no
+// review, and changes nothing.
 func calledBare(ctx context.Context, address string, bundle []byte) Diagnosis {
 	const what = "webhook callers"
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
-	// To a client of TLS 1.3 a handshake seems to succeed before the server has looked at its certificate: it learns of that later.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12}}
+	// To a client of TLS 1.3 a handshake seems to succeed before the server has looked at its
+	// certificate: it learns of that later.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -72,7 +81,8 @@ func calledBare(ctx context.Context, address string, bundle []byte) Diagnosis {
 		return Diagnosis{Dubious, what, heardByAll + hearNobodyElse}
 	}
 	if strings.Contains(err.Error(), "remote error: tls") {
-		return Diagnosis{Well, what, "those alone who show a certificate of its choice: without one, TLS turns you away"}
+		return Diagnosis{Well, what,
+			"those alone who show a certificate of its choice: without one, TLS turns you away"}
 	}
 	return Diagnosis{Unseen, what, "not seen from here: " + err.Error()}
 }

@@ -42,12 +42,14 @@ type complaint struct {
 	text string
 }
 
-// A census counts what the agents say of their nodes. Its size does not depend on the number of nodes, or on what they write.
+// A census counts what the agents say of their nodes. Its size does not depend on the number of
+// nodes, or on what they write.
 type census struct {
 	nodes, reports int
 	// silent have no report, unreadable one that cannot be read, and late one of another boot.
 	silent, unreadable, late roster
-	// mute are nodes whose kernel speaks to nobody, panicked those whose last boot ended in a panic.
+	// mute are nodes whose kernel speaks to nobody, panicked those whose last boot ended in a
+	// panic.
 	mute, panicked roster
 	// panic is what the first of those panicked of.
 	panic      string
@@ -84,7 +86,8 @@ func (c *census) count(node *corev1.Node) {
 	}
 }
 
-// otherFault collects the codes that this version does not know: whoever may write a Node could write any number of them.
+// otherFault collects the codes that this version does not know: whoever may write a Node could
+// write any number of them.
 const otherFault = "unknown"
 
 // complain counts each fault once a node.
@@ -116,7 +119,8 @@ func (c *census) diagnoses() []Diagnosis {
 	}{
 		{&c.silent, "%s no report: no agent runs there, or it cannot write: %s"},
 		{&c.unreadable, "%s a report that cannot be read: %s"},
-		{&c.late, "%s a report of another boot than the present one: the agent has not reported since the restart: %s"},
+		{&c.late,
+			"%s a report of another boot than the present one: the agent has not reported since the restart: %s"},
 		{&c.mute, "%s a kernel that speaks to no listener: a panic is not heard: %s"},
 	} {
 		if d.of.n > 0 {
@@ -125,12 +129,15 @@ func (c *census) diagnoses() []Diagnosis {
 	}
 	for _, code := range append(fault.Codes(), otherFault) {
 		if x := c.complaints[string(code)]; x != nil {
-			all = append(all, Diagnosis{Dubious, "fault " + string(code), fmt.Sprintf("%s it: %s. The first says: %s", have(x.n), &x.roster, x.text)})
+			all = append(all, Diagnosis{Dubious, "fault " + string(code),
+				fmt.Sprintf("%s it: %s. The first says: %s", have(x.n), &x.roster, x.text)})
 		}
 	}
 	if c.panicked.n > 0 {
-		all = append(all, Diagnosis{Dubious, "last boots", fmt.Sprintf("%s one that ended in a panic: %s. The first: %s. \"kubectl epitaph panics\" has the kernels' lines",
-			have(c.panicked.n), &c.panicked, c.panic)})
+		all = append(all, Diagnosis{Dubious, "last boots",
+			fmt.Sprintf(
+				"%s one that ended in a panic: %s. The first: %s. \"kubectl epitaph panics\" has the kernels' lines",
+				have(c.panicked.n), &c.panicked, c.panic)})
 	}
 	return all
 }

@@ -29,37 +29,52 @@ func TestCensus(t *testing.T) {
 	const what = "agents' reports"
 	many := make([]*corev1.Node, 7)
 	for n := range many {
-		many[n] = reporting(fmt.Sprintf("m%d", n), `{"bootID": "b1", "troubles": [{"code": "NoListener", "text": "no listener: start one"}]}`)
+		many[n] = reporting(fmt.Sprintf("m%d", n),
+			`{"bootID": "b1", "troubles": [{"code": "NoListener", "text": "no listener: start one"}]}`)
 	}
 	tests := map[string]struct {
 		nodes []*corev1.Node
 		want  []Diagnosis
 	}{
 		"all is well": {
-			[]*corev1.Node{reporting("n1", `{`+speaking+`}`), reporting("n2", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "orderly"}}`)},
+			[]*corev1.Node{reporting("n1", `{`+speaking+`}`),
+				reporting("n2", `{`+speaking+
+					`, "lastBoot": {"bootID": "b0", "ended": "orderly"}}`)},
 			[]Diagnosis{{Well, what, "2 of 2 nodes have one"}},
 		},
 		"each trouble once": {
 			[]*corev1.Node{
-				reporting("none", ""), reporting("odd", "fine"), reporting("late", `{"bootID": "b0", "troubles": [{"code": "NoRoute"}]}`), reporting("mute", `{"bootID": "b1"}`),
-				reporting("back", `{`+speaking+`, "lastBoot": {"bootID": "b0", "ended": "panic", "panic": "sysrq triggered crash"}}`),
+				reporting("none", ""), reporting("odd", "fine"),
+				reporting("late", `{"bootID": "b0", "troubles": [{"code": "NoRoute"}]}`),
+				reporting("mute", `{"bootID": "b1"}`),
+				reporting("back", `{`+speaking+
+					`, "lastBoot": {"bootID": "b0", "ended": "panic", "panic": "sysrq triggered crash"}}`),
 			},
 			[]Diagnosis{
 				{Well, what, "4 of 5 nodes have one"},
-				{Dubious, what, "1 node has no report: no agent runs there, or it cannot write: none"},
+				{Dubious, what,
+					"1 node has no report: no agent runs there, or it cannot write: none"},
 				{Dubious, what, "1 node has a report that cannot be read: odd"},
-				{Dubious, what, "1 node has a report of another boot than the present one: the agent has not reported since the restart: late"},
-				{Dubious, what, "1 node has a kernel that speaks to no listener: a panic is not heard: mute"},
-				{Dubious, "last boots", `1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
+				{Dubious, what,
+					"1 node has a report of another boot than the present one: the agent has not reported since the restart: late"},
+				{Dubious, what,
+					"1 node has a kernel that speaks to no listener: a panic is not heard: mute"},
+				{Dubious,
+					"last boots",
+					`1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
 			},
 		},
 		"many of one": {many, []Diagnosis{
 			{Well, what, "7 of 7 nodes have one"},
-			{Dubious, what, "7 nodes have a kernel that speaks to no listener: a panic is not heard: m0, m1, m2, m3, m4 and 2 more"},
-			{Dubious, "fault NoListener", "7 nodes have it: m0, m1, m2, m3, m4 and 2 more. The first says: no listener: start one"},
+			{Dubious, what,
+				"7 nodes have a kernel that speaks to no listener: a panic is not heard: m0, m1, m2, m3, m4 and 2 more"},
+			{Dubious,
+				"fault NoListener",
+				"7 nodes have it: m0, m1, m2, m3, m4 and 2 more. The first says: no listener: start one"},
 		}},
 		"a code twice, and codes that nobody knows": {
-			[]*corev1.Node{reporting("n1", `{`+speaking+`, "troubles": [{"code": "NoRoute", "text": "a"}, {"code": "NoRoute", "text": "b"}, {"code": "x"}, {"code": "y\u001b[2J", "text": "z"}]}`)},
+			[]*corev1.Node{reporting("n1", `{`+speaking+
+				`, "troubles": [{"code": "NoRoute", "text": "a"}, {"code": "NoRoute", "text": "b"}, {"code": "x"}, {"code": "y\u001b[2J", "text": "z"}]}`)},
 			[]Diagnosis{
 				{Well, what, "1 of 1 nodes have one"},
 				{Dubious, "fault NoRoute", "1 node has it: n1. The first says: a"},
@@ -87,7 +102,8 @@ func TestCensusIsBounded(t *testing.T) {
 	c := newCensus()
 	for n := range 300 {
 		text := strings.Repeat(`\u001b[2J`, 2000)
-		report := fmt.Sprintf(`{"bootID": "b1", "troubles": [{"code": "code-%d", "text": "%s"}], "lastBoot": {"ended": "panic", "panic": "%s"}}`, n, text, text)
+		report := fmt.Sprintf(
+			`{"bootID": "b1", "troubles": [{"code": "code-%d", "text": "%s"}], "lastBoot": {"ended": "panic", "panic": "%s"}}`, n, text, text)
 		c.count(reporting(fmt.Sprintf("n%d", n), report))
 		c.count(reporting("huge", strings.Repeat("x", 1<<20)))
 	}

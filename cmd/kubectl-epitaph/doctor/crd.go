@@ -16,12 +16,13 @@ import (
 
 const installDefinitions = "kubectl apply --server-side -f charts/epitaph/crds (Helm installs them once, and never upgrades them)"
 
-// definitions asks for a record of each kind, by a field that the newest version of the definitions makes selectable, and whether
-// the API server knows every field that is written.
+// definitions asks for a record of each kind, by a field that the newest version of the definitions
+// makes selectable, and whether the API server knows every field that is written.
 func definitions(ctx context.Context, p *patient) []Diagnosis {
 	byCode := client.MatchingFields{"spec.code": string(reason.KernelPanic)}
 	all := []Diagnosis{
-		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{}, client.InNamespace(p.Namespace), byCode, client.Limit(1))),
+		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{},
+			client.InNamespace(p.Namespace), byCode, client.Limit(1))),
 		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
 	}
 	return append(all, fieldsOfRecords(ctx, p)...)
@@ -33,15 +34,18 @@ func defined(kind string, err error) Diagnosis {
 	case err == nil:
 		return Diagnosis{Well, what, "is served, and you may read it"}
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return Diagnosis{Broken, what, "is not installed: nothing can be recorded or told: " + installDefinitions}
+		return Diagnosis{Broken, what, "is not installed: nothing can be recorded or told: " +
+			installDefinitions}
 	case apierrors.IsBadRequest(err):
-		return Diagnosis{Broken, what, "is of another version, its fields cannot be selected: " + installDefinitions}
+		return Diagnosis{Broken, what, "is of another version, its fields cannot be selected: " +
+			installDefinitions}
 	default:
 		return Diagnosis{Unseen, what, err.Error()}
 	}
 }
 
-// fieldsOfRecords compares the fields that the API server keeps with those that this version of Epitaph writes: others it drops.
+// fieldsOfRecords compares the fields that the API server keeps with those that this version of
+// Epitaph writes: others it drops.
 func fieldsOfRecords(ctx context.Context, p *patient) []Diagnosis {
 	const what = "fields of the CRDs"
 	served, err := servedSchemas(ctx, p.Config)
@@ -59,8 +63,10 @@ func fieldsOfRecords(ctx context.Context, p *patient) []Diagnosis {
 			continue
 		}
 		if missing := schema.Properties["spec"].lacks(specOf(t), "spec"); missing != nil {
-			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf("%s is older than this plugin: what Epitaph of the same version writes into %s is lost: %s",
-				t.Name(), strings.Join(missing, ", "), installDefinitions)})
+			all = append(all, Diagnosis{Dubious, what,
+				fmt.Sprintf(
+					"%s is older than this plugin: what Epitaph of the same version writes into %s is lost: %s",
+					t.Name(), strings.Join(missing, ", "), installDefinitions)})
 		}
 	}
 	if all == nil {

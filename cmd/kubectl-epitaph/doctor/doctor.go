@@ -1,10 +1,10 @@
 // Package doctor examines an installation of Epitaph.
 //
-// It writes nothing: whether the webhook answers, it asks with a dry run. What the caller's rights or place do not let it see, it
-// reports as unseen, which is neither health nor illness.
+// It writes nothing: whether the webhook answers, it asks with a dry run. What the caller's rights
+// or place do not let it see, it reports as unseen, which is neither health nor illness.
 //
-// What this package does not do: it prints nothing, and heals nothing. The plugin prints the diagnoses, `helm test` runs the
-// plugin, and a test can run the examinations without either.
+// What this package does not do: it prints nothing, and heals nothing. The plugin prints the
+// diagnoses, `helm test` runs the plugin, and a test can run the examinations without either.
 package doctor
 
 import (
@@ -33,7 +33,8 @@ const (
 // A Diagnosis is one line of the report.
 type Diagnosis struct {
 	Health Health
-	// What was examined, and what was found. The text may have several lines, and quote what others wrote.
+	// What was examined, and what was found. The text may have several lines, and quote what others
+	// wrote.
 	What, Found string
 }
 
@@ -44,10 +45,12 @@ type Options struct {
 	Config *rest.Config
 	// Namespace is where the dry runs are made, and records are looked for.
 	Namespace string
-	// SystemNamespace is where Epitaph runs; empty, it is that of the webhook's Service, else UsualNamespace.
+	// SystemNamespace is where Epitaph runs; empty, it is that of the webhook's Service, else
+	// UsualNamespace.
 	SystemNamespace string
 	Clock           clock.PassiveClock
-	// Remedy says what helps against an error of the API server, as an ending of the sentence; nil says nothing.
+	// Remedy says what helps against an error of the API server, as an ending of the sentence; nil
+	// says nothing.
 	Remedy func(error) string
 	// Found is called with each diagnosis as soon as it is made; nil is fine.
 	Found func(Diagnosis)
@@ -72,9 +75,11 @@ type patient struct {
 
 func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
 
-// examinations are made in this order. The first finds the API server, without which there is nothing to examine.
+// examinations are made in this order. The first finds the API server, without which there is
+// nothing to examine.
 var examinations = []func(context.Context, *patient) []Diagnosis{
-	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, leader, recorder, builtInPodGC, agents, nodeClocks,
+	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, leader, recorder,
+	builtInPodGC, agents, nodeClocks,
 }
 
 // examinationLimit bounds one examination.

@@ -26,7 +26,8 @@ import (
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// An API server that cannot be reached is told with what helps against it; all else is unseen. Who stops the doctor hears no more.
+// An API server that cannot be reached is told with what helps against it; all else is unseen. Who
+// stops the doctor hears no more.
 func TestRunWithoutAnAPIServer(t *testing.T) {
 	t.Parallel()
 	nowhere := &rest.Config{Host: "http://127.0.0.1:1"} // tcpmux: nobody listens there
@@ -38,11 +39,13 @@ func TestRunWithoutAnAPIServer(t *testing.T) {
 	defer stop()
 	var found []Diagnosis
 	o := Options{
-		Client: c, Config: nowhere, Clock: clocktesting.NewFakePassiveClock(noon), Remedy: func(error) string { return "\nPlug it in." },
-		Found: func(d Diagnosis) { found = append(found, d) },
+		Client: c, Config: nowhere, Clock: clocktesting.NewFakePassiveClock(noon),
+		Remedy: func(error) string { return "\nPlug it in." },
+		Found:  func(d Diagnosis) { found = append(found, d) },
 	}
 	all := Run(ctx, o)
-	if len(all) == 0 || all[0].Health != Broken || all[0].What != "API server" || !strings.HasSuffix(all[0].Found, "connection refused\nPlug it in.") {
+	if len(all) == 0 || all[0].Health != Broken || all[0].What != "API server" ||
+		!strings.HasSuffix(all[0].Found, "connection refused\nPlug it in.") {
 		t.Fatalf("got %+v", all)
 	}
 	if diff := cmp.Diff(all, found); diff != "" {
@@ -58,7 +61,8 @@ func TestRunWithoutAnAPIServer(t *testing.T) {
 func TestConfigurationName(t *testing.T) {
 	t.Parallel()
 	if configurationName != webhook.ConfigurationName {
-		t.Errorf("the doctor looks for %s, the product makes %s", configurationName, webhook.ConfigurationName)
+		t.Errorf("the doctor looks for %s, the product makes %s", configurationName,
+			webhook.ConfigurationName)
 	}
 }
 
@@ -69,7 +73,8 @@ func bundle(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: noon, NotAfter: noon.Add(24 * time.Hour)}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: noon,
+		NotAfter: noon.Add(24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -85,12 +90,22 @@ func TestAuthorities(t *testing.T) {
 		now    time.Time
 		want   Diagnosis
 	}{
-		"fresh":          {good, noon, Diagnosis{Well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"}},
-		"late":           {good, noon.Add(20 * time.Hour), Diagnosis{Dubious, "webhook caBundle", "expires at 2026-05-02T12:00:00Z, and has not been renewed yet"}},
-		"expired":        {good, noon.Add(24 * time.Hour), Diagnosis{Broken, "webhook caBundle", "has expired at 2026-05-02T12:00:00Z: renew it, with cert-manager: cmctl renew"}},
-		"empty":          {nil, noon, Diagnosis{Dubious, "webhook caBundle", "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}},
-		"no PEM":         {[]byte("x"), noon, Diagnosis{Broken, "webhook caBundle", "holds no certificate"}},
-		"no certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), noon, Diagnosis{Broken, "webhook caBundle", "holds something that is no certificate: x509: malformed certificate"}},
+		"fresh": {good, noon, Diagnosis{Well,
+			"webhook caBundle", "is good until 2026-05-02T12:00:00Z"}},
+		"late": {good, noon.Add(20 * time.Hour),
+			Diagnosis{Dubious, "webhook caBundle",
+				"expires at 2026-05-02T12:00:00Z, and has not been renewed yet"}},
+		"expired": {good, noon.Add(24 * time.Hour),
+			Diagnosis{Broken, "webhook caBundle",
+				"has expired at 2026-05-02T12:00:00Z: renew it, with cert-manager: cmctl renew"}},
+		"empty": {nil, noon, Diagnosis{Dubious,
+			"webhook caBundle",
+			"is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}},
+		"no PEM": {[]byte("x"), noon,
+			Diagnosis{Broken, "webhook caBundle", "holds no certificate"}},
+		"no certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}),
+			noon, Diagnosis{Broken, "webhook caBundle",
+				"holds something that is no certificate: x509: malformed certificate"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,16 +121,22 @@ func TestLeads(t *testing.T) {
 	t.Parallel()
 	held := func(renewed time.Duration) *coordinationv1.Lease {
 		return &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{
-			HolderIdentity: ptr.To("m-1"), LeaseDurationSeconds: ptr.To(int32(15)), RenewTime: &metav1.MicroTime{Time: noon.Add(-renewed)},
+			HolderIdentity: ptr.To("m-1"), LeaseDurationSeconds: ptr.To(int32(15)),
+			RenewTime: &metav1.MicroTime{Time: noon.Add(-renewed)},
 		}}
 	}
 	tests := map[string]struct {
 		lease *coordinationv1.Lease
 		want  Diagnosis
 	}{
-		"renewed":  {held(2 * time.Second), Diagnosis{Well, "leader", "m-1"}},
-		"late":     {held(26 * time.Second), Diagnosis{Broken, "leader", "m-1 was the last, and has not been heard of for 26s. Look at the manager's pods and their log"}},
-		"released": {&coordinationv1.Lease{}, Diagnosis{Broken, "leader", "nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}},
+		"renewed": {held(2 * time.Second), Diagnosis{Well, "leader", "m-1"}},
+		"late": {held(26 * time.Second), Diagnosis{Broken,
+			"leader",
+			"m-1 was the last, and has not been heard of for 26s. Look at the manager's pods and their log"}},
+		"released": {&coordinationv1.Lease{},
+			Diagnosis{Broken,
+				"leader",
+				"nobody leads: no garbage is collected, nothing is recorded. Look at the manager's pods and their log"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +164,8 @@ func TestSwitchedOff(t *testing.T) {
 	for flag, want := range tests {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()
-			for _, c := range []corev1.Container{{Command: []string{"kube-controller-manager", flag}}, {Args: []string{flag}}} {
+			for _, c := range []corev1.Container{
+				{Command: []string{"kube-controller-manager", flag}}, {Args: []string{flag}}} {
 				if got := switchedOff([]corev1.Container{c}); got != want {
 					t.Errorf("got %v, want %v", got, want)
 				}
@@ -169,7 +191,8 @@ func TestSkew(t *testing.T) {
 func TestSwitchesWebhookOff(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]bool{
-		"webhook: {enabled: false, mode: Audit}": true, "webhook: {enabled: true}": false, "webhook: {}": false, "": false, "\t": false,
+		"webhook: {enabled: false, mode: Audit}": true, "webhook: {enabled: true}": false,
+		"webhook: {}": false, "": false, "\t": false,
 	} {
 		if c, err := readManagerConfig(file); (err == nil && c.webhookOff()) != want {
 			t.Errorf("%q: got %+v, %v, want off %v", file, c, err, want)
@@ -180,9 +203,14 @@ func TestSwitchesWebhookOff(t *testing.T) {
 func TestWebhookCallers(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]Diagnosis{
-		"webhook: {clientNames: []}":                                      {Dubious, "webhook callers", heardByAll + hearNobodyElse},
-		"webhook: {clientCA: ca.crt}":                                     {Well, "webhook callers", "whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"},
-		"webhook: {clientCA: ca.crt, clientNames: [kube-apiserver, kcp]}": {Well, "webhook callers", "who has a certificate that webhook.clientCA signs, by the name of kube-apiserver or kcp"},
+		"webhook: {clientNames: []}": {Dubious,
+			"webhook callers", heardByAll + hearNobodyElse},
+		"webhook: {clientCA: ca.crt}": {Well,
+			"webhook callers",
+			"whoever has a certificate that webhook.clientCA signs. Where that signs for others than the API server, set webhookClients.names"},
+		"webhook: {clientCA: ca.crt, clientNames: [kube-apiserver, kcp]}": {Well,
+			"webhook callers",
+			"who has a certificate that webhook.clientCA signs, by the name of kube-apiserver or kcp"},
 	} {
 		c, err := readManagerConfig(file)
 		if got := c.callers(); err != nil || got != want {

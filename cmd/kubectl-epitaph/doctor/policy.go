@@ -44,7 +44,8 @@ func failsClosed(w admissionregistrationv1.MutatingWebhook) bool {
 }
 
 func (all webhooks) named(name string) *admissionregistrationv1.MutatingWebhook {
-	n := slices.IndexFunc(all, func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
+	n := slices.IndexFunc(all,
+		func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
 	if n < 0 {
 		return nil
 	}
@@ -67,14 +68,17 @@ func (all webhooks) registered() []Diagnosis {
 	const what = "webhook configuration"
 	found := fmt.Sprintf("%d webhooks; ", len(all))
 	if closed := all.closed(); closed != nil {
-		found += "while Epitaph is away, these fail: " + strings.Join(closed, ", ") + " (failurePolicy: Fail)"
+		found += "while Epitaph is away, these fail: " + strings.Join(closed, ", ") +
+			" (failurePolicy: Fail)"
 	} else {
 		found += "while Epitaph is away, everything passes (failurePolicy: Ignore)"
 	}
 	diagnoses := []Diagnosis{{Well, what, found}}
 	for _, e := range Webhooks() {
 		if all.named(e.Name) == nil {
-			diagnoses = append(diagnoses, Diagnosis{Broken, what, "it lacks " + e.Name + ": Epitaph does not see " + e.Sees + ". Install the chart anew"})
+			diagnoses = append(diagnoses, Diagnosis{Broken, what,
+				"it lacks " + e.Name + ": Epitaph does not see " + e.Sees +
+					". Install the chart anew"})
 		}
 	}
 	return diagnoses
@@ -101,7 +105,8 @@ func (all webhooks) trusted(now time.Time) []Diagnosis {
 
 var annotationKey = regexp.MustCompile(`annotations\[\?"([^"\\]+)"\]`)
 
-// reasonKey is the annotation that the API server looks for in a pod that is created, as the webhook's condition names it.
+// reasonKey is the annotation that the API server looks for in a pod that is created, as the
+// webhook's condition names it.
 func (all webhooks) reasonKey() string {
 	if w := all.named(creationsWebhook); w != nil {
 		for _, c := range w.MatchConditions {

@@ -43,31 +43,42 @@ func TestRegistered(t *testing.T) {
 	t.Parallel()
 	const what = "webhook configuration"
 	without := func(name string) webhooks {
-		return slices.DeleteFunc(rendered(t, failing), func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
+		return slices.DeleteFunc(rendered(t, failing),
+			func(w admissionregistrationv1.MutatingWebhook) bool { return w.Name == name })
 	}
 	tests := map[string]struct {
 		all  webhooks
 		want []Diagnosis
 	}{
 		"open": {rendered(t, func(*config.Config) {}), []Diagnosis{
-			{Well, what, "6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
+			{Well, what,
+				"6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
 		}},
 		// System pods and creations fail open whatever the policy.
 		"closed": {rendered(t, failing), []Diagnosis{
-			{Well, what, "6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
+			{Well, what,
+				"6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
 		}},
 		"one is missing": {without("pods.epitaph-k8s.io"), []Diagnosis{
-			{Well, what, "5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
-			{Broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+			{Well, what,
+				"5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
+			{Broken, what,
+				"it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
 		}},
 		// The API server's default.
 		"no policy is Fail": {webhooks{{Name: "nodes.epitaph-k8s.io"}}, []Diagnosis{
-			{Well, what, "1 webhooks; while Epitaph is away, these fail: deletions of nodes (failurePolicy: Fail)"},
-			{Broken, what, "it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
-			{Broken, what, "it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
-			{Broken, what, "it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
-			{Broken, what, "it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
-			{Broken, what, "it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
+			{Well, what,
+				"1 webhooks; while Epitaph is away, these fail: deletions of nodes (failurePolicy: Fail)"},
+			{Broken, what,
+				"it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
+			{Broken, what,
+				"it lacks evictions.epitaph-k8s.io: Epitaph does not see evictions. Install the chart anew"},
+			{Broken, what,
+				"it lacks creations.epitaph-k8s.io: Epitaph does not see creations of pods that carry a reason. Install the chart anew"},
+			{Broken, what,
+				"it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
+			{Broken, what,
+				"it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
 		}},
 	}
 	for name, tc := range tests {
@@ -93,7 +104,9 @@ func TestTrusted(t *testing.T) {
 	got := all.trusted(noon)
 	want := []Diagnosis{
 		{Well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
-		{Well, "webhook caBundle", "of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
+		{Well,
+			"webhook caBundle",
+			"of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

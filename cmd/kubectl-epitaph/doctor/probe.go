@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// webhookAnswers asks the API server to create a pod that carries a reason, as a dry run: the webhook takes it off or refuses
-// it, so that the answer tells whether the API server reaches the webhook and trusts it. Nothing is written.
+// webhookAnswers asks the API server to create a pod that carries a reason, as a dry run: the
+// webhook takes it off or refuses it, so that the answer tells whether the API server reaches the
+// webhook and trusts it. Nothing is written.
 func webhookAnswers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook answers"
 	if p.off {
@@ -25,19 +26,24 @@ func webhookAnswers(ctx context.Context, p *patient) []Diagnosis {
 	_, untouched := probe.Annotations[key]
 	switch {
 	case err == nil && untouched:
-		return []Diagnosis{{Broken, what, "no: the API server let a pod pass that it should have shown to the webhook, which it does not reach or not trust. " + p.consequence(ctx)}}
+		return []Diagnosis{
+			{Broken, what,
+				"no: the API server let a pod pass that it should have shown to the webhook, which it does not reach or not trust. " + p.consequence(ctx)}}
 	case err == nil:
 		return []Diagnosis{{Well, what, "yes: the API server reaches it and trusts it"}}
 	case isUncalled(err):
 		return []Diagnosis{{Broken, what, "no: " + err.Error() + ". " + p.consequence(ctx)}}
-	case strings.Contains(err.Error(), "epitaph") && apierrors.IsForbidden(err) && strings.Contains(err.Error(), "denied the request"):
+	case strings.Contains(err.Error(), "epitaph") && apierrors.IsForbidden(err) &&
+		strings.Contains(err.Error(), "denied the request"):
 		return []Diagnosis{{Well, what, "yes: it refuses pods that are created with a reason"}}
 	default:
-		return []Diagnosis{{Unseen, what, "asked with a dry run of a pod in namespace " + p.Namespace + ": " + err.Error()}}
+		return []Diagnosis{{Unseen, what, "asked with a dry run of a pod in namespace " +
+			p.Namespace + ": " + err.Error()}}
 	}
 }
 
-// consequence says what it means that the webhook does not answer, and why that is where the API server says so.
+// consequence says what it means that the webhook does not answer, and why that is where the API
+// server says so.
 func (p *patient) consequence(ctx context.Context) string {
 	closed := p.webhooks.closed()
 	if closed == nil {
@@ -50,14 +56,17 @@ func (p *patient) consequence(ctx context.Context) string {
 	return found
 }
 
-// whyUncalled is what the API server says of a webhook that it must not do without: that for evictions, which it asks before it
-// looks for the pod. There is no pod of that name, and it is a dry run.
+// whyUncalled is what the API server says of a webhook that it must not do without: that for
+// evictions, which it asks before it looks for the pod. There is no pod of that name, and it is a
+// dry run.
 func (p *patient) whyUncalled(ctx context.Context) string {
 	if w := p.webhooks.named(evictionsWebhook); w == nil || !failsClosed(*w) {
 		return ""
 	}
-	nobody := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: "epitaph-doctor-nobody"}}
-	err := p.SubResource("eviction").Create(ctx, nobody, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: nobody.Name}}, client.DryRunAll)
+	nobody := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace,
+		Name: "epitaph-doctor-nobody"}}
+	err := p.SubResource("eviction").Create(ctx, nobody,
+		&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: nobody.Name}}, client.DryRunAll)
 	if !isUncalled(err) {
 		return ""
 	}
@@ -74,18 +83,23 @@ func probePod(namespace, reasonKey string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: "epitaph-doctor-", Namespace: namespace,
-			Annotations: map[string]string{reasonKey: "kubectl epitaph doctor asks whether the webhook answers"},
+			Annotations: map[string]string{
+				reasonKey: "kubectl epitaph doctor asks whether the webhook answers"},
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                corev1.RestartPolicyNever,
 			AutomountServiceAccountToken: ptr.To(false),
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+				RunAsNonRoot: ptr.To(true),
+				SeccompProfile: &corev1.SeccompProfile{
+					Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
 				Name: "probe", Image: "registry.invalid/never-pulled",
 				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+					AllowPrivilegeEscalation: ptr.To(false),
+					Capabilities: &corev1.Capabilities{
+						Drop: []corev1.Capability{"ALL"}},
 				},
 			}},
 		},

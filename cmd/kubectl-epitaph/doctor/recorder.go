@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// positionName is the ConfigMap that holds how far the record is complete (recorder.PositionName; a test compares them), and
-	// positionKey the revision in it.
+	// positionName is the ConfigMap that holds how far the record is complete
+	// (recorder.PositionName; a test compares them), and positionKey the revision in it.
 	positionName = "epitaph-audit"
 	positionKey  = "recordedUpTo"
-	// quiet is how long it may stay as it is. It moves with every pod; where none does, with the bookmarks that the API server
-	// sends about once a minute.
+	// quiet is how long it may stay as it is. It moves with every pod; where none does, with the
+	// bookmarks that the API server sends about once a minute.
 	quiet = 2 * time.Minute
-	// stuck is how long it stays as it is where something is broken. etcd forgets after 5 minutes what the recorder has not seen.
+	// stuck is how long it stays as it is where something is broken. etcd forgets after 5 minutes
+	// what the recorder has not seen.
 	stuck = 5 * time.Minute
 )
 
@@ -32,7 +33,8 @@ func recorder(ctx context.Context, p *patient) []Diagnosis {
 	err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: positionName}, m)
 	switch {
 	case apierrors.IsNotFound(err):
-		return []Diagnosis{{Dubious, what, "there is no ConfigMap " + p.system + "/" + positionName + ": nothing has been recorded yet, or audit.enabled is false"}}
+		return []Diagnosis{{Dubious, what, "there is no ConfigMap " + p.system + "/" +
+			positionName + ": nothing has been recorded yet, or audit.enabled is false"}}
 	case err != nil:
 		return []Diagnosis{{Unseen, what, err.Error()}}
 	}
@@ -42,12 +44,15 @@ func recorder(ctx context.Context, p *patient) []Diagnosis {
 func recorded(m *corev1.ConfigMap, now time.Time) Diagnosis {
 	const what = "recorder"
 	age := max(0, now.Sub(written(m))).Round(time.Second)
-	found := fmt.Sprintf("the record is complete up to revision %s, as was noted %s ago", terminal.Clean(m.Data[positionKey]), age)
+	found := fmt.Sprintf("the record is complete up to revision %s, as was noted %s ago",
+		terminal.Clean(m.Data[positionKey]), age)
 	switch {
 	case age > stuck:
-		return Diagnosis{Broken, what, found + ": nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}
+		return Diagnosis{Broken, what, found +
+			": nothing is recorded any more. Look at the leader's log; it cannot write records, or cannot watch the pods"}
 	case age > quiet:
-		return Diagnosis{Dubious, what, found + ": longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}
+		return Diagnosis{Dubious, what, found +
+			": longer than it should stay as it is. Who left since may be on record later, or not: look at the leader's log"}
 	default:
 		return Diagnosis{Well, what, found}
 	}

@@ -21,13 +21,15 @@ type schema struct {
 	Kinds      []metav1.GroupVersionKind `json:"x-kubernetes-group-version-kind"`
 }
 
-// servedSchemas are those of our group, by kind, as the API server publishes them to everybody who has logged in.
+// servedSchemas are those of our group, by kind, as the API server publishes them to everybody who
+// has logged in.
 func servedSchemas(ctx context.Context, config *rest.Config) (map[string]schema, error) {
 	c, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
-	data, err := c.RESTClient().Get().AbsPath("/openapi/v3/apis", v1alpha1.GroupVersion.String()).Do(ctx).Raw()
+	data, err := c.RESTClient().Get().AbsPath("/openapi/v3/apis",
+		v1alpha1.GroupVersion.String()).Do(ctx).Raw()
 	if err != nil {
 		return nil, fmt.Errorf("read the schemas of %s: %w", v1alpha1.GroupVersion, err)
 	}
@@ -50,8 +52,8 @@ func servedSchemas(ctx context.Context, config *rest.Config) (map[string]schema,
 	return served, nil
 }
 
-// lacks are the fields of a type that the schema does not have, in the order of the type. Of a field that is missing, those below
-// it are not named.
+// lacks are the fields of a type that the schema does not have, in the order of the type. Of a
+// field that is missing, those below it are not named.
 func (s schema) lacks(t reflect.Type, path string) []string {
 	switch {
 	case t.Kind() == reflect.Pointer:

@@ -13,7 +13,8 @@ import (
 )
 
 var recordFiles = map[string]any{
-	"epitaph-k8s.io_podobituaries.yaml": v1alpha1.PodObituary{}, "epitaph-k8s.io_nodeobituaries.yaml": v1alpha1.NodeObituary{},
+	"epitaph-k8s.io_podobituaries.yaml":  v1alpha1.PodObituary{},
+	"epitaph-k8s.io_nodeobituaries.yaml": v1alpha1.NodeObituary{},
 }
 
 // chartSchema is that of the chart's definition.
@@ -48,7 +49,8 @@ func TestLacks(t *testing.T) {
 		}
 		delete(s.Properties, "amended")
 		delete(s.Properties, "removed")
-		if got := s.lacks(spec, "spec"); !slices.Equal(got, []string{"spec.removed", "spec.amended"}) {
+		if got := s.lacks(spec, "spec"); !slices.Equal(got,
+			[]string{"spec.removed", "spec.amended"}) {
 			t.Errorf("%s without two fields lacks %v", file, got)
 		}
 	}
@@ -56,7 +58,8 @@ func TestLacks(t *testing.T) {
 	delete(s.Properties["containers"].Items.Properties, "exitCode")
 	delete(s.Properties["amended"].Properties, "was")
 	want := []string{"spec.containers.exitCode", "spec.amended.was"}
-	if diff := cmp.Diff(want, s.lacks(specOf(reflect.TypeFor[v1alpha1.PodObituary]()), "spec")); diff != "" {
+	if diff := cmp.Diff(want, s.lacks(specOf(reflect.TypeFor[v1alpha1.PodObituary]()),
+		"spec")); diff != "" {
 		t.Errorf("in lists and below pointers (-want +got):\n%s", diff)
 	}
 }

@@ -18,13 +18,16 @@ import (
 )
 
 const (
-	// configurationName is the webhook configuration's (webhook.ConfigurationName; a test compares them).
+	// configurationName is the webhook configuration's (webhook.ConfigurationName; a test compares
+	// them).
 	configurationName = "epitaph"
-	// late is the share of a certificate's life that is left when it is worth a look: cert-manager renews at a third.
+	// late is the share of a certificate's life that is left when it is worth a look: cert-manager
+	// renews at a third.
 	late = 0.25
 )
 
-// webhookConfiguration looks at what the API server has been told: to ask whom, about what, and whom to trust.
+// webhookConfiguration looks at what the API server has been told: to ask whom, about what, and
+// whom to trust.
 func webhookConfiguration(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook configuration"
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
@@ -45,7 +48,8 @@ func webhookConfiguration(ctx context.Context, p *patient) []Diagnosis {
 	if first := c.Webhooks[0].ClientConfig; first.URL != nil {
 		return append(all, p.certificateAt(ctx, *first.URL, first.CABundle))
 	}
-	return append(all, Diagnosis{Unseen, "webhook certificate", "only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
+	return append(all, Diagnosis{Unseen, "webhook certificate",
+		"only the API server can reach the service: the next line says whether it trusts it; when the certificate ends is in its Secret"})
 }
 
 // configMapName is the chart's, which holds the configuration in configKey.
@@ -59,9 +63,11 @@ func (p *patient) unregistered(ctx context.Context) Diagnosis {
 	const what = "webhook configuration"
 	if c, err := p.configuration(ctx); err == nil && c.webhookOff() {
 		p.off = true
-		return Diagnosis{Dubious, what, "there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
+		return Diagnosis{Dubious, what,
+			"there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
 	}
-	return Diagnosis{Broken, what, "there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
+	return Diagnosis{Broken, what,
+		"there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
 }
 
 // A managerConfig is what the doctor reads of the manager's configuration.
@@ -76,7 +82,8 @@ type managerConfig struct {
 // configuration is what the manager was installed with.
 func (p *patient) configuration(ctx context.Context) (c managerConfig, err error) {
 	m := &corev1.ConfigMap{}
-	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName}, m); err != nil {
+	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName},
+		m); err != nil {
 		return c, err
 	}
 	if c, err = readManagerConfig(m.Data[configKey]); err != nil {
@@ -96,7 +103,8 @@ func (c managerConfig) webhookOff() bool { return !ptr.Deref(c.Webhook.Enabled, 
 func authorities(bundle []byte, now time.Time) Diagnosis {
 	const what = "webhook caBundle"
 	if len(bundle) == 0 {
-		return Diagnosis{Dubious, what, "is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}
+		return Diagnosis{Dubious, what,
+			"is empty: the webhook's certificate must be signed by an authority that the API server's machine trusts. Has cert-manager injected it?"}
 	}
 	var last *x509.Certificate
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
@@ -119,7 +127,8 @@ func expiry(what string, c *x509.Certificate, now time.Time) Diagnosis {
 	left := c.NotAfter.Sub(now)
 	switch {
 	case left <= 0:
-		return Diagnosis{Broken, what, "has expired at " + end + ": renew it, with cert-manager: cmctl renew"}
+		return Diagnosis{Broken, what, "has expired at " + end +
+			": renew it, with cert-manager: cmctl renew"}
 	case left.Seconds() < late*c.NotAfter.Sub(c.NotBefore).Seconds():
 		return Diagnosis{Dubious, what, "expires at " + end + ", and has not been renewed yet"}
 	default:
@@ -127,7 +136,8 @@ func expiry(what string, c *x509.Certificate, now time.Time) Diagnosis {
 	}
 }
 
-// certificateAt looks at the certificate of a webhook that is reached by its URL, and trusts whom the API server trusts.
+// certificateAt looks at the certificate of a webhook that is reached by its URL, and trusts whom
+// the API server trusts.
 func (p *patient) certificateAt(ctx context.Context, address string, bundle []byte) Diagnosis {
 	const what = "webhook certificate"
 	u, err := url.Parse(address)
@@ -140,11 +150,13 @@ func (p *patient) certificateAt(ctx context.Context, address string, bundle []by
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
-	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}}
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: u.Hostname(),
+		MinVersion: tls.VersionTLS12}}
 	connection, err := dialer.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return Diagnosis{Dubious, what, "not seen from here: " + err.Error()}
 	}
 	defer connection.Close()
-	return expiry(what, connection.(*tls.Conn).ConnectionState().PeerCertificates[0], p.serverTime())
+	return expiry(what, connection.(*tls.Conn).ConnectionState().PeerCertificates[0],
+		p.serverTime())
 }

@@ -27,8 +27,8 @@ func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, "
 
 var obeyed = regexp.MustCompile(reason.TextPattern)
 
-// Escape writes what a terminal would obey as JSON escapes, and cuts nothing. In JSON and YAML a line's end is layout: those
-// inside a text are escaped already.
+// Escape writes what a terminal would obey as JSON escapes, and cuts nothing. In JSON and YAML a
+// line's end is layout: those inside a text are escaped already.
 func Escape(s string) string {
 	return obeyed.ReplaceAllStringFunc(s, func(r string) string {
 		if r == "\n" {

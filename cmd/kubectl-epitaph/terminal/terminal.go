@@ -1,4 +1,5 @@
-// Package terminal writes for people who sit at a terminal: tables, colours, and nothing that the terminal would obey.
+// Package terminal writes for people who sit at a terminal: tables, colours, and nothing that the
+// terminal would obey.
 package terminal
 
 import (
@@ -64,7 +65,8 @@ func shown(cells []string) []string {
 	return safe
 }
 
-// Columns write rows that come one by one. A column grows with what it has held, so that what follows stands below.
+// Columns write rows that come one by one. A column grows with what it has held, so that what
+// follows stands below.
 type Columns struct {
 	Out    io.Writer
 	widths []int
@@ -94,7 +96,8 @@ func (c *Columns) Write(cells []string) error {
 	return err
 }
 
-// Structured writes a value as JSON or YAML. What a terminal would obey is escaped, also where the format would allow it.
+// Structured writes a value as JSON or YAML. What a terminal would obey is escaped, also where the
+// format would allow it.
 func Structured(out io.Writer, format string, value any) error {
 	data, err := json.MarshalIndent(value, "", "    ")
 	if err == nil && format == "yaml" {

@@ -38,7 +38,8 @@ func TestNoColour(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := ColoursFor(terminal, func(key string) string { return tc.env[key] }); got != tc.want {
+			if got := ColoursFor(terminal,
+				func(key string) string { return tc.env[key] }); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -56,7 +57,8 @@ func TestColumnsGrow(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	c := Columns{Out: &out}
-	for _, row := range [][]string{{"POD", "REASON"}, {"nightly-report-7v9nl", "a\x1b[2J"}, {"web-ä", ""}} {
+	for _, row := range [][]string{{"POD", "REASON"}, {"nightly-report-7v9nl", "a\x1b[2J"},
+		{"web-ä", ""}} {
 		if err := c.Write(row); err != nil {
 			t.Fatal(err)
 		}

@@ -1,5 +1,6 @@
-// Command audit measures the recorder of obituaries: pods are deleted at a steady rate, and for each the time passes until its
-// obituary is there. What else it costs: writes, bytes in etcd, memory. The webhook is off, so that none of it is the webhook's.
+// Command audit measures the recorder of obituaries: pods are deleted at a steady rate, and for
+// each the time passes until its obituary is there. What else it costs: writes, bytes in etcd,
+// memory. The webhook is off, so that none of it is the webhook's.
 package main
 
 import (
@@ -40,10 +41,11 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, rate int, duration time.Duration, events bool) error {
 	pods := rate * int(duration.Seconds())
-	c, err := bench.Start(ctx, sandbox.Options{Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		c.Netconsole.Enabled, c.Webhook.Enabled = false, false
-		c.Retention.Pods.MaxPerNamespace, c.Audit.Events = 100_000, events
-	}}})
+	c, err := bench.Start(ctx, sandbox.Options{Out: out,
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			c.Netconsole.Enabled, c.Webhook.Enabled = false, false
+			c.Retention.Pods.MaxPerNamespace, c.Audit.Events = 100_000, events
+		}}})
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,8 @@ func (t *timetable) counts() (departed, recorded int) {
 	return len(t.departed), len(t.recorded)
 }
 
-// lags are how much later than a pod's end its obituary was seen, in order, and how many there are none for.
+// lags are how much later than a pod's end its obituary was seen, in order, and how many there are
+// none for.
 func (t *timetable) lags() (lags []time.Duration, lost int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,7 +58,8 @@ func (t *timetable) lags() (lags []time.Duration, lost int) {
 // follow fills the timetable from two watches.
 func follow(ctx context.Context, c *bench.Cluster) (*timetable, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
+		v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register the API types: %w", err)
 		}
@@ -72,18 +74,22 @@ func follow(ctx context.Context, c *bench.Cluster) (*timetable, error) {
 		return nil, fmt.Errorf("read the revision to watch from: %w", err)
 	}
 	from := now.ResourceVersion
-	go sees(ctx, api, &corev1.PodList{}, from, watch.Deleted, func(o client.Object) { t.note(t.departed, o.GetUID()) })
+	go sees(ctx, api, &corev1.PodList{}, from, watch.Deleted,
+		func(o client.Object) { t.note(t.departed, o.GetUID()) })
 	go sees(ctx, api, &v1alpha1.PodObituaryList{}, from, watch.Added, func(o client.Object) {
 		t.note(t.recorded, o.(*v1alpha1.PodObituary).Spec.PodUID)
 	})
 	return t, nil
 }
 
-// sees shows every event of one type. A watch that the API server breaks off, as it does where somebody reads too slowly, is
-// resumed where it was: what the benchmark did not see is not what was lost.
-func sees(ctx context.Context, api client.WithWatch, list client.ObjectList, revision string, t watch.EventType, show func(client.Object)) {
+// sees shows every event of one type. A watch that the API server breaks off, as it does where
+// somebody reads too slowly, is resumed where it was: what the benchmark did not see is not what
+// was lost.
+func sees(ctx context.Context, api client.WithWatch, list client.ObjectList, revision string,
+	t watch.EventType, show func(client.Object)) {
 	for ctx.Err() == nil {
-		w, err := api.Watch(ctx, list, client.InNamespace(bench.Namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: revision}})
+		w, err := api.Watch(ctx, list, client.InNamespace(bench.Namespace),
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: revision}})
 		if err != nil {
 			continue
 		}
@@ -125,15 +131,17 @@ func measure(ctx context.Context, c *bench.Cluster, pods, rate int) (measurement
 		return m, err
 	}
 	// That some never come is what is measured, and no error of the measurement.
-	_ = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settle, true, func(context.Context) (bool, error) {
-		departed, recorded := t.counts()
-		return departed == pods && recorded == pods, nil
-	})
+	_ = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settle, true,
+		func(context.Context) (bool, error) {
+			departed, recorded := t.counts()
+			return departed == pods && recorded == pods, nil
+		})
 	lags, lost := t.lags()
 	if len(lags) == 0 || len(lags)+lost != pods {
 		return m, fmt.Errorf("%d of %d pods were seen to leave", len(lags)+lost, pods)
 	}
-	m.lost, m.p50, m.p99, m.most = lost, lags[len(lags)/2], lags[len(lags)*99/100], lags[len(lags)-1]
+	m.lost, m.p50, m.p99, m.most = lost, lags[len(lags)/2], lags[len(lags)*99/100],
+		lags[len(lags)-1]
 	after, err := c.Writes(ctx)
 	if err != nil {
 		return m, err
@@ -150,8 +158,10 @@ func measure(ctx context.Context, c *bench.Cluster, pods, rate int) (measurement
 
 // stored is the mean size of an obituary: custom resources are stored as the JSON that is served.
 func stored(ctx context.Context, c *bench.Cluster, sample int) (float64, error) {
-	path := fmt.Sprintf("/apis/%s/namespaces/%s/podobituaries", v1alpha1.GroupVersion, bench.Namespace)
-	data, err := c.Client.RESTClient().Get().AbsPath(path).Param("limit", fmt.Sprint(sample)).DoRaw(ctx)
+	path := fmt.Sprintf("/apis/%s/namespaces/%s/podobituaries", v1alpha1.GroupVersion,
+		bench.Namespace)
+	data, err := c.Client.RESTClient().Get().AbsPath(path).Param("limit",
+		fmt.Sprint(sample)).DoRaw(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read obituaries: %w", err)
 	}
@@ -161,7 +171,9 @@ func stored(ctx context.Context, c *bench.Cluster, sample int) (float64, error) 
 func (m measurement) report(out io.Writer) {
 	fmt.Fprintf(out, "%d pods deleted in %.0f s (%.1f a second), %d of them without an obituary\n",
 		m.pods, m.took.Seconds(), float64(m.pods)/m.took.Seconds(), m.lost)
-	fmt.Fprintf(out, "an obituary is later than its pod's end by %s (half), %s (99%%), %s (at most)\n", m.p50, m.p99, m.most)
+	fmt.Fprintf(out,
+		"an obituary is later than its pod's end by %s (half), %s (99%%), %s (at most)\n", m.p50,
+		m.p99, m.most)
 	sum := 0.0
 	for _, resource := range []string{"podobituaries", "events", "configmaps"} {
 		fmt.Fprintf(out, "writes a deletion: %-14s %.3f\n", resource, m.writes[resource])

@@ -21,11 +21,13 @@ import (
 // requests is how many requests of the benchmark are in flight.
 const requests = 32
 
-// create makes the pods of a Job: each with a container that runs, and with the reason that it will leave with.
+// create makes the pods of a Job: each with a container that runs, and with the reason that it will
+// leave with.
 func create(ctx context.Context, c *bench.Cluster, pods int) error {
 	spec := corev1.PodSpec{
-		AutomountServiceAccountToken: ptr.To(false), RestartPolicy: corev1.RestartPolicyNever, SchedulerName: "nobody",
-		Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
+		AutomountServiceAccountToken: ptr.To(false), RestartPolicy: corev1.RestartPolicyNever,
+		SchedulerName: "nobody",
+		Containers:    []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
 	}
 	job, err := c.Client.BatchV1().Jobs(bench.Namespace).Create(ctx, &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "train"},
@@ -36,8 +38,10 @@ func create(ctx context.Context, c *bench.Cluster, pods int) error {
 	}
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Annotations:     reason.DefaultKeys().Pod.Annotations(reason.New(reason.Pod, reason.HardwareFailure, "disk sda", "bench")),
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
+			Annotations: reason.DefaultKeys().Pod.Annotations(
+				reason.New(reason.Pod, reason.HardwareFailure, "disk sda", "bench")),
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 		},
 		Spec: spec,
 	}
@@ -53,19 +57,23 @@ func name(n int) string { return fmt.Sprintf("train-%d", n) }
 
 func createOne(ctx context.Context, c *bench.Cluster, pod corev1.Pod, n int) error {
 	pod.Name = name(n)
-	if _, err := c.Client.CoreV1().Pods(bench.Namespace).Create(ctx, &pod, metav1.CreateOptions{}); err != nil {
+	if _, err := c.Client.CoreV1().Pods(bench.Namespace).Create(ctx, &pod,
+		metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create pod %s: %w", pod.Name, err)
 	}
 	status, err := json.Marshal(map[string]any{"status": corev1.PodStatus{
 		Phase: corev1.PodRunning,
 		ContainerStatuses: []corev1.ContainerStatus{{
-			Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+			Name: "main",
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{
+				StartedAt: metav1.Now()}},
 		}},
 	}})
 	if err != nil {
 		return fmt.Errorf("encode the status: %w", err)
 	}
-	_, err = c.Client.CoreV1().Pods(bench.Namespace).Patch(ctx, pod.Name, types.MergePatchType, status, metav1.PatchOptions{}, "status")
+	_, err = c.Client.CoreV1().Pods(bench.Namespace).Patch(ctx, pod.Name, types.MergePatchType,
+		status, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return fmt.Errorf("let pod %s run: %w", pod.Name, err)
 	}
@@ -82,7 +90,8 @@ func deleteAll(ctx context.Context, c *bench.Cluster, pods, rate int) (time.Dura
 	for n := range pods {
 		<-tick.C
 		group.Go(func() error {
-			err := c.Client.CoreV1().Pods(bench.Namespace).Delete(ctx, name(n), metav1.DeleteOptions{})
+			err := c.Client.CoreV1().Pods(bench.Namespace).Delete(ctx, name(n),
+				metav1.DeleteOptions{})
 			if err != nil {
 				return fmt.Errorf("delete pod %s: %w", name(n), err)
 			}

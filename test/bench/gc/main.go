@@ -1,5 +1,5 @@
-// Command gc measures how long the pods of nodes that are gone stay, with Epitaph and then, on the same control plane, with
-// kube-controller-manager's own pod garbage collector.
+// Command gc measures how long the pods of nodes that are gone stay, with Epitaph and then, on the
+// same control plane, with kube-controller-manager's own pod garbage collector.
 package main
 
 import (
@@ -40,7 +40,9 @@ func run(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(out, "starting the control plane, with the built-in pod garbage collector on")
 	c, err := bench.Start(ctx, sandbox.Options{
 		Out: out, BuiltInPodGC: true,
-		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Netconsole.Enabled = false }},
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			c.Netconsole.Enabled = false
+		}},
 	})
 	if err != nil {
 		return err
@@ -74,7 +76,8 @@ func run(ctx context.Context, out io.Writer) error {
 }
 
 func report(out io.Writer, what string, c bench.Course) {
-	fmt.Fprintf(out, "%-20s %5d pods, first gone after %6.2f s, last after %6.2f s, %d without a reason\n",
+	fmt.Fprintf(out,
+		"%-20s %5d pods, first gone after %6.2f s, last after %6.2f s, %d without a reason\n",
 		what, c.Pods, c.First.Seconds(), c.Last.Seconds(), c.WithoutReason)
 }
 
@@ -89,7 +92,8 @@ func complete(courses ...bench.Course) error {
 }
 
 // oneNode deletes a node with 250 pods, and counts the writes of a pod.
-func oneNode(ctx context.Context, c *bench.Cluster, prefix, why string, limit time.Duration) (bench.Course, float64, error) {
+func oneNode(ctx context.Context, c *bench.Cluster, prefix, why string,
+	limit time.Duration) (bench.Course, float64, error) {
 	if err := c.AddNodes(ctx, prefix, 1, podsOfOne); err != nil {
 		return bench.Course{}, 0, err
 	}
@@ -129,7 +133,8 @@ func manyNodes(ctx context.Context, c *bench.Cluster) (bench.Course, error) {
 func retire(ctx context.Context, c *bench.Cluster) error {
 	c.Epitaph.Stop()
 	webhooks := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	if err := webhooks.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := webhooks.DeleteCollection(ctx, metav1.DeleteOptions{},
+		metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("remove the webhook: %w", err)
 	}
 	return nil

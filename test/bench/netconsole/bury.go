@@ -34,13 +34,15 @@ const (
 	secret = "c2lnbmVkIGluIHRoZSBiZW5jaG1hcms"
 )
 
-// buryBoth lets two full nodes panic on the real control plane, one after the other. Their deaths are proven with the default
-// settings; only that a node answers is learned faster than within a minute.
+// buryBoth lets two full nodes panic on the real control plane, one after the other. Their deaths
+// are proven with the default settings; only that a node answers is learned faster than within a
+// minute.
 func buryBoth(ctx context.Context, out io.Writer) error {
 	log.SetLogger(logr.Discard())
-	c, err := bench.Start(ctx, sandbox.Options{Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-		c.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: time.Second}
-	}}})
+	c, err := bench.Start(ctx, sandbox.Options{Out: out,
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			c.Netconsole.ProofOfDeath.QuietRound = metav1.Duration{Duration: time.Second}
+		}}})
 	if err != nil {
 		return err
 	}
@@ -62,13 +64,15 @@ func buryBoth(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "proof of death took %.3f s\n", probe)
 	bench.Result(out, "netconsole_intent_ms", 1000*(intent-probe), "ms after the proof of death")
-	bench.Result(out, "netconsole_last_of_110_s", course.Last.Seconds()-probe, "s after the proof of death")
+	bench.Result(out, "netconsole_last_of_110_s", course.Last.Seconds()-probe,
+		"s after the proof of death")
 	_, err = bury(ctx, c, out, mute, "")
 	return err
 }
 
 // bury lets a full node panic, and waits until it and its pods are gone.
-func bury(ctx context.Context, c *bench.Cluster, out io.Writer, victim, secret string) (course bench.Course, err error) {
+func bury(ctx context.Context, c *bench.Cluster, out io.Writer, victim,
+	secret string) (course bench.Course, err error) {
 	if err := fill(ctx, c, victim); err != nil {
 		return course, err
 	}
@@ -101,10 +105,14 @@ func bury(ctx context.Context, c *bench.Cluster, out io.Writer, victim, secret s
 		if secret != "" {
 			kind = "signed"
 		}
-		fmt.Fprintf(out, "%s panic: of %d pods the first was gone after %.3f s, the last after %.3f s, the Node after %.3f s; %d without a reason\n",
-			kind, course.Pods, course.First.Seconds(), course.Last.Seconds(), at.Sub(began).Seconds(), course.WithoutReason)
-		bench.Result(out, "netconsole_"+kind+"_last_pod_s", course.Last.Seconds(), "s after the panic")
-		bench.Result(out, "netconsole_"+kind+"_node_s", at.Sub(began).Seconds(), "s after the panic")
+		fmt.Fprintf(out,
+			"%s panic: of %d pods the first was gone after %.3f s, the last after %.3f s, the Node after %.3f s; %d without a reason\n",
+			kind, course.Pods, course.First.Seconds(), course.Last.Seconds(),
+			at.Sub(began).Seconds(), course.WithoutReason)
+		bench.Result(out, "netconsole_"+kind+"_last_pod_s", course.Last.Seconds(),
+			"s after the panic")
+		bench.Result(out, "netconsole_"+kind+"_node_s", at.Sub(began).Seconds(),
+			"s after the panic")
 		return course, nil
 	case <-ctx.Done():
 		return course, ctx.Err()
@@ -115,7 +123,8 @@ func bury(ctx context.Context, c *bench.Cluster, out io.Writer, victim, secret s
 
 // nodeGone tells when the Node is deleted.
 func nodeGone(ctx context.Context, c *bench.Cluster, name string) (<-chan time.Time, error) {
-	w, err := c.Client.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+	w, err := c.Client.CoreV1().Nodes().Watch(ctx,
+		metav1.ListOptions{FieldSelector: "metadata.name=" + name})
 	if err != nil {
 		return nil, fmt.Errorf("watch node %s: %w", name, err)
 	}
@@ -139,10 +148,12 @@ func fill(ctx context.Context, c *bench.Cluster, victim string) error {
 	for n := range podsOfANode {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("on-%s-%d", victim, n)},
-			Spec:       corev1.PodSpec{NodeName: victim, Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1"}}},
+			Spec: corev1.PodSpec{NodeName: victim,
+				Containers: []corev1.Container{{Name: "main", Image: "registry.example/work:1"}}},
 		}
 		group.Go(func() error {
-			if _, err := c.Client.CoreV1().Pods(bench.Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+			if _, err := c.Client.CoreV1().Pods(bench.Namespace).Create(ctx, pod,
+				metav1.CreateOptions{}); err != nil {
 				return fmt.Errorf("create pod %s: %w", pod.Name, err)
 			}
 			return nil
@@ -178,7 +189,8 @@ func panics(ctx context.Context, c *bench.Cluster, node sandbox.Node, secret str
 	return nil
 }
 
-// trialAndIntent reads how long after the datagram the one panic was judged, and the intent was written.
+// trialAndIntent reads how long after the datagram the one panic was judged, and the intent was
+// written.
 func trialAndIntent(ctx context.Context, c *bench.Cluster) (trial, intent float64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Epitaph.MetricsURL, nil)
 	if err != nil {

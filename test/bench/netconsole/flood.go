@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// recordBytes is the size of one datagram, perCall how many of them one system call sends (UDP GSO; 64 is the kernel's limit).
+	// recordBytes is the size of one datagram, perCall how many of them one system call sends (UDP
+	// GSO; 64 is the kernel's limit).
 	recordBytes = 100
 	perCall     = 64
-	// knownSources have Nodes and send floods of lines, allNodes are as many as a large cluster has; forgedSources have none.
+	// knownSources have Nodes and send floods of lines, allNodes are as many as a large cluster
+	// has; forgedSources have none.
 	knownSources  = 256
 	allNodes      = 5000
 	forgedSources = 65536
@@ -30,7 +32,8 @@ type flood struct {
 	fragments bool
 }
 
-// source is the nth address: all of 127.0.0.0/8 is this machine. Known ones are in 127.64.0.0/16, forged ones in 127.65.0.0/16.
+// source is the nth address: all of 127.0.0.0/8 is this machine. Known ones are in 127.64.0.0/16,
+// forged ones in 127.65.0.0/16.
 func source(n, of int) netip.Addr {
 	network := byte(64)
 	if of == forgedSources {
@@ -60,7 +63,8 @@ func (f flood) send(ctx context.Context, to netip.AddrPort) (sent float64, err e
 			time.Sleep(100 * time.Microsecond)
 			continue
 		}
-		if _, _, err := conn.WriteMsgUDPAddrPort(records.next(), control(source(n%f.sources, f.sources)), to); err != nil {
+		if _, _, err := conn.WriteMsgUDPAddrPort(records.next(),
+			control(source(n%f.sources, f.sources)), to); err != nil {
 			return sent, fmt.Errorf("send to %s: %w", to, err)
 		}
 		sent += perCall
@@ -91,17 +95,21 @@ const (
 	seqDigits = 10
 )
 
-// lyingHeads begin messages as long as are put together at all, of which one fragment comes; and one that lies behind the end.
+// lyingHeads begin messages as long as are put together at all, of which one fragment comes; and
+// one that lies behind the end.
 var lyingHeads = []string{
-	"6,1000000000,123456789,-,ncfrag=0/4096;", "0,1000000000,123456789,-,ncfrag=0/4096;Kernel panic, not quite: ",
-	"6,1000000000,123456789,-,ncfrag=3900/4096;", "6,1000000000,123456789,-,ncfrag=4294967295/4096;",
+	"6,1000000000,123456789,-,ncfrag=0/4096;",
+	"0,1000000000,123456789,-,ncfrag=0/4096;Kernel panic, not quite: ",
+	"6,1000000000,123456789,-,ncfrag=3900/4096;",
+	"6,1000000000,123456789,-,ncfrag=4294967295/4096;",
 }
 
 func newRecords(fragments bool) *records {
 	r := &records{seq: 1_000_000_000}
 	for n := range perCall {
 		record := r.buffer[n*recordBytes : (n+1)*recordBytes]
-		text := "6,1000000000,123456789,-;eth0: a line of the kernel about nothing in particular, as there are many"
+		text :=
+			"6,1000000000,123456789,-;eth0: a line of the kernel about nothing in particular, as there are many"
 		if fragments {
 			text = lyingHeads[n%len(lyingHeads)]
 		}

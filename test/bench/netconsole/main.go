@@ -1,8 +1,9 @@
-// Command netconsole measures what the listener takes: a sender that outruns receivers, a flood from forged addresses, and a
-// panic of a full node on the real control plane.
+// Command netconsole measures what the listener takes: a sender that outruns receivers, a flood
+// from forged addresses, and a panic of a full node on the real control plane.
 //
-// The yardstick in the same run is the loop that everybody would write first: one ReadFromUDPAddrPort per datagram, and a
-// search for the words. Sender and receivers are processes of their own, so that each one's CPU time and memory are its own.
+// The yardstick in the same run is the loop that everybody would write first: one
+// ReadFromUDPAddrPort per datagram, and a search for the words. Sender and receivers are processes
+// of their own, so that each one's CPU time and memory are its own.
 //
 //	netconsole            everything
 //	netconsole -receive   only what needs no control plane
@@ -27,7 +28,8 @@ func main() {
 	defer stop()
 	role := flag.String("role", "", "what this process is (used by the benchmark itself)")
 	only := flag.Bool("receive", false, "measure only what needs no control plane")
-	onlyBury := flag.Bool("bury", false, "measure only from a panic to the last pod and the Node, signed and unsigned")
+	onlyBury := flag.Bool("bury", false,
+		"measure only from a panic to the last pod and the Node, signed and unsigned")
 	lasting := flag.Duration("lasting", 8*time.Second, "how long each flood lasts")
 	flag.Parse()
 	var err error
@@ -51,7 +53,8 @@ func main() {
 const rate = 300_000
 
 func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly bool) error {
-	steady, err := measure(ctx, "listener", flood{rate: rate, lasting: lasting, sources: knownSources})
+	steady, err := measure(ctx, "listener", flood{rate: rate, lasting: lasting,
+		sources: knownSources})
 	if err != nil {
 		return err
 	}
@@ -71,7 +74,8 @@ func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly 
 	if err != nil {
 		return err
 	}
-	lying, err := measure(ctx, "listener", flood{lasting: lasting, sources: allNodes, fragments: true})
+	lying, err := measure(ctx, "listener", flood{lasting: lasting, sources: allNodes,
+		fragments: true})
 	if err != nil {
 		return err
 	}
@@ -83,9 +87,12 @@ func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly 
 	show(out, fmt.Sprintf("listener, fragments of %d nodes", allNodes), lying)
 	bench.Result(out, "netconsole_received_share", 100*steady.share(), "%")
 	bench.Result(out, "netconsole_unlimited_per_second", unlimited.perSecond(), "datagrams/s")
-	bench.Result(out, "netconsole_cpu_ratio_to_naive", steady.cpuPerDatagram()/naive.cpuPerDatagram(), "ratio")
-	bench.Result(out, "netconsole_rss_mb", max(steady.RSS, unlimited.RSS, forged.RSS, lying.RSS)/(1<<20), "MB")
-	bench.Result(out, "netconsole_allocs_per_datagram", steady.Allocations/max(1, steady.Received), "allocations")
+	bench.Result(out, "netconsole_cpu_ratio_to_naive",
+		steady.cpuPerDatagram()/naive.cpuPerDatagram(), "ratio")
+	bench.Result(out, "netconsole_rss_mb", max(steady.RSS, unlimited.RSS, forged.RSS,
+		lying.RSS)/(1<<20), "MB")
+	bench.Result(out, "netconsole_allocs_per_datagram", steady.Allocations/max(1, steady.Received),
+		"allocations")
 	if receiveOnly {
 		return nil
 	}
@@ -93,6 +100,8 @@ func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly 
 }
 
 func show(out io.Writer, what string, m measurement) {
-	fmt.Fprintf(out, "%-34s sent %9.0f  received %9.0f (%6.2f %%, %7.0f/s)  dropped by the kernel %8.0f  CPU %4.0f ns/datagram  RSS %5.1f MB  allocations %.0f\n",
-		what, m.sent, m.Received, 100*m.share(), m.perSecond(), m.Drops, m.cpuPerDatagram(), m.RSS/(1<<20), m.Allocations)
+	fmt.Fprintf(out,
+		"%-34s sent %9.0f  received %9.0f (%6.2f %%, %7.0f/s)  dropped by the kernel %8.0f  CPU %4.0f ns/datagram  RSS %5.1f MB  allocations %.0f\n",
+		what, m.sent, m.Received, 100*m.share(), m.perSecond(), m.Drops, m.cpuPerDatagram(),
+		m.RSS/(1<<20), m.Allocations)
 }

@@ -162,15 +162,18 @@ func newListener() (*listener, error) {
 	settings.Address = "127.0.0.1:0"
 	registry := prometheus.NewRegistry()
 	l, err := netconsole.New(netconsole.Options{
-		Config: settings, Keys: reason.DefaultKeys(), Reader: nothing{}, Live: nothing{}, Informers: listed(nodes),
-		Obituary: nobody{}, Recorder: nobody{}, Clock: clock.RealClock{}, Registerer: registry, Log: logr.Discard(),
+		Config: settings, Keys: reason.DefaultKeys(), Reader: nothing{}, Live: nothing{},
+		Informers: listed(nodes),
+		Obituary:  nobody{}, Recorder: nobody{}, Clock: clock.RealClock{}, Registerer: registry,
+		Log: logr.Discard(),
 	})
 	return &listener{l, registry}, err
 }
 
 func nodeAt(n int) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", n), UID: types.UID(fmt.Sprintf("uid-%d", n))},
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", n),
+			UID: types.UID(fmt.Sprintf("uid-%d", n))},
 		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 			{Type: corev1.NodeInternalIP, Address: source(n, knownSources).String()},
 		}},
@@ -203,7 +206,10 @@ func (l *listener) counts() (received, drops float64) {
 // nobody takes obituaries and Events, of which there are none.
 type nobody struct{}
 
-func (nobody) RecordPanic(context.Context, *corev1.Node, reason.Reason, []string) error { return nil }
+func (nobody) RecordPanic(context.Context, *corev1.Node, reason.Reason,
+	[]string) error {
+	return nil
+}
 
 func (nobody) Eventf(_, _ k8sruntime.Object, _, _, _, _ string, _ ...any) {}
 
@@ -216,10 +222,12 @@ func (nothing) Get(context.Context, client.ObjectKey, client.Object, ...client.G
 
 func (nothing) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-// listed is an informer that knows its nodes from the beginning, and learns nothing. There are no Leases.
+// listed is an informer that knows its nodes from the beginning, and learns nothing. There are no
+// Leases.
 type listed []*corev1.Node
 
-func (l listed) GetInformer(_ context.Context, of client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
+func (l listed) GetInformer(_ context.Context, of client.Object,
+	_ ...cache.InformerGetOption) (cache.Informer, error) {
 	if _, ok := of.(*corev1.Node); ok {
 		return &listInformer{nodes: l}, nil
 	}
@@ -231,7 +239,8 @@ type listInformer struct {
 	nodes []*corev1.Node
 }
 
-func (l *listInformer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+func (l *listInformer) AddEventHandler(
+	h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
 	for _, n := range l.nodes {
 		h.OnAdd(n, true)
 	}

@@ -1,5 +1,6 @@
-// Command scale measures Epitaph in a large cluster: 5,000 nodes and 150,000 pods. How much memory it takes, how long it takes
-// until its caches are full, and how long the pods of one node stay once that node is gone.
+// Command scale measures Epitaph in a large cluster: 5,000 nodes and 150,000 pods. How much memory
+// it takes, how long it takes until its caches are full, and how long the pods of one node stay
+// once that node is gone.
 package main
 
 import (
@@ -20,7 +21,8 @@ import (
 const (
 	podsEach  = 30
 	goneLimit = 2 * time.Minute
-	// settle is how long Epitaph may take back to the system what the first list of everything took.
+	// settle is how long Epitaph may take back to the system what the first list of everything
+	// took.
 	settle = 20 * time.Second
 )
 
@@ -37,7 +39,10 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, nodes int) error {
 	c, err := bench.Start(ctx, sandbox.Options{
-		Out: out, Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) { c.Netconsole.Enabled = false }},
+		Out: out,
+		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
+			c.Netconsole.Enabled = false
+		}},
 	})
 	if err != nil {
 		return err
@@ -51,7 +56,8 @@ func run(ctx context.Context, out io.Writer, nodes int) error {
 	if err := c.AddNodes(ctx, "many", nodes, podsEach); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d nodes and %d pods created in %.0f s\n", nodes, nodes*podsEach, time.Since(began).Seconds())
+	fmt.Fprintf(out, "%d nodes and %d pods created in %.0f s\n", nodes, nodes*podsEach,
+		time.Since(began).Seconds())
 	began = time.Now()
 	if err := c.Epitaph.Start(ctx); err != nil {
 		return err
@@ -72,7 +78,8 @@ func run(ctx context.Context, out io.Writer, nodes int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "memory: %.0f MB now, %.0f MB at most, %.0f MB after a node's death\n", before.Now, before.Peak, after.Now)
+	fmt.Fprintf(out, "memory: %.0f MB now, %.0f MB at most, %.0f MB after a node's death\n",
+		before.Now, before.Peak, after.Now)
 	bench.Result(out, "scale_rss_mb", max(before.Now, after.Now), "MB")
 	bench.Result(out, "scale_rss_peak_mb", after.Peak, "MB")
 	bench.Result(out, "scale_sync_s", synced.Seconds(), "s")

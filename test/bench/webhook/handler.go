@@ -26,12 +26,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// handlerShare is what the handler takes of a delete that it fills in, in microseconds, with the API server's part left out:
-// decode the review, decide, encode the answer.
+// handlerShare is what the handler takes of a delete that it fills in, in microseconds, with the
+// API server's part left out: decode the review, decide, encode the answer.
 func handlerShare() (micros float64, allocations int64, err error) {
 	c := config.Default()
 	h, err := webhook.New(webhook.Options{
-		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: still{}, Live: still{}, Obituaries: still{}, Writer: still{},
+		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: still{},
+		Live: still{}, Obituaries: still{}, Writer: still{},
 		Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -56,7 +57,8 @@ func handlerShare() (micros float64, allocations int64, err error) {
 	return float64(r.NsPerOp()) / 1000, r.AllocsPerOp(), nil
 }
 
-// podJSON is a pod of a Job with two containers as the API server stores it, managed fields included: 12 KB without the spaces.
+// podJSON is a pod of a Job with two containers as the API server stores it, managed fields
+// included: 12 KB without the spaces.
 //
 //go:embed pod.json
 var podJSON []byte
@@ -68,12 +70,15 @@ func review() (string, error) {
 		return "", fmt.Errorf("compact the pod: %w", err)
 	}
 	request := &admissionv1.AdmissionRequest{
-		UID: "5a2f4c1e-0000-4000-8000-000000000001", Operation: admissionv1.Delete, Namespace: bench.Namespace, Name: "trainer-0-9x2kd",
-		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, OldObject: runtime.RawExtension{Raw: raw.Bytes()},
+		UID: "5a2f4c1e-0000-4000-8000-000000000001", Operation: admissionv1.Delete,
+		Namespace: bench.Namespace, Name: "trainer-0-9x2kd",
+		Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+		OldObject: runtime.RawExtension{Raw: raw.Bytes()},
 	}
 	request.UserInfo.Username = bench.Remover
 	body, err := json.Marshal(admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request,
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request:  request,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode a review: %w", err)
@@ -90,7 +95,10 @@ func (still) Get(context.Context, client.ObjectKey, client.Object, ...client.Get
 
 func (still) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-func (still) RecordDeletion(context.Context, *corev1.Node, reason.Reason, string) error { return nil }
+func (still) RecordDeletion(context.Context, *corev1.Node, reason.Reason,
+	string) error {
+	return nil
+}
 
 func (still) Find(context.Context, string, time.Time) (reason.Reason, bool, error) {
 	return reason.Reason{}, false, nil

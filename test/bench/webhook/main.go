@@ -1,5 +1,6 @@
-// Command webhook measures what the webhook costs a DELETE of a pod, on the real API server: without any webhook, with one that
-// its match condition skips, and with one that writes the reason. The cases take turns, so that the machine's moods hit all.
+// Command webhook measures what the webhook costs a DELETE of a pod, on the real API server:
+// without any webhook, with one that its match condition skips, and with one that writes the
+// reason. The cases take turns, so that the machine's moods hit all.
 package main
 
 import (
@@ -66,21 +67,26 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "the handler's own share, 12 KB pod: %.1f µs, %d allocations\n", handler, allocations)
+	fmt.Fprintf(out, "the handler's own share, 12 KB pod: %.1f µs, %d allocations\n", handler,
+		allocations)
 
 	bench.Result(out, "webhook_none_p50_ms", one.median(none, p50), "ms")
 	bench.Result(out, "webhook_skip_p50_ratio", one.ratio(skipped, p50), "ratio")
 	bench.Result(out, "webhook_fill_p50_ratio", one.ratio(filled, p50), "ratio")
-	bench.Result(out, "webhook_fill_p99_ratio", p99(one.pooled(filled))/p99(one.pooled(none)), "ratio")
+	bench.Result(out, "webhook_fill_p99_ratio", p99(one.pooled(filled))/p99(one.pooled(none)),
+		"ratio")
 	bench.Result(out, "webhook_crowd_fill_p50_ratio", many.ratio(filled, p50), "ratio")
-	bench.Result(out, "webhook_crowd_fill_p99_ratio", p99(many.pooled(filled))/p99(many.pooled(none)), "ratio")
-	bench.Result(out, "webhook_crowd_skip_throughput_ratio", many.ratio(skipped, perSecond), "ratio")
+	bench.Result(out, "webhook_crowd_fill_p99_ratio",
+		p99(many.pooled(filled))/p99(many.pooled(none)), "ratio")
+	bench.Result(out, "webhook_crowd_skip_throughput_ratio", many.ratio(skipped, perSecond),
+		"ratio")
 	bench.Result(out, "webhook_fill_throughput_ratio", many.ratio(filled, perSecond), "ratio")
 	bench.Result(out, "webhook_handler_us", handler, "µs")
 	return nil
 }
 
-// A turn is what one case took in one round: the latencies of its deletes, sorted, and the time of all of them together.
+// A turn is what one case took in one round: the latencies of its deletes, sorted, and the time of
+// all of them together.
 type turn struct {
 	latencies []time.Duration
 	whole     time.Duration

@@ -49,7 +49,8 @@ func newBench(c *bench.Cluster) (*deletes, error) {
 	return &deletes{cluster: c, remover: remover}, nil
 }
 
-// turns measures all cases with a number of clients, round by round. The order within a round changes with each.
+// turns measures all cases with a number of clients, round by round. The order within a round
+// changes with each.
 func (b *deletes) turns(ctx context.Context, out io.Writer, clients, pods int) (series, error) {
 	all := series{}
 	for round := range rounds {
@@ -64,14 +65,17 @@ func (b *deletes) turns(ctx context.Context, out io.Writer, clients, pods int) (
 		}
 	}
 	for _, k := range []kind{none, skipped, filled} {
-		fmt.Fprintf(out, "%2d clients, %-16s p50 %6.2f ms, p99 of all %6.2f ms, %6.0f deletes a second (medians of %d rounds of %d)\n",
-			clients, k, all.median(k, p50), p99(all.pooled(k)), all.median(k, perSecond), rounds, pods)
+		fmt.Fprintf(out,
+			"%2d clients, %-16s p50 %6.2f ms, p99 of all %6.2f ms, %6.0f deletes a second (medians of %d rounds of %d)\n",
+			clients, k, all.median(k, p50), p99(all.pooled(k)), all.median(k, perSecond), rounds,
+			pods)
 	}
 	return all, nil
 }
 
-// turn makes pods and deletes them. They are bound to a node that has no kubelet, and are deleted with grace: what is measured is
-// the DELETE that people and controllers send, with nobody else at work on the pods.
+// turn makes pods and deletes them. They are bound to a node that has no kubelet, and are deleted
+// with grace: what is measured is the DELETE that people and controllers send, with nobody else at
+// work on the pods.
 func (b *deletes) turn(ctx context.Context, k kind, clients, pods int) (turn, error) {
 	if err := b.unregister(ctx); err != nil {
 		return turn{}, err
@@ -115,25 +119,31 @@ func (b *deletes) unregister(ctx context.Context) error {
 	}
 	b.registration = found
 	b.registration.ResourceVersion, b.registration.UID = "", ""
-	if err := configurations.Delete(ctx, webhook.ConfigurationName, metav1.DeleteOptions{}); err != nil {
+	if err := configurations.Delete(ctx, webhook.ConfigurationName,
+		metav1.DeleteOptions{}); err != nil {
 		return fmt.Errorf("take the webhook configuration away: %w", err)
 	}
 	return nil
 }
 
 func (b *deletes) register(ctx context.Context) error {
-	_, err := b.cluster.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, b.registration, metav1.CreateOptions{})
+	_, err := b.cluster.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx,
+		b.registration, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("register the webhook: %w", err)
 	}
 	return nil
 }
 
-// explain gives pods a complete reason and the mark of who is going to delete them, with which the match condition skips them.
+// explain gives pods a complete reason and the mark of who is going to delete them, with which the
+// match condition skips them.
 func (b *deletes) explain(ctx context.Context, names []string) error {
-	annotations := reason.DefaultKeys().Pod.Annotations(reason.New(reason.Pod, reason.UserRequest, "the benchmark is over", "bench"))
-	annotations[reason.WrittenKey] = time.Now().UTC().Format(time.RFC3339) + " asked " + bench.Remover
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	annotations := reason.DefaultKeys().Pod.Annotations(
+		reason.New(reason.Pod, reason.UserRequest, "the benchmark is over", "bench"))
+	annotations[reason.WrittenKey] = time.Now().UTC().Format(time.RFC3339) + " asked " +
+		bench.Remover
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		return fmt.Errorf("encode a reason: %w", err)
 	}
@@ -141,14 +151,16 @@ func (b *deletes) explain(ctx context.Context, names []string) error {
 	group.SetLimit(crowd)
 	for _, name := range names {
 		group.Go(func() error {
-			_, err := b.cluster.Client.CoreV1().Pods(bench.Namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+			_, err := b.cluster.Client.CoreV1().Pods(bench.Namespace).Patch(ctx, name,
+				types.MergePatchType, patch, metav1.PatchOptions{})
 			return err
 		})
 	}
 	return group.Wait()
 }
 
-// delete deletes the pods with a number of clients, each of which sends its next one when the last was answered.
+// delete deletes the pods with a number of clients, each of which sends its next one when the last
+// was answered.
 func (b *deletes) delete(ctx context.Context, names []string, clients int) (turn, error) {
 	queue := make(chan string, len(names))
 	for _, name := range names {
@@ -163,7 +175,8 @@ func (b *deletes) delete(ctx context.Context, names []string, clients int) (turn
 		group.Go(func() error {
 			for name := range queue {
 				sent := time.Now()
-				if err := b.remover.CoreV1().Pods(bench.Namespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+				if err := b.remover.CoreV1().Pods(bench.Namespace).Delete(ctx, name,
+					metav1.DeleteOptions{}); err != nil {
 					return fmt.Errorf("delete pod %s: %w", name, err)
 				}
 				took := time.Since(sent)
@@ -180,10 +193,11 @@ func (b *deletes) delete(ctx context.Context, names []string, clients int) (turn
 	return t, err
 }
 
-// check looks whether every pod of the turn was treated as the case says: one that was let go without its reason, because the
-// webhook was not asked or failed, would count as a fast one.
+// check looks whether every pod of the turn was treated as the case says: one that was let go
+// without its reason, because the webhook was not asked or failed, would count as a fast one.
 func (b *deletes) check(ctx context.Context, names []string, k kind) error {
-	want := map[kind]reason.Code{none: "", skipped: reason.UserRequest, filled: reason.Unexplained}[k]
+	want := map[kind]reason.Code{none: "", skipped: reason.UserRequest,
+		filled: reason.Unexplained}[k]
 	pods, err := b.cluster.Client.CoreV1().Pods(bench.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list the pods that were deleted: %w", err)
@@ -194,7 +208,8 @@ func (b *deletes) check(ctx context.Context, names []string, k kind) error {
 	}
 	for _, name := range names {
 		if got, found := codes[name]; !found || got != string(want) {
-			return fmt.Errorf("pod %s (found: %t) carries code %q, want %q: the webhook was not in the state that was measured", name, found, got, want)
+			return fmt.Errorf(
+				"pod %s (found: %t) carries code %q, want %q: the webhook was not in the state that was measured", name, found, got, want)
 		}
 	}
 	return nil

@@ -31,7 +31,8 @@ const (
 type Options struct {
 	// Node is its name.
 	Node string
-	// Network is the node's: it has the first address, its pods have the following ones. All of them are this machine's.
+	// Network is the node's: it has the first address, its pods have the following ones. All of
+	// them are this machine's.
 	Network netip.Prefix
 	// Client authenticates as the node.
 	Client kubernetes.Interface
@@ -69,9 +70,10 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 	if err := k.serveLogs(ctx); err != nil {
 		return nil, err
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(o.Client, 0, informers.WithTweakListOptions(func(l *metav1.ListOptions) {
-		l.FieldSelector = "spec.nodeName=" + o.Node
-	}))
+	factory := informers.NewSharedInformerFactoryWithOptions(o.Client, 0,
+		informers.WithTweakListOptions(func(l *metav1.ListOptions) {
+			l.FieldSelector = "spec.nodeName=" + o.Node
+		}))
 	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { k.see(ctx, object) },
 		UpdateFunc: func(_, object any) { k.see(ctx, object) },
@@ -91,7 +93,8 @@ func (k *Kubelet) Wait() { k.background.Wait() }
 // Address is the node's, and that of its pods in the host's network.
 func (k *Kubelet) Address() netip.Addr { return k.address }
 
-// Freeze has volumes stay as they are, or follow again: a real kubelet takes up to a minute and a half to project a change.
+// Freeze has volumes stay as they are, or follow again: a real kubelet takes up to a minute and a
+// half to project a change.
 func (k *Kubelet) Freeze(frozen bool) { k.frozen.Store(frozen) }
 
 // Process is the pod's, nil if it has none.
@@ -120,7 +123,8 @@ func (k *Kubelet) see(ctx context.Context, object any) {
 	k.background.Go(func() { w.run(ctx) })
 }
 
-// lose is told of pods that are gone: of those that were deleted by force, the kubelet learns only then.
+// lose is told of pods that are gone: of those that were deleted by force, the kubelet learns only
+// then.
 func (k *Kubelet) lose(object any) {
 	if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
 		object = last.Obj

@@ -13,10 +13,11 @@ import (
 // logPort is where a kubelet answers the API server.
 const logPort = 10250
 
-// serveLogs answers the API server when somebody wants to see a container's log, until ctx ends. The sandbox's API server asks no
-// kubelet for its certificate.
+// serveLogs answers the API server when somebody wants to see a container's log, until ctx ends.
+// The sandbox's API server asks no kubelet for its certificate.
 func (k *Kubelet) serveLogs(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(k.address, logPort).String())
+	listener, err := (&net.ListenConfig{}).Listen(ctx,
+		"tcp", netip.AddrPortFrom(k.address, logPort).String())
 	if err != nil {
 		return fmt.Errorf("listen for questions to %s: %w", k.o.Node, err)
 	}

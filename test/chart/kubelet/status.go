@@ -32,9 +32,11 @@ func (w *worker) finish(ctx context.Context, pod *corev1.Pod) error {
 			return err
 		}
 	}
-	err := w.kubelet.o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-		GracePeriodSeconds: new(int64), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
-	})
+	err := w.kubelet.o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name,
+		metav1.DeleteOptions{
+			GracePeriodSeconds: new(int64),
+			Preconditions:      metav1.NewUIDPreconditions(string(pod.UID)),
+		})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete it for good: %w", err)
 	}
@@ -54,13 +56,15 @@ func (s state) phase() corev1.PodPhase {
 
 func (s state) container() corev1.ContainerState {
 	if !s.over {
-		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{
+			StartedAt: metav1.Now()}}
 	}
 	why := "Completed"
 	if s.exit != 0 {
 		why = "Error"
 	}
-	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: why, ExitCode: s.exit, FinishedAt: metav1.Now()}}
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: why,
+		ExitCode: s.exit, FinishedAt: metav1.Now()}}
 }
 
 func (w *worker) patch(ctx context.Context, pod *corev1.Pod, s state) error {
@@ -69,8 +73,10 @@ func (w *worker) patch(ctx context.Context, pod *corev1.Pod, s state) error {
 		Ready: s.ready, Started: &s.running, RestartCount: s.restarts, State: s.container(),
 	}
 	status := corev1.PodStatus{
-		Phase: s.phase(), PodIP: w.address.String(), PodIPs: []corev1.PodIP{{IP: w.address.String()}},
-		HostIP: w.kubelet.address.String(), HostIPs: []corev1.HostIP{{IP: w.kubelet.address.String()}},
+		Phase: s.phase(), PodIP: w.address.String(),
+		PodIPs:            []corev1.PodIP{{IP: w.address.String()}},
+		HostIP:            w.kubelet.address.String(),
+		HostIPs:           []corev1.HostIP{{IP: w.kubelet.address.String()}},
 		ContainerStatuses: []corev1.ContainerStatus{container},
 	}
 	value := corev1.ConditionFalse
@@ -78,14 +84,18 @@ func (w *worker) patch(ctx context.Context, pod *corev1.Pod, s state) error {
 		value = corev1.ConditionTrue
 	}
 	for _, kind := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
-		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: kind, Status: value, LastTransitionTime: metav1.Now()})
+		status.Conditions = append(status.Conditions,
+			corev1.PodCondition{Type: kind, Status: value, LastTransitionTime: metav1.Now()})
 	}
-	status.Conditions = append(status.Conditions, corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue})
-	patch, err := json.Marshal(map[string]any{"status": status, "metadata": map[string]any{"uid": pod.UID}})
+	status.Conditions = append(status.Conditions,
+		corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue})
+	patch, err := json.Marshal(map[string]any{"status": status,
+		"metadata": map[string]any{"uid": pod.UID}})
 	if err != nil {
 		return err
 	}
-	_, err = w.kubelet.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = w.kubelet.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name,
+		types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -35,14 +35,16 @@ func mounted(dir string, pod *corev1.Pod) (all volumes) {
 	}
 	for _, v := range pod.Spec.Volumes {
 		if path := paths[v.Name]; path != "" && (v.ConfigMap != nil || v.Secret != nil) {
-			all = append(all, &volume{source: v.VolumeSource, mountPath: path, dir: filepath.Join(dir, v.Name)})
+			all = append(all, &volume{source: v.VolumeSource, mountPath: path,
+				dir: filepath.Join(dir, v.Name)})
 		}
 	}
 	return all
 }
 
 // project brings the folders up to date.
-func (vs volumes) project(ctx context.Context, client kubernetes.Interface, namespace string, localise func(string) string) error {
+func (vs volumes) project(ctx context.Context, client kubernetes.Interface, namespace string,
+	localise func(string) string) error {
 	for _, v := range vs {
 		files, err := v.read(ctx, client, namespace)
 		if err != nil {
@@ -64,15 +66,18 @@ func (vs volumes) project(ctx context.Context, client kubernetes.Interface, name
 	return nil
 }
 
-func (v *volume) read(ctx context.Context, client kubernetes.Interface, namespace string) (map[string][]byte, error) {
+func (v *volume) read(ctx context.Context, client kubernetes.Interface,
+	namespace string) (map[string][]byte, error) {
 	if v.source.Secret != nil {
-		secret, err := client.CoreV1().Secrets(namespace).Get(ctx, v.source.Secret.SecretName, metav1.GetOptions{})
+		secret, err := client.CoreV1().Secrets(namespace).Get(ctx, v.source.Secret.SecretName,
+			metav1.GetOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("mount a Secret: %w", err)
 		}
 		return secret.Data, nil
 	}
-	object, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, v.source.ConfigMap.Name, metav1.GetOptions{})
+	object, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, v.source.ConfigMap.Name,
+		metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("mount a ConfigMap: %w", err)
 	}
@@ -83,8 +88,9 @@ func (v *volume) read(ctx context.Context, client kubernetes.Interface, namespac
 	return files, nil
 }
 
-// show replaces all files of a folder at once, as a kubelet does (k8s.io/kubernetes/pkg/volume/util/atomic_writer.go): they are links
-// through the link "..data", which is renamed.
+// show replaces all files of a folder at once, as a kubelet does
+// (k8s.io/kubernetes/pkg/volume/util/atomic_writer.go): they are links through the link "..data",
+// which is renamed.
 func show(dir string, files map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -110,7 +116,8 @@ func show(dir string, files map[string][]byte) error {
 		return err
 	}
 	for name := range files {
-		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)); err != nil &&
+			!errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

@@ -44,7 +44,8 @@ type state struct {
 
 // newWorker must be called under the kubelet's lock.
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{kubelet: k, address: k.addressFor(pod), dir: filepath.Join(k.o.Dir, string(pod.UID)), gone: make(chan struct{})}
+	w := &worker{kubelet: k, address: k.addressFor(pod),
+		dir: filepath.Join(k.o.Dir, string(pod.UID)), gone: make(chan struct{})}
 	w.pod.Store(pod)
 	w.volumes = mounted(w.dir, pod)
 	return w
@@ -83,7 +84,8 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	if w.process == nil || !w.kubelet.frozen.Load() {
-		if err := w.volumes.project(ctx, w.kubelet.o.Client, pod.Namespace, w.localise); err != nil {
+		if err := w.volumes.project(ctx, w.kubelet.o.Client, pod.Namespace,
+			w.localise); err != nil {
 			return err
 		}
 	}
@@ -100,7 +102,8 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod) error {
 
 // over tells whether the container has ended and is not started again.
 func (w *worker) over(pod *corev1.Pod) bool {
-	return pod.Spec.RestartPolicy == corev1.RestartPolicyNever && w.process != nil && !w.process.Running()
+	return pod.Spec.RestartPolicy == corev1.RestartPolicyNever && w.process != nil &&
+		!w.process.Running()
 }
 
 // last is the state in which a pod leaves; one that was told to go has ended well.
@@ -127,7 +130,8 @@ func (w *worker) start(ctx context.Context, pod *corev1.Pod) error {
 	for _, arg := range c.Args {
 		args = append(args, w.localise(arg))
 	}
-	p, err := k.o.Launch(pod.Name+"-"+string(pod.UID[:8]), program, append(args, "--kubeconfig="+kubeconfig)...)
+	p, err := k.o.Launch(pod.Name+"-"+string(pod.UID[:8]), program,
+		append(args, "--kubeconfig="+kubeconfig)...)
 	if err != nil {
 		return err
 	}
@@ -140,14 +144,17 @@ func (w *worker) start(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// identify gives the container the token that a kubelet would: its service account's, bound to the pod.
+// identify gives the container the token that a kubelet would: its service account's, bound to the
+// pod.
 func (w *worker) identify(ctx context.Context, pod *corev1.Pod, kubeconfig string) error {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: ptr.To(int64(3607)),
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
+		BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1",
+			Name: pod.Name, UID: pod.UID},
 	}}
 	accounts := w.kubelet.o.Client.CoreV1().ServiceAccounts(pod.Namespace)
-	token, err := accounts.CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+	token, err := accounts.CreateToken(ctx, pod.Spec.ServiceAccountName, request,
+		metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("ask for a token of %s: %w", pod.Spec.ServiceAccountName, err)
 	}
@@ -160,7 +167,8 @@ func (w *worker) probe(ctx context.Context, pod *corev1.Pod) bool {
 	if c.ReadinessProbe == nil {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.ReadinessProbe.TimeoutSeconds)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx,
+		time.Duration(c.ReadinessProbe.TimeoutSeconds)*time.Second)
 	defer cancel()
 	get := c.ReadinessProbe.HTTPGet
 	port := get.Port.IntValue()
@@ -182,11 +190,13 @@ func (w *worker) probe(ctx context.Context, pod *corev1.Pod) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// end is the end of a pod that was asked to go: preStop and SIGTERM within the grace period, then the last DELETE.
+// end is the end of a pod that was asked to go: preStop and SIGTERM within the grace period, then
+// the last DELETE.
 func (w *worker) end(ctx context.Context, pod *corev1.Pod) {
 	grace := time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second
 	began := time.Now()
-	if l := pod.Spec.Containers[0].Lifecycle; l != nil && l.PreStop != nil && l.PreStop.Sleep != nil {
+	if l := pod.Spec.Containers[0].Lifecycle; l != nil && l.PreStop != nil &&
+		l.PreStop.Sleep != nil {
 		select {
 		case <-ctx.Done():
 			return

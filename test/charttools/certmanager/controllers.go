@@ -28,14 +28,17 @@ const (
 	workers = 5
 	// retry is how soon a failed request is made again; an hour upstream, which no test waits for.
 	retry = time.Second
-	// clusterIssuerNamespace is where ClusterIssuers keep their Secrets, as in cert-manager's own installation.
+	// clusterIssuerNamespace is where ClusterIssuers keep their Secrets, as in cert-manager's own
+	// installation.
 	clusterIssuerNamespace = "cert-manager"
 )
 
 // names are the controllers that run.
 var names = []string{
-	trigger.ControllerName, issuing.ControllerName, keymanager.ControllerName, requestmanager.ControllerName,
-	readiness.ControllerName, revisionmanager.ControllerName, issuers.ControllerName, clusterissuers.ControllerName,
+	trigger.ControllerName, issuing.ControllerName, keymanager.ControllerName,
+	requestmanager.ControllerName,
+	readiness.ControllerName, revisionmanager.ControllerName, issuers.ControllerName,
+	clusterissuers.ControllerName,
 	approver.ControllerName, requestsca.CRControllerName, requestsselfsigned.CRControllerName,
 }
 
@@ -45,7 +48,8 @@ func runControllers(ctx context.Context, kubeconfig string) error {
 		Kubeconfig:    kubeconfig,
 		IssuerOptions: controller.IssuerOptions{ClusterResourceNamespace: clusterIssuerNamespace},
 		CertificateOptions: controller.CertificateOptions{
-			CertificateRequestMinimumBackoffDuration: retry, CertificateRequestMaximumBackoffDuration: retry,
+			CertificateRequestMinimumBackoffDuration: retry,
+			CertificateRequestMaximumBackoffDuration: retry,
 		},
 	}
 	factory, err := controller.NewContextFactory(ctx, options)

@@ -19,11 +19,13 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// runInjector writes the authorities of certificates into webhook configurations that ask for it, until ctx ends.
+// runInjector writes the authorities of certificates into webhook configurations that ask for it,
+// until ctx ends.
 func runInjector(ctx context.Context, config *rest.Config) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, cmscheme.AddToScheme, apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme,
+		clientgoscheme.AddToScheme, cmscheme.AddToScheme, apiextensionsv1.AddToScheme,
+		apiregistrationv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("register the API types: %w", err)
@@ -35,7 +37,8 @@ func runInjector(ctx context.Context, config *rest.Config) error {
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:   cache.Options{ReaderFailOnMissingInformer: true},
 		// Of Secrets it watches only the metadata, and reads the rest when it needs it.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Client: client.Options{Cache: &client.CacheOptions{
+			DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the injector: %w", err)
@@ -43,8 +46,9 @@ func runInjector(ctx context.Context, config *rest.Config) error {
 	options := cainjector.SetupOptions{
 		EnableCertificatesDataSource: true,
 		EnabledReconcilersFor: map[string]bool{
-			cainjector.MutatingWebhookConfigurationName: true, cainjector.ValidatingWebhookConfigurationName: true,
-			cainjector.CustomResourceDefinitionName: true, cainjector.APIServiceName: true,
+			cainjector.MutatingWebhookConfigurationName:   true,
+			cainjector.ValidatingWebhookConfigurationName: true,
+			cainjector.CustomResourceDefinitionName:       true, cainjector.APIServiceName: true,
 		},
 	}
 	if err := cainjector.RegisterAllInjectors(ctx, mgr, options); err != nil {

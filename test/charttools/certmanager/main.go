@@ -1,10 +1,12 @@
-// Command certmanager runs cert-manager's controllers and its CA injector in one process, for the tests of the chart.
+// Command certmanager runs cert-manager's controllers and its CA injector in one process, for the
+// tests of the chart.
 //
 //	certmanager --kubeconfig FILE
 //
-// They are the packages of the released module, started as its own programs start them: those are modules of their own with a
-// replace directive, which cannot be fetched. Left out are its admission webhook (it cannot be imported, and issues nothing) and
-// the controllers of what the chart does not use: ACME, ingresses, gateways, other issuers.
+// They are the packages of the released module, started as its own programs start them: those are
+// modules of their own with a replace directive, which cannot be fetched. Left out are its
+// admission webhook (it cannot be imported, and issues nothing) and the controllers of what the
+// chart does not use: ACME, ingresses, gateways, other issuers.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command kernellinesdoc writes docs/kernel-lines.md: what lines of a kernel mean, from the rules of package reason/kernel.
+// Command kernellinesdoc writes docs/kernel-lines.md: what lines of a kernel mean, from the rules
+// of package reason/kernel.
 //
 //	kernellinesdoc > docs/kernel-lines.md
 package main
@@ -77,7 +78,8 @@ func render(rules []kernel.Rule) string {
 		if r.Lasts.Duration > 0 {
 			lasts = strings.TrimSuffix(strings.TrimSuffix(r.Lasts.Duration.String(), "0s"), "0m")
 		}
-		row(&page, code(r.ID), code(r.Match)+conditions(r), string(r.Severity), words, lasts, r.Source)
+		row(&page, code(r.ID), code(r.Match)+conditions(r), string(r.Severity), words, lasts,
+			r.Source)
 	}
 	return page.String()
 }

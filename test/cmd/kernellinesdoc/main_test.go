@@ -17,6 +17,8 @@ func TestManualIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(render(kernel.DefaultRules()), string(data)); diff != "" {
-		t.Errorf("%s is not what would be generated: run make generate (-generated +committed):\n%s", manual, diff)
+		t.Errorf(
+			"%s is not what would be generated: run make generate (-generated +committed):\n%s",
+			manual, diff)
 	}
 }

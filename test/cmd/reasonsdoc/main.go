@@ -1,8 +1,10 @@
-// Command reasonsdoc writes the tables of docs/reasons.md anew, from what package reason is made of.
+// Command reasonsdoc writes the tables of docs/reasons.md anew, from what package reason is made
+// of.
 //
 //	reasonsdoc < docs/reasons.md > docs/reasons.md.new
 //
-// A table stands between two comments, "begin NAME" and "end NAME"; everything else is left as it is.
+// A table stands between two comments, "begin NAME" and "end NAME"; everything else is left as it
+// is.
 package main
 
 import (
@@ -44,7 +46,9 @@ func render(page string) (string, error) {
 		before, rest, ok := strings.Cut(page, begin)
 		_, after, closed := strings.Cut(rest, end)
 		if !ok || !closed {
-			return "", fmt.Errorf("the page has no place for the table %s: write %q and %q around it", name, begin, end)
+			return "",
+				fmt.Errorf("the page has no place for the table %s: write %q and %q around it",
+					name, begin, end)
 		}
 		page = before + begin + "\n" + table() + "\n" + end + after
 	}

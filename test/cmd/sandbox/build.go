@@ -17,7 +17,8 @@ func build(ctx context.Context, out io.Writer, names []string) error {
 		groups = nil
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(binaries.Groups, func(g binaries.Group) bool { return g.Name == name })
+		i := slices.IndexFunc(binaries.Groups,
+			func(g binaries.Group) bool { return g.Name == name })
 		if i < 0 {
 			return fmt.Errorf("%w: there is no group %q", errUsage, name)
 		}

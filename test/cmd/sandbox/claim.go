@@ -11,8 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// A claim is the right to run the one sandbox of this checkout. The kernel ends it with our process, so that a crash
-// leaves nothing to be cleaned up by hand.
+// A claim is the right to run the one sandbox of this checkout. The kernel ends it with our
+// process, so that a crash leaves nothing to be cleaned up by hand.
 type claim struct {
 	dir  string
 	lock *os.File
@@ -29,7 +29,8 @@ func claimFolder(dir string) (*claim, error) {
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		lock.Close()
-		return nil, fmt.Errorf("a sandbox of this checkout is up already (%s): use it, or stop it with Ctrl-C where it runs", dir)
+		return nil, fmt.Errorf(
+			"a sandbox of this checkout is up already (%s): use it, or stop it with Ctrl-C where it runs", dir)
 	}
 	if err != nil {
 		lock.Close()
@@ -53,9 +54,11 @@ func (c *claim) forget() error {
 	return nil
 }
 
-// A description is what .cache/sandbox/sandbox.json tells scripts and tests about the sandbox that is up.
+// A description is what .cache/sandbox/sandbox.json tells scripts and tests about the sandbox that
+// is up.
 type description struct {
-	// PID is the process to send SIGTERM to; where it is gone, so is the sandbox, and this file is stale.
+	// PID is the process to send SIGTERM to; where it is gone, so is the sandbox, and this file is
+	// stale.
 	PID        int            `json:"pid"`
 	Kubeconfig string         `json:"kubeconfig"`
 	Kubectl    string         `json:"kubectl"`
@@ -73,8 +76,10 @@ type cloud struct {
 
 func (c *claim) describe(s *sandbox.Sandbox) error {
 	d := description{
-		PID: os.Getpid(), Kubeconfig: s.Kubeconfig, Kubectl: s.Programs["kubectl"], Nodes: s.Nodes(), Logs: s.Logs,
-		Cloud: cloud{Instances: s.Instances, HowTo: "remove the file of a node's name: its instance is then gone"},
+		PID: os.Getpid(), Kubeconfig: s.Kubeconfig, Kubectl: s.Programs["kubectl"],
+		Nodes: s.Nodes(), Logs: s.Logs,
+		Cloud: cloud{Instances: s.Instances,
+			HowTo: "remove the file of a node's name: its instance is then gone"},
 	}
 	if s.Epitaph != nil {
 		d.Netconsole, d.Metrics = s.Epitaph.Config.Netconsole.Address, s.Epitaph.MetricsURL

@@ -15,7 +15,8 @@ func TestOneSandboxForACheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := claimFolder(dir); err == nil || !strings.HasPrefix(err.Error(), "a sandbox of this checkout is up already (") {
+	if _, err := claimFolder(dir); err == nil ||
+		!strings.HasPrefix(err.Error(), "a sandbox of this checkout is up already (") {
 		t.Errorf("a second claim: %v, want a refusal", err)
 	}
 	first.release()

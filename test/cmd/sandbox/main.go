@@ -31,7 +31,8 @@ var commands = []command{
 
 func main() {
 	// SIGHUP too: a closed terminal must stop the sandbox as Ctrl-C does.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
+		syscall.SIGHUP)
 	defer stop()
 	err := run(ctx, os.Stdout, os.Args[1:])
 	switch {

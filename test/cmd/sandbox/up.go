@@ -15,7 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
-// preferredNetconsole is where Linux sends kernel messages unless told another port, if that is free here.
+// preferredNetconsole is where Linux sends kernel messages unless told another port, if that is
+// free here.
 const preferredNetconsole = "127.0.0.1:6666"
 
 // upOptions are the flags of up.
@@ -30,9 +31,11 @@ func (o *upOptions) flags() *flag.FlagSet {
 	flags.SetOutput(io.Discard)
 	flags.IntVar(&o.nodes, "nodes", sandbox.DefaultNodes, "how many nodes")
 	flags.StringVar(&o.netconsole, "netconsole", "",
-		"UDP address of netconsole (default "+preferredNetconsole+", or another port if that is taken)")
+		"UDP address of netconsole (default "+preferredNetconsole+
+			", or another port if that is taken)")
 	flags.BoolVar(&o.withoutEpitaph, "without-epitaph", false, "start the cluster only")
-	flags.BoolVar(&o.builtInGC, "built-in-gc", false, "leave kube-controller-manager's own pod garbage collector on")
+	flags.BoolVar(&o.builtInGC, "built-in-gc", false,
+		"leave kube-controller-manager's own pod garbage collector on")
 	return flags
 }
 
@@ -106,10 +109,12 @@ func preferOr(address string, out io.Writer) string {
 }
 
 func introduce(out io.Writer, s *sandbox.Sandbox) {
-	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:$PATH   # kubectl\n\n", s.Kubeconfig, filepath.Dir(s.Programs["kubectl"]))
+	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:$PATH   # kubectl\n\n", s.Kubeconfig,
+		filepath.Dir(s.Programs["kubectl"]))
 	fmt.Fprintf(out, "take a cloud instance away   rm %s\n", filepath.Join(s.Instances, "node-1"))
 	if s.Epitaph != nil {
-		fmt.Fprintf(out, "netconsole                   udp %s\n", s.Epitaph.Config.Netconsole.Address)
+		fmt.Fprintf(out, "netconsole                   udp %s\n",
+			s.Epitaph.Config.Netconsole.Address)
 		fmt.Fprintf(out, "metrics                      %s\n", s.Epitaph.MetricsURL)
 	}
 	fmt.Fprintf(out, "logs                         %s\n\n", s.Logs)

@@ -1,5 +1,6 @@
-// Command valuesdoc writes what follows from the chart's values: docs/values.md, with their defaults and what the comments of
-// values.yaml say of them, and values.schema.json, with the types and bounds that they have in Go.
+// Command valuesdoc writes what follows from the chart's values: docs/values.md, with their
+// defaults and what the comments of values.yaml say of them, and values.schema.json, with the types
+// and bounds that they have in Go.
 //
 //	valuesdoc < charts/epitaph/values.yaml > docs/values.md
 //	valuesdoc schema < charts/epitaph/values.yaml > charts/epitaph/values.schema.json
@@ -76,8 +77,8 @@ type page struct {
 	unexplained []error
 }
 
-// section writes a row for each value, and one before those of a section that has something to say. What is below one of
-// Kubernetes' objects is explained by Kubernetes.
+// section writes a row for each value, and one before those of a section that has something to say.
+// What is below one of Kubernetes' objects is explained by Kubernetes.
 func (p *page) section(prefix string, of *yaml.Node, t reflect.Type) {
 	for n := 0; n+1 < len(of.Content); n += 2 {
 		key, value := of.Content[n], of.Content[n+1]
@@ -90,7 +91,8 @@ func (p *page) section(prefix string, of *yaml.Node, t reflect.Type) {
 			continue
 		}
 		if says == "" && t != kubernetes {
-			p.unexplained = append(p.unexplained, fmt.Errorf("%s has no comment in values.yaml", name))
+			p.unexplained = append(p.unexplained,
+				fmt.Errorf("%s has no comment in values.yaml", name))
 		}
 		p.row(name, defaultOf(value), says)
 	}
@@ -143,7 +145,8 @@ func defaultOf(value *yaml.Node) string {
 	short.Style |= yaml.FlowStyle
 	short.HeadComment, short.LineComment, short.FootComment = "", "", ""
 	text, err := yaml.Marshal(&short)
-	if err != nil || len(text) > longestDefault || strings.Count(strings.TrimSpace(string(text)), "\n") > 0 {
+	if err != nil || len(text) > longestDefault ||
+		strings.Count(strings.TrimSpace(string(text)), "\n") > 0 {
 		return "see values.yaml"
 	}
 	return strings.TrimSpace(string(text))

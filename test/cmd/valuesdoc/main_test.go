@@ -25,7 +25,8 @@ func TestPageIsCurrent(t *testing.T) {
 	}
 	got := readFile(t, "../../../docs/values.md")
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("docs/values.md is not what would be generated: run make generate (-generated +committed):\n%s", diff)
+		t.Errorf(
+			"docs/values.md is not what would be generated: run make generate (-generated +committed):\n%s", diff)
 	}
 }
 
@@ -38,7 +39,8 @@ func TestSchemaIsCurrent(t *testing.T) {
 	}
 	got := readFile(t, "../../../charts/epitaph/values.schema.json")
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("values.schema.json is not what would be generated: run make generate (-generated +committed):\n%s", diff)
+		t.Errorf(
+			"values.schema.json is not what would be generated: run make generate (-generated +committed):\n%s", diff)
 	}
 }
 
@@ -107,7 +109,8 @@ affinity: {} # L.
 	if closed := find("config.webhook.rules.[]").Additional; closed == nil || *closed {
 		t.Error("a rule may have fields that nobody knows")
 	}
-	if _, err := renderSchema([]byte("config: {gc: {wrokers: 1}}")); err == nil || err.Error() != "config.gc.wrokers has no type: add it to the chart's values, or to the configuration" {
+	if _, err := renderSchema([]byte("config: {gc: {wrokers: 1}}")); err == nil ||
+		err.Error() != "config.gc.wrokers has no type: add it to the chart's values, or to the configuration" {
 		t.Errorf("of a value without a type, it says %v", err)
 	}
 }
@@ -116,11 +119,14 @@ affinity: {} # L.
 func TestSchemaAcceptsWhatTheProgramReads(t *testing.T) {
 	t.Parallel()
 	var s spec.Schema
-	if err := json.Unmarshal(readFile(t, "../../../charts/epitaph/values.schema.json"), &s); err != nil {
+	if err := json.Unmarshal(readFile(t, "../../../charts/epitaph/values.schema.json"),
+		&s); err != nil {
 		t.Fatal(err)
 	}
 	values, full := map[string]any{}, map[string]any{}
-	for file, into := range map[string]*map[string]any{"../../../charts/epitaph/values.yaml": &values, "../../../config/testdata/full.yaml": &full} {
+	for file, into := range map[string]*map[string]any{
+		"../../../charts/epitaph/values.yaml": &values,
+		"../../../config/testdata/full.yaml":  &full} {
 		if err := yaml.Unmarshal(readFile(t, file), into); err != nil {
 			t.Fatal(err)
 		}
@@ -134,11 +140,13 @@ func TestSchemaAcceptsWhatTheProgramReads(t *testing.T) {
 		t.Errorf("full.yaml: %v", err)
 	}
 	for path, wrong := range map[string]any{
-		"config.gc.workers": 0.0, "config.webhook.mode": "Off", "config.webhook.timeout": "1m", "config.webhook.rules": []any{map[string]any{"title": "a"}},
-		"config.gc.wrokers": 1.0, "ports.webhook": 443.0,
+		"config.gc.workers": 0.0, "config.webhook.mode": "Off", "config.webhook.timeout": "1m",
+		"config.webhook.rules": []any{map[string]any{"title": "a"}},
+		"config.gc.wrokers":    1.0, "ports.webhook": 443.0,
 	} {
 		spoilt := runtime.DeepCopyJSON(values)
-		if err := unstructured.SetNestedField(spoilt, wrong, strings.Split(path, ".")...); err != nil {
+		if err := unstructured.SetNestedField(spoilt, wrong,
+			strings.Split(path, ".")...); err != nil {
 			t.Fatal(err)
 		}
 		if validator.Validate(spoilt).IsValid() {
@@ -147,7 +155,8 @@ func TestSchemaAcceptsWhatTheProgramReads(t *testing.T) {
 	}
 }
 
-// passedOn is what of the program's configuration the chart's values have: addresses and folders the chart knows itself.
+// passedOn is what of the program's configuration the chart's values have: addresses and folders
+// the chart knows itself.
 func passedOn(full, values map[string]any) map[string]any {
 	of := map[string]any{}
 	for key, value := range values {
@@ -192,7 +201,8 @@ nodeSelector:
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = head + "| `name` | `\"\"` | A name \\| an address. for people |\n| `section.plain` | `1` | What it is. |\n| `other` |  | A section. |\n" +
+	const want = head +
+		"| `name` | `\"\"` | A name \\| an address. for people |\n| `section.plain` | `1` | What it is. |\n| `other` |  | A section. |\n" +
 		"| `other.deep.flag` | `true` | Raised. |\n| `other.list` | `[{a: 1}]` | Of its own. |\n" +
 		"| `nodeSelector` |  | Where. |\n| `nodeSelector.kubernetes.io/os` | `linux` |  |\n"
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -49,8 +49,8 @@ const (
 	labelPattern    = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 )
 
-// renderSchema writes the schema of the values that values.yaml has, as their Go types bound them. It fails with the name of each
-// value that has no type.
+// renderSchema writes the schema of the values that values.yaml has, as their Go types bound them.
+// It fails with the name of each value that has no type.
 func renderSchema(content []byte) (string, error) {
 	root, err := mapping(content)
 	if err != nil {
@@ -60,7 +60,8 @@ func renderSchema(content []byte) (string, error) {
 	s := w.section("", root, reflect.TypeFor[values]())
 	s.Schema = "http://json-schema.org/draft-07/schema#"
 	// Helm adds it for charts that have this one as a part.
-	s.Properties["global"] = &schema{Type: "object", Description: "What a chart that has this one as a part gives all its parts: nothing here reads it."}
+	s.Properties["global"] = &schema{Type: "object",
+		Description: "What a chart that has this one as a part gives all its parts: nothing here reads it."}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -82,11 +83,15 @@ func (w *typed) section(path string, of *yaml.Node, t reflect.Type) *schema {
 		name := strings.TrimPrefix(path+"."+key.Value, ".")
 		field, ok := fieldOf(t, key.Value)
 		if !ok {
-			w.untyped = append(w.untyped, fmt.Errorf("%s has no type: add it to the chart's values, or to the configuration", name))
+			w.untyped = append(w.untyped,
+				fmt.Errorf(
+					"%s has no type: add it to the chart's values, or to the configuration",
+					name))
 			continue
 		}
 		var below *schema
-		if field.Type.Kind() == reflect.Struct && value.Kind == yaml.MappingNode && !isText(field.Type) {
+		if field.Type.Kind() == reflect.Struct && value.Kind == yaml.MappingNode &&
+			!isText(field.Type) {
 			below = w.section(name, value, field.Type)
 		} else {
 			below = schemaOf(field.Type, rulesOf(field))
@@ -130,7 +135,8 @@ func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// schemaOf is that of a type, under the rules of a field. The rules behind "dive" are those of the items.
+// schemaOf is that of a type, under the rules of a field. The rules behind "dive" are those of the
+// items.
 func schemaOf(t reflect.Type, rules []string) *schema {
 	var itemRules []string
 	if n := slices.Index(rules, "dive"); n >= 0 {
@@ -154,7 +160,8 @@ func schemaOf(t reflect.Type, rules []string) *schema {
 		return &schema{Type: "object"}
 	default:
 		s.Type = map[reflect.Kind]string{
-			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer", reflect.Float32: "number",
+			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer",
+			reflect.Int64: "integer", reflect.Float32: "number",
 		}[t.Kind()]
 	}
 	for _, rule := range rules {
@@ -179,15 +186,16 @@ func structOf(t reflect.Type) *schema {
 	return s
 }
 
-// bound adds what one rule of the validator says. What JSON Schema cannot say, or not in a way that helps whoever reads the
-// refusal, is left to the program.
+// bound adds what one rule of the validator says. What JSON Schema cannot say, or not in a way that
+// helps whoever reads the refusal, is left to the program.
 func (s *schema) bound(rule string, mayBeEmpty bool) {
 	name, parameter, _ := strings.Cut(rule, "=")
 	switch name {
 	case "min", "max":
 		limit, err := strconv.Atoi(parameter)
 		if err != nil {
-			panic(fmt.Sprintf("read the rule %s: %v", rule, err)) // a programmer's error, found by any test of this package
+			// a programmer's error, found by any test of this package
+			panic(fmt.Sprintf("read the rule %s: %v", rule, err))
 		}
 		*s.limit(name) = &limit
 	case "oneof":
@@ -212,7 +220,8 @@ func (s *schema) bound(rule string, mayBeEmpty bool) {
 
 // limit is what bounds a value of this type.
 func (s *schema) limit(rule string) **int {
-	bounds := map[any][2]**int{"string": {&s.MinLength, &s.MaxLength}, "array": {&s.MinItems, &s.MaxItems}}
+	bounds := map[any][2]**int{"string": {&s.MinLength, &s.MaxLength},
+		"array": {&s.MinItems, &s.MaxItems}}
 	b, ok := bounds[s.Type]
 	if !ok {
 		b = [2]**int{&s.Minimum, &s.Maximum}

@@ -6,8 +6,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// values are the chart's, with their types and bounds; what each does, and its default, is in values.yaml. Those of config are the
-// program's own.
+// values are the chart's, with their types and bounds; what each does, and its default, is in
+// values.yaml. Those of config are the program's own.
 type values struct {
 	Image                image                `json:"image"`
 	ImagePullSecrets     []object             `json:"imagePullSecrets"`

@@ -1,7 +1,8 @@
-// Command cloud-controller-manager is the real cloud-controller-manager framework (k8s.io/cloud-provider) on a cloud small
-// enough to hold in a folder: an instance exists while the folder holds a file of the node's name, and is shut down while
-// that file's first line is "stopped". Whoever removes the file takes the instance away; everything that then happens to
-// the Node is the framework's own doing.
+// Command cloud-controller-manager is the real cloud-controller-manager framework
+// (k8s.io/cloud-provider) on a cloud small enough to hold in a folder: an instance exists while the
+// folder holds a file of the node's name, and is shut down while that file's first line is
+// "stopped". Whoever removes the file takes the instance away; everything that then happens to the
+// Node is the framework's own doing.
 //
 // The folder is named by the file given as --cloud-config: {"instances": "/path/of/the/folder"}.
 package main
@@ -36,7 +37,8 @@ func main() {
 	if err != nil {
 		klog.Fatalf("prepare the options: %v", err)
 	}
-	command := app.NewCloudControllerManagerCommand(ccmOptions, initCloud, app.DefaultInitFuncConstructors,
+	command := app.NewCloudControllerManagerCommand(ccmOptions, initCloud,
+		app.DefaultInitFuncConstructors,
 		names.CCMControllerAliases(), cliflag.NamedFlagSets{}, wait.NeverStop)
 	os.Exit(cli.Run(command))
 }
@@ -55,7 +57,8 @@ type folderCloud struct{ instances *os.Root }
 
 func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
 	if file == nil {
-		return nil, errors.New("--cloud-config is missing: name a file that holds {\"instances\": FOLDER}")
+		return nil,
+			errors.New("--cloud-config is missing: name a file that holds {\"instances\": FOLDER}")
 	}
 	var c struct {
 		Instances string `json:"instances"`
@@ -87,7 +90,8 @@ func (c *folderCloud) InstanceShutdown(_ context.Context, node *corev1.Node) (bo
 	return first == "stopped", nil
 }
 
-func (c *folderCloud) InstanceMetadata(_ context.Context, node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
+func (c *folderCloud) InstanceMetadata(_ context.Context,
+	node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
 	return &cloudprovider.InstanceMetadata{
 		ProviderID:    providerName + "://" + node.Name,
 		NodeAddresses: node.Status.Addresses,
@@ -95,11 +99,32 @@ func (c *folderCloud) InstanceMetadata(_ context.Context, node *corev1.Node) (*c
 }
 
 func (c *folderCloud) Initialize(cloudprovider.ControllerClientBuilder, <-chan struct{}) {}
-func (c *folderCloud) LoadBalancer() (cloudprovider.LoadBalancer, bool)                  { return nil, false }
-func (c *folderCloud) Instances() (cloudprovider.Instances, bool)                        { return nil, false }
-func (c *folderCloud) InstancesV2() (cloudprovider.InstancesV2, bool)                    { return c, true }
-func (c *folderCloud) Zones() (cloudprovider.Zones, bool)                                { return nil, false }
-func (c *folderCloud) Clusters() (cloudprovider.Clusters, bool)                          { return nil, false }
-func (c *folderCloud) Routes() (cloudprovider.Routes, bool)                              { return nil, false }
-func (c *folderCloud) ProviderName() string                                              { return providerName }
-func (c *folderCloud) HasClusterID() bool                                                { return true }
+func (c *folderCloud) LoadBalancer() (cloudprovider.LoadBalancer,
+	bool) {
+	return nil, false
+}
+func (c *folderCloud) Instances() (cloudprovider.Instances,
+	bool) {
+	return nil, false
+}
+func (c *folderCloud) InstancesV2() (cloudprovider.InstancesV2, bool) {
+	return c, true
+}
+func (c *folderCloud) Zones() (cloudprovider.Zones,
+	bool) {
+	return nil, false
+}
+func (c *folderCloud) Clusters() (cloudprovider.Clusters,
+	bool) {
+	return nil, false
+}
+func (c *folderCloud) Routes() (cloudprovider.Routes,
+	bool) {
+	return nil, false
+}
+func (c *folderCloud) ProviderName() string {
+	return providerName
+}
+func (c *folderCloud) HasClusterID() bool {
+	return true
+}

@@ -35,7 +35,8 @@ func InstallQEMU(ctx context.Context, out io.Writer) (string, error) {
 	if err := refresh(ctx, out); err != nil {
 		return "", err
 	}
-	if _, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends", "qemu-system-x86"); err != nil {
+	if _, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends",
+		"qemu-system-x86"); err != nil {
 		return "", err
 	}
 	return exec.LookPath(QEMU)
@@ -58,10 +59,12 @@ func (a apt) update(ctx context.Context, out io.Writer) error {
 // refresh reads what this machine's distribution has now.
 func refresh(ctx context.Context, out io.Writer) error { return apt(nil).update(ctx, out) }
 
-// archiveKeys are what Debian signs its suites with, the later ones included (package debian-archive-keyring).
+// archiveKeys are what Debian signs its suites with, the later ones included (package
+// debian-archive-keyring).
 const archiveKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// aptOf is for another suite of the distribution, and keeps its lists in the folder: those of the machine stay as they are.
+// aptOf is for another suite of the distribution, and keeps its lists in the folder: those of the
+// machine stay as they are.
 func aptOf(ctx context.Context, out io.Writer, dir, suite string) (apt, error) {
 	own, err := codename()
 	if err != nil {
@@ -87,14 +90,17 @@ func aptOf(ctx context.Context, out io.Writer, dir, suite string) (apt, error) {
 		return nil, fmt.Errorf("write the sources of %s: %w", suite, err)
 	}
 	return apt{
-		"-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=" + filepath.Join(dir, "parts"),
-		"-o", "Dir::State::lists=" + filepath.Join(dir, "lists"), "-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
-		"-o", "Acquire::Languages=none", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+		"-o", "Dir::Etc::sourcelist=" + sources, "-o",
+		"Dir::Etc::sourceparts=" + filepath.Join(dir, "parts"),
+		"-o", "Dir::State::lists=" + filepath.Join(dir, "lists"), "-o",
+		"Dir::Cache=" + filepath.Join(dir, "cache"),
+		"-o", "Acquire::Languages=none", "-o",
+		"Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 	}, nil
 }
 
-// kernels are packages that depend on the newest kernel of their distribution, in the order of preference: Debian's for
-// virtual machines, then the ones for every machine of Debian and Ubuntu.
+// kernels are packages that depend on the newest kernel of their distribution, in the order of
+// preference: Debian's for virtual machines, then the ones for every machine of Debian and Ubuntu.
 var kernels = []string{"linux-image-cloud-amd64", "linux-image-amd64", "linux-image-generic"}
 
 // kernelPackages are the packages that the newest kernel consists of, as name=version.
@@ -116,9 +122,11 @@ func (a apt) kernelPackages(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("find a kernel: apt knows none of %s", strings.Join(kernels, ", "))
 }
 
-// partsOf are the packages with a kernel or its modules that a package depends on, itself not included.
+// partsOf are the packages with a kernel or its modules that a package depends on, itself not
+// included.
 func (a apt) partsOf(ctx context.Context, name string) ([]string, error) {
-	depends, err := a.run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
+	depends, err := a.run(ctx, "", "apt-cache", "depends", "--no-recommends", "--no-suggests",
+		"--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", name)
 	if err != nil {
 		return nil, err
 	}
@@ -134,14 +142,15 @@ func (a apt) partsOf(ctx context.Context, name string) ([]string, error) {
 	return slices.Compact(parts), nil
 }
 
-// partNames are how the names of packages with a kernel or its modules begin. An image may be all of it, or have its modules,
-// and the kernel itself, in packages that it depends on.
+// partNames are how the names of packages with a kernel or its modules begin. An image may be all
+// of it, or have its modules, and the kernel itself, in packages that it depends on.
 var partNames = regexp.MustCompile(`^linux-(image|binary|modules)-`)
 
 // partsIn reads what apt-cache depends prints.
 func partsIn(depends string) (parts []string) {
 	for line := range strings.Lines(depends) {
-		if _, part, ok := strings.Cut(strings.TrimSpace(line), "Depends: "); ok && partNames.MatchString(part) {
+		if _, part, ok := strings.Cut(strings.TrimSpace(line), "Depends: "); ok &&
+			partNames.MatchString(part) {
 			parts = append(parts, part)
 		}
 	}
@@ -169,7 +178,8 @@ func run(ctx context.Context, dir, program string, args ...string) (string, erro
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("run %s %s: %w\n%s", program, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+		return "", fmt.Errorf("run %s %s: %w\n%s", program, strings.Join(args, " "), err,
+			bytes.TrimSpace(stderr.Bytes()))
 	}
 	return stdout.String(), nil
 }

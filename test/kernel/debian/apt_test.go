@@ -24,7 +24,8 @@ func TestPartsIn(t *testing.T) {
 			depends: "linux-image-7.2.13+deb14-cloud-amd64\n  PreDepends: linux-base\n |Depends: dracut\n |Depends: initramfs-tools\n" +
 				"  Depends: <linux-initramfs-tool>\n    dracut\n  Depends: linux-base-7.2.13+deb14-cloud-amd64\n" +
 				"  Depends: linux-binary-7.2.13+deb14-cloud-amd64\n  Depends: linux-modules-7.2.13+deb14-cloud-amd64\n",
-			want: []string{"linux-binary-7.2.13+deb14-cloud-amd64", "linux-modules-7.2.13+deb14-cloud-amd64"},
+			want: []string{"linux-binary-7.2.13+deb14-cloud-amd64",
+				"linux-modules-7.2.13+deb14-cloud-amd64"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

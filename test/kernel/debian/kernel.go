@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// PackagesVariable names .deb files, separated by spaces, to take the kernel from instead of the distribution's newest.
+// PackagesVariable names .deb files, separated by spaces, to take the kernel from instead of the
+// distribution's newest.
 const PackagesVariable = "KERNEL_DEBS"
 
 // A Kernel is an unpacked one.
@@ -24,7 +25,8 @@ type Kernel struct {
 	modules string
 }
 
-// FetchKernel downloads and unpacks the distribution's newest kernel into the folder, unless it is there.
+// FetchKernel downloads and unpacks the distribution's newest kernel into the folder, unless it is
+// there.
 func FetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
 	if files := strings.Fields(os.Getenv(PackagesVariable)); len(files) > 0 {
 		return unpackOnce(ctx, cache, files, func(string) ([]string, error) { return files, nil })
@@ -32,8 +34,8 @@ func FetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, erro
 	return apt(nil).fetchKernel(ctx, out, cache)
 }
 
-// FetchKernelOf downloads and unpacks the newest kernel of another suite of Debian into the folder, unless it is there. What the
-// machine has apt fetch, and from where, stays as it is.
+// FetchKernelOf downloads and unpacks the newest kernel of another suite of Debian into the folder,
+// unless it is there. What the machine has apt fetch, and from where, stays as it is.
 func FetchKernelOf(ctx context.Context, out io.Writer, cache, suite string) (Kernel, error) {
 	a, err := aptOf(ctx, out, filepath.Join(cache, "apt-"+suite), suite)
 	if err != nil {
@@ -42,7 +44,8 @@ func FetchKernelOf(ctx context.Context, out io.Writer, cache, suite string) (Ker
 	return a.fetchKernel(ctx, out, cache)
 }
 
-// fetchKernel reads the lists of packages again where they are missing, or so old that what they name is not there any more.
+// fetchKernel reads the lists of packages again where they are missing, or so old that what they
+// name is not there any more.
 func (a apt) fetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
 	if k, err := a.fetchListed(ctx, out, cache); err == nil {
 		return k, nil
@@ -60,7 +63,8 @@ func (a apt) fetchListed(ctx context.Context, out io.Writer, cache string) (Kern
 	}
 	return unpackOnce(ctx, cache, packages, func(into string) ([]string, error) {
 		fmt.Fprintln(out, "downloading", strings.Join(packages, " "))
-		if _, err := a.run(ctx, into, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
+		if _, err := a.run(ctx, into, "apt-get",
+			append([]string{"download", "-q"}, packages...)...); err != nil {
 			return nil, err
 		}
 		return filepath.Glob(filepath.Join(into, "*.deb"))
@@ -68,7 +72,8 @@ func (a apt) fetchListed(ctx context.Context, out io.Writer, cache string) (Kern
 }
 
 // unpackOnce unpacks the files that get returns, which it may put into the folder that it is given.
-func unpackOnce(ctx context.Context, cache string, packages []string, get func(into string) ([]string, error)) (Kernel, error) {
+func unpackOnce(ctx context.Context, cache string, packages []string,
+	get func(into string) ([]string, error)) (Kernel, error) {
 	var name strings.Builder
 	for _, p := range packages {
 		name.WriteString("-" + filepath.Base(p))
@@ -89,7 +94,8 @@ func unpackOnce(ctx context.Context, cache string, packages []string, get func(i
 		return Kernel{}, err
 	}
 	// Another run may have been faster.
-	if err := os.Rename(filepath.Join(unfinished, "root"), place); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Rename(filepath.Join(unfinished, "root"), place); err != nil &&
+		!errors.Is(err, fs.ErrExist) {
 		return Kernel{}, fmt.Errorf("put the kernel in its place: %w", err)
 	}
 	return kernelIn(place)
@@ -125,7 +131,8 @@ func kernelIn(root string) (Kernel, error) {
 	for _, lib := range []string{"lib", "usr/lib"} {
 		modules, err := filepath.Glob(filepath.Join(root, lib, "modules", "*", "kernel"))
 		if err == nil && len(modules) == 1 {
-			return Kernel{Image: images[0], Release: filepath.Base(filepath.Dir(modules[0])), modules: modules[0]}, nil
+			return Kernel{Image: images[0], Release: filepath.Base(filepath.Dir(modules[0])),
+				modules: modules[0]}, nil
 		}
 	}
 	return Kernel{}, fmt.Errorf("find the modules in %s: there are not those of one kernel", root)

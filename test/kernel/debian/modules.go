@@ -18,8 +18,8 @@ type Module struct {
 	Content []byte
 }
 
-// Modules reads modules of the kernel and those that they depend on, in the order in which they can be loaded. What the kernel
-// has no module of is built in.
+// Modules reads modules of the kernel and those that they depend on, in the order in which they can
+// be loaded. What the kernel has no module of is built in.
 func (k Kernel) Modules(ctx context.Context, names ...string) (all []Module, err error) {
 	for _, name := range names {
 		if all, err = k.with(ctx, all, name); err != nil {
@@ -50,7 +50,8 @@ func (k Kernel) with(ctx context.Context, all []Module, name string) ([]Module, 
 }
 
 // decompressors are the programs for the endings of modules.
-var decompressors = map[string][]string{".ko": {"cat"}, ".ko.xz": {"xz", "-dc"}, ".ko.zst": {"zstd", "-dqc"}, ".ko.gz": {"gzip", "-dc"}}
+var decompressors = map[string][]string{".ko": {"cat"}, ".ko.xz": {"xz", "-dc"},
+	".ko.zst": {"zstd", "-dqc"}, ".ko.gz": {"gzip", "-dc"}}
 
 // module reads one; nil if the kernel has no such module.
 func (k Kernel) module(ctx context.Context, name string) (content []byte, err error) {
@@ -64,7 +65,8 @@ func (k Kernel) module(ctx context.Context, name string) (content []byte, err er
 		if !ok || command == nil {
 			return nil
 		}
-		if content, err = exec.CommandContext(ctx, command[0], append(command[1:], path)...).Output(); err != nil {
+		if content, err = exec.CommandContext(ctx, command[0],
+			append(command[1:], path)...).Output(); err != nil {
 			return fmt.Errorf("run %s: %w", command[0], err)
 		}
 		return fs.SkipAll

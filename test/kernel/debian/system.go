@@ -13,11 +13,12 @@ import (
 	"strings"
 )
 
-// systemPackages are what a system needs for systemd to start it, for people to log in, and to become root by sudo.
-// dbus-broker is there for those who start it in the place of dbus-daemon.
+// systemPackages are what a system needs for systemd to start it, for people to log in, and to
+// become root by sudo. dbus-broker is there for those who start it in the place of dbus-daemon.
 const systemPackages = "systemd,systemd-sysv,dbus,dbus-broker,libpam-systemd,sudo,udev,login"
 
-// systemSetup is what a system gets beyond its packages: Alice, who may become root. The rest is left out for a quicker boot.
+// systemSetup is what a system gets beyond its packages: Alice, who may become root. The rest is
+// left out for a quicker boot.
 const systemSetup = `set -e
 useradd --create-home --shell /bin/bash --uid 1000 alice
 echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice
@@ -43,7 +44,8 @@ rm -rf /usr/share/doc /usr/share/man /usr/share/locale /var/cache/apt /var/lib/a
 // systemSize is the size of its disk, most of which is a hole in the file.
 const systemSize = 512 << 20
 
-// FetchSystem makes a disk with a small system of the distribution, by debootstrap, in the folder, unless it is there.
+// FetchSystem makes a disk with a small system of the distribution, by debootstrap, in the folder,
+// unless it is there.
 func FetchSystem(ctx context.Context, out io.Writer, cache string) (disk string, err error) {
 	suite, err := codename()
 	if err != nil {
@@ -101,7 +103,8 @@ func installDebootstrap(ctx context.Context, out io.Writer) error {
 	if err := refresh(ctx, out); err != nil {
 		return err
 	}
-	_, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends", "debootstrap")
+	_, err := run(ctx, "", "apt-get", "install", "-y", "-q", "--no-install-recommends",
+		"debootstrap")
 	return err
 }
 
@@ -116,12 +119,14 @@ func codename() (string, error) {
 			return strings.Trim(name, `"`), nil
 		}
 	}
-	return "", errors.New("find out which distribution this is: /etc/os-release names no VERSION_CODENAME")
+	return "",
+		errors.New("find out which distribution this is: /etc/os-release names no VERSION_CODENAME")
 }
 
 // mirrorOf is where this machine gets the distribution from.
 func mirrorOf(ctx context.Context, suite string) (string, error) {
-	sites, err := run(ctx, "", "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Codename: "+suite)
+	sites, err := run(ctx, "", "apt-get", "indextargets", "--format", "$(REPO_URI)",
+		"Created-By: Packages", "Codename: "+suite)
 	if err != nil {
 		return "", err
 	}

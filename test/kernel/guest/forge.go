@@ -15,17 +15,19 @@ import (
 const nobody = 65534
 
 const (
-	// chunk is how much netconsole puts into one datagram (MAX_PRINT_CHUNK in the kernel's drivers/net/netconsole.c).
+	// chunk is how much netconsole puts into one datagram (MAX_PRINT_CHUNK in the kernel's
+	// drivers/net/netconsole.c).
 	chunk = 1000
-	// before and after are what the kernel prints around the program's path in the first line: its time, and its warning
-	// (fs/exec.c).
+	// before and after are what the kernel prints around the program's path in the first line: its
+	// time, and its warning (fs/exec.c).
 	before = "[    1.234567] process '"
 	after  = "\n"
 )
 
-// forge has the kernel itself print the text at the start of a line: it warns of the first program with an executable stack
-// by the last four parts of its path, and does not mind what characters are in those. The first line fills a datagram, so that the
-// second begins with the time that the kernel puts before every line.
+// forge has the kernel itself print the text at the start of a line: it warns of the first program
+// with an executable stack by the last four parts of its path, and does not mind what characters
+// are in those. The first line fills a datagram, so that the second begins with the time that the
+// kernel puts before every line.
 func forge(text string) error {
 	long := strings.Repeat("a", 255)
 	dir := filepath.Join("/", long, long, long)
@@ -38,7 +40,8 @@ func forge(text string) error {
 		return err
 	}
 	cmd := exec.Command(program)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody,
+		Gid: nobody}}
 	return cmd.Run()
 }
 
@@ -67,7 +70,8 @@ func executableStack() []byte {
 		p = le.AppendUint16(p, v)
 	}
 	size := uint64(entry + len(code))
-	for _, h := range [][8]uint64{{load, 5, 0, base, base, size, size, 0x1000}, {gnuStk, rwx, 0, 0, 0, 0, 0, 16}} {
+	for _, h := range [][8]uint64{{load, 5, 0, base, base, size, size, 0x1000},
+		{gnuStk, rwx, 0, 0, 0, 0, 0, 16}} {
 		p = le.AppendUint32(p, uint32(h[0]))
 		p = le.AppendUint32(p, uint32(h[1]))
 		for _, v := range h[2:] {

@@ -1,8 +1,9 @@
 //go:build linux
 
-// Command guest is the init of the machine whose kernel the tests have panic. It brings up the network, has netconsole send,
-// answers with TLS where a kubelet would, and does what it is told on a TCP port. It is no Linux distribution: nothing else
-// runs there. What is special about a boot comes on the kernel's command line, which init gets as its environment.
+// Command guest is the init of the machine whose kernel the tests have panic. It brings up the
+// network, has netconsole send, answers with TLS where a kubelet would, and does what it is told on
+// a TCP port. It is no Linux distribution: nothing else runs there. What is special about a boot
+// comes on the kernel's command line, which init gets as its environment.
 package main
 
 import (
@@ -29,8 +30,8 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("guest:", run())
-	// Not to return, and not to block for ever either, which Go's runtime ends: the end of init is a panic that nobody has
-	// asked for.
+	// Not to return, and not to block for ever either, which Go's runtime ends: the end of init is
+	// a panic that nobody has asked for.
 	for {
 		_ = unix.Pause()
 	}
@@ -38,7 +39,8 @@ func main() {
 
 // run returns only if something fails.
 func run() error {
-	if err := errors.Join(mount("proc", "/proc"), mount("sysfs", "/sys"), mount("devtmpfs", "/dev")); err != nil {
+	if err := errors.Join(mount("proc", "/proc"), mount("sysfs", "/sys"),
+		mount("devtmpfs", "/dev")); err != nil {
 		return err
 	}
 	if err := loadModules("virtio"); err != nil {
@@ -65,9 +67,11 @@ func run() error {
 	return answer()
 }
 
-// setPanic does as the kubelet on every node (pkg/kubelet/cm/container_manager_linux.go), which has a panic end after 10 seconds.
+// setPanic does as the kubelet on every node (pkg/kubelet/cm/container_manager_linux.go), which has
+// a panic end after 10 seconds.
 func setPanic(seconds string) error {
-	return errors.Join(set("/proc/sys/kernel/panic", seconds), set("/proc/sys/kernel/panic_on_oops", "1"))
+	return errors.Join(set("/proc/sys/kernel/panic", seconds),
+		set("/proc/sys/kernel/panic_on_oops", "1"))
 }
 
 // answer answers where a kubelet does, and obeys.

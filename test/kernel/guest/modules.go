@@ -29,7 +29,8 @@ func modprobe(name string) {
 	os.Exit(0)
 }
 
-// loadModules loads the modules of a kind in the order of their names, with the parameters that the test has for the kind.
+// loadModules loads the modules of a kind in the order of their names, with the parameters that the
+// test has for the kind.
 func loadModules(kind string) error {
 	files, err := filepath.Glob(filepath.Join("/modules", kind, "*.ko"))
 	if err != nil {
@@ -50,7 +51,8 @@ func loadModule(name, parameters string) error {
 		return err
 	}
 	defer file.Close()
-	if err := unix.FinitModule(int(file.Fd()), parameters, 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := unix.FinitModule(int(file.Fd()), parameters, 0); err != nil &&
+		!errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("load %s: %w", name, err)
 	}
 	return nil

@@ -20,7 +20,8 @@ import (
 	"time"
 )
 
-// localPort is where netconsole sends from. It is bound and stays ours, so that no other program can send from it.
+// localPort is where netconsole sends from. It is bound and stays ours, so that no other program
+// can send from it.
 const localPort = "665"
 
 // startNetconsole is the recipe of the kernel's Documentation/networking/netconsole.rst.
@@ -65,7 +66,8 @@ func answerTLS() error {
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"guest"}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"guest"}}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err

@@ -18,8 +18,9 @@ import (
 // memory is a folder that outlives a boot, where the machine has a disk.
 const memory = "/var/lib/epitaph"
 
-// remember has the kernel keep its end in memory that outlives a reset, and the machine a disk, if the test wants them: their modules
-// are there then, and the parameters of the one with commas between.
+// remember has the kernel keep its end in memory that outlives a reset, and the machine a disk, if
+// the test wants them: their modules are there then, and the parameters of the one with commas
+// between.
 func remember() error {
 	bootID, err := sayBoot()
 	if err != nil {
@@ -28,7 +29,8 @@ func remember() error {
 	if os.Getenv("guest_ramoops") == "" {
 		return nil
 	}
-	if err := errors.Join(loadModules("disk"), loadModules("ramoops"), mount("pstore", "/sys/fs/pstore"), os.MkdirAll(memory, 0o755)); err != nil {
+	if err := errors.Join(loadModules("disk"), loadModules("ramoops"),
+		mount("pstore", "/sys/fs/pstore"), os.MkdirAll(memory, 0o755)); err != nil {
 		return err
 	}
 	if err := unix.Mount("/dev/vda", memory, "ext4", 0, ""); err != nil {

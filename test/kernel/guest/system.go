@@ -20,10 +20,11 @@ const (
 	given = "/given"
 )
 
-// startSystem hands the machine over to the distribution on its disk, as an initramfs does (util-linux's switch_root): to systemd. Our
-// program goes on as one of its services.
+// startSystem hands the machine over to the distribution on its disk, as an initramfs does
+// (util-linux's switch_root): to systemd. Our program goes on as one of its services.
 func startSystem() error {
-	if err := errors.Join(loadModules("disk"), loadModules("netconsole"), loadModules("system"), os.MkdirAll(system, 0o755)); err != nil {
+	if err := errors.Join(loadModules("disk"), loadModules("netconsole"), loadModules("system"),
+		os.MkdirAll(system, 0o755)); err != nil {
 		return err
 	}
 	if err := unix.Mount("/dev/vda", system, "ext4", 0, ""); err != nil {
@@ -41,10 +42,12 @@ func startSystem() error {
 			return fmt.Errorf("move %s: %w", name, err)
 		}
 	}
-	if err := errors.Join(unix.Chdir(system), unix.Mount(".", "/", "", unix.MS_MOVE, ""), unix.Chroot("."), unix.Chdir("/")); err != nil {
+	if err := errors.Join(unix.Chdir(system), unix.Mount(".", "/", "", unix.MS_MOVE, ""),
+		unix.Chroot("."), unix.Chdir("/")); err != nil {
 		return fmt.Errorf("change the root: %w", err)
 	}
-	return unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"})
+	return unix.Exec("/sbin/init", []string{"/sbin/init"},
+		[]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"})
 }
 
 // chooseBus has systemd start dbus-broker, if that is wanted.
@@ -52,7 +55,8 @@ func chooseBus() error {
 	if os.Getenv("guest_broker") == "" {
 		return nil
 	}
-	return os.Symlink("/lib/systemd/system/dbus-broker.service", filepath.Join(system, "run/systemd/system/dbus.service"))
+	return os.Symlink("/lib/systemd/system/dbus-broker.service",
+		filepath.Join(system, "run/systemd/system/dbus.service"))
 }
 
 // give copies what the test adds.

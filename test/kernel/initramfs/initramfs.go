@@ -24,7 +24,8 @@ type File struct {
 	Content      []byte
 }
 
-// Pack writes the "newc" format of the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+// Pack writes the "newc" format of the kernel's
+// Documentation/driver-api/early-userspace/buffer-format.rst.
 func Pack(files []File) []byte {
 	var archive []byte
 	for n, f := range files {
@@ -36,7 +37,8 @@ func Pack(files []File) []byte {
 func (f File) appendTo(archive []byte, inode int) []byte {
 	archive = append(archive, "070701"...)
 	for _, field := range []uint32{
-		uint32(inode), f.Mode, 0, 0, 1, 0, uint32(len(f.Content)), 0, 0, f.Major, f.Minor, uint32(len(f.Name) + 1), 0,
+		uint32(inode), f.Mode, 0, 0, 1, 0, uint32(len(f.Content)), 0, 0, f.Major, f.Minor,
+		uint32(len(f.Name) + 1), 0,
 	} {
 		archive = fmt.Appendf(archive, "%08X", field)
 	}

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package link sets up network devices by ioctl, for an init that has no other program, and for a network namespace on a
-// machine that may lack iproute2.
+// Package link sets up network devices by ioctl, for an init that has no other program, and for a
+// network namespace on a machine that may lack iproute2.
 //
 // What this package does not do: set routes. An address brings that of its own network.
 package link
@@ -63,8 +63,8 @@ func Add(name string, address netip.Prefix) error {
 	return nil
 }
 
-// Own makes every address of an IPv4 network this machine's: that of an alias of the loopback device is local as a whole.
-// The number tells aliases apart.
+// Own makes every address of an IPv4 network this machine's: that of an alias of the loopback
+// device is local as a whole. The number tells aliases apart.
 func Own(number int, network netip.Prefix) error {
 	return addIPv4(fmt.Sprintf("lo:%d", number), network)
 }
@@ -96,7 +96,8 @@ func addIPv6(name string, address netip.Prefix) error {
 		index   int32
 	}{address.Addr().As16(), uint32(address.Bits()), int32(device.Index)}
 	return ioctl(unix.AF_INET6, name, func(fd int, _ *unix.Ifreq) error {
-		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFADDR, uintptr(unsafe.Pointer(&request))); e != 0 {
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFADDR,
+			uintptr(unsafe.Pointer(&request))); e != 0 {
 			return e
 		}
 		return nil

@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package machine runs a kernel in QEMU, by emulation alone: no machine has to lend its own virtualization.
+// Package machine runs a kernel in QEMU, by emulation alone: no machine has to lend its own
+// virtualization.
 //
 // Invariant: a machine ends with the process that started it, or before.
 //
@@ -46,15 +47,17 @@ type Options struct {
 	Address netip.Addr
 	// Memory is its size; by default 256M.
 	Memory string
-	// Disk is a file that the machine has as one, if any. With Discard, what the machine writes to it ends with the machine.
+	// Disk is a file that the machine has as one, if any. With Discard, what the machine writes to
+	// it ends with the machine.
 	Disk    string
 	Discard bool
 	// Terminals are sockets that QEMU makes: of the serial lines ttyS1, ttyS2 …, after the console.
 	Terminals []string
-	// Monitor is a socket that QEMU makes, if one is named: it takes the commands of QEMU's monitor (man 7 qemu-qmp-ref, and
-	// docs/system/monitor.rst of QEMU).
+	// Monitor is a socket that QEMU makes, if one is named: it takes the commands of QEMU's monitor
+	// (man 7 qemu-qmp-ref, and docs/system/monitor.rst of QEMU).
 	Monitor string
-	// Reboots lets a reset begin another boot, instead of ending the machine. Its memory stays as it was.
+	// Reboots lets a reset begin another boot, instead of ending the machine. Its memory stays as
+	// it was.
 	Reboots bool
 }
 
@@ -84,7 +87,8 @@ func Start(o Options) (*Machine, error) {
 	m.cmd.Stdout, m.cmd.Stderr = writer, writer
 	started := make(chan error)
 	go func() {
-		// The kernel kills a child when the thread that started it ends, and Go ends threads as it likes.
+		// The kernel kills a child when the thread that started it ends, and Go ends threads as it
+		// likes.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := m.cmd.Start()
@@ -103,10 +107,12 @@ func Start(o Options) (*Machine, error) {
 
 func (o Options) arguments() []string {
 	all := []string{
-		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", cmp.Or(o.Memory, "256M"), "-nodefaults", "-no-user-config",
+		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", cmp.Or(o.Memory, "256M"), "-nodefaults",
+		"-no-user-config",
 		"-display", "none", "-serial", "stdio",
 		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
-		// The file is the first after the standard ones. An option ROM is of use only where a machine boots from the network.
+		// The file is the first after the standard ones. An option ROM is of use only where a
+		// machine boots from the network.
 		"-netdev", "tap,id=net,fd=3", "-device", "virtio-net-pci,netdev=net,romfile=",
 	}
 	if !o.Reboots {
@@ -158,7 +164,8 @@ func (m *Machine) Says(ctx context.Context, words string) (time.Time, error) {
 	return l.at, err
 }
 
-// SaysAgain waits until the console has said the words in so many lines, and returns the last of them.
+// SaysAgain waits until the console has said the words in so many lines, and returns the last of
+// them.
 func (m *Machine) SaysAgain(ctx context.Context, words string, times int) (string, error) {
 	l, err := m.wait(ctx, words, times)
 	return l.text, err
@@ -239,11 +246,12 @@ func (m *Machine) dial(command string) (net.Conn, error) {
 	return conn, nil
 }
 
-// connect insists where nobody has answered for the address: others have asked for it, too, before the machine was up, and what comes of
-// their question comes of ours.
+// connect insists where nobody has answered for the address: others have asked for it, too, before
+// the machine was up, and what comes of their question comes of ours.
 func (m *Machine) connect() (conn net.Conn, err error) {
 	for deadline := time.Now().Add(commandLimit); ; time.Sleep(poll) {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(m.address.String(), strconv.Itoa(commandPort)), commandLimit)
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(m.address.String(),
+			strconv.Itoa(commandPort)), commandLimit)
 		if !errors.Is(err, syscall.EHOSTUNREACH) || time.Now().After(deadline) {
 			return conn, err
 		}

@@ -1,4 +1,5 @@
-// Package module reads and breaks kernel modules. They are ELF object files (include/linux/module.h of the kernel).
+// Package module reads and breaks kernel modules. They are ELF object files (include/linux/module.h
+// of the kernel).
 //
 // What this package does not do: find or load modules.
 package module
@@ -37,21 +38,24 @@ func Depends(object []byte) ([]string, error) {
 const (
 	call     = 0xe8 // with a distance of four bytes
 	callSize = 5
-	// relocationSize is the size of an entry of a table of relocations, whose first field is the offset.
+	// relocationSize is the size of an entry of a table of relocations, whose first field is the
+	// offset.
 	relocationSize = 24
 )
 
-// ud2 is the instruction that no processor knows, endbr64 the one that may stand where a function is entered.
+// ud2 is the instruction that no processor knows, endbr64 the one that may stand where a function
+// is entered.
 var (
 	ud2     = []byte{0x0f, 0x0b}
 	endbr64 = []byte{0xf3, 0x0f, 0x1e, 0xfa}
 )
 
-// signed is the end of a module that is signed. One that is not is loaded, unless the kernel was told otherwise; one whose
-// signature is wrong never is (kernel/module/signing.c).
+// signed is the end of a module that is signed. One that is not is loaded, unless the kernel was
+// told otherwise; one whose signature is wrong never is (kernel/module/signing.c).
 var signed = []byte("~Module signature appended~\n")
 
-// Break returns the module for x86-64 with a bug: whoever loads it makes the kernel execute an invalid instruction.
+// Break returns the module for x86-64 with a bug: whoever loads it makes the kernel execute an
+// invalid instruction.
 func Break(object []byte) ([]byte, error) {
 	broken := bytes.TrimSuffix(bytes.Clone(object), signed)
 	file, err := elf.NewFile(bytes.NewReader(broken))
@@ -104,7 +108,8 @@ func initFunction(file *elf.File) (elf.Symbol, error) {
 func relocations(file *elf.File, of elf.SectionIndex) (map[uint64]bool, error) {
 	at := map[uint64]bool{}
 	for _, table := range file.Sections {
-		if table.Type != elf.SHT_RELA || table.Info != uint32(of) { //nolint:misspell // that is its name
+		if table.Type != elf.SHT_RELA ||
+			table.Info != uint32(of) { //nolint:misspell // that is its name
 			continue
 		}
 		content, err := table.Data()

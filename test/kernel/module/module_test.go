@@ -33,7 +33,8 @@ func (o object) bytes() []byte {
 		write(&table, elf.Rela64{Off: at})
 	}
 	write(&symbols, elf.Sym64{})
-	write(&symbols, elf.Sym64{Name: 1, Info: elf.ST_INFO(elf.STB_GLOBAL, elf.STT_FUNC), Shndx: 1, Size: uint64(len(o.code))})
+	write(&symbols, elf.Sym64{Name: 1, Info: elf.ST_INFO(elf.STB_GLOBAL, elf.STT_FUNC), Shndx: 1,
+		Size: uint64(len(o.code))})
 	names := "\x00.init.text\x00.modinfo\x00"
 	sections := []struct {
 		elf.Section64
@@ -41,9 +42,11 @@ func (o object) bytes() []byte {
 	}{
 		{},
 		{elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS)}, o.code},
-		{elf.Section64{Type: uint32(elf.SHT_RELA), Info: 1}, table.Bytes()}, //nolint:misspell // that is its name
+		{elf.Section64{Type: uint32(elf.SHT_RELA), Info: 1}, table.Bytes()},
+		//nolint:misspell // that is its name
 		{elf.Section64{Name: 12, Type: uint32(elf.SHT_PROGBITS)}, []byte(o.info)},
-		{elf.Section64{Type: uint32(elf.SHT_SYMTAB), Link: 5, Entsize: elf.Sym64Size}, symbols.Bytes()},
+		{elf.Section64{Type: uint32(elf.SHT_SYMTAB), Link: 5, Entsize: elf.Sym64Size},
+			symbols.Bytes()},
 		{elf.Section64{Type: uint32(elf.SHT_STRTAB)}, []byte("\x00" + o.symbol + "\x00")},
 		{elf.Section64{Type: uint32(elf.SHT_STRTAB)}, []byte(names)},
 	}
@@ -55,8 +58,9 @@ func (o object) bytes() []byte {
 	}
 	var file bytes.Buffer
 	write(&file, elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB),
+			byte(elf.EV_CURRENT)},
+		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
 		Shoff: uint64(headerBytes + contents.Len()), Ehsize: headerBytes, Shentsize: sectionBytes,
 		Shnum: uint16(len(sections)), Shstrndx: uint16(len(sections) - 1),
 	})
@@ -75,7 +79,8 @@ func TestDepends(t *testing.T) {
 		info string
 		want []string
 	}{
-		"two":    {info: "license=GPL\x00depends=virtio,virtio_ring\x00name=x\x00", want: []string{"virtio", "virtio_ring"}},
+		"two": {info: "license=GPL\x00depends=virtio,virtio_ring\x00name=x\x00",
+			want: []string{"virtio", "virtio_ring"}},
 		"none":   {info: "license=GPL\x00depends=\x00", want: []string{}},
 		"silent": {info: "license=GPL\x00"},
 	} {
@@ -106,11 +111,13 @@ func TestBreak(t *testing.T) {
 	}{
 		"at its beginning": {object: object{symbol: "init_module", code: rest}, wantCode: broken},
 		"after the tracer": {
-			object:   object{symbol: "init_module", code: append(traced, rest...), relocated: []uint64{1}},
+			object: object{symbol: "init_module", code: append(traced, rest...),
+				relocated: []uint64{1}},
 			wantCode: append(bytes.Clone(traced), broken...),
 		},
 		"after both that stand first": {
-			object:   object{symbol: "init_module", code: bytes.Join([][]byte{endbr64, traced, rest}, nil), relocated: []uint64{5}},
+			object: object{symbol: "init_module",
+				code: bytes.Join([][]byte{endbr64, traced, rest}, nil), relocated: []uint64{5}},
 			wantCode: bytes.Join([][]byte{endbr64, traced, broken}, nil),
 		},
 		"where the loader writes": {
@@ -135,7 +142,8 @@ func TestBreak(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := append(bytes.Replace(test.object.bytes(), test.object.code, test.wantCode, 1), "signature"...)
+			want := append(bytes.Replace(test.object.bytes(), test.object.code, test.wantCode, 1),
+				"signature"...)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Break (-want +got):\n%s", diff)
 			}

@@ -26,8 +26,8 @@ type hierarchy struct {
 // hierarchies are all of version 1, each with this machine's controllers.
 type hierarchies []hierarchy
 
-// makeCgroups makes a cgroup for the node below that of this process, in each hierarchy. Those that it made are returned with an
-// error, too.
+// makeCgroups makes a cgroup for the node below that of this process, in each hierarchy. Those that
+// it made are returned with an error, too.
 func makeCgroups(name string) (all hierarchies, err error) {
 	mounts, err := cgroupMounts()
 	if err != nil {
@@ -124,7 +124,8 @@ func removeTree(at string) error {
 	return err
 }
 
-// ownCgroups tells, for each hierarchy of version 1, in which cgroup this process is (man 7 cgroups, "/proc/[pid]/cgroup").
+// ownCgroups tells, for each hierarchy of version 1, in which cgroup this process is (man 7
+// cgroups, "/proc/[pid]/cgroup").
 func ownCgroups() (map[string]string, error) {
 	content, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -157,7 +158,8 @@ func cgroupMounts() (mounts []cgroupMount, err error) {
 		// … root mount-point options … - type source super-options (man 5 proc).
 		before, after, _ := strings.Cut(line, " - ")
 		fields, rest := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(rest) < 3 || rest[0] != "cgroup" || !strings.HasPrefix(fields[4], "/sys/fs/cgroup/") {
+		if len(fields) < 5 || len(rest) < 3 || rest[0] != "cgroup" ||
+			!strings.HasPrefix(fields[4], "/sys/fs/cgroup/") {
 			continue
 		}
 		for options, own := range mine {

@@ -18,7 +18,8 @@ import (
 // startLimit is how long containerd has until it answers.
 const startLimit = 2 * time.Minute
 
-// inner is process 1 of the node. It returns when one of the two programs has ended, which ends the node.
+// inner is process 1 of the node. It returns when one of the two programs has ended, which ends the
+// node.
 func inner(p plan.Plan) error {
 	if err := mountAll(p); err != nil {
 		return err
@@ -26,7 +27,8 @@ func inner(p plan.Plan) error {
 	if err := unix.Sethostname([]byte(p.Name)); err != nil {
 		return fmt.Errorf("set the host name: %w", err)
 	}
-	runtime, err := start(p, "containerd", "containerd", "--config", filepath.Join(p.Dir, plan.ContainerdConfig))
+	runtime, err := start(p, "containerd", "containerd", "--config",
+		filepath.Join(p.Dir, plan.ContainerdConfig))
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,8 @@ func inner(p plan.Plan) error {
 
 // start starts a program whose log is its own, and returns its process ID: reap waits for it.
 func start(p plan.Plan, name, program string, args ...string) (pid int, err error) {
-	log, err := os.OpenFile(filepath.Join(p.Logs, p.Name+"-"+name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(filepath.Join(p.Logs, p.Name+"-"+name+".log"),
+		os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return 0, err
 	}
@@ -73,10 +76,12 @@ func answers() error {
 }
 
 func ctr(args ...string) ([]byte, error) {
-	return exec.Command("ctr", append([]string{"--address", plan.ContainerdSocket}, args...)...).CombinedOutput()
+	return exec.Command("ctr", append([]string{"--address", plan.ContainerdSocket},
+		args...)...).CombinedOutput()
 }
 
-// reap waits for every child, those that were left by others too, as process 1 must, until one of the programs ends.
+// reap waits for every child, those that were left by others too, as process 1 must, until one of
+// the programs ends.
 func reap(programs map[int]string) error {
 	for {
 		var status unix.WaitStatus
@@ -88,7 +93,8 @@ func reap(programs map[int]string) error {
 			return fmt.Errorf("wait for children: %w", err)
 		}
 		if name := programs[pid]; name != "" {
-			return fmt.Errorf("%s ended: exit code %d, signal %d", name, status.ExitStatus(), status.Signal())
+			return fmt.Errorf("%s ended: exit code %d, signal %d", name, status.ExitStatus(),
+				status.Signal())
 		}
 	}
 }

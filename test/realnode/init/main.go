@@ -1,14 +1,17 @@
 //go:build linux
 
-// Command init is a node within a machine: the first process in namespaces of its own (mounts, processes, host name, cgroups), with
-// containerd and the kubelet as its children. The network is that of whoever starts it.
+// Command init is a node within a machine: the first process in namespaces of its own (mounts,
+// processes, host name, cgroups), with containerd and the kubelet as its children. The network is
+// that of whoever starts it.
 //
 //	init PLAN
 //
-// It runs twice. The outer process makes a cgroup for the node and starts the inner one in the new namespaces; the inner one is their
-// process 1, so the kernel ends every container when it ends. SIGTERM to the outer process switches the node off, as a power cut
-// does; it then removes the cgroup. Nothing of the node is left on the machine, and nothing of the machine is changed: /var and /run
-// are the node's own, and what the kubelet would set for the whole machine in /proc/sys is hidden from it.
+// It runs twice. The outer process makes a cgroup for the node and starts the inner one in the new
+// namespaces; the inner one is their process 1, so the kernel ends every container when it ends.
+// SIGTERM to the outer process switches the node off, as a power cut does; it then removes the
+// cgroup. Nothing of the node is left on the machine, and nothing of the machine is changed: /var
+// and /run are the node's own, and what the kubelet would set for the whole machine in /proc/sys is
+// hidden from it.
 //
 // What this program does not do: set up networks or certificates.
 package main

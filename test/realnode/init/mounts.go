@@ -16,8 +16,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/realnode/plan"
 )
 
-// kernelSettings are what the kubelet wants of the machine (pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables). It finds
-// them as it wants them, and sets nothing.
+// kernelSettings are what the kubelet wants of the machine
+// (pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables). It finds them as it wants them,
+// and sets nothing.
 var kernelSettings = map[string]string{
 	"vm/overcommit_memory":      "1",
 	"vm/panic_on_oom":           "0",
@@ -39,7 +40,8 @@ func mountAll(p plan.Plan) error {
 	if err := mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
 	}
-	for _, step := range []func(plan.Plan) error{mountFolders, hideSettings, hideConfigfs, mountCgroups} {
+	for _, step := range []func(plan.Plan) error{mountFolders, hideSettings, hideConfigfs,
+		mountCgroups} {
 		if err := step(p); err != nil {
 			return err
 		}
@@ -68,7 +70,8 @@ func mountFolders(p plan.Plan) error {
 			return err
 		}
 	}
-	for _, folder := range []string{"/var/lib/cni", "/var/log/pods", "/var/log/containers", "/var/tmp", plan.ContainerdRoot, plan.KubeletRoot, plan.StaticPods, "/run/containerd"} {
+	for _, folder := range []string{"/var/lib/cni", "/var/log/pods", "/var/log/containers",
+		"/var/tmp", plan.ContainerdRoot, plan.KubeletRoot, plan.StaticPods, "/run/containerd"} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
@@ -83,7 +86,8 @@ func mountFolders(p plan.Plan) error {
 
 // keep mounts what is open at its path, if that is hidden.
 func keep(path string, file *os.File) error {
-	if !slices.ContainsFunc(ownFolders, func(f string) bool { return strings.HasPrefix(path, f+"/") }) {
+	if !slices.ContainsFunc(ownFolders,
+		func(f string) bool { return strings.HasPrefix(path, f+"/") }) {
 		return nil
 	}
 	info, err := file.Stat()
@@ -114,7 +118,8 @@ func hideSettings(p plan.Plan) error {
 	return nil
 }
 
-// hideConfigfs hides what no namespace has of its own: netconsole's targets would be this machine's.
+// hideConfigfs hides what no namespace has of its own: netconsole's targets would be this
+// machine's.
 func hideConfigfs(plan.Plan) error {
 	const path = "/sys/kernel/config"
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -123,8 +128,8 @@ func hideConfigfs(plan.Plan) error {
 	return mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "")
 }
 
-// mountCgroups mounts each hierarchy anew: as seen from this process's cgroup namespace. The others are unmounted; the runtime takes
-// the last one that it finds.
+// mountCgroups mounts each hierarchy anew: as seen from this process's cgroup namespace. The others
+// are unmounted; the runtime takes the last one that it finds.
 func mountCgroups(plan.Plan) error {
 	mounts, err := cgroupMounts()
 	if err != nil {
@@ -133,14 +138,16 @@ func mountCgroups(plan.Plan) error {
 	if err := unmountCgroups(); err != nil {
 		return err
 	}
-	if err := mount("tmpfs", "/sys/fs/cgroup", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755"); err != nil {
+	if err := mount("tmpfs", "/sys/fs/cgroup", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		"mode=755"); err != nil {
 		return err
 	}
 	for _, m := range mounts {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
 			return err
 		}
-		if err := mount("cgroup", m.at, "cgroup", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, m.options); err != nil {
+		if err := mount("cgroup", m.at, "cgroup", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+			m.options); err != nil {
 			return err
 		}
 	}
@@ -156,7 +163,8 @@ func unmountCgroups() error {
 	for line := range strings.Lines(string(content)) {
 		before, after, _ := strings.Cut(line, " - ")
 		fields := strings.Fields(before)
-		if !strings.HasPrefix(after, "cgroup") || len(fields) < 5 || strings.HasPrefix(fields[4], "/sys/fs/cgroup/") {
+		if !strings.HasPrefix(after, "cgroup") || len(fields) < 5 ||
+			strings.HasPrefix(fields[4], "/sys/fs/cgroup/") {
 			continue
 		}
 		if err := unix.Unmount(fields[4], unix.MNT_DETACH); err != nil {

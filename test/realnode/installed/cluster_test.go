@@ -53,7 +53,8 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 		return nil, err
 	}
 	s, err := sandbox.Start(ctx, sandbox.Options{
-		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}}, LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}},
+		LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	if err != nil {
 		return nil, err
@@ -86,7 +87,8 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 		return err
 	}
 	c.node, err = realnode.Start(ctx, c.Sandbox, realnode.Options{
-		Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods, Dir: own,
+		Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods,
+		Dir:    own,
 		Images: []string{filepath.Join(c.dir, "epitaph.oci.tar")},
 	})
 	return err
@@ -101,7 +103,8 @@ func (c *cluster) stop() {
 func (c *cluster) helm(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.Programs["helm"], args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "KUBECACHEDIR="+filepath.Join(c.dir, "discovery"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig,
+		"KUBECACHEDIR="+filepath.Join(c.dir, "discovery"))
 	for _, home := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
 		cmd.Env = append(cmd.Env, home+"="+filepath.Join(c.dir, home))
 	}
@@ -121,7 +124,8 @@ func (c *cluster) describe(t *testing.T) {
 	for _, p := range c.pods(t, "") {
 		t.Logf("pod %s: %s %+v", p.Name, p.Status.Phase, p.Status.ContainerStatuses)
 		lines := int64(40)
-		if log, err := c.client.CoreV1().Pods(namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: &lines}).DoRaw(t.Context()); err == nil {
+		if log, err := c.client.CoreV1().Pods(namespace).GetLogs(p.Name,
+			&corev1.PodLogOptions{TailLines: &lines}).DoRaw(t.Context()); err == nil {
 			t.Logf("its log:\n%s", log)
 		}
 	}
@@ -141,7 +145,8 @@ func (c *cluster) pods(t *testing.T, component string) []corev1.Pod {
 	if component != "" {
 		selector = "app.kubernetes.io/component=" + component
 	}
-	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(),
+		metav1.ListOptions{LabelSelector: selector})
 	must(t, err)
 	return pods.Items
 }

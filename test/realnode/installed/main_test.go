@@ -28,7 +28,8 @@ var shared *cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
-		fmt.Println("installed: skipped by -short: it needs the real control plane, Helm and containerd; run make test-node")
+		fmt.Println(
+			"installed: skipped by -short: it needs the real control plane, Helm and containerd; run make test-node")
 		return
 	}
 	ctrl.SetLogger(logr.Discard())
@@ -44,7 +45,8 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(ctx context.Context, dir string) error {
-	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools, binaries.ChartTools); err != nil {
+	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools,
+		binaries.ChartTools); err != nil {
 		return err
 	}
 	if _, err := realnode.Prepare(ctx, os.Stdout, dir); err != nil {
@@ -61,8 +63,10 @@ func buildImage(ctx context.Context, dir string) error {
 	}
 	builder := filepath.Join(dir, "image")
 	for _, cmd := range []*exec.Cmd{
-		exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(checkout, "image"), "-o", builder, "."),
-		exec.CommandContext(ctx, builder, "--checkout", checkout, "--out", dir, "--version", version, "--platform", "linux/"+runtime.GOARCH),
+		exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(checkout, "image"),
+			"-o", builder, "."),
+		exec.CommandContext(ctx, builder, "--checkout", checkout, "--out", dir,
+			"--version", version, "--platform", "linux/"+runtime.GOARCH),
 	} {
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build the image: %w\n%s", err, said)

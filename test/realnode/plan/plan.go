@@ -1,4 +1,5 @@
-// Package plan is what a node's init is told: a file that test/realnode writes and test/realnode/init reads.
+// Package plan is what a node's init is told: a file that test/realnode writes and
+// test/realnode/init reads.
 package plan
 
 import (

@@ -1,9 +1,10 @@
-// Command worker is the program of the tests' images: it does what a container is to do, and nothing else.
+// Command worker is the program of the tests' images: it does what a container is to do, and
+// nothing else.
 //
 //	worker [-say TEXT] [-write FILE] [-for DURATION] [-exit CODE] [-term-after DURATION] [-term-exit CODE]
 //
-// Without -for it goes on until SIGTERM; it then takes as long as -term-after says, and ends with -term-exit. As process 1 of a pod's
-// sandbox ("pause") it is started without arguments, and waits.
+// Without -for it goes on until SIGTERM; it then takes as long as -term-after says, and ends with
+// -term-exit. As process 1 of a pod's sandbox ("pause") it is started without arguments, and waits.
 package main
 
 import (

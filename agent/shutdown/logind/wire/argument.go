@@ -2,7 +2,8 @@ package wire
 
 import "strings"
 
-// at finds the nth argument: its type, what follows in the signature, and the value. A variant is opened.
+// at finds the nth argument: its type, what follows in the signature, and the value. A variant is
+// opened.
 func (m Message) at(n int) (kind string, c cursor) {
 	c = cursor{order: m.order, data: m.body}
 	kind = m.signature
@@ -105,7 +106,8 @@ func (m Message) entry(n int, key string) (of string, c cursor) {
 	return "", c
 }
 
-// Names are the numbers and the texts with which the structures begin that the nth argument is an array of.
+// Names are the numbers and the texts with which the structures begin that the nth argument is an
+// array of.
 func (m Message) Names(n int) map[uint32]string {
 	kind, c := m.at(n)
 	rest, ok := afterType(kind, 0)

@@ -42,7 +42,8 @@ func (c Call) fields(signature string) (all []byte) {
 		code, kind byte
 		text       string
 	}{
-		{fieldPath, 'o', c.Path}, {fieldInterface, 's', c.Interface}, {fieldMember, 's', c.Member}, {fieldDestination, 's', c.Destination},
+		{fieldPath, 'o', c.Path}, {fieldInterface, 's', c.Interface}, {fieldMember, 's', c.Member},
+		{fieldDestination, 's', c.Destination},
 	} {
 		if f.text != "" {
 			all = appendText(append(pad(all, 8), f.code, 1, f.kind, 0), f.text)

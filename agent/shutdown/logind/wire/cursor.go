@@ -28,7 +28,8 @@ func (c *cursor) take(n int) []byte {
 	return c.data[c.pos-n : c.pos]
 }
 
-// align goes on to the next multiple, counted from the beginning, which is one of eight in the message.
+// align goes on to the next multiple, counted from the beginning, which is one of eight in the
+// message.
 func (c *cursor) align(to int) { c.take((to - c.pos%to) % to) }
 
 func (c *cursor) byte() byte {

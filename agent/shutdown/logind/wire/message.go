@@ -38,7 +38,8 @@ const (
 	MaxFieldsBytes = 8 << 10
 	// MaxBodyBytes is how much of a body is held. What is asked for is short.
 	MaxBodyBytes = 8 << 10
-	// maxArrayBytes and maxMessageBytes are D-Bus's own limits: a bus that goes beyond speaks something else.
+	// maxArrayBytes and maxMessageBytes are D-Bus's own limits: a bus that goes beyond speaks
+	// something else.
 	maxArrayBytes   = 64 << 20
 	maxMessageBytes = 128 << 20
 )
@@ -48,7 +49,8 @@ const (
 	noReplyWanted = 1
 )
 
-// ErrNonsense says that the other end does not speak D-Bus: where the next message begins is not known.
+// ErrNonsense says that the other end does not speak D-Bus: where the next message begins is not
+// known.
 var ErrNonsense = errors.New("this is not D-Bus")
 
 // Read reads one message, and not a byte more.
@@ -60,7 +62,8 @@ func Read(r io.Reader) (m Message, err error) {
 	if m.order, err = orderOf(fixed[0]); err != nil {
 		return m, err
 	}
-	m.Type, m.NoReply, m.Serial = Type(fixed[1]), fixed[2]&noReplyWanted != 0, m.order.Uint32(fixed[8:])
+	m.Type, m.NoReply, m.Serial = Type(fixed[1]), fixed[2]&noReplyWanted != 0,
+		m.order.Uint32(fixed[8:])
 	bodyBytes, fieldBytes := int64(m.order.Uint32(fixed[4:])), int64(m.order.Uint32(fixed[12:]))
 	padded := (fieldBytes + 7) &^ 7
 	if fieldBytes > maxArrayBytes || fixedBytes+padded+bodyBytes > maxMessageBytes {
@@ -101,7 +104,8 @@ func hold(r io.Reader, length, most int64) ([]byte, error) {
 	return held, err
 }
 
-// readFields reads the array of fields, each a code and a variant, which begins at a multiple of eight.
+// readFields reads the array of fields, each a code and a variant, which begins at a multiple of
+// eight.
 func (m *Message) readFields(fields []byte) {
 	for c := (cursor{order: m.order, data: fields}); c.more(); {
 		c.align(8)

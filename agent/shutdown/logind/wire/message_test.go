@@ -32,8 +32,10 @@ func call(args ...any) dbus.Message {
 	return dbus.Message{
 		Type: dbus.TypeMethodCall, Flags: dbus.FlagNoReplyExpected,
 		Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/a/b")), dbus.FieldInterface: dbus.MakeVariant("a.B"), dbus.FieldMember: dbus.MakeVariant("Do"),
-			dbus.FieldDestination: dbus.MakeVariant("a.b"), dbus.FieldSender: dbus.MakeVariant(":1.7"),
+			dbus.FieldPath:      dbus.MakeVariant(dbus.ObjectPath("/a/b")),
+			dbus.FieldInterface: dbus.MakeVariant("a.B"), dbus.FieldMember: dbus.MakeVariant("Do"),
+			dbus.FieldDestination: dbus.MakeVariant("a.b"),
+			dbus.FieldSender:      dbus.MakeVariant(":1.7"),
 		},
 		Body: args,
 	}
@@ -55,12 +57,16 @@ func TestFields(t *testing.T) {
 	t.Parallel()
 	for name, order := range orders {
 		m := read(t, encoded(t, order, call()))
-		if m.Type != wire.MethodCall || !m.NoReply || m.Path != "/a/b" || m.Interface != "a.B" || m.Member != "Do" || m.Destination != "a.b" || m.Sender != ":1.7" {
+		if m.Type != wire.MethodCall || !m.NoReply || m.Path != "/a/b" || m.Interface != "a.B" ||
+			m.Member != "Do" || m.Destination != "a.b" || m.Sender != ":1.7" {
 			t.Errorf("%s: %+v", name, m)
 		}
-		m = read(t, encoded(t, order, dbus.Message{Type: dbus.TypeError, Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldErrorName: dbus.MakeVariant("a.Error"), dbus.FieldReplySerial: dbus.MakeVariant(uint32(77)),
-		}}))
+		m = read(t,
+			encoded(t, order, dbus.Message{Type: dbus.TypeError,
+				Headers: map[dbus.HeaderField]dbus.Variant{
+					dbus.FieldErrorName:   dbus.MakeVariant("a.Error"),
+					dbus.FieldReplySerial: dbus.MakeVariant(uint32(77)),
+				}}))
 		if m.Type != wire.Error || m.NoReply || m.ErrorName != "a.Error" || m.ReplySerial != 77 {
 			t.Errorf("%s: %+v", name, m)
 		}
@@ -69,14 +75,19 @@ func TestFields(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	t.Parallel()
-	nested := map[string][]dbus.Variant{"x": {dbus.MakeVariant(uint64(1)), dbus.MakeVariant([]string{"y"})}}
-	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("reboot"), "more": dbus.MakeVariant(nested), "flags": dbus.MakeVariant(uint64(4)), "uid": dbus.MakeVariant(uint32(1000))}
+	nested := map[string][]dbus.Variant{"x": {dbus.MakeVariant(uint64(1)),
+		dbus.MakeVariant([]string{"y"})}}
+	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("reboot"),
+		"more": dbus.MakeVariant(nested), "flags": dbus.MakeVariant(uint64(4)),
+		"uid": dbus.MakeVariant(uint32(1000))}
 	for name, order := range orders {
-		m := read(t, encoded(t, order, call("halt", uint64(1<<40), true, uint32(9), metadata, dbus.MakeVariant("inside"), dbus.ObjectPath("/o"), byte(3), struct {
-			A byte
-			B int64
-			C map[byte]string
-		}{1, 2, nil}, "last")))
+		m := read(t,
+			encoded(t, order, call("halt", uint64(1<<40), true, uint32(9), metadata,
+				dbus.MakeVariant("inside"), dbus.ObjectPath("/o"), byte(3), struct {
+					A byte
+					B int64
+					C map[byte]string
+				}{1, 2, nil}, "last")))
 		text, ok := m.Text(0)
 		number, ok1 := m.Uint64(1)
 		truth, ok2 := m.Bool(2)
@@ -86,10 +97,13 @@ func TestArguments(t *testing.T) {
 		object, ok6 := m.Text(6)
 		last, ok7 := m.Text(9)
 		if !ok || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 {
-			t.Errorf("%s: not all are there: %v %v %v %v %v %v %v %v", name, ok, ok1, ok2, ok3, ok4, ok5, ok6, ok7)
+			t.Errorf("%s: not all are there: %v %v %v %v %v %v %v %v", name, ok, ok1, ok2, ok3, ok4,
+				ok5, ok6, ok7)
 		}
-		if text != "halt" || number != 1<<40 || !truth || small != 9 || what != "reboot" || inside != "inside" || object != "/o" || last != "last" {
-			t.Errorf("%s: %q %d %v %d %q %q %q %q", name, text, number, truth, small, what, inside, object, last)
+		if text != "halt" || number != 1<<40 || !truth || small != 9 || what != "reboot" ||
+			inside != "inside" || object != "/o" || last != "last" {
+			t.Errorf("%s: %q %d %v %d %q %q %q %q", name, text, number, truth, small, what, inside,
+				object, last)
 		}
 		if _, ok := m.Text(1); ok {
 			t.Errorf("%s: a number is no text", name)
@@ -117,8 +131,12 @@ func TestNames(t *testing.T) {
 		Path dbus.ObjectPath
 	}
 	for name, order := range orders {
-		m := read(t, encoded(t, order, call("x", []user{{0, "root", "/u/_0"}, {1000, "alice", "/u/_1000"}}, uint32(3))))
-		if got, want := m.Names(1), map[uint32]string{0: "root", 1000: "alice"}; !maps.Equal(got, want) {
+		m := read(t,
+			encoded(t, order,
+				call("x", []user{{0, "root", "/u/_0"}, {1000, "alice", "/u/_1000"}},
+					uint32(3))))
+		if got, want := m.Names(1), map[uint32]string{0: "root", 1000: "alice"}; !maps.Equal(got,
+			want) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 		if got := m.Names(0); got != nil {
@@ -133,12 +151,20 @@ func TestHostileBodies(t *testing.T) {
 	whole := encoded(t, binary.LittleEndian, call("halt", uint64(5)))
 	start := len(whole) - 24 // The body: four bytes of length, "halt", a zero, padding, a number.
 	tests := map[string]func([]byte){
-		"a text longer than the body":   func(b []byte) { binary.LittleEndian.PutUint32(b[start:], 1000) },
-		"a text as long as can be":      func(b []byte) { binary.LittleEndian.PutUint32(b[start:], 1<<32-1) },
+		"a text longer than the body": func(b []byte) {
+			binary.LittleEndian.PutUint32(b[start:], 1000)
+		},
+		"a text as long as can be": func(b []byte) {
+			binary.LittleEndian.PutUint32(b[start:], 1<<32-1)
+		},
 		"a text that ends with no zero": func(b []byte) { b[start+8] = 'x' },
 		"a text that is no UTF-8":       func(b []byte) { b[start+4] = 0xff },
-		"another signature":             func(b []byte) { copy(b[bytes.Index(b, []byte("st\x00")):], "a(") },
-		"a type that there is not":      func(b []byte) { copy(b[bytes.Index(b, []byte("st\x00")):], "?t") },
+		"another signature": func(b []byte) {
+			copy(b[bytes.Index(b, []byte("st\x00")):], "a(")
+		},
+		"a type that there is not": func(b []byte) {
+			copy(b[bytes.Index(b, []byte("st\x00")):], "?t")
+		},
 	}
 	for name, spoil := range tests {
 		spoiled := bytes.Clone(whole)
@@ -167,8 +193,10 @@ func TestLarge(t *testing.T) {
 		t.Errorf("a large body: %v, %+v", ok, m)
 	}
 	long := call()
-	long.Headers[dbus.FieldPath] = dbus.MakeVariant(dbus.ObjectPath("/" + strings.Repeat("x", wire.MaxFieldsBytes)))
-	if m := read(t, encoded(t, binary.LittleEndian, long)); m.Member != "" || m.Type != wire.MethodCall {
+	long.Headers[dbus.FieldPath] = dbus.MakeVariant(
+		dbus.ObjectPath("/" + strings.Repeat("x", wire.MaxFieldsBytes)))
+	if m := read(t, encoded(t, binary.LittleEndian, long)); m.Member != "" ||
+		m.Type != wire.MethodCall {
 		t.Errorf("large fields: %+v", m)
 	}
 }
@@ -177,10 +205,16 @@ func TestNonsense(t *testing.T) {
 	t.Parallel()
 	whole := encoded(t, binary.LittleEndian, call("halt"))
 	for name, spoil := range map[string]func([]byte){
-		"another byte order":        func(b []byte) { b[0] = 'x' },
-		"a body beyond any limit":   func(b []byte) { binary.LittleEndian.PutUint32(b[4:], 1<<32-1) },
-		"fields beyond any limit":   func(b []byte) { binary.LittleEndian.PutUint32(b[12:], 1<<32-1) },
-		"together beyond the limit": func(b []byte) { binary.LittleEndian.PutUint32(b[4:], maxMessage) },
+		"another byte order": func(b []byte) { b[0] = 'x' },
+		"a body beyond any limit": func(b []byte) {
+			binary.LittleEndian.PutUint32(b[4:], 1<<32-1)
+		},
+		"fields beyond any limit": func(b []byte) {
+			binary.LittleEndian.PutUint32(b[12:], 1<<32-1)
+		},
+		"together beyond the limit": func(b []byte) {
+			binary.LittleEndian.PutUint32(b[4:], maxMessage)
+		},
 	} {
 		spoiled := bytes.Clone(whole)
 		spoil(spoiled)
@@ -189,7 +223,8 @@ func TestNonsense(t *testing.T) {
 		}
 	}
 	for n := range whole {
-		if _, err := wire.Read(bytes.NewReader(whole[:n])); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := wire.Read(bytes.NewReader(whole[:n])); !errors.Is(err, io.EOF) &&
+			!errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes of it: %v", n, err)
 		}
 	}
@@ -201,7 +236,8 @@ const maxMessage = 128 << 20
 func TestCall(t *testing.T) {
 	t.Parallel()
 	sent, err := wire.Call{
-		Serial: 7, Destination: "a.b", Path: "/a", Interface: "a.B", Member: "Do", Args: []any{"x", []string{"one", "three"}, uint32(3), []string(nil), "yz"},
+		Serial: 7, Destination: "a.b", Path: "/a", Interface: "a.B", Member: "Do",
+		Args: []any{"x", []string{"one", "three"}, uint32(3), []string(nil), "yz"},
 	}.Bytes()
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +246,8 @@ func TestCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if theirs.Serial() != 7 || theirs.Headers[dbus.FieldMember].Value() != "Do" || len(theirs.Body) != 5 || theirs.Body[4] != "yz" || theirs.Body[2] != uint32(3) {
+	if theirs.Serial() != 7 || theirs.Headers[dbus.FieldMember].Value() != "Do" ||
+		len(theirs.Body) != 5 || theirs.Body[4] != "yz" || theirs.Body[2] != uint32(3) {
 		t.Errorf("they read %v", theirs)
 	}
 	if all, ok := theirs.Body[1].([]string); !ok || len(all) != 2 || all[1] != "three" {
@@ -227,10 +264,12 @@ func TestCall(t *testing.T) {
 
 // FuzzRead reads whatever comes, and asks for every argument.
 func FuzzRead(f *testing.F) {
-	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("halt"), "x": dbus.MakeVariant([][]byte{{1}, {2}})}
+	metadata := map[string]dbus.Variant{"type": dbus.MakeVariant("halt"),
+		"x": dbus.MakeVariant([][]byte{{1}, {2}})}
 	for _, order := range orders {
 		f.Add(encoded(f, order, call(true, metadata)))
-		f.Add(encoded(f, order, call("halt", uint64(1), uint32(2), []map[string]string{{"a": "b"}})))
+		f.Add(
+			encoded(f, order, call("halt", uint64(1), uint32(2), []map[string]string{{"a": "b"}})))
 	}
 	f.Add(encoded(f, binary.LittleEndian, call([]struct {
 		UID  uint32
@@ -260,11 +299,13 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzAgainstReference compares what is read of a well-formed message with what another library reads.
+// FuzzAgainstReference compares what is read of a well-formed message with what another library
+// reads.
 func FuzzAgainstReference(f *testing.F) {
 	f.Add("halt", uint64(1), true, uint32(3), "type", "reboot", false)
 	f.Fuzz(func(t *testing.T, a string, b uint64, c bool, d uint32, key, value string, big bool) {
-		body := []any{a, b, c, d, map[string]dbus.Variant{key: dbus.MakeVariant(value), key + "x": dbus.MakeVariant(b)}}
+		body := []any{a, b, c, d, map[string]dbus.Variant{key: dbus.MakeVariant(value),
+			key + "x": dbus.MakeVariant(b)}}
 		m := call(body...)
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
 		order := binary.ByteOrder(binary.LittleEndian)
@@ -288,7 +329,8 @@ func FuzzAgainstReference(f *testing.F) {
 		truth, _ := ours.Bool(2)
 		small, _ := ours.Uint32(3)
 		entry, _ := ours.Entry(4, key)
-		if !ok || text != theirs.Body[0] || number != b || truth != c || small != d || entry != value {
+		if !ok || text != theirs.Body[0] || number != b || truth != c || small != d ||
+			entry != value {
 			t.Errorf("we read %q %d %v %d %q of %v", text, number, truth, small, entry, theirs.Body)
 		}
 	})

@@ -2,11 +2,13 @@ package wire
 
 import "strings"
 
-// maxDepth is how deep types may lie in each other: D-Bus's own limit for arrays, structures and variants together.
+// maxDepth is how deep types may lie in each other: D-Bus's own limit for arrays, structures and
+// variants together.
 const maxDepth = 64
 
 // fixedSizes are the types of one letter that have one size, which is their alignment, too.
-var fixedSizes = map[byte]int{'y': 1, 'n': 2, 'q': 2, 'b': 4, 'i': 4, 'u': 4, 'h': 4, 'x': 8, 't': 8, 'd': 8}
+var fixedSizes = map[byte]int{'y': 1, 'n': 2, 'q': 2, 'b': 4, 'i': 4, 'u': 4, 'h': 4, 'x': 8,
+	't': 8, 'd': 8}
 
 func alignmentOf(kind byte) int {
 	switch kind {

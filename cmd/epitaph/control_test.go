@@ -34,6 +34,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	runtimeconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -49,17 +50,20 @@ import (
 
 var errNobodyThere = errors.New("nobody is there")
 
-// A stage is a cluster of one object: its informer has that object. Whoever reads or writes is made
-// to act, and finds nothing.
+// A stage is a cluster of one object: the informer of its kind has that object, the others have
+// none. Whoever reads or writes is made to act, and finds nothing.
 type stage struct {
 	*informertest.FakeInformers
-	informer toolscache.SharedIndexInformer
-	act      func()
+	act func()
 }
 
-// Start runs the informer until ctx is done.
+// Start runs the informers until ctx is done.
 func (s stage) Start(ctx context.Context) error {
-	s.informer.RunWithContext(ctx)
+	var running sync.WaitGroup
+	for _, informer := range s.InformersByGVK {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	running.Wait()
 	return nil
 }
 
@@ -82,7 +86,7 @@ func (s stage) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errNobodyThere
 }
 
-// one lists the object that there is.
+// one lists the object that there is, if there is one.
 type one struct {
 	listed
 	object client.Object
@@ -90,7 +94,9 @@ type one struct {
 
 func (o one) List(metav1.ListOptions) (runtime.Object, error) {
 	list := &metav1.List{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}
-	list.Items = []runtime.RawExtension{{Object: o.object}}
+	if o.object != nil {
+		list.Items = []runtime.RawExtension{{Object: o.object}}
+	}
 	return list, nil
 }
 
@@ -108,21 +114,22 @@ func staged(t *testing.T, object client.Object, act func()) parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	informer := toolscache.NewSharedIndexInformer(one{object: object}, object, 0,
-		toolscache.Indexers{})
-	s := stage{act: act, informer: informer, FakeInformers: &informertest.FakeInformers{
-		Scheme: scheme,
-		InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{
-			kinds[0]: informer},
-	}}
-	// The others are empty. They are made here: the fake does not expect several to ask at the same
-	// time.
+	// The other kinds have informers too, of nothing: controller-runtime's fake ones may not be used by
+	// several at the same time.
+	informers := map[schema.GroupVersionKind]toolscache.SharedIndexInformer{}
 	for _, o := range []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1alpha1.NodeObituary{},
 		&coordinationv1.Lease{}} {
-		if _, err := s.GetInformer(t.Context(), o); err != nil {
+		kind, err := apiutil.GVKForObject(o, scheme)
+		if err != nil {
 			t.Fatal(err)
 		}
+		informers[kind] = toolscache.NewSharedIndexInformer(one{}, o, 0, toolscache.Indexers{})
 	}
+	informers[kinds[0]] = toolscache.NewSharedIndexInformer(one{object: object}, object, 0,
+		toolscache.Indexers{})
+	s := stage{act: act, FakeInformers: &informertest.FakeInformers{
+		Scheme: scheme, InformersByGVK: informers,
+	}}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for kind := range scheme.AllKnownTypes() {
 		var scope meta.RESTScope = meta.RESTScopeNamespace

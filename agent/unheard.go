@@ -25,7 +25,8 @@ type voice struct {
 	level int
 }
 
-// netconsoleLine finds the flags of netconsole in /proc/consoles: "netcon_ext0          -W- (E  Np  )" (fs/proc/consoles.c).
+// netconsoleLine finds the flags of netconsole in /proc/consoles (fs/proc/consoles.c):
+// "netcon_ext0          -W- (E  Np  )".
 var netconsoleLine = regexp.MustCompile(`(?m)^netcon(?:_ext)?[0-9]+ +\S{3} \(([^)]*)\)`)
 
 // sendsLate tells whether netconsole is a console that a panicking kernel leaves for the very end,

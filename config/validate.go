@@ -33,8 +33,8 @@ func (c Config) Validate() []error {
 func (c Config) wrongs() []wrong {
 	var all []wrong
 	if err := structs.Struct(c); err != nil {
+		//nolint:errorlint // Struct of a struct returns nothing else.
 		for _, field := range err.(validator.ValidationErrors) {
-			//nolint:errorlint // Struct of a struct returns nothing else.
 			all = append(all, wrong{pathOf(field), remedy(field)})
 		}
 	}

@@ -3,9 +3,11 @@
 // A datagram that is believed deletes a Node, so nothing is believed for its words alone. The way
 // of one datagram:
 //
-//	address   whose is it: the node that the API says has this address, else it is dropped before it costs memory
+//	address   whose is it: the node that the API says has this address, else it is dropped
+//	          before it costs memory
 //	wire      what does it say: package wire finds a panic in the strict format, or nothing
-//	trial     is it true: user space must fall silent, the brake must allow one more death, the boot must still be the same
+//	trial     is it true: user space must fall silent, the brake must allow one more death,
+//	          the boot must still be the same
 //	burial    the ordered steps: intent on the Node, its pods, the obituary, the Node
 //
 // What it guarantees:

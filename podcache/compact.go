@@ -77,12 +77,15 @@ func wishOf(p *corev1.Pod) string {
 
 // required is what the affinity demands of a node.
 func required(a *corev1.Affinity) *corev1.Affinity {
-	if a == nil || a.NodeAffinity == nil ||
-		a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if a == nil || a.NodeAffinity == nil {
+		return nil
+	}
+	required := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	if required == nil {
 		return nil
 	}
 	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+		RequiredDuringSchedulingIgnoredDuringExecution: required,
 	}}
 }
 

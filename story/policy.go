@@ -63,7 +63,8 @@ func (f Facts) exitCodeMatches(r *batchv1.PodFailurePolicyOnExitCodesRequirement
 		if !unsuccessful(c) || r.ContainerName != nil && *r.ContainerName != c.Name {
 			continue
 		}
-		if slices.Contains(r.Values, *c.ExitCode) == (r.Operator == batchv1.PodFailurePolicyOnExitCodesOpIn) {
+		wanted := r.Operator == batchv1.PodFailurePolicyOnExitCodesOpIn
+		if slices.Contains(r.Values, *c.ExitCode) == wanted {
 			return true
 		}
 	}

@@ -1,10 +1,10 @@
 // Command epitaph is Epitaph but for the plugin of kubectl.
 //
-//	epitaph manager --config FILE    webhook, garbage collector and netconsole listener of a cluster
-//	epitaph agent [--config FILE]    on a node: have its kernel speak to the listeners
-//	epitaph policy test TEST...                  whether the webhook would decide as the tests expect
+//	epitaph manager --config FILE                webhook, garbage collector, netconsole listener
+//	epitaph agent [--config FILE]                on a node: have its kernel speak to the listeners
+//	epitaph policy test TEST...                  whether the webhook decides as the tests expect
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
-//	epitaph version                  the version of this binary
+//	epitaph version                              the version of this binary
 //
 // It ends with 0, 1 (error) or 2 (wrong usage).
 package main

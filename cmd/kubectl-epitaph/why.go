@@ -120,7 +120,8 @@ func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	}
 	if records > 1 {
 		fmt.Fprintf(p.errOut,
-			"%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, --uid chooses.\n", records, terminal.Clean(name))
+			"%d pods of this name are on record; \"list --pod %s -o wide\" shows their UIDs, "+
+				"--uid chooses.\n", records, terminal.Clean(name))
 	}
 }
 

@@ -108,8 +108,8 @@ func initFunction(file *elf.File) (elf.Symbol, error) {
 func relocations(file *elf.File, of elf.SectionIndex) (map[uint64]bool, error) {
 	at := map[uint64]bool{}
 	for _, table := range file.Sections {
-		if table.Type != elf.SHT_RELA ||
-			table.Info != uint32(of) { //nolint:misspell // that is its name
+		//nolint:misspell // that is its name
+		if table.Type != elf.SHT_RELA || table.Info != uint32(of) {
 			continue
 		}
 		content, err := table.Data()

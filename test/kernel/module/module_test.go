@@ -42,8 +42,8 @@ func (o object) bytes() []byte {
 	}{
 		{},
 		{elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS)}, o.code},
-		{elf.Section64{Type: uint32(elf.SHT_RELA), Info: 1}, table.Bytes()},
 		//nolint:misspell // that is its name
+		{elf.Section64{Type: uint32(elf.SHT_RELA), Info: 1}, table.Bytes()},
 		{elf.Section64{Name: 12, Type: uint32(elf.SHT_PROGBITS)}, []byte(o.info)},
 		{elf.Section64{Type: uint32(elf.SHT_SYMTAB), Link: 5, Entsize: elf.Sym64Size},
 			symbols.Bytes()},

@@ -64,9 +64,10 @@ test-unit: testtools racetools ## unit tests, with the race detector
 	@race=-race; { $(tool_c-compiler); } >/dev/null 2>&1 || { race=; echo "no C compiler: unit tests run WITHOUT the race detector"; }; \
 	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
 
+# Most of these tests wait for a controller: three of them keep two cores busy.
 .PHONY: test-controlplane
 test-controlplane: controlplane karpenter npd testtools ## tests against the real control plane
-	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=30m ./test/sandbox ./test/e2e ./test/generated)
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=3 ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart
 test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager

@@ -189,31 +189,32 @@ func endings() map[string]ending {
 // meanwhile: this one stands among the first, which begin first.
 func TestVerdictsHoldHoweverLongPodsTakeToEnd(t *testing.T) {
 	t.Parallel()
-	for _, takes := range []time.Duration{0, 30 * time.Second, 300 * time.Second} {
-		t.Run(takes.String(), func(t *testing.T) {
-			t.Parallel()
-			h := hour{cluster: shared, node: shared.node(t).Name, silent: shared.node(t).Name,
-				namespace: shared.namespace(t)}
-			var all []*dying
-			for name, e := range endings() {
-				all = append(all, h.admit(t, name, e))
-			}
-			h.fallsSilent(t)
-			for _, d := range all {
-				h.tells(t, d)
-			}
-			for _, d := range all {
-				h.eventuallyWithin(t, takes+patience,
-					"time passes", func(context.Context) (bool,
-						error) {
-						return time.Since(d.told) >= takes, nil
-					})
-				h.ends(t, d)
-			}
-			for _, d := range all {
-				t.Run(d.name, func(t *testing.T) { h.judged(t, d) })
-			}
-		})
+	// All are told at about the same time. Parallel subtests would start when the last of all tests
+	// has started, and the longest would keep everybody waiting.
+	durations := []time.Duration{0, 30 * time.Second, 300 * time.Second}
+	hours, pods := map[time.Duration]hour{}, map[time.Duration][]*dying{}
+	for _, takes := range durations {
+		h := hour{cluster: shared, node: shared.node(t).Name, silent: shared.node(t).Name,
+			namespace: shared.namespace(t)}
+		hours[takes] = h
+		for name, e := range endings() {
+			pods[takes] = append(pods[takes], h.admit(t, name, e))
+		}
+		h.fallsSilent(t)
+		for _, d := range pods[takes] {
+			h.tells(t, d)
+		}
+	}
+	for _, takes := range durations {
+		h := hours[takes]
+		for _, d := range pods[takes] {
+			h.eventuallyWithin(t, takes+patience, "time passes",
+				func(context.Context) (bool, error) { return time.Since(d.told) >= takes, nil })
+			h.ends(t, d)
+		}
+		for _, d := range pods[takes] {
+			t.Run(takes.String()+"/"+d.name, func(t *testing.T) { h.judged(t, d) })
+		}
 	}
 }
 

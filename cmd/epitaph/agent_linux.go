@@ -105,11 +105,15 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctrl.SetLogger(newLogger(stderr, f.verbosity))
+	// controller-runtime's own logger is for its libraries alone: it throws everything away where a
+	// program needs more than 30 s to set it, as one does on a node that struggles.
+	log := newLogger(stderr, f.verbosity)
+	ctrl.SetLogger(log)
 	o, err := f.options(c)
 	if err != nil {
 		return err
 	}
+	o.Log = log.WithName("agent")
 	cluster, err := f.connect(c, &o)
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 		Proc:      "/proc",
 		Watchdogs: "/sys/class/watchdog", LastBoot: f.lastBoot(c.Agent.LastBoot),
 		Uptime: agent.Uptime,
-		Clock:  clock.RealClock{}, Registerer: metrics.Registry, Log: ctrl.Log.WithName("agent"),
+		Clock:  clock.RealClock{}, Registerer: metrics.Registry,
 	}, nil
 }
 

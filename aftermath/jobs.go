@@ -8,11 +8,13 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -56,7 +58,7 @@ func (*JobEnds) Options() controller.Options {
 // to.
 func (j *JobEnds) Concerns(o client.Object) bool {
 	pod, ok := o.(*corev1.Pod)
-	if !ok || pod.DeletionTimestamp == nil || !j.Terminator.Wrote(pod) {
+	if !ok {
 		return false
 	}
 	_, is := j.open(pod)
@@ -64,6 +66,9 @@ func (j *JobEnds) Concerns(o client.Object) bool {
 }
 
 func (j *JobEnds) open(pod *corev1.Pod) (r reason.Reason, is bool) {
+	if pod.DeletionTimestamp == nil || !j.Terminator.Wrote(pod) {
+		return r, false
+	}
 	r, err := j.Keys.Pod.OnPod(pod)
 	if err != nil {
 		return r, false
@@ -79,16 +84,17 @@ func (j *JobEnds) Reconcile(ctx context.Context,
 	if err := j.Live.Get(ctx, request.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !j.Concerns(pod) {
+	r, open := j.open(pod)
+	if !open {
 		return reconcile.Result{}, nil
 	}
-	r, _ := j.open(pod)
 	settled, err := audit.SettledByJob(ctx, j.Live, r, pod, j.Clock.Now())
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if settled == r {
-		return reconcile.Result{RequeueAfter: min(max(j.terminatingFor(pod), firstJobLook),
+		told := ptr.Deref(obituary.DeletionRequested(pod), *pod.DeletionTimestamp)
+		return reconcile.Result{RequeueAfter: min(max(j.Clock.Since(told.Time), firstJobLook),
 			lastJobLook)}, nil
 	}
 	err = j.Terminator.Correct(ctx, pod, settled)
@@ -103,12 +109,4 @@ func (j *JobEnds) Reconcile(ctx context.Context,
 		return reconcile.Result{RequeueAfter: firstJobLook}, nil
 	}
 	return reconcile.Result{}, err
-}
-
-func (j *JobEnds) terminatingFor(pod *corev1.Pod) time.Duration {
-	told := pod.DeletionTimestamp.Time
-	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
-		told = told.Add(-time.Duration(*grace) * time.Second)
-	}
-	return j.Clock.Since(told)
 }

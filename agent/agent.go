@@ -152,14 +152,7 @@ func (a *Agent) wait(ctx context.Context, d time.Duration, changed <-chan struct
 		return true
 	case <-changed:
 	}
-	calm := a.Clock.NewTimer(settle)
-	defer calm.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-calm.C():
-		return true
-	}
+	return pause.For(ctx, a.Clock, settle)
 }
 
 // hold binds the source port, if it is not yet.

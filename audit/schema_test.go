@@ -39,8 +39,7 @@ func (c *collecting) Create(_ context.Context, o client.Object, _ ...client.Crea
 	return nil
 }
 
-func (*collecting) List(context.Context, client.ObjectList,
-	...client.ListOption) error {
+func (*collecting) List(context.Context, client.ObjectList, ...client.ListOption) error {
 	return nil
 }
 

@@ -178,10 +178,9 @@ func TestWhoFallsSilentIsDisconnected(t *testing.T) {
 			t.Parallel()
 			connection := dial(t, "127.0.0.1", address)
 			if name != "before the handshake" {
-				connection = tls.Client(connection,
-					&tls.Config{InsecureSkipVerify: true,
-						NextProtos: []string{
-							"http/1.1"}}) //nolint:gosec // its certificate is the test's own
+				//nolint:gosec // its certificate is the test's own
+				connection = tls.Client(connection, &tls.Config{InsecureSkipVerify: true,
+					NextProtos: []string{"http/1.1"}})
 				// This ends the handshake, too. Where the machine is so slow that the server gave
 				// up meanwhile, that is as good.
 				_, _ = io.WriteString(connection, said)

@@ -20,8 +20,7 @@ func (Host) Mounted(path string) (bool, error) {
 	if err := unix.Statfs(path, &s); err != nil {
 		return false, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return int64(s.Type) == magic,
-		nil //nolint:unconvert // Its width differs between architectures.
+	return int64(s.Type) == magic, nil //nolint:unconvert // Its width depends on the machine.
 }
 
 // Mount implements System. The kernel loads configfs itself.

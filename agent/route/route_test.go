@@ -37,7 +37,7 @@ type network struct {
 func within(t *testing.T, test func(n *network)) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("skipped: making network namespaces needs root")
+		t.Skip("SKIPPED: root is missing, who may make network namespaces")
 	}
 	done := make(chan struct{})
 	go func() {

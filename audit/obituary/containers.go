@@ -28,8 +28,8 @@ func containers(pod *corev1.Pod) (ends []v1alpha1.ContainerEnd, omitted int32) {
 		ends = append(ends, end(s, false))
 	}
 	if surplus := len(ends) - maxContainers; surplus > 0 {
-		return ends[:maxContainers],
-			int32(surplus) //nolint:gosec // bounded by the size of an object
+		//nolint:gosec // bounded by the size of an object
+		return ends[:maxContainers], int32(surplus)
 	}
 	return ends, 0
 }

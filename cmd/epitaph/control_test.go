@@ -181,8 +181,7 @@ type amender struct{}
 
 func (amender) Wrote(client.Object) bool { return true }
 
-func (amender) Correct(context.Context, client.Object,
-	reason.Reason) error {
+func (amender) Correct(context.Context, client.Object, reason.Reason) error {
 	return errNobodyThere
 }
 

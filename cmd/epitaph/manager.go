@@ -84,11 +84,11 @@ func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
 		return err
 	}
 	log := newLogger(stderr, f.verbosity)
-	ctrl.SetLogger(log)
+	ctrl.SetLogger(log) // of its libraries, as for the agent
 	log.Info("starting", "version", version)
 	boundMemory()
 	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
-	mgr, err := newManager(restConfig, c, serving)
+	mgr, err := newManager(restConfig, c, serving, log)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func clusterOf(kubeconfig string, c config.Client) (*rest.Config, error) {
 }
 
 func newManager(restConfig *rest.Config, c config.Config,
-	serving *certs.Serving) (manager.Manager, error) {
+	serving *certs.Serving, log logr.Logger) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
 		v1alpha1.AddToScheme, cmv1.AddToScheme} {
@@ -131,6 +131,7 @@ func newManager(restConfig *rest.Config, c config.Config,
 	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                  scheme,
+		Logger:                  log,
 		Cache:                   cacheOptions(c),
 		Metrics:                 metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress:  c.HealthAddress,
@@ -140,7 +141,7 @@ func newManager(restConfig *rest.Config, c config.Config,
 		// The process ends when the manager does, so the next leader need not wait for the lease to
 		// run out.
 		LeaderElectionReleaseOnCancel: true,
-		WebhookServer:                 newWebhookServer(c.Webhook, serving),
+		WebhookServer:                 newWebhookServer(c.Webhook, serving, log),
 		MapperProvider: func(c *rest.Config, h *http.Client) (meta.RESTMapper, error) {
 			m, err := apiutil.NewDynamicRESTMapper(c, h)
 			return definitions.Mapper(m), err
@@ -209,7 +210,7 @@ func probes(mgr manager.Manager, c config.Config, serving *certs.Serving,
 
 func addReadiness(mgr manager.Manager, name string, check healthz.Checker) error {
 	if err := mgr.AddReadyzCheck(name, aloud(name, check,
-		ctrl.Log.WithName("readiness"))); err != nil {
+		mgr.GetLogger().WithName("readiness"))); err != nil {
 		return fmt.Errorf("add the readiness probe %s: %w", name, err)
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	ctrl "sigs.k8s.io/controller-runtime"
+	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -34,7 +34,7 @@ type webhookServer struct {
 
 var _ ctrlwebhook.Server = (*webhookServer)(nil)
 
-func newWebhookServer(c config.Webhook, serving *certs.Serving) *webhookServer {
+func newWebhookServer(c config.Webhook, serving *certs.Serving, log logr.Logger) *webhookServer {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	serving.TLS(tlsConfig)
 	var clients *certs.Clients
@@ -48,7 +48,7 @@ func newWebhookServer(c config.Webhook, serving *certs.Serving) *webhookServer {
 		// The API server waits no longer for the whole.
 		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration,
 		StopTimeout:    webhookStopLimit,
-		MaxHeaderBytes: webhookHeaderBytes, Log: ctrl.Log.WithName("webhook"),
+		MaxHeaderBytes: webhookHeaderBytes, Log: log.WithName("webhook"),
 	}}
 }
 

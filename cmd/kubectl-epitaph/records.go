@@ -68,8 +68,7 @@ func (o *recordOutput) printer(own ...string) (printers.ResourcePrinter, error) 
 
 // printYAML escapes before it writes: kubectl's own printer fails over control characters in a
 // record.
-func printYAML(list runtime.Object,
-	w io.Writer) error {
+func printYAML(list runtime.Object, w io.Writer) error {
 	return terminal.Structured(w, "yaml", list)
 }
 

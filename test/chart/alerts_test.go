@@ -38,7 +38,7 @@ type exprTest struct {
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("SKIPPED by -short: it needs promtool, which make test-chart builds and runs")
+		t.Skip("SKIPPED by -short: promtool is missing, which make test-chart builds")
 	}
 	programs, err := binaries.Ensure(t.Context(), os.Stdout, binaries.PromTools)
 	must(t, err)

@@ -23,8 +23,8 @@ const insideVariable = "EPITAPH_TEST_CHART"
 // TestChart builds what needs the network, and runs itself again where there is none but its own.
 func TestChart(t *testing.T) {
 	if testing.Short() {
-		t.Skip(
-			"skipped by -short: it needs the real control plane, Helm and cert-manager; run make test-chart")
+		t.Skip("SKIPPED by -short: kube-apiserver, helm and cert-manager are missing, which " +
+			"make test-chart builds")
 	}
 	if dir := os.Getenv(insideVariable); dir != "" {
 		inside(t, dir)
@@ -32,9 +32,9 @@ func TestChart(t *testing.T) {
 	}
 	if err := inNamespace(exec.CommandContext(t.Context(), "true")).Run(); err != nil {
 		// Without -v, nobody would read that a test was skipped.
-		fmt.Println("SKIPPED: the test of the chart: it misses a network namespace of its own:",
-			err)
-		t.Skip(err)
+		because := fmt.Sprintf("SKIPPED: a network namespace is missing: unshare says %v", err)
+		fmt.Println(because)
+		t.Skip(because)
 	}
 	dir := t.TempDir()
 	if err := prepare(t.Context(), dir); err != nil {

@@ -5,5 +5,5 @@ package chart
 import "testing"
 
 func TestChart(t *testing.T) {
-	t.Skip("it misses Linux: nodes and pods are addresses of a network namespace")
+	t.Skip("SKIPPED: Linux is missing: nodes and pods are addresses of a network namespace")
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// chromium is a real browser, or the end of the test: `make screenshots` installs one.
+// chromium is a real browser, or the end of the test: `make testtools` installs one.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -31,8 +31,8 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	t.Skip(
-		"SKIPPED: there is no Chromium here, so the page is not looked at in a browser: run make screenshots")
+	t.Skip("SKIPPED: chromium is missing, so the page is not looked at in a browser: " +
+		"run make testtools")
 	return ""
 }
 

@@ -93,9 +93,8 @@ cp "$1"/* /var/run/secrets/kubernetes.io/serviceaccount/ && shift && exec "$@"`
 	err = cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) ||
 		strings.Contains(errOut.String(), "unshare:") {
-		t.Skipf(
-			"SKIPPED: unshare (util-linux) can make no mount namespace here, run it as root: %v %s",
-			err, errOut.String())
+		t.Skipf("SKIPPED: a mount namespace is missing, run it as root: unshare says %v %s", err,
+			errOut.String())
 	}
 	return said{out.String(), errOut.String(), cmd.ProcessState.ExitCode()}
 }

@@ -34,9 +34,9 @@ func TestHalfSentReviewsHoldLittle(t *testing.T) {
 	defer cancel()
 	// Its address is another one than the API server's.
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	//nolint:gosec // the sandbox's own certificate
 	attacker := &http.Client{Transport: &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		//nolint:gosec // the sandbox's own certificate
 	}}
 	url := "https://" + c.Epitaph.Config.Webhook.Address + webhook.Path
 	for range 400 {
@@ -95,8 +95,9 @@ func TestSlowLoginsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	address := shared.Epitaph.Config.Page.Address
 	for range 40 {
+		//nolint:gosec // the sandbox's own certificate
 		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true,
-			NextProtos: []string{"http/1.1"}}} //nolint:gosec // the sandbox's own certificate
+			NextProtos: []string{"http/1.1"}}}
 		connection, err := d.DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)

@@ -293,9 +293,9 @@ func TestPersonMustSayWhyANodeGoes(t *testing.T) {
 // Whatever reaches the port, the manager answers and lives on.
 func TestMalformedReviewsAreAnswered(t *testing.T) {
 	t.Parallel()
+	//nolint:gosec // the sandbox's own certificate
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{
-			InsecureSkipVerify: true}}} //nolint:gosec // the sandbox's own certificate
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	url := "https://" + shared.Epitaph.Config.Webhook.Address + webhook.Path
 	tests := map[string]struct {
 		body []byte

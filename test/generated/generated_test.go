@@ -14,7 +14,7 @@ import (
 func TestGeneratedFilesAreCurrent(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("the generator takes a while to build")
+		t.Skip("SKIPPED by -short: controller-gen is missing, which make test-controlplane builds")
 	}
 	fresh := t.TempDir()
 	// As test/codegen/doc.go has it, into another folder.

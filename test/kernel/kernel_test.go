@@ -34,7 +34,7 @@ var errNotHere = errors.New("not to be had here")
 func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, string) error,
 	inside func(t *testing.T, dir string)) {
 	if testing.Short() {
-		t.Skip("skipped by -short: it needs the real control plane and QEMU; run make test-kernel")
+		t.Skip("SKIPPED by -short: kube-apiserver and QEMU are missing, which make test-kernel has")
 	}
 	if dir := os.Getenv(insideVariable); dir != "" {
 		inside(t, dir)

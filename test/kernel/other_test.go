@@ -5,5 +5,5 @@ package kernel
 import "testing"
 
 func TestKernel(t *testing.T) {
-	t.Skip("it misses Linux: the machines are in a network namespace")
+	t.Skip("SKIPPED: Linux is missing: the machines are in a network namespace")
 }

@@ -33,8 +33,7 @@ const (
 
 // Of renders the webhook configuration that belongs to c; at says how the API server reaches the
 // webhook.
-func Of(c config.Config,
-	at admissionregistrationv1.WebhookClientConfig) (
+func Of(c config.Config, at admissionregistrationv1.WebhookClientConfig) (
 	*admissionregistrationv1.MutatingWebhookConfiguration, error) {
 	text, err := render(c)
 	if err != nil {

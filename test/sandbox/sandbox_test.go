@@ -30,8 +30,8 @@ const eventually = 60 * time.Second
 
 func TestSandboxIsACluster(t *testing.T) {
 	if testing.Short() {
-		t.Skip(
-			"needs the control plane's programs, built by `go run ./test/cmd/sandbox build`, and 10 s")
+		t.Skip("SKIPPED by -short: etcd and kube-apiserver are missing, which " +
+			"make test-controlplane builds")
 	}
 	t.Parallel()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{

@@ -39,8 +39,7 @@ func aBus(t *testing.T) (socket string) {
 	t.Helper()
 	program, err := exec.LookPath("dbus-daemon")
 	if err != nil {
-		t.Skip(
-			"SKIPPED: there is no dbus-daemon here; make test-kernel has one with the real logind")
+		t.Skip("SKIPPED: dbus-daemon is missing: run make testtools")
 	}
 	dir := t.TempDir()
 	socket = filepath.Join(dir, "bus")

@@ -271,7 +271,7 @@ func TestHeldBack(t *testing.T) {
 func TestOfOurselves(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: this needs Linux: there is no /proc elsewhere")
+		t.Skip("SKIPPED: /proc is missing: only Linux has it")
 	}
 	o, err := New("/proc").Of(t.Context(), os.Getpid())
 	if err != nil || o.Verb != "" || (o.UID != nil) && os.Getuid() == 0 && *o.UID == 0 {

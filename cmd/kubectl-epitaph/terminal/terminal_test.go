@@ -25,7 +25,7 @@ func TestNoColour(t *testing.T) {
 	// A terminal of our own: what is written to it comes out at its other end.
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skipf("there are no pseudo terminals here: %v", err)
+		t.Skipf("SKIPPED: /dev/ptmx is missing, which makes pseudo terminals: %v", err)
 	}
 	defer terminal.Close()
 	tests := map[string]struct {

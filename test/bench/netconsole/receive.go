@@ -206,8 +206,7 @@ func (l *listener) counts() (received, drops float64) {
 // nobody takes obituaries and Events, of which there are none.
 type nobody struct{}
 
-func (nobody) RecordPanic(context.Context, *corev1.Node, reason.Reason,
-	[]string) error {
+func (nobody) RecordPanic(context.Context, *corev1.Node, reason.Reason, []string) error {
 	return nil
 }
 

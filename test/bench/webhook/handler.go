@@ -95,8 +95,7 @@ func (still) Get(context.Context, client.ObjectKey, client.Object, ...client.Get
 
 func (still) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-func (still) RecordDeletion(context.Context, *corev1.Node, reason.Reason,
-	string) error {
+func (still) RecordDeletion(context.Context, *corev1.Node, reason.Reason, string) error {
 	return nil
 }
 

@@ -99,27 +99,22 @@ func (c *folderCloud) InstanceMetadata(_ context.Context,
 }
 
 func (c *folderCloud) Initialize(cloudprovider.ControllerClientBuilder, <-chan struct{}) {}
-func (c *folderCloud) LoadBalancer() (cloudprovider.LoadBalancer,
-	bool) {
+func (c *folderCloud) LoadBalancer() (cloudprovider.LoadBalancer, bool) {
 	return nil, false
 }
-func (c *folderCloud) Instances() (cloudprovider.Instances,
-	bool) {
+func (c *folderCloud) Instances() (cloudprovider.Instances, bool) {
 	return nil, false
 }
 func (c *folderCloud) InstancesV2() (cloudprovider.InstancesV2, bool) {
 	return c, true
 }
-func (c *folderCloud) Zones() (cloudprovider.Zones,
-	bool) {
+func (c *folderCloud) Zones() (cloudprovider.Zones, bool) {
 	return nil, false
 }
-func (c *folderCloud) Clusters() (cloudprovider.Clusters,
-	bool) {
+func (c *folderCloud) Clusters() (cloudprovider.Clusters, bool) {
 	return nil, false
 }
-func (c *folderCloud) Routes() (cloudprovider.Routes,
-	bool) {
+func (c *folderCloud) Routes() (cloudprovider.Routes, bool) {
 	return nil, false
 }
 func (c *folderCloud) ProviderName() string {

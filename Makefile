@@ -63,10 +63,14 @@ racetools:
 test-unit: testtools racetools ## unit tests, with the race detector
 	@race=-race; { $(tool_c-compiler); } >/dev/null 2>&1 || { race=; echo "no C compiler: unit tests run WITHOUT the race detector"; }; \
 	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
+	@$(call timed,batch tools' recipes,$(call batchtools))
+
+# A nested module, built with the flags of in_nested; what the page says is no file of it, so that its results are not cached.
+batchtools = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C test/batchtools -count=1 ./...
 
 # Most of these tests wait for a controller: three of them keep two cores busy.
 .PHONY: test-controlplane
-test-controlplane: controlplane karpenter npd testtools ## tests against the real control plane
+test-controlplane: controlplane karpenter npd kueue testtools ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=3 ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart
@@ -89,6 +93,13 @@ FRESH ?= demo test
 .PHONY: test-fresh
 test-fresh: ## the demo and every test on minimal Debians with Go, git and make alone (root, debootstrap)
 	@for suite in $(SUITES); do test/fresh/fresh.sh $$suite $(FRESH) || exit; done
+
+# Not part of `make test`: it takes more than half an hour. UPSTREAM are flags of test/conformance.
+UPSTREAM ?= -docs docs/conformance.md
+.PHONY: test-upstream
+test-upstream: controlplane ## Kubernetes' own end-to-end tests, without Epitaph and with it
+	@$(GO) build -o .cache/bin/conformance ./test/conformance
+	@$(call timed,upstream's tests,.cache/bin/conformance $(UPSTREAM))
 
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m
@@ -122,7 +133,7 @@ bench-netconsole: controlplane ## datagrams a second, their cost, and from a pan
 	@$(GO) run ./test/bench/netconsole
 
 .PHONY: bench-scale
-bench-scale: controlplane ## memory and start-up beside 5,000 nodes and 150,000 pods
+bench-scale: controlplane ## memory and start-up beside 5,000 nodes, 150,000 pods and 20,000 owners
 	@$(GO) run ./test/bench/scale
 
 .PHONY: bench-audit
@@ -177,6 +188,10 @@ karpenter: $(SANDBOX) ## build Karpenter with its kwok provider (once; cached)
 .PHONY: npd
 npd: $(SANDBOX) ## build the node-problem-detector (once; cached)
 	@$(SANDBOX) build npd
+
+.PHONY: kueue
+kueue: $(SANDBOX) ## build Kueue and the controller of JobSets (once; cached)
+	@$(SANDBOX) build kueue jobset
 
 .PHONY: fmt
 fmt: ## format the sources

@@ -21,11 +21,12 @@ import (
 )
 
 const (
-	// lookFor is how long after a panic was found pods of it are looked for: a kubelet needs a
-	// while to say what a restart has ended, and nobody may lead just then. Evidence stays on a
+	// lookFor is how long we look for pods of a panic after it was found: a kubelet needs a while
+	// to report what a restart has ended, and there may be no leader just then. Evidence stays on a
 	// Node for longer (keepSurvived).
 	lookFor = 50 * time.Minute
-	// firstLook and lastLook bound the waits between two looks, which grow.
+	// firstLook and lastLook are the shortest and the longest wait between two looks; the waits
+	// grow.
 	firstLook = 5 * time.Second
 	lastLook  = 5 * time.Minute
 )
@@ -40,10 +41,10 @@ type EventRecorder interface {
 	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 }
 
-// Options are what it works with.
+// Options are the collaborators of an Aftermath.
 type Options struct {
 	Keys reason.KeySet
-	// Live reads from the API server itself.
+	// Live reads from the API server, not from a cache.
 	Live       client.Reader
 	Nodes      *audit.NodeObituaries
 	Pods       audit.PodObituaries
@@ -54,13 +55,13 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// An Aftermath supplies the reasons that were found late. It reconciles Nodes.
+// An Aftermath adds the reasons that were found late. It reconciles Nodes.
 type Aftermath struct {
 	Options
 	metrics *metrics
 }
 
-// New returns one. Have a controller of the leader run it.
+// New returns an Aftermath. A controller of the leader must run it.
 func New(o Options) (*Aftermath, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
@@ -69,14 +70,14 @@ func New(o Options) (*Aftermath, error) {
 	return &Aftermath{Options: o, metrics: m}, nil
 }
 
-// Limiter spaces the looks that fail.
+// Limiter returns the backoff of failed looks.
 func (*Aftermath) Limiter() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstLook,
 		lastLook)
 }
 
-// Concerns picks the nodes that have late evidence. Heartbeats are no news: a look that is due
-// comes by itself.
+// Concerns selects the nodes that have late evidence. Updates that leave the evidence as it is,
+// such as heartbeats, do not count: looks are repeated by time.
 func (a *Aftermath) Concerns() predicate.Predicate {
 	concerns := func(o client.Object) bool {
 		node, ok := o.(*corev1.Node)
@@ -92,7 +93,7 @@ func (a *Aftermath) Concerns() predicate.Predicate {
 	return filter
 }
 
-// late are the panics that were found late, and of which pods may still turn up. Evidence that
+// late returns the panics that were found late and whose pods may still turn up. Evidence that
 // cannot be read is reported where it is written.
 func (a *Aftermath) late(node *corev1.Node) []reason.Evidence {
 	all, err := reason.EvidenceOn(node)
@@ -109,8 +110,7 @@ func (a *Aftermath) late(node *corev1.Node) []reason.Evidence {
 	return late
 }
 
-// Reconcile does what there is to do for a node, and comes back while pods of a late panic may turn
-// up.
+// Reconcile settles the late panics of a node, and repeats that while their pods may still turn up.
 func (a *Aftermath) Reconcile(ctx context.Context,
 	request reconcile.Request) (reconcile.Result, error) {
 	node := &corev1.Node{}
@@ -127,8 +127,8 @@ func (a *Aftermath) Reconcile(ctx context.Context,
 	return reconcile.Result{RequeueAfter: a.next(late)}, nil
 }
 
-// next is how long to wait for the next look: as long again as the newest panic has been known, and
-// zero where there is none.
+// next returns how long to wait until the next look: as long as the newest panic has been known,
+// within firstLook and lastLook, and zero if there is none.
 func (a *Aftermath) next(late []reason.Evidence) (wait time.Duration) {
 	for _, e := range late {
 		known := min(max(a.Clock.Since(e.Found), firstLook), lastLook)

@@ -20,42 +20,40 @@ import (
 )
 
 const (
-	// firstJobLook and lastJobLook are the least and the most time between two looks at the Job of
-	// a pod: as long as the pod has been terminating. A Job says how it ended a moment after it has
+	// firstJobLook and lastJobLook bound the time between two looks at the Job of a pod, which is
+	// as long as the pod has been terminating. A Job says how it ended a moment after it has
 	// deleted its pods.
 	firstJobLook = 200 * time.Millisecond
 	lastJobLook  = 10 * time.Second
-	// jobLooks are how many pods are looked at at the same time: a Job deletes all of its pods at
+	// jobLooks is how many pods are examined at the same time: a Job deletes all of its pods at
 	// once.
 	jobLooks = 8
 )
 
-// A Corrector writes what became known of a deletion that goes on. It is *termination.Terminator.
+// A Corrector corrects the reason of a deletion under way. It is *termination.Terminator.
 type Corrector interface {
 	Wrote(obj client.Object) bool
 	Correct(ctx context.Context, obj client.Object, r reason.Reason) error
 }
 
-// JobEnds completes the reason of pods that a Job has deleted, when the Job tells how it ended: it
-// does so after the deletion, and before the pods are gone ([reason.Settles]). It reconciles Pods;
-// what is open, they say themselves.
+// JobEnds completes the reason of pods that a Job has deleted once the Job says how it ended, which
+// is after the deletion and before the pods are gone ([reason.Settles]). It reconciles Pods; all
+// its state is on them.
 type JobEnds struct {
 	Keys reason.KeySet
-	// Live reads from the API server itself: Jobs are not cached, and a write is bound to what was
-	// read.
+	// Live reads from the API server: Jobs are not cached, and a write is bound to what was read.
 	Live       client.Reader
 	Terminator Corrector
 	Clock      clock.PassiveClock
 	Log        logr.Logger
 }
 
-// Options run the controller on the leader.
+// Options returns those of the controller, which runs on the leader.
 func (*JobEnds) Options() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: jobLooks}
 }
 
-// Concerns tells whether the pod terminates with a reason of ours that its Job may have more to say
-// to.
+// Concerns reports whether the pod is terminating with a reason of ours that its Job may complete.
 func (j *JobEnds) Concerns(o client.Object) bool {
 	pod, ok := o.(*corev1.Pod)
 	if !ok {
@@ -77,7 +75,7 @@ func (j *JobEnds) open(pod *corev1.Pod) (r reason.Reason, is bool) {
 	return r, is
 }
 
-// Reconcile looks at the pod's Job, and comes back while that does not say that it is over.
+// Reconcile looks at the pod's Job, and repeats that until the Job says how it ended.
 func (j *JobEnds) Reconcile(ctx context.Context,
 	request reconcile.Request) (reconcile.Result, error) {
 	pod := &corev1.Pod{}
@@ -104,7 +102,7 @@ func (j *JobEnds) Reconcile(ctx context.Context,
 			"code", string(settled.Code))
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing),
 		errors.Is(err, termination.ErrUnwritable):
-		return reconcile.Result{}, nil // its record is completed
+		return reconcile.Result{}, nil // the pod's record is completed
 	case errors.Is(err, termination.ErrChanged):
 		return reconcile.Result{RequeueAfter: firstJobLook}, nil
 	}

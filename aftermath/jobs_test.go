@@ -65,7 +65,7 @@ func TestJobEnds(t *testing.T) {
 	}
 	failed := job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue,
 		Reason: "BackoffLimitExceeded"})
-	// toldAgo is a pod that its Job has deleted, and that is given 30 s to end.
+	// toldAgo returns a pod that its Job has deleted, with 30 s of grace.
 	toldAgo := func(ago time.Duration, code reason.Code) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "batch", Name: "work-1", UID: "p1",

@@ -16,8 +16,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A Clearer recognises what we wrote onto an object that then lived on, and takes it off, as it
-// takes evidence off a node that survived it. It is *termination.Terminator.
+// A Clearer recognises and removes what we wrote onto an object that then lived on, and removes
+// evidence from a node that survived it. It is *termination.Terminator.
 type Clearer interface {
 	Leftover(obj client.Object) (since time.Time, ok bool)
 	Clear(ctx context.Context, obj client.Object) error
@@ -25,18 +25,18 @@ type Clearer interface {
 		survived func(reason.Evidence) bool) error
 }
 
-// A Retractor takes back what was recorded of a node that did not leave after all.
+// A Retractor retracts the record of a node that did not leave after all.
 type Retractor interface {
 	Retract(ctx context.Context, node *corev1.Node) error
 }
 
-// A Sweeper takes reasons off objects whose deletion was refused, timed out or conflicted: a later,
-// different end must not inherit them; and evidence off nodes that survived it. It reconciles one
-// kind of object, Pods or Nodes.
+// A Sweeper removes reasons from objects whose deletion was refused, timed out or conflicted, since
+// a later, different end must not inherit them, and evidence from nodes that survived it. It
+// reconciles one kind of object, Pods or Nodes.
 type Sweeper struct {
 	// Cache holds the objects.
 	Cache client.Reader
-	// Kind is what is swept: a Pod or a Node.
+	// Kind is the kind to sweep: a Pod or a Node.
 	Kind client.Object
 	// After is how long an object may live on with a reason of ours.
 	After      time.Duration
@@ -46,19 +46,19 @@ type Sweeper struct {
 	Log        logr.Logger
 }
 
-// sweepPrecision is added to the time that a leftover is left alone: its mark has whole minutes.
+// sweepPrecision is added to After, since marks have a precision of minutes.
 const sweepPrecision = time.Minute
 
-// maxAhead is how far the clocks of replicas are taken to be apart.
+// maxAhead is by how much we assume the clocks of replicas to differ at most.
 const maxAhead = 10 * time.Minute
 
-// Concerns tells whether there is something on the object to sweep, now or later.
+// Concerns reports whether the object has something to sweep, now or later.
 func (s *Sweeper) Concerns(o client.Object) bool {
 	_, ok := s.due(o)
 	return ok
 }
 
-// due tells in how long the object is to be swept, if there is something on it to sweep.
+// due returns after how long to sweep the object, if it has something to sweep.
 func (s *Sweeper) due(o client.Object) (time.Duration, bool) {
 	wait, ok := s.leftoverDue(o)
 	node, isNode := o.(*corev1.Node)
@@ -72,9 +72,9 @@ func (s *Sweeper) due(o client.Object) (time.Duration, bool) {
 	return wait, ok
 }
 
-// leftoverDue tells in how long a reason of ours is to be taken off the object, if it has one and
-// lives. A mark of the future is due at once: whoever may write to the object can write any time,
-// and nothing may wait for the year 9999.
+// leftoverDue returns after how long to remove a reason of ours from the object, if it has one and
+// lives. A mark from the future is due at once: whoever may write to the object can write any time,
+// and nothing may wait until the year 9999.
 func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 	since, ok := s.Terminator.Leftover(o)
 	now := s.Clock.Now()
@@ -84,7 +84,7 @@ func (s *Sweeper) leftoverDue(o client.Object) (time.Duration, bool) {
 	return since.Add(sweepPrecision + s.After).Sub(now), ok
 }
 
-// Reconcile takes a leftover off if its time has come, and comes back when it comes.
+// Reconcile removes a leftover or evidence if that is due, else waits until it is.
 func (s *Sweeper) Reconcile(ctx context.Context,
 	request reconcile.Request) (reconcile.Result, error) {
 	object := s.Kind.DeepCopyObject().(client.Object)
@@ -108,7 +108,7 @@ func (s *Sweeper) Reconcile(ctx context.Context,
 	return reconcile.Result{}, err
 }
 
-// clear takes off what was written for a deletion that did not come about.
+// clear removes what was written for a deletion that did not happen.
 func (s *Sweeper) clear(ctx context.Context, object client.Object) error {
 	kind := reason.Pod
 	if node, ok := object.(*corev1.Node); ok {
@@ -120,7 +120,7 @@ func (s *Sweeper) clear(ctx context.Context, object client.Object) error {
 	if err := s.Terminator.Clear(ctx, object); err != nil {
 		return err
 	}
-	s.Log.Info("reason taken off: the deletion did not come about", "kind", kind.String(),
+	s.Log.Info("reason removed: the deletion did not happen", "kind", kind.String(),
 		"name", client.ObjectKeyFromObject(object).String())
 	return nil
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// An outage is from the panic until the machine was up again.
+// An outage lasts from the panic until the machine was up again.
 type outage struct{ from, back time.Time }
 
-// lostIn tells whether a pod that is gone was lost in the outage: its deletion was asked for while
-// the node was down, when it had not ended yet, or the restart failed it.
+// lostIn reports whether a pod that is gone was lost in the outage: its deletion was requested
+// while the node was down and it had not ended yet, or the restart failed it.
 func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	asked := pod.Removed.Time
 	if pod.DeletionRequested != nil {
@@ -23,7 +23,7 @@ func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	return !asked.After(o.back) && !endedBefore(o.from, pod) || failedIn(o, pod)
 }
 
-// failedIn tells whether the pod failed because a container of it was cut off in the outage.
+// failedIn reports whether the pod failed because one of its containers was cut off in the outage.
 func failedIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	if pod.Phase != "Failed" || !pod.Created.Time.Before(o.from) {
 		return false
@@ -36,10 +36,10 @@ func failedIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	return false
 }
 
-// cutOff tells whether the container ran when the kernel died. Nothing ends by itself after that: a
-// runtime that finds a container without a process when it starts gives it an end of its own
-// making, of about that time (containerd's CRI plugin: exit code 255 and reason Unknown), and of
-// one that it does not find the kubelet says so (ContainerStatusUnknown).
+// cutOff reports whether the container was running when the kernel died. Nothing ends by itself
+// after that. A runtime that starts and finds a container without a process invents an end at about
+// that time (containerd's CRI plugin: exit code 255 and reason Unknown); for a container that the
+// runtime does not know, the kubelet writes ContainerStatusUnknown.
 func cutOff(o outage, c v1alpha1.ContainerEnd) bool {
 	if c.Started != nil && !c.Started.Time.Before(o.from) {
 		return false
@@ -56,7 +56,7 @@ func cutOff(o outage, c v1alpha1.ContainerEnd) bool {
 	}
 }
 
-// endedBefore tells whether all that the pod ran had ended by itself before the panic.
+// endedBefore reports whether all containers of the pod had ended by themselves before the panic.
 func endedBefore(from time.Time, pod *v1alpha1.PodObituarySpec) bool {
 	for _, c := range pod.Containers {
 		if c.State != v1alpha1.Exited || c.Finished == nil || !c.Finished.Time.Before(from) {
@@ -66,9 +66,9 @@ func endedBefore(from time.Time, pod *v1alpha1.PodObituarySpec) bool {
 	return len(pod.Containers) > 0
 }
 
-// lacksReason tells whether the record says no more than that the pod's node was silent or gone, or
-// nothing. Words that somebody gave for the end of the node stand in the records of its pods under
-// NodeDeleted: they are a reason.
+// lacksReason reports whether the record says no more than that the pod's node was silent or gone,
+// or nothing. A reason that somebody gave for deleting the node is in its pods' records under
+// NodeDeleted: that does count as a reason.
 func lacksReason(pod *v1alpha1.PodObituarySpec) bool {
 	switch c := reason.Code(pod.Code); c {
 	case reason.Unexplained, reason.NodeUnreachable:

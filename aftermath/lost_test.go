@@ -23,7 +23,7 @@ func at(n int) *metav1.Time { return ptr.To(minute(n)) }
 func TestLost(t *testing.T) {
 	t.Parallel()
 	running := v1alpha1.ContainerEnd{State: v1alpha1.Running, Started: at(1)}
-	// As containerd reports what it no longer finds a process of.
+	// As containerd reports a container whose process it no longer finds.
 	cut := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(13),
 		Reason: "Unknown", ExitCode: ptr.To(int32(255))}
 	done := v1alpha1.ContainerEnd{State: v1alpha1.Exited, Started: at(1), Finished: at(9),

@@ -16,11 +16,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// EventFound is the reason of the Event on a Node of whose last boot a panic was found.
+// EventFound is the reason of the Event on a Node whose last boot was found to have ended in a
+// panic.
 const EventFound = "KernelPanicFound"
 
-// A death is a late panic, as it is acted upon.
-type death struct {
+// A latePanic is a panic that was found late, with what we need to act on it.
+type latePanic struct {
 	outage
 	record *v1alpha1.NodeObituary
 	source string
@@ -28,13 +29,13 @@ type death struct {
 	pod reason.Reason
 }
 
-// settle records the end of the boot, and supplies the reason of the pods that were lost with it.
-// Where the Node of that boot left for another reason, its pods did, too.
+// settle records the end of the boot, and adds the reason of the pods that were lost with it. If
+// the Node of that boot left for another reason, so did its pods.
 func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
 	l := audit.Late{Evidence: e, Reason: reason.New(reason.Node, reason.KernelPanic, e.Detail,
 		"kernel of node "+node.Name)}
-	// Records have whole seconds.
-	d := death{outage: outage{e.When.Truncate(time.Second), e.Found}, source: e.Source}
+	// Records have a precision of seconds.
+	d := latePanic{outage: outage{e.When.Truncate(time.Second), e.Found}, source: e.Source}
 	if report, found, err := termination.ReportOf(node); err == nil && found &&
 		report.LastBoot != nil && report.LastBoot.BootID == e.BootID {
 		l.KernelLog, d.back = report.LastBoot.KernelLog, report.LastBoot.Back
@@ -60,11 +61,11 @@ func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evid
 	return errors.Join(a.amend(ctx, node.Name, d), a.explain(ctx, node.Name, d))
 }
 
-// pageSize bounds what one request reads.
+// pageSize is the most objects that one request reads.
 const pageSize = 500
 
-// amend supplies the reason of the pods that are on record.
-func (a *Aftermath) amend(ctx context.Context, node string, d death) error {
+// amend adds the reason to the records of the pods that were lost.
+func (a *Aftermath) amend(ctx context.Context, node string, d latePanic) error {
 	var failed []error
 	page := &v1alpha1.PodObituaryList{}
 	for {
@@ -82,7 +83,7 @@ func (a *Aftermath) amend(ctx context.Context, node string, d death) error {
 	}
 }
 
-func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d death) error {
+func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d latePanic) error {
 	if !lacksReason(&o.Spec) || !lostIn(d.outage, &o.Spec) {
 		return nil
 	}
@@ -95,8 +96,8 @@ func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d dea
 	return nil
 }
 
-// explain supplies the reason of the pods that are still there and that the restart has failed.
-func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
+// explain adds the reason to pods that still exist and that the restart has failed.
+func (a *Aftermath) explain(ctx context.Context, node string, d latePanic) error {
 	var failed []error
 	page := &corev1.PodList{}
 	for {
@@ -114,7 +115,7 @@ func (a *Aftermath) explain(ctx context.Context, node string, d death) error {
 	}
 }
 
-func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) error {
+func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d latePanic) error {
 	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
 	_, held := reason.HeldOn(pod)
 	if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) ||
@@ -126,7 +127,7 @@ func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d death) er
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged),
 		errors.Is(err, termination.ErrVanishing),
 		errors.Is(err, termination.ErrUnwritable):
-		return nil // the next look finds it, there or on record
+		return nil // the next look finds the pod or its record
 	case err != nil:
 		return err
 	}

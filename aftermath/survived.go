@@ -9,13 +9,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// keepSurvived is how long evidence stays on a node that has survived it, for people who look:
-// longer than pods of a late panic are looked for, which goes by that evidence.
+// keepSurvived is how long evidence stays on a node that has survived it, for people who look. It
+// is longer than lookFor, since that search depends on the evidence.
 const keepSurvived = lookFor + 10*time.Minute
 
-// survivedDue tells in how long the first evidence that the node has survived is to be forgotten,
-// if there is any. Evidence that cannot be read stays, since nobody knows what it says; so does
-// what has no time, since nobody knows for how long it has stood there.
+// survivedDue returns after how long to remove the first evidence that the node has survived, if
+// there is any. Evidence that cannot be read stays, since nobody knows what it says; so does
+// evidence without a time, since nobody knows how old it is.
 func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 	all, err := reason.EvidenceOn(node)
 	if err != nil {
@@ -32,13 +32,13 @@ func (s *Sweeper) survivedDue(node *corev1.Node) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// forget takes what the node has survived off it: a later end must have a cause of its own.
+// forget removes the evidence that the node has survived: a later end must have a cause of its own.
 func (s *Sweeper) forget(ctx context.Context, node *corev1.Node) error {
 	err := s.Terminator.RemoveEvidence(ctx, node, func(e reason.Evidence) bool {
 		return forgettable(e, node) && s.Clock.Since(e.Known()) >= keepSurvived
 	})
 	if err == nil {
-		s.Log.Info("evidence taken off: the node survived it", "node", node.Name)
+		s.Log.Info("evidence removed: the node survived it", "node", node.Name)
 	}
 	return err
 }

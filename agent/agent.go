@@ -22,54 +22,54 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A Source knows the listeners.
+// A Source lists the listeners.
 type Source interface {
 	Listeners(ctx context.Context) ([]listeners.Listener, error)
 }
 
-// LastBoot knows how the boot before this one ended. It is *lastboot.Keeper.
+// LastBoot knows how the boot before this one ended. It is *lastboot.History.
 type LastBoot interface {
 	Look(now lastboot.Moment) (*lastboot.End, error)
 	Told() error
 }
 
-// A Cluster is where the agent tells of its node.
+// A Cluster is where the agent reports its node's state.
 type Cluster struct {
 	// Live reads the Node from the API server.
 	Live       client.Reader
 	Terminator *termination.Terminator
 }
 
-// Options are what an agent works with.
+// Options are an agent's dependencies and configuration.
 type Options struct {
 	Config config.Agent
 	// Node, BootID and Kernel are the name, the boot and the kernel's release of this machine.
 	Node, BootID, Kernel string
 	Source               Source
-	// Cluster is nil where there is none to tell: then the kernel sends no secret.
+	// Cluster is nil if there is no API server: then the kernel sends no secret.
 	Cluster *Cluster
-	// Files has the kernel ready for targets.
+	// Files prepares the kernel for targets and returns their directory.
 	Files func() (configfs.Files, error)
-	// Way and Own ask for the way to an address, and for the addresses of this machine.
+	// Way returns the way to an address, and Own the addresses of this machine.
 	Way func(netip.Addr) (route.Way, error)
 	Own func() ([]netip.Addr, error)
 	// Hold binds the source port. ConsoleLevel sets the console's log level.
 	Hold         func(ctx context.Context, port int) (io.Closer, error)
 	ConsoleLevel func(level int) error
-	// Proc is where the kernel's /proc is, and Watchdogs where it shows its watchdogs.
+	// Proc is where /proc is mounted, and Watchdogs where the kernel lists its watchdogs.
 	Proc, Watchdogs string
-	// LastBoot knows how the boot before this one ended, and Uptime how long this one lasts.
-	// Without them, nobody asks.
+	// LastBoot knows how the boot before this one ended, and Uptime how long this one has lasted.
+	// Both may be nil.
 	LastBoot LastBoot
 	Uptime   func() (time.Duration, error)
-	// Also is what else is wrong on this node; nil where nobody looks.
+	// Also returns other faults of this node; it may be nil.
 	Also       func() []error
 	Clock      clock.Clock
 	Registerer prometheus.Registerer
 	Log        logr.Logger
 }
 
-// An Agent keeps the targets of one kernel right.
+// An Agent maintains the netconsole targets of one kernel.
 type Agent struct {
 	Options
 	metrics *metrics
@@ -82,9 +82,9 @@ type Agent struct {
 	secret   secret
 	written  map[string]written
 	last     string
-	// lastEnd is how the boot before this one ended, nil where that is not known.
-	lastEnd *lastboot.End
-	pulse   pulse
+	// lastEnd is how the boot before this one ended; nil if that is not known.
+	lastEnd   *lastboot.End
+	heartbeat heartbeat
 }
 
 // New returns an agent that has done nothing yet.
@@ -95,19 +95,20 @@ func New(o Options) (*Agent, error) {
 	}
 	return &Agent{
 		Options: o, metrics: m, written: map[string]written{},
-		pulse: pulse{clock: o.Clock, period: o.Config.Period.Duration, began: o.Clock.Now()},
+		heartbeat: heartbeat{clock: o.Clock, period: o.Config.Period.Duration,
+			began: o.Clock.Now()},
 	}, nil
 }
 
 const (
-	// settle is how long one waits after a change for what else changes with it.
+	// settle is how long the agent waits after a change for further changes.
 	settle = 500 * time.Millisecond
 	// firstRetry is the wait after a pass with faults; it doubles up to the period.
 	firstRetry = time.Second
 )
 
-// Run passes until the context ends: at each change, after a fault with growing waits, and once a
-// period. The targets stay.
+// Run makes passes until the context ends: at each change, after a fault with growing waits, and
+// once a period. The targets stay.
 func (a *Agent) Run(ctx context.Context, changed <-chan struct{}) error {
 	defer a.release()
 	retry := firstRetry
@@ -125,11 +126,11 @@ func (a *Agent) Run(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
-// onceTimeout is how long Once tries again: neighbours have to be asked for.
+// onceTimeout is how long Once retries: neighbours have to be resolved.
 const onceTimeout = 10 * time.Second
 
-// Once passes until nothing is wrong, or for a while. The source port is free again when it
-// returns.
+// Once makes passes until nothing is wrong, or until onceTimeout. The source port is free again
+// when it returns.
 func (a *Agent) Once(ctx context.Context) Result {
 	defer a.release()
 	for begin := a.Clock.Now(); ; {
@@ -143,19 +144,11 @@ func (a *Agent) Once(ctx context.Context) Result {
 
 // wait returns when there is something to do, or false when the context ends.
 func (a *Agent) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
-	timer := a.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C():
-		return true
-	case <-changed:
-	}
-	return pause.For(ctx, a.Clock, settle)
+	early, ok := pause.Until(ctx, a.Clock, d, changed)
+	return ok && (!early || pause.For(ctx, a.Clock, settle))
 }
 
-// hold binds the source port, if it is not yet.
+// hold binds the source port, unless it is bound already.
 func (a *Agent) hold(ctx context.Context) error {
 	if a.held != nil {
 		return nil

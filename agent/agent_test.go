@@ -35,7 +35,7 @@ import (
 
 const gateway = "02:00:00:00:00:01"
 
-// A world is what surrounds an agent: the kernel's configfs as a model, and answers that a test
+// A world is an agent's environment: a model of the kernel's configfs, and answers that a test
 // changes.
 type world struct {
 	mu        sync.Mutex
@@ -136,7 +136,7 @@ func (w *world) agent(t *testing.T, change ...func(*agent.Options)) *agent.Agent
 	return a
 }
 
-// restarted is an agent that knows nothing of what another did.
+// restarted returns an agent that knows nothing of what another did.
 func (w *world) restarted(t *testing.T) *agent.Agent {
 	t.Helper()
 	w.registry = prometheus.NewRegistry()
@@ -324,7 +324,7 @@ func (w *world) metric(t *testing.T, name, label, value string) float64 {
 	return 0
 }
 
-// While a target is replaced the kernel is never silent.
+// While a target is replaced the kernel never stops sending.
 func TestNoGap(t *testing.T) {
 	t.Parallel()
 	w := newWorld("6.14", nine)
@@ -349,7 +349,7 @@ func TestNoGap(t *testing.T) {
 	w.speaks(t, ten+by)
 }
 
-// observed files are looked at after each change.
+// observed files are inspected after each change.
 type observed struct {
 	configfs.Files
 	after func()
@@ -391,7 +391,7 @@ func counter(t *testing.T, w *world) prometheus.Collector {
 	return c
 }
 
-// Without an API server nobody could check a secret, and the kernel sends none.
+// Without an API server nobody could check a secret, so the kernel sends none.
 func TestUserdata(t *testing.T) {
 	t.Parallel()
 	w := newWorld("6.9", nine)
@@ -434,8 +434,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// Who unmounts configfs takes away the sight of the targets, and not the targets. The module takes
-// them along.
+// Unmounting configfs hides the targets but does not remove them. Unloading the module does.
 func TestTargetsThatAreOnlyNotSeen(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[fault.Code]int{fault.NoConfigfs: 1, fault.NoPermission: 1,
@@ -504,8 +503,8 @@ func TestConsoleLevel(t *testing.T) {
 	}
 }
 
-// Faults are tried again with growing waits, a change at once, and a fault is logged when it comes
-// and when it goes.
+// Faults are retried with growing waits, a change at once, and a fault is logged when it comes and
+// when it goes.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -550,7 +549,7 @@ func TestRun(t *testing.T) {
 		if diff := cmp.Diff(wantLog, logged); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
-		// The agent has ended; the kernel goes on speaking.
+		// The agent has ended; the kernel goes on sending.
 		w.speaks(t, nine+by)
 	})
 }

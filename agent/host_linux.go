@@ -18,7 +18,7 @@ import (
 // HoldPort binds a UDP port on all addresses, and reads nothing from it.
 func HoldPort(ctx context.Context, port int) (io.Closer, error) {
 	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		// What others send there is not kept.
+		// Keep nothing of what others send there.
 		return c.Control(func(fd uintptr) {
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 0)
 		})
@@ -30,7 +30,7 @@ func HoldPort(ctx context.Context, port int) (io.Closer, error) {
 	return conn, nil
 }
 
-// SetConsoleLevel sets which lines the kernel sends to consoles. It needs CAP_SYSLOG, and no
+// SetConsoleLevel sets which lines the kernel sends to consoles. It needs CAP_SYSLOG, but no
 // writable /proc.
 func SetConsoleLevel(level int) error {
 	text, err := os.ReadFile("/proc/sys/kernel/printk")
@@ -40,27 +40,27 @@ func SetConsoleLevel(level int) error {
 	if now, _, _ := strings.Cut(string(text), "\t"); now == strconv.Itoa(level) {
 		return nil
 	}
-	// The level is given as the length of a buffer (syslog(2)).
+	// The level is passed as the length of a buffer (syslog(2)).
 	_, err = unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, level))
 	return err
 }
 
-// Uptime is how long the kernel runs, by the clock of its log: time in which the machine is
-// suspended is not counted.
+// Uptime returns how long the kernel has been running, by the clock of its log, which does not
+// count time in suspend.
 func Uptime() (time.Duration, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0, fmt.Errorf("ask the kernel how long it runs: %w", err)
+		return 0, fmt.Errorf("read the kernel's uptime: %w", err)
 	}
 	return time.Duration(t.Nano()), nil
 }
 
-// Machine is what the running kernel says of itself.
+// Machine returns the boot ID and the release of the running kernel.
 func Machine() (bootID, release string, err error) {
 	boot, errBoot := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	kernel, errKernel := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err := errors.Join(errBoot, errKernel); err != nil {
-		return "", "", fmt.Errorf("ask the kernel who it is: %w", err)
+		return "", "", fmt.Errorf("read the kernel's release: %w", err)
 	}
 	return strings.TrimSpace(string(boot)), strings.TrimSpace(string(kernel)), nil
 }

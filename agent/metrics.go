@@ -62,7 +62,7 @@ func (m *metrics) observe(r Result) {
 	}
 }
 
-// end sets how the boot before this one ended; nil where none is known.
+// end sets how the boot before this one ended; nil means that it is not known.
 func (m *metrics) end(last *lastboot.End) {
 	how := lastboot.Unknown
 	if last != nil {

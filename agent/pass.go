@@ -12,14 +12,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/listeners"
 )
 
-// A Result is what a pass has come to.
+// A Result is the outcome of a pass.
 type Result struct {
 	// SpeaksTo are the targets that the kernel has now.
 	SpeaksTo []configfs.Target
 	Faults   []*fault.Fault
 }
 
-// blame notes what is wrong, each once.
+// blame notes a fault, each once.
 func (r *Result) blame(err error) {
 	if err == nil {
 		return
@@ -35,24 +35,24 @@ func (a *Agent) Pass(ctx context.Context) Result {
 	var r Result
 	r.blame(a.work(ctx, &r))
 	r.blame(a.hold(ctx))
-	r.blame(a.loud())
-	a.speakUp(&r)
-	r.blame(a.lookBack())
+	r.blame(a.setConsoleLevel())
+	a.ensurePanicIsSent(&r)
+	r.blame(a.findLastBoot())
 	if a.Also != nil {
 		for _, err := range a.Also() {
 			r.blame(err)
 		}
 	}
 	r.blame(a.report(ctx, r))
-	// After the report, which holds what whoever acts upon it needs.
-	r.blame(a.tellEnd(ctx))
+	// After the report: whoever acts upon the evidence needs the report.
+	r.blame(a.reportLastPanic(ctx))
 	a.metrics.observe(r)
 	a.tell(r)
-	a.pulse.beat()
+	a.heartbeat.beat()
 	return r
 }
 
-// work brings the kernel's targets about.
+// work makes the kernel's targets as they should be.
 func (a *Agent) work(ctx context.Context, r *Result) error {
 	files, err := a.Files()
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *Agent) work(ctx context.Context, r *Result) error {
 	return a.share(ctx, kernel, r.SpeaksTo)
 }
 
-// unseen are the targets that the kernel still has where its configfs is only not to be seen: they
+// unseen returns the targets that the kernel still has while its configfs cannot be seen: they
 // outlive its mount (configfs pins what was made in it, fs/configfs/mount.c). A kernel without the
 // module has none.
 func (a *Agent) unseen(err error) []configfs.Target {
@@ -92,9 +92,9 @@ func (a *Agent) unseen(err error) []configfs.Target {
 	return nil
 }
 
-// targets are what the kernel should have: the way to each listener that was chosen. Where there is
-// no way, the next one takes its place; one whose link-layer address is only not known yet keeps
-// it.
+// targets returns what the kernel should have: the way to each chosen listener. If there is no way
+// to a listener, the next one takes its place; one whose link-layer address is merely not known yet
+// keeps its place.
 func (a *Agent) targets(ctx context.Context, r *Result, found []configfs.Found) []configfs.Target {
 	var all []configfs.Target
 	waiting := 0
@@ -117,12 +117,12 @@ func (a *Agent) targets(ctx context.Context, r *Result, found []configfs.Found) 
 	return all
 }
 
-// sourceTimeout bounds the question for listeners: while nobody answers, the known ones are
-// followed.
+// sourceTimeout bounds the request for listeners: while there is no answer, the known ones are
+// kept.
 const sourceTimeout = 5 * time.Second
 
-// candidates are the listeners in the order in which this node wants them. If none are known at the
-// moment, those that were known before stay, also those that only the kernel remembers.
+// candidates returns the listeners in the order in which this node wants them. If there are none at
+// the moment, those known before stay, even those that only the kernel remembers.
 func (a *Agent) candidates(ctx context.Context, r *Result,
 	found []configfs.Found) []listeners.Listener {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
@@ -151,7 +151,7 @@ func (a *Agent) candidates(ctx context.Context, r *Result,
 	return a.known
 }
 
-// remembered are the listeners that the kernel speaks to.
+// remembered returns the listeners that the kernel sends to.
 func remembered(found []configfs.Found) []listeners.Listener {
 	var all []netip.AddrPort
 	for _, f := range found {
@@ -162,9 +162,9 @@ func remembered(found []configfs.Found) []listeners.Listener {
 	return listeners.ByHand(all)
 }
 
-// replace takes away what has been replaced: other ways to a listener that the kernel speaks to
-// now, and, once it speaks to anybody, listeners that are no longer wanted. A target of a listener
-// that cannot be reached at the moment stays.
+// replace removes what has been replaced: other ways to a listener that the kernel sends to now,
+// and, once it sends to any, listeners that are no longer wanted. A target of a listener that
+// cannot be reached at the moment stays.
 func (a *Agent) replace(kernel *configfs.Kernel, found []configfs.Found,
 	speaks []configfs.Target) error {
 	var failed []error
@@ -186,7 +186,7 @@ func (a *Agent) replace(kernel *configfs.Kernel, found []configfs.Found,
 	return errors.Join(failed...)
 }
 
-// wants tells whether a listener is still one.
+// wants reports whether a listener is still wanted.
 func (a *Agent) wants(address netip.AddrPort) bool {
 	return slices.ContainsFunc(a.known,
 		func(l listeners.Listener) bool { return l.Address == address })

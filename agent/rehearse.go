@@ -12,7 +12,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// Rehearse prints what a pass would do, and does nothing but ask for neighbours.
+// Rehearse prints what a pass would do, and does nothing but resolve neighbours.
 func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 	var r Result
 	var found []configfs.Found
@@ -29,7 +29,7 @@ func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 		}
 	}
 	dir := a.Config.Configfs + "/netconsole"
-	// The secret itself is nobody's business.
+	// The secret itself is not printed.
 	userdata := append(a.userdata(), configfs.Datum{Key: config.TokenUserdata, Value: "SECRET"})
 	names := map[string]bool{}
 	for _, t := range targets {
@@ -52,7 +52,7 @@ func (a *Agent) Rehearse(ctx context.Context, w io.Writer) {
 	}
 }
 
-// waits tells whether a neighbour has not answered yet.
+// waits reports whether a neighbour has not answered yet.
 func (r Result) waits() bool {
 	return slices.ContainsFunc(r.Faults,
 		func(f *fault.Fault) bool { return f.Code == fault.NoNeighbour })

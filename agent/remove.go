@@ -12,8 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 )
 
-// Remove takes all targets that are ours away, and what the Node says of them. A kernel without
-// netconsole has none.
+// Remove removes all our targets, and what the Node says of them. A kernel without netconsole has
+// none.
 func (a *Agent) Remove(ctx context.Context) error {
 	return errors.Join(a.removeTargets(), a.removeAnnotations(ctx))
 }

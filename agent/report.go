@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// refresh is how often what was written is looked at again: a Node may be made anew, and
-	// annotations be taken off.
+	// refresh is how often what was written is checked: a Node may be created anew, and annotations
+	// be removed.
 	refresh = 10 * time.Minute
 	// writeTimeout bounds one write to the Node.
 	writeTimeout = 10 * time.Second
@@ -29,7 +29,8 @@ type written struct {
 	at    time.Time
 }
 
-// write brings one annotation of the Node about. What is known to be there costs no request.
+// write makes one annotation of the Node as it should be. If it is known to be there, it costs no
+// request.
 func (a *Agent) write(ctx context.Context, key string, value any,
 	do func(context.Context, *corev1.Node) error) error {
 	now := a.Clock.Now()
@@ -104,8 +105,8 @@ func (r Result) String() string {
 	return b.String()
 }
 
-// loud sets the level of the console, if the configuration asks for one.
-func (a *Agent) loud() error {
+// setConsoleLevel sets the level of the console, if the configuration asks for one.
+func (a *Agent) setConsoleLevel() error {
 	if a.Config.ConsoleLogLevel == 0 {
 		return nil
 	}

@@ -12,19 +12,19 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A secret is what the kernel of this boot sends with all its lines, and only the API knows the
-// hash of. It lives in the kernel: an agent that starts again finds it there, and a boot ends it.
+// A secret is sent by the kernel of this boot with all its lines; the API knows only its hash. It
+// lives in the kernel: an agent that starts again finds it there, and it ends with the boot.
 type secret struct {
 	value string
-	// shared is set once the API knows it: a kernel that sent one that the API does not know would
-	// be taken for a forger.
+	// shared is set once the API has its hash: a kernel that sent an unknown secret would be taken
+	// for a forger.
 	shared bool
 }
 
 // secretBytes is how long a secret is.
 const secretBytes = 16
 
-// recall finds the secret that the kernel has, or draws one.
+// recall reads the secret that the kernel has, or draws one.
 func (s *secret) recall(kernel *configfs.Kernel) error {
 	if s.value != "" {
 		return nil
@@ -42,7 +42,7 @@ func (s *secret) recall(kernel *configfs.Kernel) error {
 	return nil
 }
 
-// userdata is what the kernel adds to its lines, where it can.
+// userdata returns what the kernel adds to its lines, if it can.
 func (a *Agent) userdata() []configfs.Datum {
 	all := []configfs.Datum{{Key: config.NameUserdata, Value: a.Node},
 		{Key: config.BootUserdata, Value: a.BootID}}
@@ -52,8 +52,9 @@ func (a *Agent) userdata() []configfs.Datum {
 	return all
 }
 
-// share tells the API the hash of the secret and the boot that it is of, and then has the kernel
-// send it. To a kernel that cannot send any, the API must know of none: it would miss it.
+// share publishes the hash of the secret and the secret's boot in the API, and then makes the
+// kernel send the secret. For a kernel that cannot send one, the API must have no hash: the
+// listener would miss the secret.
 func (a *Agent) share(ctx context.Context, kernel *configfs.Kernel,
 	speaks []configfs.Target) error {
 	if a.Cluster == nil || len(speaks) == 0 {

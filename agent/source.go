@@ -11,7 +11,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/listeners"
 )
 
-// ByHand are listeners that somebody wrote down.
+// ByHand are listeners from the configuration.
 type ByHand []netip.AddrPort
 
 // Listeners implements Source.

@@ -25,8 +25,8 @@ const (
 	maxIDBytes      = 64
 )
 
-// compose writes the obituary of a Node. Whatever the Node says of itself, the API server accepts
-// what is returned.
+// compose composes the obituary of a Node. The API server accepts it, whatever the Node says of
+// itself.
 func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 	left time.Time) (*v1alpha1.NodeObituary, error) {
 	if node.UID == "" {
@@ -58,15 +58,15 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 	}, nil
 }
 
-// bare is the obituary without what the Node had said of itself: what is left is needed to find it,
-// and to answer by it.
+// bare returns the obituary without what the Node had said of itself: the rest is enough to find it
+// and to answer from it.
 func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	b := o.DeepCopy()
 	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog = nil, nil, nil
 	return b
 }
 
-// id bounds a UID or a boot ID: the latter is the word of the node.
+// id bounds a UID or a boot ID: the latter comes from the node.
 func id[T ~string](s T) T { return T(reason.CleanTo(string(s), maxIDBytes)) }
 
 func addresses(node *corev1.Node) []string {
@@ -77,8 +77,8 @@ func addresses(node *corev1.Node) []string {
 	return all
 }
 
-// evidence copies the newest pieces. What cannot be read is reported where it is written; here it
-// must not hold up a deletion.
+// evidence copies the newest pieces. Invalid evidence is reported where it is written; here it must
+// not hold up a deletion.
 func evidence(node *corev1.Node) []v1alpha1.Evidence {
 	found, err := reason.EvidenceOn(node)
 	if err != nil {

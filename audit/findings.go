@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -18,7 +19,7 @@ const (
 	MetricNodeObituaries = "epitaph_audit_node_obituaries_total"
 	// EventNodeUnexplained is the reason of the Event on a node that left unexplained.
 	EventNodeUnexplained = "NodeUnexplained"
-	// EventNodeUnrecorded says that the record of a node was refused.
+	// EventNodeUnrecorded is the reason of the Event on a node whose record was refused.
 	EventNodeUnrecorded = "NodeUnrecorded"
 	// MaxNoteBytes bounds the text of an Event (K8s v1.37 pkg/apis/core/validation/events.go).
 	MaxNoteBytes = 1024
@@ -36,7 +37,7 @@ func RemoverKind(by string) string {
 	}
 }
 
-// RemoverKinds are the words of [RemoverKind].
+// RemoverKinds returns the values of [RemoverKind].
 func RemoverKinds() []string { return []string{"person", "program", "unknown"} }
 
 // An EventRecorder emits Events. The manager's is one.
@@ -44,36 +45,38 @@ type EventRecorder interface {
 	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 }
 
-// What became of the record of a node.
+// A nodeOutcome is what became of the record of a node.
 type nodeOutcome string
 
 const (
-	// nodeWritten: it is there, and was not before.
+	// nodeWritten: it was created.
 	nodeWritten nodeOutcome = "written"
-	// nodeReduced: it is there, without what the Node had said of itself.
+	// nodeReduced: it was created, without what the Node had said of itself.
 	nodeReduced nodeOutcome = "reduced"
-	// nodeRefused: the API server will not have it.
+	// nodeRefused: the API server refuses it.
 	nodeRefused nodeOutcome = "refused"
-	// nodeNotInstalled: the API server does not know such records.
+	// nodeNotInstalled: the API server does not have the kind.
 	nodeNotInstalled nodeOutcome = "not-installed"
 )
 
-// NodeFindings tells of nodes that leave without a reason, once for each, by the replica that is
-// the first to write it down; and of records that could not be written.
+// NodeFindings reports nodes that leave without a reason, once for each, from the replica that is
+// the first to write it down; and records that could not be written.
 type NodeFindings struct {
 	found   *prometheus.CounterVec
 	records *prometheus.CounterVec
 	events  EventRecorder
+	log     logr.Logger
 }
 
-// NewNodeFindings registers the metrics.
-func NewNodeFindings(r prometheus.Registerer, events EventRecorder) (*NodeFindings, error) {
+// NewNodeFindings registers the metrics. The log gets a line for each record.
+func NewNodeFindings(r prometheus.Registerer, events EventRecorder,
+	log logr.Logger) (*NodeFindings, error) {
 	found := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: MetricNodeFindings,
 		Help: "Nodes that were recorded to leave without a reason, by what is known of who deleted them.",
 	}, []string{"by"})
 	records := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricNodeObituaries, Help: "Obituaries of nodes, by what became of them.",
+		Name: MetricNodeObituaries, Help: "Obituaries of nodes, by outcome.",
 	}, []string{"outcome"})
 	if err := errors.Join(r.Register(found), r.Register(records)); err != nil {
 		return nil, fmt.Errorf("register the metrics of the records of nodes: %w", err)
@@ -84,7 +87,7 @@ func NewNodeFindings(r prometheus.Registerer, events EventRecorder) (*NodeFindin
 	for _, became := range []nodeOutcome{nodeWritten, nodeReduced, nodeRefused, nodeNotInstalled} {
 		records.WithLabelValues(string(became))
 	}
-	return &NodeFindings{found: found, records: records, events: events}, nil
+	return &NodeFindings{found: found, records: records, events: events, log: log}, nil
 }
 
 func (f *NodeFindings) count(became nodeOutcome) {
@@ -93,9 +96,14 @@ func (f *NodeFindings) count(became nodeOutcome) {
 	}
 }
 
-// note tells of a node that was just recorded, if it is a finding.
+// note logs a node that was just recorded, and reports it if it is a finding.
 func (f *NodeFindings) note(o *v1alpha1.NodeObituary) {
-	if f == nil || o.Spec.Class != reason.NoExplanation.String() {
+	if f == nil {
+		return
+	}
+	f.log.Info("node leaves", "node", o.Spec.NodeName, "uid", string(o.Spec.NodeUID), "code",
+		o.Spec.Code, "class", o.Spec.Class, "by", o.Spec.By)
+	if o.Spec.Class != reason.NoExplanation.String() {
 		return
 	}
 	f.found.WithLabelValues(RemoverKind(o.Spec.By)).Inc()

@@ -14,8 +14,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// SettledByJob is what the reason of a pod comes to by what its Job says now; the reason itself
-// where the Job has no part in it, or says nothing. Live reads from the API server itself: Jobs are
+// SettledByJob completes the reason of a pod by what its Job says now. It returns the reason itself
+// if the Job has no part in it, or says nothing. Live reads from the API server itself: Jobs are
 // not cached.
 func SettledByJob(
 	ctx context.Context, live client.Reader, r reason.Reason, pod *corev1.Pod, now time.Time,
@@ -27,7 +27,7 @@ func SettledByJob(
 	job := &batchv1.Job{}
 	key := types.NamespacedName{Namespace: pod.Namespace, Name: name}
 	switch err := live.Get(ctx, key, job); {
-	// without the right to read Jobs, less is said
+	// without the right to read Jobs, the reason stays as it is
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
 		return r, nil
 	case err != nil:

@@ -16,13 +16,13 @@ import (
 const (
 	// maxLogLines is the bound of the CRD's list.
 	maxLogLines = 256
-	// maxLogBytes bounds the lines together: etcd takes objects of up to 1.5 MiB, and every replica
+	// maxLogBytes bounds all lines together: etcd takes objects of up to 1.5 MiB, and every replica
 	// caches each record.
 	maxLogBytes = 64 << 10
 )
 
-// RecordPanic writes what the node leaves with, and the kernel's last lines: the newest that find
-// room. Of several replicas that heard the kernel, the one that heard most is kept. It is called
+// RecordPanic records what the node leaves with, and the newest of the kernel's last lines, as far
+// as there is room. If several replicas heard the kernel, the longest log is kept. It is called
 // before we delete the Node ourselves.
 func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r reason.Reason,
 	kernelLog []string) error {
@@ -33,7 +33,7 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 	key := client.ObjectKeyFromObject(&v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)}})
 	if err := o.Live.Get(ctx, key, held); err != nil {
-		if NotInstalled(err) { // it was refused, which was told
+		if NotInstalled(err) { // it was refused, which was reported
 			return nil
 		}
 		return wrapNode("read the obituary of node", node.Name, err)
@@ -49,7 +49,7 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 }
 
 // printable makes lines harmless for whoever reads the obituary on a terminal, and keeps the newest
-// that find room.
+// that there is room for.
 func printable(kernelLog []string) []string {
 	var lines []string
 	size := 0

@@ -16,20 +16,20 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Late end is that of a boot of which it became known afterwards what the kernel died of.
+// Late is the end of a boot whose cause, a kernel panic, became known afterwards.
 type Late struct {
 	// Evidence is what was found, with the boot and the source.
 	Evidence reason.Evidence
-	// Reason is that, as the reason of the Node.
+	// Reason is the same as a reason of the Node.
 	Reason reason.Reason
-	// KernelLog are the kernel's last lines, where they were found.
+	// KernelLog holds the kernel's last lines, if they were found.
 	KernelLog []string
 }
 
-// RecordLate records the end of a boot that the node has come back from: into the obituary of the
-// Node of that boot, where it left and nobody could say why; else into one of the boot's own. A
-// reason that is on record already stays. It returns the record that speaks for the pods of that
-// boot, and whether it was written: repeating it changes nothing.
+// RecordLate records the end of a boot that the node has come back from: in the obituary of that
+// boot's Node, if it left and nobody could say why; otherwise in one of the boot's own. A known
+// reason that is on record stays. It returns the record that speaks for the pods of that boot, and
+// whether it was written. Repeating it changes nothing.
 func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node,
 	l Late) (record *v1alpha1.NodeObituary, changed bool, err error) {
 	held, err := o.ofBoot(ctx, node.Name, l.Evidence.BootID)
@@ -59,13 +59,13 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node,
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
 }
 
-// saysGoneOrSilent tells whether the record says no more than that the Node is gone, or silent.
+// saysGoneOrSilent reports whether the record says no more than that the Node is gone, or silent.
 func saysGoneOrSilent(s v1alpha1.NodeObituarySpec) bool {
 	return s.Code == string(reason.Unexplained) || s.Code == string(reason.NodeUnreachable)
 }
 
-// ofBoot returns the obituary of a Node in that boot, or nil. The cache says which; what it holds
-// is read anew.
+// ofBoot returns the obituary of a Node in that boot, or nil. It finds it in the cache and then
+// reads it from the API server.
 func (o *NodeObituaries) ofBoot(ctx context.Context, node,
 	bootID string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
@@ -86,7 +86,7 @@ func (o *NodeObituaries) ofBoot(ctx context.Context, node,
 	return held, wrapNode("read the obituary of node", node, err)
 }
 
-// createReturned writes the obituary of a boot. Its name follows from the boot, so it is written
+// createReturned writes the obituary of a boot. Its name is derived from the boot, so it is written
 // once.
 func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node,
 	l Late) (*v1alpha1.NodeObituary, bool, error) {
@@ -108,8 +108,8 @@ func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node,
 	return record, created, wrapNode("write the obituary of a boot of node", node.Name, err)
 }
 
-// Returned returns the obituary of the boot of a node that a pod was lost with, by the reason that
-// the pod carries; nil where there is none.
+// Returned returns the obituary of the boot of a node that a pod was lost with, found by the pod's
+// reason; nil if there is none.
 func (o *NodeObituaries) Returned(ctx context.Context, node string,
 	pod reason.Reason) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}

@@ -24,15 +24,15 @@ import (
 type NodeObituaries struct {
 	// Cache serves the look-ups; it must have the index that [IndexNodeObituaries] adds.
 	Cache client.Reader
-	// Live reads past the cache, and Writer writes NodeObituaries.
+	// Live reads from the API server, and Writer writes NodeObituaries.
 	Live   client.Reader
 	Writer client.Writer
 	Clock  clock.PassiveClock
-	// Findings is told of nodes that leave without a reason; nil tells nobody.
+	// Findings reports nodes that leave without a reason; it may be nil.
 	Findings *NodeFindings
 }
 
-// IndexNodeObituaries adds the index that [NodeObituaries.Find] looks up.
+// IndexNodeObituaries adds the index that [NodeObituaries.Last] and its like use.
 func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error {
 	err := indexer.IndexField(ctx, &v1alpha1.NodeObituary{}, reason.NodeNameField,
 		func(o client.Object) []string {
@@ -44,15 +44,15 @@ func IndexNodeObituaries(ctx context.Context, indexer client.FieldIndexer) error
 	return nil
 }
 
-// Record writes what the node leaves with. Recording the same again only renews when the Node left.
-// Where an obituary of this very Node says something else, the later word holds, because the
-// earlier deletion did not come about; but it never falls back to unexplained.
+// Record records what the node leaves with. Recording the same again only renews when the Node
+// left. If an obituary of this very Node says something else, the later reason replaces it, because
+// the earlier deletion did not come about; but it never falls back to unexplained.
 func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason.Reason) error {
 	return o.RecordDeletion(ctx, node, r, "")
 }
 
-// RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. The last who
-// did is the one who counts.
+// RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. Of several
+// users, the last one counts.
 func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason,
 	deletedBy string) error {
 	wanted, err := compose(node, r, deletedBy, o.Clock.Now())
@@ -64,7 +64,7 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 		if err := o.revise(ctx, wanted); !apierrors.IsNotFound(err) {
 			return err
 		}
-		created, err = o.create(ctx, wanted) // what was there was taken back meanwhile
+		created, err = o.create(ctx, wanted) // the existing one was taken back meanwhile
 	}
 	if created {
 		o.Findings.note(wanted)
@@ -74,10 +74,10 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 
 // renewAfter is for how long recording the same again changes nothing: the replicas, and the
 // repeated calls of one admission, say the same within moments. Later, it is another deletion of
-// the Node, before which the record must not be taken back.
+// the Node, during which the record must not be taken back.
 const renewAfter = 5 * time.Second
 
-// revise brings the obituary that is there up to date, if it has to be.
+// revise updates the existing obituary if need be.
 func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary) error {
 	held := &v1alpha1.NodeObituary{}
 	err := o.Live.Get(ctx, client.ObjectKeyFromObject(wanted), held)
@@ -104,7 +104,7 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
 }
 
-// supersedes tells whether a later word about a Node replaces the one that is held.
+// supersedes reports whether a later reason for a Node replaces the one on record.
 func supersedes(later, held v1alpha1.NodeObituarySpec) bool {
 	if later.Code == held.Code && later.Reason == held.Reason && later.By == held.By {
 		return false
@@ -112,9 +112,9 @@ func supersedes(later, held v1alpha1.NodeObituarySpec) bool {
 	return later.Code != string(reason.Unexplained) || held.Code == string(reason.Unexplained)
 }
 
-// Find returns the reason with which the node left that a pod, created at the given time, was bound
-// to. Of several Nodes that had this name the last one counts: a kubelet that registers anew keeps
-// its pods, so the pod lived on under each of them.
+// Find returns the reason with which a node left, for a pod that was created at the given time and
+// bound to it. If several Nodes had this name, the last one counts: a kubelet that registers anew
+// keeps its pods, so the pod lived on under each of them.
 func (o *NodeObituaries) Find(ctx context.Context, node string,
 	podCreated time.Time) (reason.Reason, bool, error) {
 	last, err := o.Last(ctx, node)
@@ -124,8 +124,8 @@ func (o *NodeObituaries) Find(ctx context.Context, node string,
 	return ReasonOf(last), true, nil
 }
 
-// Last returns the newest obituary of a Node of this name, or nil. One of a boot, from which the
-// Node came back, is none.
+// Last returns the newest obituary of a Node of this name, or nil. An obituary of a boot, from
+// which the Node came back, does not count.
 func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := o.Cache.List(ctx, all,
@@ -143,18 +143,18 @@ func (o *NodeObituaries) Last(ctx context.Context, node string) (*v1alpha1.NodeO
 }
 
 // bindingLag is how long after a Node's end a pod can still have been created for it: the scheduler
-// binds by a cache, the times compared have whole seconds, and they come from the clocks of several
+// binds from a cache, and the times compared have whole seconds and come from the clocks of several
 // API servers.
 const bindingLag = 5 * time.Second
 
-// SpeaksFor tells whether the Node's end was the end of a pod, created at the given time, that was
-// bound to its name.
+// SpeaksFor reports whether the Node's end was the end of a pod that was created at the given time
+// and bound to its name.
 func SpeaksFor(o *v1alpha1.NodeObituary, podCreated time.Time) bool {
 	return o.Spec.SucceededBy == "" && !podCreated.After(LeftAt(o).Add(bindingLag))
 }
 
-// LeftAt is when the Node left. The API server's clock, by which pods are dated too, outweighs ours
-// where ours is behind.
+// LeftAt returns when the Node left. The API server's clock, which also dates pods, wins if ours is
+// behind.
 func LeftAt(o *v1alpha1.NodeObituary) time.Time {
 	if o.CreationTimestamp.After(o.Spec.Removed.Time) {
 		return o.CreationTimestamp.Time
@@ -175,7 +175,7 @@ func wrapNode(what, name string, err error) error {
 	return nil
 }
 
-// Succeed notes that a later Node bears the name: the pods of this one live on under it, and the
+// Succeed notes that a later Node has the name: the pods of this one live on under it, and the
 // obituary speaks for none of them any more.
 func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary,
 	by types.UID) error {
@@ -185,8 +185,8 @@ func (o *NodeObituaries) Succeed(ctx context.Context, of *v1alpha1.NodeObituary,
 		o.patch(ctx, closed, client.MergeFrom(of)))
 }
 
-// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is
-// something to explain or to release it by.
+// RecordMissing writes an unexplained obituary for a Node that nobody saw go, so that there is a
+// record to explain its pods' end or to release them by.
 func (o *NodeObituaries) RecordMissing(ctx context.Context, node string, since time.Time) error {
 	r := reason.New(reason.Node, reason.Unexplained, reason.UnknownRemover, reason.UnknownRemover)
 	record := &v1alpha1.NodeObituary{
@@ -217,8 +217,8 @@ func missingName(node string, since time.Time) string {
 		suffix
 }
 
-// Hold notes on the record of a Node that left unexplained that its pods are held: whoever leads
-// later, and counts, has it from there.
+// Hold notes on the record of a Node that left unexplained that its pods are held. A later leader,
+// which counts them, reads it there.
 func (o *NodeObituaries) Hold(ctx context.Context, of *v1alpha1.NodeObituary) error {
 	held := of.DeepCopy()
 	metav1.SetMetaDataAnnotation(&held.ObjectMeta, reason.HeldKey,
@@ -227,8 +227,7 @@ func (o *NodeObituaries) Hold(ctx context.Context, of *v1alpha1.NodeObituary) er
 		o.patch(ctx, held, client.MergeFrom(of)))
 }
 
-// Retract takes the obituary of a node back that did not leave after all. That there is none is
-// success.
+// Retract deletes the obituary of a node that did not leave after all. A missing one is success.
 func (o *NodeObituaries) Retract(ctx context.Context, node *corev1.Node) error {
 	record := &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{
 		Name: obituary.Name(node.Name, node.UID)}}

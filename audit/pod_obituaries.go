@@ -23,14 +23,14 @@ func newAmendment(at time.Time, source, was string) *v1alpha1.Amendment {
 		From: reason.CleanTo(source, maxCodeBytes), Was: was}
 }
 
-// PodObituaries amends the records of pods. That it can do nothing else with them is on purpose.
+// PodObituaries amends the records of pods, and by design can do nothing else with them.
 type PodObituaries struct {
 	Writer client.Writer
 	Clock  clock.PassiveClock
 }
 
-// Amend supplies a reason that became known after the record was written, unless anybody changed it
-// since it was read: then the error is a conflict. A record that has expired meanwhile is none.
+// Amend adds a reason that became known after the record was written. It returns a conflict if
+// anybody has changed the record since it was read, and no error if the record has expired.
 func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source,
 	nodeObituary string) error {
 	amended := o.DeepCopy()
@@ -45,6 +45,7 @@ func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r rea
 			amended.Spec.Preemption = nil
 		}
 	}
+	obituary.Judge(amended)
 	err := p.Writer.Patch(ctx, amended, client.MergeFromWithOptions(o,
 		client.MergeFromWithOptimisticLock{}))
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -53,8 +54,8 @@ func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r rea
 	return nil
 }
 
-// NamespaceGone tells whether nothing could be created because the namespace is being deleted, or
-// is not there any more.
+// NamespaceGone reports whether nothing could be created because the namespace is being deleted, or
+// is gone.
 func NamespaceGone(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,36 +21,38 @@ const (
 	// EventReasonRefused is the reason of the Event.
 	EventReasonRefused = "ReasonRefused"
 
-	// maxRefusals are remembered; with 1 KiB of text each they take some 16 MiB at most, and the
-	// oldest are forgotten first.
+	// maxRefusals is how many are remembered; with 1 KiB of text each they take some 16 MiB at
+	// most, and the oldest are forgotten first.
 	maxRefusals = 8192
-	// refusalLife is how long one is remembered of a pod that is not seen to go.
+	// refusalLife is how long a refusal is remembered if its pod is not seen to go.
 	refusalLife = time.Hour
-	// refusalLag is how long before the deletion begins a reason can have been refused for its
-	// sake: the API server gives a request a minute, and times in objects have whole seconds.
+	// refusalLag is how long before the deletion begins a reason for it can have been refused: the
+	// API server gives a request a minute, and times in objects have whole seconds.
 	refusalLag = 90 * time.Second
-	// maxEvictions are remembered: those of a whole large cluster's drain. With 1 KiB of text each
-	// they take 32 MiB at most, and the oldest are forgotten first.
-	maxEvictions = 20_000
+	// maxPromised is how many promises are remembered: those of a whole large cluster's drain. With
+	// 1 KiB of text each they take 32 MiB at most, and the oldest are forgotten first.
+	maxPromised = 20_000
 )
 
-// Refusals know the reasons that the API server would not have on their objects
-// (termination.Refusal). They say so in an Event, and have the reasons of pods for the record. They
-// know what was decided about evictions, too, for pods that vanish although the API server was
-// expected to refuse. All that lives in the memory of the replica that was refused, or asked:
-// nothing can be written for it.
+// Refusals know the reasons that the API server refused on their objects (termination.Refusal).
+// They report each in an Event, and keep the reasons of pods for the record. They also know what
+// was decided about deletions and evictions, for pods that vanish before that was written. All that
+// is only in the memory of the replica that was refused, or asked: nothing can be written for it.
 type Refusals struct {
 	refused *prometheus.CounterVec
 	events  EventRecorder
 	clock   clock.PassiveClock
 	known   *utilcache.LRUExpireCache
-	evicted *utilcache.LRUExpireCache
+	// promised are reasons that were decided and are to be written later.
+	promised *utilcache.LRUExpireCache
 }
 
 // A refusal is a reason, and when it was last refused.
 type refusal struct {
 	reason reason.Reason
 	at     time.Time
+	// evicts is set if it was promised to an eviction.
+	evicts bool
 }
 
 // NewRefusals registers the metric.
@@ -68,22 +71,22 @@ func NewRefusals(r prometheus.Registerer, events EventRecorder,
 	}
 	return &Refusals{
 		refused: refused, events: events, clock: clk,
-		known:   utilcache.NewLRUExpireCacheWithClock(maxRefusals, clk),
-		evicted: utilcache.NewLRUExpireCacheWithClock(maxEvictions, clk),
+		known:    utilcache.NewLRUExpireCacheWithClock(maxRefusals, clk),
+		promised: utilcache.NewLRUExpireCacheWithClock(maxPromised, clk),
 	}, nil
 }
 
-// Note tells of a reason that was refused; held says that a condition of the pod has it. It is told
-// once for each reason of an object. That nobody knows a reason replaces none.
+// Note reports a refused reason; held means that a condition of the pod has it. Each reason of an
+// object is reported once. An unexplained one never replaces a known reason.
 func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error) {
 	before, repeated := f.of(obj)
 	if repeated && (before.reason == r || r.Code == reason.Unexplained) {
 		if obj.GetDeletionTimestamp() != nil {
-			f.known.Add(obj.GetUID(), refusal{before.reason, f.clock.Now()}, refusalLife)
+			f.known.Add(obj.GetUID(), refusal{before.reason, f.clock.Now(), false}, refusalLife)
 		}
 		return
 	}
-	f.known.Add(obj.GetUID(), refusal{r, f.clock.Now()}, refusalLife)
+	f.known.Add(obj.GetUID(), refusal{r, f.clock.Now(), false}, refusalLife)
 	f.refused.WithLabelValues(strconv.FormatBool(held)).Inc()
 	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: obj.GetNamespace(),
 		Name: obj.GetName(), UID: obj.GetUID()}
@@ -97,11 +100,18 @@ func (f *Refusals) Note(obj client.Object, r reason.Reason, held bool, err error
 		"WriteReason", "%s", note)
 }
 
-// Evicting remembers the reason of a pod whose eviction is admitted, for the case that nobody gets
-// to write it. What another eviction said before is replaced.
-func (f *Refusals) Evicting(pod *corev1.Pod, r reason.Reason) {
+// Promised remembers the reason of a pod whose deletion or eviction is admitted, in case nobody
+// gets to write it. It replaces the reason of an earlier deletion or eviction.
+func (f *Refusals) Promised(pod *corev1.Pod, r reason.Reason, evicts bool) {
 	if f != nil {
-		f.evicted.Add(pod.UID, refusal{r, f.clock.Now()}, refusalLife)
+		f.promised.Add(pod.UID, refusal{r, f.clock.Now(), evicts}, refusalLife)
+	}
+}
+
+// Kept forgets what was promised to a pod, since it is written.
+func (f *Refusals) Kept(pod types.UID) {
+	if f != nil {
+		f.promised.Remove(pod)
 	}
 }
 
@@ -117,9 +127,9 @@ func recall(from *utilcache.LRUExpireCache, obj client.Object) (refusal, bool) {
 	return known.(refusal), true
 }
 
-// Of returns the reason that was refused for the sake of the deletion that ended the pod, else the
-// one that was decided for the eviction that did. One of long before belongs to a deletion that did
-// not come about.
+// Of returns the reason that was refused for the deletion that ended the pod, or else the one that
+// was decided for the deletion or eviction that did. A much older one belongs to a deletion that
+// did not come about.
 func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 	if f == nil {
 		return reason.Reason{}, false
@@ -134,14 +144,14 @@ func (f *Refusals) Of(pod *corev1.Pod, left time.Time) (reason.Reason, bool) {
 	if known, ok := f.of(pod); ok && began.Sub(known.at) <= refusalLag {
 		return known.reason, true
 	}
-	if known, ok := recall(f.evicted, pod); ok && began.Sub(known.at) <= refusalLag &&
-		evicted(pod) {
+	if known, ok := recall(f.promised, pod); ok && began.Sub(known.at) <= refusalLag &&
+		known.evicts == evicted(pod) {
 		return known.reason, true
 	}
 	return reason.Reason{}, false
 }
 
-// evicted tells whether an eviction of the pod went through: the API server says so on the pod
+// evicted reports whether an eviction of the pod went through: the API server says so on the pod
 // before it deletes it (k8s.io/kubernetes@v1.37.2/pkg/registry/core/pod/storage/eviction.go,
 // addConditionAndDeletePod).
 func evicted(pod *corev1.Pod) bool {

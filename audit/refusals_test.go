@@ -13,8 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What was decided about an eviction is on record of a pod that the API server says it evicted, and
-// of no other.
+// What was decided about an eviction is the reason of a pod that the API server says it evicted,
+// and of no other.
 func TestEvictionsAreRemembered(t *testing.T) {
 	t.Parallel()
 	evicted := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
@@ -44,8 +44,8 @@ func TestEvictionsAreRemembered(t *testing.T) {
 			asked := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "batch",
 				UID: "u1"}}
 			want := reason.New(reason.Pod, reason.Evicted, "by alice", "alice")
-			f.Evicting(asked, reason.New(reason.Pod, reason.Evicted, "by bob", "bob"))
-			f.Evicting(asked, want)
+			f.Promised(asked, reason.New(reason.Pod, reason.Evicted, "by bob", "bob"), true)
+			f.Promised(asked, want, true)
 			left := asked.DeepCopy()
 			left.UID = tt.uid
 			left.Status.Conditions = []corev1.PodCondition{tt.condition}
@@ -56,5 +56,37 @@ func TestEvictionsAreRemembered(t *testing.T) {
 		})
 	}
 	var none *Refusals
-	none.Evicting(&corev1.Pod{}, reason.Reason{})
+	none.Promised(&corev1.Pod{}, reason.Reason{}, true)
+}
+
+// What was promised to a deletion is for the record of the pod that it ended, unless it stands on
+// the pod, or an eviction has ended it.
+func TestPromiseToADeletionIsForTheRecord(t *testing.T) {
+	t.Parallel()
+	clk := testingclock.NewFakePassiveClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))
+	f, err := NewRefusals(prometheus.NewRegistry(), nil, clk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "batch", UID: "u1"}}
+	want := reason.New(reason.Pod, reason.UserRequest, "frees the licence", "alice")
+	f.Promised(pod, want, false)
+	if got, ok := f.Of(pod, clk.Now()); !ok || got != want {
+		t.Errorf("the record has %+v, %t", got, ok)
+	}
+	if got, ok := f.Of(pod, clk.Now().Add(time.Hour/2)); ok {
+		t.Errorf("a later end is told as %+v", got)
+	}
+	ended := pod.DeepCopy()
+	ended.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget,
+		Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI"}}
+	if got, ok := f.Of(ended, clk.Now()); ok {
+		t.Errorf("an eviction is told as %+v", got)
+	}
+	f.Kept(pod.UID)
+	if got, ok := f.Of(pod, clk.Now()); ok {
+		t.Errorf("what stands on the pod is kept, too: %+v", got)
+	}
+	var none *Refusals
+	none.Kept(pod.UID)
 }

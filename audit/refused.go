@@ -14,8 +14,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Refused tells whether a write can never succeed as it is: the API server calls it invalid or too
-// large, or a quota or a policy of somebody else's forbids it. To repeat it unchanged would hold up
+// Refused reports whether a write can never succeed as it is: the API server calls it invalid or
+// too large, or somebody else's quota or policy forbids it. To repeat it unchanged would hold up
 // whatever waits for it.
 func Refused(err error) bool {
 	return apierrors.IsForbidden(err) && !RightWithheld(err) || apierrors.IsInvalid(err) ||
@@ -23,21 +23,21 @@ func Refused(err error) bool {
 		apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// RightWithheld tells whether it is RBAC that refuses, and no quota or policy: the words are
-// k8s.io/apiserver's (pkg/endpoints/handlers/responsewriters/errors.go, v0.37). An API server that
-// has just started refuses so until it has read the roles, and an operator may give the right
-// later: nothing may be lost by it.
+// RightWithheld reports whether RBAC refuses, not a quota or policy: the words are from
+// k8s.io/apiserver (pkg/endpoints/handlers/responsewriters/errors.go, v0.37). An API server that
+// has just started refuses like this until it has read the roles, and an operator may grant the
+// right later: nothing may be lost by it.
 func RightWithheld(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `" cannot `) &&
 		strings.Contains(err.Error(), ` resource "`)
 }
 
-// NotInstalled tells whether the API server does not know the kind of what was to be created.
+// NotInstalled reports whether the API server does not have the kind of what was to be created.
 func NotInstalled(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }
 
-// create writes a record. One that is refused is written without what its Node had said of itself;
-// where that is refused too, the loss is told, and the deletion that waits for the record goes on:
-// the reason stands on the Node.
+// create writes a record. If it is refused, it is written without what its Node had said of itself.
+// If that is refused too, the loss is reported, and the deletion that waits for the record goes on:
+// the reason is on the Node.
 func (o *NodeObituaries) create(ctx context.Context,
 	record *v1alpha1.NodeObituary) (created bool, err error) {
 	err = o.Writer.Create(ctx, record)
@@ -60,8 +60,8 @@ func (o *NodeObituaries) create(ctx context.Context,
 	}
 }
 
-// patch changes a record. A change that is refused is told, and not repeated: what the record had
-// said, it says still.
+// patch changes a record. A refused change is reported, and not repeated: the record keeps what it
+// said.
 func (o *NodeObituaries) patch(ctx context.Context, record *v1alpha1.NodeObituary,
 	change client.Patch) error {
 	err := o.Writer.Patch(ctx, record, change)
@@ -72,7 +72,7 @@ func (o *NodeObituaries) patch(ctx context.Context, record *v1alpha1.NodeObituar
 	return err
 }
 
-// lost tells that something could not be recorded.
+// lost reports that something could not be recorded.
 func (o *NodeObituaries) lost(ctx context.Context, record *v1alpha1.NodeObituary, err error) {
 	became := nodeRefused
 	if NotInstalled(err) {

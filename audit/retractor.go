@@ -14,13 +14,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// RetractPrecision is added to the time that a record of a living Node is left alone. By then, what
-// else was written for a deletion that did not come about has been taken off the Node.
+// RetractPrecision is added to the time for which a record of a living Node is left alone. By then,
+// everything else that was written for a deletion that did not come about has been removed from the
+// Node.
 const RetractPrecision = time.Minute
 
-// A Retractor takes back what is on record about Nodes that live on: their deletion was refused,
-// came to nothing, or was invented. It goes by the records and the Nodes alone, so it needs no mark
-// on the Node. It reconciles NodeObituaries.
+// A Retractor removes the records of Nodes that live on: their deletion was refused, came to
+// nothing, or was invented. It needs only the records and the Nodes, so there is no mark on the
+// Node. It reconciles NodeObituaries.
 type Retractor struct {
 	// Cache holds Nodes and NodeObituaries.
 	Cache      client.Reader
@@ -28,33 +29,33 @@ type Retractor struct {
 	// After is how long a Node may live on with a record of its end, counted from when it was last
 	// recorded.
 	After time.Duration
-	// Intended tells whether the Node is yet to be deleted: its record stays.
+	// Intended reports whether the Node has yet to be deleted: its record stays.
 	Intended func(node *corev1.Node) bool
 	Clock    clock.PassiveClock
 	Log      logr.Logger
 }
 
-// Concerns tells whether the record may have to be taken back, now or later.
+// Concerns reports whether the record may have to be removed, now or later.
 func (*Retractor) Concerns(o client.Object) bool {
 	record, ok := o.(*v1alpha1.NodeObituary)
 	return ok && ofWholeNode(record)
 }
 
-// ofWholeNode tells whether the record says that a certain Node left, and not that a boot of it
-// ended: a Node that came back and goes on living has such records, and rightly.
+// ofWholeNode reports whether the record says that a certain Node left, and not that a boot of it
+// ended: a Node that came back and goes on living rightly has such records.
 func ofWholeNode(o *v1alpha1.NodeObituary) bool {
 	return !o.Spec.Returned && o.Spec.NodeUID != ""
 }
 
-// ofEarlierBoot tells whether the Node has booted since, and what its boot before died of was found
-// on its disk: that is true although the Node lives.
+// ofEarlierBoot reports whether the Node has booted since, and the cause of its earlier boot's end
+// was found on its disk: that is true although the Node lives.
 func ofEarlierBoot(o *v1alpha1.NodeObituary, node *corev1.Node) bool {
 	return o.Spec.Amended != nil && o.Spec.BootID != "" &&
 		o.Spec.BootID != id(node.Status.NodeInfo.BootID)
 }
 
-// due tells in how long the record is to be looked at. However far ahead the clock was that dated
-// it, it is looked at by and by.
+// due returns in how long the record has to be examined. That is bounded, however far ahead the
+// clock was that dated it.
 func (r *Retractor) due(o *v1alpha1.NodeObituary) time.Duration {
 	after := r.After + RetractPrecision
 	return min(LeftAt(o).Add(after).Sub(r.Clock.Now()), after)
@@ -65,7 +66,7 @@ func (r *Retractor) due(o *v1alpha1.NodeObituary) time.Duration {
 func (r *Retractor) Reconcile(ctx context.Context,
 	request reconcile.Request) (reconcile.Result, error) {
 	record, node := &v1alpha1.NodeObituary{}, &corev1.Node{}
-	// The cache may lag behind, and nothing written for a deletion that is under way may get lost.
+	// The cache may lag behind, and nothing written for a deletion under way may get lost.
 	for _, from := range []client.Reader{r.Cache, r.Obituaries.Live} {
 		again, lives, err := r.judge(ctx, from, request.NamespacedName, record, node)
 		if err != nil || !lives {
@@ -85,7 +86,7 @@ func (r *Retractor) Reconcile(ctx context.Context,
 	return reconcile.Result{}, nil
 }
 
-// judge reads the record and its Node, and tells whether the record is to go.
+// judge reads the record and its Node, and reports whether the record has to go.
 func (r *Retractor) judge(
 	ctx context.Context, from client.Reader, key client.ObjectKey, record *v1alpha1.NodeObituary,
 	node *corev1.Node,

@@ -19,8 +19,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/crdschema"
 )
 
-// maxNodeBytes bounds the obituary of a node: its kernel's last lines and its evidence, with what
-// JSON adds to both.
+// maxNodeBytes bounds the obituary of a node: its kernel's last lines and its evidence, with the
+// overhead of JSON.
 const maxNodeBytes = 256 << 10
 
 func nodeSchema(t testing.TB) crdschema.Schema {
@@ -43,7 +43,7 @@ func (*collecting) List(context.Context, client.ObjectList, ...client.ListOption
 	return nil
 }
 
-// recordings are all the records that are made of a node which says that of itself.
+// recordings returns all the records made of a node that says that of itself.
 func recordings(t testing.TB, node *corev1.Node, r reason.Reason, e reason.Evidence,
 	kernelLog []string) []*v1alpha1.NodeObituary {
 	t.Helper()

@@ -17,8 +17,8 @@ import (
 const clockProbe = "epitaph-clock-probe"
 
 // SharedNow returns the earlier of our time and the API server's: what is old by that is old by
-// both. Records are deleted by age, and either clock may jump ahead. The API server tells its time
-// by dating an object, here in a dry run.
+// both. Records are deleted by age, and either clock may jump ahead. The API server's time is the
+// creation time of an object, here in a dry run.
 func SharedNow(ctx context.Context, ours clock.PassiveClock, api client.Writer) (time.Time, error) {
 	probe := &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: clockProbe},

@@ -17,17 +17,17 @@ const (
 	unknown  = -1
 )
 
-// A certificateState is how one Certificate stands, by cert-manager's word.
+// A certificateState is the state of one Certificate as cert-manager reports it.
 type certificateState struct {
 	ready float64
-	// fault says what is wrong, for people; it is empty where nothing is.
+	// fault says what is wrong, in words for people; empty if nothing is.
 	fault string
-	// renewal is when cert-manager will renew it, zero where it has not said.
+	// renewal is when cert-manager will renew it; zero if it has not said.
 	renewal time.Time
 }
 
-// judge reads the conditions. Ready is about what is in the Secret now; Issuing is there while
-// cert-manager is at work on the next certificate, and stays, False, where that came to nothing
+// judge reads the conditions. Ready is about what is in the Secret now. Issuing is there while
+// cert-manager works on the next certificate, and stays as False if that failed
 // (cert-manager pkg/apis/certmanager/v1/types_certificate.go).
 func judge(c *cmv1.Certificate) certificateState {
 	s := certificateState{ready: notReady}
@@ -39,9 +39,9 @@ func judge(c *cmv1.Certificate) certificateState {
 	gaveUp := begun && issuing.Status == cmmeta.ConditionFalse
 	switch {
 	case !there:
-		s.fault = "not issued: cert-manager has said nothing of it yet: does it run?"
+		s.fault = "not issued: cert-manager has not reported on it yet: is it running?"
 	case is.Status == cmmeta.ConditionTrue && is.ObservedGeneration < c.Generation:
-		s.fault = "not issued: cert-manager has not looked at its last change yet: does it run?"
+		s.fault = "not issued: cert-manager has not processed its last change yet: is it running?"
 	case is.Status == cmmeta.ConditionTrue && gaveUp:
 		s.ready, s.fault = ready, "not renewed: "+words(issuing)
 	case is.Status == cmmeta.ConditionTrue:
@@ -64,7 +64,7 @@ func condition(c *cmv1.Certificate,
 	return cmv1.CertificateCondition{}, false
 }
 
-// words are those of whoever issues: they come from outside.
+// words are the issuer's own: they come from outside.
 func words(c cmv1.CertificateCondition) string {
 	return string(reason.Clean(fmt.Sprintf("%s: %s", c.Reason, c.Message)))
 }

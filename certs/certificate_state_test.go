@@ -42,10 +42,10 @@ func TestJudge(t *testing.T) {
 		"issued": {renewed, certificateState{ready: ready, renewal: noon}},
 		"not looked at": {certificate(),
 			certificateState{
-				fault: "not issued: cert-manager has said nothing of it yet: does it run?"}},
+				fault: "not issued: cert-manager has not reported on it yet: is it running?"}},
 		"changed since": {changed,
 			certificateState{
-				fault: "not issued: cert-manager has not looked at its last change yet: does it run?"}},
+				fault: "not issued: cert-manager has not processed its last change yet: is it running?"}},
 		"not issued": {certificate(missing),
 			certificateState{
 				fault: "not issued: DoesNotExist: Issuing certificate as Secret does not exist"}},

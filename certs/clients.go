@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Clients are those who may speak to a server: whoever shows a certificate of theirs.
+// Clients are the callers that a server accepts: those with a certificate of this authority.
 type Clients struct {
 	// File holds the certificates that may sign a client's, in PEM; a change is noticed without a
 	// restart.
 	File string
-	// Names are the common names of which the client's certificate must have one. Without any, each
-	// that is signed will do: then the authority must sign nobody else's.
+	// Names are the common names of which the client's certificate must have one. Without any,
+	// every certificate of the authority is accepted: then it must sign nobody else's.
 	Names []string
 
 	mu    sync.Mutex
@@ -32,10 +32,10 @@ func NewClients(dir, file string, names []string) *Clients {
 	return &Clients{File: filepath.Join(dir, file), Names: names}
 }
 
-// TLS has a server turn everybody else away in the handshake, before a byte of a request is read.
+// TLS makes a server refuse everybody else in the handshake, before it reads a byte of a request.
 func (c *Clients) TLS(config *tls.Config) {
 	config.ClientAuth = tls.RequireAndVerifyClientCert
-	// A session that is resumed is not verified against an authority that has changed since.
+	// A resumed session would not be verified against an authority that has changed since.
 	config.SessionTicketsDisabled = true
 	config.VerifyConnection = c.verify
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -49,7 +49,7 @@ func (c *Clients) TLS(config *tls.Config) {
 	}
 }
 
-// authorities reads the file again where it has changed.
+// authorities reads the file again if it has changed.
 func (c *Clients) authorities() (*x509.CertPool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,15 +66,15 @@ func (c *Clients) authorities() (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("read the clients' authority: %s holds no certificate in PEM",
+		return nil, fmt.Errorf("read the clients' authority: %s contains no PEM certificate",
 			c.File)
 	}
 	c.roots, c.read = roots, info.ModTime()
 	return roots, nil
 }
 
-// Check tells what is wrong with the authority, if anything: then nobody is heard, the API server
-// neither.
+// Check returns what is wrong with the authority, if anything. Then no caller is accepted, not even
+// the API server.
 func (c *Clients) Check(*http.Request) error {
 	_, err := c.authorities()
 	return err
@@ -83,11 +83,11 @@ func (c *Clients) Check(*http.Request) error {
 // verify compares the name of a client whose certificate is good.
 func (c *Clients) verify(state tls.ConnectionState) error {
 	if len(state.VerifiedChains) == 0 {
-		return errors.New("the client shows no certificate of its authority")
+		return errors.New("the client presents no certificate of its authority")
 	}
 	if name := state.PeerCertificates[0].Subject.CommonName; len(c.Names) > 0 &&
 		!slices.Contains(c.Names, name) {
-		return fmt.Errorf("the client is %.64q, which is none of webhook.clientNames", name)
+		return fmt.Errorf("the client is %.64q, which is not one of webhook.clientNames", name)
 	}
 	return nil
 }

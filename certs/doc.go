@@ -7,6 +7,6 @@
 // there. What cert-manager says explains, and decides nothing: a certificate is served as long as
 // it is good, whoever made it, whether or not cert-manager is there.
 //
-// What this package does not do: make certificates: that is cert-manager's business, or
-// whoever else's. Nothing here writes.
+// What this package does not do: issue certificates, which is up to cert-manager or to whoever
+// supplies the Secret. Nothing here writes.
 package certs

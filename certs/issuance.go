@@ -17,12 +17,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 const (
-	// lookAgain is how often cert-manager is asked. It is no watch: a watch on a kind that is not
-	// installed, or must not be read, would hold up everything that waits for caches.
+	// lookAgain is how often the Certificates are read. They are not watched: a watch on a kind
+	// that is not installed, or may not be read, would block all that waits for the caches.
 	lookAgain = 10 * time.Second
 	// lookLimit bounds one question.
 	lookLimit = 5 * time.Second
@@ -36,10 +37,12 @@ type IssuanceOptions struct {
 	Namespace string
 	Names     []string
 	Clock     clock.WithTicker
-	Log       logr.Logger
+	// Guard keeps a panic of a look at the Certificates from ending the process.
+	Guard *guard.Guard
+	Log   logr.Logger
 }
 
-// An Issuance tells how the Certificates stand from which cert-manager makes the serving
+// An Issuance reports the state of the Certificates from which cert-manager issues the serving
 // certificate.
 type Issuance struct {
 	IssuanceOptions
@@ -58,7 +61,7 @@ func (i *Issuance) Start(ctx context.Context) error {
 	tick := i.Clock.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		i.once(ctx)
+		i.Guard.Run("Certificates", func() { i.look(ctx) })
 		select {
 		case <-ctx.Done():
 			return nil
@@ -71,13 +74,13 @@ func (i *Issuance) Start(ctx context.Context) error {
 // cannot.
 func (i *Issuance) NeedLeaderElection() bool { return false }
 
-func (i *Issuance) once(ctx context.Context) {
+func (i *Issuance) look(ctx context.Context) {
 	for _, name := range i.Names {
-		i.note(name, i.look(ctx, name))
+		i.note(name, i.read(ctx, name))
 	}
 }
 
-func (i *Issuance) look(ctx context.Context, name string) certificateState {
+func (i *Issuance) read(ctx context.Context, name string) certificateState {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	c := &cmv1.Certificate{}
@@ -91,7 +94,7 @@ func (i *Issuance) look(ctx context.Context, name string) certificateState {
 	case apierrors.IsNotFound(err):
 		return certificateState{ready: notReady,
 			fault: "not issued: there is no such Certificate in namespace " + i.Namespace +
-				": install the chart anew"}
+				": reinstall the chart"}
 	default:
 		return certificateState{ready: unknown,
 			fault: "cannot be read: " + string(reason.Clean(err.Error()))}
@@ -106,7 +109,7 @@ func isUnknownKind(err error) bool {
 		metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// note remembers how a Certificate stands, and logs what has changed.
+// note remembers the state of a Certificate, and logs what has changed.
 func (i *Issuance) note(name string, now certificateState) {
 	i.mu.Lock()
 	before := i.certificates[name]
@@ -115,13 +118,13 @@ func (i *Issuance) note(name string, now certificateState) {
 	switch now.fault {
 	case before.fault:
 	case "":
-		i.Log.Info("the Certificate is in order again", "certificate", name)
+		i.Log.Info("the Certificate is ready again", "certificate", name)
 	default:
-		i.Log.Info("the Certificate is not in order", "certificate", name, "error", now.fault)
+		i.Log.Info("the Certificate is not ready", "certificate", name, "error", now.fault)
 	}
 }
 
-// Explain has a probe that fails say what cert-manager says.
+// Explain adds what cert-manager says to the error of a failing probe.
 func (i *Issuance) Explain(check healthz.Checker) healthz.Checker {
 	return func(r *http.Request) error {
 		err := check(r)

@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -17,7 +19,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 )
 
 // An answer is what reading a Certificate ends with.
@@ -50,7 +55,7 @@ func asked(t *testing.T, reader client.Reader) (*Issuance, *strings.Builder) {
 		Clock: clock.RealClock{},
 		Log:   funcr.New(func(_, args string) { log.WriteString(args + "\n") }, funcr.Options{}),
 	})
-	i.once(t.Context())
+	i.look(t.Context())
 	return i, log
 }
 
@@ -78,7 +83,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		},
 		"there is none": {
 			apierrors.NewNotFound(resource, "epitaph-webhook"), 0,
-			"not issued: there is no such Certificate in namespace epitaph-system: install the chart anew",
+			"not issued: there is no such Certificate in namespace epitaph-system: reinstall the chart",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +93,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 				got.fault != tc.fault {
 				t.Errorf("got %+v, want %v, %q", got, tc.want, tc.fault)
 			}
-			if !strings.Contains(log.String(), "the Certificate is not in order") {
+			if !strings.Contains(log.String(), "the Certificate is not ready") {
 				t.Errorf("logged %q", log)
 			}
 		})
@@ -127,7 +132,7 @@ func TestWhatIsTold(t *testing.T) {
 	missing := certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionFalse,
 		"DoesNotExist", "Secret does not exist"))
 	i, log := asked(t, answers(missing))
-	i.once(t.Context())
+	i.look(t.Context())
 	probe := i.Explain(func(*http.Request) error {
 		return errors.New("there is no serving certificate")
 	})
@@ -138,7 +143,7 @@ func TestWhatIsTold(t *testing.T) {
 	}
 	i.Reader = answers(
 		certificate(is(cmv1.CertificateConditionReady, cmmeta.ConditionTrue, "Ready", "")))
-	i.once(t.Context())
+	i.look(t.Context())
 	if err := probe(nil); err == nil || err.Error() != "there is no serving certificate" {
 		t.Errorf("the probe says %v after the Certificate was issued", err)
 	}
@@ -146,8 +151,8 @@ func TestWhatIsTold(t *testing.T) {
 		t.Errorf("a probe that succeeds says %v", err)
 	}
 	logged :=
-		`"level"=0 "msg"="the Certificate is not in order" "certificate"="epitaph-webhook" "error"="not issued: DoesNotExist: Secret does not exist"
-"level"=0 "msg"="the Certificate is in order again" "certificate"="epitaph-webhook"
+		`"level"=0 "msg"="the Certificate is not ready" "certificate"="epitaph-webhook" "error"="not issued: DoesNotExist: Secret does not exist"
+"level"=0 "msg"="the Certificate is ready again" "certificate"="epitaph-webhook"
 `
 	if log.String() != logged {
 		t.Errorf("logged\n%swant\n%s", log, logged)
@@ -162,5 +167,32 @@ func TestWithoutCertificates(t *testing.T) {
 	cancel()
 	if err := i.Start(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// What one look ends with does not end the next one, nor the process.
+func TestPanicOfALookIsSurvived(t *testing.T) {
+	t.Parallel()
+	g, err := guard.New(prometheus.NewRegistry(), "certificates", logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clk, looked := clocktesting.NewFakeClock(time.Unix(1000, 0)), make(chan struct{}, 1)
+	i := NewIssuance(IssuanceOptions{
+		Reader: answer(func(*cmv1.Certificate) error {
+			looked <- struct{}{}
+			panic("out of order")
+		}),
+		Names: []string{"epitaph-webhook"}, Clock: clk, Guard: g, Log: logr.Discard(),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- i.Start(ctx) }()
+	<-looked
+	clk.Step(lookAgain)
+	<-looked // it is tried again
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Start ended with: %v", err)
 	}
 }

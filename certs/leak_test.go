@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// What the tests start, they also end: a goroutine that outlives its component is a fault.
+// A goroutine that outlives its component is a fault.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -52,7 +52,7 @@ func (i *Issuance) Describe(to chan<- *prometheus.Desc) {
 	to <- renewalMetric
 }
 
-// Collect tells how the Certificates stood when they were looked at last.
+// Collect sends the state of the Certificates as they were last read.
 func (i *Issuance) Collect(to chan<- prometheus.Metric) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

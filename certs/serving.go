@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
-// waitForFiles is how often files that are not there yet are looked for.
+// waitForFiles is how often we look for files that are not there yet.
 const waitForFiles = time.Second
 
 // Serving is the certificate that the webhook serves.
@@ -68,7 +68,7 @@ func (s *Serving) open() *certwatcher.CertWatcher {
 	return watcher
 }
 
-// TLS has a server serve the newest certificate.
+// TLS makes a server use the newest certificate.
 func (s *Serving) TLS(c *tls.Config) {
 	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Current() }
 }
@@ -96,7 +96,7 @@ func (s *Serving) Checker(reader client.Reader, configuration string) healthz.Ch
 		err = reader.Get(r.Context(), client.ObjectKey{Name: configuration}, registered)
 		if apierrors.IsNotFound(err) {
 			return fmt.Errorf(
-				"there is no webhook configuration %s: the API server asks nobody when something is deleted", configuration)
+				"there is no webhook configuration %s: the API server does not call Epitaph when something is deleted", configuration)
 		}
 		if err != nil {
 			return fmt.Errorf("read the webhook configuration %s: %w", configuration, err)

@@ -11,15 +11,15 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// Verify says in what way the API server would not accept the certificate, by any of the webhooks
-// of the configuration.
+// Verify returns why the API server would not accept the certificate for one of the configuration's
+// webhooks.
 func Verify(served *tls.Certificate,
 	registered *admissionregistrationv1.MutatingWebhookConfiguration, now time.Time) error {
 	if err := valid(served.Leaf, now); err != nil {
 		return err
 	}
 	if len(registered.Webhooks) == 0 {
-		return fmt.Errorf("the webhook configuration %s is empty: install the chart anew",
+		return fmt.Errorf("the webhook configuration %s is empty: reinstall the chart",
 			registered.Name)
 	}
 	for _, w := range registered.Webhooks {
@@ -34,7 +34,7 @@ func valid(leaf *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(leaf.NotBefore):
 		return fmt.Errorf(
-			"the serving certificate is valid only from %s on: compare the clocks of the nodes",
+			"the serving certificate is not valid before %s: compare the clocks of the nodes",
 			at(leaf.NotBefore))
 	case now.After(leaf.NotAfter):
 		return fmt.Errorf(
@@ -61,7 +61,7 @@ func accepted(served *tls.Certificate, call admissionregistrationv1.WebhookClien
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(call.CABundle) {
-		return errors.New("the caBundle in the webhook configuration holds no certificate in PEM")
+		return errors.New("the caBundle in the webhook configuration contains no PEM certificate")
 	}
 	_, err = served.Leaf.Verify(x509.VerifyOptions{
 		DNSName: host, Roots: roots, Intermediates: intermediates(served), CurrentTime: now,

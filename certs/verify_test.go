@@ -117,7 +117,7 @@ func TestVerify(t *testing.T) {
 			""},
 		"not valid yet": {
 			good, registered(ours.pem), noon.Add(-2 * time.Hour),
-			"the serving certificate is valid only from 2026-11-23T11:00:00Z on: compare the clocks of the nodes",
+			"the serving certificate is not valid before 2026-11-23T11:00:00Z: compare the clocks of the nodes",
 		},
 		"expired": {
 			good, registered(ours.pem), noon.Add(2 * time.Hour),
@@ -135,7 +135,7 @@ func TestVerify(t *testing.T) {
 		},
 		"the bundle is no PEM": {
 			good, registered([]byte("Cg==")), noon,
-			webhook + "the caBundle in the webhook configuration holds no certificate in PEM",
+			webhook + "the caBundle in the webhook configuration contains no PEM certificate",
 		},
 		"the bundle is another authority's": {
 			good, registered(theirs.pem), noon,
@@ -146,7 +146,7 @@ func TestVerify(t *testing.T) {
 			good,
 			&admissionregistrationv1.MutatingWebhookConfiguration{
 				ObjectMeta: metav1.ObjectMeta{Name: "epitaph"}}, noon,
-			"the webhook configuration epitaph is empty: install the chart anew",
+			"the webhook configuration epitaph is empty: reinstall the chart",
 		},
 	}
 	for name, tc := range tests {

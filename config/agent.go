@@ -11,24 +11,24 @@ import (
 // BootUserdata is the key of the userdata with the boot ID of the node.
 const BootUserdata = "epitaph-boot"
 
-// Agent configures `epitaph agent`, which runs on each node and has its kernel speak to the
-// listeners.
+// Agent configures `epitaph agent`, which runs on each node and sets its kernel's netconsole
+// targets to the listeners.
 type Agent struct {
 	// Service is the headless Service in Epitaph's namespace whose endpoints are the listeners:
 	// pods with hostNetwork, or other addresses that a frame can be sent to. Kernels cannot speak
 	// to a cluster IP.
 	Service string `json:"service" validate:"omitempty,dnslabel"`
-	// Listeners are addresses by hand, each "address:port", instead of a Service: the agent then
-	// needs no API server.
+	// Listeners are fixed addresses, each "address:port", instead of a Service: the agent then
+	// needs no API server to find them.
 	Listeners []netip.AddrPort `json:"listeners,omitempty" validate:"max=64"`
-	// MaxListeners is how many of them the kernel speaks to.
+	// MaxListeners is how many of them the kernel sends to at most.
 	MaxListeners int `json:"maxListeners" validate:"min=1,max=16"`
 	// SourcePort is where the kernel sends from. The agent holds it, so that no unprivileged
 	// process can.
 	SourcePort int `json:"sourcePort" validate:"min=1,max=1023"`
-	// Configfs is where the host has its configfs.
+	// Configfs is the mount point of the host's configfs.
 	Configfs string `json:"configfs" validate:"required,startswith=/"`
-	// LoadModule has the kernel load netconsole where it is not loaded.
+	// LoadModule makes the kernel load netconsole if it is not loaded.
 	LoadModule bool `json:"loadModule"`
 	// ConsoleLogLevel is which lines the kernel sends: those below it. 0 leaves it alone.
 	ConsoleLogLevel int `json:"consoleLogLevel" validate:"min=0,max=8"`
@@ -41,14 +41,14 @@ type Agent struct {
 	// ClearWithoutWatchdog does so also where no hardware watchdog that user space feeds would
 	// restart the machine.
 	ClearWithoutWatchdog bool `json:"clearWithoutWatchdog"`
-	// LastBoot is where the agent looks for how the boot before ended.
+	// LastBoot is where the agent looks for how the previous boot ended.
 	LastBoot LastBoot `json:"lastBoot"`
-	// Period is how often everything is looked at again; changes of listeners and of the network
-	// are noticed at once.
+	// Period is how often everything is checked again; changes of listeners and of the network are
+	// noticed at once.
 	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1h"`
 	// MetricsAddress is "host:port"; empty serves no metrics.
 	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
-	// Shutdown has the node say who switched it off. It takes an API server.
+	// Shutdown makes the agent record who switched the node off. It needs an API server.
 	Shutdown Shutdown `json:"shutdown"`
 }
 
@@ -59,13 +59,13 @@ type Shutdown struct {
 	SystemBus string `json:"systemBus" validate:"required,startswith=/"`
 	// Proc is the host's /proc, which a pod with hostPID has as its own.
 	Proc string `json:"proc" validate:"required,startswith=/"`
-	// MaxDelay is how long a shutdown is held up at most while the API server does not answer.
+	// MaxDelay is for how long a shutdown is delayed at most while the API server does not answer.
 	// systemd-logind's own limit (InhibitDelayMaxSec=) holds as well, which the kubelet raises to
 	// minutes where it is to shut down gracefully.
 	MaxDelay metav1.Duration `json:"maxDelay" validate:"mindur=1s,maxdur=1m"`
 }
 
-// LastBoot configures how the agent finds out how the boot before ended: folders of the host.
+// LastBoot configures how the agent finds out how the previous boot ended: folders of the host.
 type LastBoot struct {
 	Enabled bool `json:"enabled"`
 	// State is a folder of the agent's own that outlives a boot.
@@ -75,7 +75,7 @@ type LastBoot struct {
 	Pstore        string `json:"pstore" validate:"required,startswith=/"`
 	SystemdPstore string `json:"systemdPstore" validate:"required,startswith=/"`
 	Kdump         string `json:"kdump" validate:"required,startswith=/"`
-	// Remove has a panic removed from pstore once it was told: some stores are small.
+	// Remove removes a panic from pstore once it has been reported: some stores are small.
 	Remove bool `json:"remove"`
 }
 
@@ -90,7 +90,7 @@ func (a Agent) wrongs() []wrong {
 		if l.Port() == 0 || l.Addr().IsUnspecified() || l.Addr().IsMulticast() {
 			all = append(all, wrong{fmt.Sprintf("agent.listeners[%d]", n),
 				fmt.Sprintf(
-					"%s is no address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
+					"%s is not the address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
 		}
 	}
 	return all

@@ -8,7 +8,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// APIVersion and Kind are what a configuration file must say that it is.
+// APIVersion and Kind are the type that a configuration file must declare.
 const (
 	APIVersion = "config.epitaph-k8s.io/v1alpha1"
 	Kind       = "Configuration"
@@ -32,8 +32,8 @@ type Config struct {
 	Audit       Audit         `json:"audit"`
 	Retention   Retention     `json:"retention"`
 	Page        Page          `json:"page"`
-	// MetricsAddress and HealthAddress are "host:port"; an empty host listens on all addresses.
-	MetricsAddress string         `json:"metricsAddress" validate:"required,hostport"`
+	Metrics     Metrics       `json:"metrics"`
+	// HealthAddress is "host:port"; an empty host listens on all addresses.
 	HealthAddress  string         `json:"healthAddress" validate:"required,hostport"`
 	LeaderElection LeaderElection `json:"leaderElection"`
 	Client         Client         `json:"client"`
@@ -41,15 +41,24 @@ type Config struct {
 
 // Inference configures how evidence becomes a reason.
 type Inference struct {
-	// Signals are looked at before the default ones of their rank; the first that matches wins.
+	// Signals are tried before the default ones of their rank; the first that matches wins.
 	Signals []reason.Signal `json:"signals,omitempty" validate:"dive"`
-	// OmitDefaultSignals leaves the default signals out.
+	// OmitDefaultSignals omits the default signals.
 	OmitDefaultSignals bool `json:"omitDefaultSignals,omitempty"`
 	// Identities say who is behind a user name. They are looked at before the default ones; the
 	// first that matches wins.
 	Identities []reason.Identity `json:"identities,omitempty" validate:"dive"`
-	// OmitDefaultIdentities leaves the default identities out.
+	// OmitDefaultIdentities omits the default identities.
 	OmitDefaultIdentities bool `json:"omitDefaultIdentities,omitempty"`
+	// OwnerSignals are what the cluster's own queues and operators write on the objects by which
+	// they decide about pods. They are looked at before the default ones; the first that matches
+	// wins.
+	OwnerSignals []reason.OwnerSignal `json:"ownerSignals,omitempty" validate:"max=256,dive"`
+	// OmitDefaultOwnerSignals omits the default owner signals.
+	OmitDefaultOwnerSignals bool `json:"omitDefaultOwnerSignals,omitempty"`
+	// Operators are the names of controllers that delete the pods of their own kinds, and whose
+	// rights do not tell.
+	Operators []reason.Operator `json:"operators,omitempty" validate:"max=256,dive"`
 	// NamePreemptors lets the name of a preemptor in another namespace appear on its victim,
 	// instead of its UID.
 	NamePreemptors bool `json:"namePreemptors,omitempty"`
@@ -66,8 +75,15 @@ func (c *Config) Inferrer() reason.Inferrer {
 		identities = append(identities[:len(identities):len(identities)],
 			reason.DefaultIdentities()...)
 	}
+	owners := c.Inference.OwnerSignals
+	if !c.Inference.OmitDefaultOwnerSignals {
+		owners = append(owners[:len(owners):len(owners)], reason.DefaultOwnerSignals()...)
+	}
+	operators := c.Inference.Operators
+	operators = append(operators[:len(operators):len(operators)], reason.DefaultOperators()...)
 	return reason.Inferrer{Keys: c.Annotations, Signals: reason.Ranked(signals),
-		Identities: identities, NamePreemptors: c.Inference.NamePreemptors}
+		Identities: identities, OwnerSignals: owners, Operators: operators,
+		NamePreemptors: c.Inference.NamePreemptors}
 }
 
 // LeaderElection configures which replica collects garbage and writes obituaries.
@@ -77,7 +93,7 @@ type LeaderElection struct {
 
 // Client configures the connection to the API server.
 type Client struct {
-	// QPS and Burst limit the requests of this process; the API server's own priority and fairness
+	// QPS and Burst limit the requests of this process; the API server's own Priority and Fairness
 	// limits them as well.
 	QPS   float32 `json:"qps" validate:"min=1,max=10000"`
 	Burst int     `json:"burst" validate:"min=1,max=20000"`
@@ -109,7 +125,7 @@ func Default() Config {
 		Audit:          defaultAudit(),
 		Retention:      defaultRetention(),
 		Page:           defaultPage(),
-		MetricsAddress: ":8080",
+		Metrics:        defaultMetrics(),
 		HealthAddress:  ":8081",
 		LeaderElection: LeaderElection{Enabled: true},
 		Client:         Client{QPS: 1000, Burst: 2000},

@@ -6,13 +6,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// GC configures the collection of pods that nothing on a node can end any more.
+// GC configures the collection of pods that no kubelet can terminate any more.
 type GC struct {
 	Enabled bool `json:"enabled"`
 	// Quarantine is how long the pods of a node that left without a reason wait for it to come
 	// back.
 	Quarantine metav1.Duration `json:"quarantine" validate:"mindur=1s,maxdur=1h"`
-	// Resync is the period of the safety net that looks at every pod again.
+	// Resync is how often every pod is examined again, as a safety net.
 	Resync metav1.Duration `json:"resync" validate:"mindur=10s,maxdur=24h"`
 	// Workers is how many pods are terminated at the same time.
 	Workers int `json:"workers" validate:"min=1,max=256"`

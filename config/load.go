@@ -66,11 +66,11 @@ func Parse(data []byte) (Config, error) {
 	return c, nil
 }
 
-// section reads the file as the one mapping that it must be. An empty file is an empty mapping.
+// section reads the file, which must be one mapping. An empty file is an empty mapping.
 func section(data []byte) (map[string]any, error) {
 	if severalDocuments(data) {
 		return nil, errors.New(
-			"the file holds more than one document: keep one, without --- after its start")
+			"the file contains more than one document: keep one, without --- after its start")
 	}
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
@@ -90,8 +90,8 @@ func section(data []byte) (map[string]any, error) {
 	}
 }
 
-// severalDocuments tells whether a document follows the first; the decoder would not read it, and
-// say nothing.
+// severalDocuments reports whether a document follows the first; the decoder would silently ignore
+// it.
 func severalDocuments(data []byte) bool {
 	begun := false
 	for line := range bytes.Lines(data) {

@@ -16,8 +16,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// Each file of testdata/broken is named by its mistake; beside it stands what the operator gets to
-// read.
+// Each file of testdata/broken is named after its mistake; the .txt file beside it is what the
+// operator reads.
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/broken/*.yaml")
@@ -102,6 +102,34 @@ func TestFull(t *testing.T) {
 			Groups: []reason.Pattern{pattern("system:serviceaccounts:infra")},
 			Actor:  reason.Autoscaler, Source: "our own",
 		}},
+		OwnerSignals: []reason.OwnerSignal{
+			{
+				Of: reason.Decider{Group: "queue.example.com", Kind: "Ticket",
+					Resource: "tickets", Labelled: "queue.example.com/job-uid"},
+				Condition: pattern("Revoked"), Status: "True",
+				Reasons: []reason.Pattern{pattern("Outbid")},
+				Code:    reason.Preempted, Detail: "{object}: {message}", Source: "our queue",
+			},
+			{
+				Of: reason.Decider{Group: "trains.example.com", Kind: "Train",
+					Resource: "trains", Owner: true},
+				Field: "status.phase", Value: pattern("/^(Halted|Broken)$/"),
+				Words: "status.message", Code: reason.Evicted, Node: true,
+			},
+			{
+				Of: reason.Decider{Group: "trains.example.com", Kind: "Track",
+					Resource: "tracks", NamedByLabel: "example.com/track"},
+				Deleting: true, Code: reason.Suspended,
+			},
+			{
+				Of: reason.Decider{Group: "trains.example.com", Kind: "Ticket",
+					Resource: "tickets", NamedByAnnotation: "example.com/ticket"},
+				Condition: pattern("Expired"), Code: reason.DeadlineExceeded,
+			},
+		},
+		Operators: []reason.Operator{{Group: "trains.example.com", Kind: "Train",
+			Users:  []reason.Pattern{pattern("system:serviceaccount:trains:dispatcher")},
+			Source: "our own"}},
 		NamePreemptors: true,
 	}
 	want.Webhook.ClientCA = "apiserver-ca.crt"
@@ -154,8 +182,8 @@ func TestOneFieldChangesOnlyItself(t *testing.T) {
 	}
 }
 
-// The decoder mixes the elements of a list with those that are there before: a rule of the file
-// would inherit the actors of the default rule in its place.
+// The decoder merges the elements of a list into those that exist: a rule of the file would inherit
+// the actors of the default rule in its place.
 func TestListReplacesTheDefault(t *testing.T) {
 	t.Parallel()
 	got, err := config.Parse(
@@ -173,11 +201,10 @@ func TestListReplacesTheDefault(t *testing.T) {
 	}
 }
 
-// What stands before the first document is no document; whatever follows it is one that would be
-// passed over in silence.
+// What precedes the first document is not a document; anything after it would be ignored silently.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
-	const several = "the file holds more than one document: keep one, without --- after its start"
+	const several = "the file contains more than one document: keep one, without --- after its start"
 	tests := map[string]struct{ file, err string }{
 		"a comment before the marker":      {file: "# ours\n\n---\ngc: {}\n"},
 		"a directive before the marker":    {file: "%YAML 1.1\n---\ngc: {}\n"},
@@ -196,7 +223,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// The bounds themselves are allowed, and a number of Kubernetes' own client may be a fraction.
+// The bounds themselves are allowed, and the client's QPS may be a fraction.
 func TestBoundsAreAllowed(t *testing.T) {
 	t.Parallel()
 	got, err := config.Parse(
@@ -254,12 +281,25 @@ func TestInferrer(t *testing.T) {
 		t.Errorf("without the default ones %d signals and %d identities are left, want 1 and 1",
 			len(got.Signals), len(got.Identities))
 	}
+	c.Inference.OwnerSignals = []reason.OwnerSignal{{Of: reason.Decider{Kind: "Mine"}}}
+	c.Inference.Operators = []reason.Operator{{Group: "mine"}}
+	if got := c.Inferrer(); len(got.OwnerSignals) != 1+len(reason.DefaultOwnerSignals()) ||
+		got.OwnerSignals[0].Of.Kind != "Mine" ||
+		len(got.Operators) != 1+len(reason.DefaultOperators()) || got.Operators[0].Group != "mine" {
+		t.Errorf("%d owner signals and %d operators: want mine before the default ones",
+			len(got.OwnerSignals), len(got.Operators))
+	}
+	c.Inference.OmitDefaultOwnerSignals = true
+	if got := c.Inferrer(); len(got.OwnerSignals) != 1 {
+		t.Errorf("without the default ones %d owner signals are left, want 1",
+			len(got.OwnerSignals))
+	}
 	if got := c.Inferrer().Keys; got != reason.DefaultKeys() {
 		t.Errorf("the keys are %+v", got)
 	}
 }
 
-// FuzzParse: a file leads to a valid configuration or to an error, never to a panic.
+// FuzzParse checks that any file yields a valid configuration or an error, never a panic.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.yaml")
 	for _, file := range append(files, "testdata/full.yaml") {

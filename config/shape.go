@@ -19,7 +19,7 @@ import (
 type shape struct {
 	known    []string
 	mistakes []error
-	// paths of the mistakes: what is said about a field once need not be said again.
+	// paths of the mistakes, so that each field is reported once.
 	paths map[string]bool
 }
 
@@ -29,8 +29,8 @@ func (s *shape) wrong(path, format string, args ...any) bool {
 	return false
 }
 
-// told tells whether a mistake was found in the field, or within it: it was then taken out, and its
-// section is no longer whole.
+// told reports whether a mistake was found in the field, or within it: it was then removed, so its
+// section is incomplete.
 func (s *shape) told(path string) bool {
 	for at := range s.paths {
 		if at == path || strings.HasPrefix(at, path+".") {
@@ -40,7 +40,7 @@ func (s *shape) told(path string) bool {
 	return false
 }
 
-// object looks at the fields of a struct. A list in the file replaces the default one: the decoder
+// object checks the fields of a struct. A list in the file replaces the default one: the decoder
 // would mix their elements.
 func (s *shape) object(file map[string]any, v reflect.Value, path string) {
 	fields := fieldsOf(v.Type())
@@ -70,7 +70,7 @@ func (s *shape) unknown(path string) {
 	s.wrong(path, "no such field: remove it")
 }
 
-// value tells whether a value of the file fits the field.
+// value reports whether a value of the file fits the field.
 func (s *shape) value(file any, v reflect.Value, path string) bool {
 	if file == nil {
 		return true
@@ -97,7 +97,7 @@ func (s *shape) value(file any, v reflect.Value, path string) bool {
 	}
 }
 
-// text looks at the types that are written as a text and read by a method of their own.
+// text checks types that are written as text and decoded by a method of their own.
 func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool) {
 	text, isText := file.(string)
 	target := reflect.New(v.Type()).Interface()
@@ -116,7 +116,7 @@ func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool
 	}
 	if u, ok := target.(encoding.TextUnmarshaler); ok {
 		if !isText {
-			return s.wrong(path, "is %s: write a text", found(file)), true
+			return s.wrong(path, "is %s: write a string", found(file)), true
 		}
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			return s.wrong(path, "%w", err), true
@@ -159,7 +159,7 @@ func (s *shape) scalar(file any, v reflect.Value, path string) bool {
 		if _, ok := file.(string); ok {
 			return true
 		}
-		return s.wrong(path, "is %s: write a text, in quotes if it looks like something else",
+		return s.wrong(path, "is %s: write a string, in quotes if it looks like something else",
 			found(file))
 	case reflect.Bool:
 		if _, ok := file.(bool); ok {
@@ -180,7 +180,7 @@ func (s *shape) scalar(file any, v reflect.Value, path string) bool {
 	}
 }
 
-// found says what stands in the file.
+// found says what the file has there.
 func found(file any) string {
 	switch x := file.(type) {
 	case map[string]any:
@@ -188,7 +188,7 @@ func found(file any) string {
 	case []any:
 		return "a list"
 	case string:
-		return fmt.Sprintf("the text %.60q", x)
+		return fmt.Sprintf("the string %.60q", x)
 	default:
 		return fmt.Sprint(x)
 	}

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The reference file is where operators look fields up: one that is missing there does not exist
-// for them.
+// Operators look fields up in the reference file: a field that is missing there does not exist for
+// them.
 func TestFullNamesEveryField(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/full.yaml")
@@ -28,7 +28,7 @@ func TestFullNamesEveryField(t *testing.T) {
 	}
 }
 
-// shape knows the kinds of fields that there are; a field of another kind needs a word there first.
+// shape knows every kind of field in use; a field of another kind has to be added there first.
 func TestShapeKnowsEveryKind(t *testing.T) {
 	t.Parallel()
 	var walk func(t reflect.Type, path string)

@@ -58,13 +58,13 @@ func nearest(path string, known []string) string {
 	return best
 }
 
-// split cuts a path before its last name.
+// split splits a path before its last name.
 func split(path string) (section, name string) {
 	n := strings.LastIndexByte(path, '.')
 	return path[:max(n, 0)], path[n+1:]
 }
 
-// withoutIndices takes [0] and the like out of a path.
+// withoutIndices removes [0] and the like from a path.
 func withoutIndices(path string) string {
 	var b strings.Builder
 	depth := 0
@@ -81,9 +81,9 @@ func withoutIndices(path string) string {
 	return b.String()
 }
 
-// editDistance is the distance of two short strings in letters put in, left out or taken for
-// another, and neighbours that swapped places, the most frequent slip, which counts once (optimal
-// string alignment).
+// editDistance is the number of insertions, deletions, substitutions and swaps of neighbouring
+// letters between two short strings (optimal string alignment). A swap, the most frequent slip,
+// counts once.
 func editDistance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -23,8 +23,8 @@ func TokenAnnotation(bootID, secret string) string {
 	return bootID + ":" + hex.EncodeToString(hash[:])
 }
 
-// TokenOfBoot reads the value of the annotation [reason.TokenKey]. There is no token where the
-// value is not one, or is of another boot.
+// TokenOfBoot reads the value of the annotation [reason.TokenKey]. There is no token if the value
+// is invalid or of another boot.
 func TokenOfBoot(value, bootID string) (hash TokenHash, found bool) {
 	boot, digits, ok := strings.Cut(value, ":")
 	if !ok || boot == "" || boot != bootID || len(digits) != hex.EncodedLen(len(hash)) {

@@ -16,7 +16,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A wrong is one thing that is wrong with one field.
+// A wrong is one mistake in one field.
 type wrong struct{ path, what string }
 
 func (w wrong) Error() string { return w.path + ": " + w.what }
@@ -41,7 +41,7 @@ func (c Config) wrongs() []wrong {
 	return append(all, c.acrossFields()...)
 }
 
-// acrossFields holds the rules that take more than one field.
+// acrossFields checks the rules that concern more than one field.
 func (c Config) acrossFields() []wrong {
 	var all []wrong
 	if c.Webhook.WriteTimeout.Duration >= c.Webhook.Timeout.Duration {
@@ -51,6 +51,11 @@ func (c Config) acrossFields() []wrong {
 	}
 	for n, signal := range c.Inference.Signals {
 		all = append(all, marksWrong(fmt.Sprintf("inference.signals[%d]", n), signal)...)
+	}
+	for n, signal := range c.Inference.OwnerSignals {
+		if err := signal.Check(); err != nil {
+			all = append(all, wrong{fmt.Sprintf("inference.ownerSignals[%d]", n), err.Error()})
+		}
 	}
 	if len(c.Webhook.ClientNames) > 0 && c.Webhook.ClientCA == "" {
 		all = append(all, wrong{"webhook.clientNames",
@@ -104,6 +109,9 @@ func newValidator() *validator.Validate {
 		"annotationkey": func(f validator.FieldLevel) bool {
 			return len(validation.IsQualifiedName(strings.ToLower(f.Field().String()))) == 0
 		},
+		"labelkey": func(f validator.FieldLevel) bool {
+			return len(validation.IsQualifiedName(f.Field().String())) == 0
+		},
 		"hostport": func(f validator.FieldLevel) bool { return isHostPort(f.Field().String()) },
 		"nodecode": func(f validator.FieldLevel) bool {
 			return reason.Code(f.Field().String()).OfNodes()
@@ -152,13 +160,13 @@ func isHostPort(s string) bool {
 		len(validation.IsDNS1123Subdomain(host)) == 0)
 }
 
-// pathOf is the path of a field as it is written in the file.
+// pathOf returns the path of a field as written in the file.
 func pathOf(f validator.FieldError) string {
 	_, path, _ := strings.Cut(f.Namespace(), ".")
 	return path
 }
 
-// remedy says what to write instead of what stands there.
+// remedy says what to write instead.
 func remedy(f validator.FieldError) string {
 	is := fmt.Sprintf("%q", fmt.Sprint(f.Value()))
 	switch f.Tag() {

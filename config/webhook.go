@@ -2,7 +2,7 @@ package config
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// A Mode says what becomes of a deletion that policy denies.
+// A Mode says what happens to a deletion that policy denies.
 type Mode string
 
 const (
@@ -12,7 +12,7 @@ const (
 	AuditMode Mode = "Audit"
 )
 
-// A FailurePolicy says what becomes of a deletion when Epitaph itself is at fault.
+// A FailurePolicy says what happens to a deletion when Epitaph itself fails.
 type FailurePolicy string
 
 const (
@@ -43,6 +43,9 @@ type Webhook struct {
 	Mode         Mode     `json:"mode" validate:"oneof=Enforce Audit"`
 	// FailurePolicy is also what the webhook configuration says to the API server.
 	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
+	// WriteFirst has every reason written before the deletion is allowed, for policies that look
+	// for it. With FailurePolicy Fail that is always so.
+	WriteFirst bool `json:"writeFirst"`
 	// Timeout is how long the API server waits for an answer (1 to 30 s).
 	Timeout metav1.Duration `json:"timeout" validate:"mindur=1s,maxdur=30s"`
 	// WriteTimeout bounds the one PATCH that is sent before the answer. It must be shorter than
@@ -61,17 +64,17 @@ type Webhook struct {
 	LeftoverAfter metav1.Duration `json:"leftoverAfter" validate:"mindur=5s,maxdur=1h"`
 }
 
-// CreatedReasons says what becomes of a reason that an object carries when it is created.
+// CreatedReasons says what happens to a reason that an object carries when it is created.
 type CreatedReasons string
 
 const (
-	// StripReasons takes it off and warns.
+	// StripReasons removes it and warns.
 	StripReasons CreatedReasons = "Strip"
 	// RefuseReasons refuses the pod.
 	RefuseReasons CreatedReasons = "Refuse"
 )
 
-// An Action says what is done about a deletion without a reason.
+// An Action says what to do about a deletion without a reason.
 type Action string
 
 const (
@@ -79,7 +82,7 @@ const (
 	Require Action = "Require"
 	// Fill writes the inferred reason, else that there is none.
 	Fill Action = "Fill"
-	// Ignore lets it pass unseen.
+	// Ignore lets it pass, and writes nothing.
 	Ignore Action = "Ignore"
 )
 
@@ -98,8 +101,9 @@ type Rule struct {
 	Namespaces []string `json:"namespaces,omitempty" validate:"dive,required"`
 	// NamespaceSelector selects namespaces by their labels.
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// Resources are pods, nodes.
-	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes"`
+	// Resources are pods, nodes, and owners: what pods belong to, such as Jobs, Deployments and
+	// Namespaces. Without any, a rule is about pods and nodes.
+	Resources []string `json:"resources,omitempty" validate:"dive,oneof=pods nodes owners"`
 	// Operations are Delete and Evict.
 	Operations []Operation `json:"operations,omitempty" validate:"dive,oneof=Delete Evict"`
 	// Expression is a condition in CEL over user, groups, operation, resource, namespaceName,

@@ -10,29 +10,29 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// An absence is what is known about a Node that is not there.
+// An absence is what we know about a Node that no longer exists.
 type absence struct {
-	// since is when the Node left, or was first missed.
+	// since is when the Node left, or when we first missed it.
 	since time.Time
-	// node is its last state, where somebody saw it go.
+	// node is its last state; nil if we did not see it go.
 	node *corev1.Node
-	// reason is what the Node left with, the zero Reason where nothing is known.
+	// reason is why the Node left; the zero Reason if unknown.
 	reason reason.Reason
-	// explained is set where that reason says that the Node is gone for good.
+	// explained is set if that reason says that the Node is gone for good.
 	explained bool
-	// obituary is its record, where there is one.
+	// obituary is its record, if there is one.
 	obituary *v1alpha1.NodeObituary
 }
 
-// storedPrecision is that of the times in stored objects: what happened may be as much later.
+// storedPrecision is that of the times in stored objects: the event may be that much later.
 const storedPrecision = time.Second
 
-// explains tells whether a reason is one that a Node left with for good. Code Unexplained is the
-// word for having none.
+// explains reports whether a reason says that a Node is gone for good. Code Unexplained stands for
+// having no reason.
 func explains(r reason.Reason) bool { return !r.IsZero() && r.Code != reason.Unexplained }
 
-// reasonFromLastState infers what a Node left with from its last state. A kubelet that had stopped
-// answering tells what happened but not that it will not be back, so that alone is no explanation.
+// reasonFromLastState infers why a Node left from its last state. That the kubelet had stopped
+// answering does not mean that the Node is gone for good, so that alone is no explanation.
 func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node,
 	now time.Time) (reason.Reason, bool) {
 	f := reason.Facts{Now: now, Node: node, NodeGone: true,
@@ -44,8 +44,8 @@ func reasonFromLastState(inferrer reason.Inferrer, node *corev1.Node,
 	return r, explains(r) && r.Code != reason.NodeUnreachable
 }
 
-// absenceOf puts together what the node tracker remembers and what is on record. first is when the
-// Node was first missed.
+// absenceOf combines what the node tracker remembers with what is on record. first is when we first
+// missed the Node.
 func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.NodeObituary,
 	first time.Time) absence {
 	a := absence{since: first}
@@ -66,8 +66,8 @@ func absenceOf(inferrer reason.Inferrer, d lastSeen, seen bool, o *v1alpha1.Node
 	return a
 }
 
-// covers tells whether the Node's end can have been the end of the pod: one that was created for a
-// Node that was long gone waits for another of that name.
+// covers reports whether the Node's end can have ended the pod. A pod created for a Node that was
+// long gone waits for another Node of that name.
 func (a absence) covers(pod *corev1.Pod) bool {
 	if a.obituary != nil {
 		return audit.SpeaksFor(a.obituary, pod.CreationTimestamp.Time)
@@ -75,8 +75,8 @@ func (a absence) covers(pod *corev1.Pod) bool {
 	return a.node != nil && !pod.CreationTimestamp.After(a.since.Add(storedPrecision))
 }
 
-// due returns how long the pod has to wait. A reason explains at once; otherwise the Node may come
-// back.
+// due returns how long the pod still has to wait: not at all if a reason explains the absence, else
+// until the quarantine is over, since the Node may come back.
 func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) time.Duration {
 	if a.explained && a.covers(pod) {
 		return 0
@@ -88,7 +88,7 @@ func (a absence) due(pod *corev1.Pod, now time.Time, quarantine time.Duration) t
 	return max(0, from.Add(quarantine).Sub(now))
 }
 
-// unknownEnd is what goes on record for a Node whose last state explains nothing.
+// unknownEnd is the reason recorded for a Node whose last state explains nothing.
 func unknownEnd(d lastSeen) reason.Reason {
 	return reason.Facts{Now: d.at, Node: d.node,
 		Remover: reason.Remover{User: reason.UnknownRemover}}.Unknown()

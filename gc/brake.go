@@ -11,23 +11,23 @@ import (
 )
 
 // A brake holds the pods of nodes that are gone unexplained while those are an implausible share of
-// all nodes: an outage of the network or of a zone, a mistaken script or a store that was restored
-// without its Nodes looks just like the death of many nodes, and pods that were deleted do not come
-// back. Nodes that left with a reason are not its business.
+// all nodes. An outage of the network or of a zone, a mistaken script, or an etcd restored without
+// its Nodes looks just like the death of many nodes, and deleted pods do not come back. The brake
+// ignores nodes that left with a reason.
 //
-// What it decides follows from the objects that are there ([Collector.lossesNow]), so every replica
-// decides the same, at any time and after any number of restarts. What it remembers saves work and
-// words, and decides nothing.
+// It decides from the objects in the API server alone ([Collector.lossesNow]), so every replica
+// decides the same, at any time and after any number of restarts. What it remembers only saves work
+// and repeated messages.
 type brake struct {
 	config config.GCBrake
 
 	mu sync.Mutex
-	// missed are the names that pods are bound to and no Node has.
+	// missed are the names that pods are bound to although no Node has them.
 	missed sets.Set[string]
-	// last are the losses that were counted last, at that time.
+	// last are the losses as last counted, at the time at.
 	last losses
 	at   time.Time
-	// holding are the nodes whose pods are held.
+	// holding are the nodes whose pods the brake holds.
 	holding sets.Set[string]
 }
 
@@ -37,9 +37,9 @@ func newBrake(c config.GCBrake) *brake {
 
 // losses are the nodes that are gone unexplained.
 type losses struct {
-	// lost have the moment at which each left or was first missed.
+	// lost maps each node to when it left or was first missed.
 	lost map[string]time.Time
-	// returned are names that are back: their Nodes are young, and yet replace nobody.
+	// returned are names that are back: their Nodes are young, but replace no other.
 	returned sets.Set[string]
 }
 
@@ -54,7 +54,7 @@ func (l losses) newest() time.Time {
 	return last
 }
 
-// with adds a node to them, unless it is one of them.
+// with adds a node, unless it is already counted.
 func (l losses) with(node string, at time.Time) losses {
 	if _, ok := l.lost[node]; ok {
 		return l
@@ -64,22 +64,22 @@ func (l losses) with(node string, at time.Time) losses {
 	return losses{lost, l.returned}
 }
 
-// A sighting is what is known of a name that no Node has.
+// A sighting is what we know about a name that no Node has.
 type sighting struct {
 	absence
-	// wasNode is set where the name is known to have been a Node's: pods alone, whose author may
-	// have invented it, do not tell.
+	// wasNode is set if the name is known to have been a Node's. Pods bound to it do not prove
+	// that: their author may have invented the name.
 	wasNode bool
-	// hasPods is set where there are pods that are still to be ended.
+	// hasPods is set if there are pods still to be terminated.
 	hasPods bool
 }
 
-// counts tells whether it is a loss by itself: however long it is gone, while it has pods that
-// nobody has let go.
+// counts reports whether it is a loss by itself: it is, however long it has been gone, while it has
+// pods that nobody has released.
 func (s sighting) counts() bool { return s.wasNode && s.hasPods && !s.explained && !s.released() }
 
-// implausible tells whether so many nodes do not die at once. here is how many Nodes there are
-// beside them.
+// implausible reports whether lost are too many nodes to have died at once. here is how many Nodes
+// are left.
 func implausible(c config.GCBrake, lost, here int) bool {
 	return c.Enabled && lost >= c.MinNodes && lost*100 > c.MaxPercent*(lost+here)
 }
@@ -91,7 +91,7 @@ func (b *brake) miss(node string) {
 	b.missed.Insert(node)
 }
 
-// back forgets a name: a Node has it, or no pod is left.
+// back forgets a name: a Node has it again, or none of its pods is left.
 func (b *brake) back(node string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +105,7 @@ func (b *brake) missing() []string {
 	return b.missed.UnsortedList()
 }
 
-// hold notes whether the pods of a node are held, and tells whether that is news.
+// hold notes whether the pods of a node are held, and reports whether that has changed.
 func (b *brake) hold(node string, held bool) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,16 +120,16 @@ func (b *brake) hold(node string, held bool) (news bool) {
 	return true
 }
 
-// held is how many nodes' pods are held.
+// held returns the number of nodes whose pods are held.
 func (b *brake) held() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.holding.Len()
 }
 
-// countedFor is how long a count of the losses is used again: the many pods of a node ask one after
-// the other. It is no longer than the shortest quarantine, so whoever left together with a node is
-// counted when that node's pods are due.
+// countedFor is how long a count of the losses is reused, since the many pods of a node ask one
+// after the other. It is no longer than the shortest quarantine, so that nodes that left together
+// are all counted when the pods of the first are due.
 const countedFor = time.Second
 
 // counted returns the last count if it is fresh.

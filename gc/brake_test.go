@@ -50,8 +50,8 @@ func TestBrakeJudges(t *testing.T) {
 	}
 }
 
-// A node that is gone counts while it has pods that nobody has let go, however long it is gone; a
-// name that somebody invented never.
+// A node that is gone counts while it has pods that nobody has released, however long it has been
+// gone; an invented name never counts.
 func TestWhatIsALoss(t *testing.T) {
 	t.Parallel()
 	record := func(annotation string) *v1alpha1.NodeObituary {
@@ -105,8 +105,8 @@ func TestWhoseStatusTellsOfANode(t *testing.T) {
 	}
 }
 
-// Nodes that came after the losses replace what was lost, and make it no more plausible; those that
-// came back do.
+// Nodes created after the losses do not count, since they replace what was lost; those that came
+// back do.
 func TestPopulationBesideTheLosses(t *testing.T) {
 	t.Parallel()
 	c := newNodeTracker()

@@ -6,26 +6,25 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Cause is why the collector takes a pod up. The words are those of the built-in collector's
+// A Cause is why the collector handles a pod. The values are those of the built-in collector's
 // metrics.
 type Cause string
 
 const (
-	// CauseOrphaned is a pod whose Node is not there.
+	// CauseOrphaned is a pod whose Node does not exist.
 	CauseOrphaned Cause = "orphaned"
-	// CauseOutOfService is a terminating pod on a Node that is not Ready and was declared out of
-	// service.
+	// CauseOutOfService is a terminating pod on a Node that is not Ready and has the out-of-service
+	// taint.
 	CauseOutOfService Cause = "out-of-service"
 	// CauseUnscheduled is a terminating pod that was never bound.
 	CauseUnscheduled Cause = "unscheduled"
-	// CauseTerminated is a finished pod beyond the number that is kept.
+	// CauseTerminated is a finished pod beyond the number that we keep.
 	CauseTerminated Cause = "terminated"
-	// CauseUnexplained is a terminating pod that nobody gave a reason: it gets one, and ends by
-	// itself.
+	// CauseUnexplained is a terminating pod without a reason: it gets one, and ends by itself.
 	CauseUnexplained Cause = "unexplained"
 )
 
-// A nodeState is what is known of a Node by its name.
+// A nodeState is the state of the Node with a given name.
 type nodeState uint8
 
 const (
@@ -35,8 +34,8 @@ const (
 	outOfService
 )
 
-// causeOf tells why a pod must be taken up, if it must. A finished pod is judged by their number,
-// not here.
+// causeOf returns why a pod must be handled, if it must. Whether there are too many finished pods
+// is decided elsewhere (finishedPods).
 func causeOf(pod *corev1.Pod, node nodeState, hasReason bool) (Cause, bool) {
 	bound, terminating := pod.Spec.NodeName != "", pod.DeletionTimestamp != nil
 	switch {
@@ -55,16 +54,16 @@ func causeOf(pod *corev1.Pod, node nodeState, hasReason bool) (Cause, bool) {
 	}
 }
 
-// settled tells whether all is done that can be done: the pod is deleted, finished and has its
-// reason, and is only held by a finalizer of somebody else.
+// settled reports whether there is nothing left to do: the pod is deleted and finished, has its
+// reason, and waits only for somebody else's finalizer.
 func settled(pod *corev1.Pod, hasReason bool) bool {
 	return pod.DeletionTimestamp != nil && reason.Graceless(pod) && len(pod.Finalizers) > 0 &&
 		reason.Finished(pod) && hasReason
 }
 
-// stateOf judges a Node that is there. As the built-in collector, it wants both: the taint is a
-// person's word that the machine is off, and a kubelet that still reports Ready contradicts it
-// (KEP-2268).
+// stateOf returns the state of an existing Node. Like the built-in collector, it takes a Node as
+// out of service only if it has the taint and is not Ready: with the taint a person says that the
+// machine is off, and a kubelet that still reports Ready contradicts that (KEP-2268).
 func stateOf(node *corev1.Node) nodeState {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {

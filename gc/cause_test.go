@@ -113,3 +113,23 @@ func TestOutOfServiceNeedsTaintAndSilence(t *testing.T) {
 		})
 	}
 }
+
+// Whoever deleted a pod knows better why than the collector, and may be about to write it.
+func TestWhichPodsWaitForTheirReason(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		cause           Cause
+		hasReason, want bool
+	}{
+		{CauseUnexplained, false, true},
+		{CauseOutOfService, false, true},
+		{CauseOutOfService, true, false},
+		{CauseOrphaned, false, false},
+		{CauseUnscheduled, false, false},
+		{CauseTerminated, false, false},
+	} {
+		if got := waits(tc.cause, tc.hasReason); got != tc.want {
+			t.Errorf("waits(%s, %t) = %t, want %t", tc.cause, tc.hasReason, got, tc.want)
+		}
+	}
+}

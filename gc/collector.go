@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -29,32 +31,41 @@ type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 }
 
-// Options are what a collector works with.
+// Options are the settings and collaborators of a collector.
 type Options struct {
 	Config   config.GC
 	Inferrer reason.Inferrer
 	// Cache holds Pods (with the index [reason.NodeNameField]), Nodes and NodeObituaries.
 	Cache cache.Cache
-	// Live reads from the API server itself.
+	// Live reads from the API server, not from the cache.
 	Live       client.Reader
 	Obituaries *audit.NodeObituaries
+	// Owners knows who deleted the owners of pods; it may be nil.
+	Owners     *audit.OwnerEnds
 	Terminator Terminator
 	Recorder   Recorder
-	Clock      clock.WithTicker
-	Registerer prometheus.Registerer
-	Log        logr.Logger
+	// WrittenBehind says that a webhook writes reasons, some of them up to
+	// [termination.WriteBehind] after the deletion began.
+	WrittenBehind bool
+	Clock         clock.WithTicker
+	Registerer    prometheus.Registerer
+	Log           logr.Logger
 }
 
-// A Collector is a runnable of the leader. It waits for its [Standby], which tracks the Nodes.
+// A Collector is a runnable that only the leader runs. It waits for its [Standby], which tracks the
+// Nodes.
 type Collector struct {
 	config     config.GC
 	inferrer   reason.Inferrer
 	cache      cache.Cache
 	obituaries *audit.NodeObituaries
+	owners     *audit.OwnerEnds
 	terminator Terminator
 	recorder   Recorder
 	clock      clock.WithTicker
 	metrics    *metrics
+	guard      *guard.Guard
+	silence    time.Duration
 	log        logr.Logger
 
 	nodes     *nodeTracker
@@ -64,11 +75,11 @@ type Collector struct {
 	finished  *finishedPods
 	turns     *turns
 	subjects  workqueue.TypedRateLimitingInterface[subject]
-	// counted is closed when the node tracker has the Nodes that there are.
+	// counted is closed once the node tracker knows all Nodes that exist.
 	counted chan struct{}
 }
 
-// A subject is what is examined: all pods of a node, one pod, or the finished pods beyond the
+// A subject is a unit of examination: all pods of a node, one pod, or the finished pods beyond the
 // threshold.
 type subject struct {
 	node    string
@@ -76,11 +87,15 @@ type subject struct {
 	surplus bool
 }
 
-// New returns a collector. Add it to the manager, and its standby.
+// New returns a collector. Add both it and its standby to the manager.
 func New(o Options) (*Collector, error) {
 	turns := newTurns(o.Clock)
 	brake := newBrake(o.Config.Brake)
 	m, err := newMetrics(o.Registerer, turns.Len, brake.held)
+	if err != nil {
+		return nil, err
+	}
+	g, err := guard.New(o.Registerer, "gc", o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +104,13 @@ func New(o Options) (*Collector, error) {
 		inferrer:   o.Inferrer,
 		cache:      o.Cache,
 		obituaries: o.Obituaries,
+		owners:     o.Owners,
 		terminator: o.Terminator,
 		recorder:   o.Recorder,
 		clock:      o.Clock,
 		metrics:    m,
+		guard:      g,
+		silence:    silence(o.WrittenBehind),
 		log:        o.Log,
 		nodes:      newNodeTracker(),
 		confirmed:  newConfirmations(o.Live, o.Clock),

@@ -14,12 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// confirmedFor is how long the API server's word that a Node is not there holds: one GET then
-// serves the many pods of a node, and a Node that returns is noticed within this time even if the
-// watch is behind.
+// confirmedFor is how long we rely on the API server's answer that a Node does not exist. One GET
+// then serves the many pods of a node, and we notice a Node that returns within this time even if
+// the watch lags.
 const confirmedFor = 2 * time.Second
 
-// confirmations asks the API server itself whether a Node is gone. Only NotFound counts.
+// confirmations ask the API server, not the cache, whether a Node is gone. Only NotFound counts.
 type confirmations struct {
 	live  client.Reader
 	clock clock.PassiveClock
@@ -28,7 +28,7 @@ type confirmations struct {
 	at map[string]time.Time
 }
 
-// absent tells whether no Node of that name is there.
+// absent reports whether no Node of that name exists.
 func (c *confirmations) absent(ctx context.Context, name string) (bool, error) {
 	if c.fresh(name) {
 		return true, nil
@@ -45,8 +45,7 @@ func (c *confirmations) absent(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// remember keeps the answer, and drops those that no longer hold: the memory is as large as two
-// seconds' questions.
+// remember keeps the answer, and drops those that have expired.
 func (c *confirmations) remember(name string, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// answers is an API server that says one thing about every Node.
+// answers is an API server that gives the same answer about every Node.
 type answers struct {
 	client.Reader
 	err   error

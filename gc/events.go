@@ -13,7 +13,7 @@ const (
 	EventHolding    = "HoldingPods"
 )
 
-// announce says on the Node what becomes of its pods: one Event a node, since one a pod would be a
+// announce emits an Event on the Node about its pods: one per node, since one per pod would be a
 // third write for each.
 func (c *Collector) announce(name string, a absence, pods int) {
 	why := a.reason
@@ -28,7 +28,7 @@ func (c *Collector) announce(name string, a absence, pods int) {
 		"Node %s is gone; terminating %d pods: %s", name, pods, string(why.Text))
 }
 
-// subjectOf names the Node for an Event, as it was if it was seen.
+// subjectOf returns the Node for an Event, with its UID if that is known.
 func subjectOf(name string, a absence) runtime.Object {
 	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name}
 	switch {

@@ -14,11 +14,11 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// sharing reads from the cache without a copy: what it returns must not be changed.
+// sharing reads from the cache without copying: do not change what it returns.
 const sharing = client.UnsafeDisableDeepCopy
 
-// examine looks at a node or at a pod, hands out what is due, and returns after how long it wants
-// to look again.
+// examine looks at a node, a pod or the surplus, queues the pods that are due, and returns after
+// how long to look again (0: not by time).
 func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration, err error) {
 	switch {
 	case s.surplus:
@@ -39,7 +39,7 @@ func (c *Collector) examine(ctx context.Context, s subject) (again time.Duration
 	return 0, c.handOutPodsOf(ctx, s.node, outOfService)
 }
 
-// examineAbsent puts the Node's end on record, and hands out those of its pods whose time has come.
+// examineAbsent puts the Node's end on record, and queues those of its pods that are due.
 func (c *Collector) examineAbsent(ctx context.Context,
 	name string) (again time.Duration, err error) {
 	a, err := c.absenceOf(ctx, name)
@@ -71,7 +71,7 @@ func (c *Collector) examineAbsent(ctx context.Context,
 	return again, nil
 }
 
-// dueOf returns the pods of an absent node whose time has come, and when the next one's will.
+// dueOf returns the pods of an absent node that are due, and after how long the next one is.
 func (c *Collector) dueOf(a absence, pods []corev1.Pod) (due []*corev1.Pod, again time.Duration) {
 	now := c.clock.Now()
 	for n := range pods {
@@ -113,21 +113,28 @@ func taskOf(pod *corev1.Pod, cause Cause) task {
 		cause: cause}
 }
 
-// handOutPodsOf queues the pods of a Node that is there, as far as they are due there.
+// handOutPodsOf queues those pods of an existing Node that are due.
 func (c *Collector) handOutPodsOf(ctx context.Context, name string, node nodeState) error {
 	pods, err := c.podsOf(ctx, name)
 	if err != nil {
 		return err
 	}
 	for n := range pods {
-		if cause, ok := causeOf(&pods[n], node, c.hasReason(&pods[n])); ok {
-			c.turns.add(taskOf(&pods[n], cause))
+		pod := &pods[n]
+		hasReason := c.hasReason(pod)
+		cause, ok := causeOf(pod, node, hasReason)
+		switch {
+		case !ok:
+		case waits(cause, hasReason):
+			c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, c.silence)
+		default:
+			c.turns.add(taskOf(pod, cause))
 		}
 	}
 	return nil
 }
 
-// examinePod queues one pod if it is due, or has its whole node examined.
+// examinePod queues one pod if it is due; for an orphan it has the whole node examined.
 func (c *Collector) examinePod(ctx context.Context, key types.NamespacedName) error {
 	pod := &corev1.Pod{}
 	if err := c.cache.Get(ctx, key, pod, sharing); err != nil {
@@ -155,8 +162,8 @@ func (c *Collector) podsOf(ctx context.Context, node string) ([]corev1.Pod, erro
 	return pods.Items, nil
 }
 
-// absenceOf gathers what is known of a Node that is not there. A Node that went while no webhook
-// looked is put on record here: from then on its end survives this process too.
+// absenceOf gathers what we know about a Node that does not exist. If no webhook saw the Node go,
+// it puts the Node on record, so that the knowledge survives this process.
 func (c *Collector) absenceOf(ctx context.Context, name string) (absence, error) {
 	o, err := c.obituaries.Last(ctx, name)
 	if err != nil {
@@ -189,8 +196,8 @@ func (c *Collector) record(ctx context.Context, d lastSeen) error {
 	return c.obituaries.Record(ctx, d.node, r)
 }
 
-// succeed closes the obituary of an earlier Node of this name: its pods live on under the new one,
-// and die of something else.
+// succeed closes the obituary of an earlier Node of this name: its pods live on under the new Node,
+// so what ends them later is something else.
 func (c *Collector) succeed(ctx context.Context, name string, uid types.UID) error {
 	o, err := c.obituaries.Last(ctx, name)
 	if err != nil || o == nil || o.Spec.NodeUID == uid || o.Spec.SucceededBy != "" {

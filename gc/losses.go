@@ -13,14 +13,15 @@ import (
 )
 
 // lossesNow counts the nodes that are gone unexplained:
-//   - those that still have pods, whatever their age, unless a person has let the pods go;
-//   - those that left within brake.window, also when their pods are gone: losses must not trickle
-//     past the brake one by one;
-//   - while any pods are held: all those whose pods were held since, also when a person has
-//     released or explained them since. What one person knows of one node says nothing of the
-//     others; the return of nodes does.
+//   - those that still have pods, however long ago they left, unless a person has released the
+//     pods;
+//   - those that left within brake.window, even if their pods are gone, so that losses do not
+//     trickle past the brake one by one;
+//   - while any pods are held: all nodes whose pods have been held, even if a person has since
+//     released or explained them. What a person knows about one node says nothing about the others;
+//     only nodes that return lower the count.
 //
-// All of it is read from Nodes, pods and NodeObituaries.
+// It reads all of this from Nodes, pods and NodeObituaries.
 func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
 	now := c.clock.Now()
 	if l, ok := c.brake.counted(now); ok {
@@ -47,8 +48,7 @@ func (c *Collector) lossesNow(ctx context.Context) (losses, error) {
 	return l, c.countRecorded(ctx, l, open, now)
 }
 
-// countRecorded adds the losses, and the returns, that only the records tell of, and keeps the
-// count.
+// countRecorded adds the losses and returns that only the records show, and keeps the count.
 func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := c.cache.List(ctx, all, sharing); err != nil {
@@ -75,7 +75,7 @@ func (c *Collector) countRecorded(ctx context.Context, l losses, open bool, now 
 	return nil
 }
 
-// sightingOf looks at a name that no Node has.
+// sightingOf gathers what we know about a name that no Node has.
 func (c *Collector) sightingOf(ctx context.Context, name string, now time.Time) (sighting, error) {
 	pods, err := c.podsOf(ctx, name)
 	if err != nil {
@@ -100,10 +100,10 @@ func (c *Collector) sightingOf(ctx context.Context, name string, now time.Time) 
 	return s, nil
 }
 
-// ran tells whether a kubelet has written the pod's status: then a Node of that name was there.
-// Whoever creates a pod can bind it to any name, but its status begins anew, and only kubelets and
-// controllers may write it; a kubelet, only that of pods on its own Node. That a pod failed tells
-// nothing where it may have been a collector who failed it.
+// ran reports whether a kubelet has written the pod's status, which proves that there was a Node of
+// that name. The creator of a pod can bind it to any name, but the API server resets its status,
+// and only kubelets and controllers may write that; a kubelet only that of pods on its own Node.
+// That a pod failed proves nothing if it has a reason, since then a collector may have failed it.
 func ran(pod *corev1.Pod, hasReason bool) bool {
 	switch pod.Status.Phase {
 	case corev1.PodRunning, corev1.PodSucceeded:

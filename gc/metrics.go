@@ -18,9 +18,9 @@ const (
 	MetricHeld       = "epitaph_gc_nodes_held"
 )
 
-// Names of the queues, which client-go's own metrics have as labels.
+// Names of the queues, which are labels of client-go's own metrics.
 const (
-	// QueueSubjects is of what is examined, QueuePods of the pods that are taken up.
+	// QueueSubjects is the queue of what to examine, QueuePods that of the pods to work on.
 	QueueSubjects = "gc-subjects"
 	QueuePods     = "gc-pods"
 )
@@ -59,7 +59,7 @@ func newMetrics(r prometheus.Registerer, waiting, held func() int) (*metrics, er
 	return m, nil
 }
 
-// label bounds the codes: one that somebody else invented is counted as "other".
+// label bounds the number of label values: codes that Epitaph does not know count as "other".
 func label(c reason.Code) string {
 	if c.Known() {
 		return string(c)

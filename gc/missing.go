@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// missing remembers when Nodes were first missed that nobody saw go: their quarantine starts there.
+// missing remembers when we first missed the Nodes that nobody saw go: that starts their
+// quarantine.
 type missing struct {
 	mu    sync.Mutex
 	since map[string]time.Time
@@ -13,7 +14,7 @@ type missing struct {
 
 func newMissing() *missing { return &missing{since: map[string]time.Time{}} }
 
-// first returns when the Node was first missed, which is now if it was not missed before.
+// first returns when the Node was first missed: now, if it was not missed before.
 func (m *missing) first(name string, now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -24,7 +25,7 @@ func (m *missing) first(name string, now time.Time) time.Time {
 	return now
 }
 
-// over forgets the Node: it is back, or has no pods left.
+// over forgets the Node, which is back or has no pods left.
 func (m *missing) over(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A nodeTracker knows the Nodes that are there, and remembers for a while those that left. Every
-// replica has one, from the day it starts: a new leader knows the last state of Nodes that went
+// A nodeTracker knows the Nodes that exist, and remembers the last maxLastSeen that left. Every
+// replica has one from its start, so that a new leader knows the last state of Nodes that went
 // while nobody led.
 type nodeTracker struct {
 	mu   sync.RWMutex
@@ -22,11 +22,11 @@ type nodeTracker struct {
 type knownNode struct {
 	uid   types.UID
 	state nodeState
-	// created is when, in seconds.
+	// created is the creation time, in Unix seconds.
 	created int64
 }
 
-// A lastSeen is the last state that was seen of a Node.
+// A lastSeen is the last state that we saw of a Node.
 type lastSeen struct {
 	node *corev1.Node
 	at   time.Time
@@ -34,15 +34,15 @@ type lastSeen struct {
 	onRecord bool
 }
 
-// maxLastSeen bounds the memory of departed Nodes: some 4 KiB each, so 8 MiB.
+// maxLastSeen bounds the memory for departed Nodes: some 4 KiB each, so 8 MiB in all.
 const maxLastSeen = 2048
 
 func newNodeTracker() *nodeTracker {
 	return &nodeTracker{here: map[string]knownNode{}, gone: map[string]lastSeen{}}
 }
 
-// arrive notes that a Node is there, and tells whether that is news: a Node that was not there, or
-// that fell out of service.
+// arrive notes that a Node exists, and reports whether that is news: the Node is new, or its state
+// has changed.
 func (c *nodeTracker) arrive(node *corev1.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *nodeTracker) forgetOldest() {
 	delete(c.gone, oldest)
 }
 
-// known tells the state of the Node of that name, and which it is.
+// known returns the state and the UID of the Node of that name.
 func (c *nodeTracker) known(name string) knownNode {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -85,7 +85,7 @@ func (c *nodeTracker) known(name string) knownNode {
 	return knownNode{state: absent}
 }
 
-// lastSeen returns what is remembered of the last Node of that name that left.
+// lastSeen returns the last state of the last Node of that name that left, if it is remembered.
 func (c *nodeTracker) lastSeen(name string) (lastSeen, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -103,16 +103,16 @@ func (c *nodeTracker) recorded(d lastSeen) {
 	}
 }
 
-// goneNames are the names of those that are remembered.
+// goneNames returns the names of the departed Nodes that are remembered.
 func (c *nodeTracker) goneNames() []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return slices.Collect(maps.Keys(c.gone))
 }
 
-// population is how many Nodes are there that the losses can be compared with: Nodes that came
-// after them replace what was lost, and make it no more plausible, unless they bear a name that is
-// back.
+// population returns the number of existing Nodes to compare the losses with. Nodes created after
+// the last loss do not count: they replace what was lost, and make the losses no more plausible.
+// They do count if their name is one that came back.
 func (c *nodeTracker) population(l losses) int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

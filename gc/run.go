@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// examiners look at nodes: each look is at most one GET and one write.
+	// examiners is the number of workers that examine subjects, with at most one GET and one write
+	// each time.
 	examiners = 8
-	// A look that failed is repeated after firstRetry, and then ever more slowly.
+	// A failed examination is repeated after firstRetry, then with exponential backoff up to
+	// lastRetry.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
 )
@@ -53,9 +55,9 @@ func (c *Collector) examineAll(ctx context.Context) {
 	for {
 		s, quit := c.subjects.Get()
 		if quit || ctx.Err() != nil {
-			return // a queue that is shut down goes on to hand out what waits
+			return // a queue that is shut down still hands out what waits in it
 		}
-		again, err := c.examine(ctx, s)
+		again, err := c.examineGuarded(ctx, s)
 		switch {
 		case err != nil:
 			if !errors.Is(err, context.Canceled) {
@@ -63,7 +65,7 @@ func (c *Collector) examineAll(ctx context.Context) {
 			}
 			c.subjects.AddRateLimited(s)
 		case s.node != "":
-			c.subjects.Forget(s) // a pod is only done with once work on it succeeds
+			c.subjects.Forget(s) // the backoff of a pod ends only once work on it succeeds
 		}
 		if again > 0 {
 			c.subjects.AddAfter(s, again)
@@ -72,13 +74,24 @@ func (c *Collector) examineAll(ctx context.Context) {
 	}
 }
 
+// examineGuarded turns a panic into an error: the subject is examined again, as after any other
+// error.
+func (c *Collector) examineGuarded(ctx context.Context,
+	s subject) (again time.Duration, err error) {
+	err = c.guard.Do("examination", func() error {
+		again, err = c.examine(ctx, s)
+		return err
+	})
+	return again, err
+}
+
 func (c *Collector) workAll(ctx context.Context) {
 	for {
 		k, ok := c.turns.next(ctx)
 		if !ok {
 			return
 		}
-		err := c.work(ctx, k)
+		err := c.guard.Do("termination", func() error { return c.work(ctx, k) })
 		c.turns.done(k)
 		if err == nil {
 			c.subjects.Forget(subject{pod: k.pod})

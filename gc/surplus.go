@@ -13,8 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A finishedPod is what the order of removal needs to know: some 150 bytes each, and the threshold
-// bounds how many there are.
+// A finishedPod is what the order of removal needs: some 150 bytes each, and the threshold bounds
+// their number.
 type finishedPod struct {
 	key     types.NamespacedName
 	uid     types.UID
@@ -22,7 +22,7 @@ type finishedPod struct {
 	evicted bool
 }
 
-// finishedPods are all pods that have finished and that nothing else is about to remove.
+// finishedPods are all finished pods that are not yet settled.
 type finishedPods struct {
 	mu   sync.Mutex
 	pods map[types.UID]finishedPod
@@ -30,7 +30,7 @@ type finishedPods struct {
 
 func newFinishedPods() *finishedPods { return &finishedPods{pods: map[types.UID]finishedPod{}} }
 
-// note keeps or drops a pod, and returns how many there are.
+// note adds the pod if it counts, else drops it, and returns how many there are.
 func (f *finishedPods) note(pod *corev1.Pod, counts bool) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,14 +50,14 @@ func (f *finishedPods) note(pod *corev1.Pod, counts bool) int {
 // PodIsEvicted).
 const evictedByKubelet = "Evicted"
 
-// exceed tells whether there are more than threshold.
+// exceed reports whether there are more than threshold.
 func (f *finishedPods) exceed(threshold int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.pods) > threshold
 }
 
-// beyond returns the pods beyond the threshold, in the order in which they have to go.
+// beyond returns the pods beyond the threshold, in the order of removal.
 func (f *finishedPods) beyond(threshold int) []finishedPod {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,10 +86,10 @@ func removalOrder(a, b finishedPod) int {
 		strings.Compare(a.key.Namespace, b.key.Namespace))
 }
 
-// surplusDelay gathers pods that finish together into one look.
+// surplusDelay lets one examination cover pods that finish together.
 const surplusDelay = time.Second
 
-// noteFinished keeps count of the finished pods, and has the surplus examined when there is one.
+// noteFinished counts the finished pods, and queues the surplus for examination if there is one.
 func (c *Collector) noteFinished(pod *corev1.Pod, hasReason bool) {
 	if c.config.TerminatedPodThreshold == 0 {
 		return

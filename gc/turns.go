@@ -3,23 +3,25 @@ package gc
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 )
 
-// A task is one pod that must be taken up.
+// A task is one pod to work on.
 type task struct {
 	pod types.NamespacedName
 	uid types.UID
-	// node is whose line it stands in; pods that no node has to do with share one.
+	// node is the node in whose line it waits; pods without one share a line.
 	node  string
 	cause Cause
 }
 
-// fair is the order of a queue of tasks, one of each node in turn: whoever is 51st behind a zone of
-// 50 nodes waits for 50 pods, not for all of theirs.
+// fair orders a queue of tasks: one of each node in turn. A node that comes 51st, behind a zone of
+// 50 nodes, waits for 50 pods, not for all of theirs.
 type fair struct {
 	lines map[string][]task
 	order []string
@@ -50,19 +52,30 @@ func (f *fair) Pop() task {
 	return k
 }
 
-// Len is how many tasks wait.
+// Len returns the number of waiting tasks.
 func (f *fair) Len() int { return f.n }
 
-// Touch leaves a task that is added again where it is.
+// Touch leaves a task that is added again in its place.
 func (*fair) Touch(task) {}
 
-// turns hands out tasks. A pod is in it at most once, from the moment it is added until it is done,
-// whatever it is taken up for: client-go's queue would hand out what is added while it is worked on
-// once more, and the cache does not know yet then what has been done to the pod.
+const (
+	// endedLife is how long the cache may take to show that a pod is gone. A pod that a finalizer
+	// holds may be queued again after that.
+	endedLife = 10 * time.Second
+	// maxEnded bounds the deleted pods that are remembered; the oldest go first. They take a few
+	// MiB, and are more than can be deleted within endedLife.
+	maxEnded = 1 << 14
+)
+
+// turns hands out tasks. A pod is in it at most once, from when it is added until it is done,
+// whatever the cause. client-go's queue would hand out again what is added while it is being worked
+// on, at a time when the cache does not show yet what was done to the pod. Nor is a pod that we
+// deleted added again for endedLife, since the cache may still show it as it was in between.
 type turns struct {
 	workqueue.TypedInterface[task]
-	mu   sync.Mutex
-	pods map[types.UID]struct{}
+	mu    sync.Mutex
+	pods  map[types.UID]struct{}
+	ended *utilcache.LRUExpireCache
 }
 
 func newTurns(c clock.WithTicker) *turns {
@@ -70,15 +83,25 @@ func newTurns(c clock.WithTicker) *turns {
 	return &turns{
 		TypedInterface: workqueue.NewTypedWithConfig(
 			workqueue.TypedQueueConfig[task]{Name: QueuePods, Clock: c, Queue: order}),
-		pods: map[types.UID]struct{}{},
+		pods:  map[types.UID]struct{}{},
+		ended: utilcache.NewLRUExpireCacheWithClock(maxEnded, c),
 	}
 }
 
-// add queues a task, and tells whether the pod was not in it yet.
+// end notes that a pod was deleted. It must be called before the task is done.
+func (t *turns) end(uid types.UID) { t.ended.Add(uid, struct{}{}, endedLife) }
+
+// over reports whether we deleted the pod within the last endedLife.
+func (t *turns) over(uid types.UID) bool {
+	_, ok := t.ended.Get(uid)
+	return ok
+}
+
+// add queues a task, and reports whether it did: a pod that is already in it is not added again.
 func (t *turns) add(k task) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.pods[k.uid]; known {
+	if _, known := t.pods[k.uid]; known || t.over(k.uid) {
 		return false
 	}
 	t.pods[k.uid] = struct{}{}
@@ -86,8 +109,8 @@ func (t *turns) add(k task) bool {
 	return true
 }
 
-// next waits for a task, and returns false once the queue is shut down or ctx is done: what waits
-// then is the next leader's.
+// next waits for a task, and returns false once the queue is shut down or ctx is done: the next
+// leader does the rest.
 func (t *turns) next(ctx context.Context) (task, bool) {
 	k, quit := t.Get()
 	return k, !quit && ctx.Err() == nil
@@ -101,10 +124,11 @@ func (t *turns) done(k task) {
 	delete(t.pods, k.uid)
 }
 
-// holds tells whether the pod waits or is being worked on.
+// holds reports whether the pod is waiting, is being worked on, or was deleted within the last
+// endedLife.
 func (t *turns) holds(uid types.UID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, ok := t.pods[uid]
-	return ok
+	return ok || t.over(uid)
 }

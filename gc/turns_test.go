@@ -113,8 +113,8 @@ func TestNextWaitsAndEndsWithItsQueue(t *testing.T) {
 	})
 }
 
-// client-go's queue hands out what waits after it was shut down; a collector that ends must not
-// take that up.
+// client-go's queue still hands out what waits after it was shut down; a collector that ends must
+// not work on that.
 func TestNothingIsTakenUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	turns := testTurns(t)
@@ -125,4 +125,27 @@ func TestNothingIsTakenUpInTheEnd(t *testing.T) {
 	if k, ok := turns.next(ctx); ok {
 		t.Errorf("next returned %s after the end", k.uid)
 	}
+}
+
+// What the collector does to a pod comes back to it as events, some after the pod is gone.
+func TestPodThatWasEndedIsNotTakenUpAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(clock.RealClock{})
+		defer turns.ShutDown()
+		k := pending("a", 0)
+		turns.add(k)
+		if _, ok := turns.next(t.Context()); !ok {
+			t.Fatal("next returned nothing")
+		}
+		turns.end(k.uid)
+		turns.done(k)
+		if !turns.holds(k.uid) || turns.add(k) {
+			t.Error("the pod is taken up again")
+		}
+		time.Sleep(endedLife + time.Second)
+		if turns.holds(k.uid) || !turns.add(k) {
+			t.Error("a pod that is still there is not taken up any more")
+		}
+	})
 }

@@ -11,21 +11,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// silence is how long a terminating pod may be without a reason before the collector gives it one:
-// whoever deleted it may be about to write their own.
-const silence = 500 * time.Millisecond
+// shortSilence is how long a terminating pod may be without a reason before the collector gives it
+// one, if no webhook writes reasons: whoever deleted it may be about to write one.
+const shortSilence = 500 * time.Millisecond
 
-// A Standby tracks the Nodes for a collector. It is a runnable of every replica: whoever leads next
-// knows the last state of Nodes that went while nobody led. The collector's queues end with it,
-// since it has Nodes examined that it sees while another replica leads.
+// silence returns the same for a cluster in which a webhook may write reasons.
+func silence(writtenBehind bool) time.Duration {
+	if writtenBehind {
+		return termination.WriteBehind
+	}
+	return shortSilence
+}
+
+// A Standby tracks the Nodes for a collector. Every replica runs it, so that the next leader knows
+// the last state of Nodes that went while nobody led. It shuts the collector's queues down, since
+// it adds to them even while another replica leads.
 type Standby struct{ c *Collector }
 
 // Standby returns the runnable that belongs to the collector, which waits for it.
 func (c *Collector) Standby() Standby { return Standby{c} }
 
-// NeedLeaderElection says that every replica counts.
+// NeedLeaderElection says that every replica runs it.
 func (Standby) NeedLeaderElection() bool { return false }
 
 // Start follows the Nodes until ctx is done.
@@ -36,11 +45,12 @@ func (s Standby) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch the nodes: %w", err)
 	}
-	events, err := nodes.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { s.c.nodeSeen(o.(*corev1.Node)) },
-		UpdateFunc: func(_, o any) { s.c.nodeSeen(o.(*corev1.Node)) },
-		DeleteFunc: func(o any) { s.c.nodeLeft(last[*corev1.Node](o)) },
-	})
+	events, err := nodes.AddEventHandler(s.c.guard.Handler("event of a node",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { s.c.nodeSeen(o.(*corev1.Node)) },
+			UpdateFunc: func(_, o any) { s.c.nodeSeen(o.(*corev1.Node)) },
+			DeleteFunc: func(o any) { s.c.nodeLeft(last[*corev1.Node](o)) },
+		}))
 	if err != nil {
 		return fmt.Errorf("watch the nodes: %w", err)
 	}
@@ -53,8 +63,8 @@ func (s Standby) Start(ctx context.Context) error {
 	return nil
 }
 
-// last is the final state in a DELETED event, or the last that was seen of an object whose event
-// was missed.
+// last returns the object's final state from a DELETED event, or its last known state if the watch
+// missed that event.
 func last[T client.Object](o any) T {
 	if missed, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 		o = missed.Obj
@@ -73,10 +83,10 @@ func (c *Collector) nodeLeft(node *corev1.Node) {
 	c.subjects.Add(subject{node: node.Name})
 }
 
-// follow watches pods and obituaries from now on. A handler that joins a running informer is first
-// told of everything that is there: that is the new leader's look at all pods, and the informer's
-// resync is the safety net that repeats it. Before told, what is missed is not known in full, and
-// the brake cannot judge.
+// follow watches pods and obituaries from now on. A handler added to a running informer first gets
+// every object in its cache: so a new leader looks at all pods, and the informer's resync repeats
+// that as a safety net. Until told returns true, not all missing nodes are known, and the brake
+// cannot judge.
 func (c *Collector) follow(
 	ctx context.Context) (told toolscache.InformerSynced, stop func(), err error) {
 	pods, err := c.cache.GetInformer(ctx, &corev1.Pod{})
@@ -87,30 +97,32 @@ func (c *Collector) follow(
 	if err != nil {
 		return nil, nil, fmt.Errorf("watch the obituaries: %w", err)
 	}
-	podEvents, err := pods.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { c.podSeen(o.(*corev1.Pod)) },
-		UpdateFunc: func(_, o any) { c.podSeen(o.(*corev1.Pod)) },
-		DeleteFunc: func(o any) { c.forgetFinished(last[*corev1.Pod](o)) },
-	})
+	podEvents, err := pods.AddEventHandler(c.guard.Handler("event of a pod",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { c.podSeen(o.(*corev1.Pod)) },
+			UpdateFunc: func(_, o any) { c.podSeen(o.(*corev1.Pod)) },
+			DeleteFunc: func(o any) { c.forgetFinished(last[*corev1.Pod](o)) },
+		}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("watch the pods: %w", err)
 	}
-	obituaryEvents, err := obituaries.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
-		UpdateFunc: func(_, o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
-	})
+	obituaryEvents, err := obituaries.AddEventHandler(c.guard.Handler("event of an obituary",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
+			UpdateFunc: func(_, o any) { c.obituarySeen(o.(*v1alpha1.NodeObituary)) },
+		}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("watch the obituaries: %w", err)
 	}
 	told = func() bool { return podEvents.HasSynced() && obituaryEvents.HasSynced() }
 	return told, func() {
-		// An informer that has stopped has no handlers to remove; that is no fault.
+		// An informer that has stopped has no handlers to remove, which is fine.
 		_ = pods.RemoveEventHandler(podEvents)
 		_ = obituaries.RemoveEventHandler(obituaryEvents)
 	}, nil
 }
 
-// podSeen decides cheaply whether a pod needs a look. It runs for every change of every pod.
+// podSeen decides cheaply whether to examine a pod. It runs for every change of every pod.
 func (c *Collector) podSeen(pod *corev1.Pod) {
 	hasReason := c.hasReason(pod)
 	c.noteFinished(pod, hasReason)
@@ -119,15 +131,21 @@ func (c *Collector) podSeen(pod *corev1.Pod) {
 		return
 	}
 	key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
-	switch cause {
-	case CauseOrphaned:
+	switch {
+	case cause == CauseOrphaned:
 		c.brake.miss(pod.Spec.NodeName)
 		c.subjects.Add(subject{node: pod.Spec.NodeName})
-	case CauseUnexplained:
-		c.subjects.AddAfter(subject{pod: key}, silence)
+	case waits(cause, hasReason):
+		c.subjects.AddAfter(subject{pod: key}, c.silence)
 	default:
 		c.subjects.Add(subject{pod: key})
 	}
+}
+
+// waits reports whether a pod is left alone for [silence] after it was first seen to be due:
+// whoever deleted it knows better why than we do.
+func waits(cause Cause, hasReason bool) bool {
+	return cause == CauseUnexplained || cause == CauseOutOfService && !hasReason
 }
 
 func (c *Collector) obituarySeen(o *v1alpha1.NodeObituary) {

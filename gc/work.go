@@ -3,9 +3,11 @@ package gc
 import (
 	"context"
 	"errors"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -13,8 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// work takes one pod up: it looks again whether the cause still holds, finds the reason, and
-// carries it out.
+// work handles one pod: it checks that the cause still holds, finds the reason, and terminates or
+// annotates the pod.
 func (c *Collector) work(ctx context.Context, k task) error {
 	pod := &corev1.Pod{}
 	if err := c.cache.Get(ctx, k.pod, pod, sharing); err != nil {
@@ -37,8 +39,8 @@ func (c *Collector) work(ctx context.Context, k task) error {
 	return c.terminate(ctx, k.cause, pod, r)
 }
 
-// stillHolds tells whether the pod is still due for the cause it was queued for: it may have waited
-// behind others.
+// stillHolds reports whether the pod is still due for the cause it was queued for, since it may
+// have waited behind others.
 func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bool, error) {
 	if k.cause == CauseTerminated {
 		return reason.Finished(pod) && c.finished.exceed(c.config.TerminatedPodThreshold), nil
@@ -53,8 +55,8 @@ func (c *Collector) stillHolds(ctx context.Context, k task, pod *corev1.Pod) (bo
 	return c.stillDue(ctx, pod)
 }
 
-// stillDue tells whether an orphan may still go. While it waited, its node may have returned, and
-// left once more for another reason or for none; and so many other nodes may have left that the
+// stillDue reports whether an orphan is still due. While it waited, its node may have returned, and
+// left once more for another reason or for none; or so many other nodes may have left that the
 // brake holds.
 func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error) {
 	node := pod.Spec.NodeName
@@ -73,7 +75,7 @@ func (c *Collector) stillDue(ctx context.Context, pod *corev1.Pod) (bool, error)
 	return c.confirmed.absent(ctx, node)
 }
 
-// reasonFor returns what the pod dies of.
+// reasonFor returns why the pod is terminated.
 func (c *Collector) reasonFor(ctx context.Context, cause Cause,
 	pod *corev1.Pod) (reason.Reason, error) {
 	f := reason.Facts{Now: c.clock.Now(), Pod: pod,
@@ -88,7 +90,7 @@ func (c *Collector) reasonFor(ctx context.Context, cause Cause,
 	return r, nil
 }
 
-// nodeFacts adds what the node has to do with it.
+// nodeFacts adds the facts about the pod's node.
 func (c *Collector) nodeFacts(ctx context.Context, cause Cause, f *reason.Facts) error {
 	switch cause {
 	case CauseOrphaned:
@@ -102,6 +104,7 @@ func (c *Collector) nodeFacts(ctx context.Context, cause Cause, f *reason.Facts)
 		}
 	case CauseUnexplained:
 		f.Remover = reason.Remover{User: reason.UnknownRemover}
+		c.ownerFacts(ctx, f)
 		return c.livingNode(ctx, f)
 	case CauseOutOfService:
 		return c.livingNode(ctx, f)
@@ -119,13 +122,35 @@ func (c *Collector) livingNode(ctx context.Context, f *reason.Facts) error {
 	return client.IgnoreNotFound(err)
 }
 
+// ownerTimeout bounds the look-up of who deleted the owner of a pod.
+const ownerTimeout = 2 * time.Second
+
+// ownerFacts adds who deleted what the pod belongs to. If the look-up fails, the reason says less,
+// and nothing false.
+func (c *Collector) ownerFacts(ctx context.Context, f *reason.Facts) {
+	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
+	defer cancel()
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := c.cache.Get(ctx, types.NamespacedName{Name: f.Pod.Namespace}, ns)
+	if err == nil {
+		err = c.owners.AddUnseen(ctx, f, ns)
+	}
+	if err != nil {
+		c.log.V(1).Info("who deleted the owner of a pod is not known", "pod",
+			client.ObjectKeyFromObject(f.Pod).String(), "error", reason.Clean(err.Error()))
+	}
+}
+
 func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,
 	r reason.Reason) error {
-	switch err := c.terminator.TerminatePod(ctx, pod, r); {
-	case errors.Is(err, termination.ErrGone):
-		return nil
-	case err != nil:
+	err := c.terminator.TerminatePod(ctx, pod, r)
+	gone := errors.Is(err, termination.ErrGone)
+	if err != nil && !gone {
 		return err
+	}
+	if c.turns.end(pod.UID); gone {
+		return nil
 	}
 	c.metrics.terminated.WithLabelValues(string(cause), label(r.Code)).Inc()
 	c.log.V(1).Info("pod terminated", "pod", client.ObjectKeyFromObject(pod).String(),
@@ -133,15 +158,15 @@ func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,
 	return nil
 }
 
-// annotate gives a terminating pod its reason, unless somebody changes the pod at the same moment:
-// then it is looked at again.
+// annotate gives a terminating pod its reason. If somebody else changes the pod at the same moment,
+// it is examined again.
 func (c *Collector) annotate(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
 	switch err := c.terminator.AnnotateUnchanged(ctx, pod, r); {
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrVanishing),
 		errors.Is(err, termination.ErrUnwritable):
 		return nil
 	case apierrors.IsConflict(err):
-		c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, silence)
+		c.subjects.AddAfter(subject{pod: client.ObjectKeyFromObject(pod)}, c.silence)
 		return nil
 	case err != nil:
 		return err

@@ -10,14 +10,14 @@ import (
 	"sync"
 )
 
-// ErrFull is returned where the memory for bodies is taken. The caller may try again.
+// ErrFull is returned if the memory for bodies is used up. The caller may try again.
 var ErrFull = errors.New("too many requests are being read at once")
 
-// stepBytes is what a body claims of the memory at a time: as it comes, and never for what a caller
-// merely announces.
+// stepBytes is the least memory that a body claims at a time: it claims as bytes arrive, never for
+// what a caller merely announces.
 const stepBytes = 32 << 10
 
-// Bodies bounds the memory that the bodies of all requests together take.
+// Bodies bounds the total memory of all request bodies.
 type Bodies struct {
 	// MaxBytes bounds one body, TotalBytes all of them; one address gets half of TotalBytes.
 	MaxBytes   int64
@@ -28,28 +28,28 @@ type Bodies struct {
 	by    map[string]int64
 }
 
-// Read reads the body of r. The bytes count until release is called, which the caller does when it
-// is done with them. The error wraps [ErrFull], or *http.MaxBytesError.
+// Read reads the body of r. Its bytes count until the caller, when done with them, calls release.
+// The error wraps [ErrFull], *http.MaxBytesError, or the error of reading.
 func (b *Bodies) Read(w http.ResponseWriter,
 	r *http.Request) (body []byte, release func(), err error) {
-	claim := claim{bodies: b, host: hostOf(r.RemoteAddr)}
+	claim := &claim{bodies: b, host: hostOf(r.RemoteAddr)}
 	body, err = claim.read(http.MaxBytesReader(w, r.Body, b.MaxBytes), r.ContentLength)
 	if err != nil {
 		claim.release()
 		return nil, func() {}, err
 	}
-	return body, sync.OnceFunc(claim.release), nil
+	return body, claim.release, nil
 }
 
-// A claim is the part of the memory that one body has.
+// A claim is one body's share of the memory.
 type claim struct {
 	bodies *Bodies
 	host   string
 	bytes  int64
 }
 
-// read takes the body step by step. The buffer doubles as it grows, so what is claimed is at least
-// its capacity.
+// read reads the body step by step. The buffer doubles as it grows, so the claim is at least its
+// capacity.
 func (c *claim) read(from io.Reader, announced int64) ([]byte, error) {
 	if err := c.grow(stepBytes); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (c *claim) release() {
 	c.bytes = 0
 }
 
-// hostOf is the address of a caller without the port.
+// hostOf returns a caller's address without the port.
 func hostOf(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// A limited listener closes connections beyond a number at once, instead of having all others wait
-// for them.
+// A limited listener closes connections beyond its limit at once, instead of letting them wait.
 type limited struct {
 	net.Listener
 	max int
@@ -20,7 +19,7 @@ func limit(l net.Listener, connections int) *limited {
 	return &limited{Listener: l, max: connections, by: map[string]int{}}
 }
 
-// Accept returns the next connection that there is room for.
+// Accept returns the next connection within the limits.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -55,7 +54,7 @@ func (l *limited) leave(host string) {
 	}
 }
 
-// A counted connection makes room when it is closed.
+// A counted connection frees its place when it is closed.
 type counted struct {
 	net.Conn
 	gone func()

@@ -22,21 +22,20 @@ const (
 	// maxStreams bounds the requests of one HTTP/2 connection: net/http's own number (x/net/http2,
 	// defaultMaxStreams).
 	maxStreams = 250
-	// idleLimit ends connections on which nothing is asked: net/http's clients keep theirs for as
-	// long.
+	// idleLimit ends idle connections: net/http's clients keep theirs for as long.
 	idleLimit = 90 * time.Second
 )
 
 // A Server serves HTTPS.
 type Server struct {
-	// Name says in errors whose server it is.
+	// Name is what errors call the server.
 	Name string
 	// Address is the "host:port" to listen on.
 	Address string
 	TLS     *tls.Config
 	Handler http.Handler
-	// ReadTimeout bounds the handshake, and the time until a request is read, header and body;
-	// WriteTimeout that until it is answered; StopTimeout that for requests under way when the
+	// ReadTimeout bounds the handshake, and the time to read a request, header and body;
+	// WriteTimeout the time to answer it; StopTimeout the time for requests under way when the
 	// server stops.
 	ReadTimeout, WriteTimeout, StopTimeout time.Duration
 	// MaxHeaderBytes bounds a request's header.
@@ -61,7 +60,7 @@ func (s *Server) Start(ctx context.Context) error {
 		ReadTimeout: s.ReadTimeout, ReadHeaderTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout,
 		IdleTimeout: idleLimit,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		// What callers do wrong is theirs: a line for each would let them fill the log.
+		// Errors of callers are logged at V(1) only: otherwise callers could fill the log.
 		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(s.Log.V(1)), slog.LevelInfo),
 	}
 	s.listening.Store(true)
@@ -85,5 +84,5 @@ func (s *Server) Start(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Listening tells whether the server has its port.
+// Listening reports whether the server has opened its port.
 func (s *Server) Listening() bool { return s.listening.Load() }

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// patience bounds every wait for something that must come about.
+// patience bounds every wait for something that must happen.
 const patience = time.Minute
 
 const (
@@ -138,7 +138,7 @@ func post(t *testing.T, c *http.Client, address string, body io.Reader) (int, st
 	return answer.StatusCode, string(said)
 }
 
-// A slow body sends something and then nothing, until it is given up.
+// A slow body sends something, and then nothing until it is closed.
 type slow struct {
 	first io.Reader
 	ended context.Context
@@ -164,7 +164,7 @@ func (s slow) Close() error {
 	return nil
 }
 
-// A connection that says too little is ended, wherever in the exchange it falls silent.
+// A silent connection is ended, wherever in the exchange it falls silent.
 func TestWhoFallsSilentIsDisconnected(t *testing.T) {
 	t.Parallel()
 	address := serving(t, shortly, &Bodies{MaxBytes: 1 << 20, TotalBytes: 8 << 20})
@@ -194,7 +194,7 @@ func TestWhoFallsSilentIsDisconnected(t *testing.T) {
 	}
 }
 
-// The same of a stream of HTTP/2, whose connection lives on.
+// The same for a stream of HTTP/2, whose connection lives on.
 func TestStreamThatFallsSilentIsEnded(t *testing.T) {
 	t.Parallel()
 	bodies := &Bodies{MaxBytes: 1 << 20, TotalBytes: 8 << 20}

@@ -11,9 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// addresses says which node a datagram comes from. It holds what the API says of all nodes, and is
-// what keeps a flood of unknown senders from costing memory: looking an address up allocates
-// nothing.
+// addresses maps a datagram's source address to a node. It holds what the API says of all nodes. A
+// lookup allocates nothing, so a flood of datagrams from unknown senders costs no memory.
 type addresses struct {
 	mu     sync.RWMutex
 	claims map[netip.Addr]claim
@@ -28,8 +27,8 @@ type claimant struct {
 	machine   machine
 }
 
-// A claim is by all nodes that have the address. The owner is whom it belongs to, nil where that
-// cannot be told.
+// A claim lists all nodes that have the address. The owner is the node that it belongs to; nil if
+// that cannot be determined.
 type claim struct {
 	by    []*claimant
 	owner *sender
@@ -42,7 +41,7 @@ func newAddresses(rules *kernel.Rules) *addresses {
 	}
 }
 
-// find returns the sender that has the address; contested tells that several nodes claim it, and
+// find returns the sender that has the address; contested is set if several nodes claim it, and
 // then nobody has it.
 func (a *addresses) find(address netip.Addr) (s *sender, contested bool) {
 	address = plainForm(address)
@@ -61,8 +60,8 @@ func (a *addresses) named(name []byte) *sender {
 	return a.names[string(name)]
 }
 
-// set takes note of a node's addresses and returns those that another node claims as well, where
-// that is news.
+// set records a node's addresses and returns those that another node claims as well, if that is
+// new.
 func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	has, is := addressesOf(node), machineOf(node)
 	a.mu.Lock()
@@ -89,7 +88,7 @@ func (a *addresses) set(node *corev1.Node) (contested []netip.Addr) {
 	return contested
 }
 
-// drop forgets a node that is gone.
+// drop forgets a deleted node.
 func (a *addresses) drop(node types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,9 +126,8 @@ func (a *addresses) withdraw(c *claimant) {
 	}
 }
 
-// claimBy finds out whom an address belongs to. Of several Nodes of one machine, the last that
-// registered is the one it runs as now: it was renamed, and what it was called before is only not
-// deleted yet.
+// claimBy determines the owner of an address. If several Nodes are one machine, the owner is the
+// one registered last: the machine was renamed, and its old Node has not been deleted yet.
 func claimBy(by []*claimant) claim {
 	last := by[0]
 	for _, c := range by[1:] {
@@ -160,6 +158,6 @@ func addressesOf(node *corev1.Node) []netip.Addr {
 	return slices.Compact(all)
 }
 
-// plainForm makes the forms of one address equal: IPv4 in IPv6, and a zone that only means
-// something on its own machine.
+// plainForm normalises an address: it unmaps IPv4 in IPv6 and drops the zone, which only has a
+// meaning on its own machine.
 func plainForm(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }

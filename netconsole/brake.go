@@ -16,9 +16,9 @@ import (
 )
 
 // A brake limits how many nodes may be declared dead within a window. It counts the deaths that
-// this replica declares, those that it sees others declare on the Nodes, and those on record: so it
-// holds over a restart, and over replicas. It is no lock: replicas that judge at the same moment do
-// not see each other's intents yet, so each of them may admit as many.
+// this replica declares, those that it sees others declare on the Nodes, and those on record, so it
+// holds across restarts and replicas. It is no lock: replicas that judge at the same moment do not
+// see each other's intents yet, so each of them may admit as many.
 type brake struct {
 	config config.Brake
 
@@ -30,8 +30,8 @@ func newBrake(c config.Brake) *brake {
 	return &brake{config: c, deaths: map[types.UID]time.Time{}}
 }
 
-// admit tells whether the node may be declared dead now, and counts it if so. A node that is
-// counted already stays admitted.
+// admit reports whether the node may be declared dead now, and counts it if so. A node that is
+// already counted stays admitted.
 func (b *brake) admit(node types.UID, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,7 +46,7 @@ func (b *brake) admit(node types.UID, now time.Time) bool {
 	return true
 }
 
-// note counts a death that was declared already.
+// note counts a death that has already been declared.
 func (b *brake) note(node types.UID, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,15 +56,15 @@ func (b *brake) note(node types.UID, now time.Time) {
 	}
 }
 
-// forget no longer counts a node that turned out to live.
+// forget stops counting a node that turned out to be alive.
 func (b *brake) forget(node types.UID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.deaths, node)
 }
 
-// expire drops what is older than the window, which bounds the memory by the nodes that die within
-// one.
+// expire drops what is older than the window, which bounds the memory by the number of nodes that
+// die within one window.
 func (b *brake) expire(now time.Time) {
 	for node, at := range b.deaths {
 		if now.Sub(at) >= b.config.Window.Duration {
@@ -73,23 +73,23 @@ func (b *brake) expire(now time.Time) {
 	}
 }
 
-// admits tells whether the brake lets the node be declared dead. A brake that cannot read what is
-// on record lets nobody.
-func (u *undertaker) admits(ctx context.Context, d death) bool {
-	now := u.clock.Now()
-	if err := u.recall(ctx, now); err != nil {
-		u.log.Error(err, "brake shut: it is not known how many nodes died lately", "node", d.node)
+// admits reports whether the brake lets the node be declared dead. A brake that cannot read the
+// records admits no node.
+func (p *panicHandler) admits(ctx context.Context, d kernelPanic) bool {
+	now := p.clock.Now()
+	if err := p.recall(ctx, now); err != nil {
+		p.log.Error(err, "brake shut: how many nodes died recently is unknown", "node", d.node)
 		return false
 	}
-	return u.brake.admit(d.uid, now)
+	return p.brake.admit(d.uid, now)
 }
 
-// recall counts the nodes that are on record to have panicked within the window: those with the
-// words of their kernel, which only this listener writes. What else a record says may be somebody
-// else's claim, which must not keep nodes from being buried.
-func (u *undertaker) recall(ctx context.Context, now time.Time) error {
+// recall counts the nodes that panicked within the window according to their obituaries: those with
+// a kernel log, which only this listener writes. Anything else in a record may be somebody else's
+// claim, which must not keep nodes from being removed.
+func (p *panicHandler) recall(ctx context.Context, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := u.reader.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+	if err := p.reader.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the obituaries of nodes: %w", err)
 	}
 	for n := range all.Items {
@@ -97,8 +97,8 @@ func (u *undertaker) recall(ctx context.Context, now time.Time) error {
 		left := audit.LeftAt(o)
 		ours := o.Spec.Code == string(reason.KernelPanic) && o.Spec.By == reason.ByNetconsole &&
 			len(o.Spec.KernelLog) > 0
-		if ours && now.Sub(left) < u.config.Brake.Window.Duration {
-			u.brake.note(o.Spec.NodeUID, left)
+		if ours && now.Sub(left) < p.config.Brake.Window.Duration {
+			p.brake.note(o.Spec.NodeUID, left)
 		}
 	}
 	return nil

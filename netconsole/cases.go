@@ -9,36 +9,37 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// maxLooks is how many cases are looked at at the same time; as many again that are signed, which
-// wait for nobody else.
+// maxLooks is how many cases of one queue are examined at the same time. Signed and unsigned cases
+// have a queue each, so that signed ones never wait for the others.
 const maxLooks = 32
 
-// An openCase is about a node whose panic was heard. The undertaker's lock guards all of it but
-// what never changes: the node, its boot, and whether it is inherited.
+// An openCase is about a node whose panic was heard. The panicHandler's lock guards all of it
+// except what never changes: the node, its boot, and inherited.
 type openCase struct {
-	death
+	kernelPanic
 	trial trial
-	// inherited is set where the intent is somebody else's, or from before a restart.
+	// inherited is set if the intent was written by another replica, or before a restart.
 	inherited bool
-	// doubted is set once it was said aloud that user space answers.
+	// doubted is set once we have announced that user space still answers.
 	doubted bool
 	// judged is set with the verdict.
 	judged bool
-	// left is what is still to be written once it is judged, and tries how often that has failed.
+	// left is what remains to be written once the case is judged, and tries is how often that has
+	// failed.
 	left  func(context.Context) error
 	tries int
 	// next is a panic of a later boot of the node, which waits until this case is closed.
-	next *death
+	next *kernelPanic
 }
 
-// cases are the open ones, one per node at most, and the queues of those that are to be looked at.
+// cases are the open ones, at most one per node, and the queues of those to be examined.
 type cases struct {
 	open map[types.UID]*openCase
-	// urgent has those that are signed, patient the others.
+	// urgent holds the signed cases, patient the others.
 	urgent, patient workqueue.TypedDelayingInterface[types.UID]
 }
 
-// Names of the queues, which client-go's own metrics have as labels.
+// Names of the queues, used as labels of client-go's own metrics.
 const (
 	QueueSigned   = "netconsole-signed"
 	QueueUnsigned = "netconsole-unsigned"
@@ -58,7 +59,7 @@ func (c *cases) shutDown() {
 	c.patient.ShutDown()
 }
 
-// queue is where the case waits its turn.
+// queue returns the queue that the case waits in.
 func (c *cases) queue(of *openCase) workqueue.TypedDelayingInterface[types.UID] {
 	if of.trial.trust == trustSigned {
 		return c.urgent
@@ -66,61 +67,62 @@ func (c *cases) queue(of *openCase) workqueue.TypedDelayingInterface[types.UID] 
 	return c.patient
 }
 
-// open opens a case about the node, to be looked at after a while; false if there is one already.
-func (u *undertaker) open(c *openCase, after time.Duration) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.ended || u.cases.open[c.uid] != nil {
+// open opens a case about the node, to be examined after the given time; false if there is one
+// already.
+func (p *panicHandler) open(c *openCase, after time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.cases.open[c.uid] != nil {
 		return false
 	}
-	u.cases.open[c.uid] = c
-	u.work.Add(1)
-	u.cases.queue(c).AddAfter(c.uid, after)
+	p.cases.open[c.uid] = c
+	p.work.Add(1)
+	p.cases.queue(c).AddAfter(c.uid, after)
 	return true
 }
 
-// close closes the case. If the node lives, its ring is to take its words again. A panic of a later
-// boot is tried next.
-func (u *undertaker) close(c *openCase) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.cases.open[c.uid] != c {
+// close closes the case and releases the kernel's words, so that the ring takes new ones. A panic
+// of a later boot is tried next.
+func (p *panicHandler) close(c *openCase) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cases.open[c.uid] != c {
 		return
 	}
-	if c.next != nil && !u.ended {
-		next := u.caseOf(*c.next)
-		u.cases.open[c.uid] = next
-		u.cases.queue(next).Add(c.uid)
+	if c.next != nil && !p.ended {
+		next := p.caseOf(*c.next)
+		p.cases.open[c.uid] = next
+		p.cases.queue(next).Add(c.uid)
 		return // the work goes on
 	}
-	delete(u.cases.open, c.uid)
+	delete(p.cases.open, c.uid)
 	c.words.release()
-	u.work.Done()
+	p.work.Done()
 }
 
-// A joining is what becomes of a panic of a node that there may be a case about.
+// A joining is what becomes of a panic of a node that may already have a case.
 type joining uint8
 
 const (
-	// joinedNone is where there is none.
+	// joinedNone means that there is no case.
 	joinedNone joining = iota
 	joinedCase
-	// joinedLater is a panic that is tried after the case.
+	// joinedLater is a panic that is tried once the case is closed.
 	joinedLater
 )
 
-// join adds a panic to the case about its node, if there is one. That of a later boot is not what
-// the case is about, which ends because the node has booted: it has a case of its own then.
-func (u *undertaker) join(d death) joining {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	c := u.cases.open[d.uid]
+// join adds a panic to the case about its node, if there is one. A panic of a later boot belongs to
+// a new case: the current one ends because the node has booted.
+func (p *panicHandler) join(d kernelPanic) joining {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.cases.open[d.uid]
 	switch {
 	case c == nil:
 		return joinedNone
 	case d.bootID != c.bootID && c.next == nil:
 		c.next = &d
-		u.cases.queue(c).Add(c.uid)
+		p.cases.queue(c).Add(c.uid)
 		return joinedLater
 	case d.bootID != c.bootID:
 		if d.bootID != c.next.bootID || d.trust > c.next.trust {
@@ -128,54 +130,53 @@ func (u *undertaker) join(d death) joining {
 		}
 	case !c.judged && c.trial.hears(d.trust, d.heard):
 		c.line, c.trust, c.heard = d.line, d.trust, d.heard
-		u.cases.queue(c).Add(c.uid)
+		p.cases.queue(c).Add(c.uid)
 	}
 	return joinedCase
 }
 
-// known is the death as it is known by now.
-func (u *undertaker) known(c *openCase) death {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return c.death
+// known returns what is known of the panic by now.
+func (p *panicHandler) known(c *openCase) kernelPanic {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return c.kernelPanic
 }
 
-// dismiss lets go of what a sender said with a panic that no case is opened about. A case that is
-// open needs it still.
-func (u *undertaker) dismiss(node types.UID, w words) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.cases.open[node] == nil {
+// dismiss releases the kernel's words for a panic without a case. An open case still needs them.
+func (p *panicHandler) dismiss(node types.UID, w words) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cases.open[node] == nil {
 		w.release()
 	}
 }
 
-// begin makes room for cases, which are looked at once it runs.
-func (u *undertaker) begin() { u.cases = newCases() }
+// begin creates the queues; cases are examined once run is called.
+func (p *panicHandler) begin() { p.cases = newCases() }
 
-// run looks at cases until the context ends, and returns when all of that has stopped. What is
-// unfinished then is taken up by whoever reads the intent on the Node.
-func (u *undertaker) run(ctx context.Context) {
+// run examines cases until the context ends, and returns when all work has stopped. Whoever reads
+// the intent on the Node takes up what is unfinished then.
+func (p *panicHandler) run(ctx context.Context) {
 	var queues sync.WaitGroup
-	for _, q := range []workqueue.TypedDelayingInterface[types.UID]{u.cases.urgent,
-		u.cases.patient} {
+	for _, q := range []workqueue.TypedDelayingInterface[types.UID]{p.cases.urgent,
+		p.cases.patient} {
 		stop := context.AfterFunc(ctx, q.ShutDown)
 		defer stop()
-		queues.Go(func() { u.serve(ctx, q) })
+		queues.Go(func() { p.serve(ctx, q) })
 	}
 	queues.Wait()
-	u.mu.Lock()
-	u.ended = true
-	left := u.cases.open
-	u.cases.open = map[types.UID]*openCase{}
-	u.mu.Unlock()
+	p.mu.Lock()
+	p.ended = true
+	left := p.cases.open
+	p.cases.open = map[types.UID]*openCase{}
+	p.mu.Unlock()
 	for range left {
-		u.work.Done()
+		p.work.Done()
 	}
 }
 
-// serve looks at the cases of a queue, at so many at a time.
-func (u *undertaker) serve(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID]) {
+// serve examines the cases of a queue, up to maxLooks at a time.
+func (p *panicHandler) serve(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID]) {
 	seats := make(chan struct{}, maxLooks)
 	var looks sync.WaitGroup
 	defer looks.Wait()
@@ -188,48 +189,69 @@ func (u *undertaker) serve(ctx context.Context, q workqueue.TypedDelayingInterfa
 		looks.Go(func() {
 			defer func() { <-seats }()
 			defer q.Done(node)
-			u.turn(ctx, q, node)
+			if err := p.guard.Do("case", func() error {
+				p.turn(ctx, q, node)
+				return nil
+			}); err != nil {
+				p.turnAgain(q, node)
+			}
 		})
 	}
 }
 
-// turn gives the case about a node its turn. One that has become urgent since is left to the other
-// queue.
-func (u *undertaker) turn(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
+// turn gives the case about a node its turn. A case that has become urgent since is left to the
+// other queue.
+func (p *panicHandler) turn(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
 	node types.UID) {
-	u.mu.Lock()
-	c := u.cases.open[node]
-	mine := c != nil && u.cases.queue(c) == q
+	p.mu.Lock()
+	c := p.cases.open[node]
+	mine := c != nil && p.cases.queue(c) == q
 	var left func(context.Context) error
 	if mine {
 		left = c.left
 		mine = !c.judged || left != nil
 	}
-	u.mu.Unlock()
+	p.mu.Unlock()
 	switch {
 	case !mine || ctx.Err() != nil:
 	case left != nil:
-		u.write(ctx, q, c, left)
+		p.write(ctx, q, c, left)
 	default:
-		if v, wait := u.look(ctx, c); v == verdictPending {
+		if v, wait := p.look(ctx, c); v == verdictPending {
 			q.AddAfter(node, wait)
 		} else {
-			u.judge(ctx, c, v)
+			p.judge(ctx, c, v)
 		}
 	}
 }
 
-// write does what is left to be written about a case that is judged, again and again until it is
-// done.
-func (u *undertaker) write(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
+// turnAgain schedules another turn for a case whose turn panicked.
+func (p *panicHandler) turnAgain(q workqueue.TypedDelayingInterface[types.UID], node types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.cases.open[node]; c != nil {
+		// What the verdict was to start has not started.
+		c.judged = c.left != nil
+		c.tries++
+		q.AddAfter(node, c.backoff())
+	}
+}
+
+// backoff returns how long to wait after that many tries.
+func (c *openCase) backoff() time.Duration {
+	return min(firstRetry<<min(c.tries, maxDoublings), lastRetry)
+}
+
+// write carries out what remains to be written about a judged case, and retries until it succeeds.
+func (p *panicHandler) write(ctx context.Context, q workqueue.TypedDelayingInterface[types.UID],
 	c *openCase, left func(context.Context) error) {
 	err := left(ctx)
 	if err == nil {
-		u.close(c)
+		p.close(c)
 		return
 	}
 	if c.tries++; c.tries == 1 {
-		u.log.Error(err, "evidence not written yet", "node", c.node)
+		p.log.Error(err, "evidence not written yet", "node", c.node)
 	}
-	q.AddAfter(c.uid, min(firstRetry<<min(c.tries, maxDoublings), lastRetry))
+	q.AddAfter(c.uid, c.backoff())
 }

@@ -41,13 +41,13 @@ func TestRefusedPanicHoldsNoLines(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := aCluster(t, tc.node)
 				c.alive.Store(true)
-				u, _ := c.aReplica(t, tc.node.UID)
+				p, _ := c.aReplica(t, tc.node.UID)
 				if tc.configure != nil {
-					tc.configure(&u.config)
+					tc.configure(&p.config)
 				}
-				l := aListener(u, tc.node)
+				l := aListener(p, tc.node)
 				l.hears(t, from1, tc.panic)
-				if tc.want != "" && u.judged(tc.want) != 1 {
+				if tc.want != "" && p.judged(tc.want) != 1 {
 					t.Errorf("no verdict %q", tc.want)
 				}
 				if missing := talk(t, l); len(missing) > 0 {
@@ -66,8 +66,8 @@ func TestPanicOnTrialHoldsItsLines(t *testing.T) {
 		node := aNode("n1", "10.0.0.1")
 		c := aCluster(t, node)
 		c.alive.Store(true)
-		u, _ := c.aReplica(t, node.UID)
-		l := aListener(u, node)
+		p, _ := c.aReplica(t, node.UID)
+		l := aListener(p, node)
 		l.take(t.Context(), from1, []byte(panicDatagram), l.clock.Now())
 		l.take(t.Context(), from1, []byte("[    1.000000] Kernel panic - not syncing: forged\n"),
 			l.clock.Now())
@@ -78,12 +78,12 @@ func TestPanicOnTrialHoldsItsLines(t *testing.T) {
 		if !slices.Contains(s.lines(), "Kernel panic - not syncing: sysrq triggered crash") {
 			t.Errorf("the panic is lost: %q", s.lines())
 		}
-		u.work.Wait()
+		p.work.Wait()
 	})
 }
 
-// talk has the node say more than a ring that is held takes, and returns which of the last lines
-// are missing.
+// talk makes the node say more than a held ring takes, and returns which of the last lines are
+// missing.
 func talk(t *testing.T, l *Listener) (missing []string) {
 	t.Helper()
 	var want []string
@@ -100,32 +100,32 @@ func talk(t *testing.T, l *Listener) (missing []string) {
 	return slices.DeleteFunc(want, func(line string) bool { return slices.Contains(kept, line) })
 }
 
-// A case that is closed leaves nothing behind, and the next panic of the node is tried anew.
+// A closed case leaves nothing behind, and the next panic of the node is tried anew.
 func TestClosedCaseIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		c.alive.Store(true)
-		u, _ := c.aReplica(t, node.UID)
-		l := aListener(u, node)
+		p, _ := c.aReplica(t, node.UID)
+		l := aListener(p, node)
 		l.hears(t, from1, panicDatagram)
-		if len(u.cases.open) != 0 {
-			t.Errorf("%d cases are open after the verdict", len(u.cases.open))
+		if len(p.cases.open) != 0 {
+			t.Errorf("%d cases are open after the verdict", len(p.cases.open))
 		}
 		c.alive.Store(false)
 		time.Sleep(time.Second)
 		l.hears(t, from1,
 			"0,500,12000000,-;Kernel panic - not syncing: this time truly\n epitaph-token="+aSecret+
 				"\n")
-		if c.node(t, "n1") != nil || u.judged(verdictDead) != 1 {
-			t.Errorf("the second panic was not acted upon: %v dead", u.judged(verdictDead))
+		if c.node(t, "n1") != nil || p.judged(verdictDead) != 1 {
+			t.Errorf("the second panic was not acted upon: %v dead", p.judged(verdictDead))
 		}
 	})
 }
 
-// While a panic is on trial, the node boots, and panics: that is another death, and acted upon as
-// any other.
+// While a panic is on trial, the node reboots, and panics: that is another death, and acted upon
+// like any other.
 func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -149,8 +149,8 @@ func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node, aLease("n1"))
 				c.alive.Store(true)
-				u, _ := c.aReplica(t, node.UID)
-				l := aListener(u, node)
+				p, _ := c.aReplica(t, node.UID)
+				l := aListener(p, node)
 				l.take(t.Context(), from1, []byte(panicDatagram), l.clock.Now())
 				time.Sleep(2 * time.Second)
 				c.reboots(t, l, &livingNode{node: node}, "the next boot")
@@ -158,11 +158,11 @@ func TestPanicOfTheNextBootHasACaseOfItsOwn(t *testing.T) {
 				for _, d := range tc.again {
 					l.take(t.Context(), from1, []byte(d), l.clock.Now())
 				}
-				u.work.Wait()
-				if u.judged(verdictRebooted) != 1 || u.judged(verdictDead) != 1 ||
-					u.judged(verdictKnown) != tc.known || c.node(t, "n1") != nil {
+				p.work.Wait()
+				if p.judged(verdictRebooted) != 1 || p.judged(verdictDead) != 1 ||
+					p.judged(verdictKnown) != tc.known || c.node(t, "n1") != nil {
 					t.Errorf("%v rebooted, %v dead, %v known; want 1, 1 and %v, and no Node",
-						u.judged(verdictRebooted), u.judged(verdictDead), u.judged(verdictKnown),
+						p.judged(verdictRebooted), p.judged(verdictDead), p.judged(verdictKnown),
 						tc.known)
 				}
 			})

@@ -27,13 +27,14 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A cluster is an API server in memory that records writes and can be away. It shows the order of
-// the steps, and what a failure between them leaves; how the real API server takes the writes is
-// shown in test/e2e.
+// A cluster is an API server in memory that records writes and can be unavailable. It shows the
+// order of the steps, and what a failure between them leaves; test/e2e shows how the real API
+// server takes the writes.
 type cluster struct {
 	client client.WithWatch
 	away   atomic.Bool
@@ -113,7 +114,7 @@ func (c *cluster) written() []string {
 	return slices.Clone(c.writes)
 }
 
-// RecordPanic makes the cluster the place of its obituaries, too.
+// RecordPanic makes the cluster keep the obituaries, too.
 func (c *cluster) RecordPanic(_ context.Context, node *corev1.Node, _ reason.Reason,
 	kernelLog []string) error {
 	if c.away.Load() {
@@ -169,15 +170,15 @@ func (n *notebook) has(why string) bool {
 		func(note string) bool { return strings.HasPrefix(note, why) })
 }
 
-// aReplica is an undertaker of the cluster that runs until the test ends; its nodes used to answer.
-func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*undertaker, *notebook) {
+// aReplica is a panicHandler of the cluster that runs until the test ends; its nodes used to answer.
+func (c *cluster) aReplica(t *testing.T, nodes ...types.UID) (*panicHandler, *notebook) {
 	t.Helper()
 	return c.aReplicaUntil(t.Context(), t, nodes...)
 }
 
-// aReplicaUntil dies with its context.
+// aReplicaUntil returns a replica that dies with the context.
 func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T,
-	nodes ...types.UID) (*undertaker, *notebook) {
+	nodes ...types.UID) (*panicHandler, *notebook) {
 	t.Helper()
 	none := func() float64 { return 0 }
 	m, err := newMetrics(prometheus.NewRegistry(), none, none)
@@ -188,49 +189,59 @@ func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T,
 	settings.ProofOfDeath = proof()
 	notes := &notebook{}
 	clk := clock.RealClock{} // in a bubble of synctest
-	u := &undertaker{
+	p := &panicHandler{
 		config: settings, keys: reason.DefaultKeys(), reader: c.client, live: c.client,
 		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c,
 		events: events{notes}, clock: clk,
 		metrics: m, brake: newBrake(settings.Brake), leases: newLeases(clk, c.client),
-		answering: newLately(clk, roundsRemembered*proof().QuietRound.Duration),
-		refuted:   newLately(clk, mistrust),
-		log:       logr.Discard(), answers: func(context.Context,
-			[]netip.Addr) bool {
-			return c.alive.Load()
+		answering: newRecent(clk, roundsRemembered*proof().QuietRound.Duration),
+		refuted:   newRecent(clk, mistrust),
+		log:       logr.Discard(), answers: func(context.Context, []netip.Addr) (bool, error) {
+			return c.alive.Load(), nil
 		},
-		witnesses: make(chan struct{}, maxTroubleWrites),
+		guard:         aGuard(t),
+		evidenceSeats: make(chan struct{}, maxTroubleWrites),
 	}
-	u.leases.synced = func() bool { return true }
-	c.tellLeases(t, u)
+	p.leases.synced = func() bool { return true }
+	c.tellLeases(t, p)
 	for _, n := range nodes {
-		u.answering.note(n)
+		p.answering.note(n)
 	}
-	u.begin()
+	p.begin()
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { u.run(ctx) })
+	running.Go(func() { p.run(ctx) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
 	})
-	return u, notes
+	return p, notes
+}
+
+// aGuard returns a guard that counts in a registry of its own.
+func aGuard(t *testing.T) *guard.Guard {
+	t.Helper()
+	g, err := guard.New(prometheus.NewRegistry(), "netconsole", logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // tellLeases does what the watch does.
-func (c *cluster) tellLeases(t *testing.T, u *undertaker) {
+func (c *cluster) tellLeases(t *testing.T, p *panicHandler) {
 	t.Helper()
 	all := &coordinationv1.LeaseList{}
 	if err := c.client.List(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
 	for n := range all.Items {
-		u.leases.see(nil, &all.Items[n])
+		p.leases.see(nil, &all.Items[n])
 	}
 }
 
-// renews is what the kubelet of a living node does.
-func (c *cluster) renews(t *testing.T, u *undertaker, node string) {
+// renews does what the kubelet of a living node does.
+func (c *cluster) renews(t *testing.T, p *panicHandler, node string) {
 	t.Helper()
 	lease := &coordinationv1.Lease{}
 	key := types.NamespacedName{Namespace: corev1.NamespaceNodeLease, Name: node}
@@ -242,14 +253,14 @@ func (c *cluster) renews(t *testing.T, u *undertaker, node string) {
 	if err := c.client.Update(t.Context(), lease); err != nil {
 		t.Fatal(err)
 	}
-	u.leases.see(before, lease)
+	p.leases.see(before, lease)
 }
 
-func (u *undertaker) judged(v verdict) float64 {
-	return testutil.ToFloat64(u.metrics.panics.WithLabelValues(string(v)))
+func (p *panicHandler) judged(v verdict) float64 {
+	return testutil.ToFloat64(p.metrics.panics.WithLabelValues(string(v)))
 }
 
-// aLease is a node's Lease that is not renewed any more.
+// aLease is a node's Lease that is no longer renewed.
 func aLease(node string) *coordinationv1.Lease {
 	renewed := metav1.NewMicroTime(startOfBubble)
 	return &coordinationv1.Lease{

@@ -19,40 +19,40 @@ const (
 	eventAction           = "Netconsole"
 )
 
-// A Recorder writes Events. It is events.EventRecorder of client-go.
+// A Recorder writes Events; client-go's events.EventRecorder is one.
 type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// events are what the people who look at a Node are told.
+// events writes the Events that explain panics to people who look at a Node.
 type events struct{ recorder Recorder }
 
-func (e events) doubted(d death) {
+func (e events) doubted(d kernelPanic) {
 	e.warn(d.node, d.uid, EventPanicDoubted,
-		"A kernel panic was heard (%s), but user space of the node still answers: nothing is done unless it falls silent", d.line)
+		"A kernel panic was heard (%s), but the node's user space still answers: nothing is done unless it falls silent", d.line)
 }
 
-func (e events) refused(d death, v verdict) {
+func (e events) refused(d kernelPanic, v verdict) {
 	because := map[verdict]string{
-		verdictAlive:    "user space of the node goes on answering: the datagram was forged, or the listener is misled",
+		verdictAlive:    "the node's user space still answers: the datagram was forged, or the listener is misled",
 		verdictRebooted: "the node is back under another boot ID",
 		verdictGone:     "the Node is gone",
 		verdictUnproven: "the node is silent, but it never answered before and has no Lease: its death cannot be proven",
 		verdictForged:   "its token is not the one of this boot, so somebody else sent it",
-		verdictBraked:   "too many nodes were declared dead lately",
+		verdictBraked:   "too many nodes were declared dead recently",
 	}[v]
 	e.warn(d.node, d.uid, EventPanicRefused,
-		"A kernel panic was heard (%s) and is not acted upon: "+because, d.line)
+		"A kernel panic was heard (%s) but not acted upon: "+because, d.line)
 }
 
-func (e events) retracted(d death, because error) {
+func (e events) retracted(d kernelPanic, because error) {
 	e.warn(d.node, d.uid, EventPanicRetracted,
 		"The node was found dead of a kernel panic (%s), but "+because.Error()+": it stays", d.line)
 }
 
 func (e events) contested(node *corev1.Node, address netip.Addr) {
 	e.warn(node.Name, node.UID, EventAddressContested,
-		"Another node claims the address %s as well: no panic from there is believed",
+		"Another node claims the address %s as well: panics from there are ignored",
 		address.String())
 }
 

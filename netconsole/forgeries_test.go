@@ -20,7 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
 
-// A living node answers and renews its Lease but while its kubelet restarts or it reboots.
+// A living node answers and renews its Lease, except while its kubelet restarts or it reboots.
 type livingNode struct {
 	node *corev1.Node
 	from netip.AddrPort
@@ -31,10 +31,10 @@ type livingNode struct {
 	renewal sync.Mutex
 }
 
-func (l *livingNode) renews(t *testing.T, c *cluster, u *undertaker) {
+func (l *livingNode) renews(t *testing.T, c *cluster, p *panicHandler) {
 	l.renewal.Lock()
 	defer l.renewal.Unlock()
-	c.renews(t, u, l.node.Name)
+	c.renews(t, p, l.node.Name)
 }
 
 func (l *livingNode) isDown() bool {
@@ -69,20 +69,21 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 			objects = append(objects, l.node, aLease(l.node.Name))
 		}
 		c := aCluster(t, objects...)
-		u, _ := c.aReplica(t)
-		u.config.AcceptPlain = true
-		u.answers = func(_ context.Context, hosts []netip.Addr) bool {
-			return slices.ContainsFunc(nodes,
-				func(l *livingNode) bool { return l.from.Addr() == hosts[0] && !l.isDown() })
+		p, _ := c.aReplica(t)
+		p.config.AcceptPlain = true
+		p.answers = func(_ context.Context, hosts []netip.Addr) (bool, error) {
+			return slices.ContainsFunc(nodes, func(l *livingNode) bool {
+				return l.from.Addr() == hosts[0] && !l.isDown()
+			}), nil
 		}
-		l := aListener(u)
+		l := aListener(p)
 		for _, n := range nodes {
-			u.answering.note(n.node.UID)
+			p.answering.note(n.node.UID)
 			l.addresses.set(n.node)
 		}
 		var lives sync.WaitGroup
 		for number, n := range nodes {
-			lives.Go(func() { c.renewing(ctx, t, u, n) })
+			lives.Go(func() { c.renewing(ctx, t, p, n) })
 			lives.Go(func() { c.restless(ctx, t, l, n, number) })
 		}
 		forger, err := forgeries.New(heard, forgeries.NearMisses(aSecret), 1)
@@ -100,7 +101,7 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 		for _, n := range nodes {
 			n.setDown(false)
 		}
-		u.work.Wait()
+		p.work.Wait()
 		for _, n := range nodes {
 			left := c.node(t, n.node.Name)
 			if left == nil {
@@ -110,20 +111,20 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 				t.Errorf("node %s is marked dead", n.node.Name)
 			}
 		}
-		if u.judged(verdictDead) != 0 || u.judged(verdictAlive) < 8 ||
-			u.judged(verdictForged) < 20 || u.judged(verdictKnown) < 100 {
+		if p.judged(verdictDead) != 0 || p.judged(verdictAlive) < 8 ||
+			p.judged(verdictForged) < 20 || p.judged(verdictKnown) < 100 {
 			t.Errorf(
 				"of the forgeries, %v were acted upon, %v refuted, %v seen through and %v added to open cases; want none and many",
-				u.judged(verdictDead), u.judged(verdictAlive), u.judged(verdictForged),
-				u.judged(verdictKnown))
+				p.judged(verdictDead), p.judged(verdictAlive), p.judged(verdictForged),
+				p.judged(verdictKnown))
 		}
 		for _, n := range nodes {
-			u.answering.note(n.node.UID)
+			p.answering.note(n.node.UID)
 			n.setDown(true)
 			l.take(t.Context(), n.from,
 				[]byte(strings.Replace(panicDatagram, ",400,", ",40000,", 1)), l.clock.Now())
 		}
-		u.work.Wait()
+		p.work.Wait()
 		for _, n := range nodes {
 			if c.node(t, n.node.Name) != nil {
 				t.Errorf("node %s is left, which has panicked in the end", n.node.Name)
@@ -132,7 +133,7 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 	})
 }
 
-// livingNodes are nodes of which every other one signs.
+// livingNodes returns n nodes; every other one signs.
 func livingNodes(n int) (all []*livingNode) {
 	for i := range n {
 		address := fmt.Sprintf("10.0.0.%d", i+1)
@@ -148,10 +149,10 @@ func livingNodes(n int) (all []*livingNode) {
 }
 
 // renewing renews the node's Lease every ten seconds while its kubelet lives.
-func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *livingNode) {
-	for pause.For(ctx, u.clock, 10*time.Second) {
+func (c *cluster) renewing(ctx context.Context, t *testing.T, p *panicHandler, n *livingNode) {
+	for pause.For(ctx, p.clock, 10*time.Second) {
 		if !n.isDown() {
-			n.renews(t, c, u)
+			n.renews(t, c, p)
 		}
 	}
 }
@@ -159,28 +160,29 @@ func (c *cluster) renewing(ctx context.Context, t *testing.T, u *undertaker, n *
 // restless restarts the node's kubelet, and now and then the node.
 func (c *cluster) restless(ctx context.Context, t *testing.T, l *Listener, n *livingNode,
 	number int) {
-	u := l.undertaker
-	if !pause.For(ctx, u.clock, time.Duration(20+7*number)*time.Second) {
+	p := l.handler
+	if !pause.For(ctx, p.clock, time.Duration(20+7*number)*time.Second) {
 		return
 	}
 	for round := 0; ; round++ {
 		lasting := []time.Duration{1, 5, 15, 90}[round%4] * time.Second
 		n.setDown(true)
-		if !pause.For(ctx, u.clock, lasting) {
+		if !pause.For(ctx, p.clock, lasting) {
 			return
 		}
 		if round%4 == 3 {
 			c.reboots(t, l, n, fmt.Sprintf("boot-%d-of-%s", round, n.node.Name))
 		}
 		n.setDown(false)
-		n.renews(t, c, u)
-		if !pause.For(ctx, u.clock, time.Minute) {
+		n.renews(t, c, p)
+		if !pause.For(ctx, p.clock, time.Minute) {
 			return
 		}
 	}
 }
 
-// reboots has the node come back in another boot. Where it signs, its agent tells of a new secret.
+// reboots makes the node come back in another boot. If it signs, its agent publishes a new secret's
+// hash.
 func (c *cluster) reboots(t *testing.T, l *Listener, n *livingNode, bootID string) {
 	node := c.node(t, n.node.Name)
 	if node == nil {

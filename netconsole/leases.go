@@ -15,30 +15,31 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 )
 
 const (
 	// leaseTimeout bounds one read of a Lease.
 	leaseTimeout = 2 * time.Second
-	// quietAPI is how long nothing may come from the API server until it is asked whether it is
-	// there.
+	// quietAPI is how long the API server may be silent before we ask whether it is there.
 	quietAPI = 2 * time.Second
-	// maxUnobserved is how long nothing may come from it until nobody is blamed for having been
-	// silent meanwhile.
+	// maxUnobserved is how long the API server may be silent before no node is blamed for its own
+	// silence during that time.
 	maxUnobserved = 10 * time.Second
-	// maxLeaseDuration bounds what a Lease may say of itself.
+	// maxLeaseDuration bounds the duration that a Lease may claim.
 	maxLeaseDuration = 10 * time.Minute
 )
 
 // A renewal is what is known of a node's Lease. The clocks of nodes are not trusted: what counts is
-// that the renewal changed, and since when, by our clock, it has not.
+// that the renewal changed, and for how long, by our clock, it has not.
 type renewal struct {
-	// id identifies the last renewal, and changed is when it was first seen; renewed is set where
+	// id identifies the last renewal, and changed is when it was first seen; renewed is set if
 	// another one was seen before.
 	id      string
 	changed time.Time
 	renewed bool
-	// lasts is how long the Lease says that it lasts.
+	// lasts is the Lease's own duration.
 	lasts time.Duration
 }
 
@@ -54,8 +55,8 @@ func renewalOf(l *coordinationv1.Lease) renewal {
 	return r
 }
 
-// leases follow the Leases of nodes by a watch. That a Lease is not renewed says something only
-// while the API server is seen to answer: when it is away, nobody can renew.
+// leases follow the Leases of nodes by a watch. A missing renewal means something only while the
+// API server is seen to answer: when it is away, nobody can renew.
 type leases struct {
 	clock  clock.PassiveClock
 	live   client.Reader
@@ -63,8 +64,8 @@ type leases struct {
 
 	mu       sync.Mutex
 	renewals map[string]renewal
-	// heard is when something last came from the API server, unbroken since when it has without a
-	// gap.
+	// heard is when something last came from the API server; unbroken is since when it has come
+	// without a gap.
 	heard, unbroken time.Time
 	asking          bool
 }
@@ -74,7 +75,7 @@ func newLeases(clk clock.PassiveClock, live client.Reader) *leases {
 		renewals: map[string]renewal{}}
 }
 
-// TrimLease makes a cache keep of a node's Lease only what is read.
+// TrimLease makes a cache keep only the fields of a node's Lease that are read.
 func TrimLease(object any) (any, error) {
 	l, ok := object.(*coordinationv1.Lease)
 	if !ok {
@@ -88,19 +89,21 @@ func TrimLease(object any) (any, error) {
 	}, nil
 }
 
-// watch follows the Leases until stop is called. It does not wait for them: who is signed needs
+// watch follows the Leases until stop is called. It does not wait for them: signed panics need
 // none.
-func (l *leases) watch(ctx context.Context, informers Informers) (stop func(), err error) {
+func (l *leases) watch(ctx context.Context, informers Informers,
+	g *guard.Guard) (stop func(), err error) {
 	informer, err := informers.GetInformer(ctx, &coordinationv1.Lease{},
 		cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("watch the Leases of nodes: %w", err)
 	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { l.see(nil, object) },
-		UpdateFunc: l.see,
-		DeleteFunc: l.lose,
-	})
+	registration, err := informer.AddEventHandler(g.Handler("event of a Lease",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(object any) { l.see(nil, object) },
+			UpdateFunc: l.see,
+			DeleteFunc: l.lose,
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("watch the Leases of nodes: %w", err)
 	}
@@ -110,7 +113,8 @@ func (l *leases) watch(ctx context.Context, informers Informers) (stop func(), e
 	return func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
-// see takes note of a Lease. One that is only shown again says nothing of the API server.
+// see records a Lease. A resync, which shows the same version again, says nothing about the API
+// server.
 func (l *leases) see(before, object any) {
 	lease, ok := object.(*coordinationv1.Lease)
 	if !ok || lease.Namespace != corev1.NamespaceNodeLease {
@@ -149,7 +153,7 @@ func (l *leases) note(lease *coordinationv1.Lease) {
 	l.renewals[lease.Name] = now
 }
 
-// answered takes note that the API server is there. The caller holds the lock.
+// answered records that the API server is there. The caller holds the lock.
 func (l *leases) answered() {
 	now := l.clock.Now()
 	if now.Sub(l.heard) > maxUnobserved {
@@ -161,13 +165,14 @@ func (l *leases) answered() {
 // A leaseView is what is known of a node's Lease at a moment.
 type leaseView struct {
 	renewal
-	// found is set where there is one that was ever renewed; known where that can be told at all.
+	// found is set if there is a Lease that was ever renewed; known if the Leases have been read at
+	// all.
 	found, known bool
 	// unbroken is since when the API server has been seen to answer.
 	unbroken time.Time
 }
 
-// known tells whether the Leases were seen.
+// known reports whether the Leases have been read.
 func (l *leases) known() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,8 +188,8 @@ func (l *leases) of(node string) leaseView {
 	return v
 }
 
-// ask asks the API server whether it is there, unless it has spoken lately, by a read of the node's
-// Lease; whoever waits asks for all.
+// ask checks whether the API server is there by reading the node's Lease, unless it has spoken
+// lately. One check at a time does for all cases.
 func (l *leases) ask(ctx context.Context, node string) {
 	l.mu.Lock()
 	lately := l.asking || l.clock.Since(l.heard) < quietAPI
@@ -199,8 +204,8 @@ func (l *leases) ask(ctx context.Context, node string) {
 	l.mu.Unlock()
 }
 
-// read takes note of the node's Lease as the API server has it now, and identifies its last
-// renewal. It is empty, and no error, where there is none.
+// read fetches the node's Lease from the API server, records it, and returns the ID of its last
+// renewal: empty, without an error, if there is no Lease.
 func (l *leases) read(ctx context.Context, node string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()

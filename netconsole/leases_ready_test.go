@@ -2,15 +2,15 @@ package netconsole
 
 import "testing"
 
-// A replica that does not know the Leases hears, but is not ready: it could not judge what is not
-// signed.
+// A replica that does not know the Leases listens, but is not ready: it could not judge unsigned
+// panics.
 func TestReadyOnceTheLeasesAreKnown(t *testing.T) {
 	t.Parallel()
 	c := aCluster(t)
-	u, _ := c.aReplica(t)
-	l := aListener(u)
+	p, _ := c.aReplica(t)
+	l := aListener(p)
 	known := false
-	u.leases.synced = func() bool { return known }
+	p.leases.synced = func() bool { return known }
 	if l.Ready() == nil {
 		t.Error("it is ready without the Leases")
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A node leaves in good order where somebody switches it off in this boot; not where its kernel or
-// its hardware is in trouble, as before many a panic.
+// A node shuts down in an orderly way if somebody switches it off in this boot; not if its kernel
+// or its hardware is in trouble, as before many a panic.
 func TestLeaves(t *testing.T) {
 	const boot = "this-boot"
 	for name, c := range map[string]struct {

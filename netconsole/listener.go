@@ -15,25 +15,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// Informers gives the informer of a kind. It is the manager's cache.
+// Informers returns the informer of a kind. It is the manager's cache.
 type Informers interface {
 	GetInformer(ctx context.Context, obj client.Object,
 		opts ...cache.InformerGetOption) (cache.Informer, error)
 }
 
-// Options are what a listener works with.
+// Options are a listener's dependencies and configuration.
 type Options struct {
 	Config config.Netconsole
 	Keys   reason.KeySet
 	// Reader reads Nodes, NodeObituaries and Pods from a cache that indexes Pods by
-	// "spec.nodeName"; Informers are that cache's, of Nodes and of Leases, which need hold no more
-	// of one than [TrimLease] leaves.
+	// "spec.nodeName". Informers are those of that cache for Nodes and Leases; of a Lease they need
+	// hold no more than [TrimLease] leaves.
 	Reader    client.Reader
 	Informers Informers
 	// Live reads from the API server.
@@ -48,17 +49,17 @@ type Options struct {
 
 // A Listener hears kernels. It runs on every replica.
 type Listener struct {
-	conn       *net.UDPConn
-	config     config.Netconsole
-	informers  Informers
-	addresses  *addresses
-	undertaker *undertaker
-	metrics    *metrics
-	clock      clock.Clock
-	log        logr.Logger
+	conn      *net.UDPConn
+	config    config.Netconsole
+	informers Informers
+	addresses *addresses
+	handler   *panicHandler
+	metrics   *metrics
+	clock     clock.Clock
+	log       logr.Logger
 }
 
-// New opens the socket and returns a listener that Start makes read from it.
+// New opens the socket and returns a listener; Start makes it read.
 func New(o Options) (*Listener, error) {
 	rules, err := kernel.Compile(o.Config.Rules())
 	if err != nil {
@@ -73,45 +74,51 @@ func New(o Options) (*Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	g, err := guard.New(o.Registerer, "netconsole", o.Log)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	proof := o.Config.ProofOfDeath
 	return &Listener{
 		conn: conn, config: o.Config, informers: o.Informers, addresses: index, metrics: m,
 		clock: o.Clock, log: o.Log,
-		undertaker: &undertaker{
+		handler: &panicHandler{
 			config: o.Config, keys: o.Keys, reader: o.Reader, live: o.Live,
 			terminator: o.Terminator, obituary: o.Obituary,
 			events: events{o.Recorder}, clock: o.Clock, metrics: m, log: o.Log,
 			brake: newBrake(o.Config.Brake), leases: newLeases(o.Clock, o.Live),
-			answering: newLately(o.Clock, roundsRemembered*proof.QuietRound.Duration),
-			refuted:   newLately(o.Clock, mistrust),
-			answers: func(ctx context.Context, hosts []netip.Addr) bool {
-				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration)
+			answering: newRecent(o.Clock, roundsRemembered*proof.QuietRound.Duration),
+			refuted:   newRecent(o.Clock, mistrust),
+			answers: func(ctx context.Context, hosts []netip.Addr) (bool, error) {
+				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration, g)
 			},
-			witnesses: make(chan struct{}, maxTroubleWrites),
+			guard:         g,
+			evidenceSeats: make(chan struct{}, maxTroubleWrites),
 		},
 	}, nil
 }
 
-// Addr is where the listener hears.
+// Addr returns the address that the listener is bound to.
 func (l *Listener) Addr() netip.AddrPort { return l.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// NeedLeaderElection is false: the kernels choose whom they talk to.
+// NeedLeaderElection is false: the kernels choose which replica they send to.
 func (l *Listener) NeedLeaderElection() bool { return false }
 
-// Ready tells whether panics of all kinds can be judged: it hears, and knows the Leases.
+// Ready returns nil if panics of all kinds can be judged: the Leases must be known.
 func (l *Listener) Ready() error {
-	if !l.undertaker.leases.known() {
+	if !l.handler.leases.known() {
 		return errors.New("the Leases of nodes are not known yet")
 	}
 	return nil
 }
 
-// Start hears until the context ends. It returns when all work that it began has stopped; what is
-// unfinished then is taken up by whoever reads the intent on the Node.
+// Start listens until the context ends, and returns when all work that it began has stopped.
+// Whoever reads the intent on the Node takes up what is unfinished then.
 func (l *Listener) Start(ctx context.Context) error {
-	l.undertaker.begin()
-	defer l.undertaker.cases.shutDown()
-	unwatchLeases, err := l.undertaker.leases.watch(ctx, l.informers)
+	l.handler.begin()
+	defer l.handler.cases.shutDown()
+	unwatchLeases, err := l.handler.leases.watch(ctx, l.informers,
+		l.handler.guard)
 	if err != nil {
 		return err
 	}
@@ -123,9 +130,9 @@ func (l *Listener) Start(ctx context.Context) error {
 	defer unwatchNodes()
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	defer stop()
-	defer l.undertaker.work.Wait()
-	l.undertaker.work.Go(func() { l.undertaker.run(ctx) })
-	l.undertaker.work.Go(func() { l.undertaker.quietRounds(ctx) })
+	defer l.handler.work.Wait()
+	l.handler.work.Go(func() { l.handler.run(ctx) })
+	l.handler.work.Go(func() { l.handler.quietRounds(ctx) })
 	l.log.Info("netconsole hears", "address", l.Addr().String())
 	return l.receive(ctx)
 }
@@ -148,7 +155,7 @@ func (l *Listener) receive(ctx context.Context) error {
 	}
 }
 
-// takeAll deals with a batch. One look at the clock and one addition per outcome do for all of it.
+// takeAll handles a batch. It reads the clock once, and adds to each metric once.
 func (l *Listener) takeAll(ctx context.Context, datagrams []datagram) {
 	var tally [outcomesEnd]int
 	now := l.clock.Now()
@@ -162,8 +169,23 @@ func (l *Listener) takeAll(ctx context.Context, datagrams []datagram) {
 	}
 }
 
-// take deals with one datagram.
+// take handles one datagram. If we panic over it, its sender starts afresh.
 func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte,
+	now time.Time) (o outcome) {
+	o = outcomeFault
+	if err := l.handler.guard.Do("datagram", func() error {
+		o = l.decide(ctx, from, payload, now)
+		return nil
+	}); err != nil {
+		if s, _ := l.addresses.find(from.Addr()); s != nil {
+			s.reset()
+		}
+	}
+	return o
+}
+
+// decide handles a datagram according to its sender and content.
+func (l *Listener) decide(ctx context.Context, from netip.AddrPort, payload []byte,
 	now time.Time) outcome {
 	s, contested := l.addresses.find(from.Addr())
 	switch {
@@ -181,12 +203,12 @@ func (l *Listener) take(ctx context.Context, from netip.AddrPort, payload []byte
 	case o == wire.OutcomePanic, o == wire.OutcomeCandidate && (h.extended || l.config.AcceptPlain):
 		l.hear(ctx, s, h, now)
 	case o == wire.OutcomeCandidate:
-		l.undertaker.dismiss(s.uid, s)
+		l.handler.dismiss(s.uid, s)
 		return outcomePlainRefused
 	case o == wire.OutcomePanicRest && h.trust == trustSigned:
-		l.undertaker.join(deathHeard(s, h, now))
+		l.handler.join(panicHeard(s, h, now))
 	case h.trouble != nil:
-		l.undertaker.witness(ctx, s, h, now)
+		l.handler.noteEvidence(ctx, s, h, now)
 	}
 	return outcome(o)
 }
@@ -210,18 +232,18 @@ func (l *Listener) vouchedFor(payload []byte) *sender {
 }
 
 const (
-	// firstUnprivilegedPort is where ports begin that any process may use.
+	// firstUnprivilegedPort is the first port that any process may use.
 	firstUnprivilegedPort = 1024
-	// roundsRemembered is how many quiet rounds an answer is remembered.
+	// roundsRemembered is for how many quiet rounds an answer is remembered.
 	roundsRemembered = 3
 )
 
 // hear brings a panic to trial.
 func (l *Listener) hear(ctx context.Context, s *sender, h heard, now time.Time) {
-	l.undertaker.hear(ctx, deathHeard(s, h, now))
+	l.handler.hear(ctx, panicHeard(s, h, now))
 }
 
-func deathHeard(s *sender, h heard, now time.Time) death {
-	return death{node: s.name, uid: s.uid, bootID: h.bootID, line: h.line, words: s, heard: now,
-		trust: h.trust}
+func panicHeard(s *sender, h heard, now time.Time) kernelPanic {
+	return kernelPanic{node: s.name, uid: s.uid, bootID: h.bootID, line: h.line, words: s,
+		heard: now, trust: h.trust}
 }

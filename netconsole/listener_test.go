@@ -26,10 +26,10 @@ var rules = func() *kernel.Rules {
 	return r
 }()
 
-// aListener hears the nodes for a replica, without a socket.
-func aListener(u *undertaker, nodes ...*corev1.Node) *Listener {
-	l := &Listener{config: u.config, addresses: newAddresses(rules), undertaker: u,
-		metrics: u.metrics, clock: u.clock, log: logr.Discard()}
+// aListener listens to the nodes for a replica, without a socket.
+func aListener(p *panicHandler, nodes ...*corev1.Node) *Listener {
+	l := &Listener{config: p.config, addresses: newAddresses(rules), handler: p,
+		metrics: p.metrics, clock: p.clock, log: logr.Discard()}
 	for _, n := range nodes {
 		l.addresses.set(n)
 	}
@@ -44,12 +44,12 @@ func (l *Listener) hears(t *testing.T, from netip.AddrPort,
 	for _, d := range datagrams {
 		outcomes = append(outcomes, l.take(t.Context(), from, []byte(d), l.clock.Now()).String())
 	}
-	l.undertaker.work.Wait()
+	l.handler.work.Wait()
 	return outcomes
 }
 
 const (
-	// panicDatagram is signed where the node has told the API of the token.
+	// panicDatagram is signed if the node has published the token's hash.
 	panicDatagram = "0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token=" + aSecret + "\n"
 	unsignedPanic = "0,400,9000000,-;Kernel panic - not syncing: sysrq triggered crash\n"
 	plainPanic    = "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n"
@@ -65,26 +65,26 @@ func TestEveryDatagramHasOneOutcome(t *testing.T) {
 		before    string
 		datagram  string
 		want      string
-		buried    bool
+		removed   bool
 		verdict   verdict
 	}{
 		"a panic": {datagram: panicDatagram,
-			want: "panic", buried: true},
+			want: "panic", removed: true},
 		"a panic on a dual-stack socket": {from: "[::ffff:10.0.0.1]:665",
-			datagram: panicDatagram, want: "panic", buried: true},
+			datagram: panicDatagram, want: "panic", removed: true},
 		"a stranger's panic": {from: "10.0.0.2:665", datagram: panicDatagram,
 			want: "unknown-sender"},
 		"a panic from a contested address": {from: "10.0.0.9:665", datagram: panicDatagram,
 			want: "contested-sender"},
 		"a panic from any port": {from: "10.0.0.1:6665", datagram: panicDatagram,
-			want: "panic", buried: true},
+			want: "panic", removed: true},
 		"a panic from a port anybody can have": {configure: privileged,
 			from: "10.0.0.1:6665", datagram: panicDatagram, want: "unprivileged-port"},
 		"a panic from a port that is held": {configure: privileged, datagram: panicDatagram,
-			want: "panic", buried: true},
+			want: "panic", removed: true},
 		"a plain panic": {datagram: plainPanic, want: "plain-refused"},
 		"a panic after plain text": {before: "[    1.000000] hello\n",
-			datagram: panicDatagram, want: "candidate", buried: true},
+			datagram: panicDatagram, want: "candidate", removed: true},
 		"a panic without the token": {datagram: unsignedPanic,
 			want: "panic", verdict: verdictUnproven},
 		"a plain panic, switched on": {configure: plain, datagram: plainPanic,
@@ -105,26 +105,26 @@ func TestEveryDatagramHasOneOutcome(t *testing.T) {
 					aNode("n2", "10.0.0.9"), aNode("n3")
 				other.Status.NodeInfo.BootID = "another machine's"
 				c := aCluster(t, node, other, third)
-				u, _ := c.aReplica(t, node.UID, other.UID)
+				p, _ := c.aReplica(t, node.UID, other.UID)
 				if tc.configure != nil {
-					tc.configure(&u.config)
+					tc.configure(&p.config)
 				}
 				from := from1
 				if tc.from != "" {
 					from = netip.MustParseAddrPort(tc.from)
 				}
-				l := aListener(u, node, other, third)
+				l := aListener(p, node, other, third)
 				if tc.before != "" {
 					l.hears(t, from, tc.before)
 				}
 				if got := l.hears(t, from, tc.datagram); got[0] != tc.want {
 					t.Errorf("outcome %q, want %q", got[0], tc.want)
 				}
-				if tc.verdict != "" && u.judged(tc.verdict) != 1 {
+				if tc.verdict != "" && p.judged(tc.verdict) != 1 {
 					t.Errorf("no verdict %q", tc.verdict)
 				}
-				if buried := c.node(t, "n1") == nil; buried != tc.buried {
-					t.Errorf("node buried: %t, want %t", buried, tc.buried)
+				if removed := c.node(t, "n1") == nil; removed != tc.removed {
+					t.Errorf("node removed: %t, want %t", removed, tc.removed)
 				}
 			})
 		})
@@ -134,8 +134,8 @@ func TestEveryDatagramHasOneOutcome(t *testing.T) {
 func TestABatchIsCounted(t *testing.T) {
 	t.Parallel()
 	c := aCluster(t)
-	u, _ := c.aReplica(t)
-	l := aListener(u, aNode("n1", "10.0.0.1"))
+	p, _ := c.aReplica(t)
+	l := aListener(p, aNode("n1", "10.0.0.1"))
 	line := []byte("6,1,1,-;hello\n")
 	stranger := netip.MustParseAddrPort("10.0.0.2:665")
 	l.takeAll(t.Context(), []datagram{{from1, line}, {stranger, line}, {from1, line},
@@ -169,7 +169,7 @@ func TestOutcomesHaveNamesOfTheirOwn(t *testing.T) {
 }
 
 // An unsigned panic that does not fit the boot the kernel spoke from before may have been recorded
-// in another boot: a node that is silent for as long as a reboot takes is not buried for it.
+// in another boot: a node that is silent for as long as a reboot takes is not removed for it.
 func TestReplayedPanicIsDoubted(t *testing.T) {
 	t.Parallel()
 	const hour = 3600 * 1000000
@@ -204,19 +204,19 @@ func TestReplayedPanicIsDoubted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := aNode("n1", "10.0.0.1")
 				c := aCluster(t, node, aLease("n1"))
-				u, _ := c.aReplica(t, node.UID)
-				l := aListener(u, node)
+				p, _ := c.aReplica(t, node.UID)
+				l := aListener(p, node)
 				if tc.before != "" {
 					l.hears(t, from1, tc.before)
 				}
 				time.Sleep(tc.later)
-				u.answering.note(node.UID)
-				c.renews(t, u, "n1")
+				p.answering.note(node.UID)
+				c.renews(t, p, "n1")
 				start := time.Now()
 				l.hears(t, from1, tc.panic)
-				if took := time.Since(start); u.judged(verdictDead) != 1 || took < tc.want ||
+				if took := time.Since(start); p.judged(verdictDead) != 1 || took < tc.want ||
 					took > tc.want+5*time.Second {
-					t.Errorf("dead: %v, after %s; want 1, after %s", u.judged(verdictDead), took,
+					t.Errorf("dead: %v, after %s; want 1, after %s", p.judged(verdictDead), took,
 						tc.want)
 				}
 			})
@@ -232,9 +232,9 @@ func panicAt(seq, micros uint64) string {
 
 func TestUninterestingDatagramsAllocateNothing(t *testing.T) {
 	c := aCluster(t)
-	u, _ := c.aReplica(t)
-	u.config.AcceptNodeNames = true
-	l := aListener(u, aNode("n1", "10.0.0.1"))
+	p, _ := c.aReplica(t)
+	p.config.AcceptNodeNames = true
+	l := aListener(p, aNode("n1", "10.0.0.1"))
 	stranger := netip.MustParseAddrPort("192.0.2.1:665")
 	now := time.Now()
 	lines, fragments := make([][]byte, 2000), make([][]byte, 2000)
@@ -283,9 +283,9 @@ func FuzzTake(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t) // without the Node, no panic comes to trial
-		u, _ := c.aReplica(t)
-		u.config.AcceptPlain, u.config.AcceptNodeNames = true, true
-		l := aListener(u, node)
+		p, _ := c.aReplica(t)
+		p.config.AcceptPlain, p.config.AcceptNodeNames = true, true
+		l := aListener(p, node)
 		for _, from := range []netip.AddrPort{from1, netip.MustParseAddrPort("192.0.2.1:665")} {
 			if o := l.take(t.Context(), from, payload, startOfBubble); !known[o.String()] {
 				t.Errorf("outcome %s", o)

@@ -22,9 +22,9 @@ func machineOf(node *corev1.Node) machine {
 	}
 }
 
-// is tells whether two Nodes are one machine: in the same boot, whose ID the kernel draws at
-// random; or else by both of the IDs that it keeps. One of them alone is not enough: machines that
-// were cloned share their machine ID.
+// is reports whether two Nodes are one machine: the same boot, whose ID the kernel draws at random,
+// or else both of the machine's lasting IDs are equal. One of these is not enough: cloned machines
+// share their machine ID.
 func (m machine) is(other machine) bool {
 	sameBoot := m.bootID != "" && m.bootID == other.bootID
 	sameIDs := m.machineID != "" && m.systemUUID != "" && m.machineID == other.machineID &&
@@ -32,8 +32,7 @@ func (m machine) is(other machine) bool {
 	return m.uid == other.uid || sameBoot || sameIDs
 }
 
-// registeredAfter orders Nodes by when they were registered, and those of the same second by their
-// UID.
+// registeredAfter orders Nodes by registration time, and those of the same second by UID.
 func (m machine) registeredAfter(other machine) bool {
 	if !m.registered.Equal(other.registered) {
 		return m.registered.After(other.registered)

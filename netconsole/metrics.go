@@ -29,11 +29,11 @@ type metrics struct {
 // buckets cover a write to the API server as well as the wait for one that is away.
 var buckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
-// newMetrics makes all series that can exist, so that a rate over them is right from the first
+// newMetrics creates all series that can exist, so that a rate over them is right from the first
 // datagram on.
 func newMetrics(r prometheus.Registerer, contested, drops func() float64) (*metrics, error) {
 	datagrams := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricDatagrams, Help: "Datagrams received, by what became of them.",
+		Name: MetricDatagrams, Help: "Datagrams received, by outcome.",
 	}, []string{"outcome"})
 	m := &metrics{
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -46,12 +46,12 @@ func newMetrics(r prometheus.Registerer, contested, drops func() float64) (*metr
 		}, []string{"verdict"}),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    MetricStepSeconds,
-			Help:    "Seconds from the datagram with the panic to the end of each step of the burial.",
+			Help:    "Seconds from the datagram with the panic to the end of each step of the removal.",
 			Buckets: buckets,
 		}, []string{"step"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: MetricRetries,
-			Help: "Steps of burials that failed and were tried again, by step.",
+			Help: "Steps of removals that failed and were tried again, by step.",
 		}, []string{"step"}),
 	}
 	shared := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -17,14 +17,15 @@ func (l *Listener) watchNodes(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch the nodes: %w", err)
 	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { l.see(object) },
-		UpdateFunc: func(before, object any) {
-			l.succeed(before, object)
-			l.see(object)
-		},
-		DeleteFunc: l.lose,
-	})
+	registration, err := informer.AddEventHandler(l.handler.guard.Handler("event of a node",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc: l.see,
+			UpdateFunc: func(before, object any) {
+				l.forgetReplaced(before, object)
+				l.see(object)
+			},
+			DeleteFunc: l.lose,
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("watch the nodes: %w", err)
 	}
@@ -36,7 +37,7 @@ func (l *Listener) watchNodes(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// see takes note of a node as it is now.
+// see records a node as it is now.
 func (l *Listener) see(object any) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -45,18 +46,18 @@ func (l *Listener) see(object any) {
 	for _, address := range l.addresses.set(node) {
 		l.log.Info("address claimed by several nodes, datagrams from there are refused", "address",
 			address.String(), "node", node.Name)
-		l.undertaker.events.contested(node, address)
+		l.handler.events.contested(node, address)
 	}
 	if e, marked := termination.MarkedDead(node); marked {
-		l.undertaker.brake.note(node.UID, l.clock.Now())
-		l.undertaker.takeOver(deathOf(node, e, l.clock.Now()))
+		l.handler.brake.note(node.UID, l.clock.Now())
+		l.handler.takeOver(panicOnRecord(node, e, l.clock.Now()))
 	}
 }
 
-// succeed forgets a node that another one of its name has replaced. After a watch that broke, an
-// informer tells of the two as of one that has changed; the old one would go on claiming the
+// forgetReplaced forgets a node that another one of the same name has replaced. After a broken
+// watch, an informer reports the two as an update of one; the old one would go on claiming the
 // address, and nobody would have it.
-func (l *Listener) succeed(before, object any) {
+func (l *Listener) forgetReplaced(before, object any) {
 	was, ok := before.(*corev1.Node)
 	is, fine := object.(*corev1.Node)
 	if ok && fine && was.UID != is.UID {

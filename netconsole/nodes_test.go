@@ -11,17 +11,17 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// After a watch that broke, an informer tells of a node that was deleted and created again as of
-// one that changed.
+// After a broken watch, an informer reports a node that was deleted and created again as an update
+// of one.
 func TestSuccessorHasTheAddressAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		was, is := aNode("n1", "10.0.0.1"), signed(aNode("n1", "10.0.0.1"))
 		is.UID = "uid-of-its-successor"
 		c := aCluster(t, is)
-		u, _ := c.aReplica(t, is.UID)
-		l := aListener(u, was)
-		l.succeed(was, is)
+		p, _ := c.aReplica(t, is.UID)
+		l := aListener(p, was)
+		l.forgetReplaced(was, is)
 		l.see(is)
 		if s, contested := l.addresses.find(netip.MustParseAddr("10.0.0.1")); contested ||
 			s == nil || s.uid != is.UID {
@@ -29,7 +29,7 @@ func TestSuccessorHasTheAddressAlone(t *testing.T) {
 		}
 		l.lose(cache.DeletedFinalStateUnknown{Obj: was}) // late
 		l.hears(t, from1, panicDatagram)
-		if u.judged(verdictDead) != 1 {
+		if p.judged(verdictDead) != 1 {
 			t.Error("a panic of the successor was not believed")
 		}
 	})
@@ -40,10 +40,10 @@ func TestChangedNodeKeepsWhatItSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := aNode("n1", "10.0.0.1"), aNode("n1", "10.0.0.1", "10.0.0.2")
 		c := aCluster(t, after)
-		u, _ := c.aReplica(t, after.UID)
-		l := aListener(u, before)
+		p, _ := c.aReplica(t, after.UID)
+		l := aListener(p, before)
 		l.hears(t, from1, line(1, 1000))
-		l.succeed(before, after)
+		l.forgetReplaced(before, after)
 		l.see(after)
 		if s, _ := l.addresses.find(from1.Addr()); s == nil || len(s.lines()) != 1 {
 			t.Errorf("the node's lines are lost with a change of the Node: %+v", s)
@@ -54,7 +54,7 @@ func TestChangedNodeKeepsWhatItSaid(t *testing.T) {
 func TestWhatWasNotedIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newLately(clock.RealClock{}, time.Minute)
+		h := newRecent(clock.RealClock{}, time.Minute)
 		h.note("gone")
 		time.Sleep(30 * time.Second)
 		h.note("here")

@@ -6,8 +6,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
-// An outcome is what became of one datagram: each has exactly one, and it is counted. What gets as
-// far as the parser has the parser's outcome; the others are numbered behind those.
+// An outcome is what became of one datagram: each has exactly one, and it is counted. A datagram
+// that gets as far as the parser has the parser's outcome; the others are numbered behind those.
 type outcome uint8
 
 const outcomesOfWire = 32
@@ -15,17 +15,18 @@ const outcomesOfWire = 32
 const (
 	outcomeUnknownSender   outcome = outcomesOfWire + iota // no node has its address
 	outcomeContestedSender                                 // several nodes claim its address
-	// its source port is not what an agent holds
+	// its source port is not one that an agent uses
 	outcomeUnprivilegedPort
-	// it might be a panic, but the plain format is switched off
+	// it may be a panic, but the plain format is switched off
 	outcomePlainRefused
+	outcomeFault // we panicked over it
 	outcomesEnd
 )
 
-// allOutcomes are all there are.
+// allOutcomes returns every outcome.
 func allOutcomes() []outcome {
 	all := []outcome{outcomeUnknownSender, outcomeContestedSender, outcomeUnprivilegedPort,
-		outcomePlainRefused}
+		outcomePlainRefused, outcomeFault}
 	for _, o := range wire.Outcomes {
 		all = append(all, outcome(o))
 	}
@@ -43,6 +44,8 @@ func (o outcome) String() string {
 		return "unprivileged-port"
 	case outcomePlainRefused:
 		return "plain-refused"
+	case outcomeFault:
+		return "fault"
 	default:
 		if o < outcomesOfWire {
 			return wire.Outcome(o).String()

@@ -14,33 +14,33 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// terminatePods ends every pod that is bound to the node: first those that the cache knows, at
-// once, and then whatever a live list still shows.
-func (b *burial) terminatePods(ctx context.Context) error {
-	if _, err := b.confirm(ctx, b.live); err != nil {
+// terminatePods ends every pod that is bound to the node: first those in the cache, at once, and
+// then whatever a live list still shows.
+func (r *removal) terminatePods(ctx context.Context) error {
+	if _, err := r.confirm(ctx, r.live); err != nil {
 		return err
 	}
 	done := map[types.UID]bool{}
-	for _, from := range []client.Reader{b.reader, b.live} {
+	for _, from := range []client.Reader{r.cache, r.live} {
 		pods := &corev1.PodList{}
 		if err := from.List(ctx, pods,
-			client.MatchingFields{reason.NodeNameField: b.node}); err != nil {
-			return fmt.Errorf("list the pods of node %s: %w", b.node, err)
+			client.MatchingFields{reason.NodeNameField: r.node}); err != nil {
+			return fmt.Errorf("list the pods of node %s: %w", r.node, err)
 		}
-		if err := b.terminateAll(ctx, pods.Items, done); err != nil {
+		if err := r.terminateAll(ctx, pods.Items, done); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// terminateAll terminates in parallel the pods that are not done yet.
-func (b *burial) terminateAll(ctx context.Context, pods []corev1.Pod,
+// terminateAll terminates the pods that are not done yet, in parallel.
+func (r *removal) terminateAll(ctx context.Context, pods []corev1.Pod,
 	done map[types.UID]bool) error {
 	var (
 		workers sync.WaitGroup
 		errs    = make([]error, len(pods))
-		seats   = make(chan struct{}, b.config.Workers)
+		seats   = make(chan struct{}, r.workers)
 	)
 	for n := range pods {
 		if done[pods[n].UID] {
@@ -49,7 +49,9 @@ func (b *burial) terminateAll(ctx context.Context, pods []corev1.Pod,
 		seats <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-seats }()
-			errs[n] = b.terminatePod(ctx, &pods[n])
+			errs[n] = r.guard.Do("pod", func() error {
+				return r.terminatePod(ctx, &pods[n])
+			})
 		})
 	}
 	workers.Wait()
@@ -59,36 +61,36 @@ func (b *burial) terminateAll(ctx context.Context, pods []corev1.Pod,
 	return errors.Join(errs...)
 }
 
-// terminatePod ends a pod for the kernel's panic, or for the reason that somebody else gave it
-// before.
-func (b *burial) terminatePod(ctx context.Context, pod *corev1.Pod) error {
-	r, err := b.keys.Pod.OnPod(pod)
+// terminatePod ends a pod for the kernel's panic, or for the reason that somebody else has given it
+// already.
+func (r *removal) terminatePod(ctx context.Context, pod *corev1.Pod) error {
+	why, err := r.keys.Pod.OnPod(pod)
 	if err != nil {
-		r = b.reasonFor(pod)
+		why = r.reasonFor(pod)
 	}
-	if err := b.terminator.TerminatePod(ctx, pod, completed(r)); !errors.Is(err,
+	if err := r.terminator.TerminatePod(ctx, pod, completed(why)); !errors.Is(err,
 		termination.ErrGone) {
 		return err
 	}
 	return nil
 }
 
-// reasonFor is the kernel's panic, but for a pod that had finished before: that did not die of it,
-// and what is left of it is what a collector finds of a pod whose node is gone.
-func (b *burial) reasonFor(pod *corev1.Pod) reason.Reason {
+// reasonFor returns the kernel's panic, except for a pod that had finished before. That one did not
+// die of the panic: it leaves like any finished pod whose node is gone.
+func (r *removal) reasonFor(pod *corev1.Pod) reason.Reason {
 	if !reason.Finished(pod) {
-		return reason.ForPodsOf(b.node, b.reason())
+		return reason.ForPodsOf(r.node, r.reason())
 	}
-	f := reason.Facts{Now: b.clock.Now(), Pod: pod, NodeGone: true,
+	f := reason.Facts{Now: r.clock.Now(), Pod: pod, NodeGone: true,
 		Remover: reason.Remover{User: reason.ByNetconsole, Actor: reason.PodGC}}
-	if r, ok := (reason.Inferrer{Keys: b.keys}).Infer(f); ok {
-		return r
+	if why, ok := (reason.Inferrer{Keys: r.keys}).Infer(f); ok {
+		return why
 	}
 	return f.Unknown()
 }
 
-// completed adds what somebody who wrote only the words has left out: they are a request, and we
-// are who carries it out.
+// completed fills in what somebody who wrote only the words has left out: their words are a
+// request, which we carry out.
 func completed(r reason.Reason) reason.Reason {
 	if r.Code == "" {
 		r.Code = reason.UserRequest

@@ -53,9 +53,9 @@ func TestUserSpaceAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			at := tc.open(t)
-			if got := userSpaceAnswers(t.Context(), []netip.Addr{at.Addr()}, int(at.Port()),
-				probeLimit); got != tc.want {
-				t.Errorf("user space answers: %t, want %t", got, tc.want)
+			if got, err := userSpaceAnswers(t.Context(), []netip.Addr{at.Addr()}, int(at.Port()),
+				probeLimit, aGuard(t)); err != nil || got != tc.want {
+				t.Errorf("user space answers: %t (%v), want %t", got, err, tc.want)
 			}
 		})
 	}
@@ -65,15 +65,17 @@ func TestOneAnsweringAddressIsEnough(t *testing.T) {
 	t.Parallel()
 	at := tlsServer(t)
 	hosts := []netip.Addr{netip.MustParseAddr("127.0.0.9"), at.Addr()}
-	if !userSpaceAnswers(t.Context(), hosts, int(at.Port()), probeLimit) {
-		t.Error("the answer of the second address was not heard")
+	if got, err := userSpaceAnswers(t.Context(), hosts, int(at.Port()), probeLimit,
+		aGuard(t)); err != nil || !got {
+		t.Errorf("the answer of the second address was not heard (%v)", err)
 	}
 }
 
 func TestNoAddressIsSilence(t *testing.T) {
 	t.Parallel()
-	if userSpaceAnswers(t.Context(), nil, 10250, probeLimit) {
-		t.Error("nobody answered")
+	if got, err := userSpaceAnswers(t.Context(), nil, 10250, probeLimit,
+		aGuard(t)); err != nil || got {
+		t.Errorf("nobody answered, and it is %t (%v)", got, err)
 	}
 }
 

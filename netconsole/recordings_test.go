@@ -12,8 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
 
-// Every recording of a real kernel through the whole detector: a node is buried exactly where the
-// kernel said, in the strict format, that it panics.
+// Every recording of a real kernel goes through the whole detector: a node is removed exactly if
+// the kernel said, in the strict format, that it panics.
 func TestRecordings(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordings(t) {
@@ -22,14 +22,14 @@ func TestRecordings(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := aNode("n1", "10.0.0.1")
 				c := aCluster(t, node, aLease("n1"))
-				u, _ := c.aReplica(t, node.UID)
-				l := aListener(u, node)
+				p, _ := c.aReplica(t, node.UID)
+				l := aListener(p, node)
 				tally := map[string]int{}
 				for _, payload := range r.payloads {
-					u.answering.note(node.UID)
+					p.answering.note(node.UID)
 					tally[l.take(t.Context(), from1, payload, l.clock.Now()).String()]++
 				}
-				u.work.Wait()
+				p.work.Wait()
 				total := 0
 				for n := range maps.Values(tally) {
 					total += n
@@ -43,16 +43,16 @@ func TestRecordings(t *testing.T) {
 						"outcomes %v, want %d lines of the plain format refused, and no candidate",
 						tally, r.anchored)
 				}
-				if buried, want := c.node(t, "n1") == nil, r.strict > 0; buried != want {
-					t.Errorf("node buried: %t, want %t", buried, want)
+				if removed, want := c.node(t, "n1") == nil, r.strict > 0; removed != want {
+					t.Errorf("node removed: %t, want %t", removed, want)
 				}
 			})
 		})
 	}
 }
 
-// The plain format, switched on: a line of a recording that reads like a panic is a candidate and
-// no more, genuine or not. The node dies of it where user space is silent, and stays where it
+// With the plain format switched on, a line of a recording that reads like a panic is a candidate
+// and no more, genuine or not. The node is removed if user space is silent, and stays if it
 // answers.
 func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 	t.Parallel()
@@ -67,20 +67,20 @@ func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 					node := aNode("n1", "10.0.0.1")
 					c := aCluster(t, node, aLease("n1"))
 					c.alive.Store(alive)
-					u, _ := c.aReplica(t, node.UID)
-					u.config.AcceptPlain = true
-					l := aListener(u, node)
+					p, _ := c.aReplica(t, node.UID)
+					p.config.AcceptPlain = true
+					l := aListener(p, node)
 					tally := map[string]int{}
 					for _, payload := range r.payloads {
 						tally[l.take(t.Context(), from1, payload, l.clock.Now()).String()]++
 					}
-					u.work.Wait()
+					p.work.Wait()
 					if tally["candidate"] != r.anchored || tally["panic"] != 0 {
 						t.Errorf("outcomes %v, want %d candidates and no panic", tally, r.anchored)
 					}
-					if buried, want := c.node(t, "n1") == nil,
-						r.anchored > 0 && !alive; buried != want {
-						t.Errorf("node buried: %t, want %t", buried, want)
+					if removed, want := c.node(t, "n1") == nil,
+						r.anchored > 0 && !alive; removed != want {
+						t.Errorf("node removed: %t, want %t", removed, want)
 					}
 				})
 			})
@@ -90,8 +90,8 @@ func TestPlainRecordingsNeedProofOfDeath(t *testing.T) {
 
 type recorded struct {
 	name string
-	// strict and anchored are how many datagrams say in the extended format, and seem to say in the
-	// plain one, that the kernel panics; plain is the format.
+	// strict and anchored are how many datagrams say in the extended format, or seem to say in the
+	// plain one, that the kernel panics.
 	strict, anchored int
 	plain            bool
 	payloads         [][]byte

@@ -18,7 +18,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A report is what a kernel wrote, as somebody has published it.
+// A report is what a kernel wrote, as published by somebody.
 type report struct {
 	Name, Source string
 	Kernel       struct {
@@ -32,13 +32,13 @@ type report struct {
 		}
 	}
 	Want struct {
-		// Panic is "" where no panic must be seen, and missing where one must be.
+		// Panic is "" if no panic must be seen, and missing if one must be.
 		Panic *string
 		// Drain and NotDrain are what a pod must, and must not, leave with when the node is drained
 		// half a minute later.
 		Drain, NotDrain string
-		// Evidence is like what must be on the Node; PodCode is what the pods of a node that
-		// panicked leave with.
+		// Evidence is a pattern of what must be on the Node; PodCode is what the pods of a node
+		// that panicked leave with.
 		Evidence, PodCode string
 	}
 }
@@ -58,7 +58,7 @@ func reports(t *testing.T) (all []report) {
 	return all
 }
 
-// datagrams are what the kernel would send of it in the extended format (msg_add_ext_text of
+// datagrams returns what the kernel would send of it in the extended format (msg_add_ext_text of
 // kernel/printk/printk.c).
 func (r report) datagrams() (all []string, waits []time.Duration) {
 	for n, line := range r.Kernel.Lines {
@@ -80,7 +80,7 @@ func (r report) datagrams() (all []string, waits []time.Duration) {
 	return all, waits
 }
 
-// drained is what a pod leaves with that is evicted from the node, which was cordoned before.
+// drained is the reason of a pod that is evicted from the node, which was cordoned before.
 func drained(node *corev1.Node, now time.Time) reason.Reason {
 	node = node.DeepCopy()
 	node.Spec.Unschedulable = true
@@ -92,7 +92,7 @@ func drained(node *corev1.Node, now time.Time) reason.Reason {
 	return r
 }
 
-// What was reported in public, from the datagram to the reason of a pod that is drained.
+// Public reports, from the datagram to the reason of a drained pod.
 func TestPublicReports(t *testing.T) {
 	t.Parallel()
 	for _, r := range reports(t) {
@@ -106,8 +106,8 @@ func TestPublicReports(t *testing.T) {
 					LastTransitionTime: metav1.NewTime(startOfBubble.Add(-time.Hour)),
 				}}
 				c := aCluster(t, node, aLease("n1"))
-				u, _ := c.aReplica(t, node.UID)
-				l := aListener(u, node)
+				p, _ := c.aReplica(t, node.UID)
+				l := aListener(p, node)
 				pod := aPod("p", "n1")
 				if err := c.client.Create(t.Context(), pod); err != nil {
 					t.Fatal(err)
@@ -117,10 +117,10 @@ func TestPublicReports(t *testing.T) {
 					time.Sleep(waits[n])
 					l.take(t.Context(), from1, []byte(d), l.clock.Now())
 				}
-				u.work.Wait()
+				p.work.Wait()
 				node = c.node(t, "n1")
 				if panicked := r.Want.Panic == nil; panicked != (node == nil) {
-					t.Fatalf("node buried: %t, want %t", node == nil, panicked)
+					t.Fatalf("node removed: %t, want %t", node == nil, panicked)
 				}
 				if node == nil {
 					return
@@ -148,7 +148,7 @@ func TestPublicReports(t *testing.T) {
 	}
 }
 
-// A panic of five lines is a sentence.
+// A panic of five lines becomes one sentence.
 func TestPanicOfSeveralLines(t *testing.T) {
 	t.Parallel()
 	all := reports(t)
@@ -157,9 +157,9 @@ func TestPanicOfSeveralLines(t *testing.T) {
 		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
 		c.alive.Store(true) // the node stays, and what it said with it
-		u, notes := c.aReplica(t, node.UID)
+		p, notes := c.aReplica(t, node.UID)
 		datagrams, _ := all[at].datagrams()
-		aListener(u, node).hears(t, from1, datagrams...)
+		aListener(p, node).hears(t, from1, datagrams...)
 		const want = "any one of the following resources: 1. Integrated Management Log (IML) 2. OA Syslog 3. OA Forward Progress Log 4. iLO Event Log"
 		if !slices.ContainsFunc(notes.notes,
 			func(n string) bool { return strings.Contains(n, want) }) {
@@ -190,8 +190,8 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node)
-				u, _ := c.aReplica(t, node.UID)
-				aListener(u, node).hears(t, from1,
+				p, _ := c.aReplica(t, node.UID)
+				aListener(p, node).hears(t, from1,
 					"0,1,1000,-;watchdog: BUG: soft lockup - CPU#5 stuck for 23s! [exe:8419]\n epitaph-token="+aSecret+"\n")
 				node = c.node(t, "n1")
 				at := time.Now().Add(tc.heartbeat)
@@ -209,7 +209,7 @@ func TestKernelTroubleExplainsSilence(t *testing.T) {
 	}
 }
 
-// From Linux 7.0 on a panic says in which task and on which CPU it happened, where the target's
+// From Linux 7.0 on a panic says in which task and on which CPU it happened, if the target's
 // sysdata is switched on.
 func TestPanicNamesItsTask(t *testing.T) {
 	t.Parallel()
@@ -223,8 +223,8 @@ func TestPanicNamesItsTask(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node)
 				c.alive.Store(true) // the node stays, and what it said with it
-				u, notes := c.aReplica(t, node.UID)
-				aListener(u, node).hears(t, from1,
+				p, notes := c.aReplica(t, node.UID)
+				aListener(p, node).hears(t, from1,
 					"0,377,5581801,-;Kernel panic - not syncing: sysrq triggered crash\n epitaph-token="+aSecret+
 						"\n cpu=1\n taskname=init\n release="+release+"\n msgid=4\n")
 				if !slices.ContainsFunc(notes.notes,

@@ -13,8 +13,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason/kernel"
 )
 
-// A memory is what all senders share. One lock is enough: one goroutine hears them all, and the
-// others seldom ask.
+// A memory is shared by all senders. One lock is enough: a single goroutine hears them all, and
+// other goroutines seldom use it.
 type memory struct {
 	sync.Mutex
 	wire *wire.Memory
@@ -24,7 +24,7 @@ type memory struct {
 
 func newMemory(rules *kernel.Rules) *memory { return &memory{wire: wire.NewMemory(), rules: rules} }
 
-// A sender is a node that may speak to us, and what it said lately.
+// A sender is a node that we accept datagrams from, and what it said lately.
 type sender struct {
 	name   string
 	uid    types.UID
@@ -41,15 +41,15 @@ type sender struct {
 
 // A heard is what is worth acting upon in a datagram.
 type heard struct {
-	// line is what the kernel says that it panics of.
+	// line is the kernel's own cause of its panic.
 	line string
 	// extended is set for the format that user space cannot forge.
 	extended bool
 	// trust is how far it is believed to be the node's own.
 	trust trust
-	// bootID is the boot that the node was in by then.
+	// bootID is the boot that the node was in at that time.
 	bootID string
-	// trouble is what a line tells of the machine; nil where nothing is to be told.
+	// trouble is what a line says about the machine; nil if there is nothing to tell.
 	trouble *kernel.Finding
 }
 
@@ -57,7 +57,7 @@ func newSender(node *corev1.Node, m *memory) *sender {
 	return &sender{name: node.Name, uid: node.UID, memory: m}
 }
 
-// update takes note of what the API says of the node.
+// update records what the API says of the node.
 func (s *sender) update(node *corev1.Node) {
 	t := tokenOf(node)
 	s.memory.Lock()
@@ -65,14 +65,14 @@ func (s *sender) update(node *corev1.Node) {
 	s.token, s.bootID = t, node.Status.NodeInfo.BootID
 }
 
-// vouches tells whether the message carries the node's token.
+// vouches reports whether the message carries the node's token.
 func (s *sender) vouches(r *wire.Record) bool {
 	s.memory.Lock()
 	defer s.memory.Unlock()
 	return s.token.judge(r) == tokenRight
 }
 
-// push takes a datagram.
+// push handles a datagram.
 func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	s.memory.Lock()
 	defer s.memory.Unlock()
@@ -85,7 +85,7 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 		e.Outcome == wire.OutcomeCandidate:
 		h = s.panicked(&e, now)
 	case e.Outcome == wire.OutcomeLine && e.Extended:
-		// Where the kernel signs, nobody else may move it to another boot.
+		// If the kernel signs its messages, an unsigned one must not move it to another boot.
 		if a := s.token.judge(&e.Record); a == tokenRight || a == tokenUnknown {
 			s.boot.follow(&e.Record, now)
 		}
@@ -94,8 +94,8 @@ func (s *sender) push(payload []byte, now time.Time) (o wire.Outcome, h heard) {
 	return e.Outcome, h
 }
 
-// panicked gathers what speaks for and against a panic. The plain format has no token, and no
-// numbers that could fit; and from a kernel that has spoken it, those of the extended format say
+// panicked weighs what speaks for and against a panic. The plain format has no token, and no
+// numbers to compare. If the kernel has sent the plain format, the numbers of the extended one mean
 // nothing: a plain line can be made to look like one.
 func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	h := heard{line: e.Line, extended: e.Extended, trust: trustUnsigned, bootID: s.bootID}
@@ -118,12 +118,12 @@ func (s *sender) panicked(e *wire.Event, now time.Time) heard {
 	return h
 }
 
-// vouchedFor tells whether a line may become evidence. It wants what a panic wants that is acted
-// upon at once, the token: a line without it may be anybody's who has the node's address, and no
-// later silence could tell.
+// vouchedFor reports whether a line may become evidence. It requires the token, as a panic does
+// that is acted upon at once: a line without it may come from anybody who has the node's address,
+// and no later silence could tell.
 func (s *sender) vouchedFor(e *wire.Event) bool { return s.token.judge(&e.Record) == tokenRight }
 
-// trouble returns what a line tells of the machine, if that is to be told.
+// trouble returns what a line says about the machine, if that is to be told.
 func (s *sender) trouble(e *wire.Event, now time.Time) *kernel.Finding {
 	text := e.Record.Text()
 	if !e.Record.FromKernel() || !s.memory.rules.Concern(text) || !s.vouchedFor(e) {
@@ -137,6 +137,13 @@ func (s *sender) trouble(e *wire.Event, now time.Time) *kernel.Finding {
 	return f
 }
 
+// reset forgets what the sender said, and what we concluded from it, after we panicked over it.
+func (s *sender) reset() {
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	s.stream, s.boot, s.said = nil, boot{}, kernel.History{}
+}
+
 // release lets new lines push out those of a panic.
 func (s *sender) release() {
 	s.memory.Lock()
@@ -146,7 +153,7 @@ func (s *sender) release() {
 	}
 }
 
-// untold has the next line of the kind told.
+// untold marks a finding as not told, so that the next line of its kind is told.
 func (s *sender) untold(f *kernel.Finding) {
 	s.memory.Lock()
 	defer s.memory.Unlock()
@@ -156,7 +163,7 @@ func (s *sender) untold(f *kernel.Finding) {
 // maxLines is how many lines an obituary holds.
 const maxLines = 256
 
-// lines are what the kernel said lately, made harmless.
+// lines returns what the kernel said lately, made harmless.
 func (s *sender) lines() []string {
 	s.memory.Lock()
 	defer s.memory.Unlock()

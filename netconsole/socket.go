@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// receiveBufferBytes is what the socket may hold while we are busy: some tens of thousands of
-	// datagrams. Where net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
+	// receiveBufferBytes is how much the socket may hold while we are busy: some tens of thousands
+	// of datagrams. If net.core.rmem_max is lower and we lack CAP_NET_ADMIN, the kernel gives less.
 	receiveBufferBytes = 16 << 20
 )
 
@@ -18,7 +18,7 @@ type datagram struct {
 	payload []byte
 }
 
-// listen opens the UDP socket; a host that is left out means all addresses, IPv4 and IPv6.
+// listen opens the UDP socket; without a host it binds to all addresses, IPv4 and IPv6.
 func listen(address string) (*net.UDPConn, error) {
 	at, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// batch is how many messages one system call takes.
+	// batch is how many messages one system call receives.
 	batch = 16
-	// messageBytes is room for one message: the kernel hands over datagrams of one sender and one
-	// size joined to a message of up to 64 KiB (UDP_GRO).
+	// messageBytes is the size of one message's buffer: the kernel joins datagrams of one sender
+	// and one size into a message of up to 64 KiB (UDP_GRO).
 	messageBytes = 64 << 10
 	// joined is how many datagrams it joins: UDP_MAX_SEGMENTS of include/linux/udp.h.
 	joined = 128
@@ -31,7 +31,7 @@ type mmsghdr struct {
 	length uint32
 }
 
-// A receiver takes datagrams off a socket in batches, into memory that it allocates once.
+// A receiver reads datagrams from a socket in batches, into memory that it allocates once.
 type receiver struct {
 	raw      syscall.RawConn
 	read     func(fd uintptr) bool
@@ -60,7 +60,7 @@ func newReceiver(conn *net.UDPConn) (*receiver, error) {
 		r.headers[n].header.Control = &r.controls[n][0]
 	}
 	r.read = r.recvmmsg
-	// A kernel before 5.0 hands datagrams over one by one, which costs time and nothing else.
+	// A kernel before 5.0 delivers datagrams one by one, which costs time and nothing else.
 	return r, raw.Control(
 		func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) })
 }
@@ -81,8 +81,8 @@ func (r *receiver) receive() ([]datagram, error) {
 	return r.out, nil
 }
 
-// split takes a message apart into the datagrams that were joined to it: all of one size, but the
-// last one.
+// split splits a message into the datagrams that were joined into it. All have one size, except
+// that the last may be shorter.
 func (r *receiver) split(message []byte, size int, from netip.AddrPort) {
 	for size > 0 && len(message) > size {
 		r.out = append(r.out, datagram{from: from, payload: message[:size]})
@@ -91,8 +91,8 @@ func (r *receiver) split(message []byte, size int, from netip.AddrPort) {
 	r.out = append(r.out, datagram{from: from, payload: message})
 }
 
-// segment is the size of the datagrams that were joined to the nth message; 0 where it is one
-// alone.
+// segment returns the size of the datagrams that were joined into the nth message; 0 if it is a
+// single one.
 func (r *receiver) segment(n int) int {
 	control := r.controls[n][:min(r.headers[n].header.Controllen, controlBytes)]
 	if len(control) < unix.CmsgLen(4) {
@@ -105,7 +105,7 @@ func (r *receiver) segment(n int) int {
 	return int(*(*int32)(unsafe.Pointer(&control[unix.CmsgLen(0)])))
 }
 
-// recvmmsg tells whether it is done; otherwise it is called again when there is something to read.
+// recvmmsg reports whether it is done; if not, it is called again when there is something to read.
 func (r *receiver) recvmmsg(fd uintptr) bool {
 	for n := range r.headers {
 		r.headers[n].header.Namelen = uint32(unsafe.Sizeof(r.names[n]))
@@ -128,8 +128,8 @@ func addressOf(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), bigEndian(name.Port))
 }
 
-// bigEndian reads a port that is in the byte order of the network. Both architectures that this
-// file is for are little-endian.
+// bigEndian converts a port from network byte order. Both architectures that this file is for are
+// little-endian.
 func bigEndian(port uint16) uint16 { return port<<8 | port>>8 }
 
 // enlarge sets the socket's buffer beyond net.core.rmem_max if we may.
@@ -149,8 +149,8 @@ func enlarge(conn *net.UDPConn) error {
 	return conn.SetReadBuffer(receiveBufferBytes)
 }
 
-// drops is how many datagrams the kernel dropped because the buffer was full; 0 where it does not
-// tell.
+// drops returns how many datagrams the kernel dropped because the buffer was full; 0 if the kernel
+// does not say.
 func drops(conn *net.UDPConn) float64 {
 	raw, err := conn.SyscallConn()
 	if err != nil {

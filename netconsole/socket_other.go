@@ -4,11 +4,11 @@ package netconsole
 
 import "net"
 
-// bufferBytes is room for more than any kernel sends in one datagram (1000 bytes), so that a longer
-// one is noticed.
+// bufferBytes is more than any kernel sends in one datagram (1000 bytes), so that a longer one is
+// noticed.
 const bufferBytes = 2048
 
-// A receiver takes datagrams off a socket one by one: enough to develop with.
+// A receiver reads datagrams from a socket one by one, which is enough for development.
 type receiver struct {
 	conn   *net.UDPConn
 	buffer [bufferBytes]byte

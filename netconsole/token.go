@@ -11,35 +11,34 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// An authenticity is what a message's token tells.
+// An authenticity is the result of checking a message's token.
 type authenticity uint8
 
 const (
 	_            authenticity = iota
-	tokenUnknown              // the node has told the API of no token of this boot
-	tokenAbsent               // it has, but the message has none, or is cut off before it
+	tokenUnknown              // the API has no token of the node's boot
+	tokenAbsent               // it has one, but the message has none, or is cut off before it
 	tokenWrong
 	tokenRight
 )
 
-// A token is the hash of the secret that the kernel of a node adds to everything it sends: the
-// agent draws one at each boot, has the kernel send it as userdata, and tells the API the hash. Its
-// zero value means that there is none.
+// A token is the hash of the secret that a node's kernel adds to everything it sends. The agent
+// draws the secret at each boot, makes the kernel send it as userdata, and publishes the hash in
+// the API. The zero value means that there is none.
 type token struct {
 	set  bool
 	hash config.TokenHash
 }
 
-// tokenOf reads what the node has told. What is not a token, or is of another boot than the one
-// that the Node is in, is none: what then lacks is proven otherwise.
+// tokenOf reads the token that the node has published. An invalid one, or one of another boot than
+// the Node's, counts as none: the death is then proven in other ways.
 func tokenOf(node *corev1.Node) (t token) {
 	t.hash, t.set = config.TokenOfBoot(node.Annotations[reason.TokenKey],
 		node.Status.NodeInfo.BootID)
 	return t
 }
 
-// judge compares the token of a message with t, in a time that does not tell how much of it is
-// right.
+// judge compares the token of a message with t, in constant time.
 func (t token) judge(r *wire.Record) authenticity {
 	if !t.set {
 		return tokenUnknown

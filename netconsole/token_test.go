@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// aSecret is a token, and signed a node that has told the API of it.
+// aSecret is a token, and signed a node that has published its hash.
 const aSecret = "c29tZSBzZWNyZXQgb2YgdGhpcyBib290"
 
 func signed(node *corev1.Node) *corev1.Node {
@@ -69,15 +69,15 @@ func TestToken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := signed(aNode("n1", "10.0.0.1"))
 				c := aCluster(t, node)
-				u, _ := c.aReplica(t, node.UID)
+				p, _ := c.aReplica(t, node.UID)
 				start := time.Now()
-				l := aListener(u, node)
+				l := aListener(p, node)
 				l.take(t.Context(), from1, []byte(tc.datagram), l.clock.Now())
 				if tc.rest != "" {
 					l.take(t.Context(), from1, []byte(tc.rest), l.clock.Now())
 				}
-				u.work.Wait()
-				if u.judged(tc.verdict) != 1 {
+				p.work.Wait()
+				if p.judged(tc.verdict) != 1 {
 					t.Errorf("no verdict %q", tc.verdict)
 				}
 				if took := time.Since(start); took != tc.took {
@@ -88,7 +88,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// cutOff is a panic whose first fragment ends within the token, and restOf is what lacks.
+// cutOff is a panic whose first fragment ends within the token, and restOf is the remainder.
 const cutOff = "0,400,9000000,-,ncfrag=0/81;Kernel panic - not syncing: boom\n epitaph-token=c29tZSBzZ"
 
 func restOf(tail string) string {
@@ -96,15 +96,15 @@ func restOf(tail string) string {
 	return fmt.Sprintf("0,400,9000000,-,ncfrag=%d/81;%s", begun, tail)
 }
 
-// Whoever forges a panic right before the genuine one chooses neither its words nor how long it
+// Whoever forges a panic right before the genuine one determines neither its words nor how long it
 // takes.
 func TestTheTokenOutweighsWhatWasHeardBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
-		u, _ := c.aReplica(t, node.UID)
-		l := aListener(u, node)
+		p, _ := c.aReplica(t, node.UID)
+		l := aListener(p, node)
 		c.before = func(write string) error {
 			if write == "delete n1" {
 				r, err := reason.DefaultKeys().Node.Read(c.node(t, "n1").Annotations)
@@ -122,10 +122,10 @@ func TestTheTokenOutweighsWhatWasHeardBefore(t *testing.T) {
 		} {
 			l.take(t.Context(), from1, []byte(d), l.clock.Now())
 		}
-		u.work.Wait()
-		if u.judged(verdictDead) != 1 || u.judged(verdictKnown) != 2 || c.node(t, "n1") != nil {
-			t.Errorf("%v dead, %v known; want 1 and 2", u.judged(verdictDead),
-				u.judged(verdictKnown))
+		p.work.Wait()
+		if p.judged(verdictDead) != 1 || p.judged(verdictKnown) != 2 || c.node(t, "n1") != nil {
+			t.Errorf("%v dead, %v known; want 1 and 2", p.judged(verdictDead),
+				p.judged(verdictKnown))
 		}
 	})
 }
@@ -135,8 +135,8 @@ func TestForgeriesDoNotKeepAGenuinePanicFromBeingHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := signed(aNode("n1", "10.0.0.1"))
 		c := aCluster(t, node)
-		u, notes := c.aReplica(t, node.UID)
-		l := aListener(u, node)
+		p, notes := c.aReplica(t, node.UID)
+		l := aListener(p, node)
 		for n := range 1000 {
 			l.hears(t, from1,
 				fmt.Sprintf("0,%d,9000000,-;Kernel panic - not syncing: boom\n epitaph-token=%d\n",
@@ -144,9 +144,9 @@ func TestForgeriesDoNotKeepAGenuinePanicFromBeingHeard(t *testing.T) {
 		}
 		l.hears(t, from1, "0,400,9000000,-;Kernel panic - not syncing: boom\n epitaph-token="+
 			aSecret+"\n")
-		if c.node(t, "n1") != nil || u.judged(verdictForged) != 1000 {
+		if c.node(t, "n1") != nil || p.judged(verdictForged) != 1000 {
 			t.Errorf("node %v, %v forgeries; want none and 1000", c.node(t, "n1"),
-				u.judged(verdictForged))
+				p.judged(verdictForged))
 		}
 		if len(notes.notes) != 1 {
 			t.Errorf("%d events about forgeries within one moment, want 1", len(notes.notes))
@@ -184,9 +184,9 @@ func TestNodeNamesAreAcceptedWithTheTokenOnly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node, other := signed(aNode("n1", "10.0.0.1")), aNode("n2", "10.0.0.2")
 				c := aCluster(t, node, other)
-				u, _ := c.aReplica(t, node.UID, other.UID)
-				u.config.AcceptNodeNames = !tc.off
-				if got := aListener(u, node, other).hears(t, stranger,
+				p, _ := c.aReplica(t, node.UID, other.UID)
+				p.config.AcceptNodeNames = !tc.off
+				if got := aListener(p, node, other).hears(t, stranger,
 					tc.datagram); got[0] != tc.want {
 					t.Errorf("outcome %q, want %q", got[0], tc.want)
 				}

@@ -7,18 +7,17 @@ import (
 )
 
 const (
-	// settling is how long after a panic user space is not asked yet: on other processors it may
-	// answer for as long as the kernel takes to stop them, which it does right after the
-	// announcement (vpanic() of kernel/panic.c).
+	// settling is how long after a panic user space is not probed yet. On other processors it may
+	// answer until the kernel has stopped them, which it does right after the announcement
+	// (vpanic() of kernel/panic.c).
 	settling = 100 * time.Millisecond
-	// underWay is how long a renewal of the Lease may be under way to us: one that comes so soon
+	// underWay is how long a renewal of the Lease may take to reach us: one that arrives so soon
 	// after a panic may have been made before it.
 	underWay = 5 * time.Second
 	// betweenRounds is the least time between two rounds of probes of one node, whatever is heard
 	// of it.
 	betweenRounds = time.Second
-	// watchful is how often a case looks after the API server while it waits for a Lease to run
-	// out.
+	// watchful is how often a case checks on the API server while it waits for a Lease to run out.
 	watchful = 2 * time.Second
 )
 
@@ -28,39 +27,40 @@ const (
 // Only user space proves life: a dead kernel may go on answering pings, resets and even connection
 // requests for ever (arm64 with kernel.panic=0). And a genuine panic does not prove death: with
 // reboot=force user space goes on for as long as kernel.panic says. So silence decides. How much of
-// it depends on who says that the node panicked:
+// it is needed depends on who says that the node panicked:
 //
-//   - A panic that is signed, of a node that used to answer and has not answered since: a few
-//     probes.
-//   - All else: the Lease must go unrenewed for longer than the kubelet takes to restart, and user
-//     space be silent then.
-//   - Where a reboot explains that as well, because the node is going down in good order, or had
-//     been silent before, or because somebody has told untruths about it lately: for longer than a
-//     reboot takes.
-//   - A panic that is not signed, after which the node has answered: never.
+//   - A signed panic of a node that used to answer and has not answered since: a few probes.
+//   - All others: the Lease must go unrenewed for longer than the kubelet takes to restart, and
+//     user space must be silent then.
+//   - If a reboot would explain that as well, because the node is shutting down in an orderly way,
+//     was silent before, or was lately the subject of an untrue panic: for longer than a reboot
+//     takes.
+//   - An unsigned panic, after which the node has answered: never.
 type trial struct {
 	config config.ProofOfDeath
 	trust  trust
-	// again is set where the death was proven before, and is proven anew: since then the node may
-	// have come back.
+	// again is set if the death was proven before and is being proven anew: the node may have come
+	// back since.
 	again bool
-	// began is when the panic was heard, or the proof anew began. Of what was heard since, the last
-	// counts that was contradicted.
+	// began is when the panic was heard, or when the proof anew began. If another panic begins the
+	// trial anew, it is when that one was heard.
 	began time.Time
 	// since is the earliest moment from which silence counts.
 	since time.Time
-	// refuted is set where a panic of this node turned out to be untrue lately.
+	// refuted is set if a panic of this node turned out to be untrue lately.
 	refuted bool
-	// leaving is set once the node was seen to go down in good order. What its kubelet has said of
-	// it is overwritten when the node has been silent for a while (pkg/controller/nodelifecycle).
+	// leaving is set once the node was seen to shut down in an orderly way. What its kubelet said
+	// about that is overwritten once the node has been silent for a while
+	// (pkg/controller/nodelifecycle).
 	leaving bool
-	// answered is set where a sign of life came after the panic; the last one at sign.
+	// answered is set if a sign of life came after the panic; sign is when the last one came.
 	answered bool
 	sign     time.Time
-	// probed is when the last round of probes began, and silent the last one that nobody answered.
+	// probed is when the last round of probes began, and silent when the last round without an
+	// answer began.
 	probed, silent time.Time
-	// lease is the last renewal that is known, and held the one that the API server itself had
-	// after the round at silent.
+	// lease is the last known renewal, and held the one that the API server itself had after the
+	// round at silent.
 	lease, held string
 }
 
@@ -68,8 +68,8 @@ func newTrial(c config.ProofOfDeath, level trust, now time.Time) trial {
 	return trial{config: c, trust: level, began: now, since: now}
 }
 
-// newProofAnew is the trial of a node whose death was proven before: its silence counts from when
-// it was last seen to live.
+// newProofAnew is the trial of a node whose death was proven before: its silence counts from its
+// last sign of life.
 func newProofAnew(c config.ProofOfDeath, level trust, now time.Time) trial {
 	return trial{config: c, trust: level, began: now, again: true}
 }
@@ -77,22 +77,22 @@ func newProofAnew(c config.ProofOfDeath, level trust, now time.Time) trial {
 // facts are what is known of the node apart from probes.
 type facts struct {
 	lease leaseView
-	// habitual is set where the node is known to answer while it lives: only then silence says
-	// anything by itself.
+	// habitual is set if the node is known to answer while it lives: only then does silence alone
+	// mean anything.
 	habitual bool
-	// leaving is set where the node is going down in good order.
+	// leaving is set if the node is shutting down in an orderly way.
 	leaving bool
 }
 
-// A move is what a trial comes to: a verdict; or, while that is pending, a round of probes to be
-// made now; or a time to wait.
+// A move is a trial's next step: a verdict; or, while that is pending, a round of probes to make
+// now, or a time to wait.
 type move struct {
 	verdict verdict
 	probe   bool
 	// confirm asks for the Lease as the API server has it, after the round.
 	confirm bool
 	wait    time.Duration
-	// observe is set where the API server must be seen to answer while one waits.
+	// observe is set if the API server must be seen to answer during the wait.
 	observe bool
 }
 
@@ -102,9 +102,9 @@ func until(now, then time.Time) move {
 	return move{verdict: verdictPending, wait: max(then.Sub(now), time.Millisecond)}
 }
 
-// hears takes note of another panic of the node, and tells whether the trial begins anew. It does
-// for more trust, and for a panic that comes after the node has contradicted the last one: that one
-// may have been forged, and this one be genuine.
+// hears takes another panic of the node into account, and reports whether the trial begins anew. It
+// does for more trust, and for a panic after the node has contradicted the last one: that one may
+// have been forged, and this one genuine.
 func (t *trial) hears(level trust, now time.Time) bool {
 	contradicted := t.answered && (t.trust != trustSigned || level == trustSigned)
 	switch {
@@ -118,8 +118,7 @@ func (t *trial) hears(level trust, now time.Time) bool {
 	return true
 }
 
-// took takes the result of a round of probes, and the renewal of the Lease that was confirmed after
-// it.
+// took takes the result of a round of probes, and the renewal of the Lease that was read after it.
 func (t *trial) took(start time.Time, answered bool, held string) {
 	t.probed = start
 	switch {
@@ -131,7 +130,7 @@ func (t *trial) took(start time.Time, answered bool, held string) {
 	}
 }
 
-// next is what is to be done now.
+// next returns the next move.
 func (t *trial) next(now time.Time, f facts) move {
 	t.observe(f.lease)
 	t.leaving = t.leaving || f.leaving
@@ -168,7 +167,7 @@ func (t *trial) life(now, ends time.Time) (s move, over bool) {
 	}
 }
 
-// observe takes a renewal of the Lease for a sign of life, unless it may have been under way when
+// observe takes a renewal of the Lease as a sign of life, unless it may have been under way when
 // the node panicked.
 func (t *trial) observe(l leaseView) {
 	if !l.found || l.id == t.lease {
@@ -180,8 +179,8 @@ func (t *trial) observe(l leaseView) {
 	}
 }
 
-// withoutLease judges a node that has none that could run out. While the Leases are not known, that
-// cannot be told.
+// withoutLease judges a node without a Lease that could run out. While the Leases are not known, it
+// waits.
 func (t *trial) withoutLease(now, ends time.Time, known bool) move {
 	switch {
 	case !known:
@@ -200,7 +199,7 @@ func (t *trial) waits(now, ends time.Time, f facts) move {
 	deadline := t.deadline(f.lease)
 	switch {
 	case t.answered && !now.Before(ends) && t.probed.Before(ends):
-		return t.probe(now, now, false) // does it still live?
+		return t.probe(now, now, false) // is it still alive?
 	case now.Before(deadline):
 		s := until(now, deadline)
 		s.wait, s.observe = min(s.wait, watchful), true
@@ -212,7 +211,7 @@ func (t *trial) waits(now, ends time.Time, f facts) move {
 	}
 }
 
-// deadline is when the Lease has gone unrenewed for long enough.
+// deadline returns when the Lease will have gone unrenewed for long enough.
 func (t *trial) deadline(l leaseView) time.Time {
 	from := latest(t.since, t.sign, l.changed, l.unbroken)
 	enough := max(t.config.MissedRenewal.Duration, l.lasts)
@@ -222,7 +221,7 @@ func (t *trial) deadline(l leaseView) time.Time {
 	return from.Add(enough)
 }
 
-// reboots tells whether a reboot explains the node's silence as well as a panic does.
+// reboots reports whether a reboot explains the node's silence as well as a panic does.
 func (t *trial) reboots(l leaseView, enough time.Duration) bool {
 	if t.again {
 		return t.leaving

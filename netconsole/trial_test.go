@@ -9,19 +9,19 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// A course is what is seen of a node whose panic is heard at 0: each function tells it of a moment
-// after that.
+// A course is what is seen of a node whose panic is heard at 0: each function is given a time after
+// that.
 type course struct {
-	// answers tells whether user space answers.
+	// answers reports whether user space answers.
 	answers func(at time.Duration) bool
-	// renewed is when the Lease was last renewed; nil where there is none.
+	// renewed returns when the Lease was last renewed; nil if there is none.
 	renewed func(at time.Duration) time.Duration
-	// lasts is how long the Lease says that it lasts.
+	// lasts is the Lease's own duration.
 	lasts time.Duration
-	// unbroken is since when the API server has answered; nil where it always has.
+	// unbroken returns since when the API server has answered; nil if it always has.
 	unbroken func(at time.Duration) time.Duration
-	// unusual is set where the node is not known to answer; leaving where it is going down in good
-	// order, which is seen for as long as leavingFor says, or else all the time.
+	// unusual is set if the node is not known to answer; leaving if it is shutting down in an
+	// orderly way, which is seen for as long as leavingFor says, or else all the time.
 	unusual, leaving bool
 	leavingFor       time.Duration
 }
@@ -30,7 +30,7 @@ func never(time.Duration) bool { return false }
 
 func evermore(time.Duration) bool { return true }
 
-// between tells whether a moment is in one of the spans.
+// between reports whether a time is in one of the spans.
 func between(spans ...time.Duration) func(time.Duration) bool {
 	return func(at time.Duration) bool {
 		for n := 0; n < len(spans); n += 2 {
@@ -60,7 +60,7 @@ func once(at time.Duration) func(time.Duration) time.Duration {
 	return func(time.Duration) time.Duration { return at }
 }
 
-// run has the trial run its course for a day at most, and returns the verdict and when it came.
+// run runs the trial for a day at most, and returns the verdict and when it came.
 func (c course) run(t *trial) (verdict, time.Duration) {
 	start := t.began
 	for now := start; now.Sub(start) < 24*time.Hour; {
@@ -256,8 +256,8 @@ func TestTrialHears(t *testing.T) {
 	tests := map[string]struct {
 		first, then trust
 		answered    bool
-		// again is set where the trial begins anew, refuted where the node is mistrusted then,
-		// since where only silence from then on counts.
+		// again is set if the trial begins anew, refuted if the node is mistrusted then, since if
+		// only silence from then on counts.
 		again, refuted, since bool
 	}{
 		"a signed panic takes the place of an unsigned one": {

@@ -1,11 +1,10 @@
-// Package page shows the records to those who do not use kubectl: read-only pages, rendered here,
-// without JavaScript.
+// Package page shows the records to people who do not use kubectl: read-only pages, rendered on the
+// server, without JavaScript.
 //
-// A visitor is whoever the API server says that their bearer token belongs to (TokenReview), and
-// reads what it says that they may read (SubjectAccessReview): every read goes through a guard that
-// asks in their name. The page's own rights are never the visitor's. What others wrote is escaped
-// by html/template, after [reason.Clean]; should that fail, a Content-Security-Policy lets a
-// browser run nothing.
+// The API server authenticates a visitor by their bearer token (TokenReview) and decides what they
+// may read (SubjectAccessReview): every read goes through a guard that asks for the visitor. A
+// visitor never gets the page's own rights. Text from outside is cleaned by [reason.Clean] and
+// escaped by html/template; should that fail, a Content-Security-Policy lets a browser run nothing.
 //
 // What this package does not do: write anything, keep a session (the token in the visitor's cookie
 // is all there is), or log a token.

@@ -15,8 +15,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// A guard reads with the rights of the visitor: it asks before each read, and refuses as the API
-// server would.
+// A guard reads with the visitor's rights: it asks before each read, and refuses as the API server
+// would.
 type guard struct {
 	reader client.Reader
 	rights *rights
@@ -39,7 +39,7 @@ func (g *guard) Get(ctx context.Context, key client.ObjectKey, o client.Object,
 	return g.reader.Get(ctx, key, o, options...)
 }
 
-// List reads many, if the visitor may read them all.
+// List reads many objects, if the visitor may read all of them.
 func (g *guard) List(ctx context.Context, list client.ObjectList,
 	options ...client.ListOption) error {
 	resource, err := resourceOf(list)
@@ -64,7 +64,7 @@ func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes,
 	return err
 }
 
-// resourceOf knows what the page reads, and nothing else.
+// resourceOf knows the kinds that the page reads, and no others.
 func resourceOf(o runtime.Object) (schema.GroupResource, error) {
 	switch o.(type) {
 	case *v1alpha1.PodObituary, *v1alpha1.PodObituaryList:

@@ -6,60 +6,113 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
+// maxAsked bounds the namespaces for which one page checks a visitor's rights, askedAtOnce those
+// that it checks at the same time.
 const (
-	// maxRead bounds the records that a visit reads, maxShown those that it shows.
-	maxRead  = 5000
-	maxShown = 200
-	// maxAsked bounds the namespaces about which a visitor's rights are asked for one page,
-	// askedAtOnce those at the same time.
 	maxAsked    = 200
 	askedAtOnce = 8
 )
 
 // podsView is the list of pods.
 type podsView struct {
-	Visitor string
-	Query   query
-	// Namespaces are those that the visitor may choose, where they may not see all of them.
+	frame
+	Query query
+	// Namespaces are those that the visitor may choose, if they may not see all.
 	Namespaces []string
-	// Truncated is set where there are more namespaces than were asked about.
+	// Truncated is set if there are more namespaces than were checked.
 	Truncated bool
-	Pods      []v1alpha1.PodObituary
-	// Left says what is not shown.
-	Left  string
-	Nodes bool
+	Pods      []podRow
+	// Chart is nil if there is nothing to draw.
+	Chart *chart
+	paging
 }
 
-// A query is what the form of the list says.
-type query struct{ Namespace, Code, Class, Node, Pod, Since string }
+// A podRow is one line of a list of pods.
+type podRow struct {
+	v1alpha1.PodObituary
+	Links []link
+}
+
+func podRows(pods []v1alpha1.PodObituary) []podRow {
+	rows := make([]podRow, len(pods))
+	for n, o := range pods {
+		rows[n] = podRow{o, ownerLinks(&o)}
+	}
+	return rows
+}
+
+// A query is the content of a list's form.
+type query struct {
+	Namespace, Code, Class, Node, Pod, Owner, Since string
+	// Text is searched for, After is the place that the page follows.
+	Text, After string
+}
 
 func queryOf(v url.Values) query {
 	return query{
 		Namespace: cut(v.Get("namespace")), Code: cut(v.Get("code")), Class: cut(v.Get("class")),
-		Node: cut(v.Get("node")), Pod: cut(v.Get("pod")), Since: cut(v.Get("since")),
+		Node: cut(v.Get("node")), Pod: cut(v.Get("pod")),
+		Owner: cutTo(v.Get("owner"), maxOwnerBytes), Since: cut(v.Get("since")),
+		Text: cut(v.Get("q")), After: cutTo(v.Get("after"), maxPlaceBytes),
 	}
+}
+
+const (
+	// maxOwnerBytes has room for a kind and a name.
+	maxOwnerBytes = 2 * maxParameterBytes
+	// maxPlaceBytes has room for a time, a namespace and a name.
+	maxPlaceBytes = 3 * maxParameterBytes
+)
+
+// values is the inverse of queryOf.
+func (q query) values() url.Values {
+	values := url.Values{}
+	for name, value := range map[string]string{"namespace": q.Namespace, "code": q.Code,
+		"class": q.Class, "node": q.Node, "pod": q.Pod, "owner": q.Owner, "since": q.Since,
+		"q": q.Text, "after": q.After} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	return values
+}
+
+// address is that of the list under path with this query.
+func (q query) address(path string) string {
+	return (&url.URL{Path: path, RawQuery: q.values().Encode()}).String()
+}
+
+// All is the address of the list of pods without a filter.
+func (q query) All() string { return query{Namespace: q.Namespace}.address("/") }
+
+// Filters reports whether a field besides the search and the namespace is filled in.
+func (q query) Filters() bool {
+	return q != query{Namespace: q.Namespace, Text: q.Text, After: q.After}
 }
 
 func (q query) filter(now time.Time) (lookup.Filter, error) {
 	f := lookup.Filter{Namespace: q.Namespace, Code: q.Code, Class: q.Class, Node: q.Node,
-		Pod: q.Pod, Max: maxRead}
+		Pod: q.Pod}
 	if q.Class != "" &&
 		!slices.Contains([]string{reason.Disruption.String(), reason.Routine.String(),
 			reason.NoExplanation.String()}, q.Class) {
 		return f, errRefused
 	}
 	if q.Since != "" {
-		since, err := time.ParseDuration(q.Since)
+		since, err := duration(q.Since)
 		if err != nil || since <= 0 {
 			return f, errRefused
 		}
@@ -68,13 +121,26 @@ func (q query) filter(now time.Time) (lookup.Filter, error) {
 	return f, nil
 }
 
+// maxDays keeps a number of days from overflowing a duration.
+const maxDays = 10_000
+
+// duration reads what time.ParseDuration reads, and days, as in 7d.
+func duration(text string) (time.Duration, error) {
+	days, ok := strings.CutSuffix(text, "d")
+	if !ok {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, 0)
+	if err != nil || n > maxDays {
+		return 0, errRefused
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
+}
+
 func (p *Page) pods(w http.ResponseWriter, v visit) error {
-	view := podsView{Visitor: v.name, Query: queryOf(v.URL.Query())}
+	view := podsView{frame: v.frame("Pods that left"), Query: queryOf(v.URL.Query())}
 	filter, err := view.Query.filter(p.Clock.Now())
 	if err != nil {
-		return err
-	}
-	if view.Nodes, err = v.rights.may(v.Context(), listNodes()); err != nil {
 		return err
 	}
 	if filter.Namespace == "" {
@@ -87,29 +153,99 @@ func (p *Page) pods(w http.ResponseWriter, v visit) error {
 			if err != nil {
 				return err
 			}
+			view.Title = "Choose a namespace"
 			return render(w, http.StatusOK, "namespaces.html", view)
 		}
+	} else {
+		view.Title += " from " + filter.Namespace
 	}
-	found, more, err := v.Pods(v.Context(), filter)
+	after, err := parsePlace(view.Query.After)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(found)
-	view.Pods, view.Left = found[:min(len(found), maxShown)], leftOut(len(found), more)
+	pods, counted := podsOf(v, view.Query, filter.Since), counts{}
+	pods.seen = func(o *v1alpha1.PodObituary) { counted.add(o.Spec.Removed, o.Spec.Code) }
+	found, err := read(v.Context(), p, pods, after, rowsShown, filter.Options()...)
+	if err != nil {
+		return err
+	}
+	view.Pods = podRows(found.rows)
+	view.paging = pagingOf(found, view.Query, "/", pods.place)
+	view.Chart = counted.chart(view.frame, "pods", view.Query, "/")
 	return render(w, http.StatusOK, "pods.html", view)
 }
 
-// leftOut says what a list does not show.
-func leftOut(found int, more bool) string {
-	switch {
-	case more:
-		return fmt.Sprintf(
-			"There are more than %d records, and only so many were read: narrow it down.", maxRead)
-	case found > maxShown:
-		return fmt.Sprintf("These are the last %d of %d: narrow it down.", maxShown, found)
-	default:
-		return ""
+// podsOf is the source of the records of pods that a query selects.
+func podsOf(v visit, q query, since time.Time) source[v1alpha1.PodObituary] {
+	wanted := strings.ToLower(q.Text)
+	return source[v1alpha1.PodObituary]{
+		list: func(ctx context.Context,
+			options ...client.ListOption) ([]v1alpha1.PodObituary, string, error) {
+			list := &v1alpha1.PodObituaryList{}
+			if err := v.Reader.List(ctx, list, options...); err != nil {
+				return nil, "", fmt.Errorf("list pod obituaries: %w", err)
+			}
+			return list.Items, list.Continue, nil
+		},
+		place: func(o *v1alpha1.PodObituary) place {
+			return placeOf(&o.ObjectMeta, o.Spec.Removed)
+		},
+		matches: func(o *v1alpha1.PodObituary) bool {
+			s := &o.Spec
+			return !s.Removed.Time.Before(since) && (q.Owner == "" || isOf(s.Owners, q.Owner)) &&
+				(wanted == "" || contains(wanted, o.Namespace, s.PodName, s.Reason, s.Code, s.By,
+					s.DeletedBy, s.NodeName) || ownerContains(wanted, s.Owners))
+		},
 	}
+}
+
+// isOf reports whether one of the owners has that name, or is that Kind/name.
+func isOf(owners []v1alpha1.Owner, wanted string) bool {
+	return slices.ContainsFunc(owners, func(o v1alpha1.Owner) bool {
+		return o.Name == wanted || o.Kind+"/"+o.Name == wanted || ownerText(o) == wanted
+	})
+}
+
+func ownerContains(wanted string, owners []v1alpha1.Owner) bool {
+	return slices.ContainsFunc(owners, func(o v1alpha1.Owner) bool {
+		return contains(wanted, o.Kind+"/"+o.Name)
+	})
+}
+
+// contains reports whether one of the texts contains what is wanted, whatever its case.
+func contains(wanted string, texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), wanted)
+	})
+}
+
+// A paging says which part of a list is shown, and where the rest is.
+type paging struct {
+	// From and To are the numbers of the first and the last row, of all that match.
+	From, To, Matching int
+	// Next and First are addresses.
+	Next, First string
+	// Unread says that not all records were read.
+	Unread string
+}
+
+func pagingOf[T any](found newest[T], q query, path string, at func(*T) place) paging {
+	shown := paging{From: found.before + 1, To: found.before + len(found.rows),
+		Matching: found.matching}
+	if q.After != "" {
+		first := q
+		first.After = ""
+		shown.First = first.address(path)
+	}
+	if len(found.rows) > 0 && shown.To < shown.Matching {
+		q.After = at(&found.rows[len(found.rows)-1]).String()
+		shown.Next = q.address(path)
+	}
+	if found.cut {
+		shown.Unread = fmt.Sprintf("There are more records: %d were read, in the order of their "+
+			"names. Choose a namespace, a node or a code.", found.read)
+	}
+	return shown
 }
 
 // readable returns the namespaces whose records the visitor may list, of the first maxAsked.

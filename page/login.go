@@ -8,18 +8,20 @@ import (
 // maxFormBytes bounds the form: it has one field.
 const maxFormBytes = maxTokenBytes + 1024
 
-// loginView is what the form shows. A visitor of it is not known yet.
+// loginView is what the form shows. Its visitor is not known yet.
 type loginView struct {
-	Visitor string
-	Says    string
+	frame
+	Says string
 }
+
+func newLoginView(says string) loginView { return loginView{frame{Title: "Log in"}, says} }
 
 func (p *Page) form(w http.ResponseWriter, _ *http.Request) error {
-	return render(w, http.StatusOK, "login.html", loginView{})
+	return render(w, http.StatusOK, "login.html", newLoginView(""))
 }
 
-// login keeps the token in a cookie that only this host gets back, only by HTTPS, and no script can
-// read.
+// login keeps the token in a cookie that browsers send to this host only, by HTTPS only, and that
+// no script can read.
 func (p *Page) login(w http.ResponseWriter, r *http.Request) error {
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	if strings.ContainsFunc(token, notOfACookie) {
@@ -42,8 +44,7 @@ func (p *Page) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setToken keeps the token in as many cookies as it takes, and takes back what the browser has
-// beyond those.
+// setToken keeps the token in as many cookies as it takes, and deletes the browser's others.
 func setToken(w http.ResponseWriter, r *http.Request, token string) {
 	for n := range maxCookies {
 		part := token[:min(len(token), maxCookieBytes)]
@@ -56,8 +57,8 @@ func setToken(w http.ResponseWriter, r *http.Request, token string) {
 	}
 }
 
-// cookie lasts until the browser is closed. It goes with links from elsewhere, but with no form of
-// another site.
+// cookie lasts until the browser is closed. Browsers send it when a link elsewhere is followed, but
+// not with another site's forms.
 func cookie(name, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true,

@@ -11,12 +11,12 @@ var (
 	errMissing = errors.New("there is no such page")
 	errRefused = errors.New("the form cannot be read")
 	errBusy    = errors.New("too many visitors at once")
-	// errUnasked: the API server could not be asked about the visitor. That Epitaph may not ask is
-	// not their fault.
+	// errUnasked: the API server could not be asked about the visitor. If Epitaph may not ask, that
+	// is not the visitor's fault.
 	errUnasked = errors.New("the API server did not say who the visitor is or what they may read")
 )
 
-// An outcome is how a request ends: the same word in the code, the metric and its documentation.
+// An outcome is how a request ends, under the same name in code, metric and documentation.
 type outcome struct {
 	name   string
 	status int
@@ -25,7 +25,7 @@ type outcome struct {
 
 var shown = outcome{"shown", http.StatusOK, ""}
 
-// outcomeOf finds how a request ends that ended with err.
+// outcomeOf returns the outcome of a request that ended with err.
 func outcomeOf(err error) outcome {
 	switch {
 	case err == nil:

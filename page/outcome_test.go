@@ -45,7 +45,8 @@ func TestOutcomes(t *testing.T) {
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]error{"since=24h&class=routine": nil,
+	for text, want := range map[string]error{"since=24h&class=routine": nil, "since=1d": nil,
+		"since=10001d": errRefused, "since=-1d": errRefused, "since=d": errRefused,
 		"since=soon": errRefused, "since=-1h": errRefused, "class=bad": errRefused} {
 		values, err := url.ParseQuery(text)
 		if err != nil {
@@ -55,7 +56,7 @@ func TestQueries(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
-		if want == nil && (!f.Since.Equal(now.Add(-24*time.Hour)) || f.Max != maxRead) {
+		if want == nil && (!f.Since.Equal(now.Add(-24*time.Hour)) || f.Max != 0) {
 			t.Errorf("%s: got %+v", text, f)
 		}
 	}

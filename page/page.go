@@ -9,24 +9,23 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/internal/access"
 	"github.com/epitaph-k8s/epitaph/reason"
-	"github.com/epitaph-k8s/epitaph/story"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
-// Options are what a page works with.
+// Options are the settings and collaborators of a page.
 type Options struct {
-	// Reader reads from the API server itself: the records are selected by fields.
+	// Reader reads from the API server, not from a cache, since it selects records by fields.
 	Reader client.Reader
 	// Namespaces lists the names of namespaces, from a cache.
 	Namespaces func(context.Context) ([]string, error)
 	Reviewer   Reviewer
-	Authorizer Authorizer
+	Authorizer access.Reviewer
 	Clock      clock.PassiveClock
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -36,13 +35,15 @@ type Options struct {
 type Page struct {
 	Options
 	desk     *desk
-	allowed  *cache.LRUExpireCache
+	reviews  *access.Reviews
 	requests *prometheus.CounterVec
 	seats    chan struct{}
-	handler  http.Handler
+	// longReads are the visits that read many records.
+	longReads chan struct{}
+	handler   http.Handler
 }
 
-// maxVisitors bounds how many requests are worked on at once: each may read many records.
+// maxVisitors bounds the requests that are served at once: each may read many records.
 const maxVisitors = 16
 
 //go:embed templates
@@ -50,8 +51,6 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"clean": func(s string) string { return string(reason.Clean(s)) },
-	"at":    func(t metav1.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-	"last":  story.LastOwner,
 	"codes": reason.Codes,
 }).ParseFS(files, "templates/*.html"))
 
@@ -59,9 +58,10 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 func New(o Options) (*Page, error) {
 	p := &Page{
 		Options: o, seats: make(chan struct{}, maxVisitors),
+		longReads: make(chan struct{}, maxLongReads),
 		desk: &desk{reviews: o.Reviewer, known: cache.NewLRUExpireCacheWithClock(maxBelieved,
 			o.Clock)},
-		allowed: cache.NewLRUExpireCacheWithClock(maxBelieved, o.Clock),
+		reviews: access.NewReviews(o.Authorizer, o.Clock, maxBelieved, believedFor),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "epitaph_page_requests_total", Help: "Requests to the page, by how they ended.",
 		}, []string{"outcome"}),
@@ -72,8 +72,11 @@ func New(o Options) (*Page, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", p.forVisitors(p.pods))
 	mux.Handle("GET /pods/{namespace}/{name}", p.forVisitors(p.pod))
+	mux.Handle("GET /jobs/{namespace}/{name}", p.forVisitors(p.job))
 	mux.Handle("GET /nodes", p.forVisitors(p.nodes))
 	mux.Handle("GET /nodes/{name}", p.forVisitors(p.node))
+	mux.Handle("GET /zone", p.forVisitors(p.zones))
+	mux.Handle("POST /zone", p.forVisitors(p.setZone))
 	mux.Handle("GET /login", p.open(p.form))
 	mux.Handle("POST /login", p.open(p.login))
 	mux.Handle("POST /logout", p.open(p.logout))
@@ -94,7 +97,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // headers let a browser load our style sheet and send our forms, and nothing else: no script, no
-// frame, no copy on disk.
+// frame, no cached copy.
 var headers = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 	"X-Content-Type-Options":  "nosniff",
@@ -102,20 +105,33 @@ var headers = map[string]string{
 	"Cache-Control":           "no-store",
 }
 
-// A visit is one request of somebody who is known.
+// A visit is one request of an authenticated visitor.
 type visit struct {
 	*http.Request
 	name   string
 	rights *rights
+	// nodes is set if the visitor may list the records of nodes.
+	nodes bool
 	lookup.Finder
 }
 
-// finder reads with the rights of the visitor.
+// frame is what the page about something with that title shows around its content.
+func (v visit) frame(title string) frame {
+	f := frame{Visitor: v.name, Title: title, Nodes: v.nodes, zone: zoneOf(v.Request)}
+	if v.Method == http.MethodGet {
+		f.Here = localAddress(v.URL.RequestURI())
+	}
+	return f
+}
+
+// finder reads with the visitor's rights.
 func (p *Page) finder(r *rights) lookup.Finder {
 	return lookup.Finder{Reader: &guard{reader: p.Reader, rights: r}}
 }
 
 // cut bounds a parameter: no name in Kubernetes is longer.
-func cut(s string) string { return strings.TrimSpace(s[:min(len(s), maxParameterBytes)]) }
+func cut(s string) string { return cutTo(s, maxParameterBytes) }
+
+func cutTo(s string, limit int) string { return strings.TrimSpace(s[:min(len(s), limit)]) }
 
 const maxParameterBytes = 253

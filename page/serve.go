@@ -6,11 +6,11 @@ import (
 	"net/http"
 )
 
-// A handler answers a request, or says why not before it has written anything.
+// A handler answers a request, or returns an error before it has written anything.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// open serves everybody. Only what we do takes a seat, never what a visitor does: what they send
-// was read before, and they are sent their answer afterwards, however slow they are.
+// open serves everybody. A request counts towards maxVisitors only while we work on it: what a
+// visitor sends is read before, and the answer is sent afterwards, however slow the visitor is.
 func (p *Page) open(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := readForm(w, r); err != nil {
@@ -31,8 +31,7 @@ func (p *Page) open(h handler) http.Handler {
 	})
 }
 
-// readForm reads the body of a form, which has one field; a request without one has none to be
-// read.
+// readForm reads the body of a form, which has one field, if the request has one.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if r.Method == http.MethodPost && r.ParseForm() != nil {
@@ -41,7 +40,7 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// An answer is one that has not been sent yet.
+// An answer is a response that has not been sent yet.
 type answer struct {
 	header http.Header
 	status int
@@ -52,26 +51,30 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
-// send sends it. That the visitor has gone meanwhile is no error.
+// send sends it. It is no error if the visitor has gone.
 func (a *answer) send(w http.ResponseWriter) {
 	w.WriteHeader(a.status)
 	_, _ = a.body.WriteTo(w)
 }
 
-// forVisitors serves who is known to the API server, and sends others to the form.
+// forVisitors serves visitors known to the API server, and sends others to the form.
 func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handler {
 	return p.open(func(w http.ResponseWriter, r *http.Request) error {
 		user, err := p.desk.visitor(r.Context(), tokenOf(r))
 		if err != nil {
 			return err
 		}
-		rights := &rights{reviews: p.Authorizer, known: p.allowed, user: user}
-		return h(w, visit{Request: r, name: user.Username, rights: rights,
+		rights := &rights{reviews: p.reviews, user: user}
+		nodes, err := rights.may(r.Context(), listNodes())
+		if err != nil {
+			return err
+		}
+		return h(w, visit{Request: r, name: user.Username, rights: rights, nodes: nodes,
 			Finder: p.finder(rights)})
 	})
 }
 
-// end counts how a request ended, and says so where nothing has been shown.
+// end counts the outcome of a request, and shows it if nothing has been shown.
 func (p *Page) end(w http.ResponseWriter, r *http.Request, err error) {
 	o := outcomeOf(err)
 	p.requests.WithLabelValues(o.name).Inc()
@@ -82,12 +85,12 @@ func (p *Page) end(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Method == http.MethodGet && tokenOf(r) == "" {
 			o.says = ""
 		}
-		p.say(w, o, "login.html", loginView{Says: o.says})
+		p.say(w, o, "login.html", newLoginView(o.says))
 		return
 	case "failed":
 		p.Log.Error(err, "request failed", "path", r.URL.Path)
 	}
-	p.say(w, o, "error.html", errorView{Says: o.says})
+	p.say(w, o, "error.html", errorView{frame{Title: "Not shown"}, o.says})
 }
 
 func (p *Page) say(w http.ResponseWriter, o outcome, name string, view any) {
@@ -98,11 +101,11 @@ func (p *Page) say(w http.ResponseWriter, o outcome, name string, view any) {
 }
 
 type errorView struct {
-	Visitor string
-	Says    string
+	frame
+	Says string
 }
 
-// render writes a whole page or, where its template fails, nothing of it.
+// render writes a whole page or, if its template fails, nothing.
 func render(w http.ResponseWriter, status int, name string, view any) error {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, view); err != nil {

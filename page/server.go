@@ -20,7 +20,7 @@ const (
 	// A visitor who is slow must not hold a connection for long.
 	readLimit  = 10 * time.Second
 	writeLimit = 60 * time.Second
-	// stopLimit is how long those who are being answered may take when we stop.
+	// stopLimit is how long requests under way may take when we stop.
 	stopLimit      = 5 * time.Second
 	maxHeaderBytes = 32 << 10
 )

@@ -1,27 +1,31 @@
 package page
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/story"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
-// storyView is one story.
-type storyView struct {
-	Visitor string
-	Story   story.Story
-	// Node is the name of the record of the pod's node, where the visitor may read it.
+// podView is the story of a pod.
+type podView struct {
+	frame
+	Story *story.Story
+	Pod   podRow
+	// Node is the name of the record of the pod's node, if the visitor may read it.
 	Node string
-	// KernelLog is what the kernel said, Pods who died with the node.
-	KernelLog []string
-	Pods      []v1alpha1.PodObituary
-	Nodes     bool
 }
 
 func (p *Page) pod(w http.ResponseWriter, v visit) error {
@@ -35,14 +39,23 @@ func (p *Page) pod(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
-	view := storyView{Visitor: v.name, Story: story.OfPod(facts)}
+	told := story.OfPod(facts)
+	view := podView{frame: v.frame("Pod " + o.Namespace + "/" + o.Spec.PodName),
+		Story: &told, Pod: podRow{*o, ownerLinks(o)}}
 	if facts.Node != nil {
 		view.Node = facts.Node.Name
 	}
-	if view.Nodes, err = v.rights.may(v.Context(), listNodes()); err != nil {
-		return err
-	}
-	return render(w, http.StatusOK, "story.html", view)
+	return render(w, http.StatusOK, "pod.html", view)
+}
+
+// nodeView is the story of a node.
+type nodeView struct {
+	frame
+	Story *story.Story
+	Node  *v1alpha1.NodeObituary
+	// Pods are those that died with the node, as far as the visitor may list them.
+	Pods []podRow
+	paging
 }
 
 func (p *Page) node(w http.ResponseWriter, v visit) error {
@@ -51,31 +64,184 @@ func (p *Page) node(w http.ResponseWriter, v visit) error {
 		o); err != nil {
 		return err
 	}
-	pods, _, err := v.Pods(v.Context(), lookup.Filter{Node: o.Spec.NodeName, Max: maxRead})
-	if err != nil && !apierrors.IsForbidden(err) {
-		return err
-	}
-	pods = lookup.Of(o, pods)
-	view := storyView{Visitor: v.name, Story: story.OfNode(o, nil), KernelLog: o.Spec.KernelLog,
-		Pods: pods[:min(len(pods), maxShown)], Nodes: true}
-	return render(w, http.StatusOK, "story.html", view)
-}
-
-// nodesView is the list of nodes.
-type nodesView struct {
-	Visitor string
-	List    []v1alpha1.NodeObituary
-	Left    string
-	Nodes   bool
-}
-
-func (p *Page) nodes(w http.ResponseWriter, v visit) error {
-	found, err := v.Nodes(v.Context(), lookup.Filter{})
+	told := story.OfNode(o, nil)
+	view := nodeView{frame: v.frame("Node " + o.Spec.NodeName), Story: &told, Node: o}
+	q := query{After: queryOf(v.URL.Query()).After}
+	after, err := parsePlace(q.After)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(found)
-	view := nodesView{Visitor: v.name, List: found[:min(len(found), maxShown)],
-		Left: leftOut(len(found), false), Nodes: true}
+	pods := podsOf(v, query{}, time.Time{})
+	pods.matches = func(pod *v1alpha1.PodObituary) bool { return pod.Spec.NodeObituary == o.Name }
+	found, err := read(v.Context(), p, pods, after, rowsShown,
+		lookup.Filter{Node: o.Spec.NodeName}.Options()...)
+	if err != nil && !apierrors.IsForbidden(err) {
+		return err
+	}
+	view.Pods, view.paging = podRows(found.rows), pagingOf(found, q,
+		addressOf("nodes", o.Name), pods.place)
+	return render(w, http.StatusOK, "node.html", view)
+}
+
+// NodePods is the address of the list of all pods that left a node of that name.
+func (v nodeView) NodePods() string { return query{Node: v.Node.Spec.NodeName}.address("/") }
+
+// maxJobPods bounds the pods that a verdict on a Job is made of.
+const maxJobPods = 2000
+
+// jobView is a Job with its pods on record.
+type jobView struct {
+	frame
+	Namespace, Heading string
+	// Story is told if the visitor may read the Job, or learns that it is gone.
+	Story *story.Story
+	// Untold says why there is no story.
+	Untold string
+	// Owners are those of the Job, of which its pods tell.
+	Owners []link
+	Pods   []jobRow
+	paging
+}
+
+// A jobRow is one line of the pods of a Job.
+type jobRow struct {
+	podRow
+	// Earlier is set if the pod was of an earlier Job of that name.
+	Earlier bool
+}
+
+func (p *Page) job(w http.ResponseWriter, v visit) error {
+	namespace, name := cut(v.PathValue("namespace")), cut(v.PathValue("name"))
+	if !isName(namespace) || !isName(name) {
+		return errMissing
+	}
+	q := query{After: queryOf(v.URL.Query()).After}
+	after, err := parsePlace(q.After)
+	if err != nil {
+		return err
+	}
+	pods := podsOf(v, query{}, time.Time{})
+	pods.matches = func(o *v1alpha1.PodObituary) bool { return jobOf(o, name) != nil }
+	var all []v1alpha1.PodObituary
+	pods.seen = func(o *v1alpha1.PodObituary) {
+		if len(all) < maxJobPods {
+			all = append(all, *o)
+		}
+	}
+	found, err := read(v.Context(), p, pods, after, rowsShown, client.InNamespace(namespace))
+	if err != nil {
+		return err
+	}
+	job, gone, err := v.Job(v.Context(), namespace, name)
+	if err != nil {
+		return err
+	}
+	if found.matching == 0 && job == nil {
+		return errMissing
+	}
+	view := jobView{frame: v.frame("Job " + namespace + "/" + name),
+		paging: pagingOf(found, q, addressOf("jobs", namespace, name), pods.place)}
+	view.Namespace, view.Heading = namespace, view.Title
+	switch {
+	case job == nil && !gone:
+		view.Untold = "You have no right to read the Job itself: whether it runs its pods again " +
+			"is not known."
+	case found.cut || found.matching > len(all):
+		view.Untold = fmt.Sprintf("It has more than %d pods on record: too many for a verdict.",
+			len(all))
+	default:
+		told := story.OfWorkload(workload(namespace, name, job, all))
+		// The pods are told of in a table.
+		told.Parts = slices.DeleteFunc(told.Parts,
+			func(part story.Part) bool { return part.Heading == story.ItsPods })
+		view.Heading, view.Story = told.Title, &told
+	}
+	for _, row := range podRows(found.rows) {
+		owner := jobOf(&row.PodObituary, name)
+		view.Pods = append(view.Pods, jobRow{row, job != nil && isOther(owner.UID, job.UID)})
+		if n := slices.IndexFunc(row.Spec.Owners, isJob); len(view.Owners) == 0 {
+			view.Owners = row.Links[n+1:]
+		}
+	}
+	return render(w, http.StatusOK, "job.html", view)
+}
+
+// workload is a Job, or one that is gone, with its pods on record. Pods that still run are not
+// read.
+func workload(namespace, name string, job *batchv1.Job,
+	pods []v1alpha1.PodObituary) story.Workload {
+	w := story.Workload{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: reason.JobKind.Kind,
+		Namespace: namespace, Name: name, Gone: job == nil, Job: job, Pods: pods}
+	if job != nil {
+		w.UID, w.Created, w.JobSpec = job.UID, job.CreationTimestamp, &job.Spec
+		w.Unread = job.Status.Active > 0
+	}
+	return w
+}
+
+// jobOf returns the owner of a pod that is the Job of that name, or nil.
+func jobOf(o *v1alpha1.PodObituary, name string) *v1alpha1.Owner {
+	for n, owner := range o.Spec.Owners {
+		if isJob(owner) && owner.Name == name {
+			return &o.Spec.Owners[n]
+		}
+	}
+	return nil
+}
+
+// isOther reports whether an owner on record, whose UID may be missing, is certainly not this one.
+func isOther(onRecord, this types.UID) bool { return onRecord != "" && onRecord != this }
+
+// nodesView is the list of nodes.
+type nodesView struct {
+	frame
+	Query query
+	List  []v1alpha1.NodeObituary
+	// Chart is nil if there is nothing to draw.
+	Chart *chart
+	paging
+}
+
+func (p *Page) nodes(w http.ResponseWriter, v visit) error {
+	view := nodesView{frame: v.frame("Nodes that left"), Query: queryOf(v.URL.Query())}
+	filter, err := view.Query.filter(p.Clock.Now())
+	if err != nil {
+		return err
+	}
+	after, err := parsePlace(view.Query.After)
+	if err != nil {
+		return err
+	}
+	nodes, counted := nodesOf(v, view.Query, filter.Since), counts{}
+	nodes.seen = func(o *v1alpha1.NodeObituary) { counted.add(o.Spec.Removed, o.Spec.Code) }
+	found, err := read(v.Context(), p, nodes, after, rowsShown, filter.NodeOptions()...)
+	if err != nil {
+		return err
+	}
+	view.List, view.paging = found.rows, pagingOf(found, view.Query, "/nodes", nodes.place)
+	view.Chart = counted.chart(view.frame, "nodes", view.Query, "/nodes")
 	return render(w, http.StatusOK, "nodes.html", view)
+}
+
+// nodesOf is the source of the records of nodes that a query selects.
+func nodesOf(v visit, q query, since time.Time) source[v1alpha1.NodeObituary] {
+	wanted := strings.ToLower(q.Text)
+	return source[v1alpha1.NodeObituary]{
+		list: func(ctx context.Context,
+			options ...client.ListOption) ([]v1alpha1.NodeObituary, string, error) {
+			list := &v1alpha1.NodeObituaryList{}
+			if err := v.Reader.List(ctx, list, options...); err != nil {
+				return nil, "", fmt.Errorf("list node obituaries: %w", err)
+			}
+			return list.Items, list.Continue, nil
+		},
+		place: func(o *v1alpha1.NodeObituary) place {
+			return placeOf(&o.ObjectMeta, o.Spec.Removed)
+		},
+		matches: func(o *v1alpha1.NodeObituary) bool {
+			s := &o.Spec
+			return !s.Removed.Time.Before(since) && (q.Class == "" || s.Class == q.Class) &&
+				(wanted == "" || contains(wanted, s.NodeName, s.Reason, s.Code, s.By, s.DeletedBy))
+		},
+	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The Content-Security-Policy would refuse what these find: a page that needs it would be broken,
-// not unsafe.
+// The Content-Security-Policy blocks what these match: a page that needs it would be broken, not
+// unsafe.
 var refused = regexp.MustCompile(`(?i)<script|<style|style=|\son[a-z]+=|javascript:|https?://`)
 
 func TestTemplatesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {

@@ -16,26 +16,25 @@ import (
 )
 
 const (
-	// cookieName holds the token. The prefix binds it to this very host, and to HTTPS (RFC 6265bis,
-	// section 4.1.3.2).
+	// cookieName is the cookie with the token. The prefix binds it to this host and to HTTPS (RFC
+	// 6265bis, section 4.1.3.2).
 	cookieName = "__Host-epitaph-token"
-	// maxTokenBytes bounds a token before anybody is asked about it. A service account's has about
-	// 1,000.
+	// maxTokenBytes bounds the tokens that are reviewed. A service account's has about 1,000 bytes.
 	maxTokenBytes = 8 << 10
 	// maxCookieBytes is how much of a token one cookie holds: browsers drop one whose name and
 	// value exceed 4,096 bytes (RFC 6265bis, section 5.6).
 	maxCookieBytes = 4000
 	maxCookies     = (maxTokenBytes + maxCookieBytes - 1) / maxCookieBytes
-	// believedFor is how long an answer of the API server is not asked for again: so long, a right
-	// that is taken away lasts.
+	// believedFor is how long an answer of the API server is reused: a revoked right lasts for as
+	// long.
 	believedFor = 30 * time.Second
-	// maxBelieved bounds how many answers are kept.
+	// maxBelieved bounds the answers that are kept.
 	maxBelieved = 4096
 )
 
 var errAnonymous = errors.New("no valid token")
 
-// A Reviewer asks the API server whose a token is.
+// A Reviewer asks the API server whose token it is.
 type Reviewer interface {
 	Create(context.Context, *authenticationv1.TokenReview,
 		metav1.CreateOptions) (*authenticationv1.TokenReview, error)
@@ -48,7 +47,7 @@ type desk struct {
 	known *cache.LRUExpireCache
 }
 
-// tokenOf is the token of a request: of a proxy that authenticates, or of our own form.
+// tokenOf returns the token of a request, from an authenticating proxy or from our own form.
 func tokenOf(r *http.Request) string {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return token
@@ -64,7 +63,7 @@ func tokenOf(r *http.Request) string {
 	return token.String()
 }
 
-// cookieOf is the name of the cookie with the n-th part of a token.
+// cookieOf returns the name of the cookie with the n-th part of a token.
 func cookieOf(n int) string {
 	if n == 0 {
 		return cookieName
@@ -72,7 +71,7 @@ func cookieOf(n int) string {
 	return cookieName + "-" + strconv.Itoa(n+1)
 }
 
-// visitor returns whose token it is; errAnonymous where it is nobody's.
+// visitor returns the user of a token; the error is errAnonymous if it has none.
 func (d *desk) visitor(ctx context.Context, token string) (authenticationv1.UserInfo, error) {
 	if token == "" || len(token) > maxTokenBytes {
 		return authenticationv1.UserInfo{}, errAnonymous

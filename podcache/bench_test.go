@@ -1,11 +1,13 @@
 package podcache
 
 import (
+	"fmt"
 	"runtime"
 	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 )
@@ -21,17 +23,18 @@ func BenchmarkCachedPods(b *testing.B) {
 		"whole":           {wholePod, func(p *corev1.Pod) any { return p }},
 		"records":         {wholePod, records},
 		"records/pending": {pendingPod, records},
+		"records/owned":   {ownedPod, records},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				b.ReportMetric(float64(heapOfThousand(b, bench.pod, bench.keep))/1024,
+				b.ReportMetric(float64(heapOfThousand(b, 30_000, bench.pod, bench.keep))/1024,
 					"KiB/1000pods")
 			}
 		})
 	}
 }
 
-// pendingPod is a wholePod that waits for a node, as one of a hundred templates says.
+// pendingPod is a wholePod that waits for a node, made from one of a hundred templates.
 func pendingPod(n int) *corev1.Pod {
 	p := wholePod(n)
 	p.Spec.NodeName, p.Status.Phase, p.Spec.SchedulerName = "", corev1.PodPending,
@@ -47,11 +50,36 @@ func pendingPod(n int) *corev1.Pod {
 	return p
 }
 
-func heapOfThousand(b *testing.B, pod func(int) *corev1.Pod, keep func(*corev1.Pod) any) uint64 {
+// ownedPod is a wholePod that has an owner in common with six or seven others.
+func ownedPod(n int) *corev1.Pod {
+	p := wholePod(n)
+	owner := n * 2 / 15
+	p.Namespace = "team-" + strconv.Itoa(owner%20)
+	p.OwnerReferences[0].Name = "worker-" + strconv.Itoa(owner)
+	p.OwnerReferences[0].UID = types.UID(fmt.Sprintf("7a6f7c1e-4f0a-4a52-9a3e-%012d", owner))
+	return p
+}
+
+// Owners take little: those of 150,000 pods, 20,000 of them, less than 40 MB.
+func TestHeapOfOwners(t *testing.T) {
+	const most = 40 << 20 / 150
+	of := func(pod func(int) *corev1.Pod) int64 {
+		return heapOfThousand(t, 6000, pod,
+			func(p *corev1.Pod) any { return compact(p, kept{"kept"}) })
+	}
+	if without, with := of(wholePod), of(ownedPod); with > without+most {
+		t.Errorf("a thousand pods take %d bytes, and with their owners %d, want at most %d more",
+			without, with, most)
+	}
+}
+
+// heapOfThousand is what a thousand of so many pods take.
+func heapOfThousand(b testing.TB, pods int, pod func(int) *corev1.Pod,
+	keep func(*corev1.Pod) any) int64 {
 	b.Helper()
-	const pods = 30_000
 	var before, after runtime.MemStats
 	runtime.GC()
+	runtime.GC() // what was kept in pools
 	runtime.ReadMemStats(&before)
 	kept := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, reading(toolscache.Indexers{
 		toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc,
@@ -76,5 +104,5 @@ func heapOfThousand(b *testing.B, pod func(int) *corev1.Pod, keep func(*corev1.P
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	runtime.KeepAlive(kept)
-	return (after.HeapAlloc - before.HeapAlloc) / (pods / 1000)
+	return (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / int64(pods/1000)
 }

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// compact copies instead of clearing: what is cleared would keep the memory of the whole it was
+// compact copies instead of clearing fields: a cleared pod would still hold the memory it was
 // decoded into.
 func compact(p *corev1.Pod, reads Reads) *record {
 	r := &record{
@@ -56,7 +56,7 @@ func commonOf(p *corev1.Pod) common {
 }
 
 // wishOf encodes where a pod that waits for a node wants to run. The pods of one template share it;
-// those that are bound, nearly all, have none.
+// bound pods, nearly all, have none.
 func wishOf(p *corev1.Pod) string {
 	if p.Spec.NodeName != "" {
 		return ""
@@ -75,7 +75,7 @@ func wishOf(p *corev1.Pod) string {
 	return string(text)
 }
 
-// required is what the affinity demands of a node.
+// required returns what the affinity requires of a node.
 func required(a *corev1.Affinity) *corev1.Affinity {
 	if a == nil || a.NodeAffinity == nil {
 		return nil
@@ -117,7 +117,7 @@ func rareOf(p *corev1.Pod, reads Reads) rare {
 	return few
 }
 
-// conditions keeps those that say why a pod goes; a pod that lives has none, and no list either.
+// conditions keeps those that say why a pod goes; a living pod has none, and a nil slice.
 func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 	var kept []corev1.PodCondition
 	for n := range all {
@@ -128,7 +128,7 @@ func conditions(all []corev1.PodCondition, reads Reads) []corev1.PodCondition {
 	return kept
 }
 
-// ill are the containers with devices that are kept (KEP-4680), and these devices alone.
+// ill returns the containers with devices that are kept (KEP-4680), with these devices only.
 func ill(p *corev1.Pod, reads Reads) []corev1.ContainerStatus {
 	var some []corev1.ContainerStatus
 	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses,
@@ -143,8 +143,9 @@ func ill(p *corev1.Pod, reads Reads) []corev1.ContainerStatus {
 	return some
 }
 
-// tolerations writes those down that let a pod stay on a tainted node for ever. Most pods have
-// none, and those of a DaemonSet all the same. What a pod that waits tolerates is part of its wish.
+// tolerations encodes those that let a pod stay on a tainted node for ever. Most pods have none,
+// and those of a DaemonSet all have the same. For a pod that waits for a node, they are part of its
+// wish.
 func tolerations(p *corev1.Pod) string {
 	if p.Spec.NodeName == "" {
 		return ""
@@ -163,7 +164,7 @@ func tolerations(p *corev1.Pod) string {
 	return string(text)
 }
 
-// only is what of it is read. Many objects have the same.
+// only returns the entries that are read. Many objects share their strings.
 func only(all map[string]string, kept func(key string) bool) map[string]string {
 	var some map[string]string
 	for k, v := range all {

@@ -10,8 +10,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// expanded turns what an informer has into what its readers expect: pods, and the last known state
-// of pods whose deletion was missed.
+// expanded turns what an informer holds into what its readers expect: pods, and the last known
+// state of pods whose deletion the watch missed.
 func expanded(o any) any {
 	switch o := o.(type) {
 	case *record:
@@ -31,7 +31,7 @@ func expandedAll(all []any) []any {
 	return pods
 }
 
-// expand makes a pod of the record that shares nothing with it that could be changed.
+// expand turns the record into a pod that shares no mutable data with it.
 func (r *record) expand() *corev1.Pod {
 	c := r.common.Value()
 	p := &corev1.Pod{
@@ -57,7 +57,7 @@ func (r *record) expand() *corev1.Pod {
 	return p.DeepCopy()
 }
 
-// addWish decodes what [wishOf] has encoded.
+// addWish decodes what [wishOf] encoded.
 func addWish(to *corev1.PodSpec, wish string) {
 	if wish == "" {
 		return

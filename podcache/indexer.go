@@ -2,8 +2,8 @@ package podcache
 
 import toolscache "k8s.io/client-go/tools/cache"
 
-// An indexer shows pods where the one inside has records. Only the informer writes, and it writes
-// to the one inside.
+// An indexer returns pods where the wrapped one holds records. Only the informer writes, and it
+// writes to the wrapped one.
 type indexer struct{ toolscache.Indexer }
 
 func (i indexer) List() []any { return expandedAll(i.Indexer.List()) }

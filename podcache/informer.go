@@ -8,19 +8,19 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// Reads says what is looked at of a pod beyond what every reader needs.
+// Reads says what is read of a pod beyond what every reader needs.
 type Reads interface {
-	// Label and Annotation tell by its key whether one is kept.
+	// Label and Annotation report whether the one with this key is kept.
 	Label(key string) bool
 	Annotation(key string) bool
-	// Condition tells whether the condition is kept.
+	// Condition reports whether the condition is kept.
 	Condition(c *corev1.PodCondition) bool
-	// Devices are those of a container's that are kept.
+	// Devices returns those of a container's devices that are kept.
 	Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus
 }
 
-// NewInformer is what a cache's options take as NewInformer. The informer of Pods holds records,
-// with what is read of them; all other informers are client-go's.
+// NewInformer returns a function for the field NewInformer of a cache's options. The informer of
+// Pods holds records with what is read of them; all other informers are client-go's.
 func NewInformer(
 	reads Reads) func(toolscache.ListerWatcher, runtime.Object, time.Duration,
 	toolscache.Indexers) toolscache.SharedIndexInformer {
@@ -31,19 +31,19 @@ func NewInformer(
 		}
 		i := &informer{toolscache.NewSharedIndexInformer(lw, example, resync, reading(indexers)),
 			reads}
-		// It fails once the informer runs, and this one does not.
+		// It fails only on a running informer, and this one is not running.
 		_ = i.SetTransform(nil)
 		return i
 	}
 }
 
-// An informer of pods has records inside and shows pods outside.
+// An informer of pods holds records and returns pods.
 type informer struct {
 	toolscache.SharedIndexInformer
 	reads Reads
 }
 
-// SetTransform has every pod pass the given function before a record is made of it.
+// SetTransform applies the given function to every pod before turning it into a record.
 func (i *informer) SetTransform(first toolscache.TransformFunc) error {
 	return i.SharedIndexInformer.SetTransform(func(o any) (any, error) {
 		if first != nil {
@@ -84,8 +84,8 @@ func (i *informer) GetIndexer() toolscache.Indexer {
 
 func (i *informer) GetStore() toolscache.Store { return i.GetIndexer() }
 
-// A handler is told of pods where its informer tells of records. Records wait in the informer's
-// queues; pods live as long as the handler looks at them.
+// A handler gets pods where its informer passes records. The informer's queues hold records; a pod
+// lives only while the handler uses it.
 type handler struct {
 	toolscache.ResourceEventHandler
 }
@@ -98,5 +98,5 @@ func (h handler) OnUpdate(before, after any) {
 
 func (h handler) OnDelete(o any) { h.ResourceEventHandler.OnDelete(expanded(o)) }
 
-// Kept is what a cache would have of a pod.
+// Kept returns what a cache would keep of a pod.
 func Kept(p *corev1.Pod, reads Reads) *corev1.Pod { return compact(p, reads).expand() }

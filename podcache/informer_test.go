@@ -16,8 +16,7 @@ import (
 
 const patience = 10 * time.Second
 
-// pods is what an API server would list and watch. That a real one gives the same is proven in
-// test/e2e.
+// pods is what an API server would list and watch; test/e2e proves that a real one does the same.
 type pods struct {
 	items  []corev1.Pod
 	events *watch.FakeWatcher
@@ -34,7 +33,7 @@ func (pods) IsWatchListSemanticsUnSupported() bool { return true }
 
 func byNode(o any) ([]string, error) { return []string{o.(*corev1.Pod).Spec.NodeName}, nil }
 
-// run starts an informer of what p has and returns it when it is synced.
+// run starts an informer of p and returns it once it is synced.
 func run(t *testing.T, p pods) toolscache.SharedIndexInformer {
 	t.Helper()
 	i := NewInformer(kept{"kept"})(p, &corev1.Pod{}, 0,

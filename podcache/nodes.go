@@ -11,15 +11,15 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// NodeReads says what is read of the labels and annotations of Nodes.
+// NodeReads says which labels and annotations of Nodes are read.
 type NodeReads interface {
 	Label(key string) bool
 	Annotation(key string) bool
 }
 
-// TrimNodes makes a cache keep of a Node only what Epitaph reads: its labels, the annotations that
-// the signals look for, those of ours and these, its conditions and taints, its addresses and its
-// boot. The list of its images, the larger half of most Nodes, is not among it.
+// TrimNodes makes a cache keep only what Epitaph reads of a Node, such as its conditions, taints,
+// addresses and boot ID, and the labels and annotations in reads; also names further annotations to
+// keep. The list of its images, the larger half of most Nodes, is dropped.
 func TrimNodes(reads NodeReads, also ...string) toolscache.TransformFunc {
 	annotation := func(key string) bool {
 		return reads.Annotation(key) ||
@@ -54,8 +54,7 @@ func trimNode(n *corev1.Node, label, annotation func(key string) bool) *corev1.N
 	}
 }
 
-// TrimObituaries makes a cache keep obituaries without the account of who wrote which of their
-// fields.
+// TrimObituaries makes a cache keep NodeObituaries without their managed fields.
 func TrimObituaries(o any) (any, error) {
 	if obituary, ok := o.(*v1alpha1.NodeObituary); ok {
 		obituary.ManagedFields = nil
@@ -80,7 +79,7 @@ func trimMeta(m *metav1.ObjectMeta, label, annotation func(key string) bool) met
 	}
 }
 
-// owners shares the names: the pods of one owner all have them.
+// owners makes objects share the strings of equal owner references.
 func owners(all []metav1.OwnerReference) []metav1.OwnerReference {
 	for n := range all {
 		o := &all[n]

@@ -46,7 +46,7 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 	}
 }
 
-// What pods demand of a node is about labels, of any key.
+// Pods can require any label of a node.
 func TestTrimmedNodeHasItsLabels(t *testing.T) {
 	t.Parallel()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n",

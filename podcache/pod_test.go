@@ -18,7 +18,7 @@ import (
 
 var noon = metav1.Unix(1795435200, 0)
 
-// kept are the labels and annotations, and the types of conditions, that somebody reads.
+// kept are the labels, annotations and condition types that are read.
 type kept []string
 
 func (k kept) Label(key string) bool                 { return slices.Contains(k, key) }
@@ -27,7 +27,7 @@ func (k kept) Condition(c *corev1.PodCondition) bool { return slices.Contains(k,
 
 func (kept) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return all }
 
-// wholePod is a pod of about the size that real ones have.
+// wholePod returns a pod about as large as real ones.
 func wholePod(n int) *corev1.Pod {
 	env := []corev1.EnvVar{}
 	for i := range 20 {
@@ -61,7 +61,7 @@ func wholePod(n int) *corev1.Pod {
 	}
 }
 
-// keptPod is what is to come out of wholePod(1).
+// keptPod is what must be kept of wholePod(1).
 func keptPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -189,8 +189,8 @@ func TestPodComesOutAsItWentIn(t *testing.T) {
 	}
 }
 
-// What does not decide where a pod can run is not kept, and of a pod that has a node nothing is:
-// there are many of those.
+// Only what decides where a pod can run is kept, and nothing of that for a pod that has a node:
+// most have.
 func TestWishIsKeptOfWhatWaits(t *testing.T) {
 	t.Parallel()
 	whole := wholePod(1)

@@ -10,19 +10,19 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A record is what is kept of a pod. It is never changed: informers hand it to several goroutines.
+// A record is what we keep of a pod. It is immutable: informers pass it to several goroutines.
 type record struct {
 	name       string
 	uid        [16]byte
 	version    uint64
 	generation int64
-	created    int64 // seconds since 1970, which is as fine as the API has it
+	created    int64 // Unix seconds, the API's own precision
 	node       unique.Handle[string]
 	common     unique.Handle[common]
 	rare       *rare
 }
 
-// common is what the pods of one owner share; all of them that are alike have the same copy.
+// common is what the pods of one owner share; equal values share one copy.
 type common struct {
 	metav1.TypeMeta
 	namespace  string
@@ -43,7 +43,7 @@ type owner struct {
 	controller, blocks     optional[bool]
 }
 
-// rare is what most living pods have nothing of.
+// rare is what most living pods do not have.
 type rare struct {
 	uid           types.UID // where it is no UUID, or zero
 	version       string    // where it is no number, or zero
@@ -62,7 +62,7 @@ type rare struct {
 	ill           []corev1.ContainerStatus
 }
 
-// optional is a pointer that can be compared by what it points to.
+// optional replaces a pointer, and compares by value.
 type optional[T comparable] struct {
 	value T
 	set   bool
@@ -82,7 +82,7 @@ func (o optional[T]) pointer() *T {
 	return &o.value
 }
 
-// GetObjectMeta tells an informer what it tells objects and their versions apart by.
+// GetObjectMeta returns what an informer needs to tell objects and their versions apart.
 func (r *record) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{
 		Name: r.name, Namespace: r.common.Value().namespace, UID: r.podUID(),
@@ -90,12 +90,12 @@ func (r *record) GetObjectMeta() metav1.Object {
 	}
 }
 
-// GetObjectKind and DeepCopyObject make a runtime.Object of the record: client-go's mutation
-// detector copies what is cached.
+// GetObjectKind and DeepCopyObject make the record a runtime.Object: client-go's mutation detector
+// copies what is cached.
 func (r *record) GetObjectKind() schema.ObjectKind {
 	kind := r.common.Value().TypeMeta
 	return &kind
 }
 
-// DeepCopyObject returns the record itself, as nobody changes it.
+// DeepCopyObject returns the record itself, which is immutable.
 func (r *record) DeepCopyObject() runtime.Object { return r }

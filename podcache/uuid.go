@@ -8,8 +8,8 @@ import (
 // uuidDashes are where a UUID's text has its dashes.
 var uuidDashes = [...]int{8, 13, 18, 23}
 
-// parseUUID takes 36 characters to 16 bytes. It takes only what formatUUID would give back, and
-// not the UUID of zeros: that stands for none.
+// parseUUID converts 36 characters to 16 bytes. It accepts only what formatUUID would return, and
+// not the all-zero UUID, which stands for none.
 func parseUUID(text string) (id [16]byte, ok bool) {
 	n, err := hex.Decode(id[:], []byte(strings.ReplaceAll(text[:min(len(text), 36)], "-", "")))
 	return id, err == nil && n == len(id) && id != [16]byte{} && formatUUID(id) == text

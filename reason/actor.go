@@ -1,12 +1,12 @@
 package reason
 
-// An Actor is what a user name tells about who deletes. It is a hint about the cause, never a
+// An Actor is the kind of user that a user name stands for. It is a hint about the cause, never a
 // permission.
 type Actor uint8
 
-// The actors that Kubernetes itself has. Where kube-controller-manager runs without
-// --use-service-account-credentials all of its controllers are ControllerManager, and what they
-// left on the object must tell them apart.
+// The actors that Kubernetes itself has. If kube-controller-manager runs without
+// --use-service-account-credentials, all of its controllers are ControllerManager, and only what
+// they left on the object distinguishes them.
 const (
 	_ Actor = iota
 	Person
@@ -31,11 +31,11 @@ const (
 	// Rebalancer evicts pods for their own sake, not for their node's: descheduler, vertical pod
 	// autoscaler.
 	Rebalancer
-	// Remediator fences nodes that do not answer, and takes their pods off.
+	// Remediator fences nodes that do not answer, and removes their pods.
 	Remediator
-	// MachineController drains machines and takes their Nodes away.
+	// MachineController drains machines and removes their Nodes.
 	MachineController
-	// CloudProvider is a user of the cloud's own, who upgrades and repairs nodes.
+	// CloudProvider is the cloud's own user, which upgrades and repairs nodes.
 	CloudProvider
 )
 

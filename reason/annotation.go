@@ -9,14 +9,14 @@ const MaxByBytes = 256
 type Reason struct {
 	Code Code
 	Text Text
-	// By is who or what did the terminating: a user name, a service account, a component.
+	// By is who or what terminated the object: a user name, a service account, a component.
 	By string
-	// Supposed is set where the text names a preemptor that nobody has named: the only pod that can
-	// be it, as far as is known.
+	// Supposed is set if the text names a preemptor that nothing names for certain: the only pod
+	// that can be it, as far as is known.
 	Supposed bool
 }
 
-// IsZero tells whether r says nothing at all.
+// IsZero reports whether r says nothing at all.
 func (r Reason) IsZero() bool { return r.Text == "" }
 
 // A Subject is the kind of object that a reason is about.
@@ -80,13 +80,13 @@ func (k KeySet) Of(s Subject) Keys {
 	return k.Pod
 }
 
-// Has tells whether the annotations hold a reason that is not blank, valid or not.
+// Has reports whether the annotations hold a reason that is not blank, valid or not.
 func (k Keys) Has(annotations map[string]string) bool {
 	return strings.TrimSpace(annotations[k.Reason]) != ""
 }
 
-// Read returns the reason that the annotations hold. The error is [ErrBlank] where there is none,
-// and says what is wrong where there is one that [ParseText] refuses.
+// Read returns the reason that the annotations hold. The error is [ErrBlank] if there is none, and
+// otherwise says why [ParseText] refuses it.
 func (k Keys) Read(annotations map[string]string) (Reason, error) {
 	text, err := ParseText(annotations[k.Reason])
 	if err != nil {
@@ -99,13 +99,15 @@ func (k Keys) Read(annotations map[string]string) (Reason, error) {
 	}, nil
 }
 
-// Annotations returns r as the annotations that hold it.
+// Annotations returns r as the annotations that hold it. What has no key is left out.
 func (k Keys) Annotations(r Reason) map[string]string {
-	return map[string]string{
+	all := map[string]string{
 		k.Reason: string(r.Text),
 		k.Code:   string(r.Code),
 		k.By:     clean(r.By, MaxByBytes),
 	}
+	delete(all, "")
+	return all
 }
 
 // maxCodeBytes bounds a code that somebody else wrote; the longest of ours has 18.

@@ -48,13 +48,20 @@ type inferenceCase struct {
 		Failed    string    `json:"failed"`
 		Revision  Revision  `json:"revision"`
 	} `json:"owner"`
+	OwnerEnd OwnerEnd `json:"ownerEnd"`
+	// Objects decide about the pod.
+	Objects  []map[string]any `json:"objects"`
+	Operated string           `json:"operated"`
 	// Claim is the node's NodeClaim.
 	Claim struct {
-		Name       string    `json:"name"`
-		UID        types.UID `json:"uid"`
-		Disruption string    `json:"disruption"`
-		Expired    bool      `json:"expired"`
-		Deleted    bool      `json:"deleted"`
+		Name       string       `json:"name"`
+		UID        types.UID    `json:"uid"`
+		Disruption string       `json:"disruption"`
+		Expired    bool         `json:"expired"`
+		Deleted    bool         `json:"deleted"`
+		Unhealthy  bool         `json:"unhealthy"`
+		Said       []ClaimWords `json:"said"`
+		End        OwnerEnd     `json:"end"`
 	} `json:"claim"`
 	NamespaceTerminating bool       `json:"namespaceTerminating"`
 	Signals              []Signal   `json:"signals"`
@@ -78,6 +85,7 @@ func (c inferenceCase) facts() Facts {
 		Now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Pod: c.Pod, Node: c.Node,
 		NodeGone:     c.NodeGone,
 		DeviceTaints: c.DeviceTaints, Owner: Owner(c.Owner), Claim: NodeClaim(c.Claim),
+		Operated: c.Operated, OwnerEnd: c.OwnerEnd,
 		NamespaceTerminating: c.NamespaceTerminating,
 		Remover:              RemoverOf(c.Remover.User, c.Remover.Groups),
 	}
@@ -89,6 +97,9 @@ func (c inferenceCase) facts() Facts {
 	if c.Now != nil {
 		f.Now = *c.Now
 	}
+	for _, content := range c.Objects {
+		f.Objects = append(f.Objects, objectOf(content))
+	}
 	if c.NodeReason != nil {
 		f.NodeReason = Reason(*c.NodeReason)
 	}
@@ -98,7 +109,21 @@ func (c inferenceCase) facts() Facts {
 	return f
 }
 
-// inferrer is the one that the defaults make, with the case's own signals and identities before
+// objectOf is an object as it is read.
+func objectOf(content map[string]any) *Object {
+	text, err := yaml.Marshal(content)
+	if err != nil {
+		panic(fmt.Sprintf("encode an object of a case: %v", err))
+	}
+	o := &Object{}
+	if err := yaml.Unmarshal(text, o); err != nil {
+		panic(fmt.Sprintf("read an object of a case: %v", err))
+	}
+	o.Content = content
+	return o
+}
+
+// inferrer returns the one with the defaults, and with the case's own signals and identities before
 // them.
 func (c inferenceCase) inferrer(signals []Signal, identities []Identity) Inferrer {
 	if len(c.Signals) > 0 {
@@ -106,7 +131,7 @@ func (c inferenceCase) inferrer(signals []Signal, identities []Identity) Inferre
 	}
 	return Inferrer{
 		Keys: DefaultKeys(), Signals: signals, Identities: slices.Concat(c.Identities, identities),
-		NamePreemptors: c.NamePreemptors,
+		OwnerSignals: DefaultOwnerSignals(), NamePreemptors: c.NamePreemptors,
 	}
 }
 
@@ -176,7 +201,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// anyFails tells whether at least one case notices the change.
+// anyFails reports whether at least one case notices the change.
 func anyFails(cases map[string]inferenceCase, signals []Signal, identities []Identity,
 	by ruleset) bool {
 	for _, c := range cases {
@@ -187,7 +212,7 @@ func anyFails(cases map[string]inferenceCase, signals []Signal, identities []Ide
 	return false
 }
 
-// A rule that can be removed without a case that fails is a rule that nobody can rely on.
+// A rule that can be removed without a failing case is a rule that nobody can rely on.
 func TestEveryRuleHasACase(t *testing.T) {
 	t.Parallel()
 	cases := readCases(t)
@@ -237,6 +262,11 @@ func poorer(full ruleset) map[string]ruleset {
 		less.podSignals = func() []PodSignal { return slices.Delete(PodSignals(), n, n+1) }
 		all[fmt.Sprintf("the signal of a pod %+v", s.Mark)] = less
 	}
+	for n, event := range full.claimEvents() {
+		less := full
+		less.claimEvents = func() []ClaimEvent { return slices.Delete(ClaimEvents(), n, n+1) }
+		all["the Event "+event.Reason+" of a NodeClaim"] = less
+	}
 	for key := range full.podRemovers {
 		less := full
 		less.podRemovers = without(full.podRemovers, key)
@@ -256,8 +286,8 @@ func without[K comparable, V any](m map[K]V, key K) map[K]V {
 	return less
 }
 
-// Every user name that Kubernetes' own components have must appear in a case, or nobody knows what
-// is inferred from it.
+// Every user name of Kubernetes' own components must appear in a case, or nobody knows what is
+// inferred from it.
 func TestEveryActorHasACase(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -301,6 +331,12 @@ func TestEverySignalSaysWhereItComesFrom(t *testing.T) {
 		if err := s.Mark.Check(); err != nil || s.Source == "" || len(s.Users) == 0 ||
 			!s.Code.Known() {
 			t.Errorf("the signal of a pod %+v is not whole: %v", s, err)
+		}
+	}
+	for _, event := range ClaimEvents() {
+		if event.Source == "" || !event.Code.OfNodes() {
+			t.Errorf("the Event %s of a NodeClaim does not name its source, or leads to %q",
+				event.Reason, event.Code)
 		}
 	}
 	for _, id := range DefaultIdentities() {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Code names a cause of termination in one word, for tagging, metrics and queries.
+// A Code names a cause of termination in one word, for labels, metrics and queries.
 type Code string
 
 // Disruptions: something other than the program or its owner ended the pod.
@@ -33,19 +33,20 @@ const (
 	ScaledDown   Code = "ScaledDown"
 	OwnerDeleted Code = "OwnerDeleted"
 	JobFinished  Code = "JobFinished"
-	// JobFailed is for a pod that still ran when its Job failed, by its own rules: its deadline, or
+	// JobFailed is for a pod that still ran when its Job failed by its own rules: its deadline, or
 	// how often its pods may fail.
 	JobFailed Code = "JobFailed"
-	// RemovedByOwner is for a pod that its owner's controller removed, where the owner does not
-	// tell why.
+	// Suspended is for a pod whose job was suspended, or deactivated in its queue.
+	Suspended Code = "Suspended"
+	// RemovedByOwner is for a pod that its owner's controller removed, if the owner does not say
+	// why.
 	RemovedByOwner     Code = "RemovedByOwner"
 	NamespaceDeleted   Code = "NamespaceDeleted"
 	RolloutReplaced    Code = "RolloutReplaced"
 	TerminatedPodLimit Code = "TerminatedPodLimit"
 	NeverScheduled     Code = "NeverScheduled"
 	UserRequest        Code = "UserRequest"
-	// AlreadyEnded is for the object of a pod that had ended by itself before whatever removed it
-	// happened.
+	// AlreadyEnded is for the object of a pod that had ended by itself before its removal.
 	AlreadyEnded Code = "AlreadyEnded"
 	// LimitExceeded is for a pod that used more than its own limit allows: running it again ends
 	// the same way.
@@ -57,7 +58,7 @@ const (
 // Unexplained means that nobody said why and that nothing could be inferred.
 const Unexplained Code = "Unexplained"
 
-// A Class says what a termination means to the owner of the pod.
+// A Class is what a termination means to the owner of the pod.
 type Class uint8
 
 const (
@@ -97,25 +98,24 @@ var classes = map[Code]Class{
 	RolloutReplaced: Routine, TerminatedPodLimit: Routine, NeverScheduled: Routine,
 	UserRequest:  Routine,
 	AlreadyEnded: Routine, LimitExceeded: Routine, DeadlineExceeded: Routine, JobFailed: Routine,
-	RemovedByOwner: Routine,
+	RemovedByOwner: Routine, Suspended: Routine,
 
 	Unexplained: NoExplanation,
 }
 
-// Codes are all of the vocabulary, in alphabetical order.
+// Codes returns the whole vocabulary, in alphabetical order.
 func Codes() []Code { return slices.Sorted(maps.Keys(classes)) }
 
-// Known tells whether c belongs to the vocabulary.
+// Known reports whether c belongs to the vocabulary.
 func (c Code) Known() bool { return classes[c] != 0 }
 
-// OfNodes tells whether a Node can leave with c: only such codes can follow from a signal on a
-// Node.
+// OfNodes reports whether a Node can leave with c: a signal on a Node can only lead to such a code.
 func (c Code) OfNodes() bool {
 	_, ok := nodeSentences[c]
 	return ok && c.Class() == Disruption
 }
 
-// Class returns what c means to the owner of the pod; a code that somebody else invented explains
+// Class returns what c means to the owner of the pod. A code that somebody else invented explains
 // nothing to us, so its class is NoExplanation.
 func (c Code) Class() Class {
 	if class, ok := classes[c]; ok {

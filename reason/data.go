@@ -8,14 +8,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// files hold what the world says: what components leave on Nodes and Pods, and who is behind a user
-// name. Each entry names its source, and has a case in testdata/cases that fails without it.
+// files hold facts about the world: what components leave on Nodes and Pods, and who is behind a
+// user name. Each entry names its source, and has a case in testdata/cases that fails without it.
 //
 //go:embed data/*.yaml
 var files embed.FS
 
-// load reads a list of entries, once; it is shared, and must not be changed. The files are part of
-// the program: what is wrong with one is found by any test.
+// load reads a list of entries, once; the list is shared, and must not be changed. The files are
+// part of the program: any test finds an error in them.
 func load[T any](name string) func() []T {
 	return sync.OnceValue(func() []T {
 		data, err := files.ReadFile("data/" + name)

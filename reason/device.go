@@ -6,21 +6,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A DeviceTaint drives the pods off that use a device (KEP-5055).
+// A DeviceTaint drives off the pods that use a device (KEP-5055).
 type DeviceTaint struct {
 	Driver, Pool, Device string
 	Key, Value           string
-	// Rule is the DeviceTaintRule with which an administrator taints the device; empty where the
+	// Rule is the DeviceTaintRule with which an administrator taints the device; empty if the
 	// device's driver does.
 	Rule string
 }
 
-// shownDevices are named in a sentence.
+// shownDevices is how many devices a sentence names.
 const shownDevices = 3
 
-// offItsDevice is for a pod whose device is tainted. A driver taints what is broken; a rule is an
+// offItsDevice explains a pod whose device is tainted. A driver taints what is broken. A rule is an
 // administrator's, who plans something: maintenance, in the user stories of KEP-5055. The eviction
-// controller itself says neither device nor taint (K8s v1.37 pkg/controller/devicetainteviction,
+// controller itself names neither device nor taint (K8s v1.37 pkg/controller/devicetainteviction,
 // addConditionAndDeletePod).
 func (n inference) offItsDevice(by string) Reason {
 	var broken, planned []string
@@ -52,12 +52,13 @@ func (t DeviceTaint) taint() string {
 	return t.Key + "=" + t.Value
 }
 
-// id is what the kubelet calls the device in the pod's status (k8s.io/api/core/v1, ResourceID).
+// id returns the kubelet's name for the device in the pod's status (k8s.io/api/core/v1,
+// ResourceID).
 func (t DeviceTaint) id() corev1.ResourceID {
 	return corev1.ResourceID(t.Driver + "/" + t.Pool + "/" + t.Device)
 }
 
-// some joins what a sentence has room for.
+// some joins as many as a sentence has room for.
 func some(all []string) string {
 	if len(all) > shownDevices {
 		return strings.Join(all[:shownDevices], "; ") + " and others"
@@ -65,7 +66,7 @@ func some(all []string) string {
 	return strings.Join(all, "; ")
 }
 
-// Ill keeps of a resource's devices those that the kubelet calls unhealthy (KEP-4680).
+// Ill returns those of a resource's devices that the kubelet calls unhealthy (KEP-4680).
 func Ill(all []corev1.ResourceStatus) []corev1.ResourceStatus {
 	var ill []corev1.ResourceStatus
 	for _, r := range all {
@@ -100,7 +101,7 @@ func (n inference) eachIll(f func(resource corev1.ResourceName, d corev1.Resourc
 	}
 }
 
-// illDevices are the unhealthy devices of the pod, in words.
+// illDevices describes the unhealthy devices of the pod.
 func (n inference) illDevices() (words []string) {
 	n.eachIll(func(resource corev1.ResourceName, d corev1.ResourceHealth) {
 		device := "device " + string(d.ResourceID) + " of " + string(resource)
@@ -113,7 +114,7 @@ func (n inference) illDevices() (words []string) {
 	return words
 }
 
-// healthOf is what the kubelet says of a device that it calls unhealthy.
+// healthOf returns what the kubelet says of a device that it calls unhealthy.
 func (n inference) healthOf(id corev1.ResourceID) (said string) {
 	n.eachIll(func(_ corev1.ResourceName, d corev1.ResourceHealth) {
 		if d.ResourceID == id {
@@ -130,8 +131,8 @@ func message(d corev1.ResourceHealth) string {
 	return *d.Message
 }
 
-// deviceTrouble is for a pod that has to go from its node while a device of its own is unhealthy.
-// The kubelet itself does not end a pod for that, and of an orphan it is not known what became of
+// deviceTrouble explains a pod that has to leave its node while a device of its own is unhealthy.
+// The kubelet itself does not end a pod for that, and for an orphan it is not known what became of
 // the device.
 func (n inference) deviceTrouble() (Reason, bool) {
 	if n.Remover.Actor == PodGC || n.Remover.Actor == Kubelet {

@@ -8,20 +8,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// disruptionWindow is how long a condition of a pod that lives can speak for the deletion at hand:
-// the disruption controller takes a DisruptionTarget back after that time (K8s v1.37
+// disruptionWindow is how long a condition of a living pod can explain the current deletion: the
+// disruption controller takes a DisruptionTarget back after that time (K8s v1.37
 // pkg/controller/disruption, stuckTerminatingPodTimeout).
 const disruptionWindow = 2 * time.Minute
 
 // A disruption is one reason of the DisruptionTarget condition (KEP-3329).
 type disruption struct {
-	// writers write the condition and then delete the pod: their own delete it explains while it is
-	// fresh.
+	// writers write the condition and then delete the pod: while it is fresh, it explains their own
+	// delete.
 	writers []Actor
-	// written, where set, knows a writer by the condition itself.
+	// written, if set, recognises a writer by the condition itself.
 	written func(c *corev1.PodCondition, user string) bool
-	// component is who did it, where the delete at hand is somebody else's, the kubelet's last one
-	// for example.
+	// component is the actor if the current delete is somebody else's, such as the kubelet's last
+	// one.
 	component string
 	rule      func(n inference, c *corev1.PodCondition, by string) (Reason, bool)
 }
@@ -69,9 +69,9 @@ var disruptions = map[string]disruption{
 	},
 }
 
-// bySchedulerOf knows a second scheduler: the message starts with its name (K8s v1.37
-// pkg/scheduler/framework/preemption), and it runs under a service account of its own, which has
-// that name by custom. Whoever else deletes the pod was not the one who wrote this.
+// bySchedulerOf recognises a second scheduler: the message starts with its name (K8s v1.37
+// pkg/scheduler/framework/preemption), and it runs under a service account of its own, which by
+// custom has that name. Anybody else who deletes the pod did not write this.
 func bySchedulerOf(c *corev1.PodCondition, user string) bool {
 	scheduler, _, named := strings.Cut(c.Message, ": ")
 	return named && strings.HasPrefix(user, "system:serviceaccount:") &&
@@ -79,8 +79,8 @@ func bySchedulerOf(c *corev1.PodCondition, user string) bool {
 }
 
 // foreignDisruption is a DisruptionTarget condition of a component that Kubernetes does not ship.
-// Nobody knows whose it is: on a pod that lives it explains nobody's delete. Components whose words
-// are known have their own entry in data/schedulers.yaml.
+// Its writer is not known, so on a living pod it explains no delete. Components whose words are
+// known have their own entry in data/schedulers.yaml.
 var foreignDisruption = disruption{
 	component: UnknownRemover,
 	rule: func(_ inference, c *corev1.PodCondition, by string) (Reason, bool) {
@@ -88,8 +88,8 @@ var foreignDisruption = disruption{
 	},
 }
 
-// disruptionSays reads the DisruptionTarget condition. What the kubelet ended is told by the pod's
-// status.
+// disruptionSays reads the DisruptionTarget condition. For what the kubelet ended, the pod's status
+// says more.
 func (n inference) disruptionSays() (Reason, bool) {
 	c := podCondition(n.Pod, corev1.DisruptionTarget)
 	if c == nil || c.Status != corev1.ConditionTrue ||
@@ -113,15 +113,15 @@ func (n inference) disruptionSays() (Reason, bool) {
 	return d.rule(n, c, by)
 }
 
-// settled tells whether the pod's end has begun, so that a condition about its end is no leftover
-// of one that was called off.
+// settled reports whether the pod's end has begun, so that a condition about its end is no leftover
+// of a deletion that was called off.
 func (n inference) settled() bool { return n.Pod.DeletionTimestamp != nil || Finished(n.Pod) }
 
 func (n inference) fresh(c *corev1.PodCondition) bool {
 	return n.Now.Sub(c.LastTransitionTime.Time) <= disruptionWindow
 }
 
-// joined puts a word and its explanation together.
+// joined joins a word and its explanation.
 func joined(what, more string) string {
 	switch {
 	case more == "":

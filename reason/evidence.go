@@ -19,7 +19,7 @@ const (
 	EvidencePowerButton = "power-button"
 	EvidencePanic       = "panic"
 	EvidenceHardware    = "hardware"
-	// EvidenceKernel is trouble of the kernel's own that it survived: no cause, but what may
+	// EvidenceKernel is trouble of the kernel's own that it survived: not a cause, but it may
 	// explain a node that falls silent.
 	EvidenceKernel = "kernel"
 )
@@ -28,34 +28,34 @@ const (
 type Evidence struct {
 	// What happened: one of the words above.
 	What string `json:"what"`
-	// Who did it, where somebody did: a user name.
+	// Who did it, if somebody did: a user name.
 	Who string `json:"who,omitempty"`
 	// Detail is the panic line, the failure's type, or the command that switched the machine off,
-	// where it was not sudo and What.
+	// if it was not sudo and What.
 	Detail string `json:"detail,omitempty"`
 	// When it happened, by the clock of the node.
 	When time.Time `json:"when"`
 	// BootID is the boot during which it happened. A node that has booted again has survived it.
 	BootID string `json:"bootID,omitempty"`
-	// Rule is the rule for kernel lines that found it, where one did (docs/kernel-lines.md).
+	// Rule is the rule for kernel lines that found it, if one did (docs/kernel-lines.md).
 	Rule string `json:"rule,omitempty"`
-	// Fatal is set for hardware that does not work any more: a node that goes on reporting has not
+	// Fatal is set for hardware that no longer works: a node that goes on reporting has not
 	// survived that.
 	Fatal bool `json:"fatal,omitempty"`
-	// Until, where set, is when it is too late for the node to go because of it: a node that was
-	// heard of later outlived it.
+	// Until, if set, is when it is too late for the node to go because of it: a node that was heard
+	// of later outlived it.
 	Until time.Time `json:"until,omitzero"`
-	// Found is set where it became known only in a later boot: when. Source is where it was found
+	// Found is when it became known, if that was only in a later boot; Source is where it was found
 	// then.
 	Found  time.Time `json:"found,omitzero"`
 	Source string    `json:"source,omitempty"`
 }
 
-// Late tells whether e became known only after the boot that it is about was over. It can never be
-// what the node dies of, and it explains what ended in that boot.
+// Late reports whether e became known only after the boot that it is about was over. It can never
+// be what the node dies of now, but it explains what ended in that boot.
 func (e Evidence) Late() bool { return !e.Found.IsZero() }
 
-// Known is since when e is known.
+// Known returns since when e is known.
 func (e Evidence) Known() time.Time {
 	if e.Late() {
 		return e.Found
@@ -67,17 +67,18 @@ const (
 	// MaxEvidenceBytes bounds the annotation that is decoded: room for some 60 pieces.
 	MaxEvidenceBytes = 16 << 10
 	// readyGrace is how long after a piece of evidence a node may still be reported Ready without
-	// having survived it: the kubelet posts a heartbeat on its way down, and the API server learns
-	// of its silence up to 50 s later (--node-monitor-grace-period).
+	// having survived it: the kubelet posts a heartbeat while the machine shuts down, and the API
+	// server learns of its silence up to 50 s later (--node-monitor-grace-period).
 	readyGrace = 2 * time.Minute
-	// goingDown is how long a machine may take to go down: a graceful shutdown waits for its pods.
+	// goingDown is how long a machine may take to shut down: a graceful shutdown waits for its
+	// pods.
 	goingDown = 30 * time.Minute
 	// clockSkew is how far the clocks of a node and of the control plane may be apart.
 	clockSkew = time.Minute
 )
 
-// EvidenceOn returns the evidence that a Node carries. An annotation that is too large or no JSON
-// is an error: evidence that cannot be read must not pass for none.
+// EvidenceOn returns the evidence that a Node carries. An annotation that is too large or not JSON
+// is an error: unreadable evidence must not pass for none.
 func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	value := node.Annotations[EvidenceKey]
 	switch {
@@ -94,7 +95,7 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 	return all, nil
 }
 
-// Fresh tells whether e can still be what the node died of: the node has not survived it, and is
+// Fresh reports whether e can still be what the node died of: the node has not survived it, and is
 // not Ready again well after it.
 func (e Evidence) Fresh(node *corev1.Node) bool {
 	if e.Survived(node) {
@@ -108,9 +109,9 @@ func (e Evidence) Fresh(node *corev1.Node) bool {
 	return !ready.LastTransitionTime.After(grace) && !ready.LastHeartbeatTime.After(grace)
 }
 
-// Survived tells whether e can never again be what the node dies of: the node has booted since, or
-// its kubelet went on reporting for longer than e can take to end it. The time of the last
-// heartbeat stays the kubelet's, also where the node lifecycle controller set the status.
+// Survived reports whether e can never again be what the node dies of: the node has booted since,
+// or its kubelet went on reporting for longer than e can take to end it. The time of the last
+// heartbeat is always the kubelet's, even if the node lifecycle controller set the status.
 func (e Evidence) Survived(node *corev1.Node) bool {
 	if e.Late() {
 		return true
@@ -122,10 +123,10 @@ func (e Evidence) Survived(node *corev1.Node) bool {
 	return ready != nil && ready.LastHeartbeatTime.After(e.outlivedAt())
 }
 
-// outlivedAt is when a node that goes on reporting has survived e, unless its rule says so. A
-// machine that is told to go down takes its time. A machine whose hardware fails does not: if it
-// works on for longer than heartbeats are late, that was not its end, except where something does
-// not work any more.
+// outlivedAt returns when a node that goes on reporting has survived e, unless its rule says so. A
+// machine that is told to shut down takes its time. Failing hardware does not: if the machine works
+// on for longer than heartbeats may be late, that was not its end, unless something no longer
+// works.
 func (e Evidence) outlivedAt() time.Time {
 	switch {
 	case !e.Until.IsZero():
@@ -137,8 +138,8 @@ func (e Evidence) outlivedAt() time.Time {
 	}
 }
 
-// weights rank what evidence says: hardware that fails takes the kernel with it, and a panic is an
-// end where a command is only the wish for one.
+// weights rank kinds of evidence: failing hardware takes the kernel with it, and a panic is an end
+// while a command is only the wish for one.
 var weights = map[string]int{
 	EvidenceHardware: 3,
 	EvidencePanic:    2,
@@ -146,7 +147,7 @@ var weights = map[string]int{
 	EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
 }
 
-// weighs is the place of e among all evidence: 0 where it tells of no end.
+// weighs returns the weight of e among all evidence: 0 if it tells of no end.
 func weighs(e Evidence) int {
 	w := 2 * weights[e.What]
 	if e.Fatal && w > 0 {
@@ -155,9 +156,9 @@ func weighs(e Evidence) int {
 	return w
 }
 
-// weightiest returns the most decisive evidence that counts; what is fatal before what is not, and
-// among equals the first. Evidence that cannot be read is reported where it is written and where
-// the node is watched; here the conditions still speak.
+// weightiest returns the most decisive evidence that counts: fatal evidence before other evidence,
+// and among equals the first. Unreadable evidence is reported where it is written and where the
+// node is watched; here the conditions still count.
 func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) {
 	all, _ := EvidenceOn(node)
 	var best Evidence
@@ -169,10 +170,10 @@ func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) 
 	return best, best.What != ""
 }
 
-// OfShutdown tells whether e says that the machine was switched off or started anew.
+// OfShutdown reports whether e says that the machine was switched off or restarted.
 func (e Evidence) OfShutdown() bool { return weights[e.What] == 1 }
 
-// reason returns what e makes the node die of, or false where e alone explains nothing.
+// reason returns what the node dies of according to e; false if e alone explains nothing.
 func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 	switch e.What {
 	case EvidencePowerButton:

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Held returns the condition that holds r. What is [Reason.Supposed] has a third line that says so.
+// Held returns the condition that holds r. A third line says that r is [Reason.Supposed].
 func Held(r Reason, now time.Time) corev1.PodCondition {
 	message := string(r.Text) + "\n" + clean(r.By, MaxByBytes)
 	if r.Supposed {
@@ -41,8 +41,8 @@ func HeldOn(pod *corev1.Pod) (Reason, bool) {
 }
 
 // OnPod returns the reason that the pod carries, in its annotations or in the condition [HeldIn].
-// The annotations come first: anybody who may change the pod can correct them. What they leave out,
-// the condition completes. The error is that of [Keys.Read].
+// The annotations come first: anybody who may change the pod can correct them. The condition
+// completes what they leave out. The error is that of [Keys.Read].
 func (k Keys) OnPod(pod *corev1.Pod) (Reason, error) {
 	r, err := k.Read(pod.Annotations)
 	held, ok := HeldOn(pod)

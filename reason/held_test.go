@@ -50,7 +50,7 @@ func TestHeldReasonIsBounded(t *testing.T) {
 	}
 }
 
-// A pod that lives may hold the reason of a deletion that was called off.
+// A living pod may hold the reason of a deletion that was called off.
 func TestHeldReasonSpeaksForAPodThatGoes(t *testing.T) {
 	t.Parallel()
 	r := New(Pod, HardwareFailure, "sda", "ops")

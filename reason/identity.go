@@ -6,12 +6,12 @@ import (
 )
 
 // An Identity says who is behind a user name. Identities are data: [DefaultIdentities] come with
-// the program, and the configuration puts its own before them. They serve inference; of a user that
-// is no service account they also say whether policy takes them for a person.
+// the program, and the configuration's own precede them. Inference uses them. For a user that is no
+// service account they also say whether policy takes them for a person.
 type Identity struct {
-	// User is what the user name must be like.
+	// User is a pattern for the user name.
 	User Pattern `json:"user" validate:"required"`
-	// Groups, where there are any, are those of which the user must be in one.
+	// Groups, if there are any, are patterns; one of the user's groups must match one of them.
 	Groups []Pattern `json:"groups,omitempty"`
 	// Actor is what the user is.
 	Actor Actor `json:"actor" validate:"required"`
@@ -47,7 +47,7 @@ func (i Inferrer) ActorOf(user string, groups []string) Actor {
 	return ActorOf(user, groups)
 }
 
-// actor returns what the remover is, unless nobody saw it.
+// actor returns what the remover is, unless nobody saw them.
 func (i Inferrer) actor(r Remover) Actor {
 	for _, id := range i.Identities {
 		if id.matches(r.User, r.Groups) {
@@ -57,7 +57,7 @@ func (i Inferrer) actor(r Remover) Actor {
 	return r.Actor
 }
 
-// actorNames are the actors as the configuration writes them.
+// actorNames are the names of the actors in the configuration.
 var actorNames = map[Actor]string{
 	Person: "Person", ServiceAccount: "ServiceAccount", ControlPlane: "ControlPlane",
 	Scheduler:         "Scheduler",
@@ -73,7 +73,7 @@ var actorNames = map[Actor]string{
 	CloudProvider:     "CloudProvider",
 }
 
-// String returns the actor as the configuration writes it.
+// String returns the actor's name in the configuration.
 func (a Actor) String() string {
 	if name, ok := actorNames[a]; ok {
 		return name
@@ -81,7 +81,7 @@ func (a Actor) String() string {
 	return "invalid"
 }
 
-// MarshalText writes the actor as the configuration does.
+// MarshalText returns the actor's name in the configuration.
 func (a Actor) MarshalText() ([]byte, error) {
 	if name, ok := actorNames[a]; ok {
 		return []byte(name), nil
@@ -89,7 +89,7 @@ func (a Actor) MarshalText() ([]byte, error) {
 	return nil, fmt.Errorf("encode actor %d: it has no name", a)
 }
 
-// UnmarshalText reads an actor as the configuration writes it.
+// UnmarshalText reads an actor's name from the configuration.
 func (a *Actor) UnmarshalText(text []byte) error {
 	for actor, name := range actorNames {
 		if name == string(text) {

@@ -6,17 +6,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A Remover is whoever asks for an object to go.
+// A Remover is whoever asks for an object to be removed.
 type Remover struct {
-	// User is the name that ends up in [Reason.By].
+	// User is the name for [Reason.By].
 	User string
-	// Groups of the user, where they are known.
+	// Groups of the user, if known.
 	Groups []string
-	// Actor is what the name tells; an identity of the [Inferrer] overrides it. The zero value
+	// Actor is what the name stands for; an identity of the [Inferrer] overrides it. The zero value
 	// means that nobody saw who it was.
 	Actor Actor
-	// Evicts is set where the request is an eviction: then the remover clears a node, and the
-	// node's trouble counts.
+	// Evicts is set if the request is an eviction: then the remover clears a node, and the node's
+	// trouble counts.
 	Evicts bool
 	// Says is what the requester of an eviction wrote on it, in the annotation [EvictionReasonKey].
 	Says string
@@ -31,38 +31,46 @@ const (
 	EvictionRequesterKey = "requested-by"
 )
 
-// RemoverOf returns the remover behind an admission request's user.
+// RemoverOf returns the remover behind the user of an admission request.
 func RemoverOf(user string, groups []string) Remover {
 	return Remover{User: user, Groups: groups, Actor: ActorOf(user, groups)}
 }
 
 // Facts is what is known about one deletion. The objects are read, never changed. Whatever is left
-// out is unknown, and what follows from it is not inferred.
+// out is unknown, and nothing is inferred from it.
 type Facts struct {
 	Now     time.Time
 	Remover Remover
-	// Pod is the pod that goes; nil where a Node goes.
+	// Pod is the pod that goes; nil if a Node goes.
 	Pod *corev1.Pod
-	// Node is the pod's node, or the Node that goes: as it is, or as it was when it was last seen.
-	// Nil where nothing is known of it.
+	// Node is the pod's node, or the Node that goes, as it is, or as it was when it was last seen;
+	// nil if nothing is known of it.
 	Node *corev1.Node
-	// NodeGone is set where the pod's node has no Node object any more.
+	// NodeGone is set if the pod's node no longer has a Node object.
 	NodeGone bool
-	// NodeReason is the reason that the pod's node left with, where it has left and that is known.
+	// NodeReason is the reason that the pod's node left with, if it has left and that is known.
 	NodeReason Reason
-	// Preemptors are the pods that wait for a place and might be what the pod was preempted for.
+	// Preemptors are the pods that wait for a place and that the pod may have been preempted for.
 	Preemptors []*corev1.Pod
-	// DeviceTaints are those that drive the pod off a device of its own, where that is known.
+	// DeviceTaints are those that drive the pod off a device of its own, if known.
 	DeviceTaints []DeviceTaint
 	// Owner is the state of the controller that the pod belongs to.
 	Owner Owner
+	// Objects are those that decide about the pod, if an [OwnerSignal] reads them: owners of the
+	// pod, and what queues keep of these.
+	Objects []*Object
+	// Operated names, by kind and name, the owner of the pod whose controller the remover is, if
+	// the owner's kind is not one of Kubernetes' own; empty if that is not known.
+	Operated string
+	// OwnerEnd is who deleted what the pod belongs to, or had it have fewer pods, if known.
+	OwnerEnd OwnerEnd
 	// Claim is the state of the NodeClaim that the Node belongs to.
 	Claim NodeClaim
-	// NamespaceTerminating is set where the pod's namespace has a deletion timestamp.
+	// NamespaceTerminating is set if the pod's namespace has a deletion timestamp.
 	NamespaceTerminating bool
 }
 
-// Unknown is the reason of an object that leaves without one.
+// Unknown returns the reason of an object that leaves without one.
 func (f Facts) Unknown() Reason {
 	if f.Pod == nil {
 		return New(Node, Unexplained, f.Remover.User, f.Remover.User)
@@ -76,18 +84,21 @@ type Inferrer struct {
 	Keys KeySet
 	// Signals are tried in order, the first that matches wins.
 	Signals []Signal
-	// Identities are tried in order, the first that matches wins over what [ActorOf] says.
+	// Identities are tried in order; the first that matches overrides [ActorOf].
 	Identities []Identity
+	// OwnerSignals are tried in order, the first that matches wins.
+	OwnerSignals []OwnerSignal
+	// Operators are controllers that are known by name.
+	Operators []Operator
 	// NamePreemptors allows the name of a preemptor in another namespace to appear on the victim.
-	// Otherwise its UID stands there: names across tenants were taken out of Kubernetes as a leak
+	// Otherwise its UID is used: names across tenants were removed from Kubernetes as a leak
 	// (kubernetes/kubernetes#114882).
 	NamePreemptors bool
 }
 
-// Infer returns why the object goes, as far as the facts tell, and whether they do. The first of
-// these that knows wins: a reason that is on the object already; the words on an eviction, where
-// the pod has not ended and its node has no trouble; what the pod says of itself; what its node
-// says; who removes it.
+// Infer returns why the object goes, and whether the facts say so. The first of these that knows
+// wins: a reason that is on the object already; the words on an eviction, if the pod has not ended
+// and its node has no trouble; the pod itself; its node; who removes it.
 func (i Inferrer) Infer(f Facts) (Reason, bool) { return i.infer(rules, f) }
 
 func (i Inferrer) infer(by ruleset, f Facts) (Reason, bool) {
@@ -105,7 +116,7 @@ func (i Inferrer) infer(by ruleset, f Facts) (Reason, bool) {
 	return Reason{}, false
 }
 
-// An inference is one question: the facts, and what they are weighed by.
+// An inference is one question: the facts, and the rules that weigh them.
 type inference struct {
 	Inferrer
 	Facts
@@ -115,17 +126,18 @@ type inference struct {
 // A rule answers the question, or passes.
 type rule func(inference) (Reason, bool)
 
-// A ruleset is everything that is inferred from, in one place.
+// A ruleset holds all rules of inference.
 type ruleset struct {
-	// pod and node are the chains for the two kinds of objects, the most trustworthy first.
+	// pod and node are the chains for the two kinds of objects, the most trustworthy rule first.
 	pod, node []rule
-	// disruptions reads the reason of the pod's DisruptionTarget condition.
+	// disruptions maps the reason of the pod's DisruptionTarget condition to its meaning.
 	disruptions map[string]disruption
-	// statuses reads the status of a pod that its kubelet has failed, podSignals what other
-	// schedulers leave.
-	statuses   func() []Status
-	podSignals func() []PodSignal
-	// podRemovers and nodeRemovers know what follows from who removes the object.
+	// statuses read the status of a pod that its kubelet has failed, podSignals what other
+	// schedulers leave, claimEvents what is said of a NodeClaim.
+	statuses    func() []Status
+	podSignals  func() []PodSignal
+	claimEvents func() []ClaimEvent
+	// podRemovers and nodeRemovers say what follows from who removes the object.
 	podRemovers, nodeRemovers map[Actor]rule
 }
 
@@ -133,13 +145,15 @@ var rules = ruleset{
 	pod: []rule{
 		inference.ownReason, inference.requesterSays,
 		inference.schedulerSays, inference.disruptionSays, inference.statusSays,
-		inference.nodeSays, inference.removerSays, inference.finishedSays,
+		inference.nodeSays, inference.removerSays, inference.byOperator, inference.ownerWent,
+		inference.finishedSays,
 	},
 	node: []rule{inference.ownReason, inference.nodeSaysOfItself,
 		inference.nodeRemoverSays},
 	disruptions:  disruptions,
 	statuses:     statuses,
 	podSignals:   podSignals,
+	claimEvents:  claimEvents,
 	podRemovers:  podRemovers,
 	nodeRemovers: nodeRemovers,
 }

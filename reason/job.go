@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// OwnerJob is what a Job tells of why its pods go.
+// OwnerJob returns what a Job says of why its pods go.
 func OwnerJob(job *batchv1.Job, now time.Time) Owner {
 	o := Owner{
 		UID:       job.UID,
@@ -35,7 +35,7 @@ func OwnerJob(job *batchv1.Job, now time.Time) Owner {
 	return o
 }
 
-// beyondDeadline tells whether the Job controller fails the Job for its deadline (K8s v1.37
+// beyondDeadline reports whether the Job controller fails the Job for its deadline (K8s v1.37
 // pkg/controller/job/job_controller.go, pastActiveDeadline). It deletes the pods before its
 // condition says so.
 func beyondDeadline(job *batchv1.Job, now time.Time) bool {
@@ -44,21 +44,20 @@ func beyondDeadline(job *batchv1.Job, now time.Time) bool {
 		now.Sub(start.Time) >= time.Duration(*deadline)*time.Second
 }
 
-// Settles tells whether r may say more once the Job of the pod tells how it ended: the Job
-// controller deletes the pods of a Job that is over before it writes that down (K8s v1.37
+// Settles reports whether r may say more once the Job of the pod says how it ended: the Job
+// controller deletes the pods of a finished Job before it writes that down (K8s v1.37
 // pkg/controller/job/job_controller.go, syncJob), and keeps them by a finalizer until it has.
 func Settles(r Reason, pod *corev1.Pod) (job string, is bool) {
 	o := metav1.GetControllerOfNoCopy(pod)
-	if r.Code != RemovedByOwner || o == nil || o.Kind != "Job" ||
-		o.APIVersion != batchv1.SchemeGroupVersion.String() {
+	if r.Code != RemovedByOwner || o == nil || KindIn(o.APIVersion, o.Kind) != JobKind {
 		return "", false
 	}
 	owner, ours := podSentences[RemovedByOwner].detail(r.Text)
 	return o.Name, ours && owner == inference{Facts: Facts{Pod: pod}}.owner()
 }
 
-// Settle returns what r comes to now that the Job of the pod tells more; r itself where it does
-// not.
+// Settle completes r by what the pod's Job says now; it returns r itself if the Job does not say
+// more.
 func Settle(r Reason, pod *corev1.Pod, job Owner) Reason {
 	if _, is := Settles(r, pod); !is || !job.Finished {
 		return r

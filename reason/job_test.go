@@ -73,7 +73,7 @@ func TestOwnerJob(t *testing.T) {
 }
 
 // A reason is completed only if it is the one that was written when nothing more was known, and
-// only by the very Job of the pod.
+// only by the pod's very own Job.
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	const controller = "system:serviceaccount:kube-system:job-controller"

@@ -16,23 +16,23 @@ type Mark struct {
 	Condition Pattern `json:"condition,omitzero"`
 	// Status that the condition must have.
 	Status corev1.ConditionStatus `json:"status,omitempty" validate:"omitempty,oneof=True False Unknown"`
-	// Reasons, where there are any, are those of the condition that count.
+	// Reasons, if there are any, are those of the condition that count.
 	Reasons []Pattern `json:"reasons,omitempty"`
-	// Message, where set, is what the condition's message must be like.
+	// Message, if set, is a pattern for the condition's message.
 	Message Pattern `json:"message,omitzero"`
 	// Taint, Label and Annotation are keys.
 	Taint      Pattern `json:"taint,omitzero"`
 	Label      Pattern `json:"label,omitzero"`
 	Annotation Pattern `json:"annotation,omitzero"`
-	// Effect, where set, is that of the taint.
+	// Effect, if set, is that of the taint.
 	Effect corev1.TaintEffect `json:"effect,omitempty" validate:"omitempty,oneof=NoSchedule PreferNoSchedule NoExecute"`
-	// Value, where set, is what the value of the taint, label or annotation must be like.
+	// Value, if set, is a pattern for the value of the taint, label or annotation.
 	Value Pattern `json:"value,omitzero"`
 	// Unschedulable is a cordon.
 	Unschedulable bool `json:"unschedulable,omitempty"`
 }
 
-// What can be wrong with a mark.
+// Errors of a mark.
 var (
 	errNotOne = errors.New(
 		"exactly one of condition, taint, label, annotation and unschedulable must be set")
@@ -42,7 +42,7 @@ var (
 		"effect goes with a taint, and value with a taint, a label or an annotation")
 )
 
-// Check tells what does not go together in the mark.
+// Check returns an error if the mark's fields do not go together.
 func (m Mark) Check() error {
 	set, keys := 0, 0
 	for _, p := range []Pattern{m.Taint, m.Label, m.Annotation} {
@@ -72,6 +72,7 @@ func (m Mark) Check() error {
 // A sighting is a mark that was found, in words.
 type sighting struct {
 	node, kind, status, reason, message, value string
+	owner, object                              string
 	groups                                     []string
 	condition                                  bool
 	since                                      metav1.Time
@@ -134,8 +135,8 @@ func (m Mark) inCondition(kind string, status corev1.ConditionStatus, reason, me
 	}, true
 }
 
-// onMetadata finds a label or an annotation. Where several keys fit, the first in alphabetical
-// order counts.
+// onMetadata finds a label or an annotation. If several keys match, the first in alphabetical order
+// counts.
 func (m Mark) onMetadata(labels, annotations map[string]string) (sighting, bool) {
 	key, all := m.Label, labels
 	if key.IsZero() {
@@ -153,7 +154,7 @@ func (m Mark) onMetadata(labels, annotations map[string]string) (sighting, bool)
 	return found, found.kind != ""
 }
 
-// words fill the gap of a sentence: what the detail says, or the kind of the mark and what its
+// words fills the gap of a sentence: with the detail, or with the kind of the mark and what its
 // emitter adds.
 func (s sighting) words(detail string) string {
 	if detail == "" {
@@ -161,11 +162,11 @@ func (s sighting) words(detail string) string {
 	}
 	fill := []string{
 		"{type}", s.kind, "{status}", s.status, "{reason}", s.reason, "{message}", s.message,
-		"{value}", s.value, "{node}", s.node,
+		"{value}", s.value, "{node}", s.node, "{owner}", s.owner, "{object}", s.object,
 	}
 	for n, group := range s.groups {
 		fill = append(fill, "{"+strconv.Itoa(n+1)+"}", group)
 	}
-	// What is not there leaves the colon before it behind.
+	// An empty value leaves the colon before it behind.
 	return strings.TrimSuffix(strings.TrimSpace(strings.NewReplacer(fill...).Replace(detail)), ":")
 }

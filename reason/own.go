@@ -21,9 +21,9 @@ func (n inference) ownReason() (Reason, bool) {
 	return r, true
 }
 
-// carried is the reason on the object itself. What a condition holds of a pod that neither ended
-// nor terminates was written for a deletion that may have been called off: whoever deletes it now
-// is asked anew.
+// carried returns the reason on the object itself. A condition of a pod that neither ended nor
+// terminates was written for a deletion that may have been called off, so it does not count: the
+// current deletion has to be explained anew.
 func (n inference) carried() (Subject, Reason, error) {
 	switch {
 	case n.Pod != nil && n.settled():
@@ -40,8 +40,8 @@ func (n inference) carried() (Subject, Reason, error) {
 	}
 }
 
-// codeOf finds the code that belongs to a text: that of the sentence, where it is one of ours, else
-// the user's own words.
+// codeOf returns the code that belongs to a text: that of the sentence, if it is one of ours, or
+// else that of the user's own words.
 func codeOf(s Subject, t Text) Code {
 	for code, form := range sentencesOf(s) {
 		if _, ok := form.detail(t); ok {
@@ -52,8 +52,8 @@ func codeOf(s Subject, t Text) Code {
 }
 
 // requesterSays adopts what the requester of an eviction wrote on it, unless the pod had ended
-// before or its node's own trouble is why it has to go: who drains a node because its disk failed
-// does not always say so.
+// before, or has to go because of its node's own trouble: whoever drains a node because its disk
+// failed does not always say so.
 func (n inference) requesterSays() (Reason, bool) {
 	if !n.Remover.Evicts || Clean(n.Remover.Says) == "" {
 		return Reason{}, false
@@ -76,7 +76,7 @@ func (n inference) evictor() string {
 	return n.Remover.User + " for " + n.Remover.For
 }
 
-// evictedBy tells an eviction from a drain, which goes with a cordon.
+// evictedBy distinguishes an eviction from a drain, which goes with a cordon.
 func (n inference) evictedBy(by, detail string) Reason {
 	if n.Node != nil && n.Node.Spec.Unschedulable {
 		return New(Pod, NodeDrained, "node "+n.Node.Name+" "+detail, by)
@@ -93,11 +93,11 @@ func podCondition(pod *corev1.Pod, t corev1.PodConditionType) *corev1.PodConditi
 	return nil
 }
 
-// own is what the names of Epitaph's components begin with.
+// own is the prefix of the names of Epitaph's components.
 const own = "epitaph/"
 
-// OwnDeleter names the component of Epitaph that deletes what leaves with a reason by somebody: the
-// one who signed it, or else the garbage collector, which also carries out what others caused.
+// OwnDeleter returns the component of Epitaph that deletes an object whose reason is by somebody:
+// that component itself, or else the garbage collector, which also carries out what others caused.
 func OwnDeleter(by string) string {
 	if strings.HasPrefix(by, own) {
 		return by

@@ -5,34 +5,34 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// An Owner is the state of the controller that a pod belongs to, as far as it tells why the pod
+// An Owner is the state of the controller that a pod belongs to, as far as it says why the pod
 // goes.
 type Owner struct {
-	// UID of the controller. An Owner that is not the one in the pod's owner references tells
+	// UID of the controller. An Owner that is not the one in the pod's owner references says
 	// nothing; neither does the zero value.
 	UID types.UID
-	// Deleted is set where the owner has a deletion timestamp or is gone.
+	// Deleted is set if the owner has a deletion timestamp or is gone.
 	Deleted bool
-	// Finished is set where the owner is a Job that is over, or of which it is certain how it ends.
+	// Finished is set if the owner is a Job that is over, or whose outcome is certain.
 	Finished bool
-	// Suspended is set where the owner is a Job with spec.suspend.
+	// Suspended is set if the owner is a Job with spec.suspend.
 	Suspended bool
-	// Surplus is set where the owner is a Job that has more active pods than its spec.parallelism
+	// Surplus is set if the owner is a Job that has more active pods than its spec.parallelism
 	// allows.
 	Surplus bool
-	// Failed is why the owner, a Job, has failed or is certain to; empty where it has not, as far
-	// as is known.
+	// Failed is why the owner, a Job, has failed or is certain to; empty if it has not, as far as
+	// is known.
 	Failed string
-	// Revision tells whether the owner wants pods as this one is.
+	// Revision says whether the owner wants pods like this one.
 	Revision Revision
 }
 
-// A Revision is how the version of a pod stands to the one that its owner wants now. The zero value
-// is not known.
+// A Revision is how the version of a pod relates to the one that its owner wants now. The zero
+// value means that it is not known.
 type Revision string
 
 const (
-	// Wanted is the version that the owner wants; so it is where its owner has no versions.
+	// Wanted is the version that the owner wants, or that of an owner without versions.
 	Wanted Revision = "wanted"
 	// Outdated is another one.
 	Outdated Revision = "outdated"
@@ -41,7 +41,7 @@ const (
 // owner names the controller of the pod as "Kind name".
 func (n inference) owner() string {
 	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil {
-		return o.Kind + " " + o.Name
+		return KindOf(o.APIVersion, o.Kind) + " " + o.Name
 	}
 	return "no controller"
 }
@@ -60,22 +60,21 @@ func (n inference) of(
 	return always(New(Pod, c, n.owner(), n.Remover.User))
 }
 
-// byReplicaSet: its controller deletes pods that are too many. With the version that is wanted, its
-// owner needs fewer; with another one, others take their place. Where that is not known, neither is
-// said.
+// byReplicaSet: the controller deletes surplus pods. If this one has the wanted version, its owner
+// needs fewer; if it has another, others replace it. If that is not known, neither is claimed.
 func (n inference) byReplicaSet() (Reason, bool) {
 	switch o, _ := n.knownOwner(); o.Revision {
 	case Outdated:
 		return n.of(RolloutReplaced)
 	case Wanted:
-		return n.of(ScaledDown)
+		return n.told(Scales, ScaledDown)
 	default:
 		return n.of(RemovedByOwner)
 	}
 }
 
-// byStatefulSet knows that the controller also deletes pods that ended, to put another in their
-// place (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
+// byStatefulSet takes into account that the controller also deletes pods that ended, to replace
+// them (K8s v1.37 pkg/controller/statefulset/stateful_set_control.go).
 func (n inference) byStatefulSet() (Reason, bool) {
 	if Finished(n.Pod) {
 		return n.alreadyEnded("to be replaced by " + n.owner())
@@ -83,9 +82,9 @@ func (n inference) byStatefulSet() (Reason, bool) {
 	return n.byReplicaSet()
 }
 
-// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is
-// not wanted there any more. From a node with a NoExecute taint that the pod does not tolerate both
-// this controller and the taint manager delete it, and either may be first (K8s v1.37
+// byDaemonSet: one pod a node is never too many, so a pod goes for a newer one, or because it is no
+// longer wanted there. On a node with a NoExecute taint that the pod does not tolerate, both this
+// controller and the taint manager delete it, and either may be first (K8s v1.37
 // pkg/controller/daemon, NodeShouldRunDaemonPod).
 func (n inference) byDaemonSet() (Reason, bool) {
 	if Finished(n.Pod) {
@@ -97,8 +96,8 @@ func (n inference) byDaemonSet() (Reason, bool) {
 	return n.byReplicaSet()
 }
 
-// byJob: a Job deletes the pods that it has too many of, and all that run when it is suspended or
-// over. Which of that it is, its status says only after the deletion (K8s v1.37
+// byJob: the controller deletes a Job's surplus pods, and all that run when it is suspended or
+// over. The Job's status says which only after the deletion (K8s v1.37
 // pkg/controller/job/job_controller.go, syncJob): see [Settle].
 func (n inference) byJob() (Reason, bool) {
 	o, _ := n.knownOwner()
@@ -107,10 +106,15 @@ func (n inference) byJob() (Reason, bool) {
 		return always(New(Pod, JobFailed, n.owner()+", "+o.Failed, n.Remover.User))
 	case o.Finished:
 		return n.of(JobFinished)
+	case o.Suspended && n.OwnerEnd.Did != Suspends:
+		if r, ok := n.decided(); ok {
+			return r, true
+		}
+		return n.of(Suspended)
 	case o.Suspended:
-		return always(New(Pod, ScaledDown, n.owner()+" is suspended", n.Remover.User))
+		return n.told(Suspends, Suspended)
 	case o.Surplus:
-		return n.of(ScaledDown)
+		return n.told(Scales, ScaledDown)
 	default:
 		return n.of(RemovedByOwner)
 	}
@@ -120,7 +124,8 @@ func (n inference) byJob() (Reason, bool) {
 // static pod belongs to its Node, a Job may have been removed because it was over, and everything
 // goes with its namespace.
 func (n inference) cascaded() (Reason, bool) {
-	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil && o.Kind == "Node" {
+	if o := metav1.GetControllerOfNoCopy(n.Pod); o != nil &&
+		KindIn(o.APIVersion, o.Kind) == NodeKind {
 		return n.because(New(Pod, NodeDeleted, o.Name, n.Remover.User))
 	}
 	if n.NamespaceTerminating {
@@ -132,25 +137,51 @@ func (n inference) cascaded() (Reason, bool) {
 	if Finished(n.Pod) {
 		return n.alreadyEnded("its owner " + n.owner() + " was deleted")
 	}
-	return n.of(OwnerDeleted)
+	return n.told(Deletes, OwnerDeleted)
+}
+
+// told names who did that to the owner, if it is known.
+func (n inference) told(did OwnerDeed, code Code) (Reason, bool) {
+	if e := n.OwnerEnd; e.By != "" && e.Did == did {
+		return always(New(Pod, code, e.String(), e.By))
+	}
+	return n.of(code)
 }
 
 func (n inference) namespaceDeleted() (Reason, bool) {
+	if n.OwnerEnd.By != "" && n.OwnerEnd.Did == Deletes {
+		return always(New(Pod, NamespaceDeleted, n.OwnerEnd.String(), n.OwnerEnd.By))
+	}
 	return always(New(Pod, NamespaceDeleted, n.Pod.Namespace, n.Remover.User))
 }
 
-// byOwnersController maps the kind of a pod's owner to what its controller deletes pods for.
-var byOwnersController = map[string]rule{
-	"ReplicaSet":            inference.byReplicaSet,
-	"ReplicationController": inference.byReplicaSet,
-	"StatefulSet":           inference.byStatefulSet,
-	"DaemonSet":             inference.byDaemonSet,
-	"Job":                   inference.byJob,
+// ownerWent explains a pod whose deletion nobody saw, and whose namespace or owner somebody had
+// deleted before: their controllers delete the pods then.
+func (n inference) ownerWent() (Reason, bool) {
+	if n.Remover.Actor != 0 || n.OwnerEnd.By == "" || n.OwnerEnd.Did != Deletes {
+		return Reason{}, false
+	}
+	if n.NamespaceTerminating {
+		return n.namespaceDeleted()
+	}
+	if o, ok := n.knownOwner(); ok && o.Deleted {
+		return n.told(Deletes, OwnerDeleted)
+	}
+	return Reason{}, false
 }
 
-// byControllerManager tells the controllers of kube-controller-manager apart where they all run
-// under one name, without --use-service-account-credentials: the state of the namespace, the node
-// and the owner must do. What remains ambiguous is not inferred.
+// byOwnersController maps the kind of a pod's owner to the rule for its controller.
+var byOwnersController = map[Kind]rule{
+	ReplicaSetKind:            inference.byReplicaSet,
+	ReplicationControllerKind: inference.byReplicaSet,
+	StatefulSetKind:           inference.byStatefulSet,
+	DaemonSetKind:             inference.byDaemonSet,
+	JobKind:                   inference.byJob,
+}
+
+// byControllerManager distinguishes the controllers of kube-controller-manager if they all run
+// under one name, without --use-service-account-credentials, by the state of the namespace, the
+// node and the owner. What remains ambiguous is not inferred.
 func (n inference) byControllerManager() (Reason, bool) {
 	owner, known := n.knownOwner()
 	switch {
@@ -161,7 +192,8 @@ func (n inference) byControllerManager() (Reason, bool) {
 	case n.NodeGone, n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp != nil:
 		return n.collected()
 	case known:
-		if why, ok := byOwnersController[metav1.GetControllerOfNoCopy(n.Pod).Kind]; ok {
+		o := metav1.GetControllerOfNoCopy(n.Pod)
+		if why, ok := byOwnersController[KindIn(o.APIVersion, o.Kind)]; ok {
 			return why(n)
 		}
 	}

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// A Pattern says which texts are meant: one word for word, any that fit it where a * stands for any
-// run of characters, or, between slashes, any in which the regular expression (RE2) finds
-// something. The zero value means every text.
+// A Pattern matches texts: one literally; any in which a * stands for any run of characters; or,
+// between slashes, any in which the regular expression (RE2) finds a match. The zero value matches
+// every text.
 type Pattern struct {
 	text  string
-	parts []string // between the stars, where there are any
+	parts []string // between the stars, if there are any
 	re    *regexp.Regexp
 }
 
@@ -31,13 +31,13 @@ func ParsePattern(text string) (Pattern, error) {
 	re, err := regexp.Compile(inner)
 	if err != nil {
 		return Pattern{}, fmt.Errorf(
-			"is %q: %w: write a regular expression between the slashes, or a text with * for what varies", text, err)
+			"is %q: %w: write a regular expression between the slashes, or a string with * for what varies", text, err)
 	}
 	p.re = re
 	return p, nil
 }
 
-// MustPattern is [ParsePattern] for a pattern that is known to be one.
+// MustPattern is [ParsePattern] for a pattern that is known to be valid.
 func MustPattern(text string) Pattern {
 	p, err := ParsePattern(text)
 	if err != nil {
@@ -46,13 +46,13 @@ func MustPattern(text string) Pattern {
 	return p
 }
 
-// IsZero tells whether p means every text because nothing was written.
+// IsZero reports whether p matches every text because nothing was written.
 func (p Pattern) IsZero() bool { return p.text == "" }
 
 // String returns the pattern as it was written.
 func (p Pattern) String() string { return p.text }
 
-// Equal tells whether two patterns were written alike.
+// Equal reports whether two patterns were written alike.
 func (p Pattern) Equal(q Pattern) bool { return p.text == q.text }
 
 // MarshalText writes the pattern as it was.
@@ -68,7 +68,7 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Matches tells whether s is meant.
+// Matches reports whether p matches s.
 func (p Pattern) Matches(s string) bool {
 	switch {
 	case p.text == "":
@@ -82,7 +82,7 @@ func (p Pattern) Matches(s string) bool {
 	}
 }
 
-// globs finds what stands between the stars, in order.
+// globs finds the parts between the stars, in order.
 func (p Pattern) globs(s string) bool {
 	first, last := p.parts[0], p.parts[len(p.parts)-1]
 	rest, ok := strings.CutPrefix(s, first)
@@ -102,7 +102,7 @@ func (p Pattern) globs(s string) bool {
 	return true
 }
 
-// groups are what the groups of the regular expression found in s.
+// groups returns what the groups of the regular expression matched in s.
 func (p Pattern) groups(s string) []string {
 	if p.re == nil {
 		return nil
@@ -114,7 +114,7 @@ func (p Pattern) groups(s string) []string {
 	return found[1:]
 }
 
-// anyMatches tells whether one of the patterns means s; without any, everything is meant.
+// anyMatches reports whether one of the patterns matches s, or there are none.
 func anyMatches(patterns []Pattern, s string) bool {
 	for _, p := range patterns {
 		if p.Matches(s) {

@@ -6,12 +6,15 @@ import "slices"
 type PodSignal struct {
 	// Mark is what is read.
 	Mark Mark `json:"mark"`
-	// Users are who writes the mark: of a pod that lives it explains their own delete alone.
+	// Users are those who write the mark: on a living pod it explains only their own delete.
 	Users []Pattern `json:"users"`
 	// Code that the signal leads to.
 	Code Code `json:"code"`
-	// Detail is what fills the gap of the code's sentence, as in [Signal].
+	// Detail fills the gap of the code's sentence, as in [Signal].
 	Detail string `json:"detail"`
+	// Node is set if the pod's node is the cause: then the node's trouble, if there is any, is the
+	// reason.
+	Node bool `json:"node"`
 	// Source is the project (and version) that leaves the mark.
 	Source string `json:"source"`
 }
@@ -38,7 +41,11 @@ func (n inference) schedulerSays() (Reason, bool) {
 		if writes && fresh || n.Remover.Actor == 0 {
 			by = n.Remover.User
 		}
-		return always(New(Pod, s.Code, found.words(s.Detail), by))
+		r := New(Pod, s.Code, found.words(s.Detail), by)
+		if s.Node {
+			return n.because(r)
+		}
+		return r, true
 	}
 	return Reason{}, false
 }

@@ -15,12 +15,12 @@ import (
 const unknownPreemptor = "its id is not known"
 
 // preemptor names the pod or pod group that the victim had to make room for. The scheduler deletes
-// the victim before it says whom for (its Event comes afterwards, and preemption is asynchronous),
-// so the mark is a pending pod of higher priority: one that is nominated to the victim's node, else
-// the only one that could run there and is nominated to none. A pod that is nominated to another
-// node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption,
-// PodEligibleToPreemptOthers). condition is the message of the victim's condition, which tells the
-// scheduler, and whether it was a pod group. A name that does not follow from a nomination is
+// the victim before it says for whom (its Event comes afterwards, and preemption is asynchronous).
+// So the evidence is a pending pod of higher priority: one that is nominated to the victim's node,
+// or else the only one that could run there and is not nominated at all. A pod that is nominated to
+// another node waits for victims there, and preempts nobody meanwhile (K8s v1.37 defaultpreemption,
+// PodEligibleToPreemptOthers). condition is the message of the victim's condition, which names the
+// scheduler, and says whether it was a pod group. A name that does not follow from a nomination is
 // supposed.
 func (n inference) preemptor(condition string) (id string, supposed bool) {
 	waiting := n.waiting(condition)
@@ -37,7 +37,7 @@ func (n inference) preemptor(condition string) (id string, supposed bool) {
 	return unknownPreemptor, false
 }
 
-// preemptingGroup names the group whose pods are nominated to the node, else the only group of
+// preemptingGroup names the group whose pods are nominated to the node, or else the only group of
 // which a pod could run there.
 func (n inference) preemptingGroup(members []*corev1.Pod) (id string, supposed bool) {
 	if nominated := nominatedTo(members, n.Pod.Spec.NodeName); len(nominated) > 0 {
@@ -49,7 +49,7 @@ func (n inference) preemptingGroup(members []*corev1.Pod) (id string, supposed b
 	return unknownPreemptor, false
 }
 
-// preempted is the reason of a victim.
+// preempted returns the reason of a victim.
 func (n inference) preempted(condition, by string) Reason {
 	id, supposed := n.preemptor(condition)
 	r := New(Pod, Preempted, id, by)
@@ -72,15 +72,15 @@ func (n inference) waiting(condition string) []*corev1.Pod {
 	return all
 }
 
-// scheduledBy tells whether the pod is of the scheduler that wrote the condition, whose message
-// begins with that one's name.
+// scheduledBy reports whether the pod belongs to the scheduler that wrote the condition, whose
+// message begins with the scheduler's name.
 func scheduledBy(p *corev1.Pod, condition string) bool {
 	scheduler, _, named := strings.Cut(condition, ": ")
 	return !named || cmp.Or(p.Spec.SchedulerName, corev1.DefaultSchedulerName) == scheduler
 }
 
-// tooYoung tells whether the pod was created after the victim had been told to stop. Both times are
-// the API server's. A later DELETE can have moved the victim's, never to before the first.
+// tooYoung reports whether the pod was created after the victim had been told to stop. Both times
+// are the API server's. A later DELETE can have moved the victim's, but never to before the first.
 func (n inference) tooYoung(p *corev1.Pod) bool {
 	if n.Pod.DeletionTimestamp == nil || n.Pod.DeletionGracePeriodSeconds == nil {
 		return false
@@ -90,7 +90,7 @@ func (n inference) tooYoung(p *corev1.Pod) bool {
 	return p.CreationTimestamp.After(told)
 }
 
-// fitting returns those of the pods that could run on the victim's node.
+// fitting returns the pods that could run on the victim's node.
 func (n inference) fitting(pods []*corev1.Pod) []*corev1.Pod {
 	var some []*corev1.Pod
 	for _, p := range pods {
@@ -101,9 +101,9 @@ func (n inference) fitting(pods []*corev1.Pod) []*corev1.Pod {
 	return some
 }
 
-// fits tells whether the scheduler lets the pod onto the node, as far as their specs tell:
-// selector, required node affinity, taints and cordon. Room, volumes and other pods are not looked
-// at.
+// fits reports whether the scheduler would let the pod onto the node, as far as their specs say:
+// selector, required node affinity, taints and cordon. Room, volumes and other pods are not
+// considered.
 func fits(p *corev1.Pod, node *corev1.Node) bool {
 	if matches, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(node); err != nil || !matches {
 		return false
@@ -113,15 +113,15 @@ func fits(p *corev1.Pod, node *corev1.Node) bool {
 		taints = append(slices.Clone(taints),
 			corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	}
-	// of taints' values: who has them switched off has no pod that makes any
+	// of taints' values: a cluster that has them switched off has no pod that makes any
 	const comparisons = true
 	_, kept := corev1helpers.FindMatchingUntoleratedTaint(logr.Discard(), taints,
 		p.Spec.Tolerations, keepsOff, comparisons)
 	return !kept
 }
 
-// keepsOff tells whether a taint keeps pods from being scheduled, rather than only advises against
-// it.
+// keepsOff reports whether a taint keeps pods from being scheduled, rather than only advises
+// against it.
 func keepsOff(t *corev1.Taint) bool {
 	return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
 }
@@ -136,7 +136,7 @@ func nominatedTo(pods []*corev1.Pod, node string) []*corev1.Pod {
 	return some
 }
 
-// outranks tells whether p can be scheduled in place of the victim.
+// outranks reports whether p can be scheduled in place of the victim.
 func outranks(p, victim *corev1.Pod) bool {
 	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
 	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !Finished(p) && !never &&
@@ -144,7 +144,7 @@ func outranks(p, victim *corev1.Pod) bool {
 		corev1helpers.PodPriority(p) > corev1helpers.PodPriority(victim)
 }
 
-// group names the pod group of its members; "" where there is none, or more than one.
+// group names the pod group of its members; "" if there is none, or more than one.
 func (n inference) group(members []*corev1.Pod) string {
 	names := map[string]bool{}
 	for _, p := range members {
@@ -159,7 +159,7 @@ func (n inference) group(members []*corev1.Pod) string {
 	return "the pod group of " + n.list(members)
 }
 
-// groupOf is the name of the group that the pod belongs to; "" where there is none.
+// groupOf returns the name of the group that the pod belongs to; "" if there is none.
 func groupOf(p *corev1.Pod) string {
 	if g := p.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
 		return *g.PodGroupName
@@ -167,7 +167,7 @@ func groupOf(p *corev1.Pod) string {
 	return ""
 }
 
-// anyOf names the preemptors of a node that several pods are nominated to: each of them needed the
+// anyOf names the preemptors on a node that several pods are nominated to: each of them needed the
 // room.
 func (n inference) anyOf(pods []*corev1.Pod) string {
 	if len(pods) == 1 {
@@ -189,7 +189,7 @@ func (n inference) list(pods []*corev1.Pod) string {
 	return text
 }
 
-// id is how the victim's owner may know the preemptor.
+// id returns the name by which the victim's owner may know the preemptor.
 func (n inference) id(p *corev1.Pod) string {
 	if n.mayName(p) {
 		return p.Namespace + "/" + p.Name
@@ -201,7 +201,8 @@ func (n inference) mayName(p *corev1.Pod) bool {
 	return p.Namespace == n.Pod.Namespace || n.NamePreemptors
 }
 
-// Preemptor is whom a reason of ours says that a pod was preempted for; "" of another reason.
+// Preemptor returns for whom a pod was preempted, according to a reason of ours; "" for any other
+// reason.
 func (r Reason) Preemptor() string {
 	if r.Code != Preempted {
 		return ""
@@ -210,9 +211,9 @@ func (r Reason) Preemptor() string {
 	return id
 }
 
-// LacksPreemptor tells whether r says that a pod was preempted, and not for whom: nobody was
+// LacksPreemptor reports whether r says that a pod was preempted, but not for whom: nobody had been
 // nominated yet when it was inferred.
 func (r Reason) LacksPreemptor() bool { return r.Preemptor() == unknownPreemptor }
 
-// WithoutPreemptor is the reason of a pod that was preempted, and not for whom r says.
+// WithoutPreemptor returns the reason of a pod that was preempted, not for the pod that r names.
 func (r Reason) WithoutPreemptor() Reason { return New(Pod, Preempted, unknownPreemptor, r.By) }

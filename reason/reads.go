@@ -6,14 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Reads says what inference looks at of an object beyond its own fields: whoever keeps less of an
-// object than there is must keep that, or a rule never fires in production.
+// Reads says which parts of an object inference reads beyond its own fields. Whoever keeps only a
+// part of an object must keep these, or a rule never fires in production.
 type Reads struct {
 	labels, annotations []Pattern
 	conditions          []Mark
 }
 
-// ReadsOfNodes is what the signals look for on Nodes. The conditions and taints of a Node are few,
+// ReadsOfNodes returns what the signals look for on Nodes. A Node has few conditions and taints,
 // and all of them count; so do all labels, by which pods demand a node.
 func (i Inferrer) ReadsOfNodes() Reads {
 	r := readsOf(i.marks())
@@ -23,7 +23,7 @@ func (i Inferrer) ReadsOfNodes() Reads {
 	return r
 }
 
-// ReadsOfPods is what is looked for on Pods.
+// ReadsOfPods returns what is looked for on Pods.
 func (i Inferrer) ReadsOfPods() Reads {
 	var marks []Mark
 	for _, s := range podSignals() {
@@ -35,7 +35,7 @@ func (i Inferrer) ReadsOfPods() Reads {
 	return r
 }
 
-// marks are all that the signals look for.
+// marks returns all marks that the signals look for.
 func (i Inferrer) marks() (all []Mark) {
 	for _, s := range i.Signals {
 		all = slices.Concat(all, []Mark{s.Mark}, s.With, s.Without)
@@ -57,7 +57,7 @@ func readsOf(marks []Mark) (r Reads) {
 	return r
 }
 
-// literally are patterns that mean these words, whatever is in them.
+// literally returns patterns that match these words, whatever characters they contain.
 func literally(words ...string) (all []Pattern) {
 	for _, w := range words {
 		all = append(all, Pattern{text: w})
@@ -65,13 +65,13 @@ func literally(words ...string) (all []Pattern) {
 	return all
 }
 
-// Label tells whether the label with that key is looked at.
+// Label reports whether the label with that key is read.
 func (r Reads) Label(key string) bool { return oneMatches(r.labels, key) }
 
-// Annotation tells whether the annotation with that key is looked at.
+// Annotation reports whether the annotation with that key is read.
 func (r Reads) Annotation(key string) bool { return oneMatches(r.annotations, key) }
 
-// Condition tells whether the condition of a Pod says why the pod goes.
+// Condition reports whether the condition of a Pod says why the pod goes.
 func (r Reads) Condition(c *corev1.PodCondition) bool {
 	return c.Type == corev1.DisruptionTarget || c.Type == HeldIn ||
 		slices.ContainsFunc(r.conditions, func(m Mark) bool {
@@ -85,8 +85,8 @@ func oneMatches(patterns []Pattern, s string) bool {
 	return len(patterns) > 0 && anyMatches(patterns, s)
 }
 
-// Lasting are the tolerations that let a pod stay on a tainted node for ever: the others do not
-// count where a taint drives it off.
+// Lasting returns the tolerations that let a pod stay on a tainted node for ever: the others do not
+// count when a taint drives it off.
 func Lasting(all []corev1.Toleration) []corev1.Toleration {
 	var lasting []corev1.Toleration
 	for _, t := range all {
@@ -98,5 +98,5 @@ func Lasting(all []corev1.Toleration) []corev1.Toleration {
 	return lasting
 }
 
-// Devices are the unhealthy ones.
+// Devices returns the unhealthy ones.
 func (Reads) Devices(all []corev1.ResourceStatus) []corev1.ResourceStatus { return Ill(all) }

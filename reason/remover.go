@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// podRemovers know why a pod goes from who deletes it alone.
+// podRemovers explain why a pod goes only by who deletes it.
 var podRemovers = map[Actor]rule{
 	Scheduler: func(n inference) (Reason, bool) {
 		return always(n.preempted("", n.Remover.User))
@@ -45,7 +45,8 @@ var podRemovers = map[Actor]rule{
 	Kubelet:               inference.mirrorRemoved,
 }
 
-// removerSays infers from the identity of the remover; of anybody who evicts that much is sure.
+// removerSays infers from the identity of the remover. For anybody who evicts, the eviction itself
+// is certain.
 func (n inference) removerSays() (Reason, bool) {
 	if n.Remover.Evicts {
 		if Finished(n.Pod) {
@@ -60,7 +61,7 @@ func (n inference) removerSays() (Reason, bool) {
 	return Reason{}, false
 }
 
-// nodeRemovers know why a Node goes from who deletes it alone.
+// nodeRemovers explain why a Node goes only by who deletes it.
 var nodeRemovers = map[Actor]rule{
 	// The cloud's node lifecycle controller deletes a Node that is not Ready because its instance
 	// does not exist (k8s.io/cloud-provider v0.37 controllers/nodelifecycle).
@@ -80,7 +81,7 @@ var nodeRemovers = map[Actor]rule{
 	CloudProvider:     inference.drainedAway,
 }
 
-// forcedOff is for a pod that a drain could not evict, and that was then deleted: the node is
+// forcedOff explains a pod that a drain could not evict and that was then deleted: the node is
 // cordoned.
 func (n inference) forcedOff() (Reason, bool) {
 	if n.Node == nil || !n.Node.Spec.Unschedulable || Finished(n.Pod) {
@@ -89,7 +90,7 @@ func (n inference) forcedOff() (Reason, bool) {
 	return always(n.evictedBy(n.Remover.User, "by "+n.Remover.User))
 }
 
-// drainedAway is for a Node that was cordoned for its removal.
+// drainedAway explains a Node that was cordoned for its removal.
 func (n inference) drainedAway() (Reason, bool) {
 	if !n.Node.Spec.Unschedulable {
 		return Reason{}, false
@@ -114,7 +115,7 @@ func (n inference) evictedByTaint(by string) Reason {
 	return New(Pod, Evicted, detail, by)
 }
 
-// drivenOff are the keys of the NoExecute taints that the pod does not tolerate, or only for a
+// drivenOff returns the keys of the NoExecute taints that the pod does not tolerate, or only for a
 // time.
 func (n inference) drivenOff() []string {
 	if n.Node == nil {
@@ -129,7 +130,7 @@ func (n inference) drivenOff() []string {
 	return keys
 }
 
-// tolerates tells whether the pod may stay for ever on a node with the taint, or go to it.
+// tolerates reports whether the pod may go to a node with the taint, and stay there for ever.
 func tolerates(pod *corev1.Pod, taint corev1.Taint) bool {
 	for _, t := range pod.Spec.Tolerations {
 		exists := t.Operator == corev1.TolerationOpExists
@@ -141,11 +142,11 @@ func tolerates(pod *corev1.Pod, taint corev1.Taint) bool {
 	return false
 }
 
-// collected tells the cases of a pod garbage collector apart (K8s v1.37 pkg/controller/podgc). The
-// built-in one fails a pod before it deletes it, and marks an orphan with a condition unless it had
-// finished: what comes here with a phase of its end and without a condition ended by itself, or is
-// on a node that was declared out of service. What was never bound is deleted for that only while
-// it terminates; what has finished goes by its number, bound or not.
+// collected distinguishes the cases of a pod garbage collector (K8s v1.37 pkg/controller/podgc).
+// The built-in one fails a pod before it deletes it, and marks an orphan with a condition unless it
+// had finished. So a pod in a final phase and without a condition ended by itself, or is on a node
+// that was declared out of service. A pod that was never bound is deleted for that only while it
+// terminates; one that has finished goes by number, bound or not.
 func (n inference) collected() (Reason, bool) {
 	switch {
 	case n.Pod.Spec.NodeName == "" && n.Pod.DeletionTimestamp == nil && Finished(n.Pod):
@@ -166,8 +167,8 @@ func (n inference) collected() (Reason, bool) {
 	}
 }
 
-// mirrorRemoved explains the one pod that a kubelet deletes of its own accord: the mirror of a
-// static pod whose file went.
+// mirrorRemoved explains the only pod that a kubelet deletes of its own accord: the mirror of a
+// static pod whose file was removed.
 func (n inference) mirrorRemoved() (Reason, bool) {
 	if _, mirror := n.Pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror ||
 		n.Pod.DeletionTimestamp != nil {
@@ -180,7 +181,7 @@ func (n inference) nodeDeleted(by string) Reason {
 	return New(Pod, NodeDeleted, n.Pod.Spec.NodeName, by)
 }
 
-// alreadyEnded is for the object of a pod that ended by itself: what happened after that killed
+// alreadyEnded explains the removal of a pod that ended by itself: what happened after that killed
 // nobody.
 func (n inference) alreadyEnded(what string) (Reason, bool) {
 	ended := string(n.Pod.Status.Phase)
@@ -193,8 +194,8 @@ func (n inference) alreadyEnded(what string) (Reason, bool) {
 	return always(New(Pod, AlreadyEnded, ended+", "+what, n.Remover.User))
 }
 
-// finishedSays knows of a pod that had ended before anybody asked for its removal that it had:
-// whoever tidies up. Of one that was told to stop first, the end may have come of that.
+// finishedSays explains a pod that had ended before anybody asked for its removal: whoever deletes
+// it only tidies up. If the pod was told to stop first, it may have ended because of that.
 func (n inference) finishedSays() (Reason, bool) {
 	if !Finished(n.Pod) || n.Pod.DeletionTimestamp != nil {
 		return Reason{}, false

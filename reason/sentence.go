@@ -5,7 +5,7 @@ import "strings"
 // A sentence has at most one gap, written as %, which the detail fills.
 type sentence string
 
-// fill puts detail into the gap; the detail is cut so that the whole stays within MaxTextBytes.
+// fill fills the gap with detail, cut so that the whole stays within MaxTextBytes.
 func (s sentence) fill(detail string) Text {
 	before, after, gap := strings.Cut(string(s), "%")
 	if !gap {
@@ -14,7 +14,7 @@ func (s sentence) fill(detail string) Text {
 	return Text(before + clean(detail, MaxTextBytes-len(before)-len(after)) + after)
 }
 
-// detail is the inverse of fill: what stands in the gap of a text that this sentence made.
+// detail is the inverse of fill: it returns what fills the gap in a text made from this sentence.
 func (s sentence) detail(t Text) (string, bool) {
 	before, after, _ := strings.Cut(string(s), "%")
 	rest, ok := strings.CutPrefix(string(t), before)
@@ -47,6 +47,7 @@ var podSentences = map[Code]sentence{
 	OwnerDeleted:       "This pod was removed because its owner was deleted (%)",
 	JobFinished:        "This pod was removed because its job is over (%)",
 	JobFailed:          "This pod was removed because its job failed (%)",
+	Suspended:          "This pod was removed because its job was suspended (%)",
 	RemovedByOwner:     "This pod was removed by the controller of its owner (%)",
 	NamespaceDeleted:   "This pod was removed because its namespace was deleted (%)",
 	RolloutReplaced:    "This pod was replaced by a newer version of itself (%)",
@@ -80,7 +81,7 @@ func sentencesOf(s Subject) map[Code]sentence {
 }
 
 // New returns the reason of code c for a pod or a node: the sentence of the vocabulary with detail
-// in its gap. A code that has no sentence for that kind of object (UserRequest, whose words are the
+// in its gap. A code without a sentence for that kind of object (UserRequest, whose words are the
 // user's own) gets the detail alone.
 func New(s Subject, c Code, detail, by string) Reason {
 	text := Clean(detail)
@@ -91,8 +92,8 @@ func New(s Subject, c Code, detail, by string) Reason {
 }
 
 // ForPodsOf translates the reason that a node left with into the reason of the pods that died with
-// it. The words of a person or of a tool are quoted: under their code where that is a disruption of
-// nodes, else as what the node's deletion was for.
+// it. The words of a person or of a tool are quoted: under their code if it is a disruption of
+// nodes, or else as the reason for the node's deletion.
 func ForPodsOf(node string, r Reason) Reason {
 	form, ours := nodeSentences[r.Code]
 	if !ours || !r.Code.OfNodes() {

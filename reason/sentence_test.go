@@ -32,6 +32,7 @@ func TestPodSentences(t *testing.T) {
 		OwnerDeleted:       "This pod was removed because its owner was deleted (x)",
 		JobFinished:        "This pod was removed because its job is over (x)",
 		JobFailed:          "This pod was removed because its job failed (x)",
+		Suspended:          "This pod was removed because its job was suspended (x)",
 		RemovedByOwner:     "This pod was removed by the controller of its owner (x)",
 		NamespaceDeleted:   "This pod was removed because its namespace was deleted (x)",
 		RolloutReplaced:    "This pod was replaced by a newer version of itself (x)",
@@ -74,7 +75,7 @@ func TestNodeSentences(t *testing.T) {
 	}
 }
 
-// TestExamples are the sentences as users know them, with what stands in them in real life.
+// TestExamples are the sentences as users know them, with realistic details.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ got, want Text }{
@@ -106,7 +107,7 @@ func TestSentencesLeaveRoom(t *testing.T) {
 	}
 }
 
-// A text tells its code only if it fits one sentence and no other.
+// A text identifies its code only if it fits one sentence and no other.
 func TestSentencesAreTold(t *testing.T) {
 	t.Parallel()
 	for _, s := range []Subject{Pod, Node} {

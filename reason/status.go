@@ -7,22 +7,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A Status is a rule that reads the reason and the message which a kubelet leaves in the status of
-// a pod that it failed. Somebody else deletes the pod, often much later: the cause on record
-// outranks whoever tidies up.
+// A Status is a rule that reads the reason and the message that a kubelet leaves in the status of a
+// pod that it failed. Somebody else deletes the pod, often much later: the recorded cause outranks
+// whoever tidies up.
 type Status struct {
 	Reason  Pattern `json:"reason"`
 	Message Pattern `json:"message,omitzero"`
 	// Code that the status leads to.
 	Code Code `json:"code"`
-	// Detail is what fills the gap of the code's sentence, as in [Signal].
+	// Detail fills the gap of the code's sentence, as in [Signal].
 	Detail string `json:"detail"`
 	Source string `json:"source"`
 }
 
 var statuses = load[Status]("kubelet.yaml")
 
-// Statuses are the words of the kubelet; the first that matches counts.
+// Statuses are the rules for the kubelet's words; the first that matches counts.
 func Statuses() []Status { return slices.Clone(statuses()) }
 
 func (n inference) statusSays() (Reason, bool) {
@@ -47,9 +47,9 @@ func (n inference) statusSays() (Reason, bool) {
 
 func (n inference) kubelet() string { return "system:node:" + n.Pod.Spec.NodeName }
 
-// endedByShutdown finds out why the node was shut down. The pod may be deleted long after: evidence
-// counts if it is of the time of the pod's end, even where the node has booted since, and what is
-// wrong with the node now counts only if the pod ended just now.
+// endedByShutdown finds out why the node was shut down. The pod may be deleted long after. Evidence
+// counts if it is from the time of the pod's end, even if the node has booted since; what is wrong
+// with the node now counts only if the pod ended just now.
 func (n inference) endedByShutdown(shutdown Reason) (Reason, bool) {
 	c := podCondition(n.Pod, corev1.DisruptionTarget)
 	if c != nil && n.Node != nil && n.NodeReason.IsZero() {
@@ -65,7 +65,7 @@ func (n inference) endedByShutdown(shutdown Reason) (Reason, bool) {
 	return n.because(shutdown)
 }
 
-// explains tells whether a pod that ended at that time can have ended of e.
+// explains reports whether a pod that ended at that time can have ended because of e.
 func (e Evidence) explains(end time.Time) bool {
 	return !end.Before(e.When.Add(-clockSkew)) && !end.After(e.When.Add(goingDown))
 }

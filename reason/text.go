@@ -12,16 +12,16 @@ import (
 // object together.
 const MaxTextBytes = 1024
 
-// A Text is a sentence for people: not blank, at most [MaxTextBytes] of valid UTF-8, nothing in it
-// that a terminal would obey. [ParseText] and [Clean] make one; the zero value means that there is
-// none.
+// A Text is a sentence for people: not blank, at most [MaxTextBytes] of valid UTF-8, and without
+// anything that controls a terminal. [ParseText] and [Clean] make one; the zero value means that
+// there is none.
 type Text string
 
-// ErrBlank is returned for a reason that is missing or consists of blanks only: both say nothing.
+// ErrBlank is returned for a reason that is missing or blank: neither says anything.
 var ErrBlank = errors.New("the reason is empty")
 
 // ParseText checks a reason that somebody wrote. It trims blanks, and refuses what [Clean] would
-// have to alter: the words of a person are kept or refused, never changed.
+// have to alter: a person's words are kept or refused, never changed.
 func ParseText(s string) (Text, error) {
 	s = strings.TrimSpace(s)
 	switch {
@@ -40,19 +40,21 @@ func ParseText(s string) (Text, error) {
 	return Text(s), nil
 }
 
-// Clean makes a Text out of anything: characters that a terminal or an editor would obey are
-// written as escapes, blanks at the ends are trimmed, and what is too long is cut with "…" at its
-// end. What is blank stays the zero Text.
+// Clean makes a Text of any string: it escapes characters that control a terminal or an editor,
+// trims blanks at the ends, and cuts what is too long, with "…" at its end. A blank string becomes
+// the zero Text.
 func Clean(s string) Text {
 	return Text(clean(s, MaxTextBytes))
 }
 
-// CleanTo does with a name or a word what [Clean] does with a sentence; the result has at most
-// limit bytes.
+// CleanTo cleans a name or a word as [Clean] does a sentence; the result has at most limit bytes.
 func CleanTo(s string, limit int) string { return clean(s, limit) }
 
 func clean(s string, limit int) string {
 	s = strings.TrimSpace(s)
+	if utf8.ValidString(s) && strings.IndexFunc(s, obeyed) < 0 {
+		return cut(s, limit)
+	}
 	var b strings.Builder
 	for i := 0; i < len(s) && b.Len() <= limit; {
 		r, size := utf8.DecodeRuneInString(s[i:])
@@ -71,7 +73,7 @@ func clean(s string, limit int) string {
 	return cut(b.String(), limit)
 }
 
-// cut shortens s to at most limit bytes at a rune's boundary and marks that it did.
+// cut shortens s to at most limit bytes at a rune's boundary and marks the cut.
 func cut(s string, limit int) string {
 	const mark = "…"
 	if len(s) <= limit {
@@ -84,7 +86,7 @@ func cut(s string, limit int) string {
 	return s[:end] + mark
 }
 
-// obeyed tells whether a terminal or an editor acts upon r instead of showing it: control
+// obeyed reports whether a terminal or an editor acts upon r instead of showing it: control
 // characters, line and paragraph separators, and the directional overrides that make text read
 // other than it is stored (CVE-2021-42574).
 func obeyed(r rune) bool {
@@ -92,6 +94,6 @@ func obeyed(r rune) bool {
 		r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// TextPattern is an RE2 expression that finds what [ParseText] refuses for its characters, for use
-// in CEL.
+// TextPattern is an RE2 expression, for use in CEL, that finds the characters that [ParseText]
+// refuses.
 const TextPattern = `[\p{Cc}\x{2028}\x{2029}\x{202A}-\x{202E}\x{2066}-\x{2069}]`

@@ -89,8 +89,7 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// TextPattern is what an admission policy refuses by: it must not differ from what ParseText
-// refuses.
+// An admission policy refuses by TextPattern: it must not differ from what ParseText refuses.
 func TestTextPatternIsWhatParseTextRefuses(t *testing.T) {
 	t.Parallel()
 	pattern := regexp.MustCompile(TextPattern)

@@ -2,13 +2,14 @@ package reason
 
 import (
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// nodeSays applies the node's trouble where the remover clears nodes or orphans. A ReplicaSet that
-// scales down on an unhealthy node does not do it because of the node, and a pod that has finished
-// did not die of its node's end.
+// nodeSays applies the node's trouble if the remover clears nodes or removes orphans. A ReplicaSet
+// that scales down on an unhealthy node does not do so because of the node, and a pod that has
+// finished did not die of its node's end.
 func (n inference) nodeSays() (Reason, bool) {
 	if Finished(n.Pod) {
 		return Reason{}, false
@@ -19,8 +20,8 @@ func (n inference) nodeSays() (Reason, bool) {
 	case Rebalancer:
 		return Reason{}, false
 	case Kubelet:
-		// The last delete of any pod is the kubelet's. It tells something only while the machine
-		// goes down.
+		// The last delete of any pod is the kubelet's. It means something only while the machine
+		// shuts down.
 		r, ok := n.nodeTrouble()
 		return r, ok && (r.Code == NodeHalted || r.Code == NodeShutdown)
 	default:
@@ -31,7 +32,7 @@ func (n inference) nodeSays() (Reason, bool) {
 	}
 }
 
-// because returns the reason of the pod's node where the node has one, else the other: a pod that
+// because returns the reason of the pod's node if the node has one, or else the other: a pod that
 // is drained or evicted because its disk failed dies of the disk.
 func (n inference) because(otherwise Reason) (Reason, bool) {
 	if r, ok := n.nodeTrouble(); ok {
@@ -77,11 +78,10 @@ func (n inference) troubleOfTheNode() (Reason, bool) {
 	return Reason{}, false
 }
 
-// outranksDrain are the codes of what is wrong with a node, as opposed to why it is taken away.
+// outranksDrain are the codes of what is wrong with a node, as opposed to why it is removed.
 var outranksDrain = map[Code]bool{HardwareFailure: true, KernelPanic: true, NodeUnreachable: true}
 
-// besideTheDrain names whoever drained or evicted, and repeats their words, where something else is
-// the reason.
+// besideTheDrain adds who drained or evicted, and their words, if something else is the reason.
 func (n inference) besideTheDrain(r Reason) Reason {
 	detail, ok := podSentences[r.Code].detail(r.Text)
 	if !n.Remover.Evicts || !outranksDrain[r.Code] || !ok {
@@ -98,8 +98,8 @@ func (n inference) besideTheDrain(r Reason) Reason {
 	return New(Pod, r.Code, detail+"; "+did+who, r.By)
 }
 
-// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node tell, and
-// its NodeClaim. Of a Node that a person deletes they tell nothing: the person knows why.
+// nodeSaysOfItself returns what the evidence, the conditions and the taints of the Node say, and
+// its NodeClaim. They do not count for a Node that a person deletes: the person knows why.
 func (n inference) nodeSaysOfItself() (Reason, bool) {
 	if n.Node == nil || n.Pod == nil && n.Remover.Actor == Person {
 		return Reason{}, false
@@ -117,8 +117,7 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 	return n.signalled(takenAway)
 }
 
-// byRemoval divides ranked signals: what is wrong with a node, and how it looks when it is taken
-// away.
+// byRemoval splits ranked signals: what is wrong with a node, and how it looks when it is removed.
 func byRemoval(ranked []Signal) (wrong, takenAway []Signal) {
 	n := slices.IndexFunc(ranked, func(s Signal) bool {
 		return s.Rank == Removal ||
@@ -130,7 +129,7 @@ func byRemoval(ranked []Signal) (wrong, takenAway []Signal) {
 	return ranked[:n], ranked[n:]
 }
 
-// signalled returns what the first of the signals says that is on the Node.
+// signalled returns what the first of the signals that is on the Node says.
 func (n inference) signalled(signals []Signal) (Reason, bool) {
 	for _, s := range signals {
 		if n.cloudKnowsMore(s.Code) {
@@ -143,15 +142,32 @@ func (n inference) signalled(signals []Signal) (Reason, bool) {
 	return Reason{}, false
 }
 
-// cloudKnowsMore tells whether a signal is only how the end of the instance looks from the outside:
+// cloudKnowsMore reports whether a signal is only how the end of the instance looks from outside:
 // the cloud's node lifecycle controller deletes a Node because the instance is gone.
 func (n inference) cloudKnowsMore(c Code) bool {
 	return n.Pod == nil && n.Remover.Actor == NodeController &&
-		(c == NodeUnreachable || c == NodeShutdown)
+		(c == NodeUnreachable || c == NodeShutdown) && !n.removedAsUnready()
 }
 
-// withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before: of
-// itself a soft lockup or a task that hangs ends nothing, but where it does, it is all that is
+// removedAsUnready reports whether the cluster autoscaler had the instance ended when the node had
+// long been unready. The value of its taint is the time of that decision, in seconds
+// (cluster-autoscaler/utils/taints).
+func (n inference) removedAsUnready() bool {
+	ready := readyCondition(n.Node)
+	if ready == nil || ready.Status == corev1.ConditionTrue || ready.LastTransitionTime.IsZero() {
+		return false
+	}
+	return slices.ContainsFunc(n.Node.Spec.Taints, func(t corev1.Taint) bool {
+		decided, err := strconv.ParseInt(t.Value, 10, 64)
+		return t.Key == toBeDeletedTaint && err == nil &&
+			ready.LastTransitionTime.Unix() < decided
+	})
+}
+
+const toBeDeletedTaint = "ToBeDeletedByClusterAutoscaler"
+
+// withTheKernelsWords adds to a node that fell silent what its kernel had said a moment before. By
+// itself a soft lockup or a hanging task ends nothing, but if the node then ends, it is all that is
 // known.
 func (n inference) withTheKernelsWords(r Reason) Reason {
 	ready := readyCondition(n.Node)

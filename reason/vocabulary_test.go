@@ -13,7 +13,7 @@ func TestClasses(t *testing.T) {
 		Disruption: "Preempted HardwareFailure NodeHalted CloudInstanceGone KernelPanic NodeDrained Evicted NodePressure NodeShutdown " +
 			"NodeUnreachable OutOfService NodeScaledDown SpotInterrupted NodeDeleted Refused",
 		Routine: "ScaledDown OwnerDeleted JobFinished NamespaceDeleted RolloutReplaced TerminatedPodLimit NeverScheduled UserRequest " +
-			"AlreadyEnded LimitExceeded DeadlineExceeded JobFailed RemovedByOwner",
+			"AlreadyEnded LimitExceeded DeadlineExceeded JobFailed RemovedByOwner Suspended",
 		NoExplanation: "Unexplained",
 	}
 	listed := 0
@@ -39,7 +39,7 @@ func TestClasses(t *testing.T) {
 
 const manual = "../docs/reasons.md"
 
-// The manual's table is read by people and copied into dashboards: it must be the code's.
+// The manual's table is read by people and copied into dashboards: it must match the code.
 func TestManualListsEveryCode(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(manual)
@@ -101,7 +101,7 @@ func TestKeysReadWhatTheyWrite(t *testing.T) {
 	}
 }
 
-// What somebody else wrote into the code and the name goes into metrics and logs.
+// A code and a name that somebody else wrote go into metrics and logs.
 func TestKeysReadCleans(t *testing.T) {
 	t.Parallel()
 	k := DefaultKeys().Pod
@@ -113,7 +113,7 @@ func TestKeysReadCleans(t *testing.T) {
 	}
 }
 
-// The page about products names everybody who acts there, as the program knows them.
+// The page about products names every identity that the program knows.
 func TestProvidersListsEveryIdentity(t *testing.T) {
 	t.Parallel()
 	const page = "../docs/providers.md"

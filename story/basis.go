@@ -1,21 +1,17 @@
 package story
 
-// An Answer to the question whether a pod may be run again.
-type Answer string
+import "github.com/epitaph-k8s/epitaph/api/v1alpha1"
 
-// The answers.
+// The answers to whether a pod may be run again.
 const (
-	// Safe, as far as the platform can tell.
-	Safe Answer = "safe"
-	// No: it must not, or it need not.
-	No Answer = "no"
-	// Unknown: only somebody who knows the program can tell.
-	Unknown Answer = "unknown"
+	safe    = v1alpha1.RetrySafe
+	no      = v1alpha1.RetryNo
+	unknown = v1alpha1.RetryUnknown
 )
 
-// A Basis is what an answer rests on, in one word: for programs, and for docs/batch-users.md, which
+// A Basis is the ground for an answer, in one word, for programs and for docs/batch-users.md, which
 // a test compares.
-type Basis string
+type Basis = v1alpha1.Basis
 
 // The bases of a pod's verdict.
 const (
@@ -56,36 +52,38 @@ const (
 	NotAllOnRecord Basis = "NotAllOnRecord"
 )
 
-// answers are what each basis leads to.
-var answers = map[Basis]Answer{
-	NeverStarted: Safe, OnlyPrepared: Safe, RefusedAtOnce: Safe, AuthorSaysAgain: Safe,
-	EachPodSafe: Safe,
+// answers are the answers that the bases lead to.
+var answers = map[Basis]v1alpha1.Retry{
+	NeverStarted: safe, OnlyPrepared: safe, RefusedAtOnce: safe, AuthorSaysAgain: safe,
+	EachPodSafe: safe,
 
-	StillThere: No, JobCompleted: No, OverItsLimit: No, OverDeadline: No, Finished: No,
-	AuthorSaysNo: No, JobNotOver: No, JobSuspended: No,
+	StillThere: no, JobCompleted: no, OverItsLimit: no, OverDeadline: no, Finished: no,
+	AuthorSaysNo: no, JobNotOver: no, JobSuspended: no,
 
-	BeingDeleted: Unknown, CutOff: Unknown, ToldToStop: Unknown, CountedUnproven: Unknown,
-	MayStillRun: Unknown, MayHaveStarted: Unknown,
-	FailedByItself: Unknown, OutOfMemory: Unknown, Killed: Unknown, BetweenRuns: Unknown,
-	PartlyRun: Unknown, NotReported: Unknown,
-	RefusedLater: Unknown, OthersMayHave: Unknown, NothingKnown: Unknown, NotAllOnRecord: Unknown,
+	BeingDeleted: unknown, CutOff: unknown, ToldToStop: unknown, CountedUnproven: unknown,
+	MayStillRun: unknown, MayHaveStarted: unknown,
+	FailedByItself: unknown, OutOfMemory: unknown, Killed: unknown, BetweenRuns: unknown,
+	PartlyRun: unknown, NotReported: unknown,
+	RefusedLater: unknown, OthersMayHave: unknown, NothingKnown: unknown, NotAllOnRecord: unknown,
 }
 
-// A Verdict is the answer, what it rests on, and why.
+// A Verdict is the answer for programs, and why. A Job's has only the answer and its basis.
 type Verdict struct {
-	Answer  Answer `json:"answer"`
-	Basis   Basis  `json:"basis"`
+	v1alpha1.Verdict `json:",inline"`
+
 	Because string `json:"because"`
 }
 
-func restingOn(g Basis, because string) Verdict { return Verdict{answers[g], g, because} }
+func restingOn(b Basis, because string) Verdict {
+	return Verdict{v1alpha1.Verdict{Retry: answers[b], Basis: b}, because}
+}
 
 // String returns the verdict as a sentence.
 func (v Verdict) String() string {
-	switch v.Answer {
-	case Safe:
+	switch v.Retry {
+	case safe:
 		return "Yes, as far as the platform can tell: " + v.Because
-	case No:
+	case no:
 		return "No: " + v.Because
 	default:
 		return "Unknown: " + v.Because

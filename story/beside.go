@@ -1,15 +1,13 @@
 package story
 
 import (
-	"slices"
-
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// forItsJob holds what is safe for this pod against what is known of the others of its controller:
-// what one pod left undone, another may have done.
+// forItsJob checks a safe verdict against the other pods of the controller: what this pod left
+// undone, another may have done.
 func (f Facts) forItsJob(v Verdict) Verdict {
-	if v.Answer != Safe {
+	if v.Retry != safe {
 		return v
 	}
 	others := f.othersMayHave()
@@ -20,8 +18,8 @@ func (f Facts) forItsJob(v Verdict) Verdict {
 		others)
 }
 
-// othersMayHave says who else may have done the work, and why that cannot be told; it is empty
-// where nobody else has.
+// othersMayHave says who else may have done the work, and why that is not known; it is empty if
+// nobody else has.
 func (f Facts) othersMayHave() string {
 	name, ok := f.ownJob()
 	if !ok {
@@ -48,18 +46,18 @@ func (f Facts) othersMayHave() string {
 	}
 }
 
-// othersOf is for pods of controllers that Epitaph does not know: what else they start, only they
-// can say.
+// othersOf is for pods of controllers that Epitaph does not know: only they can say what else they
+// start.
 func (f Facts) othersOf() string {
 	owners := f.spec().Owners
-	if len(owners) == 0 || owners[0].Kind == "Node" || slices.Contains(replacing, owners[0].Kind) {
+	if len(owners) == 0 || IsKind(owners[0], reason.NodeKind) || replaces(owners[0]) {
 		return ""
 	}
-	owner := clean(owners[0].Kind) + " " + clean(owners[0].Name)
+	owner := ownerName(owners[0])
 	return "whether another pod of " + owner + " did the work, only " + owner + " can say."
 }
 
-// onPurpose reminds of somebody who wanted it gone.
+// onPurpose adds a reminder if somebody removed the pod on purpose.
 func (f Facts) onPurpose() string {
 	if f.code() != reason.UserRequest {
 		return ""
@@ -74,7 +72,7 @@ func (f Facts) onPurpose() string {
 	return " It was removed on purpose: ask who did it first."
 }
 
-// twice warns of running it beside somebody who runs it again.
+// twice warns against starting the pod beside a controller that starts it again.
 func (f Facts) twice() string {
 	name, _ := f.ownJob()
 	switch f.jobState() {
@@ -89,9 +87,8 @@ func (f Facts) twice() string {
 }
 
 func (f Facts) replaced() string {
-	if owners := f.spec().Owners; len(owners) > 0 && slices.Contains(replacing, owners[0].Kind) {
-		return " You need not start it: " + clean(owners[0].Kind) + " " + clean(owners[0].Name) +
-			" replaces it by itself."
+	if owners := f.spec().Owners; len(owners) > 0 && replaces(owners[0]) {
+		return " You need not start it: " + ownerName(owners[0]) + " replaces it by itself."
 	}
 	return ""
 }

@@ -40,6 +40,9 @@ func (f Facts) container(c v1alpha1.ContainerEnd) string {
 	if c.Restarts > 0 {
 		line += fmt.Sprintf("; it had been started again %s before", times(c.Restarts))
 	}
+	if text := clean(c.Message); text != "" && !untraced(c) {
+		line += "; it said: " + text
+	}
 	return line + "."
 }
 
@@ -61,7 +64,7 @@ func (f Facts) running(c v1alpha1.ContainerEnd) string {
 	if c.Started != nil {
 		since = " since " + at(*c.Started)
 	}
-	// Who has ended a pod without its kubelet, does not know of its containers.
+	// Whoever ended a pod without its kubelet does not know about its containers.
 	if f.Here && !f.over() {
 		return "is running" + since
 	}
@@ -105,8 +108,7 @@ func exitCode(code int32) string {
 	return fmt.Sprintf("code %d", code)
 }
 
-// because puts the kubelet's word in brackets. Error and Completed say what the code has said
-// already.
+// because puts the kubelet's reason in brackets. Error and Completed add nothing to the code.
 func because(why string) string {
 	if why == "" || why == "Error" || why == "Completed" {
 		return ""

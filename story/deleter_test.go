@@ -2,7 +2,7 @@ package story
 
 import "testing"
 
-// What a reason says of who did it is the word of whoever wrote it.
+// The name in a reason is only what its writer claims.
 func TestWhoDeletedStandsBesideWhoIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ by, deletedBy, want string }{

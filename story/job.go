@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// jobState is where a Job stands.
+// jobState is the state of a Job.
 type jobState uint8
 
 const (
@@ -62,7 +62,7 @@ func condition(j *batchv1.Job, t batchv1.JobConditionType) *batchv1.JobCondition
 	return nil
 }
 
-// saysState is the sentence about a Job's state and what it will do.
+// saysState returns the sentence about a Job's state and what it will do.
 func saysState(name string, s jobState, j *batchv1.Job) string {
 	switch s {
 	case jobComplete:
@@ -122,7 +122,7 @@ func (f Facts) counted(name string) string {
 	}
 }
 
-// tally is how many pods a Job has counted or is about to count.
+// tally returns how many pods a Job has counted or is about to count.
 func tally(j *batchv1.Job) (succeeded, failed int) {
 	succeeded, failed = int(j.Status.Succeeded), int(j.Status.Failed)
 	if u := j.Status.UncountedTerminatedPods; u != nil {

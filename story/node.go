@@ -7,13 +7,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// OfNode tells the story of a node and of the pods that are on record to have died with it.
+// OfNode tells the story of a node and of the recorded pods that died with it.
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
 	s := Story{Title: "Node " + clean(o.Spec.NodeName) + departed(o) + "."}
 	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), amended(o.Spec.Amended), kernel(o),
 		back(o))
 	s.add(before, evidence(o.Spec.Evidence)...)
-	s.add(itsPods, summaries(pods)...)
+	s.add(ItsPods, summaries(pods)...)
 	return s
 }
 
@@ -25,7 +25,7 @@ func departed(o *v1alpha1.NodeObituary) string {
 	return " left at " + at(o.Spec.Removed)
 }
 
-// amended says how the reason came to be known after the fact.
+// amended says how the reason became known after the fact.
 func amended(a *v1alpha1.Amendment) string {
 	if a == nil {
 		return ""

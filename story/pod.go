@@ -52,7 +52,7 @@ func (f Facts) meaning() string {
 	return code + f.deleter() + "."
 }
 
-// deleter is who deleted the pod. One that is still there, and not on its way out, has none.
+// deleter says who deleted the pod. A pod that exists and is not being deleted has no deleter.
 func (f Facts) deleter() string {
 	if by := clean(f.spec().By); f.Here && f.spec().DeletionRequested == nil && by != "" {
 		return ". Its reason names " + by
@@ -60,8 +60,8 @@ func (f Facts) deleter() string {
 	return deleter(f.spec().By, f.spec().DeletedBy)
 }
 
-// deleter sets what the reason says beside what is known. Whoever may write a reason may name
-// anybody in it.
+// deleter compares the name in the reason with the known deleter. Anybody who may write a reason
+// may name anybody in it.
 func deleter(by, deletedBy string) string {
 	by, deletedBy = clean(by), clean(deletedBy)
 	switch {
@@ -76,7 +76,8 @@ func deleter(by, deletedBy string) string {
 	}
 }
 
-// agree tells whether the reason names who deleted: an eviction's also says on whose behalf.
+// agree reports whether the reason names the deleter; an eviction's reason also says on whose
+// behalf.
 func agree(by, deletedBy string) bool {
 	return by == deletedBy || deletedBy != "" && strings.HasPrefix(by, deletedBy+" for ")
 }
@@ -94,8 +95,8 @@ func (f Facts) class() string {
 	}
 }
 
-// unexplained is for deletions that nobody explained, and for codes of other tools, which explain
-// nothing to us.
+// unexplained is for deletions that nobody explained, and for codes of other tools, which Epitaph
+// does not know.
 func unexplained(c reason.Code) string {
 	if c == reason.Unexplained {
 		return ": a finding, because every deletion should say why"

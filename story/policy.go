@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// policy returns the first rule of the Job's podFailurePolicy that matches the pod's end, or nil:
-// what the Job's author has said about such an end (kubernetes
+// policy returns the first rule of the Job's podFailurePolicy that matches the pod's end, or nil.
+// It is what the Job's author wants after such an end (kubernetes
 // pkg/controller/job/pod_failure_policy.go).
 func (f Facts) policy() *batchv1.PodFailurePolicyRule {
 	j := f.job()
@@ -24,14 +24,14 @@ func (f Facts) policy() *batchv1.PodFailurePolicyRule {
 	return nil
 }
 
-// ignored tells whether the Job controller should not count the pod's end as a failure. It knows a
-// disruption by the pod's condition.
+// ignored reports whether the Job controller should not count the pod's end as a failure. It
+// recognises a disruption by the pod's condition.
 func (f Facts) ignored() bool {
 	return f.toBeIgnored() && (f.policy().OnExitCodes != nil || f.spec().DisruptionTarget)
 }
 
-// overlooked tells whether it should not, by what the author meant, but cannot know: a kubelet that
-// fails its pods after a crash of its node does not say that they were disrupted.
+// overlooked reports whether the author wants the end ignored, but the Job controller cannot know:
+// a kubelet that fails its pods after a crash of its node does not set the condition.
 func (f Facts) overlooked() bool { return f.toBeIgnored() && !f.ignored() }
 
 func (f Facts) toBeIgnored() bool {
@@ -39,8 +39,8 @@ func (f Facts) toBeIgnored() bool {
 	return r != nil && r.Action == batchv1.PodFailurePolicyActionIgnore
 }
 
-// afterDisruption is what the author has said about pods that are disrupted. Rules about exit codes
-// are about failures of the program's own.
+// afterDisruption returns what the author wants for disrupted pods. Rules about exit codes are
+// about the program's own failures.
 func (f Facts) afterDisruption() batchv1.PodFailurePolicyAction {
 	if r := f.policy(); r != nil && r.OnExitCodes == nil {
 		return r.Action
@@ -48,8 +48,8 @@ func (f Facts) afterDisruption() batchv1.PodFailurePolicyAction {
 	return ""
 }
 
-// onDisruption tells whether a rule is for pods with the condition DisruptionTarget, which is set
-// for disruptions and nothing else.
+// onDisruption reports whether a rule is for pods with the condition DisruptionTarget, which is set
+// for disruptions only.
 func onDisruption(r batchv1.PodFailurePolicyRule) bool {
 	return slices.ContainsFunc(r.OnPodConditions,
 		func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {

@@ -33,7 +33,7 @@ const (
 	betweenRuns
 )
 
-// progress is judged by the containers that are the program. Init containers only prepare it.
+// progress is judged by the main containers. Init containers only prepare the program.
 func (f Facts) progress() progress {
 	mains := f.mains()
 	switch {
@@ -81,45 +81,45 @@ func (f Facts) mains() []v1alpha1.ContainerEnd {
 func runs(c v1alpha1.ContainerEnd) bool  { return c.State == v1alpha1.Running }
 func waits(c v1alpha1.ContainerEnd) bool { return c.State == v1alpha1.NeverStarted }
 
-// unclear tells whether the record of c says nothing that can be relied on.
+// unclear reports whether the record of c is not reliable.
 func unclear(c v1alpha1.ContainerEnd) bool {
 	return !runs(c) && !waits(c) && (c.State != v1alpha1.Exited || c.ExitCode == nil || untraced(c))
 }
 
-// untraced tells whether the kubelet had found nothing of the container when it stopped the pod. It
-// then makes up an exit code, for containers that had never started, too (K8s v1.37
+// untraced reports whether the kubelet found no trace of the container when it stopped the pod. It
+// then makes up an exit code, even for containers that never started (K8s v1.37
 // pkg/kubelet/status/status_manager.go, TerminatePod).
 func untraced(c v1alpha1.ContainerEnd) bool { return c.Reason == "ContainerStatusUnknown" }
 
-// toBeRepeated tells whether the kubelet waits before it starts the container again, as a
-// restartPolicy of Always has it.
+// toBeRepeated reports whether the kubelet is waiting to start the container again, as with
+// restartPolicy Always.
 func toBeRepeated(c v1alpha1.ContainerEnd) bool { return c.Reason == "CrashLoopBackOff" }
 
 func began(c v1alpha1.ContainerEnd) bool { return !waits(c) || c.Restarts > 0 || c.Started != nil }
 
 func unsuccessful(c v1alpha1.ContainerEnd) bool { return c.ExitCode != nil && *c.ExitCode != 0 }
 
-// killedBySignal tells whether it ended by SIGKILL or SIGTERM. The kubelet sends both: at a pod's
-// deadline, and when a probe fails.
+// killedBySignal reports whether it ended by SIGKILL or SIGTERM. The kubelet sends both, at a pod's
+// deadline and when a probe fails.
 func killedBySignal(c v1alpha1.ContainerEnd) bool {
 	return c.ExitCode != nil && (*c.ExitCode == firstSignal+9 || *c.ExitCode == firstSignal+15)
 }
 
 func (f Facts) succeeded() bool { return f.spec().Phase == string(corev1.PodSucceeded) }
 
-// over tells whether the pod had reached its last phase.
+// over reports whether the pod had reached its last phase.
 func (f Facts) over() bool {
 	return reason.FinishedIn(corev1.PodPhase(f.spec().Phase))
 }
 
-// toldToStop tells whether a container that has ended may have been told to: then its exit code, 0
-// too, does not say whether its work was done. A program that ends well on SIGTERM looks the same
+// toldToStop reports whether a container that ended may have been told to. Then its exit code, even
+// 0, does not say whether its work was done: a program that exits cleanly on SIGTERM looks the same
 // as one that had finished.
 func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	switch f.code() {
 	case reason.AlreadyEnded, reason.TerminatedPodLimit: // The reason is that it had ended before.
 		return false
-	case reason.KernelPanic: // A kernel that panics tells nobody to stop; somebody may have before.
+	case reason.KernelPanic: // It tells nobody to stop; somebody may have before.
 		return f.deletedBeforeItsNode() && f.toldByTimes(c)
 	// The kubelet stops the pod; its object is deleted later.
 	case reason.LimitExceeded, reason.DeadlineExceeded:
@@ -129,8 +129,8 @@ func (f Facts) toldToStop(c v1alpha1.ContainerEnd) bool {
 	}
 }
 
-// deletedBeforeItsNode tells whether the deletion was, or may have been, asked for before the node
-// died.
+// deletedBeforeItsNode reports whether the deletion was, or may have been, requested before the
+// node died.
 func (f Facts) deletedBeforeItsNode() bool {
 	asked := f.spec().DeletionRequested
 	return asked != nil && (f.Node == nil || asked.Before(&f.Node.Spec.Removed))

@@ -4,12 +4,12 @@ import (
 	"strings"
 )
 
-// A Story is what a person is told.
+// A Story is the account for a person.
 type Story struct {
 	// Title is one sentence: who left, and when.
 	Title string `json:"title"`
 	Parts []Part `json:"parts"`
-	// Verdict answers whether it may be run again. A node has none.
+	// Verdict answers whether the pod may be run again. A node has none.
 	Verdict *Verdict `json:"verdict,omitempty"`
 }
 
@@ -25,11 +25,15 @@ const (
 	howFar       = "How far it had come"
 	whoAgain     = "Who runs it again"
 	mayIt        = "May it be run again?"
-	itsPods      = "Its pods"
+	howTheyEnded = "How they ended"
+	whatRuns     = "What is still running"
 	before       = "What had happened on it before"
 )
 
-// add appends a part, unless it has nothing to say.
+// ItsPods is the heading above the pods of a node or an owner.
+const ItsPods = "Its pods"
+
+// add appends a part, unless it is empty.
 func (s *Story) add(heading string, lines ...string) {
 	lines = nonEmpty(lines)
 	if len(lines) > 0 {
@@ -47,7 +51,7 @@ func nonEmpty(lines []string) []string {
 	return kept
 }
 
-// Sections are the parts with the verdict as the last of them.
+// Sections returns the parts, with the verdict as the last.
 func (s Story) Sections() []Part {
 	if s.Verdict == nil {
 		return s.Parts

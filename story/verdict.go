@@ -9,10 +9,10 @@ import (
 
 func (f Facts) verdict() Verdict {
 	v := f.forItsJob(f.ofItself())
-	if v.Answer != No {
+	if v.Retry != no {
 		v.Because += f.onPurpose() + f.twice()
 	}
-	return v
+	return f.forPrograms(v)
 }
 
 // ofItself looks at what this pod has done already, strongest basis first.
@@ -53,8 +53,8 @@ func (f Facts) ofItself() Verdict {
 	}
 }
 
-// afterItsJob is for pods of a Job that has completed. A pod that ended with 0 because it was told
-// to stop is counted as a success all the same: then that the Job has completed proves nothing.
+// afterItsJob is for pods of a completed Job. The Job counts a pod that ended with 0 because it was
+// told to stop as a success all the same, so that its completion proves nothing.
 func (f Facts) afterItsJob(p progress) Verdict {
 	name, _ := f.ownJob()
 	switch {
@@ -70,14 +70,14 @@ func (f Facts) afterItsJob(p progress) Verdict {
 	}
 }
 
-// refused tells whether the kubelet refused the pod, for whatever reason, and nobody reported a
-// container of it.
+// refused reports whether the kubelet refused the pod, for whatever reason, and no container of it
+// was reported.
 func (f Facts) refused() bool {
 	return (f.code() == reason.Refused || f.spec().RefusedAtOnce) && len(f.spec().Containers) == 0
 }
 
-// whenRefused tells a pod that a kubelet would not have from one that a restarted kubelet would not
-// keep.
+// whenRefused distinguishes a pod that a kubelet never accepted from one that a restarted kubelet
+// may have dropped.
 func (f Facts) whenRefused() Verdict {
 	if f.spec().RefusedAtOnce {
 		return restingOn(RefusedAtOnce,
@@ -121,8 +121,8 @@ func (f Facts) failedByItself() Verdict {
 		"), which the platform had no part in. Its log says why; unchanged, it may fail again.")
 }
 
-// interrupted is for what was at work when its end came. The only one who can call that repeatable
-// is its author.
+// interrupted is for programs that were at work when they ended. Only the author can say whether
+// such a program may be repeated.
 func (f Facts) interrupted(p progress) Verdict {
 	name, _ := f.ownJob()
 	if f.unheard() && p == cutOff {

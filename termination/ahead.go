@@ -19,29 +19,29 @@ import (
 )
 
 // Annotate writes r onto a living Pod or Node ahead of its deletion, marked as ours
-// ([reason.WrittenKey]): should the deletion not come about, it can be taken off again. It returns
-// the object's new resource version.
+// ([reason.WrittenKey]) so that it can be removed if the deletion does not happen. It returns the
+// object's new resource version.
 //
-// What is written is bound to the reason that obj carries: if the object has another one by now, or
-// turned out to be another object, nothing is written and the error is [ErrChanged]. Admission is
-// asked about copies that may be stale, and a word that somebody said a moment ago must not be
-// overwritten by what was inferred without it. Other changes do not matter: an object that is
-// written all the time can be annotated all the same.
+// The write is bound to the reason that obj carries: if the object has another reason by now, or is
+// another object, nothing is written and the error is [ErrChanged]. The copy that admission gets
+// may be stale, and a reason that somebody has just written must not be overwritten by one that was
+// inferred without it. Other changes do not matter, so an object that is written all the time can
+// still be annotated.
 func (t *Terminator) Annotate(ctx context.Context, obj client.Object,
 	r reason.Reason) (resourceVersion string, err error) {
 	return t.AnnotateFor(ctx, obj, r, "")
 }
 
-// AnnotateFor is [Terminator.Annotate] for the deletion that one user has asked for: another user's
-// deletion has another reason, as long as the object lives ([Terminator.WrittenFor]).
+// AnnotateFor is [Terminator.Annotate] for a deletion that user has requested: while the object
+// lives, another user's deletion has another reason ([Terminator.WrittenFor]).
 func (t *Terminator) AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason,
 	user string) (resourceVersion string, err error) {
 	return t.annotateAhead(ctx, obj, r, reason.Written{At: t.clock.Now(), What: digest(r.Text),
 		Supposed: r.Supposed, For: user})
 }
 
-// Correct writes what has become known of a deletion that goes on: as it was written first, so was
-// it asked for then.
+// Correct replaces the reason of a deletion under way by what has become known since. The mark
+// keeps the time and the user of the first write.
 func (t *Terminator) Correct(ctx context.Context, obj client.Object, r reason.Reason) error {
 	w, ok := reason.ReadWritten(obj.GetAnnotations())
 	if !ok {
@@ -52,7 +52,7 @@ func (t *Terminator) Correct(ctx context.Context, obj client.Object, r reason.Re
 	return err
 }
 
-// Complete is [Terminator.AnnotateFor] for a reason whose words are on the object already: only its
+// Complete is [Terminator.AnnotateFor] for a reason whose text is on the object already: only its
 // code and its actor are ours.
 func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.Reason,
 	user string) (resourceVersion string, err error) {
@@ -60,8 +60,8 @@ func (t *Terminator) Complete(ctx context.Context, obj client.Object, r reason.R
 		For: user})
 }
 
-// Mark writes onto an object that carries a reason only for whose sake it is deleted: what somebody
-// wrote stays as it is.
+// Mark writes only who requested the deletion, onto an object that carries a reason already: what
+// somebody else wrote stays as it is.
 func (t *Terminator) Mark(ctx context.Context, obj client.Object,
 	user string) (resourceVersion string, err error) {
 	return t.writeAhead(ctx, obj,
@@ -83,7 +83,7 @@ func (t *Terminator) annotateAhead(ctx context.Context, obj client.Object, r rea
 	return version, nil
 }
 
-// writeAhead adds annotations to the object, if the reason on it is the one that was read.
+// writeAhead adds annotations to the object if its reason is still the one that was read.
 func (t *Terminator) writeAhead(ctx context.Context, obj client.Object,
 	annotations map[string]string) (resourceVersion string, err error) {
 	if reason.Vanishing(obj) {
@@ -107,10 +107,14 @@ func (t *Terminator) writeAhead(ctx context.Context, obj client.Object,
 	return target.ResourceVersion, nil
 }
 
-// bound is the patch that adds annotations if the object is the one that it was, with the same
-// value under the key.
+// bound returns the patch that adds annotations if the object has the same UID and the same value
+// under key as obj. A terminating object must also have the same grace period: without any left,
+// the write would be its deletion ([ErrVanishing]).
 func bound(obj client.Object, key string, annotations map[string]string) []jsonpatch.Operation {
 	patch := []jsonpatch.Operation{jsonpatch.Test("/metadata/uid", obj.GetUID())}
+	if grace := obj.GetDeletionGracePeriodSeconds(); grace != nil {
+		patch = append(patch, jsonpatch.Test("/metadata/deletionGracePeriodSeconds", *grace))
+	}
 	carried := obj.GetAnnotations()
 	if len(carried) == 0 {
 		return append(patch, jsonpatch.Test(jsonpatch.Annotations, nil),
@@ -127,12 +131,12 @@ func bound(obj client.Object, key string, annotations map[string]string) []jsonp
 	return patch
 }
 
-// patchFailed is what the API server says of a JSON patch that cannot be applied, and of nothing
-// else: policies and validation that refuse a write say what they refuse (k8s.io/apiserver v0.37
+// patchFailed is the API server's message for a JSON patch that cannot be applied, and for nothing
+// else: policies and validation say what they refuse (k8s.io/apiserver v0.37
 // pkg/endpoints/handlers/patch.go, applyJSPatch).
 const patchFailed = "the server rejected our request due to an error in our request"
 
-// asStale turns the answer to a JSON patch whose test fails into ErrChanged.
+// asStale turns the answer to a JSON patch whose test failed into ErrChanged.
 func asStale(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity ||

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxEvidence is how many pieces of evidence a Node keeps; the oldest go first. With
-	// reason.Text's bound they stay within what EvidenceOn reads.
+	// maxEvidence is how many pieces of evidence a Node keeps; the oldest go first. encodeEvidence
+	// keeps them within what EvidenceOn reads.
 	maxEvidence = 12
-	// maxDetailBytes bounds the detail of a piece of evidence that is added to others.
+	// maxDetailBytes bounds the detail of a piece of evidence.
 	maxDetailBytes = 512
 )
 
-// AddEvidence adds a piece of evidence to those that the node carries, as it was read; [ErrChanged]
-// if anybody wrote to it since. Evidence that is there already is not written again, what of it
-// cannot be read is replaced, and the oldest makes room.
+// AddEvidence adds a piece of evidence to those on the node, as it was read. The error is
+// [ErrChanged] if anybody has written to the node since. Evidence that is there already is not
+// written again, an annotation that cannot be read is replaced, and the oldest pieces make room.
 func (t *Terminator) AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error {
 	known, err := reason.EvidenceOn(node)
 	if err != nil {
@@ -42,8 +42,8 @@ func (t *Terminator) AddEvidence(ctx context.Context, node *corev1.Node, e reaso
 	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
 }
 
-// RemoveEvidence takes the evidence that the node has survived off it; [ErrChanged] if anybody
-// wrote to the node since it was read.
+// RemoveEvidence removes the evidence that the node has survived. The error is [ErrChanged] if
+// anybody has written to the node since it was read.
 func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node,
 	survived func(reason.Evidence) bool) error {
 	known, err := reason.EvidenceOn(node)
@@ -54,7 +54,7 @@ func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node,
 	if len(remains) == len(known) {
 		return nil
 	}
-	var value any // nil takes the annotation off
+	var value any // nil removes the annotation
 	if len(remains) > 0 {
 		if value, err = encodeEvidence(remains); err != nil {
 			return fmt.Errorf("encode the evidence on node %s: %w", node.Name, err)
@@ -63,8 +63,8 @@ func (t *Terminator) RemoveEvidence(ctx context.Context, node *corev1.Node,
 	return t.annotateUnchanged(ctx, node, map[string]any{reason.EvidenceKey: value})
 }
 
-// encodeEvidence returns the annotation that holds the evidence. The oldest pieces make room until
-// it can be read again: JSON may take six bytes for one.
+// encodeEvidence returns the annotation's value. It drops the oldest pieces until the value is
+// short enough to be read: JSON may take six bytes for one.
 func encodeEvidence(all []reason.Evidence) (string, error) {
 	for all = all[max(0, len(all)-maxEvidence):]; ; all = all[1:] {
 		value, err := json.Marshal(all)

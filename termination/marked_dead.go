@@ -12,13 +12,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// maxMarkBytes bounds the annotation that is decoded: a reason's text as escaped JSON and some
+// maxMarkBytes bounds the annotation that we decode: a reason's text as escaped JSON and some
 // names.
 const maxMarkBytes = 8 << 10
 
-// MarkDead writes the intent to remove the node as it was read, and why it died, in one PATCH that
-// fails with [ErrChanged] if anybody else wrote to it since: of several replicas exactly one gets
-// it through. A reason that the node carries stays. A Node on which nothing can be written is
+// MarkDead writes the intent to remove the node, and why it died, in one PATCH that fails with
+// [ErrChanged] if anybody has written to the node since it was read: of several replicas exactly
+// one succeeds. A reason that the node carries stays. If the Node cannot be written, the error is
 // [ErrUnwritable].
 func (t *Terminator) MarkDead(ctx context.Context, node *corev1.Node, r reason.Reason,
 	e reason.Evidence) error {
@@ -39,8 +39,8 @@ func (t *Terminator) MarkDead(ctx context.Context, node *corev1.Node, r reason.R
 	return err
 }
 
-// UnmarkDead takes the intent back, and with it the reason that came with it: the node turned out
-// to live, or to have booted again.
+// UnmarkDead withdraws the intent, and the reason r if that is still the one on the node, which
+// turned out to live or to have booted again.
 func (t *Terminator) UnmarkDead(ctx context.Context, node *corev1.Node, r reason.Reason) error {
 	annotations := map[string]any{reason.MarkedDeadKey: nil}
 	keys := t.keys.Node

@@ -73,7 +73,7 @@ func TestMarkDeaded(t *testing.T) {
 	}
 }
 
-// What somebody else wrote on the node in the meantime is not ours to take away.
+// A reason that somebody else wrote on the node in the meantime stays.
 func TestUnmarkDeadTakesOnlyItsOwnReasonBack(t *testing.T) {
 	t.Parallel()
 	k := reason.DefaultKeys().Node
@@ -96,18 +96,18 @@ func TestUnmarkDeadTakesOnlyItsOwnReasonBack(t *testing.T) {
 	}
 }
 
-func TestTestifyWritesOnce(t *testing.T) {
+func TestAddEvidenceWritesOnce(t *testing.T) {
 	t.Parallel()
 	term, w := terminator()
 	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
 	if err := term.AddEvidence(t.Context(), aNode(map[string]string{reason.EvidenceKey: known}),
 		panicked); err != nil || len(w.sent) > 0 {
-		t.Errorf("evidence that is there: Testify = %v, sent %q", err, w.sent)
+		t.Errorf("evidence that is there: AddEvidence = %v, sent %q", err, w.sent)
 	}
 }
 
-// Only the very same finding of the same boot is the same evidence.
-func TestTestifyAddsWhatIsNew(t *testing.T) {
+// Only the same finding about the same boot is the same evidence.
+func TestAddEvidenceAddsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	const known = `[{"what":"panic","detail":"Oops","when":"2026-05-01T12:00:30Z","bootID":"b1"}]`
 	for name, change := range map[string]func(*reason.Evidence){
@@ -121,7 +121,7 @@ func TestTestifyAddsWhatIsNew(t *testing.T) {
 		change(&e)
 		node := aNode(map[string]string{reason.EvidenceKey: known})
 		if err := term.AddEvidence(t.Context(), node, e); err != nil || len(w.sent) != 1 {
-			t.Errorf("%s: Testify = %v, sent %q", name, err, w.sent)
+			t.Errorf("%s: AddEvidence = %v, sent %q", name, err, w.sent)
 			continue
 		}
 		node.Annotations = annotationsSent(t, w.sent[0])
@@ -132,8 +132,8 @@ func TestTestifyAddsWhatIsNew(t *testing.T) {
 	}
 }
 
-// However much is testified, in whatever characters, what is written can be read again.
-func TestTestifyStaysReadable(t *testing.T) {
+// However much evidence there is, in whatever characters, what is written can be read again.
+func TestAddEvidenceStaysReadable(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"words": "x", "what JSON escapes": "<",
 		"what we escape": "\x1b", "runes": "é"} {

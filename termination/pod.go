@@ -13,16 +13,16 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// TerminatePod fails the pod with reason r and then deletes it without grace: for pods whose node
-// cannot end them any more. The patch that fails it is what a Job's controller counts by. A pod
-// that a finalizer holds stays, Failed and with its reason, until the finalizer's owner lets go.
+// TerminatePod fails the pod with reason r and then deletes it without grace. It is for pods whose
+// node cannot end them any more. The Job controller counts the pod by the phase that this writes. A
+// pod that a finalizer holds stays, Failed and with its reason, until the finalizer is removed.
 //
 // A pod that cannot be written at all is deleted all the same: it must not stay for ever because
-// somebody filled its annotations or a policy guards it. Whoever is told of refusals ([Telling])
-// has the reason then.
+// its annotations are full or a policy protects it. The reason then goes to the function that was
+// given to [Telling].
 //
-// Somebody may write to the pod between the two: then both are repeated, a few times, before the
-// error is the caller's.
+// If somebody writes to the pod between the two steps, both are repeated a few times before the
+// conflict is returned.
 func (t *Terminator) TerminatePod(ctx context.Context, pod *corev1.Pod, r reason.Reason) error {
 	const attempts = 4
 	var err error
@@ -43,12 +43,11 @@ func (t *Terminator) TerminatePod(ctx context.Context, pod *corev1.Pod, r reason
 	return err
 }
 
-// deleteFailed deletes the pod as the patch left it. Naming its resource version is what makes the
-// API server look at that state: admission is otherwise asked about the state in the watch cache,
-// which may be the one before the patch, and then a pod without a reason is what the webhooks see
-// (k8s.io/apiserver v0.37 pkg/storage/etcd3/store.go, conditionalDelete: stale data is read again
-// when a precondition fails on it, before admission) [seen: one pod in six, when the API server is
-// busy].
+// deleteFailed deletes the pod as the patch left it. The resource version in the precondition makes
+// the API server use that state: otherwise it asks admission about the state in its watch cache,
+// which may precede the patch, and the webhooks see a pod without a reason (k8s.io/apiserver v0.37
+// pkg/storage/etcd3/store.go, conditionalDelete: stale data is read again when a precondition fails
+// on it, before admission) [seen: one pod in six, when the API server is busy].
 func (t *Terminator) deleteFailed(ctx context.Context, pod *corev1.Pod,
 	resourceVersion string) error {
 	target := &metav1.PartialObjectMetadata{}

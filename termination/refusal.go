@@ -18,35 +18,35 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// ErrUnwritable says that the API server refuses to have a reason in the annotations of this
-// object: they are full, somebody's policy guards them, or the object as it is stored is invalid by
-// now. To try again changes nothing, and nothing is left to be done: the reason is in a condition
-// of the pod if there was a way, and whoever is told of refusals ([Telling]) has it. It must hold
-// up no deletion.
+// ErrUnwritable says that the API server refuses a reason in the annotations of this object: they
+// are full, somebody's policy protects them, or the stored object is invalid by now. Trying again
+// is useless, and there is nothing left to do: the reason is in a condition of the pod if possible,
+// and was passed to the function given to [Telling]. It must not delay a deletion.
 var ErrUnwritable = errors.New("the API server refuses the reason on this object")
 
 // A Refusal is a reason that could not be written into an object's annotations.
 type Refusal struct {
 	Object client.Object
 	Reason reason.Reason
-	// Held is set where a condition of the pod ([reason.HeldIn]) holds it instead: then whoever
-	// sees the pod go has it from there.
+	// Held is set if a condition of the pod ([reason.HeldIn]) holds the reason instead: whoever
+	// sees the pod go can read it there.
 	Held bool
-	// Err is what the API server said.
+	// Err is the API server's answer.
 	Err error
 }
 
-// An Option is something that a Terminator can do without.
+// An Option is an optional setting of a Terminator.
 type Option func(*Terminator)
 
-// Telling has each refusal told to somebody who can keep the reason otherwise. It is called by
-// whoever writes, and must not block.
+// Telling passes each refusal to tell, which can keep the reason elsewhere. It runs in the
+// goroutine that writes, and must not block.
 func Telling(tell func(Refusal)) Option { return func(t *Terminator) { t.tell = tell } }
 
-// holdInstead is what follows a refused annotation: the reason goes into a condition of the pod,
-// which has room where annotations have none, and which policies about annotations do not cover. It
-// returns the version that the pod has then, and what was refused. Any other error than
-// [ErrUnwritable] is passed on, nil too. With a version, the pod must still have that one.
+// holdInstead handles refused annotations: it puts the reason into a condition of the pod, which
+// has room when the annotations are full, and which policies about annotations do not cover. It
+// returns the pod's new resource version, and refused. If refused is nil or any error other than
+// [ErrUnwritable], it returns that and does nothing. If version is not empty, the pod must still
+// have it.
 func (t *Terminator) holdInstead(ctx context.Context, obj client.Object, r reason.Reason,
 	version string, refused error) (string, error) {
 	if !errors.Is(refused, ErrUnwritable) {
@@ -69,8 +69,8 @@ func (t *Terminator) holdInstead(ctx context.Context, obj client.Object, r reaso
 	return "", err
 }
 
-// told tells of a refusal, unless what was tried instead is still to be decided, and returns the
-// error of that.
+// told passes the refusal on, unless what was tried instead failed with an error that a retry may
+// cure, and returns instead.
 func (t *Terminator) told(obj client.Object, r reason.Reason, refused, instead error) error {
 	if instead == nil || errors.Is(instead, ErrUnwritable) {
 		t.tell(Refusal{Object: obj, Reason: r, Held: instead == nil, Err: refused})
@@ -78,7 +78,7 @@ func (t *Terminator) told(obj client.Object, r reason.Reason, refused, instead e
 	return instead
 }
 
-// heldSince tells since when a condition of the pod holds a reason.
+// heldSince returns since when a condition of the pod has held a reason, if one does.
 func heldSince(obj client.Object) (time.Time, bool) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -92,7 +92,7 @@ func heldSince(obj client.Object) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// release takes the condition that holds a reason off a pod that lives on.
+// release removes the condition that holds a reason from a pod that lives on.
 func (t *Terminator) release(ctx context.Context, pod *corev1.Pod) error {
 	target := &metav1.PartialObjectMetadata{}
 	if _, err := identify(pod, target); err != nil {
@@ -114,10 +114,11 @@ func (t *Terminator) release(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// asUnwritable turns a refusal into ErrUnwritable. A right that RBAC withholds is none: it is ours
-// to be given, and an API server that has just started refuses so until it has read the roles.
-// Validation answers 422, a body that is too large 413; admission answers what its author likes, in
-// these words (k8s.io/apiserver v0.37 pkg/admission/plugin/webhook/errors/statuserror.go,
+// asUnwritable turns a refusal into ErrUnwritable. A right that RBAC denies is not one: it can be
+// granted, and an API server that has just started denies it until it has read the roles.
+// Validation answers 422, a body that is too large gets 413; admission answers with a code of its
+// author's choice, but with these words (k8s.io/apiserver v0.37
+// pkg/admission/plugin/webhook/errors/statuserror.go,
 // pkg/admission/plugin/policy/validating/dispatcher.go).
 func asUnwritable(err error) error {
 	var answer apierrors.APIStatus

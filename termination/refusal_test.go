@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What the API server says of a patch that will never be accepted, and of one that may be later
-// [seen: v1.37.2].
+// The API server's answers to a patch that it will never accept, and to one that it may accept
+// later [seen: v1.37.2].
 const (
 	statusPolicy = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"pods \"p\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: failed expression: false",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"pods","causes":[{"message":"ValidatingAdmissionPolicy 'x' with binding 'x' denied request: failed expression: false"}]},"code":422}`
@@ -44,7 +44,7 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// telling is a terminator that writes down what it tells.
+// telling returns a terminator that appends its refusals to told.
 func telling(told *[]Refusal, answers ...error) (*Terminator, *wire) {
 	term, w := terminator(answers...)
 	Telling(func(r Refusal) { *told = append(*told, r) })(term)
@@ -53,8 +53,8 @@ func telling(told *[]Refusal, answers ...error) (*Terminator, *wire) {
 
 var disk = reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
 
-// A pod whose annotations are full is failed without them and deleted; one on which nothing can be
-// written is deleted.
+// A pod whose annotations are full is failed without them and deleted; one that cannot be written
+// at all is deleted.
 func TestTerminatePodGoesOn(t *testing.T) {
 	t.Parallel()
 	const condition = `"type":"epitaph-k8s.io/TerminationReason"`
@@ -64,8 +64,10 @@ func TestTerminatePodGoesOn(t *testing.T) {
 		held    bool
 	}{
 		"annotations alone are refused": {[]error{answered(t, statusTooLong)}, 3, true},
+		"a kubelet has said why since": {[]error{answered(t, statusPolicy),
+			answered(t, statusPolicy)}, 4, true},
 		"everything is refused": {[]error{answered(t, statusPolicy),
-			answered(t, statusPolicy)}, 3, false},
+			answered(t, statusPolicy), answered(t, statusPolicy)}, 4, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +85,9 @@ func TestTerminatePodGoesOn(t *testing.T) {
 				!strings.Contains(second, `"type":"DisruptionTarget"`) {
 				t.Errorf("the second patch is %s, want phase and conditions without annotations",
 					second)
+			}
+			if tt.writes == 4 && strings.Contains(w.sent[2], `"Failed","reason"`) {
+				t.Errorf("the third patch is %s, want no reason in the status", w.sent[2])
 			}
 			if len(told) != 1 || told[0].Reason != disk || told[0].Held != tt.held {
 				t.Errorf("told %+v, want the reason once, held %t", told, tt.held)

@@ -14,27 +14,28 @@ import (
 )
 
 const (
-	// maxReportBytes bounds the annotation that is decoded.
+	// maxReportBytes bounds the annotation that we decode.
 	maxReportBytes = 36 << 10
-	// maxTroubles and maxTroubleBytes keep what is written within that, with JSON taking up to six
-	// bytes for one.
+	// maxTroubles and maxTroubleBytes keep what we write within that, given that JSON takes up to
+	// six bytes for one.
 	maxTroubles     = 8
 	maxTroubleBytes = 320
 	// maxLogBytes bounds the JSON of the kernel's lines; the oldest make room.
 	maxLogBytes = 12 << 10
 )
 
-// A Report is what an agent says of its node.
+// A Report is an agent's report about its node.
 type Report struct {
 	// BootID is the boot that the report is about.
 	BootID string `json:"bootID"`
 	// Kernel is the release of the running kernel.
 	Kernel string `json:"kernel"`
-	// SpeaksTo are the listeners that the kernel has a target for, "address:port" each.
+	// SpeaksTo are the listeners that the kernel has a netconsole target for, each as
+	// "address:port".
 	SpeaksTo []string `json:"speaksTo,omitempty"`
-	// Troubles are what keeps the last words, or some of them, from being heard.
+	// Troubles are what keeps the kernel's last words, or some of them, from arriving.
 	Troubles []Trouble `json:"troubles,omitempty"`
-	// LastBoot is how the boot before this one ended, where that is known.
+	// LastBoot says how the previous boot ended, if that is known.
 	LastBoot *LastBoot `json:"lastBoot,omitempty"`
 }
 
@@ -43,13 +44,13 @@ type LastBoot struct {
 	BootID string `json:"bootID"`
 	// Ended is how: orderly, panic, unclean or unknown.
 	Ended string `json:"ended"`
-	// Panic is what its kernel panicked of, At when, and Source where that was found.
+	// Panic is why its kernel panicked, At when, and Source where the agent found that.
 	Panic  string    `json:"panic,omitempty"`
 	At     time.Time `json:"at,omitzero"`
 	Source string    `json:"source,omitempty"`
 	// Back is when the machine was up again.
 	Back time.Time `json:"back,omitzero"`
-	// KernelLog are the last lines of its kernel, oldest first.
+	// KernelLog are its kernel's last lines, oldest first.
 	KernelLog []string `json:"kernelLog,omitempty"`
 }
 
@@ -59,8 +60,8 @@ type Trouble struct {
 	Text string `json:"text"`
 }
 
-// ReportOf reads the report that a node carries, if any. One that cannot be read is an error: it
-// must not pass for a good one.
+// ReportOf reads the report on a node, if any. A report that cannot be read is an error: it must
+// not pass for a good one.
 func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
 	value, found := node.Annotations[reason.AgentKey]
 	if !found {
@@ -78,8 +79,8 @@ func ReportOf(node *corev1.Node) (r Report, found bool, err error) {
 	return r, true, nil
 }
 
-// Report writes the report of the node's agent; nil takes it off. One that the node as it was read
-// has already is not written.
+// Report writes the report of the node's agent; nil removes it. It writes nothing if the node as it
+// was read has that report already.
 func (t *Terminator) Report(ctx context.Context, node *corev1.Node, r *Report) error {
 	if r == nil {
 		return t.setOrClear(ctx, node, reason.AgentKey, "")
@@ -91,7 +92,7 @@ func (t *Terminator) Report(ctx context.Context, node *corev1.Node, r *Report) e
 	return t.setOrClear(ctx, node, reason.AgentKey, string(value))
 }
 
-// bounded makes the words of the system harmless and short.
+// bounded makes text from the system harmless and short.
 func (r Report) bounded() Report {
 	troubles := make([]Trouble, 0, min(len(r.Troubles), maxTroubles))
 	for _, x := range r.Troubles[:min(len(r.Troubles), maxTroubles)] {
@@ -111,7 +112,7 @@ func (r Report) bounded() Report {
 	return r
 }
 
-// bounded are the last lines that find room.
+// bounded returns as many of the last lines as fit into maxLogBytes.
 func bounded(kernelLog []string) []string {
 	lines, size := []string(nil), 0
 	for _, text := range slices.Backward(kernelLog) {
@@ -126,13 +127,14 @@ func bounded(kernelLog []string) []string {
 	return lines
 }
 
-// SetTokenHash tells the API the hash of the secret that the node's kernel adds to all it sends
-// (reason.TokenKey); an empty one says that there is none.
+// SetTokenHash writes the hash of the secret that the node's kernel adds to all it sends
+// (reason.TokenKey); an empty one removes it.
 func (t *Terminator) SetTokenHash(ctx context.Context, node *corev1.Node, token string) error {
 	return t.setOrClear(ctx, node, reason.TokenKey, token)
 }
 
-// setOrClear writes one annotation of the node, unless it is right already.
+// setOrClear writes or, if value is empty, removes one annotation of the node, unless it is right
+// already.
 func (t *Terminator) setOrClear(ctx context.Context, node *corev1.Node, key, value string) error {
 	var wanted any
 	if value != "" {

@@ -21,7 +21,7 @@ func TestReport(t *testing.T) {
 	for _, err := range []error{
 		term.Report(t.Context(), told, nil), term.SetTokenHash(t.Context(), aNode(nil), "abcd"),
 		term.SetTokenHash(t.Context(), told, ""),
-		// What is right already costs nothing.
+		// What is right already is not written again.
 		term.Report(t.Context(), aNode(nil), nil), term.SetTokenHash(t.Context(), told, "abcd"),
 		term.SetTokenHash(t.Context(), aNode(nil), ""),
 	} {
@@ -41,7 +41,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// What is written can be read again, however long and odd the words of the system are.
+// What is written can be read again, however long and odd the text from the system is.
 func TestReportIsBounded(t *testing.T) {
 	t.Parallel()
 	r := Report{BootID: "b1", SpeaksTo: []string{"10.0.0.9:6666"}}

@@ -20,13 +20,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// These tests hold the bytes that are sent and the errors that are understood; what the API server
-// makes of them is proven against a real one, in test/e2e.
+// These tests check the bytes that are sent and the errors that are understood; test/e2e proves
+// against a real API server what it makes of them.
 
 var noon = time.Date(2026, 5, 1, 12, 0, 30, 0, time.UTC)
 
 // A wire records what would go to the API server, and answers with one error after the other, then
-// with none.
+// without error.
 type wire struct {
 	client.Client
 	sent    []string
@@ -90,6 +90,10 @@ func inPhase(phase corev1.PodPhase) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Status.Phase = phase }
 }
 
+func said(why string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Status.Reason = why }
+}
+
 func TestVanishing(t *testing.T) {
 	t.Parallel()
 	held := func(p *corev1.Pod) { p.Finalizers = []string{"batch.kubernetes.io/job-tracking"} }
@@ -111,7 +115,7 @@ func TestVanishing(t *testing.T) {
 	}
 }
 
-// A write to a vanishing pod is its deletion, and the text is lost: nothing may be sent.
+// A write to a vanishing pod deletes it and loses the text: nothing may be sent.
 func TestNothingIsWrittenToAVanishingPod(t *testing.T) {
 	t.Parallel()
 	r := reason.New(reason.Pod, reason.NodeDeleted, "n1", "me")
@@ -139,19 +143,23 @@ const annotationsOfDisk = `"annotations":{"pod.titus.netflix.com/pod-termination
 	`"pod.titus.netflix.com/pod-termination-reason":"This pod had to be terminated because the underlying hardware failed (sda)",` +
 	`"pod.titus.netflix.com/pod-termination-reason-code":"HardwareFailure"}`
 
-// markedDisk says, too, that it is we who delete the pod.
+// markedDisk also says that we delete the pod.
 var markedDisk = strings.Replace(annotationsOfDisk,
 	`{`, `{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z collected epitaph/gc",`, 1)
 
-// Annotations, phase and condition go in one patch, and the delete names the state that it left:
-// two writes a pod.
+// reasonOfDisk is what `kubectl get pod` shows.
+const reasonOfDisk = `"reason":"HardwareFailure",` +
+	`"message":"This pod had to be terminated because the underlying hardware failed (sda)",`
+
+// Annotations, phase, reason and condition go in one patch, and the DELETE names the state that it
+// left: two writes per pod.
 func TestTerminatePod(t *testing.T) {
 	t.Parallel()
 	disk := reason.New(reason.Pod, reason.HardwareFailure, "sda", "ops")
 	deletion :=
 		`DELETE p {"gracePeriodSeconds":0,"preconditions":{"uid":"u1","resourceVersion":"8"}}`
 	failing := `PATCH p {"metadata":{"uid":"u1",` + annotationsOfDisk +
-		`},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget",` +
+		`},"status":{"phase":"Failed",` + reasonOfDisk + `"conditions":[{"type":"DisruptionTarget",` +
 		`"observedGeneration":3,"status":"True","lastProbeTime":null,"lastTransitionTime":"2026-05-01T12:00:30Z","reason":"DeletionByPodGC",` +
 		`"message":"This pod had to be terminated because the underlying hardware failed (sda)"}]}}`
 	failed := strings.Replace(failing, annotationsOfDisk, markedDisk, 1)
@@ -167,6 +175,8 @@ func TestTerminatePod(t *testing.T) {
 		"a running pod is failed first": {pod: aPod(), want: []string{failed, deletion}},
 		"a pod with grace left, too": {pod: aPod(terminating(30)),
 			want: []string{failing, deletion}},
+		"what a kubelet said of a pod that runs stays": {pod: aPod(said("Evicting")),
+			want: []string{strings.Replace(failed, reasonOfDisk, "", 1), deletion}},
 		"a pod that finished keeps its own end": {pod: aPod(inPhase(corev1.PodSucceeded)),
 			want: []string{`PATCH p {"metadata":{"uid":"u1",` + markedDisk + `}}`, deletion}},
 		"a pod that failed keeps its own end": {pod: aPod(inPhase(corev1.PodFailed)),
@@ -200,7 +210,8 @@ func TestTerminatePod(t *testing.T) {
 
 var errRefused = errors.New("refused")
 
-// DisruptionTarget is documented as retriable: a Job would run a pod again that was meant to go.
+// DisruptionTarget is documented as retriable: a Job would run a pod again that was removed on
+// purpose.
 func TestOnlyDisruptionsAreMarkedRetriable(t *testing.T) {
 	t.Parallel()
 	tests := map[reason.Code]bool{
@@ -307,7 +318,7 @@ func TestWritesNeedAUID(t *testing.T) {
 	}
 }
 
-// Answers in the form that kube-apiserver v1.37 gives them; test/e2e asks the real one.
+// Answers as kube-apiserver v1.37 gives them; test/e2e asks the real one.
 const (
 	statusOtherUID = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Pod \"p\" is invalid: metadata.uid: Invalid value: \"u1\": field is immutable",` +
 		`"reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"u1\": field is immutable","field":"metadata.uid"}]},"code":422}`
@@ -418,7 +429,7 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// The repeated calls of one admission must write the same bytes: then the second write costs no
+// Repeated calls of one admission must write the same bytes, so that the second write costs no
 // revision.
 func TestMarkIsTheSameWithinAMinute(t *testing.T) {
 	t.Parallel()

@@ -20,19 +20,20 @@ var (
 	// ErrGone says that the object no longer exists: not at all, or only as another object of the
 	// same name.
 	ErrGone = errors.New("the object is gone")
-	// ErrVanishing says that the pod is past the point where a reason can be written on it: its
-	// deletion timestamp is set, its grace period is 0 and no finalizer holds it. To the API server
-	// any update of such a pod is its deletion, which answers 200 and loses the text
-	// (k8s.io/apiserver v0.37 pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
+	// ErrVanishing says that it is too late to write a reason on the pod: its deletion timestamp is
+	// set, its grace period is 0 and no finalizer holds it. The API server treats any update of
+	// such a pod as its deletion, which answers 200 and loses the text (k8s.io/apiserver v0.37
+	// pkg/registry/generic/registry/store.go, deleteWithoutFinalizers).
 	ErrVanishing = errors.New("any write would delete the object")
 )
 
-// A Terminator writes reasons and carries terminations out. It is safe for concurrent use.
+// A Terminator writes reasons and terminates pods and nodes. It is safe for concurrent use.
 type Terminator struct {
 	client client.Client
 	keys   reason.KeySet
 	clock  clock.PassiveClock
 	tell   func(Refusal)
+	judge  func(*corev1.Pod, reason.Reason) string
 }
 
 // New returns a Terminator that writes through c under the given annotation keys.
@@ -45,9 +46,9 @@ func New(c client.Client, keys reason.KeySet, clk clock.PassiveClock,
 	return t
 }
 
-// annotate patches annotations of the object (nil takes one off) through its status subresource,
-// which accepts them and needs no right over anybody's spec. With a resource version, the object
-// must still have that one.
+// annotate patches annotations of the object (nil removes one) through its status subresource,
+// which accepts them and needs no right to write specs. If version is not empty, the object must
+// still have that resource version.
 func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotations map[string]any,
 	version string) error {
 	target := &metav1.PartialObjectMetadata{}
@@ -72,7 +73,7 @@ func (t *Terminator) annotate(ctx context.Context, obj client.Object, annotation
 	return nil
 }
 
-// values turns annotations into those of a patch, in which one can also be nil.
+// values turns annotations into those of a patch, in which a value can also be nil.
 func values(annotations map[string]string) map[string]any {
 	all := make(map[string]any, len(annotations)+1)
 	for key, value := range annotations {
@@ -81,7 +82,7 @@ func values(annotations map[string]string) map[string]any {
 	return all
 }
 
-// Delete deletes the object that obj is, not another of the same name.
+// Delete deletes exactly this object, not another of the same name.
 func (t *Terminator) Delete(ctx context.Context, obj client.Object,
 	opts ...client.DeleteOption) error {
 	target := &metav1.PartialObjectMetadata{}
@@ -98,8 +99,8 @@ func (t *Terminator) Delete(ctx context.Context, obj client.Object,
 	return nil
 }
 
-// identify makes target name the object that obj is, and tells its kind. An object without a UID is
-// a programmer's error.
+// identify makes target name the object, and returns its kind. An object without a UID is a
+// programming error.
 func identify(obj client.Object, target *metav1.PartialObjectMetadata) (reason.Subject, error) {
 	subject, err := subjectOf(obj)
 	if err != nil {
@@ -129,8 +130,8 @@ func subjectOf(obj client.Object) (reason.Subject, error) {
 	}
 }
 
-// asGone turns what the API server says of a patch to a missing or replaced object into ErrGone:
-// 404, and 422 for a UID that differs, with metadata.uid as the field that is immutable.
+// asGone turns the API server's answer to a patch of a missing or replaced object into ErrGone:
+// 404, or 422 with metadata.uid as the immutable field if the UID differs.
 func asGone(err error) error {
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("%w (%w)", ErrGone, err)
@@ -147,8 +148,8 @@ func asGone(err error) error {
 	return err
 }
 
-// asDeleted turns what the API server says of a delete of a missing or replaced object into
-// ErrGone. The only precondition that is ever sent is the UID, so a conflict means another one.
+// asDeleted turns the API server's answer to a DELETE of a missing or replaced object into ErrGone.
+// Delete sends the UID as its only precondition, so a conflict means that the UID differs.
 func asDeleted(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return fmt.Errorf("%w (%w)", ErrGone, err)

@@ -16,8 +16,8 @@ import (
 var ErrChanged = errors.New("the object changed since it was read")
 
 // AnnotateUnchanged writes r onto the pod if nobody has changed it since it was read; otherwise the
-// error is [ErrChanged]. It is for reasons that must give way to any that somebody else is writing
-// at the same moment.
+// error is [ErrChanged]. It is for reasons that must yield to any that somebody else writes at the
+// same moment.
 func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod,
 	r reason.Reason) error {
 	if reason.Vanishing(pod) {
@@ -28,7 +28,7 @@ func (t *Terminator) AnnotateUnchanged(ctx context.Context, pod *corev1.Pod,
 	return asChanged(err)
 }
 
-// annotateUnchanged patches annotations (nil takes one off), provided that nobody wrote to the
+// annotateUnchanged patches annotations (nil removes one), provided that nobody has written to the
 // object since it was read.
 func (t *Terminator) annotateUnchanged(ctx context.Context, obj client.Object,
 	annotations map[string]any) error {
@@ -36,8 +36,8 @@ func (t *Terminator) annotateUnchanged(ctx context.Context, obj client.Object,
 	return asChanged(err)
 }
 
-// asChanged turns the conflict of a resource version into ErrChanged. A UID that differs was
-// recognised before.
+// asChanged turns a resource version conflict into ErrChanged. A different UID has been recognised
+// before.
 func asChanged(err error) error {
 	if apierrors.IsConflict(err) {
 		return fmt.Errorf("%w (%w)", ErrChanged, err)

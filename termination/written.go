@@ -12,30 +12,30 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Words that stand in the place of the digest where the text is somebody else's.
+// Words that replace the digest in the mark.
 const (
-	// completed: only code and actor are ours.
+	// completed: only the code and the actor are ours.
 	completed = "completed"
-	// asked: nothing is ours but the mark, which says who asked for the deletion.
+	// asked: only the mark is ours; it says who requested the deletion.
 	asked = "asked"
-	// collected: we ended the object ourselves. It is never left over: whoever ended it deletes it,
-	// however often that takes.
+	// collected: we terminated the object ourselves. This is never a leftover: the same process
+	// deletes the object, with as many retries as it takes.
 	collected = "collected"
 )
 
-// mark has whole minutes, so that it is the same for the repeated calls of one admission: a write
-// that changes nothing costs no revision.
+// mark has a precision of minutes, so that it is the same for repeated calls of one admission: a
+// write that changes nothing costs no revision.
 func mark(what, user string, now time.Time) string {
 	return reason.Written{At: now, What: what, For: user}.String()
 }
 
 func digest(text reason.Text) string {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(text)) // a hash takes everything
+	_, _ = h.Write([]byte(text)) // a hash never returns an error
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// Leftover tells whether the object lives on with something that we wrote, and since when at the
+// Leftover reports whether the object lives on with something that we wrote, and since when at the
 // earliest.
 func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	subject, err := subjectOf(obj)
@@ -49,8 +49,8 @@ func (t *Terminator) Leftover(obj client.Object) (since time.Time, ok bool) {
 	return w.At, ok && (w.What == completed || w.What == asked || t.wrote(obj, subject, w))
 }
 
-// WrittenFor tells whether the object lives on with a reason that we wrote, and whose deletion it
-// was written for. Whoever else deletes the object does it for a reason of their own.
+// WrittenFor reports whether the object lives on with a reason that we wrote, and for which user's
+// deletion. Any other user who deletes the object has a reason of their own.
 func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	subject, err := subjectOf(obj)
 	if err != nil || obj.GetDeletionTimestamp() != nil {
@@ -60,8 +60,8 @@ func (t *Terminator) WrittenFor(obj client.Object) (user string, ours bool) {
 	return w.For, ok && t.wrote(obj, subject, w)
 }
 
-// Wrote tells whether the reason on the object is one that we wrote ahead of its deletion: in its
-// annotations, or in the condition that only we write.
+// Wrote reports whether we wrote the reason on the object ahead of its deletion, into its
+// annotations or into the condition that only we write.
 func (t *Terminator) Wrote(obj client.Object) bool {
 	subject, err := subjectOf(obj)
 	if pod, ok := obj.(*corev1.Pod); ok && !t.keys.Pod.Has(pod.Annotations) {
@@ -72,13 +72,13 @@ func (t *Terminator) Wrote(obj client.Object) bool {
 	return err == nil && ok && t.wrote(obj, subject, w)
 }
 
-// wrote tells whether the reason on the object is the one that was written with the mark.
+// wrote reports whether the reason on the object is the one that was written with the mark.
 func (t *Terminator) wrote(obj client.Object, subject reason.Subject, w reason.Written) bool {
 	return w.What == digest(reason.Text(obj.GetAnnotations()[t.keys.Of(subject).Reason]))
 }
 
-// Clear takes what we wrote off an object that lives on; the words of somebody else stay. It fails
-// with [ErrChanged] if anybody wrote to the object since it was read: perhaps its deletion.
+// Clear removes what we wrote from an object that lives on; what others wrote stays. The error is
+// [ErrChanged] if anybody has written to the object since it was read: that may be its deletion.
 func (t *Terminator) Clear(ctx context.Context, obj client.Object) error {
 	subject, err := subjectOf(obj)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// handleCreate takes the reason off a pod that is created with one, or refuses the pod: it was
-// copied in from a template or a backup, and tells of another pod's end.
+// handleCreate takes the reason off a pod that is created with one, or refuses the pod: the reason
+// came from a template or a backup, and describes the end of another pod.
 func (h *Handler) handleCreate(req *admissionv1.AdmissionRequest) outcome {
 	const rule = "created-with-a-reason"
 	pod := &metav1.PartialObjectMetadata{}
@@ -23,7 +23,8 @@ func (h *Handler) handleCreate(req *admissionv1.AdmissionRequest) outcome {
 	}
 	keys := h.inferrer.Keys.Pod
 	var patch []jsonpatch.Operation
-	for _, key := range []string{keys.Reason, keys.Code, keys.By, reason.WrittenKey} {
+	for _, key := range []string{keys.Reason, keys.Code, keys.By, reason.WrittenKey,
+		reason.VerdictKey} {
 		if _, ok := pod.Annotations[key]; ok {
 			patch = append(patch, jsonpatch.Remove(jsonpatch.Annotation(key)))
 		}

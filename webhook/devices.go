@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// deviceTimeout bounds the look at a pod's devices: what is not known in time is not said.
+	// deviceTimeout bounds the look-up of a pod's devices: what is not known in time is left out.
 	deviceTimeout = 500 * time.Millisecond
 	// maxClaims are looked at of a pod, and maxSlices of the devices of a driver.
 	maxClaims = 8
@@ -25,8 +25,8 @@ const (
 
 // deviceFacts adds which taints drive the pod off its devices. The controller that evicts it does
 // not say, so they are looked up as it does (K8s v1.37 pkg/controller/devicetainteviction,
-// claimEvictionTime). A look-up that fails leaves them unknown: the sentence then says less, and
-// nothing that is wrong.
+// claimEvictionTime). If a look-up fails, they stay unknown: the sentence then says less, but
+// nothing false.
 func (h *Handler) deviceFacts(ctx context.Context, f *reason.Facts) {
 	if !offItsDevice(f) {
 		return
@@ -64,7 +64,7 @@ func claimsOf(pod *corev1.Pod) (names []string) {
 	return names[:min(len(names), maxClaims)]
 }
 
-// devices looks devices up, and remembers what it has read.
+// devices looks up devices and remembers what it has read.
 type devices struct {
 	ctx    context.Context //nolint:containedctx // of one look-up
 	live   client.Reader
@@ -157,7 +157,7 @@ func selects(s *resourcev1.DeviceTaintSelector, r resourcev1.DeviceRequestAlloca
 		ptr.Deref(s.Pool, r.Pool) == r.Pool && ptr.Deref(s.Device, r.Device) == r.Device
 }
 
-// endures tells whether the claim tolerates the taint for ever (K8s v1.37
+// endures tells whether the claim tolerates the taint forever (K8s v1.37
 // k8s.io/dynamic-resource-allocation resourceclaim, ToleratesTaint).
 func endures(all []resourcev1.DeviceToleration, taint resourcev1.DeviceTaint) bool {
 	return slices.ContainsFunc(all, func(t resourcev1.DeviceToleration) bool {

@@ -19,11 +19,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// An eviction is what the requester of one asks for.
+// An eviction is what its requester asks for.
 type eviction struct {
-	// grace is how long the pod is given; nil leaves that to the pod's spec.
-	grace *int64
-	// preconditions say which pod, and which version of it, the requester means.
+	// preconditions identify the pod, and the version of it, that the requester means.
 	preconditions metav1.Preconditions
 }
 
@@ -41,17 +39,17 @@ func (h *Handler) decodeEviction(ctx context.Context,
 	d.remover.For = asked.Annotations[reason.EvictionRequesterKey]
 	d.eviction = &eviction{}
 	if o := asked.DeleteOptions; o != nil {
-		// A dry run that is asked for in the body only leaves request.dryRun false.
+		// A dry run that only the body asks for leaves request.dryRun false.
 		d.dryRun = d.dryRun || slices.Contains(o.DryRun, metav1.DryRunAll)
-		d.eviction.grace = o.GracePeriodSeconds
+		d.grace = o.GracePeriodSeconds
 		d.eviction.preconditions = ptr.Deref(o.Preconditions, metav1.Preconditions{})
 	}
 	name := req.Name
 	if name == "" {
 		name = asked.Name
 	}
-	// A live GET: this runs outside of the storage's loop, and policy wants the whole pod, which
-	// the cache does not keep.
+	// A live GET: this runs outside of the storage's retry loop, and policy needs the whole pod,
+	// which the cache does not keep.
 	pod := &corev1.Pod{}
 	if err := h.live.Get(ctx, types.NamespacedName{Namespace: req.Namespace, Name: name},
 		pod); err != nil {
@@ -63,19 +61,18 @@ func (h *Handler) decodeEviction(ctx context.Context,
 	return d, nil
 }
 
-// applyEviction sees to the reason of a pod that is to be evicted. Admission comes before the
-// disruption budget is looked at, and the DELETE that follows is not admitted again. So a pod that
-// vanishes with its eviction gets its reason now, and any other one when it is seen to terminate:
-// an eviction that is refused must leave no trace. Where the pod goes although that was not
-// foreseen, its record has what was decided here.
+// applyEviction writes or promises the reason of a pod that is to be evicted. Admission comes
+// before the disruption budget is checked, and the DELETE that follows is not admitted again. So a
+// pod that vanishes with its eviction gets its reason now, and any other when it is seen to
+// terminate: a refused eviction must leave no trace. If the pod vanishes unexpectedly, its record
+// has what was decided here.
 func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outcome {
 	pod := d.object.(*corev1.Pod)
-	h.refusals.Evicting(pod, o.reason)
-	if !vanishes(pod, d.eviction.grace) {
-		h.pending.add(pod.UID, pendingEviction{reason: o.reason, user: d.user, marks: o.marks})
+	if !vanishes(pod, d.grace) {
+		h.promise(d, o)
 		if d.markedFor() != "" && h.unmarked(d) {
-			// The mark of a deletion that did not come about, or a forgery. The first that the pod
-			// terminates with counts.
+			// The mark is of a deletion that did not happen, or forged. What the pod has when it
+			// begins to terminate counts.
 			_, o = h.mark(ctx, d, o)
 		}
 		if !o.marks {
@@ -88,11 +85,12 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 		return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 	}
 	if refused {
-		// A finalizer may keep the pod that goes all the same.
-		h.pending.add(pod.UID, pendingEviction{reason: o.reason, user: d.user, marks: o.marks})
+		// A finalizer may still keep the pod that is leaving.
+		h.promise(d, o)
 		o.action = actionRefused
 		return o
 	}
+	h.refusals.Promised(pod, o.reason, true)
 	version, o := h.write(ctx, d, o)
 	if version != "" && d.eviction.preconditions.ResourceVersion != nil {
 		o.patch = []jsonpatch.Operation{jsonpatch.Replace(
@@ -102,10 +100,10 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 	return o
 }
 
-// refuses predicts whether the API server refuses the eviction of a pod. Our cache may be behind
-// the budgets, and a refusal that does not come costs the pod its reason, so what it says is
-// believed only if the API server has it, too. The other error leaves a reason on a pod that lives
-// on, which is swept.
+// refuses predicts whether the API server refuses the eviction of a pod. Our cache may lag behind
+// the budgets, and a wrongly predicted refusal costs the pod its reason, so the API server's own
+// budgets have to confirm a refusal. The opposite mistake leaves a reason on a pod that lives on,
+// and is swept.
 func (h *Handler) refuses(ctx context.Context, pod *corev1.Pod,
 	only metav1.Preconditions) (bool, error) {
 	if !met(pod, only) {

@@ -55,7 +55,7 @@ func compileExpression(text string) (cel.Program, error) {
 	return program, nil
 }
 
-// evaluate judges the deletion. Whatever goes wrong is an error, and no answer.
+// evaluate judges the deletion. Whatever goes wrong is an error, never an answer.
 func evaluate(ctx context.Context, program cel.Program, d deletion,
 	labels map[string]string) (bool, error) {
 	var object map[string]any

@@ -13,30 +13,36 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// facts gathers what is known about the deletion. All reads are served from the cache: admission
-// runs inside the storage's retry loop, and a live LIST there could keep the delete from ever
-// committing.
-func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, error) {
+// facts gathers what is known about the deletion, and what could not be found out in time, if that
+// can be asked later. All reads are served from the cache: admission runs inside the storage's
+// retry loop, and a live LIST there could keep the delete from ever committing.
+func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, *lateOwner, error) {
 	f := d.ownFacts()
 	f.Now = h.clock.Now()
 	if f.Pod == nil {
 		h.claimFacts(ctx, &f)
-		return f, nil
+		return f, nil, nil
 	}
 	if err := h.nodeFacts(ctx, &f); err != nil {
-		return f, err
+		return f, nil, err
 	}
 	h.claimFacts(ctx, &f)
-	h.ownerFacts(ctx, &f)
+	fewer := h.ownerFacts(ctx, &f)
+	h.objectFacts(ctx, &f)
 	h.deviceFacts(ctx, &f)
 	if err := h.namespaceFacts(ctx, &f); err != nil {
-		return f, err
+		return f, nil, err
 	}
-	return f, h.preemptorFacts(ctx, &f)
+	late := h.ownerEndFacts(ctx, d, &f, fewer)
+	err := h.preemptorFacts(ctx, &f)
+	if late {
+		return f, &lateOwner{facts: f, fewer: fewer}, err
+	}
+	return f, nil, err
 }
 
-// namespaceFacts adds whether the pod's namespace is on its way out: then everything in it goes
-// because of that.
+// namespaceFacts adds whether the pod's namespace is being deleted: then everything in it goes for
+// that reason.
 func (h *Handler) namespaceFacts(ctx context.Context, f *reason.Facts) error {
 	if !asksForOwner[f.Remover.Actor] {
 		return nil
@@ -80,7 +86,7 @@ func (h *Handler) nodeFacts(ctx context.Context, f *reason.Facts) error {
 }
 
 // nodeReader reads the pod's node. The DaemonSet controller deletes because of a taint as soon as
-// its watch shows it, which may be before ours does; of everybody else the cache is fresh enough.
+// its watch shows it, which may be before ours does; for everybody else the cache is fresh enough.
 func (h *Handler) nodeReader(by reason.Remover) client.Reader {
 	if by.Actor == reason.DaemonSetController {
 		return h.live

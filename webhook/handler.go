@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,27 +23,27 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// Obituaries remembers what nodes died of, beyond the Node object and this process.
+// Obituaries records why nodes left. It outlives the Node object and this process.
 type Obituaries interface {
-	// RecordDeletion writes what the node leaves with, and who asked for its deletion. It is called
-	// before that is allowed.
+	// RecordDeletion writes why the node leaves, and who asked for its deletion. It is called
+	// before the deletion is allowed.
 	RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason, deletedBy string) error
-	// Find returns the reason with which the node left that a pod, created at the given time, was
-	// bound to.
+	// Find returns the reason that the node left with to which a pod created at that time was
+	// bound.
 	Find(ctx context.Context, node string, podCreated time.Time) (reason.Reason, bool, error)
 }
 
-// A Writer puts a reason onto a living object, or completes the one that is there. It is
+// A Writer writes a reason onto an existing object, or completes the one that it has. It is
 // *termination.Terminator.
 type Writer interface {
-	// AnnotateFor writes the reason of the deletion that the user has asked for; WrittenFor tells,
-	// of an object that lives on with such a reason, which user that was.
+	// AnnotateFor writes the reason of the deletion that the user asked for; WrittenFor returns
+	// that user for an object that lives on with such a reason.
 	AnnotateFor(ctx context.Context, obj client.Object, r reason.Reason,
 		user string) (resourceVersion string, err error)
 	WrittenFor(obj client.Object) (user string, ours bool)
 	Complete(ctx context.Context, obj client.Object, r reason.Reason,
 		user string) (resourceVersion string, err error)
-	// Mark writes no more than that the user has asked for the deletion.
+	// Mark only writes that the user asked for the deletion.
 	Mark(ctx context.Context, obj client.Object, user string) (resourceVersion string, err error)
 }
 
@@ -49,32 +51,49 @@ type Writer interface {
 type Handler struct {
 	reader   client.Reader
 	live     client.Reader
-	pending  *pendingEvictions
-	refusals *audit.Refusals
-	// supposes is set where a question is asked about an object that need not be there ([WhatIf]).
+	objects  *objects
+	promises *promises
+	pace     *pace
+	// writesFirst is set if every reason has to be written before the answer.
+	writesFirst atomic.Bool
+	refusals    *audit.Refusals
+	// supposes is set if the object in question need not exist ([WhatIf]).
 	supposes bool
 	bodies   *httpsserver.Bodies
 	created  config.CreatedReasons
-	// timeout is how long a request may take: a little less than the API server waits, so that an
-	// answer is heard.
+	// timeout is how long a request may take: a little less than the API server waits, so that the
+	// answer arrives in time.
 	timeout    time.Duration
 	obituaries Obituaries
-	writer     Writer
-	inferrer   reason.Inferrer
-	policy     policy
-	failure    config.FailurePolicy
-	// self is the user that we are.
+	// owners is nil if owners are not recorded.
+	owners   *audit.OwnerEnds
+	writer   Writer
+	inferrer reason.Inferrer
+	policy   policy
+	failure  config.FailurePolicy
+	// self is our own user.
 	self         string
 	writeTimeout time.Duration
 	clock        clock.PassiveClock
 	metrics      *metrics
 	log          logr.Logger
+	// denials bounds how many denials are logged: whoever is denied may try any number of times.
+	denials flowcontrol.PassiveRateLimiter
 }
 
-// handle decides about one request and writes the reason that it leads to.
+// denialsPerSecond and denialsAtOnce are what denials bounds them to.
+const denialsPerSecond, denialsAtOnce = 10, 100
+
+// handle decides about one request and writes the resulting reason.
 func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest) outcome {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
+	switch {
+	case isOwner(req):
+		return h.handleOwner(ctx, req)
+	case isScaling(req):
+		return h.handleScaling(ctx, req)
+	}
 	what, err := kindOf(req)
 	var d request
 	switch {
@@ -90,17 +109,18 @@ func (h *Handler) handle(ctx context.Context, req *admissionv1.AdmissionRequest)
 		}
 	}
 	switch {
+	case err == nil:
+		return h.remove(ctx, d)
 	case apierrors.IsNotFound(err):
 		return outcome{action: actionGone}
-	case err != nil:
+	default:
 		return outcome{action: actionFault, err: err}
 	}
-	return h.remove(ctx, d)
 }
 
-// confirm asks the API server, first by way of our cache, whether the object of a review is there.
-// Whoever reaches our port may say that something is deleted; only what is there, with this UID,
-// has a reason or a record written for it.
+// confirm checks, in our cache and then at the API server, that the object of a review exists.
+// Anybody who reaches our port may claim that something is deleted; reasons and records are written
+// only for an object that exists with this UID.
 func (h *Handler) confirm(ctx context.Context, d request) error {
 	if h.supposes {
 		return nil
@@ -122,15 +142,22 @@ func (h *Handler) confirm(ctx context.Context, d request) error {
 	return apierrors.NewNotFound(corev1.Resource(d.subject.String()+"s"), d.object.GetName())
 }
 
-// remove decides about a removal, and writes.
+// remove decides about a removal, and writes the reason.
 func (h *Handler) remove(ctx context.Context, d request) outcome {
+	if o, ok := h.keepPromise(ctx, d); ok {
+		return o
+	}
 	d.actor = h.inferrer.ActorOf(d.user, d.groups)
 	rule, err := h.policy.decide(ctx, d.deletion, h.labelsOf)
 	if err != nil {
 		return outcome{action: actionFault, rule: rule.Name, err: err}
 	}
 	if rule.Action == config.Ignore {
+		h.supersede(d)
 		return outcome{action: actionIgnored, rule: rule.Name}
+	}
+	if h.othersPromise(ctx, d) {
+		return outcome{action: actionStale, rule: rule.Name}
 	}
 	o := h.decide(ctx, d, rule)
 	if o.action == actionFilled || o.action == actionKept || o.action == actionWarned {
@@ -139,7 +166,7 @@ func (h *Handler) remove(ctx context.Context, d request) outcome {
 	return o
 }
 
-// decide finds the reason that the object leaves with, or that it must not leave.
+// decide finds the reason that the object leaves with, or denies that it leaves.
 func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outcome {
 	keys := h.inferrer.Keys.Of(d.subject)
 	asked := d
@@ -150,13 +177,13 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	if problem == nil {
 		return h.keep(d, rule)
 	}
-	facts, err := h.facts(ctx, asked)
+	facts, late, err := h.facts(ctx, asked)
 	if err != nil {
 		return outcome{action: actionFault, rule: rule.Name,
 			err: fmt.Errorf("find out why %s %s goes: %w", d.subject, d.object.GetName(), err)}
 	}
 	if r, ok := h.inferrer.Infer(facts); ok {
-		return outcome{action: actionFilled, rule: rule.Name, reason: r}
+		return outcome{action: actionFilled, rule: rule.Name, reason: r, late: late}
 	}
 	if !errors.Is(problem, reason.ErrBlank) && rule.Action == config.Fill {
 		return outcome{action: actionFilled, rule: rule.Name, reason: mended(keys, d)}
@@ -173,8 +200,8 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	return outcome{action: actionDenied, rule: rule.Name, message: message}
 }
 
-// leftover tells whether the object lives on with the reason that we wrote for somebody else's
-// deletion, which did not come about.
+// leftover tells whether the object still has the reason that we wrote for somebody else's
+// deletion, which did not happen.
 func (h *Handler) leftover(d request) bool {
 	user, ours := h.writer.WrittenFor(d.object)
 	return ours && user != reason.CleanTo(d.user, reason.MaxByBytes)
@@ -195,7 +222,7 @@ func without(object client.Object, keys reason.Keys) client.Object {
 	return bare
 }
 
-// keep leaves the words that are on the object, and completes them by a missing code and actor.
+// keep leaves the object's words as they are, and adds the code and the actor if they are missing.
 func (h *Handler) keep(d request, rule config.Rule) outcome {
 	own, _ := h.inferrer.Infer(d.ownFacts())
 	for key, value := range h.inferrer.Keys.Of(d.subject).Annotations(own) {
@@ -206,8 +233,8 @@ func (h *Handler) keep(d request, rule config.Rule) outcome {
 	return outcome{action: actionKept, rule: rule.Name, reason: own, marks: h.unmarked(d)}
 }
 
-// unmarked tells whether the pod does not say yet who asked for its deletion. The record of a node
-// says it without a mark, and a pod that terminates was asked for before.
+// unmarked tells whether the pod does not yet say who asked for its deletion. A node's record says
+// so without a mark, and the deletion of a terminating pod was requested before.
 func (h *Handler) unmarked(d request) bool {
 	if d.subject != reason.Pod || d.object.GetDeletionTimestamp() != nil || d.user == h.self {
 		return false
@@ -215,30 +242,37 @@ func (h *Handler) unmarked(d request) bool {
 	return d.markedFor() != reason.CleanTo(d.user, reason.MaxByBytes)
 }
 
-// markedFor is the user whom the object's mark names, if any.
+// markedFor returns the user that the object's mark names, if any.
 func (d request) markedFor() string {
 	w, _ := reason.ReadWritten(d.object.GetAnnotations())
 	return w.For
 }
 
-// mended keeps the words of a program whose reason is not one for its length or its characters.
+// mended keeps a program's words if they are not a valid reason only because of their length or
+// characters.
 func mended(keys reason.Keys, d request) reason.Reason {
 	return reason.New(d.subject, reason.UserRequest, d.object.GetAnnotations()[keys.Reason], d.user)
 }
 
-// apply writes the outcome's reason: for a Node first into its obituary, which must outlive it.
+// apply writes the outcome's reason. A Node's goes into its obituary first, which must outlive it.
 func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 	if d.dryRun {
 		o.action = actionDryRun
 		return o
 	}
+	if h.lingers(d, o) && h.promises.owe(d.object.GetUID()) {
+		return h.later(d, o)
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.writeTimeout)
 	defer cancel()
 	if node, ok := d.object.(*corev1.Node); ok {
-		if err := h.obituaries.RecordDeletion(ctx, node, o.reason,
+		if err := h.obituaries.RecordDeletion(logr.NewContext(ctx, h.log), node, o.reason,
 			h.deleter(d, o.reason)); err != nil {
 			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 		}
+	}
+	if d.eviction == nil {
+		h.supersede(d)
 	}
 	switch {
 	case o.action == actionKept && !o.marks:
@@ -250,7 +284,7 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 	return o
 }
 
-// write puts the outcome's reason onto the object, and returns its new resource version.
+// write writes the outcome's reason onto the object, and returns its new resource version.
 func (h *Handler) write(ctx context.Context, d request, o outcome) (version string, _ outcome) {
 	var err error
 	switch {
@@ -267,11 +301,12 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 	case errors.Is(err, termination.ErrVanishing):
 		o.action = actionVanishing
 	case errors.Is(err, termination.ErrChanged):
-		// The API server cannot commit a delete of this copy either: it reads again, and asks again
-		// if there is still no reason.
+		// The API server cannot commit a delete of this copy either: it reads the object again, and
+		// calls us again if there is still no reason.
 		o.action = actionStale
 	case errors.Is(err, termination.ErrUnwritable):
-		// Whatever the failure policy: what can never be written must not keep the object for ever.
+		// Whatever the failure policy is, an object must not stay forever because its reason can
+		// never be written.
 		o.action, o.message = actionUnwritable, unwritten(err)
 	case err != nil:
 		return "", outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
@@ -279,8 +314,8 @@ func (h *Handler) write(ctx context.Context, d request, o outcome) (version stri
 	return version, o
 }
 
-// mark writes who asked for the deletion beside a reason that stays as it is. A deletion that has a
-// reason is not held up for it: without the mark, the record says that it is not known who asked.
+// mark writes who asked for the deletion, and leaves the reason as it is. A failure does not hold
+// the deletion up: without the mark, the record says that it is unknown who asked.
 func (h *Handler) mark(ctx context.Context, d request, o outcome) (version string, _ outcome) {
 	version, err := h.writer.Mark(ctx, d.object, d.user)
 	for _, expected := range []error{nil, termination.ErrGone, termination.ErrVanishing,
@@ -293,8 +328,8 @@ func (h *Handler) mark(ctx context.Context, d request, o outcome) (version strin
 	return "", o
 }
 
-// deleter names who deletes: the user whom the API server authenticated, or the component of ours
-// that asks as ourselves.
+// deleter returns who deletes: the user that the API server authenticated or, for our own user, the
+// component of ours.
 func (h *Handler) deleter(d request, r reason.Reason) string {
 	if d.user == h.self {
 		return reason.OwnDeleter(r.By)
@@ -307,14 +342,23 @@ func (h *Handler) answer(ctx context.Context,
 	req *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	start := h.clock.Now()
 	o := h.guard(ctx, req)
-	h.metrics.observe(req.Resource.Resource, o, h.clock.Since(start))
-	log := logr.FromContextOrDiscard(ctx).WithValues("resource", req.Resource.Resource,
-		"namespace", req.Namespace,
-		"rule", o.rule, "action", string(o.action))
-	if o.action == actionFault {
-		log.Error(o.err, "decision failed", "failurePolicy", string(h.failure))
-	} else {
-		log.V(1).Info("deletion decided", "code", string(o.reason.Code))
+	resource := req.Resource.Resource
+	if isOwner(req) || isScaling(req) {
+		resource = ownersResource
+	}
+	h.metrics.observe(resource, o, h.clock.Since(start))
+	about := func(more ...any) []any {
+		return append(more, "resource", req.Resource.Resource, "namespace", req.Namespace,
+			"rule", o.rule, "action", string(o.action))
+	}
+	switch {
+	case o.action == actionFault:
+		h.log.Error(o.err, "decision failed", about("failurePolicy", string(h.failure))...)
+	case o.action == actionDenied && h.denials.TryAccept():
+		h.log.Info("deletion denied", about("name", req.Name, "user",
+			string(reason.Clean(req.UserInfo.Username)))...)
+	case h.log.V(1).Enabled():
+		h.log.V(1).Info("deletion decided", about("code", string(o.reason.Code))...)
 	}
 	response, err := respond(o, h.failure)
 	if err != nil {
@@ -324,8 +368,7 @@ func (h *Handler) answer(ctx context.Context,
 	return response, nil
 }
 
-// guard turns a panic of ours into a fault: it must not become the denial of a delete, nor take the
-// process down.
+// guard turns a panic of ours into a fault: it must neither deny a delete nor end the process.
 func (h *Handler) guard(ctx context.Context, req *admissionv1.AdmissionRequest) (o outcome) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -216,6 +217,26 @@ func TestDenialSaysWhatWorks(t *testing.T) {
 	}
 	if w.written != nil {
 		t.Errorf("a denied delete wrote %q", w.written)
+	}
+}
+
+// Denials are logged whatever the level, but nobody fills the log with them.
+func TestDenialsAreLogged(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	h := (&world{node: aNode()}).handler(t, nil).(*Handler)
+	h.log = funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	review := deleteOf(t, aPod(), "alice\x1b[31m")
+	review.Request.Name = "trainer-0"
+	for range denialsAtOnce * 2 {
+		ask(t, h, review)
+	}
+	if len(lines) < denialsAtOnce || len(lines) >= denialsAtOnce*2 {
+		t.Fatalf("%d lines were logged of %d denials", len(lines), denialsAtOnce*2)
+	}
+	const want = `"level"=0 "msg"="deletion denied" "name"="trainer-0" "user"="alice\\x1b[31m" "resource"="pods" "namespace"="batch" "rule"="people-say-why" "action"="denied"`
+	if lines[0] != want {
+		t.Errorf("logged %s\nwant   %s", lines[0], want)
 	}
 }
 

@@ -12,23 +12,32 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// claimTimeout bounds the look at a NodeClaim, one GET: what is not known in time is not said.
-const claimTimeout = 200 * time.Millisecond
+const (
+	// claimTimeout bounds the look-up of a NodeClaim, of who deleted it and of what is said about
+	// it: what is not known in time is left out.
+	claimTimeout = 200 * time.Millisecond
+	// maxClaimEvents bounds the Events about one NodeClaim that are read, maxEventMessageBytes what
+	// is kept of each. Whoever may create Events can write them.
+	maxClaimEvents, maxEventMessageBytes = 32, 256
+)
 
 // What is read of a NodeClaim (sigs.k8s.io/karpenter v1.14.1 pkg/apis/v1).
 const (
 	karpenterGroup      = "karpenter.sh"
 	nodeClaimKind       = "NodeClaim"
+	nodePoolKind        = "NodePool"
 	disruptionCondition = "DisruptionReason"
+	terminationTime     = karpenterGroup + "/nodeclaim-termination-timestamp"
 )
 
 // claimFacts adds what Karpenter has decided about the node, where it is one of Karpenter's and
-// whoever removes it may do so for Karpenter. Most of it stands on the NodeClaim alone; where there
-// are no NodeClaims, nobody is asked. A look-up that fails leaves it unknown: the sentence then
-// says less, and nothing that is wrong.
+// whoever removes it may do so for Karpenter. Most of it is found on the NodeClaim alone; where
+// there are no NodeClaims, nothing is read. If the look-up fails, it stays unknown: the sentence
+// then says less, but nothing false.
 func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 	ref, ok := claimOf(f.Node)
 	if !ok || !h.clearsNodes(f) {
@@ -49,6 +58,48 @@ func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 		h.log.V(1).Info("the NodeClaim of a node cannot be read", "nodeClaim", ref.Name,
 			"error", err.Error())
 	}
+	if !f.Claim.Deleted || f.Claim.Disruption != "" || f.Claim.Expired {
+		return
+	}
+	if h.owners != nil {
+		f.Claim.End = h.claimEnd(ctx, ref)
+	}
+	if f.Claim.End.By == "" {
+		f.Claim.Said = h.claimEvents(ctx, ref)
+	}
+}
+
+// claimEvents returns what is said of the NodeClaim in Events. Those about objects without a
+// namespace are in the namespace "default".
+func (h *Handler) claimEvents(ctx context.Context,
+	ref metav1.OwnerReference) (said []reason.ClaimWords) {
+	events := &corev1.EventList{}
+	err := h.live.List(ctx, events, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingFields{"involvedObject.uid": string(ref.UID)}, client.Limit(maxClaimEvents))
+	if err != nil {
+		h.log.V(1).Info("what is said of a NodeClaim is not known", "error",
+			reason.Clean(err.Error()))
+		return nil
+	}
+	for n := range events.Items {
+		said = append(said, reason.ClaimWords{Reason: events.Items[n].Reason,
+			Message: reason.CleanTo(events.Items[n].Message, maxEventMessageBytes)})
+	}
+	return said
+}
+
+// claimEnd is who deleted the NodeClaim; zero if that is not known.
+func (h *Handler) claimEnd(ctx context.Context, ref metav1.OwnerReference) reason.OwnerEnd {
+	record, err := h.owners.Of(ctx, audit.Deed{Kind: reason.KindIn(ref.APIVersion, ref.Kind),
+		Name: ref.Name, UID: ref.UID})
+	if err != nil {
+		h.log.V(1).Info("who deleted a NodeClaim is not known", "error",
+			reason.Clean(err.Error()))
+	}
+	if record == nil || record.UID != ref.UID || record.Did != string(reason.Deletes) {
+		return reason.OwnerEnd{}
+	}
+	return audit.EndOf(record)
 }
 
 // clearsNodes tells whether the deletion may follow from what Karpenter does with the node: one of
@@ -79,7 +130,7 @@ func claimOf(node *corev1.Node) (metav1.OwnerReference, bool) {
 
 func nodeClaim(u *unstructured.Unstructured) reason.NodeClaim {
 	c := reason.NodeClaim{Name: u.GetName(), UID: u.GetUID(),
-		Deleted: u.GetDeletionTimestamp() != nil, Expired: expired(u)}
+		Deleted: u.GetDeletionTimestamp() != nil, Expired: expired(u), Unhealthy: unhealthy(u)}
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, one := range conditions {
 		condition, _ := one.(map[string]any)
@@ -91,11 +142,24 @@ func nodeClaim(u *unstructured.Unstructured) reason.NodeClaim {
 	return c
 }
 
-// expired tells whether the NodeClaim was deleted when its time was over. Karpenter says nothing
-// then, but it deletes at once (pkg/controllers/nodeclaim/expiration).
+// expired tells whether the NodeClaim was deleted because its lifetime had ended. Karpenter does
+// not say so, but deletes it at once (pkg/controllers/nodeclaim/expiration).
 func expired(u *unstructured.Unstructured) bool {
 	after, _, _ := unstructured.NestedString(u.Object, "spec", "expireAfter")
 	age, err := time.ParseDuration(after) // of "Never" it makes an error
 	deleted := u.GetDeletionTimestamp()
 	return err == nil && deleted != nil && !deleted.Time.Before(u.GetCreationTimestamp().Add(age))
+}
+
+// unhealthy tells whether Karpenter deleted the NodeClaim without a time for its pods, as its node
+// repair does (pkg/controllers/node/health), and its provider for AWS where an instance fails its
+// status checks: both write that its time is over before they delete it. For all others Karpenter
+// writes when its terminationGracePeriod ends (pkg/controllers/nodeclaim/lifecycle).
+func unhealthy(u *unstructured.Unstructured) bool {
+	deleted := u.GetDeletionTimestamp()
+	over, err := time.Parse(time.RFC3339, u.GetAnnotations()[terminationTime])
+	grace, _, _ := unstructured.NestedString(u.Object, "spec", "terminationGracePeriod")
+	none, parseErr := time.ParseDuration(grace)
+	return err == nil && deleted != nil && !over.After(deleted.Time) &&
+		(parseErr != nil || none > 0)
 }

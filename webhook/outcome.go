@@ -28,7 +28,7 @@ const (
 	actionStale    action = "stale"
 	actionWarned   action = "warned" // would be denied, but the mode is Audit
 	actionDenied   action = "denied"
-	actionPromised action = "promised" // evicted: written when the pod is seen to terminate
+	actionPromised action = "promised" // written when the pod is seen to terminate
 	// evicted: a disruption budget or a precondition will refuse
 	actionRefused  action = "refused"
 	actionStripped action = "stripped" // created with a reason, which was taken off
@@ -45,6 +45,8 @@ type outcome struct {
 	message string // for people: the text of the denial or the warning
 	// completes is set where the words of the reason are on the object already.
 	completes bool
+	// late is what the reason lacks, if it can be asked before it is written.
+	late *lateOwner
 	// marks is set where nothing is missing on the object but who asked for its deletion.
 	marks bool
 	patch []jsonpatch.Operation // of the object that is created; a DELETE cannot have one
@@ -84,7 +86,7 @@ func respond(o outcome, policy config.FailurePolicy) (*admissionv1.AdmissionResp
 	return response, nil
 }
 
-// unwritten warns of a deletion whose reason is not on the object.
+// unwritten warns about a deletion whose reason is not on the object.
 func unwritten(err error) string {
 	return "epitaph: the reason could not be written: " + string(reason.Clean(err.Error()))
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// owners are read by their kind and name; an error stands for one that cannot be read.
-type owners map[string]any
+// ownersByName are read by their kind and name; an error stands for one that cannot be read.
+type ownersByName map[string]any
 
-func (o owners) Get(_ context.Context, key client.ObjectKey, object client.Object,
+func (o ownersByName) Get(_ context.Context, key client.ObjectKey, object client.Object,
 	_ ...client.GetOption) error {
 	var kind string
 	switch object.(type) {
@@ -51,7 +51,7 @@ func (o owners) Get(_ context.Context, key client.ObjectKey, object client.Objec
 	return nil
 }
 
-func (owners) List(context.Context, client.ObjectList, ...client.ListOption) error {
+func (ownersByName) List(context.Context, client.ObjectList, ...client.ListOption) error {
 	return errors.New("owners are not listed")
 }
 
@@ -99,62 +99,62 @@ func TestOwnerOf(t *testing.T) {
 	tests := map[string]struct {
 		kind   string
 		pod    metav1.ObjectMeta
-		owners owners
+		owners ownersByName
 		want   reason.Owner
 	}{
 		"a ReplicaSet that is not read in time": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": late}},
+			owners: ownersByName{"ReplicaSet o": late}},
 		"a StatefulSet that is not read in time": {kind: "StatefulSet",
-			owners: owners{"StatefulSet o": late}},
+			owners: ownersByName{"StatefulSet o": late}},
 		"a DaemonSet that is not read in time": {kind: "DaemonSet",
-			owners: owners{"DaemonSet o": late}},
+			owners: ownersByName{"DaemonSet o": late}},
 		"a kind that is not looked at": {kind: "Rollout"},
 		"an owner that is gone": {kind: "ReplicaSet",
 			want: reason.Owner{UID: "o1", Deleted: true}},
 		"a ReplicaSet of nobody": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil)}, want: wanted},
+			owners: ownersByName{"ReplicaSet o": set(nil)}, want: wanted},
 		"a Deployment that is not read in time": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil, ofWeb), "Deployment web": late},
+			owners: ownersByName{"ReplicaSet o": set(nil, ofWeb), "Deployment web": late},
 			want:   reason.Owner{UID: "o1"}},
 		"a ReplicaSet of another kind of controller": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil,
+			owners: ownersByName{"ReplicaSet o": set(nil,
 				by("argoproj.io/v1alpha1", "Rollout", "web",
 					"d1"))}, want: reason.Owner{UID: "o1"}},
 		"a Deployment that is gone": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil, ofWeb)}, want: wanted},
+			owners: ownersByName{"ReplicaSet o": set(nil, ofWeb)}, want: wanted},
 		"a namesake of the Deployment": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil, ofWeb),
+			owners: ownersByName{"ReplicaSet o": set(nil, ofWeb),
 				"Deployment web": deployment("b", "d2")}, want: wanted},
 		"the template of the Deployment": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(map[string]string{hash: "1"}, ofWeb),
+			owners: ownersByName{"ReplicaSet o": set(map[string]string{hash: "1"}, ofWeb),
 				"Deployment web": deployment("a", "d1")}, want: wanted},
 		"another template": {kind: "ReplicaSet",
 			pod: metav1.ObjectMeta{Labels: map[string]string{hash: "1"}},
-			owners: owners{"ReplicaSet o": set(map[string]string{hash: "1"}, ofWeb),
+			owners: ownersByName{"ReplicaSet o": set(map[string]string{hash: "1"}, ofWeb),
 				"Deployment web": deployment("b", "d1")}, want: outdated},
 		"adopted, with another template": {kind: "ReplicaSet",
-			owners: owners{"ReplicaSet o": set(nil, ofWeb),
+			owners: ownersByName{"ReplicaSet o": set(nil, ofWeb),
 				"Deployment web": deployment("b", "d1")}, want: outdated},
 		"an ordinal that is wanted": {kind: "StatefulSet",
-			pod: metav1.ObjectMeta{Name: "o-3"}, owners: owners{"StatefulSet o": stateful(2, 2)},
+			pod: metav1.ObjectMeta{Name: "o-3"}, owners: ownersByName{"StatefulSet o": stateful(2, 2)},
 			want: outdated},
 		"an ordinal that is too high": {kind: "StatefulSet",
-			pod: metav1.ObjectMeta{Name: "o-4"}, owners: owners{"StatefulSet o": stateful(2, 2)},
+			pod: metav1.ObjectMeta{Name: "o-4"}, owners: ownersByName{"StatefulSet o": stateful(2, 2)},
 			want: wanted},
 		"an ordinal that is too low": {kind: "StatefulSet",
-			pod: metav1.ObjectMeta{Name: "o-1"}, owners: owners{"StatefulSet o": stateful(2, 2)},
+			pod: metav1.ObjectMeta{Name: "o-1"}, owners: ownersByName{"StatefulSet o": stateful(2, 2)},
 			want: wanted},
 		"no ordinal": {kind: "StatefulSet",
-			pod: metav1.ObjectMeta{Name: "o-x"}, owners: owners{"StatefulSet o": stateful(2, 2)},
+			pod: metav1.ObjectMeta{Name: "o-x"}, owners: ownersByName{"StatefulSet o": stateful(2, 2)},
 			want: reason.Owner{UID: "o1"}},
 		"the generation of the template": {kind: "DaemonSet",
 			pod:    metav1.ObjectMeta{Labels: map[string]string{"pod-template-generation": "1"}},
-			owners: owners{"DaemonSet o": daemons("1")}, want: wanted},
+			owners: ownersByName{"DaemonSet o": daemons("1")}, want: wanted},
 		"an earlier generation": {kind: "DaemonSet",
 			pod:    metav1.ObjectMeta{Labels: map[string]string{"pod-template-generation": "1"}},
-			owners: owners{"DaemonSet o": daemons("2")}, want: outdated},
+			owners: ownersByName{"DaemonSet o": daemons("2")}, want: outdated},
 		"adopted by a DaemonSet": {kind: "DaemonSet",
-			owners: owners{"DaemonSet o": daemons("2")}, want: reason.Owner{UID: "o1"}},
+			owners: ownersByName{"DaemonSet o": daemons("2")}, want: reason.Owner{UID: "o1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

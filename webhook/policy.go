@@ -22,6 +22,8 @@ type deletion struct {
 	user      string
 	groups    []string
 	actor     reason.Actor
+	// owns is set where what is deleted is an owner of pods.
+	owns bool
 	// raw returns the pod or the node as JSON, for expressions.
 	raw func() ([]byte, error)
 }
@@ -76,7 +78,7 @@ func compileRule(rule config.Rule) (compiledRule, error) {
 	return compiled, nil
 }
 
-// fallback decides about what no rule matches.
+// fallback decides where no rule matches.
 var fallback = config.Rule{Name: "no-rule", Action: config.Fill}
 
 // decide returns the rule that applies. Requirements bind people and programs, never the cluster's
@@ -132,8 +134,12 @@ func (r compiledRule) matches(ctx context.Context, d deletion,
 	return evaluate(ctx, r.expression, d, of)
 }
 
-// names tells whether the deletion is what the rule's lists name.
+// names tells whether the rule's lists name the deletion.
 func (r compiledRule) names(d deletion) bool {
+	// Rules are about pods and nodes, unless they say otherwise.
+	if d.owns && len(r.Resources) == 0 {
+		return false
+	}
 	return anyOf(r.Actors, func(a config.RuleActor) bool { return a == ruleActor(d) }) &&
 		anyOf(r.Users, func(pattern string) bool { return glob(pattern, d.user) }) &&
 		anyOf(r.Groups, func(pattern string) bool {
@@ -148,7 +154,12 @@ func (r compiledRule) names(d deletion) bool {
 		anyOf(r.Operations, func(o config.Operation) bool { return o == d.operation })
 }
 
-func (d deletion) resource() string { return d.subject.String() + "s" }
+func (d deletion) resource() string {
+	if d.owns {
+		return ownersResource
+	}
+	return d.subject.String() + "s"
+}
 
 // anyOf tells whether one of the list matches; an empty list matches everything.
 func anyOf[T any](list []T, match func(T) bool) bool {

@@ -53,11 +53,11 @@ type Records interface {
 		nodeObituary string) error
 }
 
-// PreemptorNames says for whom preempted pods had to go, where that became known after their
-// deletion was asked for, and takes a name back that was only supposed and turned out wrong: on the
-// pod while it terminates, on its record after that. It reconciles victims, by their UID: a pod of
-// the same name may have followed. What is open it sees on the pods themselves: the lack of a name,
-// or the mark of a supposed one.
+// PreemptorNames writes for whom preempted pods had to go, where that became known after their
+// deletion was asked for. It also takes back a name that was only supposed and turned out wrong: on
+// the pod while it terminates, on its record after that. It reconciles victims by their UID: a pod
+// of the same name may have followed. The pods themselves show what is open: they lack a name, or
+// bear the mark of a supposed one.
 type PreemptorNames struct {
 	handler *Handler
 	writer  Corrector
@@ -68,8 +68,8 @@ type PreemptorNames struct {
 	since time.Time
 }
 
-// PreemptorNames returns the reconciler that completes and corrects what the handler did not know
-// yet of preempted pods. Where nothing is recorded, records is nil.
+// PreemptorNames returns the reconciler that completes and corrects what the handler did not yet
+// know about preempted pods. Where nothing is recorded, records is nil.
 func (h *Handler) PreemptorNames(w Corrector, records Records) *PreemptorNames {
 	return &PreemptorNames{handler: h, writer: w, records: records, victims: newVictims(),
 		log: h.log.WithName("preemptor-names")}
@@ -139,8 +139,8 @@ func (n *PreemptorNames) concerned(before, pod *corev1.Pod, gone bool) []types.U
 	return n.victims.of(pod)
 }
 
-// open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor,
-// or one that is only supposed.
+// open tells whether the pod terminates, or is gone, with a reason of ours that names no preemptor
+// or only a supposed one.
 func (n *PreemptorNames) open(pod *corev1.Pod, gone bool) (own reason.Reason, open bool) {
 	if pod.DeletionTimestamp == nil && !gone || !n.writer.Wrote(pod) {
 		return own, false
@@ -236,8 +236,7 @@ func (n *PreemptorNames) takeUp(ctx context.Context, o *v1alpha1.PodObituary, no
 	return err
 }
 
-// patience is how long to wait for the record of a victim: as long again as the victim has been
-// gone.
+// patience is how long to wait for the record of a victim: as long as the victim has been gone.
 func (n *PreemptorNames) patience(v victim) time.Duration {
 	return min(max(n.handler.clock.Since(v.gone), nameFirst), nameLast)
 }
@@ -294,9 +293,9 @@ func (n *PreemptorNames) amend(ctx context.Context, v victim,
 	return true, nil
 }
 
-// better infers the reason anew, as if the pod had none, and tells whether it says more, or less
-// that is wrong. Only a nomination gives a name at this stage. One that was supposed is taken back
-// when its pod neither waits undecided nor runs on the node.
+// better infers the reason anew, as if the pod had none, and tells whether the new one says more,
+// or drops something false. Only a nomination gives a name at this stage. A supposed one is taken
+// back when its pod neither waits undecided nor runs on the node.
 func (n *PreemptorNames) better(ctx context.Context,
 	v victim) (r reason.Reason, is bool, err error) {
 	f := reason.Facts{

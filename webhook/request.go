@@ -19,6 +19,8 @@ type request struct {
 	object  client.Object
 	remover reason.Remover
 	dryRun  bool
+	// grace is how long the pod is given; nil leaves that to the pod's spec.
+	grace *int64
 	// eviction is set where the removal is one.
 	eviction *eviction
 }
@@ -36,7 +38,7 @@ const (
 	kindCreate
 )
 
-// kindOf tells what a review is about.
+// kindOf returns what a review is about.
 func kindOf(req *admissionv1.AdmissionRequest) (kind, error) {
 	pods := req.Resource == metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
 	nodes := req.Resource == metav1.GroupVersionResource{Version: "v1", Resource: "nodes"}
@@ -71,6 +73,9 @@ func decodeDeletion(req *admissionv1.AdmissionRequest) (request, error) {
 	if d.object, err = decode(req.OldObject.Raw); err != nil {
 		return d, err
 	}
+	if d.grace, err = graceOf(req.Options.Raw); err != nil {
+		return d, err
+	}
 	d.namespace = d.object.GetNamespace()
 	d.raw = func() ([]byte, error) { return req.OldObject.Raw, nil }
 	return d, nil
@@ -85,7 +90,7 @@ func requestBy(req *admissionv1.AdmissionRequest) request {
 	return d
 }
 
-// ownFacts is what the request itself tells.
+// ownFacts is what the request itself says.
 func (d request) ownFacts() reason.Facts {
 	f := reason.Facts{Remover: d.remover}
 	switch o := d.object.(type) {

@@ -11,12 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/encoding/json"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/httpsserver"
+	"github.com/epitaph-k8s/epitaph/internal/access"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -27,9 +30,8 @@ const (
 	ConfigurationName = "epitaph"
 )
 
-// Self is the user that Epitaph's manager is, as the chart has it.
-func Self(
-	namespace string) string {
+// Self returns the user of Epitaph's manager, as the chart sets it up.
+func Self(namespace string) string {
 	return "system:serviceaccount:" + namespace + ":epitaph-manager"
 }
 
@@ -37,25 +39,32 @@ const (
 	// maxBodyBytes bounds a review before it is read: etcd stores objects of up to 1.5 MiB, and a
 	// review holds one.
 	maxBodyBytes = 3 << 20
-	// maxBodiesBytes bounds all reviews that are worked on at once. What is decoded takes some
-	// three times as much.
+	// maxBodiesBytes bounds all reviews that are in progress at once. Decoded, they take some three
+	// times as much.
 	maxBodiesBytes = 32 << 20
 )
 
-// Options are what a handler works with.
+// Options are the settings and collaborators of a handler.
 type Options struct {
 	Config config.Webhook
-	// OwnNamespace is where Epitaph itself runs.
+	// OwnNamespace is the namespace of Epitaph itself.
 	OwnNamespace string
 	Inferrer     reason.Inferrer
 	// Reader reads from a cache of Pods (with the index [reason.NodeNameField]), Nodes, Namespaces
 	// and PodDisruptionBudgets.
 	Reader client.Reader
 	// Live reads from the API server itself.
-	Live       client.Reader
+	Live client.Reader
+	// Mapper finds the kinds of objects that decide about pods; Reviews and Served, whose
+	// controllers are whose. Without them nothing is known of either.
+	Mapper     meta.RESTMapper
+	Reviews    access.Reviewer
+	Served     Served
 	Obituaries Obituaries
-	Writer     Writer
-	// Refusals has for the record what was decided about evictions; nil has nothing.
+	// Owners records who deleted the owners of pods; nil records nothing.
+	Owners *audit.OwnerEnds
+	Writer Writer
+	// Refusals keeps for the record what was decided about evictions; nil keeps nothing.
 	Refusals   *audit.Refusals
 	Clock      clock.PassiveClock
 	Registerer prometheus.Registerer
@@ -72,14 +81,17 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{
+	h := &Handler{
 		reader:       o.Reader,
 		live:         o.Live,
+		objects:      newObjects(o),
 		obituaries:   o.Obituaries,
+		owners:       o.Owners,
 		writer:       o.Writer,
 		inferrer:     o.Inferrer,
 		policy:       rules,
-		pending:      newPendingEvictions(o.Clock),
+		promises:     newPromises(o.Clock),
+		pace:         newPace(o.Clock),
 		refusals:     o.Refusals,
 		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
@@ -90,30 +102,36 @@ func New(o Options) (*Handler, error) {
 		clock:        o.Clock,
 		metrics:      m,
 		log:          o.Log,
-	}, nil
+		denials: flowcontrol.NewTokenBucketPassiveRateLimiter(denialsPerSecond,
+			denialsAtOnce),
+	}
+	// Fail promises that nothing leaves without a reason, whatever happens to us.
+	h.writesFirst.Store(o.Config.FailurePolicy == config.FailClosed || o.Config.WriteFirst)
+	return h, nil
 }
 
-// ServeHTTP answers one review, also while the process shuts down and where the caller has hung up:
-// what was begun for a delete is ended. Each request has a time limit of its own.
+// ServeHTTP answers one review, even while the process shuts down or after the caller has hung up:
+// whatever was begun for a delete is completed. Each request has its own time limit.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r.WithContext(logr.NewContext(context.WithoutCancel(r.Context()), h.log)))
+	h.serve(context.WithoutCancel(r.Context()), w, r)
 }
 
-// EvictionReasons returns the reconciler that writes what the handler found for evicted pods.
-func (h *Handler) EvictionReasons() *EvictionReasons { return &EvictionReasons{handler: h} }
+// PromisedReasons returns the reconciler that writes the reasons that the handler has promised.
+func (h *Handler) PromisedReasons() *PromisedReasons { return &PromisedReasons{handler: h} }
 
 // serve answers one review.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	review, release, status, err := h.readReview(w, r)
 	defer release()
 	if err != nil {
 		h.metrics.malformed.Inc()
-		logr.FromContextOrDiscard(r.Context()).V(1).Info("review refused", "status", status,
-			"error", reason.Clean(err.Error()))
+		h.log.V(1).Info("review refused", "status", status, "error",
+			reason.Clean(err.Error()))
 		http.Error(w, err.Error(), status)
 		return
 	}
-	response, err := h.answer(r.Context(), review.Request)
+	defer h.pace.review()()
+	response, err := h.answer(ctx, review.Request)
 	if err != nil {
 		http.Error(w, string(reason.Clean(err.Error())), http.StatusInternalServerError)
 		return
@@ -121,21 +139,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	answer := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		logr.FromContextOrDiscard(r.Context()).Info("answer not delivered", "error",
-			reason.Clean(err.Error()))
+		h.log.Info("answer not delivered", "error", reason.Clean(err.Error()))
 	}
 }
 
-// readReview reads the body of a request, and returns the HTTP status that belongs to what is wrong
-// with it. The caller releases the body when it has answered.
+// readReview reads the body of a request; if that fails, it returns the HTTP status to answer with.
+// The caller releases the body after the answer.
 func (h *Handler) readReview(w http.ResponseWriter,
 	r *http.Request) (*admissionv1.AdmissionReview, func(), int, error) {
 	if r.Method != http.MethodPost {
 		return nil, func() {}, http.StatusMethodNotAllowed,
 			fmt.Errorf("method %.16q: reviews are sent by POST", r.Method)
 	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-		media != "application/json" {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		return nil, func() {}, http.StatusUnsupportedMediaType,
 			errors.New("the content type must be application/json")
 	}
@@ -155,4 +171,14 @@ func (h *Handler) readReview(w http.ResponseWriter,
 		return nil, release, http.StatusBadRequest, err
 	}
 	return review, release, http.StatusOK, nil
+}
+
+// isJSON reports whether a Content-Type is JSON's, whatever its parameters.
+func isJSON(contentType string) bool {
+	const json = "application/json"
+	if contentType == json {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == json
 }

@@ -31,8 +31,8 @@ type victim struct {
 // groups are how a reason begins to name a pod group; see package reason.
 var groups = []string{"pod group ", "the pod group of "}
 
-// supposes tells whether the reason names the pod, or a group: what becomes of one of its members
-// tells nothing of the others.
+// supposes tells whether the reason names the pod itself, not a group: what becomes of one member
+// of a group says nothing about the others.
 func (v victim) supposes(p *corev1.Pod) bool {
 	id := v.own.Preemptor()
 	return id == string(p.UID) || id == p.Namespace+"/"+p.Name ||
@@ -40,15 +40,15 @@ func (v victim) supposes(p *corev1.Pod) bool {
 			func(begins string) bool { return strings.HasPrefix(id, begins) })
 }
 
-// victims are those that are open, by what changes the answer. They are what the pods say of
-// themselves, and the records of those that are gone: a new leader finds the same.
+// victims are the open ones, indexed by what may change the answer. They follow from what the pods
+// say of themselves and from the records of those that are gone: a new leader finds the same.
 type victims struct {
 	mu     sync.Mutex
 	all    map[types.UID]victim
 	byNode map[string]map[types.UID]bool
 	byID   map[string]map[types.UID]bool
-	// left is how many of them are gone, and expired when it was last seen to that none stays for
-	// too long.
+	// left is how many of them are gone; expired is when those that had been gone for too long were
+	// last dropped.
 	left    int
 	expired time.Time
 }
@@ -76,8 +76,8 @@ func (s *victims) leave(pod *corev1.Pod, own reason.Reason, at time.Time) {
 	}
 }
 
-// ended is a pod as it was in the end. One that had no grace was gone before its deletion stood on
-// it.
+// ended is a pod as it was in the end. One without grace was gone before a deletion timestamp was
+// set on it.
 func ended(pod *corev1.Pod, at time.Time) *corev1.Pod {
 	if pod.DeletionTimestamp == nil {
 		pod = pod.DeepCopy()
@@ -87,7 +87,7 @@ func ended(pod *corev1.Pod, at time.Time) *corev1.Pod {
 	return pod
 }
 
-// drop forgets a pod that is no victim, or not any more.
+// drop forgets a pod that is not, or no longer, a victim.
 func (s *victims) drop(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +157,7 @@ func (v victim) tooLate(
 	return !v.gone.IsZero() && now.Sub(v.gone) > nameAfter
 }
 
-// expire forgets now and then the victims that have been gone for too long.
+// expire forgets, now and then, victims that have been gone for too long.
 func (s *victims) expire(now time.Time) {
 	if s.left == 0 || now.Sub(s.expired) < nameLast {
 		return

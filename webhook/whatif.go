@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,9 +16,11 @@ import (
 
 // A Supposition is the cluster that a question is asked about.
 type Supposition struct {
-	// Cached has of the objects what the manager's caches keep, Live has them whole.
+	// Cached has what the manager's caches keep of the objects, Live has them whole.
 	Cached, Live client.Reader
-	Obituaries   Obituaries
+	// Mapper knows the kinds that are installed.
+	Mapper     meta.RESTMapper
+	Obituaries Obituaries
 }
 
 // A Decision is what the webhook says to a request.
@@ -36,8 +39,8 @@ func WhatIf(ctx context.Context, c config.Config, req *admissionv1.AdmissionRequ
 	clk clock.PassiveClock) (Decision, error) {
 	h, err := New(Options{
 		Config: c.Webhook, OwnNamespace: c.Namespace, Inferrer: c.Inferrer(), Reader: s.Cached,
-		Live: s.Live, Obituaries: s.Obituaries,
-		// A dry run is written nowhere; the writer only tells what was.
+		Live: s.Live, Mapper: s.Mapper, Obituaries: s.Obituaries,
+		// A dry run writes nothing; the writer is only asked what was written.
 		Writer: termination.New(nil, c.Annotations, clk), Clock: clk,
 		Registerer: prometheus.NewRegistry(),
 	})

@@ -11,13 +11,13 @@ import (
 	"syscall"
 )
 
-// Files are the directory netconsole of a configfs: what is made there is made by the kernel. Names
-// are relative to it.
+// Files is the directory netconsole of a configfs: creating a directory there makes the kernel
+// create a target. Names are relative to it.
 type Files interface {
 	// List returns the names in a directory.
 	List(dir string) ([]string, error)
 	Read(file string) (string, error)
-	// Write writes a file that exists; it never makes one.
+	// Write writes an existing file; it never creates one.
 	Write(file, value string) error
 	Mkdir(dir string) error
 	// Rmdir removes a directory; the files in it are the kernel's and go with it.
@@ -25,10 +25,10 @@ type Files interface {
 	Chmod(name string, mode fs.FileMode) error
 }
 
-// maxAttributeBytes bounds what is read of an attribute: the kernel gives at most a page.
+// maxAttributeBytes bounds what is read of an attribute: the kernel returns at most a page.
 const maxAttributeBytes = 4096
 
-// Directory is where the files really are.
+// Directory is the real path of the files.
 type Directory string
 
 func (d Directory) at(name string) string { return filepath.Join(string(d), name) }
@@ -53,7 +53,7 @@ func (d Directory) Read(file string) (string, error) {
 	return strings.TrimRight(string(data), "\n"), errors.Join(err, f.Close())
 }
 
-// Write implements Files. The value goes out in one write: each is a command to the kernel.
+// Write implements Files. It writes the value in one system call: each is a command to the kernel.
 func (d Directory) Write(file, value string) error {
 	f, err := os.OpenFile(d.at(file), os.O_WRONLY, 0)
 	if err != nil {

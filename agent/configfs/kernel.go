@@ -13,7 +13,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 )
 
-// A Kernel is what knows the targets.
+// A Kernel holds the targets.
 type Kernel struct{ files Files }
 
 // On returns the kernel behind the files.
@@ -23,12 +23,12 @@ func On(files Files) *Kernel { return &Kernel{files} }
 type Found struct {
 	Name string
 	Target
-	// Enabled is false for one that the kernel has switched off: it does so when the device goes,
+	// Enabled is false for a target that the kernel has disabled: it does so when the device goes,
 	// or joins a bond or a bridge.
 	Enabled bool
 }
 
-// Found lists the targets that are ours, by name. One that goes while it is looked at is left out.
+// Found lists our targets, by name. A target that goes while it is being read is left out.
 func (k *Kernel) Found() ([]Found, error) {
 	names, err := k.files.List(".")
 	if err != nil {
@@ -52,8 +52,8 @@ func (k *Kernel) Found() ([]Found, error) {
 	return all, nil
 }
 
-// read reads what the kernel reports. Values that are not what they should be leave their field
-// empty, which fits no target.
+// read reads what the kernel reports. An invalid value leaves its field empty, which matches no
+// target.
 func (k *Kernel) read(name string) (Found, error) {
 	values := map[string]string{}
 	for _, file := range []string{"enabled", "extended", "dev_name", "local_ip", "local_port",
@@ -80,9 +80,9 @@ func addrPort(host, port string) netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(n))
 }
 
-// Set makes the kernel speak to t, and tells whether it did not do so before. A target that is
-// there and differs, or was switched off, is made anew; one that the kernel refuses, or does not
-// report back as it was written, is taken away again.
+// Set makes the kernel send to t, and reports whether it had to create the target. An existing
+// target that differs, or was disabled, is created anew. One that the kernel refuses, or does not
+// report back as it was written, is removed again.
 func (k *Kernel) Set(t Target, userdata []Datum) (made bool, err error) {
 	name := t.Name()
 	if f, err := k.read(name); err == nil {
@@ -131,7 +131,7 @@ func (k *Kernel) enable(name string, t Target, userdata []Datum) error {
 	return nil
 }
 
-// Speaks tells whether the kernel reports exactly t, and sends.
+// Speaks reports whether the kernel reports exactly t, enabled.
 func (f Found) Speaks(t Target) bool {
 	want := t
 	want.Source = netip.AddrPortFrom(t.Source.Addr().WithZone(""), t.Source.Port())
@@ -139,7 +139,7 @@ func (f Found) Speaks(t Target) bool {
 	return f.Enabled && f.Target == want
 }
 
-// Remove takes a target away, whether it speaks or not. One that is gone is success.
+// Remove removes a target, enabled or not. One that is gone is success.
 func (k *Kernel) Remove(name string) error {
 	if !strings.HasPrefix(name, Prefix) {
 		return fmt.Errorf("remove netconsole target %s: it is not ours", name)
@@ -150,7 +150,7 @@ func (k *Kernel) Remove(name string) error {
 	}
 	for _, key := range data {
 		err := k.files.Rmdir(name + "/" + userdataDir + "/" + key)
-		// Beside the directories there are switches of the kernel, which are files and go with the
+		// Beside the directories there are the kernel's switches, which are files and go with the
 		// target.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return refused("remove userdata "+key+" of netconsole target "+name, err)

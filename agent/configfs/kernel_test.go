@@ -87,7 +87,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// What the kernel has switched off, or somebody has changed, is made anew.
+// What the kernel has disabled, or somebody has changed, is created anew.
 func TestSetMends(t *testing.T) {
 	t.Parallel()
 	mine := target("10.0.0.9:6666")
@@ -195,7 +195,7 @@ func TestSetRefused(t *testing.T) {
 	}
 }
 
-// The ways to one listener have different names, so that the new one can be made beside the old
+// The ways to one listener have different names, so that a new target can be created beside the old
 // one.
 func TestName(t *testing.T) {
 	t.Parallel()
@@ -234,7 +234,7 @@ func TestUserdata(t *testing.T) {
 	for name, version := range netconsolefs.Versions {
 		files := netconsolefs.New(version)
 		kernel, mine := configfs.On(files), target("10.0.0.9:6666")
-		// A target first speaks without a secret, and is told it while it speaks.
+		// A target is first enabled without a secret, and gets it while it is enabled.
 		for _, all := range [][]configfs.Datum{userdata[:1], userdata} {
 			if _, err := kernel.Set(mine, all); err != nil {
 				t.Fatal(err)
@@ -253,7 +253,7 @@ func TestUserdata(t *testing.T) {
 	}
 }
 
-// Where the userdata leaves no room, or the switch is refused, the target speaks without it.
+// If the userdata leaves no room, or the switch is refused, the target works without it.
 func TestNoRoomForSysdata(t *testing.T) {
 	t.Parallel()
 	var much []configfs.Datum
@@ -270,8 +270,8 @@ func TestNoRoomForSysdata(t *testing.T) {
 	}
 }
 
-// An agent that is newer than its target throws the switches while the target speaks, and each once
-// only.
+// An agent newer than its target turns the switches on while the target is enabled, and each only
+// once.
 func TestSysdataOfATargetThatSpeaks(t *testing.T) {
 	t.Parallel()
 	files := netconsolefs.New(netconsolefs.Versions["7.3"])

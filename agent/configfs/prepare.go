@@ -9,12 +9,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/fault"
 )
 
-// A System can bring about that there is a configfs with netconsole in it.
+// A System can make a configfs with netconsole in it available.
 type System interface {
-	// Mounted tells whether a configfs is mounted at path.
+	// Mounted reports whether a configfs is mounted at path.
 	Mounted(path string) (bool, error)
 	Mount(path string) error
-	// Load has the kernel load a module. That there is no such module shows later.
+	// Load makes the kernel load a module. It does not report a missing module; that shows later.
 	Load(module string) error
 }
 
@@ -27,13 +27,13 @@ const (
 	loadIt   = "load it on the host (modprobe netconsole; at each boot: echo netconsole > /etc/modules-load.d/netconsole.conf), in a kernel that has CONFIG_NETCONSOLE_DYNAMIC"
 )
 
-// Prepare returns where netconsole's targets are below the configfs at path, and makes sure that
-// they can be there: it mounts what is not mounted and, if load is set, loads what is not loaded.
+// Prepare returns the directory of netconsole's targets in the configfs at path, and makes sure
+// that it exists: it mounts configfs if need be, and loads the module if need be and load is set.
 func Prepare(path string, load bool, s System) (Directory, error) {
 	mounted, err := s.Mounted(path)
 	if errors.Is(err, fs.ErrNotExist) && load {
-		// The place comes with the module configfs, which netconsole needs and modprobe brings
-		// along.
+		// The mount point comes with the module configfs, which netconsole needs and modprobe loads
+		// with it.
 		if err := s.Load(subsystem); err != nil {
 			return "", unloaded(err)
 		}

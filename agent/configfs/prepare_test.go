@@ -142,7 +142,7 @@ echo 1 > /c/NAME/enabled`, "NAME", mine.Name())
 	}
 }
 
-// A file that the kernel did not make is no attribute: nothing is written beside it.
+// Write creates no file: one that the kernel did not create is no attribute.
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	d := configfs.Directory(t.TempDir())

@@ -10,12 +10,12 @@ import (
 )
 
 // enotsupp is the kernel's own ENOTSUPP (include/linux/errno.h), which user space has no name for:
-// netpoll answers it for a driver without polling.
+// netpoll returns it for a driver without polling.
 const enotsupp = syscall.Errno(524)
 
 const asRoot = "run the agent as root, with /sys/kernel/config mounted read-write and no AppArmor profile that forbids writing to /sys"
 
-// refused turns an error of a file into a fault.
+// refused turns a file's error into a fault.
 func refused(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -29,7 +29,7 @@ func refused(what string, err error) error {
 	}
 }
 
-// notEnabled says why netpoll would not have a target (netpoll_setup of net/core/netpoll.c).
+// notEnabled explains why netpoll refuses a target (netpoll_setup of net/core/netpoll.c).
 func notEnabled(t Target, err error) error {
 	what := fmt.Sprintf("enable netconsole on device %s", t.Device)
 	switch {

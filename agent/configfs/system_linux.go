@@ -26,10 +26,10 @@ func (Host) Mounted(path string) (bool, error) {
 // Mount implements System. The kernel loads configfs itself.
 func (Host) Mount(path string) error { return unix.Mount("configfs", path, "configfs", 0, "") }
 
-// Load has the kernel start the host's modprobe, which knows where the host keeps its modules, how
-// they are compressed and what they need; a container does not. For a process with CAP_SYS_MODULE
-// the kernel looks for a module when it is asked for a device that does not exist (dev_load of
-// net/core/dev_ioctl.c).
+// Load makes the kernel start the host's modprobe, which knows where the host keeps its modules,
+// how they are compressed and what they need; a container does not. For a process with
+// CAP_SYS_MODULE the kernel looks for a module when it is asked for a device that does not exist
+// (dev_load of net/core/dev_ioctl.c).
 func (Host) Load(module string) error {
 	if err := mayLoad(); err != nil {
 		return err
@@ -42,14 +42,13 @@ func (Host) Load(module string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("name the module: %w", err), unix.Close(fd))
 	}
-	// There is no such device, and the kernel says so; whether there is a module now shows in
-	// configfs.
+	// There is no such device, and the kernel says so; configfs shows whether the module is there
+	// now.
 	_ = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
 	return unix.Close(fd)
 }
 
-// mayLoad asks for CAP_SYS_MODULE: without it the kernel would not look for a module, and not say
-// so.
+// mayLoad checks for CAP_SYS_MODULE: without it the kernel would silently not look for a module.
 func mayLoad() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData

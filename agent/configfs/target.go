@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Prefix begins the names of the targets that are ours.
+// Prefix begins the names of our targets.
 const Prefix = "epitaph-"
 
 // A Target is where the kernel's lines go, and by which way. The kernel neither routes nor
@@ -22,11 +22,11 @@ type Target struct {
 	NextHop string
 }
 
-// Name tells targets apart: a target with another way has another name, so that it can be made
-// beside the one it replaces.
+// Name identifies a target: one with another way has another name, so that it can be created beside
+// the one it replaces.
 func (t Target) Name() string {
 	h := fnv.New32a()
-	// a hash takes everything
+	// a hash accepts all input
 	_, _ = fmt.Fprintf(h, "%s %s %s %s", t.Device, t.Source, t.Listener, t.NextHop)
 	host := strings.NewReplacer(":", "-", "%", "-").Replace(t.Listener.Addr().String())
 	return fmt.Sprintf("%s%s-%d-%08x", Prefix, host, t.Listener.Port(), h.Sum32())
@@ -39,7 +39,7 @@ func (t Target) String() string {
 // An attribute is a file of a target.
 type attribute struct {
 	file, value string
-	// optional is set for what older kernels do not have: a target without it still speaks.
+	// optional is set for what older kernels do not have: a target works without it.
 	optional bool
 }
 
@@ -58,7 +58,7 @@ func (t Target) attributes() []attribute {
 	}
 }
 
-// Script is what Set would do, as a shell would.
+// Script returns what Set would do, as shell commands.
 func (t Target) Script(dir string, userdata []Datum) []string {
 	dir += "/" + t.Name()
 	lines := []string{"mkdir " + dir}

@@ -17,14 +17,14 @@ const MaxUserdataBytes = 199
 // A Datum is one value that the kernel adds to all it sends.
 type Datum struct{ Key, Value string }
 
-// callers are the switches by which the kernel adds to a line on which CPU and by which task it was
-// printed (Linux 6.14 and 6.15; Documentation/networking/netconsole.rst). Of Linux before 7.0 it is
-// the task that sends, and the listener does not read it.
+// callers are the switches that make the kernel add to a line the CPU and the task that printed it
+// (Linux 6.14 and 6.15; Documentation/networking/netconsole.rst). Before Linux 7.0 it is the task
+// that sends, and the listener does not read it.
 var callers = []string{"cpu_nr_enabled", "taskname_enabled"}
 
-// tell sets userdata where the kernel has it, and then the switches: the name of a task is its own
-// choice and may look like userdata, of which the first counts. All of it may change while the
-// target speaks.
+// tell sets userdata if the kernel has it, and then the switches. A task chooses its own name,
+// which may look like userdata, of which the first counts; hence the order. All of it may change
+// while the target is enabled.
 func (k *Kernel) tell(name string, userdata []Datum) error {
 	for _, d := range userdata {
 		err := k.set(name+"/"+userdataDir+"/"+d.Key, d.Value)
@@ -39,9 +39,8 @@ func (k *Kernel) tell(name string, userdata []Datum) error {
 	return nil
 }
 
-// nameCallers throws those switches that are off. A kernel may lack them, or have no room for them
-// beside the userdata: a target without them speaks all the same, so nothing that goes wrong here
-// is worth an error.
+// nameCallers turns on those switches that are off. A kernel may lack them, or have no room for
+// them beside the userdata. A target works without them, so no failure here is worth an error.
 func (k *Kernel) nameCallers(name string) {
 	for _, s := range callers {
 		file := name + "/" + userdataDir + "/" + s
@@ -51,7 +50,7 @@ func (k *Kernel) nameCallers(name string) {
 	}
 }
 
-// set closes a datum to everybody but root before it is filled in: the kernel makes its file
+// set makes a datum readable by root alone before filling it in: the kernel creates its file
 // readable for all.
 func (k *Kernel) set(dir, value string) error {
 	if err := k.files.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -67,8 +66,8 @@ func (k *Kernel) set(dir, value string) error {
 	return k.files.Write(file, value)
 }
 
-// Userdata returns a value that one of our targets has; empty where none has it, or the kernel has
-// no userdata.
+// Userdata returns the value that one of our targets has under a key; empty if none has it, or the
+// kernel has no userdata.
 func (k *Kernel) Userdata(key string) (string, error) {
 	all, err := k.Found()
 	if err != nil {
@@ -83,7 +82,7 @@ func (k *Kernel) Userdata(key string) (string, error) {
 	return "", nil
 }
 
-// TakesUserdata tells whether a target of ours can add to what it sends.
+// TakesUserdata reports whether a target of ours can add userdata to what it sends.
 func (k *Kernel) TakesUserdata(t Target) bool {
 	_, err := k.files.List(t.Name() + "/" + userdataDir)
 	return err == nil

@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// dumped was the time of the files that are written here.
+// dumped is the time of the files that are written here.
 var dumped = time.Date(2026, 11, 24, 4, 17, 0, 0, time.UTC)
 
-// places are folders that hold the files.
+// places creates folders that hold the files.
 func places(t *testing.T, files map[string]string) Places {
 	t.Helper()
 	dir := t.TempDir()
@@ -172,8 +172,8 @@ func TestDumps(t *testing.T) {
 }
 
 // What kdump was started for: exceptions of x86 by name (arch/x86/kernel/traps.c), faults
-// (arch/x86/mm/fault.c, arch/arm64/mm/fault.c), bugs (lib/bug.c). What comes later in the same
-// crash tells less.
+// (arch/x86/mm/fault.c, arch/arm64/mm/fault.c), bugs (lib/bug.c). Later lines of the same crash say
+// less.
 func TestKdumpNamesTheException(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -276,7 +276,7 @@ func TestPanicOfSeveralLines(t *testing.T) {
 	}
 }
 
-// A dump that systemd-pstore moves is the same.
+// A dump keeps its ID when systemd-pstore moves it.
 func TestIDStays(t *testing.T) {
 	t.Parallel()
 	content := "Panic#1 Part1\n" + panicLine
@@ -292,7 +292,7 @@ func TestIDStays(t *testing.T) {
 	}
 }
 
-// Whoever is not root says nothing: links, folders and files of others.
+// Nothing is believed that does not belong to root: links, folders and files of others.
 func TestOnlyTheOwnerIsBelieved(t *testing.T) {
 	t.Parallel()
 	const log = "[    1.000000] Kernel panic - not syncing: fake\n"
@@ -342,7 +342,7 @@ func TestWhatIsReadIsBounded(t *testing.T) {
 		many["crash/dmesg."+time.Unix(int64(n), 0).Format("150405")] = "[    1.000000] x\n"
 	}
 	if _, err := places(t, many).Dumps(); err == nil ||
-		!strings.Contains(err.Error(), "holds too much: the rest is not read") {
+		!strings.Contains(err.Error(), "holds too much: the rest was not read") {
 		t.Errorf("a place with too many files: %v", err)
 	}
 }

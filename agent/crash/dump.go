@@ -23,32 +23,33 @@ const (
 	// it.
 	MaxLines     = 48
 	maxLineBytes = 240
-	// linesBefore the line that tells of the crash are kept, however many come after it.
+	// linesBefore is how many lines before the one that tells of the crash are kept, however many
+	// come after it.
 	linesBefore = 8
-	// unsaid stands for the words of a kernel whose line was not kept.
+	// unsaid stands for the kernel's words if their line was not kept.
 	unsaid = "what it said of it was not kept"
-	// idBytes of a hash tell dumps apart.
+	// idBytes is how many bytes of a hash identify a dump.
 	idBytes = 8
 )
 
 // A Dump is what a kernel left of its end.
 type Dump struct {
-	// ID tells dumps apart; it stays the same when the dump is moved.
+	// ID identifies the dump; it stays the same when the dump is moved.
 	ID     string
 	Source Source
-	// Line is what the kernel said that it died of.
+	// Line is the kernel's own cause of death.
 	Line string
-	// After is how long the kernel had run then; 0 where that is not known.
+	// After is how long the kernel had run by then; 0 if that is not known.
 	After time.Duration
-	// At is when it was, by the clock of the machine; zero where that is not known.
+	// At is when it was, by the clock of the machine; zero if that is not known.
 	At time.Time
-	// Log are the last lines of the kernel, oldest first.
+	// Log holds the kernel's last lines, oldest first.
 	Log []string
-	// Files hold it.
+	// Files hold the dump.
 	Files []string
 }
 
-// newDump is what lines say. That they are the last of a kernel is known otherwise.
+// newDump builds a dump from lines that are known to be the last of a kernel.
 func newDump(source Source, content string, all []line) Dump {
 	id := sha256.Sum256([]byte(content))
 	d := Dump{Source: source, ID: hex.EncodeToString(id[:idBytes]), Line: unsaid}
@@ -62,7 +63,7 @@ func newDump(source Source, content string, all []line) Dump {
 	return d
 }
 
-// around are the last lines, and in any case the one that tells of the crash.
+// around returns the last lines, always including the one that tells of the crash.
 func around(all []line, cause int) []line {
 	from := max(0, len(all)-MaxLines)
 	if cause >= 0 {

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// announcement is how kernel/panic.c begins, and nothing else in the kernel.
+// announcement is what kernel/panic.c, and nothing else in the kernel, begins with.
 const announcement = "Kernel panic - not syncing: "
 
-// crashes are how the kernel begins to tell of what kdump may be started for without a panic
+// crashes matches how the kernel begins to report what kdump may be started for without a panic
 // (crash_kexec of oops_end in arch/x86/kernel/dumpstack.c, and of die on arm64).
 var crashes = regexp.MustCompile(`^(?:` + announcement +
 	`|BUG: |[Kk]ernel BUG at |(?:traps: )?PANIC: |(?:Oops: )*general protection fault|` +
 	`Unable to handle kernel |` + exception + `)`)
 
-// exception is how die() tells of an exception by its name and number (arch/x86/kernel/traps.c):
+// exception matches how die() reports an exception by name and number (arch/x86/kernel/traps.c):
 // "divide error: 0000 [#1] SMP".
 const exception = `(?:Oops: )?[a-z][a-z0-9 /-]{2,40}: [0-9a-f]{4,16} \[#[0-9]+\]`
 
-// sequels are how the kernel goes on in the same crash: they count where nothing better stands
+// sequels match how the kernel goes on in the same crash: they count only if nothing better stands
 // shortly before them.
 var sequels = regexp.MustCompile(
 	`^(?:(?:Oops: )+[0-9a-f]{4,16} \[#[0-9]+\]|Oops: [A-Z][^:]*, sig: |(?:Oops: )?invalid opcode: |Internal error: )`)
@@ -50,13 +50,14 @@ type line struct {
 	text   string
 }
 
-// form is how the kernel prints a line: "<0>[   12.345678][    T1] text" (info_print_prefix of kernel/printk/printk.c). Time and
-// caller are there or not as the kernel was built, the prefix only where it is asked for.
+// form matches a line as the kernel prints it: "<0>[ 12.345678][ T1] text" (info_print_prefix of
+// kernel/printk/printk.c). Time and caller depend on how the kernel was built; the prefix is there
+// only on request.
 var form = regexp.MustCompile(
 	`^(?:<([0-9]{1,4})>)?(?:\[ *([0-9]{1,9}\.[0-9]{6})\])?(?:\[ *[TC][0-9]{1,9}\])? ?(.*)$`)
 
-// lines are those of a log. With levels, a line without one is the rest of one that was cut off,
-// and left out; so are those of user space.
+// lines parses a log. With levels, a line without one is the rest of a cut-off line, and is left
+// out; so are lines of user space.
 func lines(text string, levels bool) []line {
 	var all []line
 	for s := range strings.Lines(text) {
@@ -85,8 +86,8 @@ func parse(s string) line {
 	return l
 }
 
-// tells tells whether the line says that the kernel died. Where there are no levels, it may be any
-// that crashes begin with.
+// tells reports whether the line says that the kernel died. In a log without levels, it may be any
+// line that a crash begins with.
 func (l line) tells(withoutLevels bool) bool {
 	if !withoutLevels {
 		return l.prefix == emergency && strings.HasPrefix(l.text, announcement)
@@ -94,11 +95,11 @@ func (l line) tells(withoutLevels bool) bool {
 	return crashes.MatchString(l.text) || sequels.MatchString(l.text)
 }
 
-// sequel tells whether the line only goes on to tell of a crash.
+// sequel reports whether the line only continues the report of a crash.
 func (l line) sequel() bool { return sequels.MatchString(l.text) }
 
-// cause is what the kernel says from the nth line on that it died of. A panic of several lines is
-// one record: they have one time, or, where the log has no level, none.
+// cause returns the kernel's cause of death from the nth line on. A panic of several lines is one
+// record: the lines have the same time, or, if the log has no level, none.
 func cause(all []line, n int) string {
 	words := []string{strings.TrimSpace(strings.TrimPrefix(all[n].text, announcement))}
 	if !strings.HasPrefix(all[n].text, announcement) {
@@ -114,7 +115,8 @@ func cause(all []line, n int) string {
 	return strings.TrimSpace(strings.Join(words, " "))
 }
 
-// lastCause is the index of the last line that tells of the death, or -1: the first of its crash.
+// lastCause returns the index of the last line that tells of the death, the first of its crash, or
+// -1.
 func lastCause(all []line, withoutLevels bool) int {
 	last := -1
 	for n := len(all) - 1; n >= 0 && (last < 0 || n >= last-sequelAfter); n-- {

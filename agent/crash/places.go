@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// Places are where kernels leave what they left.
+// Places are where kernels leave their dumps.
 type Places struct {
-	// Pstore is where pstore is mounted, Moved where systemd-pstore keeps what it found there, and
-	// Kdump where kdump does.
+	// Pstore is where pstore is mounted, Moved where systemd-pstore moves its files to, and Kdump
+	// where kdump writes.
 	Pstore, Moved, Kdump string
-	// Owner is whose files are believed: root's.
+	// Owner is the UID whose files are believed: root's.
 	Owner uint32
 }
 
-// Dumps are all that can be read, pstore's first. With an error, some of it could not be.
+// Dumps returns all dumps that can be read, pstore's first. An error means that some could not be
+// read.
 func (p Places) Dumps() ([]Dump, error) {
 	var all []Dump
 	var failed []error
@@ -40,7 +41,7 @@ func (p Places) reader(wanted func(string) bool) *reader {
 
 func isRecord(name string) bool { return fileName.MatchString(name) }
 
-// pstore reads what the kernel kept. The time of a file there is that of the dump.
+// pstore reads what the kernel kept. A file's time there is that of the dump.
 func (p Places) pstore() ([]Dump, error) {
 	r := p.reader(isRecord)
 	r.read(p.Pstore, 0)
@@ -57,11 +58,11 @@ func records(files []file) []record {
 	return all
 }
 
-// togetherName is that of the file in which systemd-pstore puts the parts of a dump together.
+// togetherName is the file in which systemd-pstore joins the parts of a dump.
 const togetherName = "dmesg.txt"
 
-// moved reads what systemd-pstore has copied, which keeps no times: only names may hold one. Of a
-// folder without records the text counts that was made of them.
+// moved reads what systemd-pstore has copied. It keeps no times: only names may hold one. From a
+// folder without records, the text joined from them is read instead.
 func (p Places) moved() ([]Dump, error) {
 	r := p.reader(func(name string) bool { return isRecord(name) || name == togetherName })
 	r.read(p.Moved, maxDepth)
@@ -81,8 +82,8 @@ func (p Places) moved() ([]Dump, error) {
 	return all, failure("read what systemd-pstore has moved", r.failed)
 }
 
-// split takes a text apart again: in it the records stand in the order of their lines, each under
-// its header. Versions of systemd put the name of the file before that.
+// split splits a joined text again: the records are in the order of their lines, each under its
+// header. Some versions of systemd put the file's name before that.
 func split(f file) []record {
 	var all []record
 	for s := range strings.Lines(f.content) {
@@ -102,15 +103,15 @@ func split(f file) []record {
 	return all
 }
 
-// isKernelLog tells the logs that kdump-tools of Debian and Ubuntu (dmesg.202611240417) and kdump
+// isKernelLog matches the logs that kdump-tools of Debian and Ubuntu (dmesg.202611240417) and kdump
 // of Red Hat and SUSE write.
 func isKernelLog(name string) bool {
 	return strings.HasPrefix(name, "dmesg.") || name == "vmcore-dmesg.txt" ||
 		name == "vmcore-dmesg-incomplete.txt"
 }
 
-// kdump reads the logs of kernels that crashed, one in each folder. When they were written does not
-// tell when it crashed.
+// kdump reads the logs of crashed kernels, one in each folder. The time they were written is not
+// the time of the crash.
 func (p Places) kdump() ([]Dump, error) {
 	r := p.reader(isKernelLog)
 	r.read(p.Kdump, 1)
@@ -118,7 +119,7 @@ func (p Places) kdump() ([]Dump, error) {
 	for _, f := range r.found {
 		log := lines(f.content, false)
 		if len(log) == 0 {
-			continue // it is being written
+			continue // still being written
 		}
 		d := newDump(Kdump, f.content, log)
 		d.Files = []string{f.path}

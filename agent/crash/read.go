@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxFiles, maxEntries and maxTotal bound what is read of a place, and maxBytes what is read of
+	// maxFiles, maxEntries and maxTotal bound what is read in a place, and maxBytes what is read of
 	// a file: pstore's are some kilobytes, and of a log of megabytes only the end counts.
 	maxFiles   = 512
 	maxEntries = 4096
@@ -23,27 +23,27 @@ const (
 	maxDepth = 2
 )
 
-// A file is the end of one that was read.
+// A file holds the end of a file that was read.
 type file struct {
 	name, path, content string
 	modified            time.Time
 }
 
-// A reader collects files of a place.
+// A reader collects files in a place.
 type reader struct {
-	// owner is whose files are believed.
+	// owner is the UID whose files are believed.
 	owner uint32
-	// wanted tells by its name whether a file is.
+	// wanted reports by its name whether to read a file.
 	wanted func(name string) bool
 	found  []file
 	seen   int
 	bytes  int
-	// failed is the first that went wrong. The rest is read all the same.
+	// failed is the first error. The rest is read all the same.
 	failed error
 }
 
-// read collects the files of a folder, and of those below it down to a depth. A folder that is not
-// there holds none.
+// read collects the files of a folder, and of those below it down to a depth. A missing folder
+// holds none.
 func (r *reader) read(dir string, depth int) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *reader) read(dir string, depth int) {
 	}
 	for _, e := range entries {
 		if r.seen++; r.seen > maxEntries || len(r.found) >= maxFiles || r.bytes >= maxTotal {
-			r.fail(fmt.Errorf("%s holds too much: the rest is not read", dir))
+			r.fail(fmt.Errorf("%s holds too much: the rest was not read", dir))
 			return
 		}
 		path := filepath.Join(dir, e.Name())
@@ -94,7 +94,7 @@ func (r *reader) add(path string) {
 	}
 }
 
-// open reads the end of a file; nil where it is not one that is believed.
+// open reads the end of a file; nil if the file is not to be believed.
 func (r *reader) open(path string) (*file, error) {
 	handle, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {

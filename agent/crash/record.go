@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// panicked is how a record begins that panic() had written (kmsg_dump_reason_str of
+// panicked is the kind of a record that panic() caused (kmsg_dump_reason_str of
 // kernel/printk/printk.c).
 const panicked = "Panic"
 
@@ -19,7 +19,7 @@ var header = regexp.MustCompile(`^([A-Z][a-z]+)#([0-9]{1,9}) Part([0-9]{1,9})$`)
 // A record is one piece of a dump: pstore writes as much at a time as fits into its store, the last
 // lines first.
 type record struct {
-	// backend is where pstore keeps it, and id which it is there: both from the file's name.
+	// backend is where pstore keeps it, and id its number there: both from the file's name.
 	backend string
 	id      uint64
 	// kind is why it was written, and count how many dumps the kernel had written with it.
@@ -31,8 +31,8 @@ type record struct {
 	at    time.Time
 }
 
-// fileName is the name of a record: "dmesg-ramoops-0" (pstore_mkfile of fs/pstore/inode.c). One
-// that the kernel could not decompress ends in ".enc.z" and is not among them.
+// fileName matches the name of a record: "dmesg-ramoops-0" (pstore_mkfile of fs/pstore/inode.c). It
+// excludes one that the kernel could not decompress, which ends in ".enc.z".
 var fileName = regexp.MustCompile(`^dmesg-([a-z0-9_-]{1,32})-([0-9]{1,20})$`)
 
 // recordOf reads a file of pstore.
@@ -65,8 +65,8 @@ func headed(s string) (r record, ok bool) {
 	return record{kind: m[1], count: m[2], part: part}, err == nil
 }
 
-// efiTime is in the name of a record in EFI variables: (seconds*100 + part)*1000 + count
-// (drivers/firmware/efi/efi-pstore.c).
+// efiTime reads the time from the name of a record in EFI variables: (seconds*100 + part)*1000 +
+// count (drivers/firmware/efi/efi-pstore.c).
 func efiTime(backend string, id uint64) (time.Time, bool) {
 	const perSecond = 100 * 1000
 	if backend != "efi" && backend != "efi_pstore" {
@@ -76,7 +76,7 @@ func efiTime(backend string, id uint64) (time.Time, bool) {
 	return time.Unix(int64(seconds), 0), true //nolint:gosec // less than 2^48
 }
 
-// panics puts the records of panics together, each dump with its parts in the order in which the
+// panics joins the records of panics into dumps, each with its parts in the order in which the
 // kernel wrote the lines.
 func panics(source Source, all []record) []Dump {
 	all = slices.DeleteFunc(all, func(r record) bool { return r.kind != panicked })
@@ -96,13 +96,13 @@ func panics(source Source, all []record) []Dump {
 	return dumps
 }
 
-// follows tells whether a record is a further part of the dump that another one belongs to; some
-// may have found no room.
+// follows reports whether a record is a further part of the dump that another one belongs to. Parts
+// between them may be missing for lack of room.
 func (r record) follows(before record) bool {
 	return r.backend == before.backend && r.count == before.count && r.part > before.part
 }
 
-// together is the dump that consists of the parts, of which the first has the last lines.
+// together joins the parts of a dump, of which the first has the last lines.
 func together(source Source, parts []record) Dump {
 	var text strings.Builder
 	var files []string

@@ -1,6 +1,6 @@
-// Package fault names what can keep a node from speaking its last words, or from saying who
-// switched it off. Each fault has a code for metrics and alerts, which is one of a fixed list, and
-// a sentence for people that ends with the remedy.
+// Package fault names what can keep a node's last words from being sent, or the node from saying
+// who switched it off. Each fault has a code for metrics and alerts, from a fixed list, and a
+// sentence for people that ends with the remedy.
 package fault
 
 import "errors"
@@ -33,7 +33,7 @@ const (
 	UnexpectedBehavior Code = "UnexpectedBehavior"
 )
 
-// Codes are all there are.
+// Codes returns every code.
 func Codes() []Code {
 	return []Code{
 		NoConfigfs, NoModule, NoPermission, NoListener, NoRoute, NoNeighbour, UnsuitableDevice,
@@ -49,7 +49,7 @@ type Fault struct {
 	Code   Code
 	What   string
 	Remedy string
-	// Cause is what the system said, if it said anything.
+	// Cause is the system's own error, if there was one.
 	Cause error
 }
 
@@ -71,10 +71,10 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Cause }
 
-// Of returns the fault that err is, or holds. What nobody foresaw is one without a remedy.
+// Of returns the fault that err is or wraps. An unforeseen error becomes one without a remedy.
 func Of(err error) *Fault {
 	if f := (*Fault)(nil); errors.As(err, &f) {
 		return f
 	}
-	return New(UnexpectedBehavior, err, "something went wrong that nobody foresaw", "")
+	return New(UnexpectedBehavior, err, "unexpected error", "")
 }

@@ -40,7 +40,7 @@ func TestOf(t *testing.T) {
 		"one within others": {errors.Join(errors.New("x"), fmt.Errorf("y: %w", f)),
 			"NoRoute: find the route: network is unreachable: give it one"},
 		"something else": {syscall.EIO,
-			"UnexpectedBehavior: something went wrong that nobody foresaw: input/output error"},
+			"UnexpectedBehavior: unexpected error: input/output error"},
 	}
 	for name, tc := range tests {
 		if got := fault.Of(tc.err); string(got.Code)+": "+got.Error() != tc.want {

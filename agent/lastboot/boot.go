@@ -6,26 +6,26 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/crash"
 )
 
-// How a boot ended.
+// How is how a boot ended.
 type How string
 
 // The ends of a boot.
 const (
-	// Orderly: somebody asked for it, and the system went down as it should.
+	// Orderly: somebody asked for it, and the system shut down as it should.
 	Orderly How = "orderly"
 	// Panic: its kernel panicked or crashed.
 	Panic How = "panic"
 	// Unclean: an orderly end would have been noted, and was not; nor did the kernel leave
-	// anything. The power may have gone.
+	// anything. The power may have failed.
 	Unclean How = "unclean"
-	// Unknown: nothing tells.
+	// Unknown: there is no evidence.
 	Unknown How = "unknown"
 )
 
-// Ends are all there are.
+// Ends returns every end.
 func Ends() []How { return []How{Orderly, Panic, Unclean, Unknown} }
 
-// A Moment is now: the boot, by the machine's clock, and how long the kernel runs.
+// A Moment is now: the boot, the machine's clock, and how long the kernel has been running.
 type Moment struct {
 	BootID string
 	Now    time.Time
@@ -37,24 +37,24 @@ func (m Moment) began() time.Time { return m.Now.Add(-m.Uptime) }
 // A boot is what is remembered of one.
 type boot struct {
 	ID string `json:"id"`
-	// Began is when, by the clock of the machine as it was last looked at.
+	// Began is when it began, by the machine's clock as last read.
 	Began time.Time `json:"began"`
 	// NotedAfter is how long it had run when it was first noted.
 	NotedAfter time.Duration `json:"notedAfter"`
-	// Marked is set where an orderly end would be noted.
+	// Marked is set if an orderly end would be noted.
 	Marked bool `json:"marked,omitempty"`
 }
 
 const (
-	// tolerance is how far clocks may be apart: a machine's is set right some time after it has
+	// tolerance is how far clocks may be apart: a machine's clock is set some time after it has
 	// booted.
 	tolerance = 10 * time.Second
-	// drift is what a kernel's clock may run fast or slow, one part in so many: ten times what is
-	// usual.
+	// drift is the reciprocal of how much a kernel's clock may run fast or slow: ten times the
+	// usual drift.
 	drift = 1000
 )
 
-// endedBy tells whether the dump can be of this boot, and of no other: see the package's comment.
+// endedBy reports whether the dump can be of this boot, and of no other: see the package's comment.
 func (b boot) endedBy(d crash.Dump, now Moment) bool {
 	if d.After == 0 || d.After < b.NotedAfter {
 		return false
@@ -66,7 +66,7 @@ func (b boot) endedBy(d crash.Dump, now Moment) bool {
 	return d.At.IsZero() || d.At.Sub(ended).Abs() <= apart
 }
 
-// when is when the dump was made, as far as can be told.
+// when returns when the dump was made, as far as can be determined.
 func (b boot) when(d crash.Dump) time.Time {
 	if d.At.IsZero() {
 		return b.Began.Add(d.After)

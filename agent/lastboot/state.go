@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// stateName is the file of the agent. The others are the unit's: the boot that has begun under
-	// it, and the last one that ended in good order.
+	// stateName is the agent's file. The others are the unit's: the boot that has begun under it,
+	// and the last one that ended in an orderly way.
 	stateName = "lastboot.json"
 	begun     = "begun"
 	ended     = "ended"
@@ -25,15 +25,15 @@ const (
 // A state is what is remembered.
 type state struct {
 	Boot boot `json:"boot"`
-	// Previous is how the boot before ended; nil where none is known.
+	// Previous is how the boot before ended; nil if none is known.
 	Previous *End `json:"previous,omitempty"`
 	// Before is that boot.
 	Before boot `json:"before,omitzero"`
-	// Seen are the dumps that are no news.
+	// Seen are the dumps that are not new.
 	Seen []string `json:"seen,omitempty"`
 }
 
-// load reads the file. One that is not there, or that a full disk cut off, is nothing remembered.
+// load reads the file. A missing file, or one that a full disk cut off, counts as an empty state.
 func load(dir string) (s state, err error) {
 	content, err := read(filepath.Join(dir, stateName), maxStateBytes)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,8 +48,7 @@ func load(dir string) (s state, err error) {
 	return s, nil
 }
 
-// save replaces the file: it is there in one state or the other, and on disk before the kernel may
-// die.
+// save replaces the file atomically, and syncs it to disk, since the kernel may die at any time.
 func (s state) save(dir string) error {
 	content, err := json.Marshal(s)
 	if err == nil {
@@ -83,7 +82,7 @@ func replace(path string, content []byte) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// mark is the boot that the unit noted in a file; empty where there is none.
+// mark returns the boot that the unit noted in a file; empty if there is none.
 func mark(dir, name string) string {
 	content, err := read(filepath.Join(dir, name), maxMarkBytes)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// A Listener hears kernels.
+// A Listener listens to kernels.
 type Listener struct {
 	Address netip.AddrPort
-	// Node and Zone say where it is, where that is known.
+	// Node and Zone say where it is; empty if unknown.
 	Node, Zone string
-	// Ready is false for one that is starting or ending.
+	// Ready is false while it is starting or ending.
 	Ready bool
 }
 
-// ByHand are listeners whose addresses somebody wrote down.
+// ByHand returns listeners whose addresses are in the configuration.
 func ByHand(addresses []netip.AddrPort) []Listener {
 	var all []Listener
 	for _, a := range addresses {
@@ -27,8 +27,8 @@ func ByHand(addresses []netip.AddrPort) []Listener {
 	return all
 }
 
-// InSlices are the listeners among the endpoints of a Service. The port is the one of that name, or
-// the only one for UDP.
+// InSlices returns the listeners among the endpoints of a Service. Their port is the one named
+// PortName, or the only one for UDP.
 func InSlices(slicesOfService []discoveryv1.EndpointSlice) []Listener {
 	var all []Listener
 	for _, s := range slicesOfService {
@@ -78,9 +78,9 @@ func value(s *string) string {
 	return *s
 }
 
-// Choose returns up to n listeners for a node: never itself, ready ones first, no two on one node
-// and no two in one zone while there are others. The same input always has the same answer, nodes
-// spread over all listeners, and one listener that comes or goes changes the choice of few.
+// Choose returns up to n listeners for a node: never the node itself, ready ones first, and no two
+// on one node or in one zone while there are others. The same input always has the same result,
+// nodes spread over all listeners, and a listener that comes or goes changes the choice of few.
 func Choose(all []Listener, self string, n int) []Listener {
 	left := slices.DeleteFunc(slices.Clone(all),
 		func(l Listener) bool { return l.Node == self && self != "" })
@@ -93,7 +93,7 @@ func Choose(all []Listener, self string, n int) []Listener {
 	return chosen
 }
 
-// compare tells which of two should be chosen beside those that are.
+// compare orders two candidates by how well they complement those already chosen.
 func compare(a, b Listener, chosen []Listener, self string) int {
 	return cmp.Or(
 		cmp.Compare(order(!a.Ready), order(!b.Ready)),
@@ -107,8 +107,8 @@ func compare(a, b Listener, chosen []Listener, self string) int {
 func (l Listener) node() string { return l.Node }
 func (l Listener) zone() string { return l.Zone }
 
-// shared counts how many of those chosen are in the same place; nobody knows whether two unknown
-// places are the same.
+// shared counts how many of those chosen are in the same place. An unknown place is shared with
+// none.
 func shared(place string, chosen []Listener, of func(Listener) string) int {
 	count := 0
 	for _, c := range chosen {

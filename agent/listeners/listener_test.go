@@ -140,7 +140,7 @@ func includes(host byte) func(t *testing.T, got []listeners.Listener) {
 	}
 }
 
-// A thousand nodes spread over the listeners, and one that goes moves only those who talked to it.
+// A thousand nodes spread over the listeners, and one that goes moves only those that sent to it.
 func TestChoiceSpreads(t *testing.T) {
 	t.Parallel()
 	const nodes, each = 1000, 2

@@ -2,11 +2,11 @@ package listeners
 
 import "hash/fnv"
 
-// weight is another order of the listeners for each node: the lightest is chosen (rendezvous
+// weight orders the listeners differently for each node: the lightest is chosen (rendezvous
 // hashing).
 func weight(self string, l Listener) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(self + " " + l.Address.String())) // a hash takes everything
+	_, _ = h.Write([]byte(self + " " + l.Address.String())) // a hash accepts all input
 	return mix(h.Sum64())
 }
 

@@ -1,7 +1,7 @@
 // Package route finds the way from this machine to an address: the device, the source address, and
-// the link-layer address of the next hop. It asks the kernel, by netlink, in the network namespace
-// in which it runs.
+// the link-layer address of the next hop. It asks the kernel, by netlink, in its own network
+// namespace.
 //
-// What this package does not do: keep anything. A way is asked for anew whenever it may have
+// What this package does not do: cache anything. Callers ask for a way anew whenever it may have
 // changed; [Watch] says when that is.
 package route

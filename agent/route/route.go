@@ -21,8 +21,8 @@ type Way struct {
 	NextHop string
 }
 
-// To finds the way to an address. A next hop that has not been resolved yet is asked for, and is a
-// fault until it has answered.
+// To finds the way to an address. It starts to resolve an unknown next hop, which is a fault until
+// it has answered.
 func To(dst netip.Addr) (Way, error) {
 	routes, err := netlink.RouteGetWithOptions(dst.AsSlice(),
 		&netlink.RouteGetOptions{Oif: dst.Zone()})
@@ -57,7 +57,8 @@ func To(dst netip.Addr) (Way, error) {
 	return Way{Device: link.Attrs().Name, Source: source.Unmap(), NextHop: hop}, nil
 }
 
-// gateway is whose link-layer address is needed. IPv4 routes may have an IPv6 gateway.
+// gateway returns the address whose link-layer address is needed. IPv4 routes may have an IPv6
+// gateway.
 func gateway(r netlink.Route, dst netip.Addr) netip.Addr {
 	gw := r.Gw
 	if via, ok := r.Via.(*netlink.Via); ok && gw == nil {
@@ -69,8 +70,8 @@ func gateway(r netlink.Route, dst netip.Addr) netip.Addr {
 	return dst.WithZone("")
 }
 
-// suitable tells whether netconsole can send by the device: netpoll wants Ethernet, and no device
-// below another.
+// suitable returns an error if netconsole cannot send by the device: netpoll needs Ethernet, and no
+// device below another.
 func suitable(link netlink.Link) error {
 	a := link.Attrs()
 	switch {
@@ -97,8 +98,8 @@ func nameOf(index int) string {
 // unresolved are the states of a neighbour whose address is not known.
 const unresolved = netlink.NUD_NONE | netlink.NUD_INCOMPLETE | netlink.NUD_FAILED
 
-// nextHop looks the gateway up among the neighbours, and has the kernel ask for it: that also
-// renews what is stale.
+// nextHop looks the gateway up among the neighbours, and makes the kernel resolve it, which also
+// renews a stale entry.
 func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 	family := netlink.FAMILY_V4
 	if gw.Is6() {
@@ -117,7 +118,7 @@ func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 	if at < 0 {
 		return "", fault.New(fault.NoNeighbour, asked,
 			fmt.Sprintf("%s has not answered on device %s", gw, link.Attrs().Name),
-			"if this stays, the gateway or the listener does not answer to ARP or neighbour discovery: look at ip neigh")
+			"if this persists, the gateway or the listener does not answer to ARP or neighbour discovery: look at ip neigh")
 	}
 	return neighbours[at].HardwareAddr.String(), nil
 }
@@ -125,7 +126,7 @@ func nextHop(link netlink.Link, gw, dst netip.Addr) (string, error) {
 // discard is a port that nobody listens on (RFC 863).
 const discard = 9
 
-// ask makes the kernel find the next hop, as for any packet: with an empty one.
+// ask makes the kernel find the next hop, by sending an empty packet.
 func ask(dst netip.Addr) error {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, discard)))
 	if err != nil {

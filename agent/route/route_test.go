@@ -24,7 +24,7 @@ const (
 	patience   = 30 * time.Second
 )
 
-// A net is a network namespace with a device eth0 whose other end is a gateway, at 10.0.0.1 and
+// A network is a network namespace with a device eth0 whose other end is a gateway, at 10.0.0.1 and
 // fd00::1.
 type network struct {
 	t       *testing.T
@@ -51,7 +51,7 @@ func within(t *testing.T, test func(n *network)) {
 	<-done
 }
 
-// must ends the goroutine of the test.
+// must ends the test's goroutine on an error.
 func (n *network) must(err error) {
 	n.t.Helper()
 	if err != nil {
@@ -119,7 +119,7 @@ func defaultRoute(link netlink.Link, gateway string) error {
 		Gw: netip.MustParseAddr(gateway).AsSlice()})
 }
 
-// atGateway runs f where the gateway is.
+// atGateway runs f in the gateway's namespace.
 func (n *network) atGateway(f func() error) error {
 	here, err := netns.Get()
 	if err != nil {
@@ -132,7 +132,7 @@ func (n *network) atGateway(f func() error) error {
 	return errors.Join(f(), netns.Set(here))
 }
 
-// to asks for the way until there is one, or as long as patience lasts.
+// to looks the way up until there is one, or until patience is over.
 func to(dst string) (way route.Way, err error) {
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(10 * time.Millisecond) {
 		way, err = route.To(netip.MustParseAddr(dst))
@@ -245,15 +245,15 @@ func TestSilentGateway(t *testing.T) {
 	within(t, func(n *network) {
 		n.must(defaultRoute(n.eth0, "10.0.0.77"))
 		_, err := route.To(netip.MustParseAddr("192.0.2.9"))
-		const want = "10.0.0.77 has not answered on device eth0: if this stays, the gateway or the listener does not answer to ARP or neighbour discovery: look at ip neigh"
+		const want = "10.0.0.77 has not answered on device eth0: if this persists, the gateway or the listener does not answer to ARP or neighbour discovery: look at ip neigh"
 		if err == nil || err.Error() != want || fault.Of(err).Code != fault.NoNeighbour {
 			t.Errorf("To = %v, want %s", err, want)
 		}
 	})
 }
 
-// A gateway that gets another address, as when another machine takes over, is noticed, and so are
-// routes and devices.
+// A gateway whose link-layer address changes, as when another machine takes over, is noticed, and
+// so are changes of routes and devices.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	const other = "02:00:00:00:00:0a"
@@ -302,7 +302,7 @@ func TestChanges(t *testing.T) {
 				go func() { ended <- watch.Run(ctx, changed) }()
 				n.must(tc.change(n))
 				var got route.Way
-				// Each change is told, and after the last one the way is the new one.
+				// Each change is signalled, and after the last one the way is the new one.
 				for got != tc.want {
 					select {
 					case <-changed:

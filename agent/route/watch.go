@@ -14,18 +14,18 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// groups are what a way depends on.
+// groups are the netlink groups of everything that a way depends on.
 var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
 	unix.RTNLGRP_IPV6_RULE,
 }
 
-// again is the wait before one watches anew.
+// again is the wait before a new watch.
 const again = time.Second
 
-// Follow watches until the context ends, and begins anew when the kernel stops telling. What
-// happened meanwhile is a change.
+// Follow watches until the context ends, and starts a new watch when the kernel ends one. Whatever
+// happened meanwhile counts as a change.
 func Follow(ctx context.Context, c clock.Clock, log logr.Logger, changed chan<- struct{}) {
 	for ctx.Err() == nil {
 		w, err := NewWatch()
@@ -35,7 +35,7 @@ func Follow(ctx context.Context, c clock.Clock, log logr.Logger, changed chan<- 
 		if err == nil {
 			return
 		}
-		log.Error(err, "watch begins anew")
+		log.Error(err, "watch restarted")
 		pause.For(ctx, c, again)
 		signal(changed)
 	}
@@ -51,7 +51,7 @@ func signal(changed chan<- struct{}) {
 // A Watch is told of every change that a way may depend on.
 type Watch struct{ socket *nl.NetlinkSocket }
 
-// NewWatch begins to watch: what changes from here on is told.
+// NewWatch starts to watch: it misses no change from here on.
 func NewWatch() (*Watch, error) {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
 	if err != nil {
@@ -61,7 +61,7 @@ func NewWatch() (*Watch, error) {
 }
 
 // Run sends on changed whenever something has changed. Changes that come while one waits to be
-// taken are that one. It returns when the context ends, and closes the watch.
+// received are merged into it. It returns when the context ends, and closes the watch.
 func (w *Watch) Run(ctx context.Context, changed chan<- struct{}) error {
 	defer context.AfterFunc(ctx, w.socket.Close)()
 	defer w.socket.Close()
@@ -70,8 +70,7 @@ func (w *Watch) Run(ctx context.Context, changed chan<- struct{}) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		// There was more to tell than the socket holds: what, shows when the ways are asked for
-		// anew.
+		// The socket's buffer overflowed: what changed shows when the ways are looked up anew.
 		case err != nil && !errors.Is(err, unix.ENOBUFS):
 			return fmt.Errorf("watch the network of this node: %w", err)
 		}

@@ -22,7 +22,7 @@ func marshal(t *testing.T, e reason.Evidence) string {
 	return string(text)
 }
 
-// A shutdown that is called off leaves nothing, and the next one is waited for.
+// A shutdown that is called off leaves nothing, and the watcher waits for the next one.
 func TestCalledOff(t *testing.T) {
 	t.Parallel()
 	h, b := newHost(), &book{}
@@ -44,8 +44,8 @@ func TestCalledOff(t *testing.T) {
 	}
 }
 
-// An agent that begins takes off what the machine has survived in this boot, and nothing else;
-// while a shutdown is under way, nothing.
+// An agent that starts removes evidence of what the machine has survived in this boot, and nothing
+// else; while a shutdown is under way, nothing.
 func TestBegins(t *testing.T) {
 	t.Parallel()
 	own := reason.Evidence{What: reason.EvidenceSoftReboot, Who: "alice", BootID: "b1"}

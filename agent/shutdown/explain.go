@@ -4,69 +4,54 @@ import (
 	"context"
 	"time"
 
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/ledger"
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
 )
 
-// explain says what is known of a shutdown that begins.
-func (w *Watcher) explain(ctx context.Context, bus Bus, begins string) finding {
-	w.hearAnswer(ctx, bus, begins)
-	if a, ok := w.lately(begins, func(a ask) bool { return a.granted }); ok {
-		return finding{ask: a}
-	}
-	if a, ok := w.lately(begins, ask.believed); ok {
-		return finding{ask: a}
-	}
-	if w.wasPressed(ctx) {
-		return finding{button: true}
-	}
-	if a, ok := w.due(begins); ok {
-		return finding{ask: a}
-	}
-	// Whoever wanted no answer got none.
-	if a, ok := w.lately(begins, func(a ask) bool { return a.NoReply }); ok {
-		return finding{ask: a}
-	}
-	return finding{ask: ask{caller: w.search(ctx, bus, begins)}}
-}
-
-// answerIn is how long it may take until we hear that logind grants what begins: it says so right
-// after.
+// answerIn is how long we wait to hear that logind grants what begins: it answers right after.
 const answerIn = 800 * time.Millisecond
 
-// maxLater bounds what is kept meanwhile.
+// explain says what is known of a shutdown that begins, and finds out what the ledger needs to
+// know.
+func (w *Watcher) explain(ctx context.Context, bus Bus, begins string) ledger.Finding {
+	waiting, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	var known ledger.Facts
+	for {
+		found, need := w.ledger.Explain(begins, w.Clock.Now(), known)
+		switch need {
+		case ledger.Answer:
+			known.Waited = !w.hearAnswer(waiting, bus)
+		case ledger.Button:
+			pressed := w.wasPressed(ctx)
+			known.Button = &pressed
+		case ledger.Running:
+			known.Running, known.Searched = w.search(ctx, bus, begins), true
+		case ledger.Nothing:
+			return found
+		}
+	}
+}
+
+// maxLater bounds what is kept while we wait for an answer.
 const maxLater = 256
 
-// hearAnswer waits for the answer that tells whose request begins, if anybody waits for one. What
-// else is heard meanwhile is kept for later.
-func (w *Watcher) hearAnswer(ctx context.Context, bus Bus, begins string) {
-	ctx, cancel := context.WithTimeout(ctx, answerIn)
-	defer cancel()
-	for w.answerIsOpen(begins) {
-		e, err := bus.Next(ctx)
-		switch {
-		case err != nil:
-			return
-		case e.Kind == logind.Granted || e.Kind == logind.Refused:
-			w.answer(e)
-		case e.Kind != logind.Greeted && len(w.later) < maxLater:
-			w.later = append(w.later, e)
-		}
-	}
-}
-
-func (w *Watcher) answerIsOpen(begins string) bool {
-	if _, granted := w.lately(begins, func(a ask) bool { return a.granted }); granted {
+// hearAnswer takes one more event; false when the time is over. An event that is no answer is kept
+// for later.
+func (w *Watcher) hearAnswer(ctx context.Context, bus Bus) bool {
+	e, err := bus.Next(ctx)
+	switch {
+	case err != nil:
 		return false
+	case e.Kind == logind.Granted || e.Kind == logind.Refused:
+		w.ledger.Push(e, ledger.Caller{}, w.Clock.Now())
+	case e.Kind != logind.Greeted && len(w.later) < maxLater:
+		w.later = append(w.later, e)
 	}
-	for _, a := range w.asked {
-		if a.Kind == logind.Asked && !a.NoReply && becomes(a.What, begins) {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
-// next is the event that was kept, or else the next.
+// next returns the first event that was kept, or else the next.
 func (w *Watcher) next(ctx context.Context, bus Bus) (logind.Event, error) {
 	if len(w.later) > 0 {
 		e := w.later[0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/ledger"
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -13,9 +14,10 @@ func (w *Watcher) handle(ctx context.Context, bus Bus, e logind.Event) {
 	case logind.Greeted:
 		w.look(ctx, bus, e.Sender)
 	case logind.Asked, logind.Scheduled, logind.Unscheduled:
-		w.note(ask{Event: e, at: w.Clock.Now(), caller: w.look(ctx, bus, e.Sender)})
+		at := w.Clock.Now()
+		w.ledger.Push(e, w.look(ctx, bus, e.Sender), at)
 	case logind.Refused, logind.Granted:
-		w.answer(e)
+		w.ledger.Push(e, ledger.Caller{}, w.Clock.Now())
 	case logind.Begins:
 		w.end(ctx, bus, e)
 	case logind.CalledOff, logind.Restarted:
@@ -29,47 +31,42 @@ func (w *Watcher) handle(ctx context.Context, bus Bus, e logind.Event) {
 	}
 }
 
-// end is the work of a shutdown: to write while logind waits, and let it go. It is told twice by
-// systemd 255 and later: the second time there is no lock any more.
+// end handles a shutdown: it writes the evidence while logind waits, and then releases the lock.
+// systemd 255 and later announce it twice: the second time there is no lock any more.
 func (w *Watcher) end(ctx context.Context, bus Bus, e logind.Event) {
 	if w.lock == nil {
 		return
 	}
 	defer w.release()
 	w.tell(ctx, bus, e.What,
-		func(ctx context.Context) finding { return w.explain(ctx, bus, e.What) })
+		func(ctx context.Context) ledger.Finding { return w.explain(ctx, bus, e.What) })
 }
 
-// goPast is the work of a shutdown for which logind was not asked: systemd has begun it, and waits
-// for nobody. Of one that logind has asked for, all is told already.
+// goPast handles a shutdown for which logind was not asked: systemd has begun it, and waits for
+// nobody. If logind asked for it, all has been written already.
 func (w *Watcher) goPast(ctx context.Context, bus Bus, e logind.Event) {
 	if w.ending {
 		return
 	}
-	// At once: systemd ends the one who asked as well.
-	found := within(context.WithoutCancel(ctx), lookTimeout, func(ctx context.Context) finding {
-		return finding{ask: ask{caller: w.search(ctx, bus, e.What)}}
-	})
+	// At once: systemd also ends the process that asked.
+	found := within(context.WithoutCancel(ctx), lookTimeout,
+		func(ctx context.Context) ledger.Finding {
+			return ledger.FromRunning(w.search(ctx, bus, e.What))
+		})
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
-	// Somebody may have had such a target stopped, or verified.
+	// Somebody may have stopped such a target, or had it verified.
 	if stopping, err := bus.Stopping(asking); err == nil && !stopping {
 		return
 	}
 	w.pastLogind = true
-	w.tell(ctx, bus, e.What, func(context.Context) finding { return found })
+	w.tell(ctx, bus, e.What, func(context.Context) ledger.Finding { return found })
 }
 
-// A finding is what explains a shutdown: the power button, or what somebody asked for.
-type finding struct {
-	button bool
-	ask    ask
-}
-
-// tell writes down what is found out. The agent may be ended by the very shutdown that it tells of,
-// so it does not listen to that meanwhile.
+// tell writes down what is found out. The shutdown may itself end the agent, so tell ignores the
+// end of the context.
 func (w *Watcher) tell(ctx context.Context, bus Bus, begins string,
-	explain func(context.Context) finding) {
+	explain func(context.Context) ledger.Finding) {
 	now := w.Clock.Now()
 	w.ending = true
 	w.unforget()
@@ -84,45 +81,43 @@ func (w *Watcher) tell(ctx context.Context, bus Bus, begins string,
 	evidence.When, evidence.BootID = now, w.BootID
 	w.Log.Info("the machine is being switched off", "what", evidence.What,
 		"who", reason.Clean(evidence.Who), "command", reason.Clean(evidence.Detail))
-	if err := w.testify(ctx, evidence); err != nil {
+	if err := w.write(ctx, evidence); err != nil {
 		w.Log.Error(err, "evidence not written")
 		return
 	}
 	w.Log.Info("evidence written", "took", w.Clock.Since(now))
 }
 
-// within gives something a part of the time.
+// within limits something to a part of the time.
 func within[T any](ctx context.Context, part time.Duration, do func(context.Context) T) T {
 	ctx, cancel := context.WithTimeout(ctx, part)
 	defer cancel()
 	return do(ctx)
 }
 
-func (w *Watcher) evidence(ctx context.Context, bus Bus, f finding, begins string) reason.Evidence {
-	if f.button {
-		return reason.Evidence{What: reason.EvidencePowerButton, Detail: begins}
-	}
-	w.name(ctx, bus, &f.ask.caller)
-	return f.ask.evidence(begins)
+func (w *Watcher) evidence(ctx context.Context, bus Bus, f ledger.Finding,
+	begins string) reason.Evidence {
+	w.name(ctx, bus, &f.Caller)
+	return f.Evidence(begins)
 }
 
-// again waits for the next shutdown. A new logind has a new lock; one that has called a shutdown
-// off was given it back before.
+// again waits for the next shutdown. A new logind needs a new lock; one that has called a shutdown
+// off got its lock back before.
 func (w *Watcher) again(ctx context.Context, bus Bus, e logind.Event) {
 	if e.Kind == logind.CalledOff {
 		if w.lock != nil {
-			return // It is told twice, too.
+			return // It is announced twice, too.
 		}
-		w.asked, w.ending = nil, false
+		w.ledger, w.ending = ledger.Ledger{}, false
 		w.forget(ctx)
 	}
 	if err := w.take(ctx, bus); err != nil {
 		w.Log.Error(err, "no delay lock")
-		_ = bus.Close() // Next fails, and all begins anew.
+		_ = bus.Close() // Next fails, and everything starts over.
 	}
 }
 
-// stay is when systemd gives up what it had begun without logind.
+// stay handles systemd giving up what it had begun without logind.
 func (w *Watcher) stay(ctx context.Context) {
 	if w.pastLogind {
 		w.pastLogind, w.ending = false, false

@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// systemd ends the machine without having asked logind: written at once, and once.
+// systemd shuts the machine down without logind: the evidence is written at once, and once.
 func TestPastLogind(t *testing.T) {
 	t.Parallel()
 	started := logind.Event{Kind: logind.Started, What: "poweroff"}
@@ -48,8 +48,8 @@ func TestPastLogind(t *testing.T) {
 			eventually(t, "it has heard", func() bool { return len(h.events) == 0 })
 			h.nameless.Store(100)
 			h.stopping.Store(true)
-			// Somebody has asked logind for the same, and polkit asks him for a password: he has
-			// nothing to do with it.
+			// Somebody has asked logind for the same, and polkit asks them for a password: they
+			// have nothing to do with it.
 			h.events <- logind.Event{Kind: logind.Asked, Sender: ":1.14", Call: 1, What: "poweroff"}
 			h.events <- started
 			h.events <- started
@@ -73,8 +73,8 @@ func (h *host) logIn(users map[uint32]string) {
 	h.users = users
 }
 
-// What logind begins, systemd begins after it: that is no news. And a target that systemd merely
-// looks at is none at all.
+// systemd also starts what logind has begun: that is not new. Nor does a target count that systemd
+// merely looks at.
 func TestNotPastLogind(t *testing.T) {
 	t.Parallel()
 	t.Run("logind was asked", func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestNotPastLogind(t *testing.T) {
 	})
 }
 
-// An agent that begins while systemd goes down lets stand what was written.
+// An agent that starts while systemd shuts down keeps what was written.
 func TestBeginsWhileSystemdStops(t *testing.T) {
 	t.Parallel()
 	h, b := newHost(),
@@ -125,7 +125,7 @@ func TestBeginsWhileSystemdStops(t *testing.T) {
 	}
 }
 
-// A slow book takes a while to be read and to be written.
+// A slow book takes a while to read and to write.
 type slowBook struct {
 	*book
 	takes time.Duration
@@ -148,7 +148,7 @@ func (b slowBook) AddEvidence(ctx context.Context, node *corev1.Node, e reason.E
 	return b.book.AddEvidence(ctx, node, e)
 }
 
-// The shutdown ends the agent, too: it writes all the same, also what it has not heard yet by then.
+// The shutdown ends the agent, too: it writes all the same, even what it has not heard yet by then.
 func TestEndedByTheShutdown(t *testing.T) {
 	t.Parallel()
 	for name, events := range map[string][]logind.Event{
@@ -191,8 +191,8 @@ func TestEndedByTheShutdown(t *testing.T) {
 	}
 }
 
-// However long logind would wait: without an API server, a shutdown goes on after what the
-// configuration allows. The bus may say nothing any more, either.
+// However long logind would wait: without an API server, a shutdown goes on after the configured
+// time, even if the bus has gone silent.
 func TestShutdownGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*host){
@@ -217,7 +217,7 @@ func TestShutdownGoesOn(t *testing.T) {
 	}
 }
 
-// However much others ask: they do not push out what root has asked for.
+// However often others ask: they do not push out root's request.
 func TestManyAsk(t *testing.T) {
 	t.Parallel()
 	h, b := newHost(), &book{}

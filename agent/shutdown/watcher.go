@@ -12,13 +12,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/agent/fault"
+	"github.com/epitaph-k8s/epitaph/agent/shutdown/ledger"
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/process"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/pause"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Bus is the host's. It is *logind.Bus.
+// A Bus is the host's system bus. *logind.Bus implements it.
 type Bus interface {
 	Next(ctx context.Context) (logind.Event, error)
 	Deaf() error
@@ -34,20 +36,20 @@ type Bus interface {
 	Close() error
 }
 
-// Processes are those of the host. They are process.Proc.
+// Processes are those of the host. process.Proc implements it.
 type Processes interface {
 	Of(ctx context.Context, pid int) (process.Origin, error)
 	Running(ctx context.Context) ([]process.Origin, error)
 }
 
-// A Writer keeps evidence on a Node. It is *termination.Terminator.
+// A Writer keeps evidence on a Node. *termination.Terminator implements it.
 type Writer interface {
 	AddEvidence(ctx context.Context, node *corev1.Node, e reason.Evidence) error
 	RemoveEvidence(ctx context.Context, node *corev1.Node,
 		forgettable func(reason.Evidence) bool) error
 }
 
-// Options are what a watcher works with.
+// Options are a watcher's dependencies and configuration.
 type Options struct {
 	Config config.Shutdown
 	// Node and BootID are the name and the boot of this machine.
@@ -57,7 +59,7 @@ type Options struct {
 	Terminator Writer
 	Connect    func(ctx context.Context, socket string) (Bus, error)
 	Processes  Processes
-	// Button calls pressed when the power button is.
+	// Button calls pressed when the power button is pressed.
 	Button func(ctx context.Context, pressed func()) error
 	Clock  clock.Clock
 	Log    logr.Logger
@@ -66,23 +68,23 @@ type Options struct {
 // A Watcher waits for the machine to be switched off.
 type Watcher struct {
 	Options
-	// asked is what may become a shutdown, oldest first, and callers who was looked into last.
-	// later is what was heard too early.
-	asked   []ask
+	// ledger holds what may become a shutdown, callers those identified last, and later what was
+	// heard too early.
+	ledger  ledger.Ledger
 	callers []caller
 	later   []logind.Event
-	// users are the names of those who have logged in: by the time that it matters, they may be
-	// logged out.
+	// users are the names of those who have logged in, by UID: by the time they matter, they may
+	// have been logged out.
 	users map[uint32]string
-	// ending says that the machine is on its way down, and all was done about it; pastLogind, that
+	// ending says that the machine is shutting down, and all was done about it; pastLogind, that
 	// logind was not asked.
 	ending, pastLogind bool
-	// visible tells whether the bus and we number processes alike.
+	// visible says that the bus numbers processes as we do.
 	visible bool
 	lock    io.Closer
-	// unforget ends the work of taking evidence off again.
+	// unforget cancels the removal of evidence.
 	unforget context.CancelFunc
-	// working is what goes on beside the loop of [Watcher.Run], which waits for it.
+	// working is what runs beside the loop of [Watcher.Run], which waits for it.
 	working sync.WaitGroup
 
 	mu      sync.Mutex
@@ -90,18 +92,18 @@ type Watcher struct {
 	faults  []error
 }
 
-// New returns a watcher that has not begun.
+// New returns a watcher; Run starts it.
 func New(o Options) *Watcher { return &Watcher{Options: o, unforget: func() {}} }
 
 const (
-	// firstRetry is the wait after a failure; it doubles up to maxRetry, and begins anew after calm
+	// firstRetry is the wait after a failure; it doubles up to maxRetry, and starts over after calm
 	// without one.
 	firstRetry = time.Second
 	maxRetry   = 30 * time.Second
 	calm       = time.Minute
 )
 
-// Run watches until the context ends, and begins anew whenever the bus is lost.
+// Run watches until the context ends, and starts over whenever the bus is lost.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.working.Wait()
 	w.working.Go(func() { w.listen(ctx) })
@@ -117,10 +119,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if w.Clock.Since(began) > calm {
 			retry = firstRetry
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, w.Clock, retry) {
 			return nil
-		case <-w.Clock.After(retry):
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (w *Watcher) follow(ctx context.Context) error {
 			"mount the host's /run/dbus into the pod, or set agent.shutdown.enabled to false where the host has no systemd")
 	}
 	defer bus.Close()
-	w.asked, w.callers, w.later = nil, nil, nil
+	w.ledger, w.callers, w.later = ledger.Ledger{}, nil, nil
 	if err := w.begin(ctx, bus); err != nil {
 		return err
 	}
@@ -144,20 +144,21 @@ func (w *Watcher) follow(ctx context.Context) error {
 		if err != nil {
 			w.lastLook(ctx, bus)
 			return fault.New(fault.NoSystemBus, err,
-				"listen at the host's system bus", "it is tried again")
+				"listen at the host's system bus", "it will be retried")
 		}
 		w.handle(ctx, bus, e)
 	}
 }
 
-// lastLookTimeout is how much longer is heard what the bus says when the agent is ended by a
-// machine that goes down.
+// lastLookTimeout is how much longer we listen to the bus when the agent is terminated because the
+// machine shuts down.
 const lastLookTimeout = 500 * time.Millisecond
 
-// lastLook hears the end out: where logind was not asked, systemd ends everything at once, us too.
+// lastLook listens to the end: if logind was not asked, systemd ends everything at once, including
+// us.
 func (w *Watcher) lastLook(ctx context.Context, bus Bus) {
 	if ctx.Err() == nil {
-		return // It is the bus that has ended.
+		return // The bus has ended, not the agent.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
 	defer cancel()
@@ -199,7 +200,7 @@ func (w *Watcher) begin(ctx context.Context, bus Bus) error {
 	return nil
 }
 
-// limits are what keeps names from being known.
+// limits returns what keeps names from being known.
 func (w *Watcher) limits(deaf, blind error) (all []error) {
 	if deaf != nil {
 		all = append(all, fault.New(fault.CallersUnheard, deaf,
@@ -219,7 +220,7 @@ const (
 	lockWhy  = "writes onto the Node who switches the machine off"
 )
 
-// take has a lock, a new one if there is one already.
+// take takes a lock, and replaces an existing one.
 func (w *Watcher) take(ctx context.Context, bus Bus) error {
 	lock, err := bus.Delay(ctx, lockName, lockWhy)
 	if err != nil {
@@ -233,19 +234,19 @@ func (w *Watcher) take(ctx context.Context, bus Bus) error {
 // release lets the shutdown go on.
 func (w *Watcher) release() {
 	if w.lock != nil {
-		_ = w.lock.Close() // That it is closed is all logind wants to know.
+		_ = w.lock.Close() // logind only needs it closed.
 		w.lock = nil
 	}
 }
 
-// blame says what is wrong now, instead of what was.
+// blame replaces the faults by those of now.
 func (w *Watcher) blame(faults ...error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = faults
 }
 
-// Faults are what keeps the node from saying who switched it off.
+// Faults returns what keeps the node from saying who switched it off.
 func (w *Watcher) Faults() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

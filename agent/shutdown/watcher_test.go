@@ -35,9 +35,9 @@ type host struct {
 	running       []int
 
 	stopping atomic.Bool
-	// stuck has the bus answer nothing any more.
+	// stuck makes the bus stop answering.
 	stuck bool
-	// nameless is how often logind does not tell a name in time.
+	// nameless is how often logind does not provide a name in time.
 	nameless atomic.Int32
 	// users are logged in.
 	users   map[uint32]string
@@ -179,7 +179,7 @@ func (b *book) AddEvidence(_ context.Context, _ *corev1.Node, e reason.Evidence)
 	return nil
 }
 
-// RemoveEvidence is refused where another write came first: the real one names the version that was
+// RemoveEvidence is refused if another write came first: the real one names the version that was
 // read.
 func (b *book) RemoveEvidence(ctx context.Context, _ *corev1.Node,
 	forgettable func(reason.Evidence) bool) error {
@@ -226,7 +226,7 @@ func watcherOf(h *host, d diary) *Watcher {
 	})
 }
 
-// run has a watcher watch until the test ends.
+// run makes a watcher watch until the test ends.
 func run(t *testing.T, w *Watcher, h *host) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -244,7 +244,7 @@ func run(t *testing.T, w *Watcher, h *host) {
 	})
 }
 
-// watch runs a watcher; the button is pressed by sending.
+// watch runs a watcher; sending on press presses the button.
 func watch(t *testing.T, h *host, d diary) (w *Watcher, press chan<- struct{}) {
 	t.Helper()
 	presses := make(chan struct{})
@@ -488,7 +488,7 @@ func TestWhoIsNamed(t *testing.T) {
 			for _, e := range tc.events {
 				h.events <- e
 			}
-			// It is told twice.
+			// It is announced twice.
 			h.events <- begins
 			eventually(t, "evidence is written, and the shutdown goes on",
 				func() bool { return len(b.read()) > 0 && h.held() == 0 })

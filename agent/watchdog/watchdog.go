@@ -1,6 +1,5 @@
-// Package watchdog finds out whether a machine whose kernel has died would be restarted by a
-// hardware watchdog: one that user space has started and feeds, as systemd does with
-// RuntimeWatchdogSec.
+// Package watchdog finds out whether a hardware watchdog would restart a machine whose kernel has
+// died: one that user space has started and feeds, as systemd does with RuntimeWatchdogSec.
 //
 // What this package does not do: start or feed one.
 package watchdog
@@ -16,14 +15,14 @@ import (
 
 // A Watchdog is one that the kernel has a driver for.
 type Watchdog struct {
-	// Name is the kernel's: watchdog0.
+	// Name is the kernel's name for it: watchdog0.
 	Name string
-	// Identity is its driver's.
+	// Identity is the driver's name for it.
 	Identity string
-	// Timeout is after how many seconds without food it restarts the machine, as the kernel prints
-	// it.
+	// Timeout is after how many seconds without being fed it restarts the machine, as the kernel
+	// prints it.
 	Timeout string
-	// Fed is set where user space has started it.
+	// Fed is set if user space has started it.
 	Fed bool
 }
 
@@ -37,8 +36,8 @@ const (
 )
 
 // In reads the watchdogs of a folder: /sys/class/watchdog
-// (Documentation/ABI/testing/sysfs-class-watchdog). A kernel that shows no states has none of which
-// anything is known.
+// (Documentation/ABI/testing/sysfs-class-watchdog). If the kernel does not show their state, none
+// counts as fed.
 func In(dir string) ([]Watchdog, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -58,10 +57,10 @@ func In(dir string) ([]Watchdog, error) {
 	return all, nil
 }
 
-// Restarts tells whether it restarts a machine whose kernel has died.
+// Restarts reports whether it restarts a machine whose kernel has died.
 func (w Watchdog) Restarts() bool { return w.Fed && w.Identity != software }
 
-// Lacking says why none of them would restart the machine; empty where one would.
+// Lacking says why none of them would restart the machine; empty if one would.
 func Lacking(all []Watchdog) string {
 	lacking := "there is no hardware watchdog"
 	for _, w := range all {
@@ -77,7 +76,7 @@ func Lacking(all []Watchdog) string {
 	return lacking
 }
 
-// read returns what a file holds; empty where it cannot be read.
+// read returns the content of a file; empty if it cannot be read.
 func read(path string) string {
 	file, err := os.Open(path)
 	if err != nil {

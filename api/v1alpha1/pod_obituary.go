@@ -5,7 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A PodObituary says what a Pod died of and how far it had come, after the Pod is gone.
+// A PodObituary says what a Pod died of and how far it had come, after the Pod is gone. It has some
+// of the Pod's labels: audit.labels of the configuration says which.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,shortName=podobit,categories=epitaph
@@ -44,8 +45,8 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	NodeObituary string `json:"nodeObituary,omitempty"`
-	// Owners are the controllers the Pod belonged to, the nearest first: Job before CronJob,
-	// ReplicaSet before Deployment.
+	// Owners are the controllers the Pod belonged to, the nearest first, up to the topmost that
+	// could be read: Job before JobSet before TrainJob, ReplicaSet before Deployment.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	Owners []Owner `json:"owners,omitempty"`
@@ -103,10 +104,28 @@ type PodObituarySpec struct {
 	// ContainersOmitted is how many containers found no room in the list.
 	// +optional
 	ContainersOmitted int32 `json:"containersOmitted,omitempty"`
+	// Requests are the resources that the Pod had asked for, all its containers together, such as
+	// cpu or nvidia.com/gpu.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Requests map[string]Amount `json:"requests,omitempty"`
+	// Limits are the most that it was allowed to use.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Limits map[string]Amount `json:"limits,omitempty"`
+	// Verdict answers what programs ask of this Pod alone: whether other pods of its Job did the
+	// work, and what the author of the Job has allowed, is not looked at.
+	// +optional
+	Verdict *Verdict `json:"verdict,omitempty"`
 	// Amended is set where the reason was supplied after the fact.
 	// +optional
 	Amended *Amendment `json:"amended,omitempty"`
 }
+
+// An Amount is how much of a resource, as Kubernetes writes it: 500m, 2Gi.
+//
+// +kubebuilder:validation:MaxLength=64
+type Amount string
 
 // Preemption is what tells which pod a Pod can have been preempted for.
 type Preemption struct {
@@ -124,6 +143,11 @@ type Preemption struct {
 
 // Owner is a controller that a Pod belonged to.
 type Owner struct {
+	// APIVersion tells kinds of one name apart, such as the Jobs of batch/v1 and of
+	// batch.volcano.sh/v1alpha1. Records of before it was kept lack it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion,omitempty"`
 	// Kind of the owner, such as Job.
 	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`
@@ -168,6 +192,14 @@ type ContainerEnd struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason,omitempty"`
+	// Image is the image that it ran, or was to run.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Image string `json:"image,omitempty"`
+	// Message is the end of what the container left as its termination message in its last run.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
 	// Started is when the last run began.
 	// +optional
 	Started *metav1.Time `json:"started,omitempty"`

@@ -12,7 +12,7 @@ var GroupVersion = schema.GroupVersion{Group: "epitaph-k8s.io", Version: "v1alph
 // AddToScheme makes a scheme know the records.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &NodeObituary{}, &NodeObituaryList{}, &PodObituary{},
-		&PodObituaryList{})
+		&PodObituaryList{}, &OwnerObituary{}, &OwnerObituaryList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

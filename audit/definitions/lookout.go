@@ -17,6 +17,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -25,14 +26,14 @@ const (
 	MetricMissing = "epitaph_audit_definitions_missing"
 	// EventMissing is the reason of the Event.
 	EventMissing = "DefinitionMissing"
-	// Remedy is what to do about a definition that is missing.
+	// Remedy is what to do about a missing definition.
 	Remedy = "Nothing is recorded until it is there; deletions get their reasons and go on. " +
 		"Install it with `kubectl apply --server-side -f crds/` from the folder of the chart; Epitaph need not be restarted."
 
 	lookEvery = 10 * time.Second
 )
 
-// Options are what a lookout works with.
+// Options are a lookout's dependencies.
 type Options struct {
 	Discovery  discovery.ServerResourcesInterface
 	Events     audit.EventRecorder
@@ -41,11 +42,12 @@ type Options struct {
 	Log        logr.Logger
 }
 
-// A Lookout says which definitions are missing: in the log, in a metric, and in an Event. It is a
-// runnable of the manager.
+// A Lookout reports missing definitions in the log, in a metric, and in an Event. It is a runnable
+// of the manager.
 type Lookout struct {
 	Options
 	missing *prometheus.GaugeVec
+	guard   *guard.Guard
 	// last is what was missing at the last look.
 	last map[string]bool
 }
@@ -59,10 +61,11 @@ func NewLookout(o Options) (*Lookout, error) {
 	if err := o.Registerer.Register(missing); err != nil {
 		return nil, fmt.Errorf("register the metric of missing definitions: %w", err)
 	}
-	return &Lookout{Options: o, missing: missing, last: map[string]bool{}}, nil
+	g, err := guard.New(o.Registerer, "definitions", o.Log)
+	return &Lookout{Options: o, missing: missing, guard: g, last: map[string]bool{}}, err
 }
 
-// NeedLeaderElection is false: every replica that is asked says what it sees.
+// NeedLeaderElection is false: every replica reports what it sees.
 func (*Lookout) NeedLeaderElection() bool { return false }
 
 // Start looks until the context ends.
@@ -70,7 +73,7 @@ func (l *Lookout) Start(ctx context.Context) error {
 	ticker := l.Clock.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		l.look()
+		l.guard.Run("look", l.look)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -79,8 +82,8 @@ func (l *Lookout) Start(ctx context.Context) error {
 	}
 }
 
-// look tells of what has changed since the last look. An API server that does not answer says
-// nothing.
+// look reports what has changed since the last look. If the API server does not answer, nothing
+// has.
 func (l *Lookout) look() {
 	served, err := l.Discovery.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 	if err != nil && !apierrors.IsNotFound(err) {

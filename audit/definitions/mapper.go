@@ -7,7 +7,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// A definition is what the API server should have of a kind.
+// A definition is what the API server should serve for a kind.
 type definition struct {
 	plural string
 	scope  meta.RESTScope
@@ -18,12 +18,13 @@ func (d definition) name() string { return d.plural + "." + v1alpha1.GroupVersio
 
 // definitions by kind.
 var definitions = map[string]definition{
-	"NodeObituary": {"nodeobituaries", meta.RESTScopeRoot},
-	"PodObituary":  {"podobituaries", meta.RESTScopeNamespace},
+	"NodeObituary":  {"nodeobituaries", meta.RESTScopeRoot},
+	"PodObituary":   {"podobituaries", meta.RESTScopeNamespace},
+	"OwnerObituary": {"ownerobituaries", meta.RESTScopeRoot},
 }
 
-// Mapper knows our own kinds without asking the API server, which may not have them yet; all others
-// are for the given mapper to find.
+// Mapper maps our own kinds without asking the API server, which may not have them yet, and leaves
+// all others to the given mapper.
 func Mapper(others meta.RESTMapper) meta.RESTMapper {
 	own := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion})
 	for kind, d := range definitions {

@@ -16,10 +16,14 @@ const (
 	maxContainers     = 64
 	maxContainerBytes = 63
 	maxWhyBytes       = 256
+
+	// MaxImageBytes and MaxMessageBytes bound the name of an image and a termination message.
+	MaxImageBytes   = 256
+	MaxMessageBytes = 512
 )
 
-// containers returns the last that the kubelet said of each container, and how many found no room.
-// A container of which it never said anything is not among them.
+// containers returns what the kubelet last said of each container, and how many there was no room
+// for. A container that the kubelet never mentioned is missing.
 func containers(pod *corev1.Pod) (ends []v1alpha1.ContainerEnd, omitted int32) {
 	for _, s := range pod.Status.InitContainerStatuses {
 		ends = append(ends, end(s, true))
@@ -37,7 +41,7 @@ func containers(pod *corev1.Pod) (ends []v1alpha1.ContainerEnd, omitted int32) {
 func end(s corev1.ContainerStatus, isInit bool) v1alpha1.ContainerEnd {
 	c := v1alpha1.ContainerEnd{
 		Name: reason.CleanTo(s.Name, maxContainerBytes), Init: isInit, Restarts: s.RestartCount,
-		State: v1alpha1.NeverStarted,
+		State: v1alpha1.NeverStarted, Image: reason.CleanTo(s.Image, MaxImageBytes),
 	}
 	last := s.State.Terminated
 	if last == nil && s.State.Running == nil {
@@ -56,13 +60,13 @@ func end(s corev1.ContainerStatus, isInit bool) v1alpha1.ContainerEnd {
 	return c
 }
 
-// unknownExit is the code that containerd gives a container without a process that it finds when it
-// starts, with the reason Unknown (internal/cri/server/helpers.go of containerd 2.0): after the
-// machine has restarted, for instance.
+// unknownExit is the code that containerd, when it starts, gives a container whose process is gone,
+// with the reason Unknown (internal/cri/server/helpers.go of containerd 2.0): after the machine has
+// restarted, for instance.
 const unknownExit = 255
 
-// exited fills in how a container ended. One that the kubelet or containerd had lost sight of has a
-// code that they made up (for the kubelet: K8s v1.37 pkg/kubelet/kubelet_pods.go,
+// exited fills in how a container ended. If the kubelet or containerd had lost sight of it, they
+// made its code up (for the kubelet: K8s v1.37 pkg/kubelet/kubelet_pods.go,
 // ContainerStatusUnknown): nobody saw it end.
 func exited(c *v1alpha1.ContainerEnd, t *corev1.ContainerStateTerminated) {
 	c.Reason, c.Started = t.Reason, valid(t.StartedAt)
@@ -72,10 +76,30 @@ func exited(c *v1alpha1.ContainerEnd, t *corev1.ContainerStateTerminated) {
 		return
 	}
 	c.State, c.ExitCode, c.Finished = v1alpha1.Exited, ptr.To(t.ExitCode), valid(t.FinishedAt)
+	c.Message = message(t.Message)
 }
 
-// EndedByItself tells whether the pod had ended before anybody asked for its deletion. The phase
-// alone does not tell: a kubelet that stops a pod sets it, too, before it deletes the pod.
+// longestEscape is how many bytes one byte has at most, once it is cleaned: \x1b.
+const longestEscape = 4
+
+// message returns the end of a termination message, in one line.
+func message(s string) string {
+	line := strings.Join(strings.Fields(Tail(s, MaxMessageBytes)), " ")
+	clean := reason.CleanTo(line, longestEscape*MaxMessageBytes)
+	return strings.ToValidUTF8(Tail(clean, MaxMessageBytes), "")
+}
+
+// Tail returns the end of a text, where a log says what went wrong. It is a copy if it is cut, so
+// that the rest is not kept.
+func Tail(s string, maxBytes int) string {
+	if len(s) <= maxBytes {
+		return s
+	}
+	return string([]byte(s[len(s)-maxBytes:]))
+}
+
+// EndedByItself reports whether the pod had ended before anybody asked for its deletion. The phase
+// alone does not tell: a kubelet that stops a pod also sets it before it deletes the pod.
 func EndedByItself(pod *corev1.Pod) bool {
 	if !reason.Finished(pod) {
 		return false
@@ -92,5 +116,5 @@ func EndedByItself(pod *corev1.Pod) bool {
 	return len(pod.Status.ContainerStatuses) > 0
 }
 
-// before is false where it cannot be told.
+// before is false if that cannot be told.
 func before(a, b metav1.Time) bool { return !a.IsZero() && a.Time.Before(b.Time) }

@@ -6,19 +6,21 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 const (
 	// MaxNameBytes bounds the name of any object.
 	MaxNameBytes = 253
-	// uidBytes of the UID make the obituaries of namesakes differ: 48 random bits.
+	// uidBytes of the UID distinguish the obituaries of namesakes: 48 random bits.
 	uidBytes = 12
 )
 
-// Name is the name of the obituary of an object: the object's own, and as much of its UID as tells
-// it from its namesakes. That it follows from the object is what makes an obituary be written once,
-// whoever writes it and however often it is tried. It is a valid name, whatever the UID is: that of
-// a boot is the word of its node.
+// Name returns the name of an object's obituary: the object's own, and enough of its UID to
+// distinguish it from its namesakes. Since it is derived from the object, an obituary is written
+// once, whoever writes it and however often. It is a valid name, whatever the UID is: that of a
+// boot comes from its node.
 func Name(object string, uid types.UID) string {
 	id := strings.ToLower(strings.ReplaceAll(string(uid), "-", ""))
 	if strings.Trim(id, alphanumeric) != "" || id == "" {
@@ -29,10 +31,17 @@ func Name(object string, uid types.UID) string {
 	return strings.TrimRight(object, ".-") + "-" + id
 }
 
+// OwnerName returns the name of the record of an owner's deletion. It is derived from the owner's
+// kind, namespace and name, so that one GET finds it from a pod, and owners of one name have no
+// more than one.
+func OwnerName(kind reason.Kind, namespace, name string) string {
+	return Name(name, types.UID(kind.String()+"/"+namespace+"/"+name))
+}
+
 const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 func digest(s string) string {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(s)) // a hash takes everything
+	_, _ = h.Write([]byte(s)) // a hash accepts all input
 	return fmt.Sprintf("%016x", h.Sum64())
 }

@@ -1,6 +1,7 @@
 package obituary
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // The bounds of the CRD, which counts characters where these count bytes.
@@ -18,12 +20,15 @@ const (
 	maxPhaseBytes = 32
 	maxKindBytes  = 63
 	maxUIDBytes   = 64
+	// maxAPIVersionBytes has room for a group, which is a DNS subdomain, and a version, which is a
+	// label.
+	maxAPIVersionBytes = MaxNameBytes + 1 + maxKindBytes
 	// MaxOwners is how many owners an obituary has room for.
 	MaxOwners = 8
 )
 
-// Of returns the obituary of a pod that left at the given time. The owner in it is the nearest one,
-// which the pod itself names.
+// Of returns the obituary of a pod that left at the given time. Its owner is the nearest one, which
+// the pod itself names.
 func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary {
 	ends, omitted := containers(pod)
 	gone := metav1.NewTime(left.Truncate(time.Second))
@@ -46,6 +51,8 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			Removed:           gone,
 			Containers:        ends,
 			ContainersOmitted: omitted,
+			Requests:          requests(pod),
+			Limits:            limits(pod),
 		},
 	}
 	if c := metav1.GetControllerOfNoCopy(pod); c != nil {
@@ -54,7 +61,20 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 	return o
 }
 
-// deletedBy is who asked for the deletion of the pod, as its mark says, where the pod terminates.
+// Judge sets the verdict of an obituary that is otherwise complete.
+func Judge(o *v1alpha1.PodObituary) {
+	verdict := story.Judge(o)
+	o.Spec.Verdict = &verdict
+}
+
+// VerdictOn returns the verdict on a pod that is failed for r, as the JSON of its annotation.
+func VerdictOn(pod *corev1.Pod, r reason.Reason) string {
+	// A struct of strings is always encoded.
+	verdict, _ := json.Marshal(story.Judge(Of(pod, r, time.Time{})))
+	return string(verdict)
+}
+
+// deletedBy returns who asked for the deletion of a terminating pod, according to its mark.
 func deletedBy(pod *corev1.Pod) string {
 	if asked := DeletionRequested(pod); asked != nil {
 		return reason.DeletedBy(pod.Annotations, asked.Time)
@@ -62,7 +82,7 @@ func deletedBy(pod *corev1.Pod) string {
 	return ""
 }
 
-// isDisrupted tells whether the pod has the condition, which is set for disruptions and nothing
+// isDisrupted reports whether the pod has the condition, which is set for disruptions and nothing
 // else (KEP-3329).
 func isDisrupted(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
@@ -84,22 +104,23 @@ func CodeOf(r reason.Reason) string {
 	}
 }
 
-// OwnerOf returns an owner as an obituary names it. What is in a reference is the word of whoever
-// made the object.
+// OwnerOf returns an owner as an obituary names it. The reference comes from whoever created the
+// object.
 func OwnerOf(ref *metav1.OwnerReference) v1alpha1.Owner {
 	return v1alpha1.Owner{
-		Kind: reason.CleanTo(ref.Kind, maxKindBytes),
-		Name: reason.CleanTo(ref.Name, MaxNameBytes),
-		UID:  types.UID(reason.CleanTo(string(ref.UID), maxUIDBytes)),
+		APIVersion: reason.CleanTo(ref.APIVersion, maxAPIVersionBytes),
+		Kind:       reason.CleanTo(ref.Kind, maxKindBytes),
+		Name:       reason.CleanTo(ref.Name, MaxNameBytes),
+		UID:        types.UID(reason.CleanTo(string(ref.UID), maxUIDBytes)),
 	}
 }
 
-// DeletionRequested is when the deletion of the pod was asked for: its deletion timestamp lies
-// after that by the grace period (K8s v1.37 k8s.io/apiserver pkg/registry/rest, BeforeDelete). It
-// is nil for a pod that vanished at once.
+// DeletionRequested returns when the deletion of the pod was asked for: its deletion timestamp is
+// later by the grace period (K8s v1.37 k8s.io/apiserver pkg/registry/rest, BeforeDelete). It is nil
+// for a pod that vanished at once.
 //
-// A DELETE that comes when the grace has run out moves the timestamp to its own time (same
-// function). The mark that Epitaph wrote ahead of the first DELETE is older then, to the minute.
+// A DELETE after the grace period has run out moves the timestamp to its own time (same function).
+// The mark that Epitaph wrote before the first DELETE is older then, to the minute.
 func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	if pod.DeletionTimestamp == nil {
 		return nil
@@ -116,7 +137,7 @@ func DeletionRequested(pod *corev1.Pod) *metav1.Time {
 	return valid(metav1.NewTime(asked))
 }
 
-// valid returns t, or nil where t is not set or of a year that RFC 3339 cannot write: that, too,
+// valid returns t, or nil if t is not set or of a year that RFC 3339 cannot represent: that, too,
 // comes from outside.
 func valid(t metav1.Time) *metav1.Time {
 	if year := t.UTC().Year(); t.IsZero() || year < 1 || year > 9999 {
@@ -125,7 +146,7 @@ func valid(t metav1.Time) *metav1.Time {
 	return &t
 }
 
-// TimeOr returns t, or the other where t cannot be written.
+// TimeOr returns t, or otherwise if t cannot be represented.
 func TimeOr(t time.Time, otherwise metav1.Time) metav1.Time {
 	return orElse(valid(metav1.NewTime(t)), otherwise)
 }

@@ -18,8 +18,8 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(d)) }
 
-// worker is a pod of a Job: its init container is through, its main one runs, and its helper never
-// started.
+// worker is a pod of a Job: its init container has finished, its main one runs, and its helper
+// never started.
 func worker(change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -63,8 +63,9 @@ func TestObituaryHoldsHowFarThePodHadCome(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "batch", Name: "train-x7k2p-8f6f7c1e4f0a"},
 		Spec: v1alpha1.PodObituarySpec{
 			PodName: "train-x7k2p", PodUID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", NodeName: "n1",
-			Owners: []v1alpha1.Owner{{Kind: "Job", Name: "train", UID: "j"}},
-			Code:   "HardwareFailure", Class: "disruption", By: "ops",
+			Owners: []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "train",
+				UID: "j"}},
+			Code: "HardwareFailure", Class: "disruption", By: "ops",
 			Reason: "This pod had to be terminated because the underlying hardware failed (disk sda)",
 			Phase:  "Running", Created: at(-time.Hour), DeletionRequested: ptr.To(at(0)),
 			Removed: at(2 * time.Second),

@@ -13,8 +13,8 @@ import (
 // short.
 const maxConditionBytes = 256
 
-// PreemptionOf is what tells for which pod a pod can have been preempted, where its reason names
-// none, or one that is only supposed.
+// PreemptionOf returns the facts that identify a pod's possible preemptor, if the reason names
+// none, or one that is only supposed; otherwise nil.
 func PreemptionOf(pod *corev1.Pod, r reason.Reason) *v1alpha1.Preemption {
 	if !r.Supposed && !r.LacksPreemptor() {
 		return nil
@@ -28,8 +28,8 @@ func PreemptionOf(pod *corev1.Pod, r reason.Reason) *v1alpha1.Preemption {
 	return p
 }
 
-// Preempted is the pod that an obituary with a [v1alpha1.Preemption] is of, as far as the record
-// tells what it can have been preempted for, and the reason that the record has.
+// Preempted rebuilds the pod from an obituary with a [v1alpha1.Preemption], as far as its preemptor
+// depends on it, and returns the recorded reason.
 func Preempted(o *v1alpha1.PodObituary) (*corev1.Pod, reason.Reason) {
 	told := o.Spec.Removed
 	if asked := o.Spec.DeletionRequested; asked != nil {

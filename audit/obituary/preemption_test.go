@@ -11,8 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// What a record keeps of a victim is what its preemptor is found by: a new leader infers the same
-// of it as of the pod.
+// A victim's preemptor is found by what its record keeps: a new leader infers the same from it as
+// from the pod.
 func TestPreemptionSurvivesTheVictim(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

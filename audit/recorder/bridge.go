@@ -14,9 +14,9 @@ import (
 // pageSize bounds the pods that a list returns at once.
 const pageSize = 500
 
-// bridge finds the pods that left since a revision from which no watch can be had any more, and
-// returns the revision to watch from. What was created and deleted in between is in neither list,
-// and stays unknown.
+// bridge finds the pods that left since a revision that is too old to watch from, and returns the
+// revision to watch from. A pod created and deleted in between is in neither list, and stays
+// unknown.
 func (r *Recorder) bridge(ctx context.Context, from string) (reached string, err error) {
 	here, now, err := r.alive(ctx)
 	if err != nil {
@@ -28,27 +28,29 @@ func (r *Recorder) bridge(ctx context.Context, from string) (reached string, err
 			return
 		}
 		missed++
-		r.enqueue(ctx, departure{
-			pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(from),
-			missed: &span{from, now}, unseen: true,
-		})
+		d, ok := r.departed(pod)
+		if !ok {
+			return
+		}
+		d.ticket, d.missed, d.unseen = r.progress.begin(from), &span{from, now}, true
+		r.enqueue(ctx, d)
 	})
 	switch {
 	case expired(err):
-		r.lost("the API server has forgotten what was when the record ended", "revision", from,
+		r.lost("the API server no longer has the revision at which the record ended", "revision", from,
 			"found", missed)
 	case err != nil:
 		return from, err
 	default:
 		r.metrics.gaps.WithLabelValues(gapBridged).Inc()
-		r.Log.Info("the watch had a gap, what left in it was looked up", "from", from, "to", now,
+		r.Log.Info("the watch had a gap, and what left in it was looked up", "from", from, "to", now,
 			"pods", missed)
 	}
 	r.progress.pass(now)
 	return now, nil
 }
 
-// alive returns the UIDs of all pods, and the revision of that.
+// alive returns the UIDs of all pods, and the revision of the list.
 func (r *Recorder) alive(
 	ctx context.Context) (uids sets.Set[types.UID], revision string, err error) {
 	uids = sets.New[types.UID]()
@@ -67,7 +69,7 @@ func (r *Recorder) alive(
 	}
 }
 
-// pagesAt shows every pod as it was at a revision.
+// pagesAt calls show for every pod as it was at a revision.
 func (r *Recorder) pagesAt(ctx context.Context, revision string, show func(*corev1.Pod)) error {
 	options := &client.ListOptions{Limit: pageSize, Raw: exactly(revision)}
 	for {
@@ -81,7 +83,7 @@ func (r *Recorder) pagesAt(ctx context.Context, revision string, show func(*core
 		if page.Continue == "" || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// The token says which revision it is about.
+		// The token contains the revision.
 		options = &client.ListOptions{Limit: pageSize, Continue: page.Continue}
 	}
 }

@@ -2,13 +2,15 @@ package recorder
 
 import (
 	"context"
+	"fmt"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit"
-	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/audit/announce"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -19,11 +21,11 @@ const (
 	EventRemoved     = "PodRemoved"
 )
 
-// announce says what was recorded: on the pod, by its UID, and on its owner and its node, where
-// those of one kind make up a series. Events are a convenience: in a burst some are dropped.
+// announce reports what was recorded in Events: on the pod, on the controllers above it and on its
+// node.
 func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.PodObituary,
 	from source) {
-	if !r.Config.Events {
+	if r.Events == nil {
 		return
 	}
 	kind, what := corev1.EventTypeNormal, EventRemoved
@@ -33,39 +35,59 @@ func (r *Recorder) announce(ctx context.Context, pod *corev1.Pod, o *v1alpha1.Po
 	case o.Spec.Class == reason.Disruption.String():
 		kind, what = corev1.EventTypeWarning, EventDisrupted
 	}
-	note := reason.CleanTo("Pod "+o.Spec.PodName+" left: "+o.Spec.Reason, audit.MaxNoteBytes)
-	for _, about := range r.concerned(pod) {
-		r.Events.Eventf(about, nil, kind, what, "RecordObituary", "%s", note)
+	end := announce.End{
+		Pod: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace,
+			Name: pod.Name, UID: pod.UID},
+		Owners: ownersToTell(o), Type: kind, Reason: what, Code: o.Spec.Code,
+		Class: o.Spec.Class, Text: o.Spec.Reason,
+		Failed: o.Spec.Phase != string(corev1.PodSucceeded),
 	}
 	if node, err := r.node(ctx, pod.Spec.NodeName); err == nil && node != nil {
-		about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name,
+		end.Node = &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name,
 			UID: node.UID}
-		r.Events.Eventf(about, nil, kind, what, "RecordObituary", "%s", noteOnNode(o))
 	}
+	r.Events.Tell(end)
 }
 
-// noteOnNode is what the Event on a node says of a pod that left. Events of objects without a
-// namespace lie in the namespace default, where others than the pod's tenants read: neither the
-// pod's name nor anybody's words are for them.
-func noteOnNode(o *v1alpha1.PodObituary) string {
-	code := "a code of another tool"
-	if reason.Code(o.Spec.Code).Known() {
-		code = o.Spec.Code
-	}
-	return "A pod of this node left: " + code + " (" + o.Spec.Class + ")"
-}
-
-// concerned are the pod and its owner. A node that owns its static pods is none: it is told as
-// their node.
-func (r *Recorder) concerned(pod *corev1.Pod) []*corev1.ObjectReference {
-	all := []*corev1.ObjectReference{{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace,
-		Name: pod.Name, UID: pod.UID}}
-	if ref := metav1.GetControllerOf(pod); ref != nil && ref.Kind != "Node" {
-		owner := obituary.OwnerOf(ref)
-		all = append(all, &corev1.ObjectReference{
-			APIVersion: reason.CleanTo(ref.APIVersion, obituary.MaxNameBytes), Kind: owner.Kind,
-			Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID,
-		})
+// ownersToTell returns the controllers above the pod. It leaves out a node that owns its static
+// pods: that gets an Event as their node.
+func ownersToTell(o *v1alpha1.PodObituary) (all []corev1.ObjectReference) {
+	for _, owner := range o.Spec.Owners {
+		if owner.APIVersion != "v1" || owner.Kind != "Node" {
+			all = append(all, corev1.ObjectReference{APIVersion: owner.APIVersion, Kind: owner.Kind,
+				Namespace: o.Namespace, Name: owner.Name, UID: owner.UID})
+		}
 	}
 	return all
+}
+
+// OfJobs returns a function that says, of a Job with so many disrupted pods, whether those are all
+// the failures that it counts: then a podFailurePolicy would have kept it from counting them. The
+// Job has counted each pod that is gone, once (K8s v1.37 pkg/controller/job,
+// trackJobStatusAndRemoveFinalizers).
+func OfJobs(live client.Reader) func(context.Context, corev1.ObjectReference, int) string {
+	return func(ctx context.Context, about corev1.ObjectReference, disrupted int) string {
+		return ofJob(ctx, live, about, disrupted)
+	}
+}
+
+func ofJob(ctx context.Context, live client.Reader, about corev1.ObjectReference,
+	disrupted int) string {
+	if about.Kind != "Job" || about.APIVersion != batchv1.SchemeGroupVersion.String() {
+		return ""
+	}
+	job := &batchv1.Job{}
+	err := live.Get(ctx, types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, job)
+	if err != nil || job.UID != about.UID {
+		return ""
+	}
+	failed := int(job.Status.Failed)
+	if u := job.Status.UncountedTerminatedPods; u != nil {
+		failed += len(u.Failed)
+	}
+	if failed != disrupted || job.Spec.PodFailurePolicy != nil {
+		return ""
+	}
+	return fmt.Sprintf("All failures that the Job counts (%d) were disruptions; "+
+		"a podFailurePolicy that ignores DisruptionTarget would not have counted them.", failed)
 }

@@ -28,12 +28,12 @@ type departure struct {
 	ticket *ticket
 	// revision is that of the event.
 	revision string
-	// missed is set where nobody saw it go and its last state is yet to be found: then pod is an
+	// missed is set if nobody saw it go and its last state has yet to be found: then pod is an
 	// earlier state. unseen stays set.
 	missed *span
 	unseen bool
-	// by is who asked for its deletion, once that was found out; supposed is set where its mark
-	// said that its preemptor is.
+	// by is who asked for its deletion, once that is known; supposed is set if its mark said that
+	// its preemptor is supposed.
 	by       string
 	supposed bool
 }
@@ -42,10 +42,17 @@ type departure struct {
 func (r *Recorder) follow(ctx context.Context, from string) {
 	pauses := backoff()
 	for ctx.Err() == nil {
-		reached, err := r.watch(ctx, from)
+		reached := from
+		err := r.guard.Do("watch of pods", func() (err error) {
+			reached, err = r.watch(ctx, from)
+			return err
+		})
 		switch {
 		case expired(err):
-			reached, err = r.bridge(ctx, from)
+			err = r.guard.Do("gap in the watch", func() (err error) {
+				reached, err = r.bridge(ctx, from)
+				return err
+			})
 		case reached != from:
 			pauses = backoff()
 		}
@@ -57,10 +64,10 @@ func (r *Recorder) follow(ctx context.Context, from string) {
 	}
 }
 
-// expired tells whether the API server does not remember the revision any more.
+// expired reports whether the API server no longer remembers the revision.
 func expired(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
 
-// watch hands on what left, until the watch ends, and returns the revision that it reached.
+// watch handles events until the watch ends, and returns the revision that it reached.
 func (r *Recorder) watch(ctx context.Context, from string) (reached string, err error) {
 	w, err := r.API.Watch(ctx, &corev1.PodList{}, &client.ListOptions{Raw: &metav1.ListOptions{
 		ResourceVersion: from, AllowWatchBookmarks: true,
@@ -92,19 +99,32 @@ func (r *Recorder) take(ctx context.Context, e watch.Event, before string) strin
 	if !ok {
 		return before
 	}
-	r.requests.note(pod, false)
-	if e.Type != watch.Deleted {
-		r.progress.pass(pod.ResourceVersion)
-		return pod.ResourceVersion
+	r.guard.Run("event of a pod", func() { r.requests.note(pod, false) })
+	if e.Type == watch.Deleted {
+		if d, ok := r.departed(pod); ok {
+			d.ticket, d.revision = r.progress.begin(pod.ResourceVersion), pod.ResourceVersion
+			r.enqueue(ctx, d)
+			return pod.ResourceVersion
+		}
 	}
-	r.enqueue(ctx, departure{
-		pod: trim(pod, r.reads), left: r.Clock.Now(), ticket: r.progress.begin(pod.ResourceVersion),
-		revision: pod.ResourceVersion,
-	})
+	r.progress.pass(pod.ResourceVersion)
 	return pod.ResourceVersion
 }
 
-// enqueue waits for room: meanwhile the watch is not read.
+// departed returns what is kept of a pod that is gone. A pod over which that panics is given up,
+// since it would panic again, and the watch goes on.
+func (r *Recorder) departed(pod *corev1.Pod) (d departure, ok bool) {
+	err := r.guard.Do("last state of a pod", func() error {
+		d = departure{pod: trim(pod, r.reads, r.labels), left: r.Clock.Now()}
+		return nil
+	})
+	if err != nil {
+		r.giveUp(pod)
+	}
+	return d, err == nil
+}
+
+// enqueue waits for room; the watch is not read meanwhile.
 func (r *Recorder) enqueue(ctx context.Context, d departure) {
 	select {
 	case <-ctx.Done():

@@ -10,14 +10,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A span is a stretch of the cluster's history. A pod that was missed was there at its beginning,
-// and was not at its end.
+// A span is a stretch of the cluster's history. A missed pod was there at its beginning, and was
+// not at its end.
 type span struct{ from, to string }
 
-// lastState looks up the last state of a pod that was missed: reason and final status are written
-// shortly before the end. A pod of one UID is there up to some revision and never after, so halving
-// the span finds that revision in some twenty small reads. Where history ends meanwhile, what was
-// found so far is the answer.
+// lastState looks up the last state of a missed pod: reason and final status are written shortly
+// before the end. A pod of one UID exists up to some revision and never after, so a binary search
+// finds that revision in some twenty small reads. If history ends meanwhile, it returns what it has
+// found so far.
 func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) *corev1.Pod {
 	there, err := strconv.ParseUint(within.from, 10, 64)
 	if err != nil {
@@ -38,13 +38,13 @@ func (r *Recorder) lastState(ctx context.Context, pod *corev1.Pod, within span) 
 		case state == nil:
 			gone = middle
 		default:
-			pod, there = trim(state, r.reads), middle
+			pod, there = trim(state, r.reads, r.labels), middle
 		}
 	}
 	return pod
 }
 
-// stateAt returns the pod as it was at a revision, or nil where it was not there.
+// stateAt returns the pod as it was at a revision, or nil if it was not there.
 func (r *Recorder) stateAt(ctx context.Context, pod *corev1.Pod,
 	revision string) (*corev1.Pod, error) {
 	found := &corev1.PodList{}

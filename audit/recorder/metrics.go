@@ -3,6 +3,7 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,7 +22,7 @@ const (
 	MetricGaps       = "epitaph_audit_gaps_total"
 )
 
-// What became of a gap in the watch.
+// Outcomes of a gap in the watch.
 const (
 	gapBridged = "bridged"
 	gapLost    = "lost"
@@ -34,28 +35,58 @@ type metrics struct {
 	retries    prometheus.Counter
 	lag        prometheus.Histogram
 	gaps       *prometheus.CounterVec
+
+	namespaces namespaces
 }
 
-func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
+// other stands for codes and namespaces without a series of their own.
+const other = "other"
+
+// namespaces are those with series of their own. Anybody who may create namespaces could make any
+// number of series otherwise.
+type namespaces struct {
+	limit int // 0: namespaces are not told apart
+
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// label returns the value for a namespace: its name for the first ones that pods left from.
+func (n *namespaces) label(namespace string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.known[namespace] && len(n.known) >= n.limit {
+		return other
+	}
+	n.known[namespace] = true
+	return namespace
+}
+
+// newMetrics registers the metrics. At most that many namespaces have series of their own.
+func newMetrics(r prometheus.Registerer, ofNamespaces int, waiting func() int) (*metrics, error) {
+	labels := []string{"code", "class", "reason"}
+	if ofNamespaces > 0 {
+		labels = append(labels, "namespace")
+	}
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
 		left: counters(MetricLeft,
-			"Pods that left, by code and class, and where the reason comes from.", "code", "class",
-			"reason"),
+			"Pods that left, by code and class, and where the reason comes from.", labels...),
 		findings: counters(MetricFindings,
 			"Pods that left without a reason, by what is known of who deleted them.", "by"),
 		obituaries: counters(MetricObituaries,
-			"Obituaries of pods, by what became of them.", "outcome"),
+			"Obituaries of pods, by outcome.", "outcome"),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: MetricRetries,
-			Help: "Writes of obituaries that failed and are repeated."}),
+			Help: "Writes of obituaries that failed and are retried."}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: MetricLag, Help: "From the event of the deletion to the obituary.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}),
 		gaps: counters(MetricGaps,
 			"Gaps in the watch, by whether what left in them could be looked up.", "outcome"),
+		namespaces: namespaces{limit: ofNamespaces, known: map[string]bool{}},
 	}
 	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricWaiting, Help: "Pods that are gone and wait to be recorded.",
@@ -72,12 +103,13 @@ func newMetrics(r prometheus.Registerer, waiting func() int) (*metrics, error) {
 	return m, nil
 }
 
-// begin makes the series that alerts are about: an increase needs the zero before it.
+// begin creates the series that alerts are about: an increase needs the zero before it.
 func (m *metrics) begin() {
 	for _, outcome := range []string{gapBridged, gapLost} {
 		m.gaps.WithLabelValues(outcome)
 	}
-	for _, became := range []outcome{written, repeated, namespaceGone, notInstalled, refused} {
+	for _, became := range []outcome{written, repeated, namespaceGone, notInstalled, refused,
+		panicked} {
 		m.obituaries.WithLabelValues(string(became))
 	}
 	for _, by := range audit.RemoverKinds() {
@@ -85,13 +117,17 @@ func (m *metrics) begin() {
 	}
 }
 
-// leave counts a pod once.
-func (m *metrics) leave(why reason.Reason, from source) {
-	code := "other" // one that somebody else invented
+// leave counts a pod of the namespace once.
+func (m *metrics) leave(namespace string, why reason.Reason, from source) {
+	code := other // one that somebody else invented
 	if why.Code.Known() {
 		code = string(why.Code)
 	}
-	m.left.WithLabelValues(code, why.Code.Class().String(), string(from)).Inc()
+	labels := []string{code, why.Code.Class().String(), string(from)}
+	if m.namespaces.limit > 0 {
+		labels = append(labels, m.namespaces.label(namespace))
+	}
+	m.left.WithLabelValues(labels...).Inc()
 	if from == none {
 		m.findings.WithLabelValues(audit.RemoverKind(why.By)).Inc()
 	}

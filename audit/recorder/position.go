@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// PositionName is the ConfigMap in our namespace that holds how far the record is complete.
+	// PositionName is the ConfigMap in our namespace that says how far the record is complete.
 	PositionName = "epitaph-audit"
 	positionKey  = "recordedUpTo"
-	// positionEvery is how often it is written: whoever leads next repeats no more than that.
+	// positionEvery is how often it is written: the next leader repeats no more than that.
 	positionEvery = 2 * time.Second
 	// lastWord bounds the write at the end, when everything else has stopped.
 	lastWord = 2 * time.Second
 )
 
-// origin is the revision to start after: the last leader's position, or now where there is none.
-// Now is written down before anything is recorded: whoever leads after a crash must find where
-// recording began, or they would begin anew.
+// origin returns the revision to start after: the last leader's position, or now if there is none.
+// That is written down before anything is recorded: the next leader after a crash must find where
+// recording began, or would start over.
 func (r *Recorder) origin(ctx context.Context) (string, error) {
 	var saved, revision string
 	if err := r.retry(ctx, "find where the last leader stopped", func() (err error) {
@@ -38,15 +38,15 @@ func (r *Recorder) origin(ctx context.Context) (string, error) {
 		}
 		revision, r.leadsSince = r.chosen(saved, now), now
 		return nil
-	}); err != nil || revision == saved {
+	}, never); err != nil || revision == saved {
 		return revision, err
 	}
 	return revision, r.retry(ctx, "note where recording begins",
-		func() error { return r.savePosition(ctx, revision) })
+		func() error { return r.savePosition(ctx, revision) }, never)
 }
 
-// chosen tells where to start. A position that lies in the future is one of a history that was
-// replaced, by a backup for example.
+// chosen returns where to start. A position in the future belongs to a history that was replaced,
+// by a backup for example.
 func (r *Recorder) chosen(saved, now string) string {
 	if saved == "" {
 		r.Log.Info("nothing is recorded yet: recording begins now", "revision", now)
@@ -59,7 +59,7 @@ func (r *Recorder) chosen(saved, now string) string {
 	return saved
 }
 
-// lost says loudly that pods may have left without a record.
+// lost reports as an error that pods may have left without a record.
 func (r *Recorder) lost(why string, keysAndValues ...any) {
 	r.metrics.gaps.WithLabelValues(gapLost).Inc()
 	r.Log.Error(nil, "pods may have left unrecorded: "+why, keysAndValues...)
@@ -77,7 +77,7 @@ func (r *Recorder) savedPosition(ctx context.Context) (string, error) {
 	return m.Data[positionKey], nil
 }
 
-// revision is that of the Pods now.
+// revision returns that of the Pods now.
 func (r *Recorder) revision(ctx context.Context) (string, error) {
 	pods := podMetadata()
 	if err := r.API.List(ctx, pods, client.Limit(1)); err != nil {
@@ -107,10 +107,12 @@ func (r *Recorder) keepPosition(ctx context.Context) {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 			defer cancel()
-			_ = advance(ctx) // the next leader repeats what this one did not note
+			// The next leader repeats what this one did not note.
+			_ = r.guard.Do("position", func() error { return advance(ctx) })
 			return
 		case <-tick.C():
-			if err := advance(ctx); err != nil && ctx.Err() == nil {
+			err := r.guard.Do("position", func() error { return advance(ctx) })
+			if err != nil && ctx.Err() == nil {
 				r.Log.Error(err, "position not kept")
 			}
 		}

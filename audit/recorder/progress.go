@@ -8,12 +8,12 @@ type progress struct {
 	mu sync.Mutex
 	// seen is the revision of the newest event.
 	seen string
-	// open are the departures that are not on record yet, and those that came after them, in the
-	// order of the watch.
+	// open are the departures that are not on record yet, and those after them, in the order of the
+	// watch.
 	open []*ticket
 }
 
-// A ticket is one departure that is under way.
+// A ticket is one departure being recorded.
 type ticket struct {
 	// before is the revision of the event before it.
 	before string
@@ -26,14 +26,14 @@ func (p *progress) reset(revision string) {
 	p.seen, p.open = revision, nil
 }
 
-// pass notes an event that needs nothing.
+// pass notes an event that needs no record.
 func (p *progress) pass(revision string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen = revision
 }
 
-// begin notes a departure; where it is one of several that a comparison found, revision is the one
+// begin notes a departure. If it is one of several that a comparison found, revision is the one
 // that was compared with.
 func (p *progress) begin(revision string) *ticket {
 	p.mu.Lock()
@@ -55,7 +55,7 @@ func (p *progress) finish(t *ticket) {
 	}
 }
 
-// complete is the revision after which a successor has to go on.
+// complete returns the revision after which a successor has to go on.
 func (p *progress) complete() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

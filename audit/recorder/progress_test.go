@@ -48,7 +48,7 @@ func TestMissedPodsHoldTheProgressWhereTheyWereMissed(t *testing.T) {
 	}
 }
 
-// Whatever the order in which workers finish: what is not recorded is never behind the position.
+// In whatever order workers finish, what is not recorded is never before the position.
 func TestNothingUnrecordedIsBehindThePosition(t *testing.T) {
 	t.Parallel()
 	var p progress

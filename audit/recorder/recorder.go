@@ -7,23 +7,22 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/announce"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
+	"github.com/epitaph-k8s/epitaph/internal/owners"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-const (
-	// maxQueue bounds the pods that wait for their obituary: trimmed, some kilobytes each.
-	maxQueue = 1024
-	// maxOwners bounds the owners whose own owner is remembered.
-	maxOwners = 4096
-)
+// maxQueue bounds the pods that wait for their obituary: trimmed, some kilobytes each.
+const maxQueue = 1024
 
-// Options are what a recorder works with.
+// Options are a recorder's dependencies and configuration.
 type Options struct {
 	Config config.Audit
 	// Namespace is Epitaph's own, where the position is kept.
@@ -31,14 +30,19 @@ type Options struct {
 	Inferrer  reason.Inferrer
 	// Cache holds Nodes, Namespaces and NodeObituaries.
 	Cache client.Reader
-	// API watches, reads past the cache, and writes PodObituaries and the position.
-	API   client.WithWatch
-	Nodes *audit.NodeObituaries
-	// Refusals knows the reasons that pods do not carry; nil knows none.
+	// API watches, reads from the API server, and writes PodObituaries and the position.
+	API client.WithWatch
+	// Mapper finds the kinds of owners.
+	Mapper meta.RESTMapper
+	Nodes  *audit.NodeObituaries
+	// Owners knows who deleted the owners of pods; it may be nil.
+	Owners *audit.OwnerEnds
+	// Refusals knows the reasons that pods do not carry; it may be nil.
 	Refusals *audit.Refusals
-	// Grown is told the namespace of each obituary that was written.
-	Grown      func(namespace string)
-	Events     audit.EventRecorder
+	// Grown is called with the namespace of each obituary that was written.
+	Grown func(namespace string)
+	// Events reports what was recorded; it may be nil.
+	Events     *announce.Announcer
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -48,16 +52,18 @@ type Options struct {
 type Recorder struct {
 	Options
 	metrics  *metrics
+	guard    *guard.Guard
 	reads    reason.Reads
 	wanted   map[reason.Class]bool
 	codes    map[reason.Code]bool
+	labels   map[string]bool
 	gone     chan departure
 	progress progress
-	owners   *lru.Cache
+	owners   *owners.Reader
 	requests requests
 	standby  *Standby
-	// from is the revision that recording starts after, leadsSince that at which this replica had
-	// begun to lead.
+	// from is the revision that recording starts after, leadsSince the one at which this replica
+	// began to lead.
 	from, leadsSince string
 }
 
@@ -68,8 +74,9 @@ func New(o Options) (*Recorder, error) {
 		reads:   o.Inferrer.ReadsOfPods(),
 		wanted:  map[reason.Class]bool{},
 		codes:   map[reason.Code]bool{},
+		labels:  map[string]bool{},
 		gone:    make(chan departure, maxQueue),
-		owners:  lru.New(maxOwners),
+		owners:  owners.NewReader(o.API, o.Mapper, o.Clock, o.Log),
 
 		requests: newRequests(),
 	}
@@ -81,8 +88,15 @@ func New(o Options) (*Recorder, error) {
 	for _, code := range o.Config.Codes {
 		r.codes[code] = true
 	}
+	for _, key := range o.Config.Labels {
+		r.labels[key] = true
+	}
 	var err error
-	if r.metrics, err = newMetrics(o.Registerer, func() int { return len(r.gone) }); err != nil {
+	if r.metrics, err = newMetrics(o.Registerer, o.Config.NamespaceSeries,
+		func() int { return len(r.gone) }); err != nil {
+		return nil, err
+	}
+	if r.guard, err = guard.New(o.Registerer, "recorder", o.Log); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -111,7 +125,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 	return nil
 }
 
-// ignoreEnd drops the errors that are only the end of everything.
+// ignoreEnd drops errors that only mean that the context has ended.
 func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return nil

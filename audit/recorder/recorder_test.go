@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -48,7 +47,7 @@ func TestWhatIsRecorded(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := fresh(t, tc.config).records(tc.code); got != tc.want {
+			if got := fresh(t, tc.config).records(reason.Reason{Code: tc.code}); got != tc.want {
 				t.Errorf("recorded %t, want %t", got, tc.want)
 			}
 		})
@@ -84,11 +83,11 @@ func TestWhereToStart(t *testing.T) {
 func TestWhatIsCounted(t *testing.T) {
 	t.Parallel()
 	r := fresh(t)
-	r.metrics.leave(reason.New(reason.Pod, reason.ScaledDown, "x", "y"), given)
-	r.metrics.leave(reason.Reason{Code: "Gremlins", Text: "x"}, given)
+	r.metrics.leave("a", reason.New(reason.Pod, reason.ScaledDown, "x", "y"), given)
+	r.metrics.leave("a", reason.Reason{Code: "Gremlins", Text: "x"}, given)
 	for _, by := range []string{reason.UnknownRemover,
 		"alice", "system:serviceaccount:ci:runner", "system:kube-scheduler"} {
-		r.metrics.leave(reason.New(reason.Pod, reason.Unexplained, by, by), none)
+		r.metrics.leave("a", reason.New(reason.Pod, reason.Unexplained, by, by), none)
 	}
 	want :=
 		`# HELP epitaph_audit_findings_total Pods that left without a reason, by what is known of who deleted them.
@@ -145,7 +144,7 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	for name, tc := range map[string]struct {
 		series prometheus.Collector
 		want   int
-	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 5},
+	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 6},
 		"findings": {r.metrics.findings, 3}} {
 		if got := testutil.CollectAndCount(tc.series); got != tc.want {
 			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)
@@ -153,20 +152,23 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	}
 }
 
-func TestEventsOnNodesNameNoPod(t *testing.T) {
+// Whoever may create namespaces makes no more series than the operator allows.
+func TestSeriesOfNamespacesAreBounded(t *testing.T) {
 	t.Parallel()
-	o := &v1alpha1.PodObituary{}
-	o.Namespace, o.Spec.PodName, o.Spec.By = "secret-team", "secret-pod", "alice"
-	o.Spec.Reason,
-		o.Spec.Class = "This pod was preempted by a higher priority job (secret-team/secret-job)",
-		"disruption"
-	for code, want := range map[string]string{
-		"Preempted":  "A pod of this node left: Preempted (disruption)",
-		"secret-pod": "A pod of this node left: a code of another tool (disruption)",
-	} {
-		o.Spec.Code = code
-		if got := noteOnNode(o); got != want {
-			t.Errorf("the note is %q, want %q", got, want)
-		}
+	m, err := newMetrics(prometheus.NewRegistry(), 2, func() int { return 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"a", "b", "c", "d", "a"} {
+		m.leave(namespace, reason.New(reason.Pod, reason.Evicted, "x", "y"), given)
+	}
+	const want = `# HELP epitaph_audit_pods_left_total Pods that left, by code and class, and where the reason comes from.
+# TYPE epitaph_audit_pods_left_total counter
+epitaph_audit_pods_left_total{class="disruption",code="Evicted",namespace="a",reason="given"} 2
+epitaph_audit_pods_left_total{class="disruption",code="Evicted",namespace="b",reason="given"} 1
+epitaph_audit_pods_left_total{class="disruption",code="Evicted",namespace="other",reason="given"} 2
+`
+	if err := testutil.CollectAndCompare(m.left, strings.NewReader(want)); err != nil {
+		t.Error(err)
 	}
 }

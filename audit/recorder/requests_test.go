@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/story"
 )
 
-// stopping is a pod that was told to stop at noon, whose container ended with 0 so long after that,
+// stopping is a pod that was told to stop at noon, whose container ended with 0 that long after,
 // and whose kubelet then removed it: the API server has moved its deletion timestamp there.
 func stopping(ended, removed time.Duration) *corev1.Pod {
 	pod := whole()
@@ -65,7 +65,7 @@ func TestVerdictsOfPodsThatTakeLongToEnd(t *testing.T) {
 				} else {
 					pod.DeletionTimestamp = ptr.To(metav1.NewTime(noon))
 				}
-				last, _ := r.told(t.Context(), departure{pod: trim(pod, reads), revision: "2"})
+				last, _ := r.told(t.Context(), departure{pod: trim(pod, reads, recordedLabels), revision: "2"})
 				if got := obituary.EndedByItself(last); got != (tc.want == story.Finished) {
 					t.Errorf("ended by itself %t", got)
 				}
@@ -104,8 +104,8 @@ func TestWhenAPodWasToldToStop(t *testing.T) {
 	}
 }
 
-// What the mark says when the pod is first seen to terminate counts. That of an eviction comes a
-// moment later; one of another deletion is none.
+// What the mark says when the pod is first seen to terminate counts. An eviction's mark comes a
+// moment later; that of another deletion does not count.
 func TestWhoToldAPodToStop(t *testing.T) {
 	t.Parallel()
 	marked := func(mark string) *corev1.Pod {
@@ -137,7 +137,7 @@ func TestWhoToldAPodToStop(t *testing.T) {
 			}
 			last := stopping(time.Second, 93*time.Second)
 			last.Annotations = map[string]string{reason.WrittenKey: minute + " asked mallory"}
-			if _, by := r.told(t.Context(), departure{pod: trim(last, reads),
+			if _, by := r.told(t.Context(), departure{pod: trim(last, reads, recordedLabels),
 				revision: "2"}); by != tc.want {
 				t.Errorf("told by %q, want %q", by, tc.want)
 			}

@@ -2,15 +2,18 @@ package recorder
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -19,7 +22,9 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 var reads = reason.Inferrer{Keys: reason.DefaultKeys()}.ReadsOfPods()
 
-// whole is a pod with much that no obituary is made of.
+var recordedLabels = map[string]bool{"team": true}
+
+// whole is a pod with much that no obituary needs.
 func whole() *corev1.Pod {
 	long := strings.Repeat("x", 200_000)
 	keys := reason.DefaultKeys().Pod
@@ -29,6 +34,7 @@ func whole() *corev1.Pod {
 			CreationTimestamp:          metav1.NewTime(noon),
 			DeletionTimestamp:          ptr.To(metav1.NewTime(noon)),
 			DeletionGracePeriodSeconds: ptr.To(int64(30)),
+			Labels:                     map[string]string{"team": "a", "secret": "b"},
 			Annotations: map[string]string{"example.com/huge": long,
 				keys.Code: "Evicted", keys.By: long, keys.Reason: "moved"},
 			OwnerReferences: []metav1.OwnerReference{
@@ -38,7 +44,16 @@ func whole() *corev1.Pod {
 			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(long)}},
 		},
 		Spec: corev1.PodSpec{NodeName: "n1",
-			Containers: []corev1.Container{{Name: "main", Image: long}}},
+			Overhead: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")},
+			InitContainers: []corev1.Container{{Name: "init", Image: long,
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceMemory: resource.MustParse("3Gi")}}}},
+			Containers: []corev1.Container{{Name: "main", Image: long,
+				Resources: corev1.ResourceRequirements{
+					Requests: corev1.ResourceList{
+						corev1.ResourceCPU:    resource.MustParse("500m"),
+						corev1.ResourceMemory: resource.MustParse("2Gi")},
+					Limits: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}}}}},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodFailed, Reason: "Evicted", Message: long,
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Message: long},
@@ -55,9 +70,17 @@ func whole() *corev1.Pod {
 func TestTrimmedPodHasTheSameObituary(t *testing.T) {
 	t.Parallel()
 	r := reason.New(reason.Pod, reason.Evicted, "x", "y")
-	trimmed := trim(whole(), reads)
-	if diff := cmp.Diff(obituary.Of(whole(), r, noon), obituary.Of(trimmed, r, noon)); diff != "" {
+	trimmed := trim(whole(), reads, recordedLabels)
+	o := obituary.Of(trimmed, r, noon)
+	if diff := cmp.Diff(obituary.Of(whole(), r, noon), o); diff != "" {
 		t.Errorf("of the whole pod - of the trimmed one +\n%s", diff)
+	}
+	if want := map[string]v1alpha1.Amount{"cpu": "600m", "memory": "3Gi"}; !maps.Equal(want,
+		o.Spec.Requests) || o.Spec.Limits["nvidia.com/gpu"] != "8" {
+		t.Errorf("it had asked for %v, and was allowed %v", o.Spec.Requests, o.Spec.Limits)
+	}
+	if want := map[string]string{"team": "a"}; !maps.Equal(want, trimmed.Labels) {
+		t.Errorf("its labels are %v, want %v", trimmed.Labels, want)
 	}
 	infer := reason.Inferrer{Keys: reason.DefaultKeys()}
 	want, _ := infer.Infer(reason.Facts{Now: noon, Pod: whole()})
@@ -68,7 +91,7 @@ func TestTrimmedPodHasTheSameObituary(t *testing.T) {
 
 func TestTrimmedPodIsSmall(t *testing.T) {
 	t.Parallel()
-	data, err := json.Marshal(trim(whole(), reads))
+	data, err := json.Marshal(trim(whole(), reads, recordedLabels))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +103,7 @@ func TestTrimmedPodIsSmall(t *testing.T) {
 func TestTrimLeavesThePodAlone(t *testing.T) {
 	t.Parallel()
 	pod := whole()
-	trim(pod, reads)
+	trim(pod, reads, recordedLabels)
 	if diff := cmp.Diff(whole(), pod); diff != "" {
 		t.Errorf("trimming changed the pod:\n%s", diff)
 	}
@@ -98,7 +121,7 @@ func TestTrimmedPodIsRefusedAtOnce(t *testing.T) {
 			Reason: "OutOfcpu", Message: "Pod was rejected: no",
 			StartTime: ptr.To(metav1.NewTime(noon))},
 	}
-	if trimmed := trim(pod, reads); !obituary.RefusedAtOnce(trimmed) ||
+	if trimmed := trim(pod, reads, recordedLabels); !obituary.RefusedAtOnce(trimmed) ||
 		trimmed.ManagedFields[0].FieldsV1 != nil {
 		t.Errorf("%+v", trimmed)
 	}

@@ -23,18 +23,22 @@ const (
 	none     source = "none"     // nobody said, and nothing tells
 )
 
-// why returns why the pod left. A watch does not say who deleted it. That the remover is unknown
-// keeps inference to what the pod says itself.
+// why returns why the pod left. A watch does not say who deleted it. With an unknown remover,
+// inference relies only on the pod itself.
 func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source, error) {
 	f := reason.Facts{Now: d.left, Pod: d.pod, Remover: reason.Remover{User: reason.UnknownRemover}}
-	if said, err := r.Inferrer.Keys.Pod.OnPod(d.pod); err == nil {
+	kept, remembered := r.Refusals.Of(d.pod, d.left)
+	said, err := r.Inferrer.Keys.Pod.OnPod(d.pod)
+	guessed := err == nil && said.By == reason.UnknownRemover &&
+		!r.Inferrer.Keys.Pod.Told(d.pod.Annotations)
+	switch {
+	case remembered && (err != nil || guessed):
+		return r.settled(ctx, d, kept)
+	case err == nil:
 		if completed, ok := r.Inferrer.Infer(f); ok {
 			said = completed
 		}
 		return r.settled(ctx, d, said)
-	}
-	if kept, ok := r.Refusals.Of(d.pod, d.left); ok {
-		return r.settled(ctx, d, kept)
 	}
 	if err := r.addFacts(ctx, &f); err != nil {
 		return reason.Reason{}, none, err
@@ -55,15 +59,62 @@ func (r *Recorder) why(ctx context.Context, d departure) (reason.Reason, source,
 	}
 }
 
-// settled completes what was said of a pod by what its Job has told since.
+// settled completes the reason of a pod by what its Job has said since, and by who deleted its
+// owner, where the webhook could not read that in time.
 func (r *Recorder) settled(ctx context.Context, d departure,
 	said reason.Reason) (reason.Reason, source, error) {
 	said, err := audit.SettledByJob(ctx, r.API, said, d.pod, d.left)
+	if reason.NamesNobody(said, d.pod) {
+		said = r.named(ctx, said, d.pod)
+	}
 	return said, sourceOf(said), err
 }
 
-// sourceOf tells a reason from the note that there was none, which the webhook writes with the name
-// of the one who deleted.
+// named adds who deleted the pod's owner or namespace. If the look-up fails, the record says less.
+func (r *Recorder) named(ctx context.Context, said reason.Reason, pod *corev1.Pod) reason.Reason {
+	ctx, cancel := context.WithTimeout(ctx, ownersTimeout)
+	defer cancel()
+	find := r.Owners.OfPod
+	if said.Code == reason.NamespaceDeleted {
+		find = r.ofNamespace
+	}
+	end, err := find(ctx, pod)
+	if err != nil {
+		r.Log.V(1).Info("who deleted the owner of a pod is not known", "pod",
+			pod.Namespace+"/"+pod.Name, "error", reason.Clean(err.Error()))
+	}
+	if end == nil {
+		return said
+	}
+	return end.Named(said)
+}
+
+func (r *Recorder) ofNamespace(ctx context.Context,
+	pod *corev1.Pod) (*reason.OwnerEnd, error) {
+	ns, err := r.namespace(ctx, pod.Namespace)
+	if ns == nil || err != nil {
+		return nil, err
+	}
+	return r.Owners.OfNamespace(ctx, ns)
+}
+
+// namespace returns a Namespace, or nil if there is none.
+func (r *Recorder) namespace(ctx context.Context,
+	name string) (*metav1.PartialObjectMetadata, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Cache.Get(ctx, types.NamespacedName{Name: name}, ns)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read namespace %s: %w", name, err)
+	}
+	return ns, nil
+}
+
+// sourceOf distinguishes a reason from the note that there was none, which the webhook writes with
+// the name of whoever deleted the pod.
 func sourceOf(r reason.Reason) source {
 	if r.Code == reason.Unexplained {
 		return none
@@ -71,15 +122,28 @@ func sourceOf(r reason.Reason) source {
 	return given
 }
 
-// addFacts adds the pod's node, or what it died of, and whether the namespace is going.
-func (r *Recorder) addFacts(ctx context.Context, f *reason.Facts) error {
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := r.Cache.Get(ctx, types.NamespacedName{Name: f.Pod.Namespace}, ns)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("read namespace %s: %w", f.Pod.Namespace, err)
+// addOwnerEnd adds who deleted the pod's owner or namespace. If the look-up fails, the record says
+// less.
+func (r *Recorder) addOwnerEnd(ctx context.Context, f *reason.Facts,
+	ns *metav1.PartialObjectMetadata) {
+	ctx, cancel := context.WithTimeout(ctx, ownersTimeout)
+	defer cancel()
+	if err := r.Owners.AddUnseen(ctx, f, ns); err != nil {
+		r.Log.V(1).Info("who deleted the owner of a pod is not known", "pod",
+			f.Pod.Namespace+"/"+f.Pod.Name, "error", reason.Clean(err.Error()))
 	}
-	f.NamespaceTerminating = err != nil || ns.DeletionTimestamp != nil
+}
+
+// addFacts adds the pod's node, or what it died of, and whether the namespace is being deleted.
+func (r *Recorder) addFacts(ctx context.Context, f *reason.Facts) error {
+	ns, err := r.namespace(ctx, f.Pod.Namespace)
+	if err != nil {
+		return err
+	}
+	f.NamespaceTerminating = ns == nil || ns.DeletionTimestamp != nil
+	if ns != nil && !obituary.EndedByItself(f.Pod) {
+		r.addOwnerEnd(ctx, f, ns)
+	}
 	if f.Pod.Spec.NodeName == "" {
 		return nil
 	}
@@ -91,7 +155,7 @@ func (r *Recorder) addFacts(ctx context.Context, f *reason.Facts) error {
 	return err
 }
 
-// node returns a Node, or nil where there is none.
+// node returns a Node, or nil if there is none.
 func (r *Recorder) node(ctx context.Context, name string) (*corev1.Node, error) {
 	node := &corev1.Node{}
 	err := r.Cache.Get(ctx, types.NamespacedName{Name: name}, node)
@@ -104,8 +168,8 @@ func (r *Recorder) node(ctx context.Context, name string) (*corev1.Node, error) 
 	return node, nil
 }
 
-// nodeObituary names the record of the node that took the pod with it, or is empty: most pods leave
-// a node that stays.
+// nodeObituary returns the name of the record of the node that took the pod with it; empty if there
+// is none: most pods leave a node that stays.
 func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod,
 	why reason.Reason) (string, error) {
 	if pod.Spec.NodeName == "" || why.Code.Class() == reason.Routine {
@@ -124,7 +188,7 @@ func (r *Recorder) nodeObituary(ctx context.Context, pod *corev1.Pod,
 			return "", err
 		}
 		return boot.Name, nil
-	// A node that panicked is buried after its pods; what it left with is on it already.
+	// A node that panicked is removed after its pods; its reason is on it already.
 	case node != nil:
 		return obituary.Name(node.Name, node.UID), nil
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -19,29 +20,31 @@ import (
 type outcome string
 
 const (
-	// written: it is there, and was not before.
+	// written: it was created.
 	written outcome = "written"
-	// repeated: it was there already, the predecessor's or our own of before a crash.
+	// repeated: it was there already, written by the predecessor, or by us before a crash.
 	repeated outcome = "repeated"
 	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries
 	// would go with it.
 	namespaceGone outcome = "namespace-gone"
-	// notInstalled: the API server does not know such records. Pods that leave meanwhile are not
-	// kept for later: there may be any number of them.
+	// notInstalled: the API server does not have the kind. Pods that leave meanwhile are not kept
+	// for later: there may be any number of them.
 	notInstalled outcome = "not-installed"
-	// refused: the API server will not have it, for a quota or a policy of somebody else's. To
-	// insist would hold up all others.
+	// refused: the API server refuses it, for somebody else's quota or policy. To insist would hold
+	// up all others.
 	refused outcome = "refused"
-	// again: not decided, tried again.
+	// panicked: recording it panicked, each time that it was tried.
+	panicked outcome = "panicked"
+	// again: not decided, to be tried again.
 	again outcome = ""
 )
 
-// lateStep is how late an obituary may be before one more is written beside it.
+// lateStep is the lateness for each unit of which one more obituary may be written at the same
+// time.
 const lateStep = time.Second
 
-// work records what comes. One obituary is written at a time as long as that keeps up: pods that
-// leave in masses are being terminated at that moment, mostly by us, and the API server's time is
-// theirs.
+// work records what comes, one obituary at a time as long as that keeps up: when pods leave in
+// masses, somebody, mostly us, is terminating them at that moment and needs the API server more.
 func (r *Recorder) work(ctx context.Context) {
 	var writing sync.WaitGroup
 	defer writing.Wait()
@@ -75,36 +78,51 @@ func (r *Recorder) work(ctx context.Context) {
 	}
 }
 
-// seats is how many obituaries may be written at the same time when the next one is of a pod that
-// left then.
+// seats returns how many obituaries may be written at the same time, if the next one is of a pod
+// that left at that time.
 func (r *Recorder) seats(left time.Time) int {
 	return min(r.Config.Workers, 1+int(max(0, r.Clock.Since(left))/lateStep))
 }
 
-// record records one pod, and tries until it is done.
+// record records one pod, and retries until that is done.
 func (r *Recorder) record(ctx context.Context, d departure) {
-	if err := r.retry(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name,
-		func() error { return r.recordOnce(ctx, &d) }); err == nil {
-		r.progress.finish(d.ticket)
+	err := r.retry(ctx, "record pod "+d.pod.Namespace+"/"+d.pod.Name,
+		func() error { return r.recordOnce(ctx, &d) }, afterPanics())
+	if err != nil && ctx.Err() != nil {
+		return
 	}
+	if err != nil {
+		r.giveUp(d.pod)
+	}
+	r.progress.finish(d.ticket)
 }
 
-// recordOnce counts a departure, and records it if it is to be. An error means that it is to be
-// repeated.
+// giveUp reports that a pod is not recorded. The guard has logged why.
+func (r *Recorder) giveUp(pod *corev1.Pod) {
+	r.metrics.obituaries.WithLabelValues(string(panicked)).Inc()
+	r.Log.Error(nil, "pod not recorded", "namespace", pod.Namespace, "pod", pod.Name)
+}
+
+// recordOnce counts a departure, and records it if it has to be recorded. An error means that it
+// has to be repeated.
 func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 	if d.missed != nil {
 		d.pod, d.missed = r.lastState(ctx, d.pod, *d.missed), nil
 	}
 	w, _ := reason.ReadWritten(d.pod.Annotations)
 	pod, by := r.told(ctx, *d)
-	// a repetition finds no mark any more
+	// a repetition no longer finds the mark
 	d.pod, d.by, d.supposed = pod, cmp.Or(d.by, by), d.supposed || w.Supposed
 	why, from, err := r.why(ctx, *d)
 	if err != nil {
 		return err
 	}
-	if !r.records(why.Code) {
-		r.metrics.leave(why, from)
+	if !r.records(why) {
+		r.metrics.leave(d.pod.Namespace, why, from)
+		if from == none {
+			r.Log.Info("pod left without a reason", "namespace", d.pod.Namespace, "pod",
+				d.pod.Name, "uid", string(d.pod.UID), "by", why.By)
+		}
 		return nil
 	}
 	o, err := r.compose(ctx, *d, why)
@@ -124,29 +142,53 @@ func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
 		r.Grown(o.Namespace)
 		r.announce(ctx, d.pod, o, from)
+		r.logRecord(o)
 	}
 	if became != repeated {
-		r.metrics.leave(why, from)
+		r.metrics.leave(d.pod.Namespace, why, from)
 	}
 	return nil
 }
 
-// records tells whether pods that left for this have an obituary.
-func (r *Recorder) records(c reason.Code) bool { return r.wanted[c.Class()] || r.codes[c] }
+// logRecord logs what is on record, once. What others wrote has been cleaned and bounded.
+func (r *Recorder) logRecord(o *v1alpha1.PodObituary) {
+	about := []any{"namespace", o.Namespace, "pod", o.Spec.PodName, "uid", string(o.Spec.PodUID),
+		"code", o.Spec.Code, "class", o.Spec.Class, "by", o.Spec.By, "node", o.Spec.NodeName}
+	if n := len(o.Spec.Owners); n > 0 {
+		nearest, top := o.Spec.Owners[0], o.Spec.Owners[n-1]
+		about = append(about, "owner", nearest.Kind+"/"+nearest.Name)
+		if n > 1 {
+			about = append(about, "topOwner", top.Kind+"/"+top.Name)
+		}
+	}
+	r.Log.Info("pod left", about...)
+}
+
+// stopped are the codes of owners that somebody deleted or suspended.
+var stopped = map[reason.Code]bool{reason.OwnerDeleted: true, reason.Suspended: true}
+
+// records reports whether pods that left for this have an obituary.
+func (r *Recorder) records(why reason.Reason) bool {
+	return r.wanted[why.Code.Class()] || r.codes[why.Code] ||
+		r.Config.OwnersDeletedByPeople && stopped[why.Code] &&
+			r.Inferrer.ActorOf(why.By, nil) == reason.Person
+}
 
 func (r *Recorder) compose(ctx context.Context, d departure,
 	why reason.Reason) (*v1alpha1.PodObituary, error) {
 	o := obituary.Of(d.pod, why, d.left)
+	o.Labels = obituary.Labels(d.pod.Labels, func(key string) bool { return r.labels[key] })
 	o.Spec.DeletedBy = d.by
 	o.Spec.Owners = r.ownersOf(ctx, d.pod)
 	why.Supposed = (d.supposed || why.Supposed) && why.Preemptor() != ""
 	o.Spec.Preemption = obituary.PreemptionOf(d.pod, why)
 	var err error
 	o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why)
+	obituary.Judge(o)
 	return o, err
 }
 
-// write creates the obituary, and tells what became of it. The error is the API server's.
+// write creates the obituary, and returns its outcome. The error is the API server's.
 func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome, error) {
 	err := r.API.Create(ctx, o)
 	switch {

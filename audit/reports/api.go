@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// Name is that of every report of ours: one in each namespace, and one of the cluster.
+	// Name is the name of each of our reports: one in each namespace, and one of the cluster.
 	Name = "epitaph-findings"
-	// OwnerLabel is what tells our reports from somebody else's of that name: its value is ours.
+	// OwnerLabel distinguishes our reports from somebody else's of that name, by its value.
 	OwnerLabel = "app.kubernetes.io/managed-by"
 	owner      = "epitaph"
 )
 
-// An api is what reports are written in. The two that there are differ in their names, and in what
-// a report says of itself: their results are alike, field by field (openreports/reports-api v0.2.1
+// An api is the API that reports are written in. The two differ in their names, and in what a
+// report says of itself; their results are alike, field by field (openreports/reports-api v0.2.1
 // and kyverno v1.19.1 have the types).
 type api struct {
 	version schema.GroupVersion
 	// namespaced and cluster are the kinds.
 	namespaced, cluster string
-	// unknown are fields of an OpenReports report that a report does not have here.
+	// unknown are fields of an OpenReports report that this API's report lacks.
 	unknown []string
 }
 
@@ -44,7 +44,7 @@ var apis = map[string]api{
 	},
 }
 
-// kind is that of the report of a namespace, or of the cluster where it is empty.
+// kind returns the kind of the report of a namespace, or of the cluster if namespace is empty.
 func (a api) kind(namespace string) schema.GroupVersionKind {
 	if namespace == "" {
 		return a.version.WithKind(a.cluster)
@@ -52,7 +52,7 @@ func (a api) kind(namespace string) schema.GroupVersionKind {
 	return a.version.WithKind(a.namespaced)
 }
 
-// empty is an object of that kind and of our name, to read into or to fill.
+// empty returns an object of that kind and our name, to read into or to fill.
 func (a api) empty(namespace string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(a.kind(namespace))
@@ -61,7 +61,7 @@ func (a api) empty(namespace string) *unstructured.Unstructured {
 	return u
 }
 
-// body is what a report says, without what every object has.
+// body returns the content of a report, without what every object has.
 func (a api) body(r *v1alpha1.Report) (map[string]any, error) {
 	body, err := runtime.DefaultUnstructuredConverter.ToUnstructured(r)
 	if err != nil {
@@ -73,7 +73,7 @@ func (a api) body(r *v1alpha1.Report) (map[string]any, error) {
 	return body, nil
 }
 
-// fill makes a report say nothing but that, and tells whether it said anything else before.
+// fill sets the whole content of a report, and reports whether that changed it.
 func fill(u *unstructured.Unstructured, body map[string]any) (changed bool) {
 	for field := range u.Object {
 		if _, ours := body[field]; !ours && field != "apiVersion" && field != "kind" &&

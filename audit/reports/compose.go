@@ -9,30 +9,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxBytes bounds the results of one report, as the API server keeps them. etcd refuses objects
+// maxBytes bounds the results of one report, as the API server stores them. etcd refuses objects
 // above 1.5 MiB (its default), and who reads many reports reads all of each.
 const maxBytes = 256 << 10
 
-// A verdict is what a finding means at the moment.
-type verdict struct {
+// A grading is what a finding means under the current configuration.
+type grading struct {
 	result v1alpha1.Result
 	// max is how many results a report may have.
 	max int
 }
 
-// compose writes a report of the newest findings, which must be in order, of all that there are. It
-// has no results where there are none.
-func compose(newest []v1alpha1.ReportResult, all int, v verdict) *v1alpha1.Report {
-	kept := fitting(newest, v.max)
+// compose makes a report of the newest findings, which must be sorted; all is the number of all
+// findings. It has no results if there are none.
+func compose(newest []v1alpha1.ReportResult, all int, g grading) *v1alpha1.Report {
+	kept := fitting(newest, g.max)
 	report := &v1alpha1.Report{
 		Source:        source,
-		Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: v.max}},
+		Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: g.max}},
 	}
 	for _, r := range kept {
-		r.Result, r.Scored = v.result, v.result == enforced
+		r.Result, r.Scored = g.result, g.result == enforced
 		report.Results = append(report.Results, r)
 	}
-	if v.result == enforced {
+	if g.result == enforced {
 		report.Summary.Fail = len(kept)
 	} else {
 		report.Summary.Warn = len(kept)
@@ -44,7 +44,7 @@ func compose(newest []v1alpha1.ReportResult, all int, v verdict) *v1alpha1.Repor
 	return report
 }
 
-// fitting is how many of the newest find room.
+// fitting returns as many of the newest as there is room for.
 func fitting(newest []v1alpha1.ReportResult, limit int) []v1alpha1.ReportResult {
 	bytes := 0
 	for n := range newest {
@@ -57,15 +57,15 @@ func fitting(newest []v1alpha1.ReportResult, limit int) []v1alpha1.ReportResult 
 	return newest
 }
 
-// note says how many findings, older than the last one that is there, are left out. It is about
-// nothing in particular.
+// note says how many findings, older than the last one that is there, are left out. It has no
+// subject.
 func note(last v1alpha1.ReportResult, without int) v1alpha1.ReportResult {
 	return v1alpha1.ReportResult{
 		Source: source, Policy: policy, Rule: last.Rule, Category: category, Severity: "info",
 		Result:    leftOut,
 		Timestamp: metav1.Timestamp{Seconds: last.Timestamp.Seconds},
 		Description: fmt.Sprintf(
-			"%d older findings find no room here; kubectl epitaph audit counts them all", without),
+			"%d older findings do not fit here; kubectl epitaph audit counts them all", without),
 		Properties: map[string]string{"leftOut": strconv.Itoa(without)},
 	}
 }

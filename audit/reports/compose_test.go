@@ -36,7 +36,7 @@ func deadPod(change ...func(*epitaph.PodObituary)) *epitaph.PodObituary {
 	return o
 }
 
-// crowd are findings of one namespace, in order.
+// crowd returns findings of one namespace, in order.
 func crowd(n int, change ...func(*epitaph.PodObituary)) []v1alpha1.ReportResult {
 	var all []v1alpha1.ReportResult
 	for i := range n {
@@ -53,7 +53,7 @@ func crowd(n int, change ...func(*epitaph.PodObituary)) []v1alpha1.ReportResult 
 func TestReportOfOnePod(t *testing.T) {
 	t.Parallel()
 	got := compose([]v1alpha1.ReportResult{ofPod(deadPod())}, 1,
-		verdict{result: enforced, max: 100})
+		grading{result: enforced, max: 100})
 	want := &v1alpha1.Report{
 		Source:        "epitaph",
 		Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: 100}},
@@ -81,7 +81,7 @@ func TestReportOfOneNodeThatNobodySawGo(t *testing.T) {
 		Spec: epitaph.NodeObituarySpec{NodeName: "n1", Code: "Unexplained",
 			Removed: metav1.NewTime(noon)},
 	}
-	got := compose([]v1alpha1.ReportResult{ofNode(o)}, 1, verdict{result: unenforced, max: 100})
+	got := compose([]v1alpha1.ReportResult{ofNode(o)}, 1, grading{result: unenforced, max: 100})
 	if got.Summary != (v1alpha1.ReportSummary{Warn: 1}) {
 		t.Errorf("summary %+v, want one that warns", got.Summary)
 	}
@@ -99,7 +99,7 @@ func TestReportOfOneNodeThatNobodySawGo(t *testing.T) {
 
 func TestNewestFindRoom(t *testing.T) {
 	t.Parallel()
-	got := compose(crowd(5)[:4], 7, verdict{result: enforced, max: 3})
+	got := compose(crowd(5)[:4], 7, grading{result: enforced, max: 3})
 	var names []string
 	for _, r := range got.Results[:3] {
 		names = append(names, r.Subjects[0].Name)
@@ -110,18 +110,18 @@ func TestNewestFindRoom(t *testing.T) {
 	note := got.Results[3]
 	if len(got.Results) != 4 || note.Result != "skip" || len(note.Subjects) != 0 ||
 		note.Properties["leftOut"] != "4" ||
-		note.Description != "4 older findings find no room here; kubectl epitaph audit counts them all" {
+		note.Description != "4 older findings do not fit here; kubectl epitaph audit counts them all" {
 		t.Errorf("the note about the others is %+v", note)
 	}
 	if got.Summary != (v1alpha1.ReportSummary{Fail: 3, Skip: 1}) {
 		t.Errorf("summary %+v, want what the results say", got.Summary)
 	}
-	if none := compose(nil, 0, verdict{result: enforced, max: 3}); len(none.Results) != 0 {
+	if none := compose(nil, 0, grading{result: enforced, max: 3}); len(none.Results) != 0 {
 		t.Errorf("without findings there are results: %+v", none.Results)
 	}
 }
 
-// Whatever obituaries hold, a report is one that etcd takes and a terminal does not obey.
+// Whatever obituaries contain, etcd takes the report, and nothing in it controls a terminal.
 func TestHostileFindingsAreHarmless(t *testing.T) {
 	t.Parallel()
 	evil := strings.Repeat("\x1b]0;owned\x07<script>\u202e&", 500)
@@ -129,7 +129,7 @@ func TestHostileFindingsAreHarmless(t *testing.T) {
 		o.Spec.Reason, o.Spec.By, o.Spec.Code, o.Spec.NodeName = evil, evil, evil, evil
 		o.Spec.PodUID, o.Spec.Owners = types.UID(evil), []epitaph.Owner{{Kind: evil, Name: evil}}
 	})
-	got := compose(all, len(all), verdict{result: enforced, max: 1000})
+	got := compose(all, len(all), grading{result: enforced, max: 1000})
 	encoded, err := json.Marshal(got)
 	if err != nil {
 		t.Fatal(err)
@@ -149,11 +149,11 @@ func TestHostileFindingsAreHarmless(t *testing.T) {
 	}
 }
 
-// A report that says what it is to say is not written; whatever else it says is taken out.
+// A report with the right content is not written; whatever else it contains is removed.
 func TestFillTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	for format, a := range apis {
-		body, err := a.body(compose(crowd(2), 2, verdict{result: enforced, max: 100}))
+		body, err := a.body(compose(crowd(2), 2, grading{result: enforced, max: 100}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,35 +18,38 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// lookAround is how long one watch lasts. Then every report is looked at, for what a watch does not
-// tell: one that somebody changed or removed.
+// lookAround is how long one watch lasts. Then every report is checked for what a watch does not
+// show: that somebody changed or removed it.
 const lookAround = 10 * time.Minute
 
-// followNodes has the cluster's report looked at when an obituary of a node comes, changes or goes.
+// followNodes schedules a check of the cluster's report when an obituary of a node comes, changes
+// or goes.
 func (r *Reports) followNodes(ctx context.Context) (stop func(), err error) {
 	informer, err := r.Cache.GetInformer(ctx, &epitaph.NodeObituary{})
 	if err != nil {
 		return nil, err
 	}
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { r.touch("") },
-		UpdateFunc: func(_, _ any) { r.touch("") },
-		DeleteFunc: func(any) { r.touch("") },
-	})
+	registration, err := informer.AddEventHandler(r.guard.Handler("event of an obituary",
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { r.touch("") },
+			UpdateFunc: func(_, _ any) { r.touch("") },
+			DeleteFunc: func(any) { r.touch("") },
+		}))
 	if err != nil {
 		return nil, err
 	}
 	return func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
-// followPods has the report of a namespace looked at when a finding in it comes, changes or goes,
+// followPods schedules a check of a namespace's report when a finding in it comes, changes or goes,
 // until ctx is done.
 func (r *Reports) followPods(ctx context.Context) {
 	pauses := restarts()
 	for ctx.Err() == nil {
 		began := r.Clock.Now()
-		if err := r.follow(ctx); err != nil && ctx.Err() == nil {
-			r.Log.Error(err, "findings not followed, will be tried again")
+		err := r.guard.Do("watch of findings", func() error { return r.follow(ctx) })
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error(err, "findings not followed, will be retried")
 		}
 		if r.Clock.Since(began) > lastRetry {
 			pauses = restarts()
@@ -55,12 +58,12 @@ func (r *Reports) followPods(ctx context.Context) {
 	}
 }
 
-// restarts are the waits before all is looked at anew.
+// restarts returns the waits before everything is read again.
 func restarts() wait.Backoff {
 	return wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.2, Steps: 8, Cap: lastRetry}
 }
 
-// follow touches every namespace that has a finding or a report, and then those with news, until
+// follow touches every namespace that has a finding or a report, and then those with changes, until
 // the watch ends.
 func (r *Reports) follow(ctx context.Context) error {
 	r.touch("")
@@ -75,7 +78,8 @@ func (r *Reports) follow(ctx context.Context) error {
 }
 
 // touchReported touches the namespaces that have a report: its last finding may have gone unseen.
-// That there can be no reports is found out, and told, where one is to be written.
+// If the API server does not have the kind, that is found out and reported when a report is to be
+// written.
 func (r *Reports) touchReported(ctx context.Context) error {
 	page := metadataOf(r.api.version.WithKind(r.api.namespaced))
 	err := r.pages(ctx, page, client.MatchingFields{"metadata.name": Name})
@@ -85,7 +89,7 @@ func (r *Reports) touchReported(ctx context.Context) error {
 	return nil
 }
 
-// touchFound touches the namespaces that have findings, and returns the revision of that.
+// touchFound touches the namespaces that have findings, and returns the revision of the list.
 func (r *Reports) touchFound(ctx context.Context) (revision string, err error) {
 	page := metadataOf(epitaph.GroupVersion.WithKind("PodObituary"))
 	if err := r.pages(ctx, page, findings()); err != nil {
@@ -94,7 +98,7 @@ func (r *Reports) touchFound(ctx context.Context) (revision string, err error) {
 	return page.ResourceVersion, nil
 }
 
-// pages touches the namespaces of all objects that are listed.
+// pages touches the namespaces of all objects listed.
 func (r *Reports) pages(ctx context.Context, page *metav1.PartialObjectMetadataList,
 	which client.MatchingFields) error {
 	for {
@@ -111,8 +115,8 @@ func (r *Reports) pages(ctx context.Context, page *metav1.PartialObjectMetadataL
 	}
 }
 
-// watch touches the namespaces with news. Where a finding is explained, it is deleted to this
-// watch.
+// watch touches the namespaces with changes. A finding that is explained appears in this watch as
+// deleted.
 func (r *Reports) watch(ctx context.Context, from string) error {
 	w, err := r.API.Watch(ctx, metadataOf(epitaph.GroupVersion.WithKind("PodObituary")), findings(),
 		&client.ListOptions{Raw: &metav1.ListOptions{

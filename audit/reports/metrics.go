@@ -11,7 +11,7 @@ const MetricReports = "epitaph_audit_reports_total"
 
 func newMetric(r prometheus.Registerer) (*prometheus.CounterVec, error) {
 	m := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: MetricReports, Help: "Looks at reports of findings, by what became of the report.",
+		Name: MetricReports, Help: "Reconciliations of reports of findings, by outcome.",
 	}, []string{"outcome"})
 	if err := r.Register(m); err != nil {
 		return nil, fmt.Errorf("register the metric of the reports: %w", err)

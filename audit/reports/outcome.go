@@ -12,31 +12,31 @@ import (
 type outcome string
 
 const (
-	// written: it was made, or says something else than before.
+	// written: it was created or changed.
 	written outcome = "written"
-	// unchanged: it says what it is to say, or there is none to be.
+	// unchanged: it is right as it is, or none is needed.
 	unchanged outcome = "unchanged"
 	// removed: no finding is left.
 	removed outcome = "removed"
-	// foreign: somebody else's report has its name. It stays as it is.
+	// foreign: somebody else's report has its name, and stays as it is.
 	foreign outcome = "foreign"
 	// namespaceGone: nothing can be created in a namespace that is being deleted.
 	namespaceGone outcome = "namespace-gone"
-	// notInstalled: the API server does not know such reports.
+	// notInstalled: the API server does not have the kind.
 	notInstalled outcome = "not-installed"
-	// refused: the right is missing, or a quota or a policy of somebody else's forbids it.
+	// refused: the right is missing, or somebody else's quota or policy forbids it.
 	refused outcome = "refused"
 	// conflict: somebody wrote it at the same time.
 	conflict outcome = "conflict"
-	// failed: the API server did not answer as it should.
+	// failed: the API server did not answer as it should, or making the report panicked.
 	failed outcome = "failed"
 )
 
-// outcomes are all there are.
+// outcomes are all outcomes.
 var outcomes = []outcome{written, unchanged, removed, foreign, namespaceGone, notInstalled, refused,
 	conflict, failed}
 
-// outcomeOf tells what an error of the API server means.
+// outcomeOf returns the outcome that an error of the API server means.
 func outcomeOf(err error) outcome {
 	switch {
 	case kindMissing(err):
@@ -53,8 +53,8 @@ func outcomeOf(err error) outcome {
 	}
 }
 
-// kindMissing tells a kind that is not served from an object that is not there: discovery does not
-// know it, or, where it did once, no handler of the API server has written the answer.
+// kindMissing distinguishes a kind that is not served from an object that is not there: discovery
+// does not know it, or, if it did once, no handler of the API server has written the answer.
 func kindMissing(err error) bool {
 	return meta.IsNoMatchError(err) ||
 		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err,

@@ -13,8 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The answers themselves are seen in test/e2e; here is what each is taken for, also where somebody
-// wrapped it.
+// test/e2e shows the answers themselves; this shows how each is classified, even if it is wrapped.
 func TestEveryAnswerHasOneOutcome(t *testing.T) {
 	t.Parallel()
 	reports := schema.GroupResource{Group: "openreports.io", Resource: "reports"}

@@ -14,7 +14,7 @@ import (
 const (
 	// pageSize bounds the obituaries that a list returns at once.
 	pageSize = 500
-	// classField is selectable in obituaries of pods.
+	// classField is a selectable field of obituaries of pods.
 	classField = "spec.class"
 )
 
@@ -23,7 +23,7 @@ func findings() client.MatchingFields {
 	return client.MatchingFields{classField: reason.NoExplanation.String()}
 }
 
-// picture is what the report of a namespace, or of the cluster, is to say.
+// picture returns what the report of a namespace, or of the cluster, has to say.
 func (r *Reports) picture(ctx context.Context, namespace string) (*v1alpha1.Report, error) {
 	if namespace == "" {
 		return r.ofNodes(ctx)
@@ -45,9 +45,9 @@ func (r *Reports) ofPods(ctx context.Context, namespace string) (*v1alpha1.Repor
 		}
 		all += len(page.Items)
 		byAge(newest)
-		newest = newest[:min(len(newest), r.verdict.max)]
+		newest = newest[:min(len(newest), r.grading.max)]
 		if page.Continue == "" {
-			return compose(newest, all, r.verdict), nil
+			return compose(newest, all, r.grading), nil
 		}
 	}
 }
@@ -64,5 +64,5 @@ func (r *Reports) ofNodes(ctx context.Context) (*v1alpha1.Report, error) {
 		}
 	}
 	byAge(all)
-	return compose(all, len(all), r.verdict), nil
+	return compose(all, len(all), r.grading), nil
 }

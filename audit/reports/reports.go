@@ -15,31 +15,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 )
 
-// Queue is the name of the queue, which client-go's own metrics have as a label.
+// Queue is the name of the queue, used as a label of client-go's own metrics.
 const Queue = "policy-reports"
 
 const (
-	// perSecond and burst bound the reports that are looked at, whatever happens in how many
+	// perSecond and burst bound how many reports are checked, whatever happens in how many
 	// namespaces.
 	perSecond, burst = 5, 10
-	// firstRetry and lastRetry are the waits after a conflict or a fault: doubled from one to the
-	// other.
+	// firstRetry and lastRetry are the shortest and the longest wait after a conflict or a fault;
+	// the wait doubles from one to the other.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	// patience is the wait after what only somebody else can change.
+	// patience is the wait after an outcome that only somebody else can change.
 	patience = 15 * time.Second
 )
 
-// Options are what the reports are made with.
+// Options are the dependencies and the configuration of Reports.
 type Options struct {
 	Config config.Reports
-	// Enforced tells whether deletions without a reason are denied where that can be.
+	// Enforced is set if deletions without a reason are denied where possible.
 	Enforced bool
 	// Cache holds NodeObituaries.
 	Cache cache.Cache
-	// API watches and reads PodObituaries past the cache, and writes reports.
+	// API watches PodObituaries and reads them from the API server, and writes reports.
 	API        client.WithWatch
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
@@ -50,29 +51,34 @@ type Options struct {
 type Reports struct {
 	Options
 	api     api
-	verdict verdict
+	grading grading
 	metric  *prometheus.CounterVec
+	guard   *guard.Guard
 	// dirty are the namespaces whose report may have to be written; the empty one is the cluster.
 	dirty workqueue.TypedRateLimitingInterface[string]
 	pace  flowcontrol.RateLimiter
-	// troubled are the namespaces whose last outcome was one that somebody was told of.
+	// troubled are the namespaces whose last outcome was logged as a problem.
 	troubled map[string]outcome
 }
 
-// New returns it. Add it to the manager.
+// New returns Reports. Add them to the manager.
 func New(o Options) (*Reports, error) {
 	metric, err := newMetric(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
+	g, err := guard.New(o.Registerer, "reports", o.Log)
+	if err != nil {
+		return nil, err
+	}
 	r := &Reports{
-		Options: o, api: apis[o.Config.Format],
-		verdict: verdict{result: unenforced, max: o.Config.MaxResults}, metric: metric,
+		Options: o, api: apis[o.Config.Format], guard: g,
+		grading: grading{result: unenforced, max: o.Config.MaxResults}, metric: metric,
 		pace:     flowcontrol.NewTokenBucketRateLimiterWithClock(perSecond, burst, o.Clock),
 		troubled: map[string]outcome{},
 	}
 	if o.Enforced {
-		r.verdict.result = enforced
+		r.grading.result = enforced
 	}
 	return r, nil
 }
@@ -100,25 +106,35 @@ func (r *Reports) Start(ctx context.Context) error {
 	return nil
 }
 
-// touch has a report looked at. Everything that happens until then is one look.
+// touch schedules a check of a report. Everything that happens until then is covered by one check.
 func (r *Reports) touch(namespace string) { r.dirty.AddAfter(namespace, r.Config.Every.Duration) }
 
 func (r *Reports) work(ctx context.Context) {
 	for {
 		namespace, quit := r.dirty.Get()
 		if quit || ctx.Err() != nil {
-			return // a queue that is shut down goes on to hand out what waits
+			return // a queue that is shut down still hands out what waits
 		}
 		if r.pace.Wait(ctx) == nil {
-			became, err := r.update(ctx, namespace)
+			became, err := r.updateGuarded(ctx, namespace)
 			r.note(ctx, namespace, became, err)
 		}
 		r.dirty.Done(namespace)
 	}
 }
 
-// note counts an outcome, tells of it where it is news, and has the report looked at again where it
-// is not as it should be.
+// updateGuarded turns a panic into a failure, after which the report is checked again.
+func (r *Reports) updateGuarded(ctx context.Context, namespace string) (became outcome, err error) {
+	became = failed
+	err = r.guard.Do("report", func() error {
+		became, err = r.update(ctx, namespace)
+		return err
+	})
+	return became, err
+}
+
+// note counts an outcome, logs it if it is new, and schedules another check if the report is not as
+// it should be.
 func (r *Reports) note(ctx context.Context, namespace string, became outcome, err error) {
 	if ctx.Err() != nil {
 		return
@@ -146,12 +162,12 @@ func (r *Reports) tell(namespace string, became outcome, err error) {
 	delete(r.troubled, namespace)
 	switch became {
 	case foreign:
-		log.Info("somebody else's report has this name, it stays as it is", "label",
+		log.Info("another tool's report has this name, and is left alone", "label",
 			OwnerLabel+"="+owner)
 	case notInstalled, refused, failed:
-		log.Error(err, "report not written, will be tried again", "outcome", string(became))
+		log.Error(err, "report not written, will be retried", "outcome", string(became))
 	default:
-		log.V(1).Info("report looked at", "outcome", string(became))
+		log.V(1).Info("report reconciled", "outcome", string(became))
 		return
 	}
 	r.troubled[namespace] = became

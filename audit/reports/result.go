@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// source is who reports.
+	// source is the reporter.
 	source = "epitaph"
-	// policy is what is violated, and the rules by whose deletion.
+	// policy is what is violated; the rules say by the deletion of what.
 	policy    = "every-deletion-has-a-reason"
 	rulePods  = "pods"
 	ruleNodes = "nodes"
@@ -27,16 +27,16 @@ const (
 	maxWordBytes = 64
 )
 
-// Results of a finding, where the webhook enforces that there is a reason and where it does not.
+// Results of a finding, if the webhook enforces that there is a reason and if it does not.
 const (
 	enforced   v1alpha1.Result = "fail"
 	unenforced v1alpha1.Result = "warn"
-	// leftOut is that of the note about those that found no room.
+	// leftOut is the result of the note about findings that there was no room for.
 	leftOut v1alpha1.Result = "skip"
 )
 
-// ofPod makes a finding of the obituary of a pod. Only Epitaph may write obituaries; it is made
-// harmless nevertheless, since who may edit definitions may edit them.
+// ofPod makes a finding of the obituary of a pod. Only Epitaph may write obituaries. The text is
+// made harmless nevertheless, since whoever may edit definitions can give themselves that right.
 func ofPod(o *epitaph.PodObituary) v1alpha1.ReportResult {
 	r := ofObituary(rulePods, o.Spec.Reason, o.Spec.Removed)
 	r.Subjects = []corev1.ObjectReference{subject("Pod", o.Namespace, o.Spec.PodName,
@@ -72,16 +72,18 @@ func subject(kind, namespace, name string, uid types.UID) corev1.ObjectReference
 	}
 }
 
-// ownerOf is the outermost owner: who asks for a Deployment's pods does not know its ReplicaSet.
+// ownerOf returns the outermost owner: who looks for a Deployment's pods does not know its
+// ReplicaSet.
 func ownerOf(o *epitaph.PodObituary) string {
 	if len(o.Spec.Owners) == 0 {
 		return ""
 	}
 	owner := o.Spec.Owners[len(o.Spec.Owners)-1]
-	return reason.CleanTo(owner.Kind, maxWordBytes) + "/" + owner.Name
+	return reason.CleanTo(reason.KindOf(owner.APIVersion, owner.Kind), maxWordBytes) + "/" +
+		owner.Name
 }
 
-// properties leaves out what is not known.
+// properties leaves out empty values.
 func properties(all map[string]string) map[string]string {
 	known := map[string]string{}
 	for key, value := range all {
@@ -95,7 +97,7 @@ func properties(all map[string]string) map[string]string {
 // maxPropertyBytes has room for an owner's kind and name.
 const maxPropertyBytes = maxWordBytes + 1 + obituary.MaxNameBytes
 
-// byAge sorts the newest first, always in the same order.
+// byAge sorts the newest first, in a stable order.
 func byAge(results []v1alpha1.ReportResult) {
 	slices.SortFunc(results, func(a, b v1alpha1.ReportResult) int {
 		return cmp.Or(cmp.Compare(b.Timestamp.Seconds, a.Timestamp.Seconds),

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// update brings the report of a namespace, or of the cluster, up to date. Where it may be written
-// at all is asked first: findings are read only then.
+// update brings the report of a namespace, or of the cluster, up to date. It first checks that it
+// may write the report at all: findings are read only then.
 func (r *Reports) update(ctx context.Context, namespace string) (outcome, error) {
 	held := r.api.empty(namespace)
 	err := r.API.Get(ctx, client.ObjectKeyFromObject(held), held)
@@ -51,7 +51,7 @@ func (r *Reports) write(ctx context.Context, held *unstructured.Unstructured, th
 	if !fill(held, body) {
 		return unchanged, nil
 	}
-	// It has the revision that was read.
+	// held has the revision that was read.
 	return r.ended(namespace, "update", r.API.Update(ctx, held))
 }
 
@@ -64,7 +64,7 @@ func (r *Reports) remove(ctx context.Context, held *unstructured.Unstructured) (
 	return removed, nil
 }
 
-// ended tells what became of a report by the error of the last that was done with it.
+// ended returns the outcome of a report from the error of the last step.
 func (r *Reports) ended(namespace, what string, err error) (outcome, error) {
 	if err == nil {
 		return written, nil

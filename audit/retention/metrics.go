@@ -9,10 +9,11 @@ import (
 // MetricExpired is the name of the metric.
 const MetricExpired = "epitaph_audit_obituaries_expired_total"
 
-// Whose obituary was removed, and why.
+// Label values: whose obituary was removed, and why.
 const (
 	ofPod    = "pod"
 	ofNode   = "node"
+	ofOwner  = "owner"
 	byAge    = "age"
 	byNumber = "number"
 )
@@ -20,12 +21,12 @@ const (
 func newExpired(r prometheus.Registerer) (*prometheus.CounterVec, error) {
 	expired := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: MetricExpired,
-		Help: "Obituaries that were removed, by whose they were and by what for.",
+		Help: "Obituaries that were removed, by kind and by cause.",
 	}, []string{"of", "by"})
 	if err := r.Register(expired); err != nil {
 		return nil, fmt.Errorf("register the metric of the retention: %w", err)
 	}
-	for _, of := range []string{ofPod, ofNode} {
+	for _, of := range []string{ofPod, ofNode, ofOwner} {
 		for _, by := range []string{byAge, byNumber} {
 			expired.WithLabelValues(of, by)
 		}

@@ -16,8 +16,8 @@ import (
 )
 
 // pruneNodes removes the obituaries of nodes that left longer ago than the retention, a bounded
-// share at once, and the oldest of more than there may be. Those that the collector's brake holds
-// pods by go by age only.
+// share at once, and the oldest beyond the limit. Those by which the collector's brake holds pods
+// are removed by age only.
 func (r *Retention) pruneNodes(ctx context.Context, now time.Time) error {
 	all := &v1alpha1.NodeObituaryList{}
 	if err := r.Cache.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {

@@ -1,11 +1,9 @@
 package retention
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,8 +16,8 @@ import (
 // pageSize bounds the obituaries that a list returns at once.
 const pageSize = 500
 
-// prunePods looks at the obituaries of the pods of one namespace or, if none is named, of all. It
-// reads their metadata page by page; nothing stays in memory.
+// prunePods prunes the obituaries of the pods of one namespace or, if none is named, of all. It
+// reads their metadata page by page, and holds those of one namespace at a time.
 func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Time) error {
 	page := &metav1.PartialObjectMetadataList{}
 	page.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PodObituaryList"))
@@ -51,29 +49,12 @@ func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Ti
 	}
 }
 
-// pruneNamespace removes of the obituaries of one namespace the oldest beyond the number, and a
-// share of those that are too old.
+// pruneNamespace removes the oldest obituaries of one namespace beyond the limit, and a share of
+// those that are too old.
 func (r *Retention) pruneNamespace(ctx context.Context, held []metav1.ObjectMeta,
 	now time.Time) error {
-	slices.SortFunc(held, func(a, b metav1.ObjectMeta) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
-			cmp.Compare(a.Name, b.Name))
+	return r.pruneOldest(ctx, ofPod, held, bounds{r.Limits.Pods.MaxPerNamespace,
+		r.Limits.Pods.MaxAge.Duration}, now, func(m metav1.ObjectMeta) client.Object {
+		return &v1alpha1.PodObituary{ObjectMeta: m}
 	})
-	limits := r.Limits.Pods
-	surplus, share := len(held)-limits.MaxPerNamespace, expiredAtOnce(len(held))
-	var failures []error
-	for n := range held {
-		by := byAge
-		switch {
-		case n < surplus:
-			by = byNumber
-		case share > 0 && now.Sub(held[n].CreationTimestamp.Time) > limits.MaxAge.Duration:
-			share--
-		default:
-			return errors.Join(failures...)
-		}
-		failures = append(failures, r.remove(ctx, ofPod, by,
-			&v1alpha1.PodObituary{ObjectMeta: held[n]}))
-	}
-	return errors.Join(failures...)
 }

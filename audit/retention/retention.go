@@ -18,28 +18,29 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 )
 
 const (
-	// lookEvery is how often namespaces that got new obituaries are looked at.
+	// lookEvery is how often namespaces with new obituaries are pruned.
 	lookEvery = 15 * time.Second
-	// lookAtAllEvery: one of so many looks is at everything, and at its age, too.
+	// lookAtAllEvery is how many looks it takes until one prunes everything, and by age, too.
 	lookAtAllEvery = 40
-	// minExpiredAtOnce and maxExpiredShare bound what one look removes by age, by number and as one
-	// part of so many.
+	// minExpiredAtOnce and maxExpiredShare bound how much one look removes by age: a number, and
+	// the reciprocal of a share.
 	minExpiredAtOnce = 16
 	maxExpiredShare  = 20
 )
 
-// expiredAtOnce returns how many of a number of records one look may remove by age.
+// expiredAtOnce returns how many of that many records one look may remove by age.
 func expiredAtOnce(held int) int { return max(minExpiredAtOnce, held/maxExpiredShare) }
 
-// Options are what a retention works with.
+// Options are a retention's dependencies and configuration.
 type Options struct {
 	Limits config.Retention
-	// Cache holds NodeObituaries.
+	// Cache holds NodeObituaries and OwnerObituaries.
 	Cache client.Reader
-	// API reads PodObituaries past the cache, and removes records.
+	// API reads PodObituaries from the API server, and removes records.
 	API        client.Client
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
@@ -50,19 +51,24 @@ type Options struct {
 type Retention struct {
 	Options
 	expired *prometheus.CounterVec
+	guard   *guard.Guard
 
 	mu sync.Mutex
 	// grown are the namespaces that got an obituary since the last look.
 	grown map[string]bool
 }
 
-// New returns one. Add it to the manager.
+// New returns a Retention. Add it to the manager.
 func New(o Options) (*Retention, error) {
 	expired, err := newExpired(o.Registerer)
-	return &Retention{Options: o, expired: expired, grown: map[string]bool{}}, err
+	if err != nil {
+		return nil, err
+	}
+	g, err := guard.New(o.Registerer, "retention", o.Log)
+	return &Retention{Options: o, expired: expired, guard: g, grown: map[string]bool{}}, err
 }
 
-// Grew has a namespace, which got an obituary, looked at soon.
+// Grew schedules an early pruning of a namespace that got an obituary.
 func (r *Retention) Grew(namespace string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,14 +86,14 @@ func (r *Retention) takeGrown() []string {
 // NeedLeaderElection keeps two replicas from doing the same work. Nothing would break if they did.
 func (*Retention) NeedLeaderElection() bool { return true }
 
-// Start removes what is too much until ctx is done.
+// Start removes what is too old or too many until ctx is done.
 func (r *Retention) Start(ctx context.Context) error {
 	tick := r.Clock.NewTicker(lookEvery)
 	defer tick.Stop()
 	for look := 0; ; look++ {
-		err := r.look(ctx, look%lookAtAllEvery == 0)
+		err := r.guard.Do("look", func() error { return r.look(ctx, look%lookAtAllEvery == 0) })
 		if err != nil && ctx.Err() == nil {
-			r.Log.Error(err, "retention failed, will be repeated")
+			r.Log.Error(err, "retention failed, will be retried")
 		}
 		select {
 		case <-ctx.Done():
@@ -109,21 +115,26 @@ func (r *Retention) look(ctx context.Context, atAll bool) error {
 	return errors.Join(failures...)
 }
 
-// Prune removes what is too many and what is too old, of nodes and of the pods of all namespaces.
+// Prune removes what is too many or too old, of nodes, of owners and of the pods of all namespaces.
 func (r *Retention) Prune(ctx context.Context) error {
-	// Without the API server's time, which is zero then, nothing is old.
+	// Without the API server's time, now is zero, and nothing is old.
 	now, err := audit.SharedNow(ctx, r.Clock, r.API)
-	return errors.Join(err, r.prunePods(ctx, metav1.NamespaceAll, now), r.pruneNodes(ctx, now))
+	return errors.Join(err, r.prunePods(ctx, metav1.NamespaceAll, now), r.pruneNodes(ctx, now),
+		r.pruneOwners(ctx, now))
 }
 
-// PruneNamespace removes what is too many of the pods of one namespace.
+// PruneNamespace removes the surplus of the pods of one namespace.
 func (r *Retention) PruneNamespace(ctx context.Context, namespace string) error {
 	return r.prunePods(ctx, namespace, time.Time{})
 }
 
 func (r *Retention) remove(ctx context.Context, of, by string, o client.Object) error {
 	uid := o.GetUID()
-	err := r.API.Delete(ctx, o, client.Preconditions{UID: &uid})
+	only := client.Preconditions{UID: &uid}
+	if version := o.GetResourceVersion(); of == ofOwner {
+		only.ResourceVersion = &version // It may have been renewed meanwhile.
+	}
+	err := r.API.Delete(ctx, o, only)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // somebody else removed it, or another has its name
 	}

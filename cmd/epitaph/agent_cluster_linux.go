@@ -18,12 +18,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/termination"
 )
 
-// A connection is what an agent has of the cluster: nothing, where its listeners are written down
-// and there is no API server.
+// A connection is the agent's to the cluster. It is empty where the configuration names the
+// listeners and there is no API server.
 type connection struct{ cache cache.Cache }
 
-// connect adds to o what the API server is needed for. An agent that runs once asks it directly;
-// one that stays watches.
+// connect adds to o everything that needs the API server. An agent that runs once asks it directly;
+// one that stays watches it.
 func (f *agentFlags) connect(c config.Config, o *agent.Options) (connection, error) {
 	byHand := len(c.Agent.Listeners) > 0
 	o.Source = agent.ByHand(c.Agent.Listeners)
@@ -83,8 +83,8 @@ func (c connection) watch(ctx context.Context, changed chan<- struct{}) error {
 	if c.cache == nil {
 		return nil
 	}
-	// The informer begins when the cache starts, which has not happened yet: waiting for it here
-	// would be for ever.
+	// The informer starts with the cache, which has not started yet: waiting for it here would
+	// never end.
 	informer, err := c.cache.GetInformer(ctx, &discoveryv1.EndpointSlice{},
 		cache.BlockUntilSynced(false))
 	if err != nil {

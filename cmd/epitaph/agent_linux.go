@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -77,7 +76,7 @@ func (f *agentFlags) check() error {
 	return nil
 }
 
-// load reads the configuration; what the flags say counts more.
+// load reads the configuration. Flags override it.
 func (f *agentFlags) load() (config.Config, error) {
 	c := config.Default()
 	if f.file != "" {
@@ -105,10 +104,10 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// controller-runtime's own logger is for its libraries alone: it throws everything away where a
-	// program needs more than 30 s to set it, as one does on a node that struggles.
-	log := newLogger(stderr, f.verbosity)
-	ctrl.SetLogger(log)
+	log := logTo(stderr, f.verbosity)
+	if err := registerBuildInfo(metrics.Registry); err != nil {
+		return err
+	}
 	o, err := f.options(c)
 	if err != nil {
 		return err
@@ -136,7 +135,7 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 }
 
-// options are what needs no API server.
+// options are those that need no API server.
 func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 	bootID, release, err := agent.Machine()
 	if err != nil {
@@ -148,7 +147,7 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 				"ask for the host's name: %w: name the node with --node", err)
 		}
 	}
-	// To look, and to take away, no module needs to be there.
+	// Neither a dry run nor a removal needs the module.
 	mayLoad := c.Agent.LoadModule && !f.dryRun && !f.remove
 	return agent.Options{
 		Config: c.Agent, Node: f.node, BootID: bootID, Kernel: release,
@@ -163,16 +162,16 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 	}, nil
 }
 
-// lastBoot finds out how the boot before ended, where the agent stays and may; else it is nil.
+// lastBoot finds out how the previous boot ended. It is nil unless the agent stays and may do so.
 func (f *agentFlags) lastBoot(c config.LastBoot) agent.LastBoot {
 	if !c.Enabled || f.once || f.dryRun || f.remove {
 		return nil
 	}
 	places := crash.Places{Pstore: c.Pstore, Moved: c.SystemdPstore, Kdump: c.Kdump}
-	return &lastboot.Keeper{Dir: c.State, Dumps: places.Dumps, Remove: c.Remove}
+	return &lastboot.History{Dir: c.State, Dumps: places.Dumps, Remove: c.Remove}
 }
 
-// once sets everything up and says what came of it.
+// once sets everything up and prints the result.
 func once(ctx context.Context, a *agent.Agent, stdout io.Writer) error {
 	r := a.Once(ctx)
 	if _, err := io.WriteString(stdout, r.String()); err != nil {
@@ -214,7 +213,7 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 	return work.Wait()
 }
 
-// probed are the paths that a kubelet asks, beside the metrics.
+// probed are the paths that the kubelet probes, beside the metrics.
 func probed(a *agent.Agent) map[string]http.Handler {
 	return map[string]http.Handler{
 		"/healthz": healthz.CheckHandler{Checker: func(*http.Request) error { return a.Alive() }},

@@ -11,7 +11,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// watcher waits for the machine to be switched off, if there is an API server to tell: nil, if not,
+// watcher waits for the machine to be switched off. It is nil where there is no API server to tell,
 // and for an agent that does not stay.
 func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watcher {
 	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {

@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// aloud logs what a probe finds, once for each change: the kubelet asks again and again, and the
-// answer that it gets and puts into an event withholds the reason (controller-runtime/pkg/healthz).
+// aloud logs each change of what a probe finds. The kubelet asks again and again, and the answer
+// that it puts into an Event withholds the reason (controller-runtime/pkg/healthz).
 func aloud(name string, check healthz.Checker, log logr.Logger) healthz.Checker {
 	var mu sync.Mutex
 	var told string

@@ -37,12 +37,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	runtimeconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/epitaph-k8s/epitaph/aftermath"
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
@@ -151,13 +154,22 @@ func staged(t *testing.T, object client.Object, act func()) parts {
 	}
 	c := config.Default()
 	return parts{
-		mgr: mgr, config: c, terminator: termination.New(mgr.GetClient(), c.Annotations,
+		mgr: mgr, config: c, events: newGuard(t), terminator: termination.New(mgr.GetClient(), c.Annotations,
 			clock.RealClock{}),
 		obituaries: &audit.NodeObituaries{
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(),
 			Clock: clock.RealClock{},
 		},
 	}
+}
+
+func newGuard(t *testing.T) *guard.Guard {
+	t.Helper()
+	g, err := guard.New(prometheus.NewRegistry(), "controllers", logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // theReason is what the objects carry.
@@ -277,7 +289,7 @@ var controllers = map[string]controlled{
 	"evicted pods": {
 		func(config.Config) client.Object { return evictedPod() },
 		func(t *testing.T, p parts) error {
-			return p.addEvictionReasons(evict(t, p, evictedPod()).EvictionReasons())
+			return p.addPromisedReasons(evict(t, p, evictedPod()).PromisedReasons())
 		},
 	},
 	"preempted pods": {
@@ -404,6 +416,30 @@ func TestControllersSurviveAPanic(t *testing.T) {
 				t.Errorf("the manager ended with: %v", err)
 			}
 		})
+	}
+}
+
+// A predicate that panics keeps nothing from its reconciler.
+func TestPanicOfAPredicateIsSurvived(t *testing.T) {
+	t.Parallel()
+	out := func(client.Object) bool { panic("out of order") }
+	no := func(client.Object) bool { return false }
+	for name, tt := range map[string]struct {
+		concerns func(client.Object) bool
+		want     bool
+	}{"panics": {out, true}, "says no": {no, false}} {
+		p := guarded(newGuard(t), "pods", predicate.NewPredicateFuncs(tt.concerns))
+		for kind, got := range map[string]bool{
+			"created": p.Create(event.CreateEvent{Object: &corev1.Pod{}}),
+			"updated": p.Update(event.UpdateEvent{ObjectOld: &corev1.Pod{},
+				ObjectNew: &corev1.Pod{}}),
+			"deleted": p.Delete(event.DeleteEvent{Object: &corev1.Pod{}}),
+			"generic": p.Generic(event.GenericEvent{Object: &corev1.Pod{}}),
+		} {
+			if got != tt.want {
+				t.Errorf("%s, %s: the reconciler is told %t, want %t", name, kind, got, tt.want)
+			}
+		}
 	}
 }
 

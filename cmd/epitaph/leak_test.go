@@ -16,7 +16,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/certs"
 )
 
-// What the tests start, they also end: a goroutine that outlives its component is a fault.
+// A goroutine that outlives its component is a fault.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Every goroutine of the manager has an owner that joins it. The API server does not answer here:
@@ -50,14 +50,15 @@ func TestNothingOutlivesTheManager(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	issuance := certs.NewIssuance(certs.IssuanceOptions{
-		Reader: p.mgr.GetAPIReader(), Names: []string{"epitaph"}, Clock: clock.RealClock{},
-		Log: p.mgr.GetLogger(),
-	})
+	p.config.Webhook.Certificates = []string{"epitaph"}
+	issuance, err := newIssuance(p.mgr, p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := webhookOf(t, p, p.mgr.GetAPIReader())
 	err = errors.Join(p.mgr.Add(issuance),
 		p.mgr.Add(certs.NewServing(t.TempDir(), clock.RealClock{})),
-		p.addEvictionReasons(h.EvictionReasons()),
+		p.addPromisedReasons(h.PromisedReasons()),
 		p.addPreemptorNames(h.PreemptorNames(amender{}, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Command epitaph is Epitaph but for the plugin of kubectl.
+// Command epitaph is everything of Epitaph but the kubectl plugin.
 //
 //	epitaph manager --config FILE                webhook, garbage collector, netconsole listener
 //	epitaph agent [--config FILE]                on a node: have its kernel speak to the listeners
@@ -6,7 +6,7 @@
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
 //	epitaph version                              the version of this binary
 //
-// It ends with 0, 1 (error) or 2 (wrong usage).
+// It exits with 0, 1 (error) or 2 (wrong usage).
 package main
 
 import (
@@ -72,7 +72,7 @@ Exit codes: 0; 1 an error; 2 wrong usage.`,
 	return root
 }
 
-// group makes a command that does nothing but have others below it.
+// group makes a command that only has subcommands.
 func group(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -90,8 +90,8 @@ func group(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// cobraDistance is how many letters may be wrong in a command that is suggested: cobra's own
-// choice, which it makes too late for us.
+// cobraDistance is how many letters a suggested command may differ in. It is cobra's default, which
+// cobra sets too late for us.
 const cobraDistance = 2
 
 func versionCommand() *cobra.Command {
@@ -114,8 +114,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// usage says that a command was called in a way that it does not understand, and where that is
-// explained.
+// usage is the error of a command that was called the wrong way. It names the help.
 func usage(c *cobra.Command, err error) error {
 	return fmt.Errorf("%w: %w (%q shows how)", errUsage, err, c.CommandPath()+" --help")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -28,7 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
@@ -83,8 +82,10 @@ func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(stderr, f.verbosity)
-	ctrl.SetLogger(log) // of its libraries, as for the agent
+	log := logTo(stderr, f.verbosity)
+	if err := registerBuildInfo(metrics.Registry); err != nil {
+		return err
+	}
 	log.Info("starting", "version", version)
 	boundMemory()
 	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
@@ -96,12 +97,6 @@ func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
 		return err
 	}
 	return mgr.Start(ctx)
-}
-
-// newLogger writes JSON, one line for each entry.
-func newLogger(w io.Writer, verbosity int) logr.Logger {
-	return logr.FromSlogHandler(slog.NewJSONHandler(w,
-		&slog.HandlerOptions{Level: slog.Level(-verbosity)}))
 }
 
 // clusterOf returns how to reach the API server.
@@ -133,7 +128,7 @@ func newManager(restConfig *rest.Config, c config.Config,
 		Scheme:                  scheme,
 		Logger:                  log,
 		Cache:                   cacheOptions(c),
-		Metrics:                 metricsserver.Options{BindAddress: c.MetricsAddress},
+		Metrics:                 metricsOptions(c.Metrics),
 		HealthProbeBindAddress:  c.HealthAddress,
 		LeaderElection:          c.LeaderElection.Enabled,
 		LeaderElectionID:        "epitaph",
@@ -153,7 +148,7 @@ func newManager(restConfig *rest.Config, c config.Config,
 	return mgr, nil
 }
 
-// cacheOptions keep of each kind only what is read, and have the pods looked at again now and then:
+// cacheOptions keep only the fields that are read. Pods are resynced from time to time, which is
 // the collector's safety net.
 func cacheOptions(c config.Config) cache.Options {
 	inferrer := c.Inferrer()
@@ -164,7 +159,8 @@ func cacheOptions(c config.Config) cache.Options {
 			&corev1.Pod{}: {SyncPeriod: &c.GC.Resync.Duration},
 			&corev1.Node{}: {Transform: podcache.TrimNodes(inferrer.ReadsOfNodes(),
 				reason.WrittenKey, reason.MarkedDeadKey, reason.TokenKey)},
-			&v1alpha1.NodeObituary{}: {Transform: podcache.TrimObituaries},
+			&v1alpha1.NodeObituary{}:  {Transform: podcache.TrimObituaries},
+			&v1alpha1.OwnerObituary{}: {Transform: audit.TrimOwnerObituary},
 			// Those of nodes alone: nobody else's may be read.
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{
 				corev1.NamespaceNodeLease: {}}, Transform: netconsole.TrimLease},
@@ -175,7 +171,7 @@ func cacheOptions(c config.Config) cache.Options {
 	}
 }
 
-// index adds what the edges look objects up by.
+// index adds the indexes by which the edges look objects up.
 func index(ctx context.Context, mgr manager.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, reason.NodeNameField,
 		func(o client.Object) []string {
@@ -187,8 +183,8 @@ func index(ctx context.Context, mgr manager.Manager) error {
 	return audit.IndexNodeObituaries(ctx, mgr.GetFieldIndexer())
 }
 
-// probes tell the kubelet that the process lives, and the API server's Service when it may be
-// asked: with warm caches, listening, and with a certificate that the API server accepts.
+// probes tell the kubelet that the process is alive, and that it is ready: the caches are synced,
+// the webhook listens, and the API server accepts its certificate.
 func probes(mgr manager.Manager, c config.Config, serving *certs.Serving,
 	issuance *certs.Issuance) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

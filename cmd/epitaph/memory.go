@@ -7,17 +7,16 @@ import (
 	"strings"
 )
 
-// gcPercent is how much garbage may gather, in percent of what lives, before Go's collector runs.
-// What lives here are the caches of the cluster, which are large and change little: at Go's default
-// of 100 they would cost twice their size, and a collection more or less is not felt
-// (docs/performance.md).
+// gcPercent is GOGC: how much garbage may gather, in percent of the live heap. The live heap is
+// mostly the caches, which are large and change little. At Go's default of 100 they would cost
+// twice their size, while more frequent collections hardly cost anything (docs/performance.md).
 const gcPercent = 50
 
 // cgroupLimit is where a container reads its memory limit (cgroup v2).
 const cgroupLimit = "/sys/fs/cgroup/memory.max"
 
-// boundMemory sets how much garbage may gather, and that it be collected sooner where memory runs
-// out, unless the environment variables GOGC and GOMEMLIMIT do.
+// boundMemory sets GOGC, and GOMEMLIMIT to what the container may use, unless the environment sets
+// them.
 func boundMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -27,8 +26,8 @@ func boundMemory() {
 	}
 }
 
-// memoryLimit is nine tenths of the limit in the file: the rest is for what Go does not count.
-// Without a limit there is none.
+// memoryLimit is nine tenths of the limit in the file; the rest is for memory that Go does not
+// count. It is false where the file has no limit.
 func memoryLimit(file string) (int64, bool) {
 	content, err := os.ReadFile(file)
 	if err != nil {

@@ -50,7 +50,7 @@ func policyTestCommand() *cobra.Command {
 	return c
 }
 
-// check says what is missing, or too much.
+// check refuses flags that are missing or do not go together.
 func (f policyFlags) check(tests []string) error {
 	switch {
 	case len(tests) > 0 && (f.file != "" || len(f.reviews)+len(f.objects) > 0):
@@ -70,7 +70,7 @@ func (f policyFlags) check(tests []string) error {
 	return nil
 }
 
-// testPolicy tries all files, and ends with an error where something came that was not expected.
+// testPolicy runs all test files. It fails if a decision is not the expected one.
 func testPolicy(ctx context.Context, paths []string, stdout io.Writer) error {
 	var failed error
 	for _, path := range paths {

@@ -18,17 +18,17 @@ import (
 const (
 	// webhookHeaderBytes bounds the header of a review: the API server sends a few hundred bytes.
 	webhookHeaderBytes = 8 << 10
-	// webhookStopLimit is how long deletions that wait for us may take when we stop: as long as one
-	// may take at all.
+	// webhookStopLimit is how long pending reviews may take while we stop: as long as the API
+	// server waits at most.
 	webhookStopLimit = 30 * time.Second
 )
 
-// A webhookServer is what the manager starts before its caches. controller-runtime's own has no
-// limit on how long a body is read.
+// A webhookServer is started by the manager before its caches. controller-runtime's own server does
+// not limit how long it reads a body.
 type webhookServer struct {
 	*httpsserver.Server
 	mux *http.ServeMux
-	// clients are whom it hears; nil is everybody.
+	// clients are those it answers; nil means everybody.
 	clients *certs.Clients
 }
 
@@ -45,7 +45,7 @@ func newWebhookServer(c config.Webhook, serving *certs.Serving, log logr.Logger)
 	mux := http.NewServeMux()
 	return &webhookServer{mux: mux, clients: clients, Server: &httpsserver.Server{
 		Name: "webhook", Address: c.Address, TLS: tlsConfig, Handler: mux,
-		// The API server waits no longer for the whole.
+		// The API server does not wait longer for the whole call.
 		ReadTimeout: c.Timeout.Duration, WriteTimeout: 2 * c.Timeout.Duration,
 		StopTimeout:    webhookStopLimit,
 		MaxHeaderBytes: webhookHeaderBytes, Log: log.WithName("webhook"),
@@ -61,8 +61,8 @@ func (s *webhookServer) Register(path string, hook http.Handler) { s.mux.Handle(
 // WebhookMux has the handlers.
 func (s *webhookServer) WebhookMux() *http.ServeMux { return s.mux }
 
-// StartedChecker tells the readiness probe whether the server listens, and can tell the API server
-// from others where it has to.
+// StartedChecker tells the readiness probe whether the server listens and, where it must tell the
+// API server from other callers, can.
 func (s *webhookServer) StartedChecker() healthz.Checker {
 	return func(r *http.Request) error {
 		if !s.Listening() {

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,19 +27,21 @@ import (
 	"github.com/epitaph-k8s/epitaph/aftermath"
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
+	"github.com/epitaph-k8s/epitaph/audit/announce"
 	"github.com/epitaph-k8s/epitaph/audit/definitions"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
 	"github.com/epitaph-k8s/epitaph/audit/retention"
 	"github.com/epitaph-k8s/epitaph/certs"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/gc"
+	"github.com/epitaph-k8s/epitaph/internal/guard"
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// wire gives every edge what it works with: a reader, the terminator, and the memory of what nodes
-// died of.
+// wire hands each edge its dependencies: a reader, the terminator, and the records of nodes.
 func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *certs.Serving) error {
 	if err := index(ctx, mgr); err != nil {
 		return err
@@ -48,7 +51,8 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 			return fmt.Errorf("watch %T: %w", o, err)
 		}
 	}
-	findings, err := audit.NewNodeFindings(metrics.Registry, mgr.GetEventRecorder("epitaph-audit"))
+	findings, err := audit.NewNodeFindings(metrics.Registry,
+		mgr.GetEventRecorder("epitaph-audit"), mgr.GetLogger().WithName("audit"))
 	if err != nil {
 		return err
 	}
@@ -64,36 +68,54 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{},
 			termination.Telling(func(r termination.Refusal) {
 				refusals.Note(r.Object, r.Reason, r.Held, r.Err)
-			})),
+			}), termination.Judging(obituary.VerdictOn)),
 		obituaries: &audit.NodeObituaries{
 			Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(),
 			Clock: clock.RealClock{}, Findings: findings,
 		},
 	}
+	if p.events, err = guard.New(metrics.Registry, "controllers", mgr.GetLogger()); err != nil {
+		return err
+	}
 	if p.retention, err = p.newRetention(); err != nil {
 		return err
 	}
+	if p.owners, err = p.newOwnerRecords(); err != nil {
+		return err
+	}
+	p.ends = audit.NewOwnerEnds(p.owners, mgr.GetAPIReader(), clock.RealClock{})
 	for _, add := range []func(context.Context) error{
-		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addJobEnds,
-		p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath, p.addPage,
+		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addOwnerRecords,
+		p.addJobEnds, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath,
+		p.addPage,
 	} {
 		if err := add(ctx); err != nil {
 			return err
 		}
 	}
-	issuance := certs.NewIssuance(certs.IssuanceOptions{
-		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates,
-		Clock: clock.RealClock{},
-		Log:   mgr.GetLogger().WithName("certificates"),
-	})
+	issuance, err := newIssuance(mgr, c)
+	if err != nil {
+		return err
+	}
 	if err := serve(mgr, c, serving, issuance); err != nil {
 		return err
 	}
 	return probes(mgr, c, serving, issuance)
 }
 
-// cached are the kinds that the edges read from the cache; an instance is ready when it has seen
-// them all.
+func newIssuance(mgr manager.Manager, c config.Config) (*certs.Issuance, error) {
+	log := mgr.GetLogger().WithName("certificates")
+	g, err := guard.New(metrics.Registry, "certificates", log)
+	if err != nil {
+		return nil, err
+	}
+	return certs.NewIssuance(certs.IssuanceOptions{
+		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates,
+		Clock: clock.RealClock{}, Guard: g, Log: log,
+	}), nil
+}
+
+// cached are the kinds that the edges read from the cache. A replica is ready once they are synced.
 func cached(c config.Config) []client.Object {
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -105,7 +127,7 @@ func cached(c config.Config) []client.Object {
 	return all
 }
 
-// serve keeps the webhook's certificate the newest one, and tells what cert-manager says of it.
+// serve keeps the webhook's certificate up to date, and reports what cert-manager says about it.
 func serve(mgr manager.Manager, c config.Config, serving *certs.Serving,
 	issuance *certs.Issuance) error {
 	if !c.Webhook.Enabled {
@@ -136,12 +158,19 @@ type parts struct {
 	terminator *termination.Terminator
 	obituaries *audit.NodeObituaries
 	refusals   *audit.Refusals
+	owners     *audit.OwnerObituaries
+	ends       *audit.OwnerEnds
 	retention  *retention.Retention
+	events     *guard.Guard // of what decides which objects concern a controller
 }
 
 func (p parts) addWebhook(context.Context) error {
 	if !p.config.Webhook.Enabled {
 		return nil
+	}
+	clients, err := kubernetes.NewForConfigAndClient(p.mgr.GetConfig(), p.mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("make the client of the webhook: %w", err)
 	}
 	handler, err := webhook.New(webhook.Options{
 		Config:       p.config.Webhook,
@@ -149,7 +178,11 @@ func (p parts) addWebhook(context.Context) error {
 		Inferrer:     p.config.Inferrer(),
 		Reader:       p.mgr.GetCache(),
 		Live:         p.mgr.GetAPIReader(),
+		Mapper:       p.mgr.GetRESTMapper(),
+		Reviews:      clients.AuthorizationV1().SubjectAccessReviews(),
+		Served:       discovery.ToServerResourcesInterfaceWithContext(clients.Discovery()),
 		Obituaries:   p.obituaries,
+		Owners:       p.ends,
 		Writer:       p.terminator,
 		Refusals:     p.refusals,
 		Clock:        clock.RealClock{},
@@ -164,14 +197,32 @@ func (p parts) addWebhook(context.Context) error {
 	if p.config.Audit.Enabled {
 		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
 	}
-	return errors.Join(p.addEvictionReasons(handler.EvictionReasons()),
+	return errors.Join(p.addPromisedReasons(handler.PromisedReasons()),
 		p.addPreemptorNames(handler.PreemptorNames(p.terminator, records)))
 }
 
-// addEvictionReasons has evicted pods get the reasons that were found when they were evicted.
-func (p parts) addEvictionReasons(k *webhook.EvictionReasons) error {
-	return p.control("evicted-pods", &corev1.Pod{}, predicate.NewPredicateFuncs(k.Concerns), k,
-		k.Options())
+// newOwnerRecords remembers who deleted what pods belong to.
+func (p parts) newOwnerRecords() (*audit.OwnerObituaries, error) {
+	api, err := p.watching()
+	if err != nil {
+		return nil, err
+	}
+	log := p.mgr.GetLogger().WithName("owners")
+	g, err := guard.New(metrics.Registry, "owners", log)
+	return &audit.OwnerObituaries{API: api, Cache: p.mgr.GetCache(),
+		After: p.config.Webhook.LeftoverAfter.Duration, Clock: clock.RealClock{}, Guard: g,
+		Log: log}, err
+}
+
+// addOwnerRecords has records of owners that live on taken back, also after the webhook was
+// switched off.
+func (p parts) addOwnerRecords(context.Context) error { return p.mgr.Add(p.owners) }
+
+// addPromisedReasons has terminating pods get the reasons that were found when their deletion was
+// admitted.
+func (p parts) addPromisedReasons(k *webhook.PromisedReasons) error {
+	return errors.Join(p.mgr.Add(k), p.control("promised-reasons", &corev1.Pod{},
+		predicate.NewPredicateFuncs(k.Concerns), k, k.Options()))
 }
 
 // addPreemptorNames has the reasons of preempted pods name their preemptors.
@@ -192,11 +243,14 @@ func (p parts) addGC(context.Context) error {
 		Cache:      p.mgr.GetCache(),
 		Live:       p.mgr.GetAPIReader(),
 		Obituaries: p.obituaries,
+		Owners:     p.ends,
 		Terminator: p.terminator,
 		Recorder:   p.mgr.GetEventRecorder("epitaph-gc"),
 		Clock:      clock.RealClock{},
 		Registerer: metrics.Registry,
 		Log:        p.mgr.GetLogger().WithName("gc"),
+
+		WrittenBehind: p.config.Webhook.Enabled,
 	})
 	if err != nil {
 		return err
@@ -333,16 +387,22 @@ func (p parts) addRecorder(context.Context) error {
 	if err != nil {
 		return err
 	}
+	events, err := p.addEvents(api)
+	if err != nil {
+		return err
+	}
 	r, err := recorder.New(recorder.Options{
 		Config:     p.config.Audit,
 		Namespace:  p.config.Namespace,
 		Inferrer:   p.config.Inferrer(),
 		Cache:      p.mgr.GetCache(),
 		API:        api,
+		Mapper:     p.mgr.GetRESTMapper(),
 		Nodes:      p.obituaries,
+		Owners:     p.ends,
 		Refusals:   p.refusals,
 		Grown:      p.retention.Grew,
-		Events:     p.mgr.GetEventRecorder("epitaph-audit"),
+		Events:     events,
 		Clock:      clock.RealClock{},
 		Registerer: metrics.Registry,
 		Log:        p.mgr.GetLogger().WithName("audit"),
@@ -351,6 +411,22 @@ func (p parts) addRecorder(context.Context) error {
 		return err
 	}
 	return errors.Join(p.mgr.Add(r.Standby(p.mgr.GetCache())), p.mgr.Add(r))
+}
+
+// addEvents returns who tells of what is recorded, nil where nobody does.
+func (p parts) addEvents(api client.Client) (*announce.Announcer, error) {
+	if !p.config.Audit.Events {
+		return nil, nil
+	}
+	a, err := announce.New(announce.Options{
+		Writer: api, PerSecond: p.config.Audit.EventsPerSecond, More: recorder.OfJobs(api),
+		Clock: clock.RealClock{}, Registerer: metrics.Registry,
+		Log: p.mgr.GetLogger().WithName("audit"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, p.mgr.Add(a)
 }
 
 func (p parts) addAftermath(context.Context) error {

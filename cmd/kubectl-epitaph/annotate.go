@@ -6,32 +6,38 @@ import (
 	"fmt"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 )
 
-// annotate sets annotations of that very object: the API server refuses a patch that names another
+// annotate sets annotations of exactly this object: the API server refuses a patch with another
 // UID.
-func (d deletion) annotate(ctx context.Context, o client.Object,
+func (d deletion) annotate(ctx context.Context, o chosen, is *metav1.PartialObjectMetadata,
 	annotations map[string]*string) error {
 	patch, err := json.Marshal(
-		map[string]any{"metadata": map[string]any{"uid": o.GetUID(),
-			"annotations": annotations}})
+		map[string]any{"metadata": map[string]any{"uid": is.UID, "annotations": annotations}})
 	if err != nil {
-		return fmt.Errorf("write the patch of %s %s: %w", d.target.kind, d.target.name, err)
+		return fmt.Errorf("write the patch of %s: %w", o, err)
 	}
-	// The answer goes into a copy: what was read stays the object that is meant.
-	if err := d.Patch(ctx, o.DeepCopyObject().(client.Object),
-		client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("annotate %s %s: %w", d.target.kind, d.target.name, err)
+	var options []client.PatchOption
+	if d.trial {
+		options = append(options, client.DryRunAll)
+	}
+	// The answer goes into a copy, so that the object stays as it was read.
+	if err := d.Patch(ctx, is.DeepCopy(), client.RawPatch(types.MergePatchType, patch),
+		options...); err != nil {
+		return fmt.Errorf("annotate %s: %w", o, err)
 	}
 	return nil
 }
 
-// whoAmI is the user name by which the API server knows the caller.
-func (d deletion) whoAmI(ctx context.Context) (string, error) {
+// whoAmI returns the user name by which the API server knows the caller.
+func whoAmI(ctx context.Context, c *cluster.Cluster) (string, error) {
 	review := &authenticationv1.SelfSubjectReview{}
-	if err := d.Create(ctx, review); err != nil {
+	if err := c.Create(ctx, review); err != nil {
 		return "", fmt.Errorf("ask the API server for our own name: %w", err)
 	}
 	return review.Status.UserInfo.Username, nil

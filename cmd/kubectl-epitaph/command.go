@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -42,20 +43,26 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl epitaph"},
 	}
 	p.flags.Bind(root.PersistentFlags())
-	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.panics,
-		p.audit, p.doctor} {
+	p.flags.Near = nearest
+	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.drain,
+		p.panics, p.audit, p.doctor} {
 		root.AddCommand(strict(make()))
 	}
 	root.AddCommand(options(root))
-	root.SuggestionsMinimumDistance = 2 // cobra's own choice, which it makes too late for us
+	p.completeFlags(root)
+	root.SuggestionsMinimumDistance = suggestionDistance
 	root.SetHelpFunc(withoutGlobalFlags(root, root.HelpFunc()))
 	root.SetOut(p.out)
 	root.SetErr(p.errOut)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.SetFlagErrorFunc(unknownFlag)
 	return strict(root)
 }
 
-// unknownOrHelp is what the root does, where no command is named, or one that is not there.
+// suggestionDistance is how many letters a suggested word may differ in. It is cobra's default,
+// which cobra sets too late for us.
+const suggestionDistance = 2
+
+// unknownOrHelp is what the root does if no command is named, or an unknown one.
 func unknownOrHelp(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return c.Help()
@@ -63,6 +70,19 @@ func unknownOrHelp(c *cobra.Command, args []string) error {
 	err := fmt.Errorf("unknown command %q", args[0])
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w: did you mean %s?", err, near[0])
+	}
+	return usage(c, err)
+}
+
+// unknownFlag is an error of usage, which names the flag that may have been meant.
+func unknownFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var known []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+		if near := nearest(unknown.GetSpecifiedName(), known); near != "" {
+			err = fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
 	}
 	return usage(c, err)
 }

@@ -4,174 +4,192 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
-	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// deleteFlags are those of "delete".
+// deleteFlags are those of "delete". What kubectl delete has is called as it is there.
 type deleteFlags struct {
-	reason      string
-	key         string
-	gracePeriod int64
-	overwrite   bool
+	reason, key    string
+	overwrite      bool
+	which          choice
+	cascade        string
+	gracePeriod    int64
+	force, wait    bool
+	timeout        time.Duration
+	dryRun, output string
+	ignoreNotFound bool
 }
 
 func (p *plugin) delete() *cobra.Command {
 	f := deleteFlags{}
 	c := &cobra.Command{
-		Use:   `delete pod/NAME | node/NAME --reason "…"`,
+		Use:   `delete TYPE/NAME … | TYPE NAME … | TYPE -l … | TYPE --all | -f FILE --reason "…"`,
 		Short: "Say why, and delete",
-		Long: `Say why, and delete: writes the reason onto the object, then deletes that very object. If the deletion is refused, the
-reason is taken off again.`,
-		Example:           `  kubectl epitaph delete pod/notebook --reason "the experiment is over"`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command,
-			args []string) error {
+		Long: `Say why, and delete: writes the reason onto each object, then deletes that very object. If a
+deletion is refused, its reason is taken off again. The reason of what owns pods (a Job, a
+Deployment, a namespace …) is told of each of its pods. A name without a type is a pod's.`,
+		Example: `  kubectl epitaph delete pod/notebook --reason "the experiment is over"
+  kubectl epitaph delete job/etl deploy/web --reason "superseded by etl-2"
+  kubectl epitaph delete jobs -l team=a -n batch --reason "the quarter is over"
+  kubectl epitaph delete -f app.yaml --reason "moved to another cluster"`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: p.completeTargets(false, true, deletable...),
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.which.selects() && !c.Flags().Changed("ignore-not-found") {
+				f.ignoreNotFound = true // as in kubectl
+			}
 			return p.remove(c.Context(), args, f)
 		},
 	}
-	c.Flags().StringVar(&f.reason, "reason", "", "why, in a `sentence` (required)")
-	c.Flags().StringVar(&f.key, "reason-key", "",
-		"the annotation `key` of the reason, where the cluster's configuration has one of its own")
-	c.Flags().Int64Var(&f.gracePeriod, "grace-period", -1,
-		"`seconds` for the pod to end; -1 is the pod's own")
-	c.Flags().BoolVar(&f.overwrite, "overwrite", false,
-		"replace a reason that somebody else has written")
+	f.bind(c)
 	return c
 }
 
+func (f *deleteFlags) bind(c *cobra.Command) {
+	flags := c.Flags()
+	reasonFlag(c, &f.reason)
+	flags.StringVar(&f.key, "reason-key", "",
+		"the annotation `key` of the reason, where the cluster's configuration has one of its own")
+	flags.BoolVar(&f.overwrite, "overwrite", false,
+		"replace a reason that somebody else has written")
+	flags.StringVarP(&f.which.labels, "selector", "l", "", "all that have these `labels`")
+	flags.StringVar(&f.which.fields, "field-selector", "",
+		"all that have these `fields`, such as status.phase=Failed, where the API server selects by them")
+	flags.BoolVar(&f.which.all, "all", false, "all of that type in the namespace that -n names")
+	flags.StringSliceVarP(&f.which.Filenames, "filename", "f", nil,
+		"what these `files`, folders or URLs describe; - is the standard input")
+	flags.BoolVarP(&f.which.Recursive, "recursive", "R", false, "of a folder, its folders as well")
+	flags.StringVar(&f.cascade, "cascade", cascades[0],
+		"what becomes of what an object owns: background, foreground or orphan")
+	flags.Int64Var(&f.gracePeriod, "grace-period", -1,
+		"`seconds` for a pod to end; -1 is the pod's own")
+	flags.BoolVar(&f.force, "force", false, "at once, as --grace-period 0: what runs may go on running")
+	flags.BoolVar(&f.wait, "wait", true, "wait until they are gone")
+	flags.DurationVar(&f.timeout, "timeout", 0, "wait no longer than this; 0 is as long as it takes")
+	dryRunFlag(c, &f.dryRun)
+	flags.BoolVar(&f.ignoreNotFound, "ignore-not-found", false,
+		"what is not there is no error; the default with --all, -l and --field-selector")
+	flags.StringVarP(&f.output, "output", "o", "", "name: print the names alone")
+	completeFlag(c, "cascade", cascades...)
+	completeFlag(c, "output", "name")
+}
+
+// reasonFlag adds --reason.
+func reasonFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "reason", "", "why, in a `sentence` (required)")
+}
+
+// The values of --cascade and --dry-run; the first is the default.
+var (
+	cascades = []string{"background", "foreground", "orphan"}
+	dryRuns  = []string{"none", dryRunServer, dryRunClient}
+)
+
+const dryRunServer, dryRunClient = "server", "client"
+
+var propagation = map[string]metav1.DeletionPropagation{
+	"background": metav1.DeletePropagationBackground,
+	"foreground": metav1.DeletePropagationForeground,
+	"orphan":     metav1.DeletePropagationOrphan,
+}
+
+// dryRunFlag adds --dry-run.
+func dryRunFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "dry-run", dryRuns[0],
+		"none, server: the API server is asked and changes nothing, or client: it is not asked")
+	completeFlag(c, "dry-run", dryRuns...)
+}
+
+// check reads the reason, and refuses flags that contradict each other.
+func (f *deleteFlags) check(args []string) (reason.Text, error) {
+	text, err := saidReason(f.reason)
+	switch {
+	case err != nil:
+		return "", err
+	case f.output != "" && f.output != "name":
+		return "", isOneOf("-o", f.output, "name")
+	case f.force && f.gracePeriod > 0:
+		return "", fmt.Errorf("%w: --force leaves no --grace-period", errUsage)
+	case len(args) == 0 && len(f.which.Filenames) == 0:
+		return "", fmt.Errorf("%w: name what is to be deleted: TYPE/NAME, TYPE -l LABELS, or -f FILE",
+			errUsage)
+	case f.which.selects() && len(args) != 1:
+		return "", fmt.Errorf("%w: --all, -l and --field-selector choose among one TYPE or TYPE,TYPE",
+			errUsage)
+	}
+	if f.force {
+		f.gracePeriod = 0
+	}
+	if err := isOneOf("--cascade", f.cascade, cascades...); err != nil {
+		return "", err
+	}
+	return text, isOneOf("--dry-run", f.dryRun, dryRuns...)
+}
+
+// saidReason reads the value of --reason.
+func saidReason(said string) (reason.Text, error) {
+	text, err := reason.ParseText(said)
+	if errors.Is(err, reason.ErrBlank) {
+		return "", fmt.Errorf(`%w: say why with --reason "…"`, errUsage)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: --reason: %w", errUsage, err)
+	}
+	return text, nil
+}
+
 func (p *plugin) remove(ctx context.Context, args []string, f deleteFlags) error {
-	t, err := targetOf(args, "pod", "node")
+	text, err := f.check(args)
 	if err != nil {
 		return err
-	}
-	text, err := reason.ParseText(f.reason)
-	if errors.Is(err, reason.ErrBlank) {
-		return fmt.Errorf(`%w: say why with --reason "…"`, errUsage)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: --reason: %w", errUsage, err)
 	}
 	c, err := p.connect()
 	if err != nil {
 		return err
 	}
-	d := deletion{Cluster: c, target: t, keys: f.keysOf(t), overwrite: f.overwrite}
-	if f.gracePeriod >= 0 {
-		d.options = append(d.options, client.GracePeriodSeconds(f.gracePeriod))
-	}
-	if err := d.run(ctx, reason.Reason{Code: reason.UserRequest, Text: text}); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.out, "%s %q deleted: %s\n", t.kind, t.name, text)
-	return err
-}
-
-// keysOf are the keys to write. Of a cluster with keys of its own only the reason's is known here;
-// its webhook completes the others.
-func (f deleteFlags) keysOf(t target) reason.Keys {
-	if f.key != "" {
-		return reason.Keys{Reason: f.key}
-	}
-	return reason.DefaultKeys().Of(t.subject())
-}
-
-func (t target) subject() reason.Subject {
-	if t.kind == "node" {
-		return reason.Node
-	}
-	return reason.Pod
-}
-
-// A deletion gives one object its reason and deletes it.
-type deletion struct {
-	*cluster.Cluster
-	target    target
-	keys      reason.Keys
-	overwrite bool
-	options   []client.DeleteOption
-}
-
-func (d deletion) run(ctx context.Context, r reason.Reason) error {
-	o, err := d.find(ctx)
+	all, failed, err := p.choose(c, args, f.which)
 	if err != nil {
 		return err
 	}
-	if r.By, err = d.whoAmI(ctx); err != nil {
+	d := deletion{Cluster: c, key: f.key, overwrite: f.overwrite, trial: f.dryRun == dryRunServer,
+		options: f.options()}
+	if d.reason, err = reasonOf(ctx, c, text); err != nil {
 		return err
 	}
-	before := d.held(o)
-	if err := d.annotate(ctx, o, d.annotations(r)); err != nil {
-		return err
-	}
-	uid := o.GetUID()
-	err = d.Delete(ctx, o, append(d.options, client.Preconditions{UID: &uid})...)
-	if err == nil || apierrors.IsNotFound(err) {
-		return nil
-	}
-	err = fmt.Errorf("delete %s %s: %w", d.target.kind, d.target.name, err)
-	if undo := d.annotate(ctx, o, before); undo != nil && !replaced(undo) {
-		return fmt.Errorf("%w. It still carries the reason that was to go with it: %w", err, undo)
-	}
-	return err
+	r := removal{plugin: p, deletion: d, flags: f, failed: ignoring(failed, f.ignoreNotFound)}
+	return r.run(ctx, all)
 }
 
-// find returns the object as it is, if it may be given a reason.
-func (d deletion) find(ctx context.Context) (client.Object, error) {
-	var o client.Object = &corev1.Pod{}
-	key := client.ObjectKey{Namespace: d.Namespace, Name: d.target.name}
-	if d.target.kind == "node" {
-		o, key.Namespace = &corev1.Node{}, ""
-	}
-	err := d.Get(ctx, key, o)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("%w: there is no %s %s: %q may know what became of it", errNotFound,
-			d.target.kind, d.target.name, "kubectl epitaph why "+d.target.kind+"/"+d.target.name)
-	case err != nil:
-		return nil, fmt.Errorf("read %s %s: %w", d.target.kind, d.target.name, err)
-	case o.GetDeletionTimestamp() != nil:
-		return nil, fmt.Errorf("%s %s is being deleted already", d.target.kind, d.target.name)
-	case d.keys.Has(o.GetAnnotations()) && !d.overwrite:
-		return nil, fmt.Errorf(
-			"%s %s carries a reason already: %q; --overwrite replaces it, kubectl delete keeps it", d.target.kind, d.target.name, terminal.Clean(o.GetAnnotations()[d.keys.Reason]))
-	}
-	return o, nil
+// reasonOf is what the caller says.
+func reasonOf(ctx context.Context, c *cluster.Cluster, text reason.Text) (reason.Reason, error) {
+	by, err := whoAmI(ctx, c)
+	return reason.Reason{Code: reason.UserRequest, Text: text, By: by}, err
 }
 
-// annotations are those of r that have a key.
-func (d deletion) annotations(r reason.Reason) map[string]*string {
-	all := map[string]*string{}
-	for key, value := range d.keys.Annotations(r) {
-		if key != "" {
-			all[key] = &value
-		}
+func (f deleteFlags) options() []client.DeleteOption {
+	all := []client.DeleteOption{client.PropagationPolicy(propagation[f.cascade])}
+	if f.gracePeriod >= 0 {
+		all = append(all, client.GracePeriodSeconds(f.gracePeriod))
+	}
+	if f.dryRun == dryRunServer {
+		all = append(all, client.DryRunAll)
 	}
 	return all
 }
 
-// held is what the annotations of a reason are now; nil takes one off.
-func (d deletion) held(o metav1.Object) map[string]*string {
-	all := d.annotations(reason.Reason{})
-	for key := range all {
-		all[key] = nil
-		if value, ok := o.GetAnnotations()[key]; ok {
-			all[key] = &value
+func ignoring(all []error, notFound bool) (some []error) {
+	for _, err := range all {
+		if !notFound || !apierrors.IsNotFound(err) && !errors.Is(err, errNotFound) {
+			some = append(some, err)
 		}
 	}
-	return all
-}
-
-// replaced tells whether the object that was meant is gone, be it that another has its name.
-func replaced(err error) bool {
-	return apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err)
+	return some
 }

@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
@@ -18,11 +19,12 @@ func explain(err error) string {
 
 func remedy(err error) string {
 	var network *net.OpError
+	lacks, is := lacking(err)
 	switch {
-	case meta.IsNoMatchError(err):
+	case isUndefined(err):
 		return "\nEpitaph's custom resources are not installed in this cluster, or not in this version: kubectl epitaph doctor"
-	case apierrors.IsForbidden(err):
-		return "\nAsk for the right: the ClusterRole view covers the records of a namespace."
+	case is:
+		return lacks.remedy()
 	case apierrors.IsUnauthorized(err):
 		return "\nThe API server does not know you: log in again, or name another context with --context."
 	case errors.As(err, &network):
@@ -30,4 +32,14 @@ func remedy(err error) string {
 	default:
 		return ""
 	}
+}
+
+// isUndefined tells whether the API server lacks Epitaph's custom resources. While it takes notice
+// of that, it may say so of their version instead of their kind.
+func isUndefined(err error) bool {
+	if kind, ok := errors.AsType[*meta.NoKindMatchError](err); ok {
+		return kind.GroupKind.Group == v1alpha1.GroupVersion.Group
+	}
+	resource, ok := errors.AsType[*meta.NoResourceMatchError](err)
+	return ok && resource.PartialResource.Group == v1alpha1.GroupVersion.Group
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -15,10 +17,11 @@ import (
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
-// A selection is which records are wanted, as the flags say.
+// A selection says which records the flags ask for.
 type selection struct {
 	filter        lookup.Filter
-	since         time.Duration
+	labels        string
+	since         span
 	allNamespaces bool
 }
 
@@ -30,7 +33,9 @@ func (s *selection) bind(c *cobra.Command) {
 		"only this `class`: disruption, routine or unexplained")
 	f.StringVar(&s.filter.Node, "node", "", "only of this `node`")
 	f.StringVar(&s.filter.Pod, "pod", "", "only pods of this `name`")
-	f.DurationVar(&s.since, "since", 0, "only who left within this time, such as 24h")
+	f.StringVarP(&s.labels, "selector", "l", "",
+		"only pods with these `labels`, such as team=a: those that their records have")
+	sinceFlag(c, &s.since, "who left")
 	f.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "of all namespaces")
 	completeFlag(c, "class", classes...)
 	completeFlag(c, "code", codes()...)
@@ -39,22 +44,37 @@ func (s *selection) bind(c *cobra.Command) {
 var classes = []string{reason.Disruption.String(), reason.Routine.String(),
 	reason.NoExplanation.String()}
 
-// within completes the filter with what is known only now.
-func (s *selection) within(c *cluster.Cluster, now time.Time) (lookup.Filter, error) {
+// check refuses classes that do not exist, and codes that are mistyped: a program may have a code
+// of its own.
+func (s *selection) check() error {
+	if s.filter.Class != "" {
+		if err := isOneOf("--class", s.filter.Class, classes...); err != nil {
+			return err
+		}
+	}
+	if code := s.filter.Code; code != "" && !slices.Contains(codes(), code) {
+		if near := nearest(code, codes()); near != "" {
+			return fmt.Errorf("%w: --code is %q: did you mean %s?", errUsage, code, near)
+		}
+	}
+	if s.labels != "" {
+		selector, err := labels.Parse(s.labels)
+		if err != nil {
+			return fmt.Errorf("%w: --selector: %w", errUsage, err)
+		}
+		s.filter.Labels = selector
+	}
+	return nil
+}
+
+// within completes the filter with the namespace and the time.
+func (s *selection) within(c *cluster.Cluster, now time.Time) lookup.Filter {
 	f := s.filter
-	if f.Class != "" && isFormat(f.Class, classes...) != nil {
-		return f, fmt.Errorf("%w: --class is %q, it must be one of %q", errUsage, f.Class, classes)
-	}
-	if s.since < 0 {
-		return f, fmt.Errorf("%w: --since is %s, it must not be negative", errUsage, s.since)
-	}
-	if s.since > 0 {
-		f.Since = now.Add(-s.since)
-	}
+	f.Since = s.since.before(now)
 	if !s.allNamespaces {
 		f.Namespace = c.Namespace
 	}
-	return f, nil
+	return f
 }
 
 func (p *plugin) list() *cobra.Command {
@@ -74,9 +94,12 @@ func (p *plugin) list() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := s.check(); err != nil {
+				return err
+			}
 			nodes := len(args) == 1 && (args[0] == "nodes" || args[0] == "node")
-			if nodes && s.filter.Pod != "" {
-				return fmt.Errorf("%w: --pod chooses among pods, not nodes", errUsage)
+			if nodes && (s.filter.Pod != "" || s.labels != "") {
+				return fmt.Errorf("%w: --pod and --selector choose among pods, not nodes", errUsage)
 			}
 			return p.show(c.Context(), s, nodes, output, printer)
 		},
@@ -92,10 +115,7 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output reco
 	if err != nil {
 		return err
 	}
-	filter, err := s.within(c, p.clock.Now())
-	if err != nil {
-		return err
-	}
+	filter := s.within(c, p.clock.Now())
 	if nodes {
 		return p.showNodes(ctx, c, filter, output, printer)
 	}
@@ -109,7 +129,7 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output reco
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(p.errOut, "No records of pods match these flags.")
-		return nil
+		return missing(ctx, c, filter.Namespace)
 	}
 	rows := make([][]string, len(found))
 	for n := range found {

@@ -2,8 +2,8 @@
 // `kubectl epitaph`.
 //
 // It tells what happened to a pod, a node or a job, lists the records, deletes with a reason, and
-// looks at an installation. It ends with 0, 1 (error, or a doctor who found something broken), 2
-// (usage) or 3 (nothing of that name).
+// examines an installation. It exits with 0, 1 (error, or doctor found something broken), 2 (usage)
+// or 3 (nothing of that name).
 package main
 
 import (
@@ -35,7 +35,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctrl.SetLogger(logr.Discard()) // What its libraries log is nothing for people.
+	ctrl.SetLogger(logr.Discard()) // Logs of libraries are not for users.
 	p := &plugin{
 		out: os.Stdout, errOut: os.Stderr, clock: clock.RealClock{},
 		colours: terminal.ColoursFor(os.Stdout, os.Getenv),

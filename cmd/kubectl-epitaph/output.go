@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// ago is the age of something in kubectl's manner.
+// ago returns an age in kubectl's format.
 func (p *plugin) ago(t metav1.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -26,12 +27,27 @@ func outputFlag(c *cobra.Command, to *string, formats ...string) {
 	completeFlag(c, "output", formats...)
 }
 
-// isFormat refuses formats that do not exist.
-func isFormat(format string, known ...string) error {
-	for _, k := range known {
-		if format == k {
-			return nil
-		}
+// isOneOf refuses an unknown value of a flag, and suggests a known one.
+func isOneOf(flag, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
 	}
-	return fmt.Errorf("%w: -o is %q, it must be one of %q", errUsage, format, known)
+	words := slices.DeleteFunc(slices.Clone(known), func(k string) bool { return k == "" })
+	if near := nearest(value, words); near != "" {
+		return fmt.Errorf("%w: %s is %q: did you mean %s?", errUsage, flag, value, near)
+	}
+	return fmt.Errorf("%w: %s is %q, it must be one of %q", errUsage, flag, value, words)
+}
+
+// nearest returns the known word closest to a mistyped one, as cobra finds commands; empty if none
+// is close.
+func nearest(typed string, known []string) string {
+	commands := &cobra.Command{SuggestionsMinimumDistance: suggestionDistance}
+	for _, k := range known {
+		commands.AddCommand(&cobra.Command{Use: k, Run: func(*cobra.Command, []string) {}})
+	}
+	if near := commands.SuggestionsFor(typed); typed != "" && len(near) > 0 {
+		return near[0]
+	}
+	return ""
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ import (
 
 // panicFlags are those of "panics".
 type panicFlags struct {
-	since  time.Duration
+	since  span
 	output recordOutput
 }
 
@@ -28,12 +27,13 @@ func (p *plugin) panics() *cobra.Command {
 		Short: "Show what the kernels said before they died",
 		Long: `Show what the kernels said before they died, and how that is known: heard from the kernel by netconsole as it died, or found
 after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: p.completeNames("node"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.lastWords(c.Context(), append(args, "")[0], f)
 		},
 	}
-	c.Flags().DurationVar(&f.since, "since", 0, "only who left within this time, such as 24h")
+	sinceFlag(c, &f.since, "who left")
 	f.output.bind(c)
 	return c
 }
@@ -47,11 +47,7 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	if err != nil {
 		return err
 	}
-	filter := lookup.Filter{Node: node}
-	if f.since > 0 {
-		filter.Since = p.clock.Now().Add(-f.since)
-	}
-	all, err := c.Nodes(ctx, filter)
+	all, err := c.Nodes(ctx, lookup.Filter{Node: node, Since: f.since.before(p.clock.Now())})
 	if err != nil {
 		return err
 	}
@@ -75,7 +71,7 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	return nil
 }
 
-// panicked tells whether a node's record tells of a panic, or holds what its kernel said.
+// panicked reports whether a node's record has a panic, or lines of its kernel.
 func panicked(o *v1alpha1.NodeObituary) bool {
 	return o.Spec.Code == string(reason.KernelPanic) || len(o.Spec.KernelLog) > 0 ||
 		slices.ContainsFunc(o.Spec.Evidence,
@@ -101,7 +97,7 @@ func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
 	return err
 }
 
-// A source is how a panic is known, and what it means that there are no lines of the kernel.
+// A source says how we know about a panic, and why there are no lines of the kernel.
 type source struct{ how, without string }
 
 func sourceOf(o *v1alpha1.NodeObituary) source {

@@ -18,11 +18,12 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func TestPrintPaintsTheVerdict(t *testing.T) {
 	t.Parallel()
-	tests := map[story.Answer]string{story.Safe: "32", story.No: "31", story.Unknown: "33"}
+	tests := map[v1alpha1.Retry]string{v1alpha1.RetrySafe: "32", v1alpha1.RetryNo: "31",
+		v1alpha1.RetryUnknown: "33"}
 	for answer, shade := range tests {
 		var out strings.Builder
 		p := &plugin{out: &out, colours: true}
-		verdict := story.Verdict{Answer: answer, Because: "x."}
+		verdict := story.Verdict{Verdict: v1alpha1.Verdict{Retry: answer}, Because: "x."}
 		if err := p.print(story.Story{Title: "T.", Verdict: &verdict}); err != nil {
 			t.Fatal(err)
 		}
@@ -41,11 +42,14 @@ func TestTargets(t *testing.T) {
 		want target
 		bad  bool
 	}{
-		"a pod by its kind":   {args: []string{"pod/a"}, want: target{"pod", "a"}},
-		"a pod by its name":   {args: []string{"a"}, want: target{"pod", "a"}},
-		"two words":           {args: []string{"node", "n"}, want: target{"node", "n"}},
-		"a short kind":        {args: []string{"no/n"}, want: target{"node", "n"}},
-		"many of a kind":      {args: []string{"jobs/j"}, want: target{"job", "j"}},
+		"a pod by its kind":   {args: []string{"pod/a"}, want: target{"pod", "", "a"}},
+		"a pod by its name":   {args: []string{"a"}, want: target{"pod", "", "a"}},
+		"two words":           {args: []string{"node", "n"}, want: target{"node", "", "n"}},
+		"a short kind":        {args: []string{"no/n"}, want: target{"node", "", "n"}},
+		"many of a kind":      {args: []string{"jobs/j"}, want: target{"job", "batch", "j"}},
+		"a short owner":       {args: []string{"deploy/d"}, want: target{"deployment", "apps", "d"}},
+		"any owner":           {args: []string{"Workflow.argoproj.io", "w"}, want: target{"workflow", "argoproj.io", "w"}},
+		"no group":            {args: []string{"workflow./w"}, bad: true},
 		"no name":             {args: []string{"pod/"}, bad: true},
 		"another kind":        {args: []string{"service/s"}, bad: true},
 		"something after it":  {args: []string{"pod/a/log"}, bad: true},
@@ -54,7 +58,7 @@ func TestTargets(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := targetOf(tc.args, "pod", "node", "job")
+			got, err := targetOf(tc.args, told...)
 			if got != tc.want || (err != nil) != tc.bad || tc.bad && !errors.Is(err, errUsage) {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -88,7 +92,8 @@ func TestHelpOfFlags(t *testing.T) {
 		}
 		return out.String()
 	}
-	for _, args := range [][]string{{"list", "--help"}, {"help", "list"}, {"--help"}, nil} {
+	for _, args := range [][]string{{"list", "--help"}, {"help", "list"}, {"delete", "--help"},
+		{"drain", "-h"}, {"--help"}, nil} {
 		if got := says(args...); strings.Contains(got, "--context string") ||
 			!strings.Contains(got, `Use "kubectl epitaph options"`) ||
 			!strings.Contains(got, "-h, --help") {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/story"
 )
@@ -15,7 +16,7 @@ func (p *plugin) print(s story.Story) error {
 		fmt.Fprintf(p.out, "\n%s\n", p.colours.Paint(terminal.Bold, section.Heading))
 		for _, line := range section.Lines {
 			if s.Verdict != nil && n == len(sections)-1 {
-				line = p.colours.Paint(shadeOf(s.Verdict.Answer), line)
+				line = p.colours.Paint(shadeOf(s.Verdict.Retry), line)
 			}
 			if _, err := fmt.Fprintln(p.out, "  "+line); err != nil {
 				return err
@@ -25,11 +26,11 @@ func (p *plugin) print(s story.Story) error {
 	return nil
 }
 
-func shadeOf(a story.Answer) string {
-	switch a {
-	case story.Safe:
+func shadeOf(retry v1alpha1.Retry) string {
+	switch retry {
+	case v1alpha1.RetrySafe:
 		return terminal.Green
-	case story.No:
+	case v1alpha1.RetryNo:
 		return terminal.Red
 	default:
 		return terminal.Yellow

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
-// A recordOutput is how records are written, as kubectl's flags of the same names say.
+// A recordOutput says how to write records, by kubectl's flags of the same names.
 type recordOutput struct {
 	format        string
 	managedFields bool
@@ -36,8 +37,8 @@ func (o *recordOutput) bind(c *cobra.Command, own ...string) {
 		"keep metadata.managedFields in JSON and YAML")
 }
 
-// printer is that of the format: nil where people are to read it, as a table or in one of the
-// command's own formats.
+// printer returns the printer of the format; nil for the table for people and the command's own
+// formats.
 func (o *recordOutput) printer(own ...string) (printers.ResourcePrinter, error) {
 	format, argument, _ := strings.Cut(o.format, "=")
 	var p printers.ResourcePrinter
@@ -58,7 +59,7 @@ func (o *recordOutput) printer(own ...string) (printers.ResourcePrinter, error) 
 	case format == "custom-columns":
 		p, err = columnPrinter(argument)
 	default:
-		return nil, isFormat(o.format, slices.Concat([]string{""}, own, recordFormats)...)
+		return nil, isOneOf("-o", o.format, slices.Concat(own, recordFormats)...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: -o %s: %w", errUsage, format, err)
@@ -90,7 +91,7 @@ func goTemplatePrinter(template string) (printers.ResourcePrinter, error) {
 	return p, nil
 }
 
-// printRecords writes a list, each item of which has the kind. What a terminal would obey is
+// printRecords writes a list, each item of which has the kind. Terminal control characters are
 // escaped.
 func (p *plugin) printRecords(to printers.ResourcePrinter, list runtime.Object, kind string,
 	managedFields bool) error {
@@ -112,6 +113,45 @@ func (p *plugin) printRecords(to printers.ResourcePrinter, list runtime.Object, 
 		return fmt.Errorf("write the records: %w", err)
 	}
 	_, err = io.WriteString(p.out, terminal.Escape(out.String()))
+	return err
+}
+
+// recordOf is a record as programs see it.
+func recordOf(o *v1alpha1.PodObituary, managedFields bool) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	one := &unstructured.Unstructured{Object: content}
+	one.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PodObituary"))
+	if !managedFields {
+		one.SetManagedFields(nil)
+	}
+	return one, nil
+}
+
+// printRecord writes one record of a stream: in JSON on one line, in YAML as a document. Terminal
+// control characters are escaped.
+func (p *plugin) printRecord(to printers.ResourcePrinter, o *v1alpha1.PodObituary,
+	output recordOutput) error {
+	one, err := recordOf(o, output.managedFields)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	switch output.format {
+	case "json":
+		err = json.NewEncoder(&out).Encode(one.Object)
+	case "yaml":
+		out.WriteString("---\n")
+		fallthrough
+	default:
+		err = to.PrintObj(one, &out)
+	}
+	if err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	_, err = io.WriteString(p.out, strings.TrimSuffix(terminal.Escape(out.String()), "\n")+"\n")
 	return err
 }
 
@@ -145,21 +185,44 @@ func columnPrinter(spec string) (printers.ResourcePrinter, error) {
 	return c, nil
 }
 
-// PrintObj writes a row for each item.
-func (c *columns) PrintObj(list runtime.Object, w io.Writer) error {
-	all, ok := list.(*unstructured.UnstructuredList)
-	if !ok {
-		return errors.New("custom columns are of lists")
+// itemsOf returns the items that get a row in a table.
+func itemsOf(o runtime.Object) ([]any, error) {
+	switch o := o.(type) {
+	case document:
+		return o.items()
+	case *unstructured.UnstructuredList:
+		all := make([]any, len(o.Items))
+		for n := range o.Items {
+			all[n] = o.Items[n].Object
+		}
+		return all, nil
+	default:
+		return nil, errors.New("custom columns are of lists")
 	}
-	rows := make([][]string, len(all.Items))
-	for n, item := range all.Items {
-		for _, path := range c.paths {
-			var cell bytes.Buffer
-			if err := path.Execute(&cell, item.Object); err != nil {
-				return fmt.Errorf("read a column: %w", err)
-			}
-			rows[n] = append(rows[n], cmp.Or(cell.String(), "<none>"))
+}
+
+// PrintObj writes a row for each item.
+func (c *columns) PrintObj(o runtime.Object, w io.Writer) error {
+	all, err := itemsOf(o)
+	if err != nil {
+		return err
+	}
+	rows := make([][]string, len(all))
+	for n, item := range all {
+		if rows[n], err = c.row(item); err != nil {
+			return err
 		}
 	}
 	return terminal.Table(w, c.header, rows)
+}
+
+func (c *columns) row(item any) (row []string, err error) {
+	for _, path := range c.paths {
+		var cell bytes.Buffer
+		if err := path.Execute(&cell, item); err != nil {
+			return nil, fmt.Errorf("read a column: %w", err)
+		}
+		row = append(row, cmp.Or(cell.String(), "<none>"))
+	}
+	return row, nil
 }

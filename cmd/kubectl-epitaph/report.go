@@ -24,7 +24,7 @@ type finding struct {
 }
 
 func (p *plugin) audit() *cobra.Command {
-	output, since := "", time.Duration(0)
+	output, since := documentOutput{}, span(0)
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Report deletions without a reason by week, namespace and user",
@@ -35,23 +35,22 @@ on record; what retention has removed is not counted any more.`,
 			return p.report(c.Context(), since, output)
 		},
 	}
-	c.Flags().DurationVar(&since, "since", 0, "only deletions within this time, such as 168h")
-	outputFlag(c, &output, "json", "yaml")
+	sinceFlag(c, &since, "deletions")
+	output.bind(c)
 	return c
 }
 
-func (p *plugin) report(ctx context.Context, since time.Duration, output string) error {
-	if err := isFormat(output, "", "json", "yaml"); err != nil {
+func (p *plugin) report(ctx context.Context, since span, output documentOutput) error {
+	printer, err := output.printer()
+	if err != nil {
 		return err
 	}
 	c, err := p.connect()
 	if err != nil {
 		return err
 	}
-	filter := lookup.Filter{Namespace: p.flags.Namespace(), Class: reason.NoExplanation.String()}
-	if since > 0 {
-		filter.Since = p.clock.Now().Add(-since)
-	}
+	filter := lookup.Filter{Namespace: p.flags.Namespace(), Class: reason.NoExplanation.String(),
+		Since: since.before(p.clock.Now())}
 	pods, _, err := c.Pods(ctx, filter)
 	if err != nil {
 		return err
@@ -63,8 +62,8 @@ func (p *plugin) report(ctx context.Context, since time.Duration, output string)
 		}
 	}
 	findings := findingsOf(pods, nodes)
-	if output != "" {
-		return terminal.Structured(p.out, output, findings)
+	if printer != nil {
+		return p.printDocument(printer, output, findings)
 	}
 	if len(findings) == 0 {
 		fmt.Fprintln(p.errOut, "No deletion without a reason is on record.")

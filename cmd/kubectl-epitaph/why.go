@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -20,81 +22,93 @@ import (
 
 // whyFlags are those of "why".
 type whyFlags struct {
-	output, uid string
+	output documentOutput
+	uid    string
 }
 
 func (p *plugin) why() *cobra.Command {
 	f := whyFlags{}
 	c := &cobra.Command{
-		Use:   "why [pod/]NAME | node/NAME | job/NAME",
+		Use:   "why [pod/]NAME | node/NAME | KIND/NAME",
 		Short: "Tell what happened, and whether it may be run again",
+		Long: `Tell what happened to a pod, to a node, or to all pods of an owner, and whether it may be run
+again. Owners are jobs, cronjobs, deployments, statefulsets, daemonsets, replicasets, and those of
+any other kind as KIND.GROUP/NAME. An owner that is gone is told of by what is on record.`,
 		Example: `  kubectl epitaph why pod/train-7
   kubectl epitaph why node/node-5
-  kubectl epitaph why job/nightly -n batch`,
+  kubectl epitaph why job/nightly -n batch
+  kubectl epitaph why workflow.argoproj.io/etl -o yaml`,
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: p.completeTargets("pod", "node", "job"),
+		ValidArgsFunction: p.completeTargets(true, false, told...),
 		RunE: func(c *cobra.Command,
 			args []string) error {
 			return p.tell(c.Context(), args, f)
 		},
 	}
-	outputFlag(c, &f.output, "json", "yaml")
+	f.output.bind(c)
 	c.Flags().StringVar(&f.uid,
 		"uid", "", "of several pods of this name the one with this `UID`, instead of the last")
 	return c
 }
 
 func (p *plugin) tell(ctx context.Context, args []string, f whyFlags) error {
-	t, err := targetOf(args, "pod", "node", "job")
+	t, err := targetOf(args, told...)
 	if err != nil {
 		return err
 	}
-	if err := isFormat(f.output, "", "json", "yaml"); err != nil {
+	printer, err := f.output.printer()
+	if err != nil {
 		return err
 	}
 	c, err := p.connect()
 	if err != nil {
 		return err
 	}
-	s, err := p.story(ctx, c, t, types.UID(f.uid))
+	a, err := p.account(ctx, c, t, types.UID(f.uid))
 	if err != nil {
 		return err
 	}
-	if f.output != "" {
-		return terminal.Structured(p.out, f.output, s)
+	if printer != nil {
+		return p.printDocument(printer, f.output, a.data)
 	}
-	return p.print(s)
+	return p.print(a.story)
 }
 
-func (p *plugin) story(ctx context.Context, c *cluster.Cluster, t target,
-	uid types.UID) (story.Story, error) {
-	switch t.kind {
-	case "node":
-		return nodeStory(ctx, c, t.name)
-	case "job":
-		return jobStory(ctx, c, t.name)
+// An account is what happened, for people and for programs.
+type account struct {
+	story story.Story
+	data  any
+}
+
+func (p *plugin) account(ctx context.Context, c *cluster.Cluster, t target,
+	uid types.UID) (account, error) {
+	switch {
+	case t.kind == "node" && t.group == "":
+		return ofNode(ctx, c, t.name)
+	case t.kind == "pod" && t.group == "":
+		return p.ofPod(ctx, c, t.name, uid)
 	default:
-		return p.podStory(ctx, c, t.name, uid)
+		return ofWorkload(ctx, c, t)
 	}
 }
 
-// podStory is of the last pod of this name that is on record; of the one that is there, where it
+// ofPod tells of the last recorded pod of this name, or of the existing one if that
 // has a reason or nothing is on record.
-func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string,
-	uid types.UID) (story.Story, error) {
+func (p *plugin) ofPod(ctx context.Context, c *cluster.Cluster, name string,
+	uid types.UID) (account, error) {
 	records, _, err := c.Pods(ctx, lookup.Filter{Namespace: c.Namespace, Pod: name})
 	if err != nil {
-		return story.Story{}, err
+		return account{}, err
 	}
 	living, err := livingPod(ctx, c, name)
 	if err != nil {
-		return story.Story{}, err
+		return account{}, err
 	}
 	if living != nil && (uid == living.UID || uid == "" && (len(records) == 0 || says(living))) {
 		facts, err := c.Facts(ctx, lookup.Living(living, reason.DefaultKeys().Pod))
 		facts.Here, facts.Untracked = true, !slices.Contains(living.Finalizers,
 			batchv1.JobTrackingFinalizer)
-		return story.OfPod(facts), err
+		return account{story.OfPod(facts), facts.Data()}, err
 	}
 	chosen := -1
 	for n, r := range records {
@@ -103,15 +117,14 @@ func (p *plugin) podStory(ctx context.Context, c *cluster.Cluster, name string,
 		}
 	}
 	if chosen < 0 {
-		return story.Story{}, noRecord("pod "+c.Namespace+"/"+name,
-			"kubectl epitaph list -n "+c.Namespace)
+		return account{}, noPod(ctx, c, name, uid)
 	}
 	facts, err := c.Facts(ctx, &records[chosen])
 	p.note(len(records), living, name)
-	return story.OfPod(facts), err
+	return account{story.OfPod(facts), facts.Data()}, err
 }
 
-// note says, beside the story, that the name has been given to more than one pod.
+// note says, besides the story, that several pods have had this name.
 func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	if living != nil {
 		fmt.Fprintf(p.errOut,
@@ -125,12 +138,12 @@ func (p *plugin) note(records int, living *corev1.Pod, name string) {
 	}
 }
 
-// says tells whether a living pod has something to tell: it is on its way out, or carries a reason.
+// says reports whether a living pod has a story: it is being deleted, or carries a reason.
 func says(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil || reason.DefaultKeys().Pod.Has(pod.Annotations)
 }
 
-// livingPod returns the pod of this name, nil where there is none or it may not be read.
+// livingPod returns the pod of this name; nil if there is none or it may not be read.
 func livingPod(ctx context.Context, c *cluster.Cluster, name string) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	err := c.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, pod)
@@ -143,51 +156,111 @@ func livingPod(ctx context.Context, c *cluster.Cluster, name string) (*corev1.Po
 	return pod, nil
 }
 
-func nodeStory(ctx context.Context, c *cluster.Cluster, name string) (story.Story, error) {
+// ofNode tells of the last end of a node, and, if it exists, how it is and what it has lost.
+func ofNode(ctx context.Context, c *cluster.Cluster, name string) (account, error) {
 	records, err := c.Nodes(ctx, lookup.Filter{Node: name})
 	if err != nil {
-		return story.Story{}, err
+		return account{}, err
 	}
-	if len(records) == 0 {
-		return story.Story{}, noEndOf(ctx, c, name)
+	node := &corev1.Node{}
+	err = c.Get(ctx, types.NamespacedName{Name: name}, node)
+	lives := err == nil
+	switch {
+	case len(records) == 0 && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)):
+		return account{}, noNode(ctx, c, name)
+	case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err):
+		return account{}, fmt.Errorf("read node %s: %w", name, err)
 	}
-	last := records[len(records)-1]
-	// Whoever may not list the pods of all namespaces is told those of their own.
-	pods, _, err := c.Pods(ctx, lookup.Filter{Node: name})
+	pods, only, err := onNode(ctx, c, name)
+	if err != nil {
+		return account{}, err
+	}
+	var last *v1alpha1.NodeObituary
+	var with []v1alpha1.PodObituary // those that ended with the node
+	if len(records) > 0 {
+		last = &records[len(records)-1]
+		with = lookup.Of(last, pods)
+	}
+	if !lives {
+		return account{story.OfNode(last, with), story.DataOfNode(last, with)}, nil
+	}
+	l := story.LivingNode{Node: node, End: last, Lost: after(last, pods), Only: only}
+	return account{l.Story(with), l.Data(with)}, nil
+}
+
+// onNode returns the recorded pods of a node. A caller who may not list those of all namespaces
+// gets those of their own, which is named then.
+func onNode(ctx context.Context, c *cluster.Cluster, node string) (pods []v1alpha1.PodObituary,
+	only string, err error) {
+	pods, _, err = c.Pods(ctx, lookup.Filter{Node: node})
+	if !apierrors.IsForbidden(err) {
+		return pods, "", err
+	}
+	pods, _, err = c.Pods(ctx, lookup.Filter{Node: node, Namespace: c.Namespace})
 	if apierrors.IsForbidden(err) {
-		pods, _, err = c.Pods(ctx, lookup.Filter{Node: name, Namespace: c.Namespace})
+		return nil, c.Namespace, nil
 	}
-	if err != nil && !apierrors.IsForbidden(err) {
-		return story.Story{}, err
-	}
-	return story.OfNode(&last, lookup.Of(&last, pods)), nil
+	return pods, c.Namespace, err
 }
 
-// noEndOf says that a node has no record: most likely it is there.
-func noEndOf(ctx context.Context, c *cluster.Cluster, name string) error {
-	if err := c.Get(ctx, types.NamespacedName{Name: name}, &corev1.Node{}); err == nil {
-		return fmt.Errorf("%w: node %s is there, and no end of it is on record", errNotFound, name)
+// after returns the pods that left after an end of their node, and not with it.
+func after(end *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) (lost []v1alpha1.PodObituary) {
+	for _, p := range pods {
+		if end == nil || p.Spec.NodeObituary != end.Name &&
+			p.Spec.Removed.After(end.Spec.Removed.Time) {
+			lost = append(lost, p)
+		}
 	}
-	return noRecord("node "+name, "kubectl epitaph list nodes")
+	return lost
 }
 
-func jobStory(ctx context.Context, c *cluster.Cluster, name string) (story.Story, error) {
-	records, err := c.JobPods(ctx, c.Namespace, name)
+// noNode says that a node neither exists nor is on record, and which may have been meant.
+func noNode(ctx context.Context, c *cluster.Cluster, name string) error {
+	known := append(names(ctx, c, nodes, ""), onRecord(ctx, c, "node")...)
+	return noRecord("node "+name, nearest(name, known), "kubectl epitaph list nodes")
+}
+
+// ofWorkload tells of an owner and all its pods.
+func ofWorkload(ctx context.Context, c *cluster.Cluster, t target) (account, error) {
+	w, err := c.Workload(ctx, t.owner(c.Namespace), reason.DefaultKeys().Pod)
 	if err != nil {
-		return story.Story{}, err
+		return account{}, err
 	}
-	job, gone, err := c.Job(ctx, c.Namespace, name)
-	if err != nil {
-		return story.Story{}, err
+	if w.Gone && w.Deletion == nil && len(w.Pods)+len(w.Here) == 0 {
+		if err := missing(ctx, c, c.Namespace); err != nil {
+			return account{}, err
+		}
+		known := append(living(ctx, c, t.kind), onRecord(ctx, c, t.kind)...)
+		return account{}, noRecord(strings.TrimSuffix(t.String(), "/"+t.name)+" "+c.Namespace+"/"+
+			t.name, nearest(t.name, known), "kubectl epitaph list -n "+c.Namespace)
 	}
-	if gone && len(records) == 0 {
-		return story.Story{}, noRecord("job "+c.Namespace+"/"+name,
-			"kubectl epitaph list -n "+c.Namespace)
-	}
-	return story.OfJob(c.Namespace, name, job, records), nil
+	return account{story.OfWorkload(w), w.Data()}, nil
 }
 
-func noRecord(what, list string) error {
+// noPod says that a pod is not on record, and which may have been meant.
+func noPod(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) error {
+	if err := missing(ctx, c, c.Namespace); err != nil {
+		return err
+	}
+	what := "pod " + c.Namespace + "/" + name
+	if uid != "" {
+		what += " with the UID " + string(uid)
+	}
+	elsewhere, _, err := c.Pods(ctx, lookup.Filter{Pod: name, Max: 1})
+	if err == nil && len(elsewhere) > 0 && elsewhere[0].Namespace != c.Namespace {
+		return fmt.Errorf("%w: %s is not on record; one of that name is in another namespace: -n %s",
+			errNotFound, what, elsewhere[0].Namespace)
+	}
+	known := append(names(ctx, c, pods, c.Namespace), onRecord(ctx, c, "pod")...)
+	return noRecord(what, nearest(name, known), "kubectl epitaph list -n "+c.Namespace)
+}
+
+// noRecord says that something is not on record, and near what may have been meant, if anything.
+func noRecord(what, near, list string) error {
+	err := fmt.Errorf("%w: %s is not on record", errNotFound, what)
+	if near != "" {
+		return fmt.Errorf("%w: did you mean %s? %q shows what is there", err, near, list)
+	}
 	return fmt.Errorf(
-		"%w: %s is not on record: it never was, left in a way that is only counted (routine removals, by default), or so long ago that its record has expired. %q shows what is there", errNotFound, what, list)
+		"%w: it never was, left in a way that is only counted (routine removals, by default), or so long ago that its record has expired. %q shows what is there", err, list)
 }

@@ -1,4 +1,4 @@
-// Package jsonpatch writes JSON patches (RFC 6902) of an object's metadata.
+// Package jsonpatch builds JSON patches (RFC 6902) of an object's metadata.
 package jsonpatch
 
 import (
@@ -20,19 +20,19 @@ type Operation struct {
 	value    any
 }
 
-// Test fails the patch where path has another value. Nil holds for what is not there.
+// Test makes the patch fail if path has another value. Nil stands for a missing one.
 func Test(path string, value any) Operation { return Operation{"test", path, value} }
 
 // Add writes value at path.
 func Add(path string, value any) Operation { return Operation{"add", path, value} }
 
-// Replace writes value in the place of what is at path.
+// Replace replaces the value at path, which must exist.
 func Replace(path string, value any) Operation { return Operation{"replace", path, value} }
 
-// Remove takes away what is at path, which must be there.
+// Remove removes the value at path, which must exist.
 func Remove(path string) Operation { return Operation{op: "remove", path: path} }
 
-// MarshalJSON writes the operation; only those with a value have one.
+// MarshalJSON encodes the operation. A remove has no value.
 func (o Operation) MarshalJSON() ([]byte, error) {
 	fields := map[string]any{"op": o.op, "path": o.path}
 	if o.op != "remove" {

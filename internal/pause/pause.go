@@ -1,4 +1,4 @@
-// Package pause waits by a clock that is an argument.
+// Package pause waits by a clock that the caller passes.
 package pause
 
 import (
@@ -10,12 +10,21 @@ import (
 
 // For returns true after d, or false as soon as ctx is done.
 func For(ctx context.Context, clk clock.Clock, d time.Duration) bool {
+	_, ok := Until(ctx, clk, d, nil)
+	return ok
+}
+
+// Until is like For, but a message on news ends it early.
+func Until(ctx context.Context, clk clock.Clock, d time.Duration,
+	news <-chan struct{}) (early, ok bool) {
 	timer := clk.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+		return false, false
 	case <-timer.C():
-		return true
+		return false, true
+	case <-news:
+		return true, true
 	}
 }

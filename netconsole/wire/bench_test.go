@@ -8,7 +8,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
-// numbered returns datagrams of the extended format that follow one another, so that none is a
+// numbered returns datagrams of the extended format with successive numbers, so that none is a
 // duplicate of the one before.
 func numbered(n int, format string) [][]byte {
 	all := make([][]byte, n)

@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// kept is what a stream keeps, itself included.
+// kept returns how many bytes a stream keeps, itself included.
 func kept(s *Stream) int {
 	bytes := int(unsafe.Sizeof(*s))
 	if s.ring.lease.slot != nil {
@@ -84,7 +84,7 @@ func TestMemoryOfFiveThousandSendersIsBounded(t *testing.T) {
 	runtime.KeepAlive(streams)
 }
 
-// heap is what is reachable.
+// heap returns the bytes that are reachable.
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

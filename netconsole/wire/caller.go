@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	// callersRelease is the first major version of Linux whose cpu= and taskname= are those of
-	// whoever printed the message; before it they are those of whoever sent it (Linux 7.0
+	// callersRelease is the first major version of Linux whose cpu= and taskname= are those of the
+	// task that printed the message; before it they are those of the task that sent it (Linux 7.0
 	// kernel/printk/printk.c, CONFIG_PRINTK_EXECUTION_CTX; drivers/net/netconsole.c).
 	callersRelease = 7
-	// maxTaskBytes is the length of a task's name (TASK_COMM_LEN of include/linux/sched.h, less its
-	// end).
+	// maxTaskBytes is the longest name of a task (TASK_COMM_LEN of include/linux/sched.h, less the
+	// terminating NUL).
 	maxTaskBytes = 15
 )
 
-// Caller is the task that printed the message and the CPU that it did so on, where the target's
-// sysdata has both and the kernel is one that says whose they are. The name of a task is its own
-// choice, and proves nothing.
+// Caller returns the task that printed the message and the CPU it ran on. It needs both in the
+// target's sysdata, and a kernel of callersRelease or later. A task chooses its own name, so the
+// name proves nothing.
 func (r *Record) Caller() (task string, cpu uint16, ok bool) {
 	name, hasName := r.Value("taskname")
 	number, hasNumber := r.Value("cpu")
@@ -32,7 +32,7 @@ func (r *Record) Caller() (task string, cpu uint16, ok bool) {
 	return string(name), uint16(n), true
 }
 
-// major is the first number of the kernel's release, 0 where the message does not say it.
+// major returns the first number of the kernel's release; 0 if the message does not have it.
 func (r *Record) major() uint64 {
 	release := r.Release
 	if len(release) == 0 {

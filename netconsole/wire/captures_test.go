@@ -79,9 +79,9 @@ func payloads(t *testing.T, name string) (datagrams [][]byte, times []time.Time)
 	return datagrams, times
 }
 
-// Every recording of a real kernel, fakes included, through the whole detector: a panic exactly
-// where INDEX.md's strict column says so, a candidate exactly where a line of the plain format
-// looks like a panic.
+// Every recording of a real kernel, fakes included, goes through the whole detector: a panic
+// exactly where INDEX.md's strict column says so, a candidate exactly where a line of the plain
+// format looks like a panic.
 func TestCaptures(t *testing.T) {
 	t.Parallel()
 	all := captures(t)
@@ -127,7 +127,7 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// The whole log of a boot that panicked is replayed to us after the next boot: nothing of it is a
+// The whole log of a boot that panicked is replayed to us after the next boot: nothing in it is a
 // panic a second time.
 func TestCapturesReplayedAfterReboot(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestCapturesReplayedAfterReboot(t *testing.T) {
 	}
 }
 
-// An oops of 70 lines, its panic, and what follows: all of it is there afterwards, also when the
+// An oops of 70 lines, its panic, and what follows: all of it is there afterwards, even when the
 // next boot's log has come.
 func TestCapturesKeepThePanicsText(t *testing.T) {
 	t.Parallel()

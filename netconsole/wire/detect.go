@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// announcement is how kernel/panic.c, and nothing else in the kernel, begins.
+// announcement is what kernel/panic.c, and nothing else in the kernel, begins with.
 var announcement = []byte("Kernel panic - not syncing: ")
 
-// announces tells whether the record is the kernel saying that it panics. The words must be the
-// beginning of a line, of its first fragment, at level KERN_EMERG of the kernel's own facility:
-// exactly prefix 0; and all of it escaped as the kernel does it. The end marker of a panic, a
-// process that is named like one, and the words inside of another message are none of these.
+// announces reports whether in this record the kernel says that it panics. The words must be at the
+// start of a line, in its first fragment, at level KERN_EMERG of the kernel's own facility (exactly
+// prefix 0), and all of it must be escaped as the kernel does it. That excludes the end marker of a
+// panic, a process with such a name, and the words within another message.
 func announces(r *Record) bool {
 	return r.Prefix == 0 && r.Offset == 0 && r.Flag == '-' &&
 		bytes.HasPrefix(r.Body, announcement) && escaped(r.Text())
 }
 
-// saysOf is what the kernel says it panics of: the text behind the announcement, unescaped and in
-// one line.
+// saysOf returns the kernel's own cause of the panic: the text after the announcement, unescaped
+// and in one line.
 func saysOf(r *Record) string {
 	text := bytes.TrimPrefix(r.Text(), announcement)
 	if r.Total != 0 && len(r.Text()) == len(r.Body) {

@@ -3,9 +3,9 @@ package wire
 // escapeBytes is the length of \xNN.
 const escapeBytes = 4
 
-// Unescape appends to dst what src stands for: the kernel writes control characters, bytes from
-// 0x7f and backslashes as \xNN. What is no such escape is copied as it is. Unescape only what is
-// whole: a fragment may end inside of an escape.
+// Unescape appends the unescaped src to dst: the kernel writes control characters, bytes from 0x7f
+// and backslashes as \xNN. Everything else is copied as it is. Unescape only whole texts: a
+// fragment may end within an escape.
 func Unescape(dst, src []byte) []byte {
 	for len(src) > 0 {
 		if len(src) >= escapeBytes && src[0] == '\\' && src[1] == 'x' {
@@ -21,8 +21,8 @@ func Unescape(dst, src []byte) []byte {
 	return dst
 }
 
-// Sentence is what escaped text stands for, in one line: records of several lines, as some drivers
-// print them, have blanks where the kernel breaks or indents them.
+// Sentence unescapes a text into one line: records of several lines, as some drivers print them,
+// get blanks where the kernel breaks or indents them.
 func Sentence(escaped []byte) string {
 	text := Unescape(nil, escaped)
 	sentence, broken := text[:0], false
@@ -51,7 +51,7 @@ func hexDigit(c byte) (byte, bool) {
 	}
 }
 
-// withoutCutEscape drops an escape at the end that the end of a fragment has cut.
+// withoutCutEscape drops an escape that the end of a fragment has cut off.
 func withoutCutEscape(text []byte) []byte {
 	tail := max(0, len(text)-escapeBytes+1)
 	for i := tail; i < len(text); i++ {
@@ -62,7 +62,7 @@ func withoutCutEscape(text []byte) []byte {
 	return text
 }
 
-// escaped tells whether the text has no byte that the kernel would have escaped.
+// escaped reports whether the text has no byte that the kernel would have escaped.
 func escaped(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c >= 0x7f {

@@ -57,8 +57,8 @@ func ParseExtended(datagram []byte) (r Record, ok bool) {
 	return r, r.Total == 0 || len(body) > 0 && uint64(r.Offset)+uint64(len(body)) <= uint64(r.Total)
 }
 
-// readFields reads the key=value fields of a header; keys that are not known are skipped (dev-kmsg:
-// "may be extended").
+// readFields reads the key=value fields of a header and skips unknown keys (dev-kmsg: "may be
+// extended").
 func (r *Record) readFields(fields []byte) bool {
 	for range maxHeaderFields {
 		field, rest, more := bytes.Cut(fields, []byte{','})
@@ -88,7 +88,7 @@ func (r *Record) readFragment(value []byte) bool {
 	return true
 }
 
-// isRelease tells whether b can be a kernel's release.
+// isRelease reports whether b can be a kernel's release.
 func isRelease(b []byte) bool {
 	if len(b) > maxReleaseBytes {
 		return false
@@ -101,7 +101,7 @@ func isRelease(b []byte) bool {
 	return true
 }
 
-// number reads decimal digits, as the kernel prints them: no sign, no leading zeros, at most limit.
+// number reads decimal digits as the kernel prints them: no sign, no leading zeros, at most limit.
 func number(b []byte, limit uint64) (n uint64, ok bool) {
 	if len(b) == 0 || len(b) > 20 || len(b) > 1 && b[0] == '0' {
 		return 0, false

@@ -117,7 +117,7 @@ func TestParseExtendedRefuses(t *testing.T) {
 
 func TestRecordValue(t *testing.T) {
 	t.Parallel()
-	// taskname is the name of a process, which has put a line of its own behind the target's
+	// taskname is the name of a process, which has put a line of its own after the target's
 	// userdata.
 	r, ok := wire.ParseExtended(
 		[]byte("6,1,2,-;text nodename=text\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:02.0\n" +

@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// maxMessageBytes bounds a message that is put together, and all such messages of a sender.
-	// printk stores 1 KiB of text at most, and the rest is room for escapes and for a dozen values
-	// of userdata of 256 bytes. More is possible, but nothing is lost with it but the userdata: a
-	// panic is reported at its first fragment, however long the whole is.
+	// maxMessageBytes bounds a message being reassembled, and all such messages of a sender
+	// together. printk stores at most 1 KiB of text; the rest is room for escapes and for a dozen
+	// userdata values of 256 bytes. A longer message loses only its userdata: a panic is reported
+	// at its first fragment, however long the whole is.
 	maxMessageBytes = 4 << 10
-	// maxMessages are put together at a time. A kernel sends the fragments of one message in a row,
-	// so a second one means that fragments overtook each other or were lost.
+	// maxMessages bounds the messages being reassembled at a time. A kernel sends the fragments of
+	// one message in a row, so a second message means that fragments were reordered or lost.
 	maxMessages = 2
-	// maxFragments of one message: a kernel cuts off more than 800 bytes each time.
+	// maxFragments bounds the fragments of one message: all but the last hold more than 800 bytes.
 	maxFragments = 16
 	// fragmentLife is how long the rest of a message is awaited.
 	fragmentLife = time.Second
 )
 
-// A message is what has come of a fragmented one. The zero value holds nothing.
+// A message is a fragmented message as received so far. The zero value holds nothing.
 type message struct {
 	head      Record // of the fragment that came first; its slices are not kept
 	since     time.Time
@@ -35,15 +35,15 @@ type message struct {
 // A span is the bytes [from, to) of a body.
 type span struct{ from, to uint32 }
 
-// A desk is where messages are put together: the first of them from its beginning on, the second
-// one up to its end.
+// A desk is the memory in which messages are reassembled: the first from its start on, the second
+// up to its end.
 type desk struct {
 	bytes [maxMessageBytes]byte
 	parts [maxMessages][maxFragments]span
 }
 
-// begin puts the place of the nth message at its disposal. What lies there from another one is
-// never read: a message is whole when each of its bytes has come.
+// begin assigns memory to the nth message. What another message has left there is never read: a
+// message is whole only when each of its bytes has come.
 func (d *desk) begin(n int, r *Record, now time.Time) message {
 	from := 0
 	if n > 0 {
@@ -59,13 +59,13 @@ func (m *message) pending() bool { return m.body != nil }
 
 func (m *message) of(r *Record) bool { return m.head.Seq == r.Seq && m.head.Micros == r.Micros }
 
-// agrees tells whether the fragment says of the whole what the others said.
+// agrees reports whether the fragment agrees with the earlier ones about the whole message.
 func (m *message) agrees(r *Record) bool {
 	return m.head.Prefix == r.Prefix && m.head.Flag == r.Flag && m.head.Total == r.Total
 }
 
-// add puts one fragment in its place. A part that overlaps another one must repeat it to the byte
-// and to the bound.
+// add puts one fragment in its place. A part that overlaps another one must repeat it exactly, in
+// bytes and bounds.
 func (m *message) add(r *Record) Outcome {
 	if !m.agrees(r) {
 		return OutcomeConflict
@@ -86,7 +86,7 @@ func (m *message) add(r *Record) Outcome {
 	return OutcomeFragment
 }
 
-// record is the message as if it had never been cut.
+// record returns the message as if it had never been cut.
 func (m *message) record() Record {
 	r := m.head
 	r.Offset, r.Total, r.Body = 0, 0, m.body
@@ -95,10 +95,10 @@ func (m *message) record() Record {
 
 func (m *message) whole() bool { return m.have == m.head.Total }
 
-// A reassembler puts the fragmented messages of one sender together. The zero value is ready. It
-// has its desk from the first fragment until a while after the last one, or until somebody else
-// needs it: a flood of fragments that complete nothing must not make garbage of it each time. What
-// lay on a desk that is lost is lost.
+// A reassembler reassembles the fragmented messages of one sender. The zero value is ready. It
+// keeps its desk from the first fragment until a while after the last one, or until another sender
+// needs it: a flood of fragments that complete nothing must not allocate a new one each time.
+// Fragments on a desk that is taken away are lost.
 type reassembler struct {
 	pool     *pool[desk]
 	lease    lease[desk]
@@ -106,9 +106,9 @@ type reassembler struct {
 	used     time.Time
 }
 
-// push adds a fragment to its message, which begins with it where there is none. Whatever the
-// fragments are, a message is given up when one contradicts another. The whole message is returned
-// with done; its body is good until the next push.
+// push adds a fragment to its message, or begins a new one with it. A message is given up when one
+// fragment contradicts another. The whole message is returned with done; its body is valid until
+// the next push.
 func (a *reassembler) push(r *Record, announced bool,
 	now time.Time) (whole message, done bool, o Outcome) {
 	if r.Total > maxMessageBytes {
@@ -127,7 +127,8 @@ func (a *reassembler) push(r *Record, announced bool,
 	return whole, done, o
 }
 
-// expire gives up what has waited for too long, and the desk when nothing came to it for as long.
+// expire gives up messages that have waited for too long, and the desk if it was not used for as
+// long.
 func (a *reassembler) expire(now time.Time) {
 	if a.lease.slot == nil {
 		return
@@ -142,7 +143,7 @@ func (a *reassembler) expire(now time.Time) {
 	}
 }
 
-// desk is where work goes on, if need be from now on.
+// desk returns the sender's desk, a new one if need be.
 func (a *reassembler) desk(now time.Time) *desk {
 	if d := a.lease.use(); d != nil {
 		return d
@@ -151,8 +152,8 @@ func (a *reassembler) desk(now time.Time) *desk {
 	return a.lease.use()
 }
 
-// find returns the message that a fragment belongs to. A new one takes the place of the oldest if
-// there is no other, and of all if they are too much together.
+// find returns the message that a fragment belongs to. A new message replaces the oldest if there
+// is no free place, and all if together they are too long.
 func (a *reassembler) find(d *desk, r *Record, now time.Time) *message {
 	oldest, together := 0, int(r.Total)
 	for n := range a.messages {

@@ -167,7 +167,7 @@ func TestFragmentsOfPanic(t *testing.T) {
 	}
 }
 
-// What reads like a panic only once its fragments are put together is none: a kernel's first
+// What reads like a panic only once its fragments are reassembled is not a panic: a kernel's first
 // fragment holds all of the words.
 func TestFragmentsMakeNoPanic(t *testing.T) {
 	t.Parallel()

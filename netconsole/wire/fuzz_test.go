@@ -24,8 +24,8 @@ var fuzzSeeds = []string{
 	"0,1,2,-,ncfrag=4294967295/4294967295;overflow",
 }
 
-// aPanic is what a panic must look like, written down a second time and in another way. The
-// kernel's first fragment is the one at offset 0.
+// aPanic is what a panic must look like, defined a second time and in another way. The kernel's
+// first fragment is the one at offset 0.
 var aPanic = regexp.MustCompile(
 	`^(?:[!-+\--:<-~]*\.[!-+\--:<-~]*,)?0,\d+,\d+,-((?:,[^,;=]+=[^,;]*)*);Kernel panic - not syncing: [ -~]*(?:\n|$)`)
 

@@ -2,9 +2,9 @@ package wire
 
 import "time"
 
-// An Order is how a message stands to those that were heard before it. It is for whoever weighs
-// whether a panic is true, and it decides nothing here: whoever forges a number could otherwise
-// silence the kernel. The zero value is an order not judged.
+// An Order is how a message relates to those heard before it. It is evidence for whoever weighs
+// whether a panic is true, and decides nothing here: otherwise whoever forges a number could
+// silence the kernel. The zero value means that the order was not judged.
 type Order uint8
 
 const (
@@ -13,13 +13,13 @@ const (
 	OrderFirst
 	// OrderNext is later than all before it.
 	OrderNext
-	// OrderEarlier belongs before another one: overtaken on its way, printed again from the log
-	// buffer when a target of the kernel's command line started, or replayed.
+	// OrderEarlier belongs before another one: delivered late, printed again from the log buffer
+	// when a target of the kernel's command line started, or replayed.
 	OrderEarlier
-	// OrderRestart begins a boot that is younger than what was heard last.
+	// OrderRestart begins a boot later than the one heard last.
 	OrderRestart
-	// OrderForeign fits neither the boot that was heard last nor a younger one: it is another
-	// boot's, or forged.
+	// OrderForeign fits neither the boot heard last nor a later one: it is from another boot, or
+	// forged.
 	OrderForeign
 )
 
@@ -42,16 +42,16 @@ func (o Order) String() string {
 }
 
 const (
-	// orderSlack is how far time may run against the numbers: the clocks of CPUs differ, and
+	// orderSlack is how far times may contradict the numbers: the clocks of CPUs differ, and
 	// messages are numbered before they are stamped.
 	orderSlack = 5 * time.Second
-	// overtakeTime is how much later than the next one a message may arrive.
+	// overtakeTime is how much later than its successor a message may arrive.
 	overtakeTime = time.Second
-	// overtakeSpan is how many messages can be remembered as seen.
+	// overtakeSpan is for how many messages we remember whether they were seen.
 	overtakeSpan = 64
 )
 
-// A position is the furthest message of the boot that was heard last.
+// A position is the latest message of the boot heard last.
 type position struct {
 	any    bool
 	seq    uint64
@@ -60,7 +60,7 @@ type position struct {
 	seen   uint64 // bit n: seq-n has been seen
 }
 
-// place judges a message, and tells whether it has been seen.
+// place judges a message, and reports whether it has been seen.
 func (p *position) place(seq, micros uint64, now time.Time) (o Order, repeated bool) {
 	const slack = uint64(orderSlack / time.Microsecond)
 	ahead := seq > p.seq
@@ -96,7 +96,7 @@ func (p *position) advance(seq, micros uint64, now time.Time) {
 	p.seq, p.micros, p.heard = seq, micros, now
 }
 
-// mark notes a message behind the furthest one, and tells whether it was there.
+// mark records a message before the latest one, and reports whether it had been seen.
 func (p *position) mark(seq uint64) (repeated bool) {
 	bit := uint64(1) << (p.seq - seq)
 	repeated = p.seen&bit != 0

@@ -1,6 +1,6 @@
 package wire
 
-// An Outcome is what became of one datagram. The zero value is nobody's.
+// An Outcome is what became of one datagram. The zero value is invalid.
 type Outcome uint8
 
 const (
@@ -11,25 +11,26 @@ const (
 	OutcomeUserspace
 	// OutcomeFragment is a part of a message whose other parts are awaited.
 	OutcomeFragment
-	// OutcomePanic is a kernel that says, in the extended format, that it panics.
+	// OutcomePanic is a kernel's announcement, in the extended format, that it panics.
 	OutcomePanic
-	// OutcomePanicRest completes a panic that was reported at its first fragment: its userdata is
-	// known now.
+	// OutcomePanicRest completes a panic that was reported at its first fragment: now its userdata
+	// is known.
 	OutcomePanicRest
 	// OutcomeCandidate reads like a panic, but may be forged: it is a line of the plain format, or
-	// of the extended format from a sender of whom only the plain one has been heard.
+	// an extended one from a sender that so far has sent only the plain format.
 	OutcomeCandidate
-	// OutcomeDuplicate is a message that has been seen.
+	// OutcomeDuplicate is a message that has been seen before.
 	OutcomeDuplicate
 	// OutcomeConflict is a fragment that contradicts the ones before it; the message is given up.
 	OutcomeConflict
-	// OutcomeTooLong is more than a kernel ever sends, or a part of more than is put together.
+	// OutcomeTooLong is longer than a kernel ever sends, or part of a message too long to
+	// reassemble.
 	OutcomeTooLong
-	// OutcomeMalformed is neither of the two formats.
+	// OutcomeMalformed is in neither of the two formats.
 	OutcomeMalformed
 )
 
-// Outcomes are all there are.
+// Outcomes are all valid outcomes.
 var Outcomes = []Outcome{
 	OutcomeLine, OutcomeUserspace, OutcomeFragment, OutcomePanic, OutcomePanicRest,
 	OutcomeCandidate, OutcomeDuplicate,

@@ -7,7 +7,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole/wire"
 )
 
-// What kernels panic of: seen on real ones, and listed in the sources of 7.3.
+// What kernels panic of: seen on real ones, or listed in the sources of 7.3.
 var panicTexts = []string{
 	"sysrq triggered crash",
 	"Attempted to kill init! exitcode=0x00000700",
@@ -61,8 +61,8 @@ func TestDetectEveryPanic(t *testing.T) {
 	}
 }
 
-// Kernel text that speaks of panics without being one, at the level of a panic, which is worse than
-// it is in truth.
+// Kernel text that mentions panics without being one, at the level of a panic, which is worse than
+// its real level.
 func TestDetectNoLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

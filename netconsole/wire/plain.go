@@ -14,7 +14,7 @@ func plainText(line []byte) []byte {
 	return withoutBracket(withoutBracket(line, isTime), isCaller)
 }
 
-// withoutBracket strips "[ content] " where the content suits.
+// withoutBracket strips "[ content] " if the content suits.
 func withoutBracket(line []byte, suits func([]byte) bool) []byte {
 	const maxContent = 24
 	end := bytes.IndexByte(line, ']')
@@ -42,9 +42,9 @@ func digits(b []byte) bool {
 	return true
 }
 
-// withoutNotices strips what the console says about itself in front of a record, in the same
-// datagram (kernel/printk/printk.c, console_prepend_dropped and console_prepend_replay). The
-// extended format has no such notices.
+// withoutNotices strips the console's notices about itself before a record in the same datagram
+// (kernel/printk/printk.c, console_prepend_dropped and console_prepend_replay). The extended format
+// has no such notices.
 func withoutNotices(datagram []byte) []byte {
 	for _, notice := range []struct{ before, after string }{
 		{"** replaying previous printk message", " **\n"},

@@ -2,20 +2,19 @@ package wire
 
 import "time"
 
-// maxLook is at how many slots a pool looks for one that can be spared, before it takes the next.
+// maxLook is how many slots a pool examines for one that can be spared, before it takes the next.
 const maxLook = 64
 
 // A pool lends a bounded number of things. When all are lent, a new borrower gets one that was not
-// used for a while: the things of those who speak stay where they are, and nobody has to give
-// anything back (second chance, the page replacement of Multics). A nil pool makes a thing for each
-// borrower.
+// used for a while: active borrowers keep theirs, and nobody has to give anything back (second
+// chance, the page replacement of Multics). A nil pool makes a thing for each borrower.
 type pool[T any] struct {
 	size  int
 	slots []*slot[T]
 	hand  int
 }
 
-// A slot is one thing and who has it.
+// A slot is one thing and its borrower.
 type slot[T any] struct {
 	thing T
 	turn  uint64 // counts the borrowers
@@ -23,7 +22,7 @@ type slot[T any] struct {
 	until time.Time
 }
 
-// A lease is the right to a thing until another borrower gets it. The zero value is a right to
+// A lease is the right to a thing until another borrower gets it. The zero value gives a right to
 // nothing.
 type lease[T any] struct {
 	slot *slot[T]
@@ -37,7 +36,7 @@ func (p *pool[T]) lend(now time.Time) lease[T] {
 	return lease[T]{s, s.turn}
 }
 
-// spare returns what is lent to nobody, or can best be spared.
+// spare returns a slot that is lent to nobody, or the one that can best be spared.
 func (p *pool[T]) spare(now time.Time) *slot[T] {
 	if p == nil {
 		return &slot[T]{}
@@ -63,7 +62,7 @@ func (p *pool[T]) next() *slot[T] {
 	return s
 }
 
-// use returns the thing, or nil where somebody else has it.
+// use returns the thing, or nil if another borrower has it.
 func (l lease[T]) use() *T {
 	if !l.valid() {
 		return nil
@@ -72,8 +71,8 @@ func (l lease[T]) use() *T {
 	return &l.slot.thing
 }
 
-// keep asks that the thing be left where it is until then. It is not certain: a pool in which much
-// is kept takes it all the same.
+// keep asks the pool to leave the thing with its borrower until then. There is no guarantee: a pool
+// in which much is kept takes it all the same.
 func (l lease[T]) keep(until time.Time) {
 	if l.valid() {
 		l.slot.until = until

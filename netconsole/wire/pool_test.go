@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// smallMemory has room for the lines of some and for the fragments of fewer.
+// smallMemory has room for the lines of some senders and for the fragments of fewer.
 func smallMemory(rings, desks int) *Memory {
 	return &Memory{pool[ringBytes]{size: rings}, pool[desk]{size: desks}}
 }
 
-// Senders who are more than there is room for lose lines, but never see each other's, and what is
-// left is what they said last.
+// More senders than there is room for lose lines, but never see each other's, and what is left is
+// what they said last.
 func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 	t.Parallel()
 	const senders = 24
@@ -71,7 +71,7 @@ func TestSharedMemoryIsNeverMixedUp(t *testing.T) {
 	}
 }
 
-// datagrams are those of one message, sometimes cut.
+// datagrams returns those of one message, sometimes cut.
 func datagrams(random *rand.Rand, seq int, text string) [][]byte {
 	if random.IntN(3) > 0 || len(text) < 40 {
 		return [][]byte{fmt.Appendf(nil, "6,%d,%d,-;%s\n", seq, seq, text)}
@@ -111,8 +111,7 @@ func TestLinesOfAPanicAreSpared(t *testing.T) {
 	}
 }
 
-// Where everything is kept, something goes: a forger who makes many panics up does not get more
-// memory.
+// If everything is kept, something goes: a forger who invents many panics does not get more memory.
 func TestMemoryIsBoundedWhereAllIsKept(t *testing.T) {
 	t.Parallel()
 	memory, now := smallMemory(8, 4), time.Unix(1_800_000_000, 0)

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// userspacePrefix is the first prefix that is not the kernel's own: facility 1. /dev/kmsg never
-// yields facility 0.
+// userspacePrefix is the first prefix that is not the kernel's own: facility 1. A write to
+// /dev/kmsg never yields facility 0.
 const userspacePrefix = 8
 
-// A Record is one datagram of the extended format, taken apart but not unescaped. Its slices alias
-// the datagram.
+// A Record is one datagram of the extended format, parsed but not unescaped. Its slices alias the
+// datagram.
 type Record struct {
-	// Release is the kernel's release, where the target is set to send it.
+	// Release is the kernel's release, if the target is set to send it.
 	Release []byte
 	// Prefix is facility<<3 | level.
 	Prefix uint16
@@ -21,24 +21,24 @@ type Record struct {
 	Flag byte
 	// Seq counts the messages of one boot, from 0.
 	Seq uint64
-	// Micros is the time since boot.
+	// Micros is the time since boot, in microseconds.
 	Micros uint64
-	// Offset and Total are set in a fragment: where in a body of Total bytes this one begins. Total
+	// Offset and Total are set in a fragment: where this one begins in a body of Total bytes. Total
 	// is 0 in a whole message.
 	Offset, Total uint32
 	// Body is the text, a newline, and the dictionary (" KEY=value" lines).
 	Body []byte
 }
 
-// FromKernel tells whether the kernel itself wrote the message; user space cannot make it say so.
+// FromKernel reports whether the kernel itself wrote the message; user space cannot fake that.
 func (r *Record) FromKernel() bool { return r.Prefix < userspacePrefix }
 
-// Text is the message without its dictionary, escaped.
+// Text returns the message without its dictionary, escaped.
 func (r *Record) Text() []byte { return firstLine(r.Body) }
 
-// Booted is when the kernel booted if the message was printed just now. A message that is replayed
-// says so late, and one of a longer boot says so early. It is the zero time where the message
-// claims more than time can hold.
+// Booted returns when the kernel booted if the message was printed just now. It is too late for a
+// replayed message, and too early for one of a longer boot. It is the zero time if the message
+// claims more than a Duration can hold.
 func (r *Record) Booted(now time.Time) time.Time {
 	if r.Micros > math.MaxInt64/uint64(time.Microsecond) {
 		return time.Time{}
@@ -46,10 +46,10 @@ func (r *Record) Booted(now time.Time) time.Time {
 	return now.Add(-time.Duration(r.Micros) * time.Microsecond)
 }
 
-// Value returns a value of the dictionary, userdata and sysdata included. Values are not escaped by
-// the kernel. The first of equal keys wins, and that matters: userdata comes before sysdata, whose
+// Value returns a value of the dictionary, including userdata and sysdata. The kernel does not
+// escape values. The first of equal keys wins, which matters: userdata comes before sysdata, whose
 // taskname is the name of a process, which any process can set to 15 bytes of its choice, newlines
-// included. A value is proof of something only for a key that the target's own userdata has.
+// included. A value proves something only for a key that the target's own userdata has.
 func (r *Record) Value(key string) ([]byte, bool) {
 	_, lines, _ := bytes.Cut(r.Body, []byte{'\n'})
 	for len(lines) > 0 {
@@ -66,9 +66,9 @@ func (r *Record) Value(key string) ([]byte, bool) {
 	return nil, false
 }
 
-// Subsystem is that of the device which the message is about: "" where it is about none. The kernel
-// puts it before all else in the dictionary, and there only it counts: further down, the name of a
-// process could stand for it.
+// Subsystem returns the subsystem of the device that the message is about; "" if there is none. The
+// kernel puts it first in the dictionary, and it counts only there: further down, the name of a
+// process could imitate it.
 func (r *Record) Subsystem() string {
 	_, dictionary, _ := bytes.Cut(r.Body, []byte{'\n'})
 	value, ok := bytes.CutPrefix(firstLine(dictionary), []byte(" SUBSYSTEM="))

@@ -20,9 +20,8 @@ type piece struct {
 
 func (p piece) end() int { return p.offset + len(p.body) }
 
-// A reference puts fragments together in the plainest way: it keeps all of them, and sorts and
-// joins them at each arrival. It has none of the bounds that the stream has, so what it is fed must
-// stay within them.
+// A reference reassembles fragments in the plainest way: it keeps all of them, and sorts and joins
+// them at each arrival. It has none of the stream's bounds, so its input must stay within them.
 type reference map[uint64][]piece
 
 func (ref reference) push(seq uint64, p piece) (wire.Outcome, []byte) {
@@ -88,8 +87,8 @@ func aPiece(a, b, c byte, now time.Time) (seq uint64, p piece) {
 	return seq, p
 }
 
-// compare feeds a stream and the reference with what is made of the input, which loses, repeats,
-// reorders and falsifies.
+// compare feeds a stream and the reference with datagrams made from the input, which loses,
+// repeats, reorders and falsifies them.
 func compare(t *testing.T, input []byte) (whole int) {
 	t.Helper()
 	var s wire.Stream

@@ -1,11 +1,10 @@
 package wire
 
-// maxReported is how many panics of one sender are remembered, through its restarts: the last ones
-// that were reported.
+// maxReported is how many of a sender's last reported panics are remembered, across its restarts.
 const maxReported = 4
 
-// A fingerprint tells a panic's datagram from another one. A repetition must be one to the byte:
-// were the number enough, a forged panic would make a duplicate of the genuine one.
+// A fingerprint identifies a panic's datagram. A repetition must be equal to the byte: if the
+// number were enough, a forged panic would make the genuine one a duplicate.
 type fingerprint struct{ seq, micros, sum uint64 }
 
 func fingerprintOf(r *Record) fingerprint {
@@ -17,13 +16,13 @@ func fingerprintOf(r *Record) fingerprint {
 	return fingerprint{r.Seq, r.Micros, sum}
 }
 
-// reported are the panics that were reported last. The zero value has none.
+// reported are the panics reported last. The zero value has none.
 type reported struct {
 	panics [maxReported]fingerprint
 	next   int
 }
 
-// repeated tells whether the panic has been reported, and remembers it.
+// repeated reports whether the panic has been reported before, and remembers it.
 func (p *reported) repeated(r *Record) bool {
 	f := fingerprintOf(r)
 	for _, known := range p.panics {

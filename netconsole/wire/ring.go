@@ -12,17 +12,17 @@ const (
 	RingBytes = 6 << 10
 	// maxRingLine bounds one line in the ring.
 	maxRingLine = 512
-	// afterPanicBytes is how much of what follows a panic is kept. The rest is lost rather than the
-	// panic: a node that boots again prints 400 lines, and the panic's text may be asked for late.
+	// afterPanicBytes is how much of what follows a panic is kept. The rest is dropped to keep the
+	// panic: a node that boots again prints 400 lines, and the panic's text may be read late.
 	afterPanicBytes = RingBytes / 3
-	// holdTime is for how long it may be asked for.
+	// holdTime is how long it may be read.
 	holdTime = 10 * time.Minute
 )
 
 type ringBytes [RingBytes]byte
 
-// A Ring keeps the last lines of one sender. It takes its memory with the first line, and is empty
-// again when that was needed for somebody else. The zero value is empty.
+// A Ring keeps the last lines of one sender. It takes memory with the first line, and is empty
+// again when another sender needed that memory. The zero value is empty.
 type Ring struct {
 	pool      *pool[ringBytes]
 	lease     lease[ringBytes]
@@ -32,7 +32,7 @@ type Ring struct {
 	room      int // bytes that may be written while it is held
 }
 
-// Add keeps a line. What stands in it as a newline would end it, so it is cut there.
+// Add keeps a line, cut at its first newline, which would end it in the ring.
 func (r *Ring) Add(line []byte, now time.Time) {
 	line = firstLine(line)
 	line = line[:min(len(line), maxRingLine)]
@@ -47,7 +47,7 @@ func (r *Ring) Add(line []byte, now time.Time) {
 	r.write(buf, []byte{'\n'})
 }
 
-// buffer is where lines are kept, if need be from now on.
+// buffer returns the memory for lines, a new one if need be.
 func (r *Ring) buffer(now time.Time) *ringBytes {
 	if buf := r.lease.use(); buf != nil {
 		return buf
@@ -80,7 +80,7 @@ func (r *Ring) write(buf *ringBytes, b []byte) {
 	}
 }
 
-// Lines returns what is kept, the oldest first. A line that was overwritten in part is left out.
+// Lines returns the lines that are kept, oldest first, without one that was overwritten in part.
 func (r *Ring) Lines() []string {
 	buf := r.lease.use()
 	if buf == nil {

@@ -7,12 +7,12 @@ import (
 )
 
 // MaxStreamBytes bounds what one stream without a [Memory] keeps: itself, its ring, and the
-// messages that it puts together.
+// messages being reassembled.
 const MaxStreamBytes = int(unsafe.Sizeof(Stream{})) + int(unsafe.Sizeof(slot[ringBytes]{})) +
 	int(unsafe.Sizeof(slot[desk]{}))
 
-// A Stream is what one sender has sent. The zero value is ready, and has memory of its own; see
-// [Memory.NewStream] for those that share it. It is not safe for concurrent use.
+// A Stream is what one sender has sent. The zero value is ready, and has memory of its own;
+// [Memory.NewStream] returns streams that share memory. It is not safe for concurrent use.
 type Stream struct {
 	ring      Ring
 	fragments reassembler
@@ -24,28 +24,28 @@ type Stream struct {
 // An Event is what one datagram turned out to be.
 type Event struct {
 	Outcome Outcome
-	// Order is how the message stands to the ones before it; zero in the plain format and in
+	// Order is how the message relates to those before it; zero in the plain format and in
 	// fragments that complete nothing.
 	Order Order
 	// Extended tells the two formats apart.
 	Extended bool
-	// Mixed is set in the extended format where the sender has sent the plain format too. A plain
-	// line may begin with what user space wrote, where the kernel prints no times (printk.time=0)
-	// or has cut a long line; it can then read like the extended format. So no message of a mixed
-	// sender is beyond user space.
+	// Mixed is set in the extended format if the sender has sent the plain format too. A plain line
+	// may begin with what user space wrote, if the kernel prints no times (printk.time=0) or has
+	// cut a long line; it can then read like the extended format. So user space may have forged any
+	// message of a mixed sender.
 	Mixed bool
-	// Record is the message, whole where it could be put together. It aliases the datagram or the
-	// memory, and is good until the next Push of any stream that shares it. It is zero in the plain
-	// format.
+	// Record is the message, whole if it could be reassembled. It aliases the datagram or the
+	// memory, and is valid until the next Push of any stream that shares the memory. It is zero in
+	// the plain format.
 	Record Record
-	// Line is what the kernel says it panics of: set with OutcomePanic, OutcomePanicRest and
+	// Line is the kernel's own cause of its panic: set with OutcomePanic, OutcomePanicRest and
 	// OutcomeCandidate. It is unescaped and untrusted.
 	Line string
 }
 
 // Push takes one datagram that arrived at the given time. A panic is reported at its first
-// fragment: the rest may never come. A panic is a duplicate only of one that was reported with the
-// same bytes; what else was heard cannot silence it.
+// fragment: the rest may never come. A panic is a duplicate only if one with the same bytes was
+// reported; nothing else can silence it.
 func (s *Stream) Push(datagram []byte, now time.Time) Event {
 	if len(datagram) > MaxDatagramBytes {
 		return Event{Outcome: OutcomeTooLong}
@@ -67,7 +67,7 @@ func (s *Stream) Push(datagram []byte, now time.Time) Event {
 	return e
 }
 
-// announce reports a panic, whole or the first fragment of one.
+// announce reports a panic: a whole one, or the first fragment of one.
 func (s *Stream) announce(e *Event, now time.Time) {
 	if s.reported.repeated(&e.Record) {
 		e.Outcome = OutcomeDuplicate
@@ -89,8 +89,8 @@ func (s *Stream) announce(e *Event, now time.Time) {
 	e.Line = saysOf(&e.Record)
 }
 
-// pushFragment takes a fragment that announces nothing. What it completes is a panic only if its
-// first fragment was.
+// pushFragment takes a fragment without an announcement. What it completes is a panic only if the
+// first fragment announced one.
 func (s *Stream) pushFragment(e *Event, now time.Time) {
 	whole, done, outcome := s.fragments.push(&e.Record, false, now)
 	switch {
@@ -105,7 +105,7 @@ func (s *Stream) pushFragment(e *Event, now time.Time) {
 	}
 }
 
-// note classifies a message that is no panic, and keeps its text.
+// note classifies a message that is not a panic, and keeps its text.
 func (s *Stream) note(e *Event, now time.Time) {
 	var repeated bool
 	e.Order, repeated = s.position.place(e.Record.Seq, e.Record.Micros, now)
@@ -120,7 +120,7 @@ func (s *Stream) note(e *Event, now time.Time) {
 	}
 }
 
-// pushPlain takes a datagram of the plain format: any text at all, but no empty one.
+// pushPlain takes a datagram of the plain format: any text that is not empty.
 func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 	if len(firstLine(datagram)) == 0 {
 		return Event{Outcome: OutcomeMalformed}
@@ -141,11 +141,11 @@ func (s *Stream) pushPlain(datagram []byte, now time.Time) Event {
 	return Event{Outcome: OutcomeLine}
 }
 
-// Lines returns the sender's last lines, the oldest first: once a panic was heard, for a while, the
+// Lines returns the sender's last lines, oldest first. For a while after a panic, these are the
 // ones that led to it and the first ones that followed. Lines of the extended format are escaped as
 // the kernel does it; lines of the plain format are as they came.
 func (s *Stream) Lines() []string { return s.ring.Lines() }
 
-// Release lets the lines of a panic go that turned out to be none, so that those before the next
-// one are kept.
+// Release lets new lines push out those of a panic that turned out to be untrue, so that those
+// before the next one are kept.
 func (s *Stream) Release() { s.ring.Release() }

@@ -13,7 +13,7 @@ import (
 
 const panicked = "0,20,9000000,-;Kernel panic - not syncing: real\n token=abc\n"
 
-// Whoever can send in the node's name must not be able to make a duplicate of its panic.
+// Whoever can send in the node's name must not be able to turn its panic into a duplicate.
 func TestStreamPanicIsNotSilenced(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string][]string{
@@ -188,8 +188,8 @@ func TestStreamHoldsThePanic(t *testing.T) {
 	}
 }
 
-// A forged panic, after which the node talked on, must not keep the genuine one's own line out of
-// its text.
+// A forged panic, after which the node went on talking, must not keep the genuine one's own line
+// out of its text.
 func TestStreamHoldsALaterPanicToo(t *testing.T) {
 	t.Parallel()
 	extended, plain := "0,%d,9100000,-;Kernel panic - not syncing: %s\n",

@@ -21,7 +21,7 @@ type printk struct {
 	comm     string // sysdata's taskname: 15 bytes of user space, not escaped
 }
 
-// devkmsg is a write to /dev/kmsg: "<N>" sets level and facility, but no facility of 0.
+// devkmsg writes to /dev/kmsg: "<N>" sets level and facility, but no facility of 0.
 func (k *printk) devkmsg(text string) [][]byte {
 	const facilityUser = 1
 	level, facility := 4, facilityUser
@@ -36,7 +36,7 @@ func (k *printk) devkmsg(text string) [][]byte {
 	return k.print(facility<<3|level, text)
 }
 
-// print is what leaves by the network for one record.
+// print returns what is sent to the network for one record.
 func (k *printk) print(prefix int, text string) [][]byte {
 	k.seq++
 	var body bytes.Buffer
@@ -63,8 +63,8 @@ func (k *printk) print(prefix int, text string) [][]byte {
 	return datagrams
 }
 
-// all is everything that user space can make of a text: writes of its own, and kernel messages at
-// any level, a panic's included, that begin with other words or with no more than the name of a
+// all returns everything that user space can make of a text: writes of its own, and kernel messages
+// at any level, including a panic's, that begin with other words or with no more than the name of a
 // process.
 func (k *printk) all(text string) [][]byte {
 	name := text[:min(len(text), 15)]
@@ -83,10 +83,10 @@ func (k *printk) all(text string) [][]byte {
 	return datagrams
 }
 
-// mostPutTogether is the length up to which the fragments of a message are put together.
+// mostPutTogether is the length up to which the fragments of a message are reassembled.
 const mostPutTogether = 4 << 10
 
-// saysNoPanic sends all of it, some lost, repeated or overtaken, to a stream that does hear the
+// saysNoPanic sends all of it, some lost, repeated or reordered, to a stream that does hear the
 // kernel's own panic.
 func saysNoPanic(t *testing.T, text string, random *rand.Rand) {
 	t.Helper()

@@ -6,20 +6,20 @@ import (
 )
 
 const (
-	// tellAgain is how often one kind of trouble of a node is told: a failing disk says so a
+	// tellAgain is how often one kind of trouble of a node is told: a failing disk reports it a
 	// thousand times.
 	tellAgain = 10 * time.Minute
-	// maxKinds and maxRemembered bound what is kept of a node. Kinds are few; of devices a rack has
-	// many.
+	// maxKinds and maxRemembered bound what is kept of a node. Kinds are few; a rack has many
+	// devices.
 	maxKinds      = 32
 	maxRemembered = 64
 )
 
-// A History is what counts of the lines that one kernel wrote before. The zero value is a kernel
-// that was not heard yet.
+// A History is what matters of a kernel's earlier lines. The zero value is for a kernel that has
+// not been heard yet.
 type History struct {
 	told map[string]told
-	// seen is when rules matched that others look back at, by ID and device.
+	// seen is when the rules that others refer to last matched, by ID and device.
 	seen map[sighting]time.Time
 }
 
@@ -30,9 +30,9 @@ type told struct {
 
 type sighting struct{ rule, device string }
 
-// Take takes a line, and returns what it says: nil where that is nothing. It is to be told where
-// [Finding.Tell] is set: of one kind the first line in ten minutes, and what is worse at once. How
-// the kernel's escapes are undone is the caller's knowledge.
+// Take takes a line, and returns what it says; nil if that is nothing. The finding is to be told if
+// [Finding.Tell] is set: the first line of a kind in ten minutes, and a worse one at once. plain
+// undoes the kernel's escapes.
 func (h *History) Take(rules *Rules, l Line, plain func([]byte) string, now time.Time) *Finding {
 	if !rules.Concern(l.Text) {
 		return nil
@@ -51,7 +51,7 @@ func (h *History) Take(rules *Rules, l Line, plain func([]byte) string, now time
 	return f
 }
 
-// Untold has the next line of a kind told: this one could not be.
+// Untold marks a finding as not told, so that the next line of its kind is told.
 func (h *History) Untold(f *Finding) { delete(h.told, f.Rule.Kind) }
 
 func (h *History) tells(r Rule, now time.Time) bool {
@@ -67,7 +67,7 @@ func (h *History) tells(r Rule, now time.Time) bool {
 	return true
 }
 
-// allows tells whether the lines before allow a rule.
+// allows reports whether the lines before allow a rule.
 func (h *History) allows(rules *Rules, c *compiled, device string, now time.Time) bool {
 	for _, id := range c.NotAfter {
 		if h.saw(rules, id, device, now) {
@@ -82,8 +82,8 @@ func (h *History) allows(rules *Rules, c *compiled, device string, now time.Time
 	return len(c.After) == 0
 }
 
-// saw tells whether a rule matched lately: for the device, or a line that named none, or any where
-// this one names none.
+// saw reports whether a rule matched lately: for this device, or for a line that named none, or for
+// any device if this line names none.
 func (h *History) saw(rules *Rules, id, device string, now time.Time) bool {
 	for s, at := range h.seen {
 		if s.rule != id || now.Sub(at) > rules.byID[id].Lasts.Duration {
@@ -96,7 +96,7 @@ func (h *History) saw(rules *Rules, id, device string, now time.Time) bool {
 	return false
 }
 
-// remember notes that a rule matched. Where there is no room, the oldest makes some.
+// remember notes that a rule matched. If there is no room, it drops the oldest.
 func (h *History) remember(rules *Rules, s sighting, now time.Time) {
 	if h.seen == nil {
 		h.seen = map[sighting]time.Time{}
@@ -113,8 +113,8 @@ func (h *History) remember(rules *Rules, s sighting, now time.Time) {
 	h.seen[s] = now
 }
 
-// disk is the disk that a partition, or the journal of one, is on: sda of sda1 and of sda1-8,
-// nvme0n1 of nvme0n1p2.
+// disk returns the disk that a partition, or the journal of one, is on: sda for sda1 and sda1-8,
+// nvme0n1 for nvme0n1p2.
 func disk(device string) string {
 	if !strings.HasPrefix(device, "dm-") {
 		device, _, _ = strings.Cut(device, "-")

@@ -23,23 +23,23 @@ var defaults = sync.OnceValue(func() []Rule {
 	return all
 })
 
-// DefaultRules are those that come with the program.
+// DefaultRules are those built into the program.
 func DefaultRules() []Rule { return slices.Clone(defaults()) }
 
-// With returns rules in front of others, of which it replaces those with the same ID.
+// With returns own rules before others, without those of the others that have the same ID.
 func With(own, others []Rule) []Rule {
 	return append(slices.Clone(own), slices.DeleteFunc(slices.Clone(others), func(o Rule) bool {
 		return slices.ContainsFunc(own, func(r Rule) bool { return r.ID == o.ID })
 	})...)
 }
 
-// Rules are rules that can be asked.
+// Rules are compiled rules.
 type Rules struct {
 	all []compiled
 	// starts are the texts that a message may begin with, by their first byte.
 	starts [256][]start
 	byID   map[string]*compiled
-	// awaited are the rules that others look back at.
+	// awaited are the rules that others refer to in After and NotAfter.
 	awaited map[string]bool
 }
 
@@ -49,9 +49,9 @@ type start struct {
 	rules []int
 }
 
-// A RuleError is what is wrong with one rule.
+// A RuleError is an error of one rule.
 type RuleError struct {
-	// Index is the place of the rule in the list.
+	// Index is the position of the rule in the list.
 	Index int
 	Err   error
 }
@@ -60,7 +60,7 @@ func (e *RuleError) Error() string { return e.Err.Error() }
 
 func (e *RuleError) Unwrap() error { return e.Err }
 
-// Wrongs are what is wrong with rules, of the error that [Compile] returned.
+// Wrongs returns the errors of single rules in the error that [Compile] returned.
 func Wrongs(err error) (all []*RuleError) {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -75,8 +75,7 @@ func Wrongs(err error) (all []*RuleError) {
 	return all
 }
 
-// Compile makes rules ready. Its error joins one [RuleError] for each rule with which something is
-// wrong.
+// Compile compiles rules. Its error joins one [RuleError] for each invalid rule.
 func Compile(rules []Rule) (*Rules, error) {
 	r := &Rules{all: make([]compiled, len(rules)), byID: map[string]*compiled{},
 		awaited: map[string]bool{}}
@@ -123,14 +122,14 @@ func (r *Rules) start(text string, rule int) {
 	r.starts[text[0]] = append(all, start{text, []int{rule}})
 }
 
-// maxMessages is at how many places of a line a message may begin: at its beginning, and behind the
-// names of driver and device.
+// maxMessages is at how many positions of a line a message may begin: at its beginning, and after
+// the names of driver and device.
 const maxMessages = 4
 
-// maxHead is how far into a line a message begins at the latest.
+// maxHead is how far into a line, in bytes, a message may begin.
 const maxHead = 96
 
-// Concern tells whether any rule may match the line: nearly always none may, and that must cost
+// Concern reports whether any rule may match the line. Nearly always none does, so it must cost
 // next to nothing.
 func (r *Rules) Concern(text []byte) bool {
 	for at, n := 0, 0; n < maxMessages && at < len(text); n++ {
@@ -148,7 +147,7 @@ func (r *Rules) Concern(text []byte) bool {
 	return false
 }
 
-// candidates are the rules that may match the line, in order.
+// candidates returns the rules that may match the line, in order.
 func (r *Rules) candidates(text []byte) []int {
 	var all []int
 	for at, n := 0, 0; n < maxMessages && at < len(text); n++ {
@@ -171,7 +170,7 @@ func begins(text []byte, with string) bool {
 	return len(text) >= len(with) && string(text[:len(with)]) == with
 }
 
-// colon is where a message begins behind the next ": ", or -1.
+// colon returns where a message begins after the next ": ", or -1.
 func colon(text []byte) int {
 	for at := 0; ; at++ {
 		n := bytes.IndexByte(text[at:], ':')
@@ -184,28 +183,28 @@ func colon(text []byte) int {
 	}
 }
 
-// A Line is what the kernel wrote.
+// A Line is a line that the kernel wrote.
 type Line struct {
 	// Text is the message, escaped as the kernel escapes it.
 	Text []byte
-	// Subsystem is the SUBSYSTEM of its dictionary; "" where it has none.
+	// Subsystem is the SUBSYSTEM of its dictionary; "" if it has none.
 	Subsystem string
 }
 
 // A Finding is what a line says.
 type Finding struct {
 	Rule Rule
-	// Device is the device as the line names it; "" where it names none.
+	// Device is the device as the line names it; "" if it names none.
 	Device string
 	// Words say what failed, and how.
 	Words string
 	// Line is the message in plain text.
 	Line string
-	// Tell is set where this is to be told now.
+	// Tell is set if this is to be told now.
 	Tell bool
 }
 
-// find returns what the first rule says that matches the line, and that the kernel's lines before
+// find returns what the first rule says that matches the line, and that the kernel's earlier lines
 // allow.
 func (r *Rules) find(l Line, plain func([]byte) string,
 	allows func(c *compiled, device string) bool) *Finding {
@@ -232,5 +231,5 @@ func (r *Rules) find(l Line, plain func([]byte) string,
 	return nil
 }
 
-// Detail is the finding in words, with the line that says so.
+// Detail returns the finding in words, followed by the line itself.
 func (f Finding) Detail() string { return f.Words + ": " + strings.TrimSpace(f.Line) }

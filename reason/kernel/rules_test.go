@@ -47,14 +47,14 @@ func compiledRules(t testing.TB, rules []Rule) *Rules {
 	return r
 }
 
-// reading is what rules say about an example: the rule that matched, the words, and whether it is
-// told.
+// reading returns what rules say about an example: the rule that matched, the words, and whether it
+// is told.
 func (e example) reading(rules *Rules) string {
 	var h History
 	for n, line := range e.Before {
 		h.Take(rules, Line{Text: []byte(line)}, plain, noon.Add(time.Duration(n)*time.Second))
 	}
-	h.told = nil // what was told before is not what is asked for
+	h.told = nil // what was told before does not matter here
 	f := cmp.Or(h.Take(rules, Line{Text: []byte(e.Line)}, plain, noon.Add(time.Minute)), &Finding{})
 	return fmt.Sprintf("rule %q, words %q, told %t", f.Rule.ID, f.Words, f.Tell)
 }
@@ -73,7 +73,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// without is the rules less one, and less what refers to it.
+// without returns the rules less one, and less what refers to it.
 func without(id string) []Rule {
 	var all []Rule
 	for _, r := range DefaultRules() {
@@ -121,8 +121,8 @@ func TestEveryStartIsNeeded(t *testing.T) {
 	}
 }
 
-// behindNames are what the kernel writes behind the name of a program, which the program chooses:
-// 15 bytes of anything.
+// behindNames are what the kernel writes after the name of a program, which the program chooses: 15
+// bytes of anything.
 var behindNames = []string{
 	"[169]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4 in prog[400000+1000]",
 	"[169] general protection fault ip:401000 sp:7ffe error:0 in prog[400000+1000]",
@@ -136,8 +136,8 @@ var behindNames = []string{
 	": Core dump to |/usr/lib/systemd/systemd-coredump pipe failed",
 }
 
-// A program may be named like the beginning of any line; the kernel then writes the name at the
-// beginning of one.
+// A program may have a name like the beginning of any line; the kernel then begins a line with that
+// name.
 func TestNameOfAProgramIsNoEvidence(t *testing.T) {
 	t.Parallel()
 	const nameBytes = 15
@@ -155,7 +155,7 @@ func TestNameOfAProgramIsNoEvidence(t *testing.T) {
 	}
 }
 
-// Of a kind, what is worse is told at once, what is not every ten minutes.
+// Of a kind, something worse is told at once, and otherwise one line every ten minutes.
 func TestTheWorstOfAKindIsTold(t *testing.T) {
 	t.Parallel()
 	const harmless, io, medium = "I/O error, dev fd0, sector 0", "I/O error, dev sda, sector 1",
@@ -203,7 +203,7 @@ func TestWhatCameBeforeIsForgotten(t *testing.T) {
 	}
 }
 
-// However many devices a kernel tells of, what is kept of them is bounded.
+// However many devices a kernel names, what is kept of them is bounded.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	rules := compiledRules(t, DefaultRules())

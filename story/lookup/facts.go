@@ -3,18 +3,18 @@ package lookup
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/story"
 )
 
-// Facts gathers what is known beside the record of a pod: its node's record and its Job, where they
-// may be read.
+// Facts gathers what is known besides the record of a pod: its node's record and its Job, as far as
+// they may be read.
 func (f Finder) Facts(ctx context.Context, pod *v1alpha1.PodObituary) (story.Facts, error) {
 	facts := story.Facts{Pod: pod}
 	if name := pod.Spec.NodeObituary; name != "" {
@@ -27,7 +27,7 @@ func (f Finder) Facts(ctx context.Context, pod *v1alpha1.PodObituary) (story.Fac
 			facts.Node = o
 		}
 	}
-	if owners := pod.Spec.Owners; len(owners) > 0 && owners[0].Kind == "Job" {
+	if owners := pod.Spec.Owners; len(owners) > 0 && mayBeJob(owners[0]) {
 		var err error
 		facts.Job, facts.JobGone, err = f.Job(ctx, pod.Namespace, owners[0].Name)
 		return facts, err
@@ -35,7 +35,7 @@ func (f Finder) Facts(ctx context.Context, pod *v1alpha1.PodObituary) (story.Fac
 	return facts, nil
 }
 
-// Job returns a Job; nil where it is gone, or where it may not be read.
+// Job returns a Job; nil if it is gone or may not be read.
 func (f Finder) Job(ctx context.Context, namespace,
 	name string) (job *batchv1.Job, gone bool, err error) {
 	job = &batchv1.Job{}
@@ -50,21 +50,13 @@ func (f Finder) Job(ctx context.Context, namespace,
 	}
 }
 
-// JobPods returns the records of a Job's pods, the newest last. The owner is no selectable field:
-// the namespace is read.
-func (f Finder) JobPods(ctx context.Context, namespace,
-	name string) ([]v1alpha1.PodObituary, error) {
-	all, _, err := f.Pods(ctx, Filter{Namespace: namespace})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(o v1alpha1.PodObituary) bool {
-		return !slices.ContainsFunc(o.Spec.Owners,
-			func(owner v1alpha1.Owner) bool { return owner.Kind == "Job" && owner.Name == name })
-	}), nil
+// mayBeJob reports whether an owner is a Job of Kubernetes, or may be one: old records lack the API
+// group.
+func mayBeJob(o v1alpha1.Owner) bool {
+	return story.IsKind(o, reason.JobKind) || o.APIVersion == "" && o.Kind == reason.JobKind.Kind
 }
 
-// found is what a read may come to without being an error.
+// found is the outcome of a read that is not an error.
 type found uint8
 
 const (

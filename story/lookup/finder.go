@@ -6,36 +6,43 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// A Finder reads records, from the API server itself: it needs the selectable fields of the custom
-// resources.
+// A Finder reads records from the API server, not from a cache: it needs the selectable fields of
+// the custom resources.
 type Finder struct {
 	Reader client.Reader
+	// Mapper finds the kinds of owners; only [Finder.Workload] needs it.
+	Mapper meta.RESTMapper
 }
 
-// A Filter names the records that are wanted. What is empty matches all.
+// A Filter selects records. An empty field matches all.
 type Filter struct {
 	Namespace string
 	// Pod and Node are names.
 	Pod, Node string
 	Code      string
 	Class     string
-	// Since leaves out who left before.
+	// Labels selects by labels; nil selects all.
+	Labels labels.Selector
+	// Since excludes those that left before.
 	Since time.Time
-	// Max bounds how many are read; 0 reads all that retention has kept.
+	// Max stops the reading after the page on which that many have matched; 0 reads all that exist.
 	Max int
 }
 
 // pageSize is how many records one request reads.
 const pageSize = 500
 
-// Pods returns the records of pods that f wants, the newest last, and whether f.Max left some out.
+// Pods returns the records of pods that match, the newest last, and whether want.Max may have left
+// some out.
 func (f Finder) Pods(ctx context.Context,
 	want Filter) (found []v1alpha1.PodObituary, more bool, err error) {
 	options := append(want.Options(), client.Limit(pageSize))
@@ -59,12 +66,10 @@ func (f Finder) Pods(ctx context.Context,
 	return found, more, nil
 }
 
-// Nodes returns the records of nodes that f wants, the newest last.
+// Nodes returns the records of nodes that match, the newest last.
 func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary, error) {
 	all := &v1alpha1.NodeObituaryList{}
-	if err := f.Reader.List(ctx, all,
-		selecting(fields.Set{reason.NodeNameField: want.Node,
-			"spec.code": want.Code})); err != nil {
+	if err := f.Reader.List(ctx, all, want.NodeOptions()...); err != nil {
 		return nil, fmt.Errorf("list node obituaries: %w", err)
 	}
 	found := slices.DeleteFunc(all.Items, func(o v1alpha1.NodeObituary) bool {
@@ -76,16 +81,27 @@ func (f Finder) Nodes(ctx context.Context, want Filter) ([]v1alpha1.NodeObituary
 	return found, nil
 }
 
-// Options select records of pods at the API server. Since is not among them: times are no
-// selectable fields.
+// Options returns the options that select records of pods at the API server. Since is not among
+// them: times are not selectable fields.
 func (f Filter) Options() []client.ListOption {
-	return []client.ListOption{client.InNamespace(f.Namespace), selecting(fields.Set{
+	all := []client.ListOption{client.InNamespace(f.Namespace), selecting(fields.Set{
 		"spec.podName": f.Pod, reason.NodeNameField: f.Node, "spec.code": f.Code,
 		"spec.class": f.Class,
 	})}
+	if f.Labels != nil {
+		all = append(all, client.MatchingLabelsSelector{Selector: f.Labels})
+	}
+	return all
 }
 
-// selecting leaves out what is empty.
+// NodeOptions returns the options that select records of nodes at the API server, as far as it can:
+// by name and code.
+func (f Filter) NodeOptions() []client.ListOption {
+	return []client.ListOption{selecting(fields.Set{reason.NodeNameField: f.Node,
+		"spec.code": f.Code})}
+}
+
+// selecting returns a selector of the fields that are not empty.
 func selecting(wanted fields.Set) client.MatchingFieldsSelector {
 	for name, value := range wanted {
 		if value == "" {

@@ -10,11 +10,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Living returns what the record of a pod would be if it left now. Without a reason on it, it has
-// neither code nor class.
+// Living returns the record that a pod would have if it left now. Without a reason on the pod, the
+// record has neither code nor class.
 func Living(pod *corev1.Pod, keys reason.Keys) *v1alpha1.PodObituary {
-	r, _ := keys.OnPod(pod) // without a reason, it says nothing
+	r, _ := keys.OnPod(pod) // the zero Reason if there is none
 	o := obituary.Of(pod, r, time.Time{})
+	o.Labels = obituary.Labels(pod.Labels, func(string) bool { return true })
 	if r.IsZero() {
 		o.Spec.Code, o.Spec.Class = "", ""
 	}

@@ -35,6 +35,7 @@ var rules = map[string]rule{
 		others: []string{
 			"k8s.io/api/batch/v1", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1",
 			"k8s.io/apimachinery/pkg/types", "sigs.k8s.io/yaml",
+			"k8s.io/apimachinery/pkg/runtime/schema", // the names of kinds
 			"k8s.io/component-helpers/scheduling/", "github.com/go-logr/logr",
 		},
 		std: noIO,
@@ -71,6 +72,24 @@ var rules = map[string]rule{
 		why: "the only writer depends on the vocabulary, not on whoever calls it",
 	},
 	"internal/jsonpatch": {others: []string{}, std: noIO, why: "a patch is a value"},
+	"internal/access": {
+		others: []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/clock"}, std: noIO,
+		why: "what a user may do is asked in one place; whom it keeps out, its callers decide",
+	},
+	"internal/guard": {
+		others: []string{"github.com/go-logr/logr",
+			"github.com/prometheus/client_golang/prometheus", "k8s.io/client-go/tools/cache",
+			"k8s.io/client-go/util/flowcontrol"},
+		std: noIO,
+		why: "what panicked is its worker's business: here it is counted and logged",
+	},
+	"internal/owners": {
+		ours: []string{"reason"},
+		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/", "k8s.io/utils/clock",
+			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr"},
+		std: noIO,
+		why: "what stands above a pod is read in one place; what it means, its readers say",
+	},
 	"internal/pause": {
 		others: []string{"k8s.io/utils/clock"}, std: noIO,
 		why: "a pause knows a clock and a context",
@@ -81,31 +100,38 @@ var rules = map[string]rule{
 			"k8s.io/client-go/tools/cache"},
 		why: "how objects are kept is client-go's business alone: what is read of them is an argument",
 	},
-	"audit": {ours: []string{"reason", "config", "api/v1alpha1", "audit/obituary"},
+	"audit": {ours: []string{"reason", "config", "api/v1alpha1", "audit/obituary",
+		"internal/guard"},
 		why: "the audit watches; it must not be able to terminate"},
 	"audit/obituary": {
-		ours: []string{"reason", "api/v1alpha1"},
+		ours: []string{"reason", "api/v1alpha1", "story"},
 		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1",
-			"k8s.io/apimachinery/pkg/types", "k8s.io/utils/ptr"},
+			"k8s.io/apimachinery/pkg/types", "k8s.io/apimachinery/pkg/util/validation",
+			"k8s.io/component-helpers/resource", "k8s.io/utils/ptr"},
 		std: noIO,
-		why: "what is written of a pod is a pure function of its last state: no client, no clock",
+		why: "what is written of a pod is a pure function of its last state, and its verdict is the one " +
+			"that people are told: no client, no clock",
+	},
+	"audit/announce": {
+		ours: []string{"reason", "audit", "internal/guard"},
+		why:  "who tells of ends knows neither who records them nor the records",
 	},
 	"audit/recorder": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary",
-			"internal/pause"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/announce", "audit/obituary",
+			"internal/guard", "internal/owners", "internal/pause"},
 		why: "the recorder watches and writes records; it must not be able to terminate",
 	},
 	"audit/retention": {
-		ours: []string{"reason", "config", "api/v1alpha1", "audit"},
+		ours: []string{"reason", "config", "api/v1alpha1", "audit", "internal/guard"},
 		why:  "what is too much goes whoever wrote it: writers are not known here",
 	},
 	"audit/definitions": {
-		ours: []string{"reason", "api/v1alpha1", "audit"},
+		ours: []string{"reason", "api/v1alpha1", "audit", "internal/guard"},
 		why:  "what the API server lacks concerns all readers and writers alike: none is known here",
 	},
 	"audit/reports": {
 		ours: []string{"reason", "config", "api/v1alpha1", "audit", "audit/obituary",
-			"internal/pause"},
+			"internal/guard", "internal/owners", "internal/pause"},
 		others: []string{
 			"github.com/openreports/reports-api/apis/openreports.io/v1alpha1", "k8s.io/api/core/v1",
 			"k8s.io/apimachinery/", "k8s.io/client-go/tools/cache",
@@ -118,7 +144,7 @@ var rules = map[string]rule{
 	"story": {
 		ours: []string{"reason", "api/v1alpha1"},
 		others: []string{"k8s.io/api/batch/v1", "k8s.io/api/core/v1",
-			"k8s.io/apimachinery/pkg/apis/meta/v1"},
+			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types"},
 		std: noIO,
 		why: "what a person is told is a pure function of records: no client, no clock, no terminal",
 	},
@@ -134,7 +160,8 @@ var rules = map[string]rule{
 		why:    "what strangers may hold is bounded without knowing what they are answered",
 	},
 	"page": {
-		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story", "httpsserver"},
+		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story", "httpsserver",
+			"internal/access"},
 		others: []string{
 			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/",
 			"sigs.k8s.io/controller-runtime/pkg/client",
@@ -145,7 +172,8 @@ var rules = map[string]rule{
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
 	"aftermath": {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
-	"webhook": {ours: append(edge(), "httpsserver", "audit/obituary"),
+	"webhook": {ours: append(edge(), "httpsserver", "audit/obituary", "internal/access",
+		"internal/owners"),
 		why: "edges do not know each other"},
 	"webhook/policytest": {
 		ours: []string{"webhook", "config", "reason", "audit", "api/v1alpha1", "podcache"},
@@ -188,14 +216,19 @@ var rules = map[string]rule{
 		why: "who is chosen is a pure function of who is there",
 	},
 	"agent/shutdown": {
-		ours: []string{"reason", "termination", "config", "agent/fault", "agent/shutdown/logind",
-			"agent/shutdown/process"},
+		ours: []string{"reason", "termination", "config", "agent/fault", "agent/shutdown/ledger",
+			"agent/shutdown/logind", "agent/shutdown/process", "internal/pause"},
 		others: []string{
 			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/clock",
 			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
 		},
 		std: []string{"net", "net/http", "os", "os/exec"},
 		why: "who switches a machine off is decided from what is heard: bus, processes and button are its arguments",
+	},
+	"agent/shutdown/ledger": {
+		ours: []string{"reason", "agent/shutdown/logind"}, others: []string{},
+		std: append([]string{"context", "sync"}, noIO...),
+		why: "who caused a shutdown is a pure function of events, callers and times: of logind, it knows the events",
 	},
 	"agent/shutdown/logind": {
 		ours: []string{"agent/shutdown/logind/wire"}, others: []string{"golang.org/x/sys/unix"},
@@ -213,7 +246,7 @@ var rules = map[string]rule{
 	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
 	"certs": {
-		ours: []string{"reason"},
+		ours: []string{"reason", "internal/guard"},
 		others: []string{
 			"github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1",
 			"github.com/cert-manager/cert-manager/pkg/apis/meta/v1", "github.com/go-logr/logr",
@@ -236,6 +269,12 @@ var rules = map[string]rule{
 		ours: []string{"api/v1alpha1", "story/lookup"},
 		why:  "how the API server is found is no business of a command",
 	},
+	"cmd/kubectl-epitaph/evictor": {
+		ours: []string{"reason"}, others: []string{"k8s.io/api/", "k8s.io/apimachinery/",
+			"k8s.io/client-go/kubernetes", "k8s.io/client-go/kubernetes/"},
+		std: []string{"os", "os/exec"},
+		why: "saying why on an eviction needs a client and the words, and no command line",
+	},
 	"cmd/kubectl-epitaph/doctor": {
 		ours: []string{"reason", "api/v1alpha1", "agent/fault", "termination",
 			"cmd/kubectl-epitaph/terminal"},
@@ -252,7 +291,7 @@ var rules = map[string]rule{
 func edge() []string {
 	return []string{
 		"reason", "termination", "audit", "config", "api/v1alpha1", "internal/jsonpatch",
-		"internal/pause",
+		"internal/guard", "internal/pause",
 	}
 }
 
@@ -354,6 +393,7 @@ func TestRulesForbid(t *testing.T) {
 		"the doctor knows flags":       {"cmd/kubectl-epitaph/doctor", "github.com/spf13/cobra"},
 		"the writer knows an edge":     {"termination", module + "gc"},
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},
+		"the ledger waits":             {"agent/shutdown/ledger", module + "internal/pause"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -44,14 +44,14 @@ func TestChartHasTheProgramsDefaults(t *testing.T) {
 	// chart can change it.
 	known := asMap(t, config.Default())
 	for key := range known {
-		if _, there := section[key]; !there && key != "namespace" && key != "metricsAddress" &&
-			key != "healthAddress" {
+		if _, there := section[key]; !there && key != "namespace" && key != "healthAddress" {
 			t.Errorf("values.yaml has no config.%s", key)
 		}
 	}
 	// The chart knows addresses and folders.
 	knows := map[string][]string{"webhook": {"address", "certDir"},
-		"agent": {"service", "configfs", "procSys", "metricsAddress"}}
+		"metrics": {"address", "certDir"},
+		"agent":   {"service", "configfs", "procSys", "metricsAddress"}}
 	for name, leftOut := range knows {
 		for key := range known[name].(map[string]any) {
 			if _, there := section[name].(map[string]any)[key]; !there &&

@@ -1,6 +1,8 @@
 package arch
 
 import (
+	"go/ast"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,7 +19,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	inCode := map[string]bool{}
 	literal := regexp.MustCompile(`"(epitaph_[a-z_]+)"`)
 	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath",
-		"certs", "termination", "page"} {
+		"certs", "termination", "page", "internal", "cmd/epitaph"} {
 		err := filepath.WalkDir(filepath.Join("../..", dir),
 			func(path string, d fs.DirEntry, err error) error {
 				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") ||
@@ -103,5 +105,47 @@ func TestMetricsOfTheChartExist(t *testing.T) {
 	}
 	if used == 0 {
 		t.Error("nothing uses any metric")
+	}
+}
+
+// The alert on panics knows each controller of ours: others may run in the same cluster, and count
+// theirs under the same name.
+func TestPanicsOfEveryControllerRaiseAnAlert(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var controllers []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:every replica|the leader) \\|").
+		FindAllStringSubmatch(string(page), -1) {
+		controllers = append(controllers, m[1])
+	}
+	queue := regexp.MustCompile(`Queue\w*\s*=\s*"([a-z-]+)"`)
+	eachProductFile(t, func(path string, _ *ast.File, _ *token.FileSet) {
+		source, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range queue.FindAllStringSubmatch(string(source), -1) {
+			controllers = slices.DeleteFunc(controllers,
+				func(name string) bool { return name == m[1] })
+		}
+	})
+	alerts, err := os.ReadFile("../../charts/epitaph/files/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`controller_runtime_reconcile_panics_total\{controller=~"([^"]+)"\}`).
+		FindStringSubmatch(string(alerts))
+	if m == nil {
+		t.Fatal("no alert is about panics of controllers")
+	}
+	alerted := strings.Split(m[1], "|")
+	slices.Sort(alerted)
+	slices.Sort(controllers)
+	if !slices.Equal(alerted, controllers) {
+		t.Errorf("the alert is about %v, the controllers of docs/metrics.md are %v", alerted,
+			controllers)
 	}
 }

@@ -116,6 +116,8 @@ func (c *Cluster) addNode(ctx context.Context, name string) error {
 	return nil
 }
 
+func podName(node string, n int) string { return fmt.Sprintf("%s-%d", node, n) }
+
 // addPod makes a pod of the size that real ones have: most of a pod is what its owner and its
 // kubelet write.
 func (c *Cluster) addPod(ctx context.Context, node string, n int) error {
@@ -126,7 +128,7 @@ func (c *Cluster) addPod(ctx context.Context, node string, n int) error {
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s-%d", node, n),
+			Name: podName(node, n),
 			Labels: map[string]string{"app": "bench", "pod-template-hash": "6c54bd5869",
 				"tier": "batch"},
 			Annotations: map[string]string{

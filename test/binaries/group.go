@@ -102,6 +102,33 @@ var NPD = Group{
 	Tags:    "disable_stackdriver_exporter",
 }
 
+// Kueue admits jobs by quota.
+var Kueue = Group{
+	Name:     "kueue",
+	Dir:      "test/kueue",
+	Programs: map[string]string{"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+	LDFlags:  stripped,
+}
+
+// JobSet is the controller of JobSets, which make several Jobs one.
+var JobSet = Group{
+	Name:     "jobset",
+	Dir:      "test/jobset",
+	Programs: map[string]string{"jobset": "sigs.k8s.io/jobset"},
+	LDFlags:  stripped,
+}
+
+// Upstream is the part of Kubernetes' own end-to-end tests that test/conformance chooses from. The
+// tag keeps the checks of every module from compiling all that these tests import.
+var Upstream = Group{
+	Name:     "upstream",
+	Dir:      "test/upstream",
+	Programs: map[string]string{"upstream-e2e": "./e2e"},
+	Sources:  []string{"e2e"},
+	LDFlags:  kubernetesVersion,
+	Tags:     "upstream",
+}
+
 // Lint is the linter, and what finds code that nothing reaches; only the checks ask for them.
 var Lint = Group{
 	Name: "lint",
@@ -114,7 +141,8 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Lint}
+var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
+	JobSet, Upstream, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last
 // element of its path that is not a major version.

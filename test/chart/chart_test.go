@@ -76,6 +76,9 @@ func prepare(ctx context.Context, dir string) error {
 	if _, err := sandbox.MonitoringDefinitions(ctx); err != nil {
 		return err
 	}
+	if _, err := gatewayDefinitions(ctx); err != nil {
+		return err
+	}
 	for _, p := range []struct{ command, version string }{
 		{"epitaph", appVersion}, {"kubectl-epitaph", appVersion}, {"epitaph", nextVersion},
 	} {

@@ -79,6 +79,7 @@ func startCluster(t *testing.T, dir string) *cluster {
 	must(t, err)
 	must(t, s.StartCertManager(t.Context()))
 	must(t, s.InstallMonitoringDefinitions(t.Context()))
+	c.installGatewayDefinitions(t)
 	cordon := []byte(`{"spec":{"unschedulable":true}}`)
 	_, err = c.client.CoreV1().Nodes().Patch(t.Context(), workNode, types.MergePatchType, cordon,
 		metav1.PatchOptions{})

@@ -24,7 +24,7 @@ import (
 func definitions(t *testing.T, c *cluster) {
 	// as the documentation uninstalls
 	c.kubectl(t, "", "delete", "crd", "nodeobituaries.epitaph-k8s.io",
-		"podobituaries.epitaph-k8s.io")
+		"podobituaries.epitaph-k8s.io", "ownerobituaries.epitaph-k8s.io")
 	c.helm(t, "install", release, c.olderChart(t), "--namespace", namespace,
 		"--wait", "--timeout=3m")
 	eventually(t, "the Service has both replicas",

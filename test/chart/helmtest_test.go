@@ -46,6 +46,8 @@ func examined(t *testing.T, c *cluster) {
 	for _, want := range []string{
 		"ok      CRD PodObituary        is served, and you may read it",
 		"ok      CRD NodeObituary       is served, and you may read it",
+		"ok      CRD OwnerObituary      is served, and you may read it",
+		"ok      rights over owners     the manager may read what pods belong to",
 		"ok      webhook answers        yes: the API server reaches it and trusts it",
 		"webhook callers        ",
 		"ok      leader                 ",

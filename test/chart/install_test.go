@@ -165,7 +165,8 @@ func (c *cluster) fills(t *testing.T, name string) {
 		pod = pods.Items[0]
 		return pod.Status.Phase == corev1.PodRunning, nil
 	})
-	_, err = deployments.Patch(t.Context(), name, types.MergePatchType,
+	_, err = c.as(t, "system:serviceaccount:ci:runner").AppsV1().Deployments(
+		metav1.NamespaceDefault).Patch(t.Context(), name, types.MergePatchType,
 		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{})
 	must(t, err)
 	c.leaves(t, pod.Name, reason.Reason{

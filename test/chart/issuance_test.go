@@ -21,8 +21,8 @@ import (
 
 const (
 	metricsPort = "8080"
-	inOrder     = "the Certificate is in order again"
-	outOfOrder  = "the Certificate is not in order"
+	inOrder     = "the Certificate is ready again"
+	outOfOrder  = "the Certificate is not ready"
 )
 
 // issuance has cert-manager say something else of the serving certificate each time, and wants
@@ -85,9 +85,10 @@ func (c *cluster) issueBy(t *testing.T, issuer string) {
 func (c *cluster) allTell(t *testing.T, certificate string, want float64) {
 	t.Helper()
 	line := fmt.Sprintf("%s{name=%q} %v\n", certs.MetricReady, certificate, want)
+	reader := c.scraper(t)
 	eventually(t, "every replica has the metric "+line, func(context.Context) (bool, error) {
 		for _, p := range c.replicas(t) {
-			if !strings.Contains(metrics(t, p.Status.PodIP), line) {
+			if !strings.Contains(metrics(t, reader, p.Status.PodIP), line) {
 				return false, nil
 			}
 		}
@@ -102,19 +103,20 @@ func (c *cluster) renewsInTime(t *testing.T) {
 	want := c.issued(t, issuedSecret).NotAfter.Add(-30 * 24 * time.Hour)
 	line := fmt.Sprintf("%s{name=%q} %v\n", certs.MetricRenewal,
 		"epitaph-webhook", float64(want.Unix()))
+	reader := c.scraper(t)
 	for _, p := range c.replicas(t) {
-		if got := metrics(t, p.Status.PodIP); !strings.Contains(got, line) {
+		if got := metrics(t, reader, p.Status.PodIP); !strings.Contains(got, line) {
 			t.Errorf("%s does not have the metric %s", p.Name, line)
 		}
 	}
 }
 
-func metrics(t *testing.T, address string) string {
+func metrics(t *testing.T, reader *http.Client, address string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-		"http://"+net.JoinHostPort(address, metricsPort)+"/metrics", nil)
+		"https://"+net.JoinHostPort(address, metricsPort)+"/metrics", nil)
 	must(t, err)
-	response, err := http.DefaultClient.Do(request)
+	response, err := reader.Do(request)
 	must(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)

@@ -74,8 +74,10 @@ func ownCertificate(t *testing.T, c *cluster) {
 		"--set", "certificates.secret=mine", "--wait", "--timeout=3m")
 	c.serving(t, "own")
 	must(t, c.verifies(t, c.issued(t, "mine")))
+	reader := c.trusting(t, corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{
+		Name: "mine"}, Key: "ca.crt"}, serverName)
 	for _, p := range c.replicas(t) {
-		if strings.Contains(metrics(t, p.Status.PodIP), certs.MetricReady) {
+		if strings.Contains(metrics(t, reader, p.Status.PodIP), certs.MetricReady) {
 			t.Errorf("%s tells of Certificates, and there are none", p.Name)
 		}
 	}

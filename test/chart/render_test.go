@@ -62,6 +62,7 @@ func lint(t *testing.T, c *cluster) {
 	if err == nil || !strings.Contains(err.Error(), "failurePolcy") {
 		t.Errorf("a misspelled value ends with %v, want its name", err)
 	}
+	halfHosted(t, c)
 }
 
 // rendered has the API server look at every object, as strictly as it can, and write none.
@@ -86,6 +87,8 @@ func rendered(t *testing.T, c *cluster) {
 			certified(t, objects)
 			heard(t, objects)
 			policed(t, objects)
+			monitored(t, objects)
+			hosted(t, objects)
 			secured(t, c, objects)
 			labelled(t, objects)
 		})

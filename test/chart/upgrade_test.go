@@ -134,8 +134,8 @@ func (c *cluster) verifies(t *testing.T, served *x509.Certificate) error {
 	registered, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(
 		t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
 	must(t, err)
-	if len(registered.Webhooks) != 6 {
-		return fmt.Errorf("%d webhooks are registered, want 6", len(registered.Webhooks))
+	if len(registered.Webhooks) != 8 {
+		return fmt.Errorf("%d webhooks are registered, want 8", len(registered.Webhooks))
 	}
 	for _, w := range registered.Webhooks {
 		roots := x509.NewCertPool()

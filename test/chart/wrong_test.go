@@ -59,7 +59,7 @@ func wrong(t *testing.T, c *cluster) {
 			name: "expired",
 			want: "the serving certificate has expired at " + longAgo.UTC().Format(time.RFC3339) +
 				": renew it, and look at why it was not (kubectl describe certificate)" +
-				" (Certificate epitaph-webhook: not issued: there is no such Certificate in namespace epitaph-system: install the chart anew)",
+				" (Certificate epitaph-webhook: not issued: there is no such Certificate in namespace epitaph-system: reinstall the chart)",
 			spoil: func(t *testing.T) {
 				// Who renews it does so no more.
 				must(t, c.objects.Delete(t.Context(),

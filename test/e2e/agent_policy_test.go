@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -161,12 +162,16 @@ func (c *cluster) setValidations(t *testing.T, whose account,
 	all []admissionregistrationv1.Validation) {
 	t.Helper()
 	policies := c.client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
-	policy, err := policies.Get(t.Context(), string(whose), metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	policy.Spec.Validations = all
-	if _, err := policies.Update(t.Context(), policy, metav1.UpdateOptions{}); err != nil {
+	// A controller writes the policy's status.
+	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		policy, err := policies.Get(t.Context(), string(whose), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		policy.Spec.Validations = all
+		_, err = policies.Update(t.Context(), policy, metav1.UpdateOptions{})
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -54,7 +54,7 @@ func TestAgentWithItsRights(t *testing.T) {
 	// Its Service is in Epitaph's namespace, and nowhere else may it look.
 	shared.listenAt(t, ourNamespace, "10.9.1.1")
 	a := shared.agentOn(t, as, node.Name, ourNamespace, kernel)
-	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, a); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	if report, token := shared.report(t, node.Name); len(report.SpeaksTo) != 1 || token == "" {

@@ -32,6 +32,23 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/netconsolefs"
 )
 
+// pass makes everything right once, and again while the API server of a busy machine did not
+// answer in time: the agent passes again by itself, too.
+func pass(t *testing.T, a *agent.Agent) agent.Result {
+	t.Helper()
+	for range 10 {
+		r := a.Pass(t.Context())
+		if !slices.ContainsFunc(r.Faults, func(f *fault.Fault) bool {
+			return errors.Is(f, context.DeadlineExceeded)
+		}) {
+			return r
+		}
+		t.Log("once more: ", r.Faults)
+	}
+	t.Fatal("the API server never answers in time")
+	return agent.Result{}
+}
+
 // agentOn is an agent with a kernel of this version, which every listener is reachable from.
 func (c *cluster) agentOn(t *testing.T, as *rest.Config, node, namespace string,
 	kernel configfs.Files, change ...func(*agent.Options)) *agent.Agent {
@@ -140,7 +157,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 	files := told{kernel, func() string { _, token := shared.report(t, node.Name); return token },
 		"boot-of-" + node.Name, t}
 	a := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, files)
-	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, a); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	report, token := shared.report(t, node.Name)
@@ -158,7 +175,7 @@ func TestAgentTellsTheNode(t *testing.T) {
 	// kernel has.
 	shared.listenAt(t, namespace, "10.9.0.2")
 	a = shared.agentOn(t, shared.RESTConfig(), node.Name, namespace, files)
-	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, a); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	if got := kernel.Speaking(); !slices.Equal(got,
@@ -175,8 +192,8 @@ func TestAgentTellsTheNode(t *testing.T) {
 
 	// An older kernel after a boot can send no secret: the listener must not miss one.
 	old := netconsolefs.New(netconsolefs.Versions["6.1"])
-	if r := shared.agentOn(t, shared.RESTConfig(), node.Name, namespace,
-		old).Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, shared.agentOn(t, shared.RESTConfig(), node.Name, namespace,
+		old)); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	if _, token := shared.report(t, node.Name); token != "" {
@@ -202,7 +219,7 @@ func TestAgentBeforeItsNode(t *testing.T) {
 	shared.listenAt(t, namespace, "10.9.0.1")
 	kernel := netconsolefs.New(netconsolefs.Versions["6.14"])
 	name := unique("late")
-	r := shared.agentOn(t, shared.RESTConfig(), name, namespace, kernel).Pass(t.Context())
+	r := pass(t, shared.agentOn(t, shared.RESTConfig(), name, namespace, kernel))
 	want := `tell the API of node ` + name + `: nodes "` + name +
 		`" not found: the agent needs to get nodes and to patch nodes/status; its node's name is given with --node`
 	if len(r.Faults) != 1 || r.Faults[0].Code != fault.NodeUnwritten ||
@@ -210,7 +227,7 @@ func TestAgentBeforeItsNode(t *testing.T) {
 		t.Errorf("faults %v, want %s", r.Faults, want)
 	}
 	if len(kernel.Speaking()) != 1 {
-		t.Error("the kernel speaks to nobody")
+		t.Fatal("the kernel speaks to nobody")
 	}
 	if _, _, ok := kernel.Value(kernel.Names()[0], config.TokenUserdata); ok {
 		t.Error("the kernel sends a secret that nobody knows")

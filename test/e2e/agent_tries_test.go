@@ -112,7 +112,7 @@ func annotationTries(own, other string) map[string]try {
 		},
 		"a reason": {do: annotates(own, keys.Node.Reason),
 			want: annotationsOnly},
-		"the intent to bury itself": {do: annotates(own, reason.MarkedDeadKey),
+		"the intent to remove itself": {do: annotates(own, reason.MarkedDeadKey),
 			want: annotationsOnly},
 		"a key that is almost its own": {do: annotates(own, reason.EvidenceKey+"-2"),
 			want: annotationsOnly},

@@ -37,11 +37,23 @@ func (c *cluster) markPreempted(t *testing.T, as, ns, name string) {
 	}
 }
 
-// The scheduler marks a victim, and a policy refuses its delete; the reason has been written by
-// then, since policies come last. A program that deletes the pod a moment later does not do it for
-// the scheduler's sake.
+// The scheduler marks a victim, and a policy refuses its delete. The reason has been decided by
+// then, since policies come last, and is written if the pod was to go at once. A program that
+// deletes the pod a moment later does not do it for the scheduler's sake.
 func TestReasonOfARefusedDeleteIsNotTheNextOnes(t *testing.T) {
 	t.Parallel()
+	t.Run("the pod would have gone on terminating", func(t *testing.T) {
+		t.Parallel()
+		refusedThenDeleted(t, metav1.DeleteOptions{}, false)
+	})
+	t.Run("the pod would have gone at once", func(t *testing.T) {
+		t.Parallel()
+		refusedThenDeleted(t, atOnce, true)
+	})
+}
+
+func refusedThenDeleted(t *testing.T, refused metav1.DeleteOptions, written bool) {
+	t.Helper()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.refuse(t, ns, admissionregistrationv1.Delete,
 		"pods", "request.userInfo.username != '"+scheduler+"'")
@@ -54,17 +66,17 @@ func TestReasonOfARefusedDeleteIsNotTheNextOnes(t *testing.T) {
 		})
 	shared.markPreempted(t, scheduler, ns, "victim")
 	if err := shared.as(t, scheduler).CoreV1().Pods(ns).Delete(t.Context(),
-		"victim", metav1.DeleteOptions{}); err == nil {
+		"victim", refused); err == nil {
 		t.Fatal("the policy let the scheduler's delete pass")
 	}
 	lives, err := shared.client.CoreV1().Pods(ns).Get(t.Context(), "victim", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own, err := keys.Pod.Read(lives.Annotations); err != nil || own.Code != reason.Preempted ||
-		own.By != scheduler {
-		t.Errorf("the victim carries %+v, %v, want what was written for the scheduler's delete",
-			own, err)
+	own, err := keys.Pod.Read(lives.Annotations)
+	if ours := err == nil && own.Code == reason.Preempted && own.By == scheduler; ours != written {
+		t.Errorf("the victim carries %+v, %v; want what was decided about the scheduler's delete: %t",
+			own, err, written)
 	}
 	if err := shared.as(t, cleaner).CoreV1().Pods(ns).Delete(t.Context(),
 		"victim", metav1.DeleteOptions{}); err != nil {

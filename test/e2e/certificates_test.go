@@ -19,7 +19,7 @@ func TestCertificatesWithoutCertManager(t *testing.T) {
 			k.Webhook.Certificates = []string{"epitaph-webhook"}
 		}}})
 	want :=
-		`"msg":"the Certificate is not in order","logger":"certificates","certificate":"epitaph-webhook","error":"cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"`
+		`"msg":"the Certificate is not ready","logger":"certificates","certificate":"epitaph-webhook","error":"cert-manager's definitions are not installed: install cert-manager, or choose another source of certificates"`
 	c.eventually(t, "the log tells: "+want, func(context.Context) (bool,
 		error) {
 		return strings.Contains(logged(t, c), want), nil

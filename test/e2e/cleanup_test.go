@@ -8,8 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -39,6 +41,7 @@ func TestRecordsExpireWhateverIsSwitchedOff(t *testing.T) {
 		}}})
 	c.Epitaph.Stop() // it looks at all records when it begins to lead
 	o, ns := c.memory(t), c.namespace(t)
+	owners := &audit.OwnerObituaries{API: c.typed(t, c.RESTConfig()), Clock: clock.RealClock{}}
 	for range most + surplus {
 		name := unique("gone-")
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name,
@@ -48,6 +51,11 @@ func TestRecordsExpireWhateverIsSwitchedOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.file(t, ns, name, time.Now())
+		if err := owners.Record(t.Context(), v1alpha1.OwnerObituarySpec{APIVersion: "batch/v1",
+			Kind: "Job", Namespace: ns, Name: name, UID: types.UID(name), DeletedBy: "alice",
+			Deleted: "Job " + name, Created: metav1.Now()}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := c.Epitaph.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -55,6 +63,12 @@ func TestRecordsExpireWhateverIsSwitchedOff(t *testing.T) {
 	c.eventually(t, "records beyond the numbers are gone", func(ctx context.Context) (bool, error) {
 		all := &v1alpha1.NodeObituaryList{}
 		err := o.Live.List(ctx, all)
-		return len(all.Items) == most && len(c.obituaries(t, ns)) == 2, err
+		if err != nil {
+			return false, err
+		}
+		ofOwners := &v1alpha1.OwnerObituaryList{}
+		err = o.Live.List(ctx, ofOwners)
+		return len(all.Items) == most && len(ofOwners.Items) == most &&
+			len(c.obituaries(t, ns)) == 2, err
 	})
 }

@@ -108,8 +108,9 @@ func deploymentRollsOut(t *testing.T, strategy appsv1.DeploymentStrategyType) {
 			old.OwnerReferences[0].Name + ")"),
 	})
 	young := shared.theRunningPod(t, ns)
-	if _, err := deployments.Patch(t.Context(), "web", types.MergePatchType,
-		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.as(t, runner).AppsV1().Deployments(ns).Patch(t.Context(), "web",
+		types.MergePatchType, []byte(`{"spec":{"replicas":0}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/"+young.Name, reason.Reason{
@@ -145,8 +146,9 @@ func TestStatefulSetRollsOutAndScalesDown(t *testing.T) {
 		return err == nil && p.UID != old.UID &&
 			p.Status.Phase == corev1.PodRunning, client.IgnoreNotFound(err)
 	})
-	if _, err := sets.Patch(t.Context(), "db", types.MergePatchType,
-		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.as(t, runner).AppsV1().StatefulSets(ns).Patch(t.Context(), "db",
+		types.MergePatchType, []byte(`{"spec":{"replicas":0}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.eventually(t, "the new pod is seen to leave", func(context.Context) (bool, error) {
@@ -222,13 +224,14 @@ func TestJobIsSuspended(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	pod := shared.job(t, ns, node)
-	if _, err := shared.client.BatchV1().Jobs(ns).Patch(t.Context(), "work", types.MergePatchType,
-		[]byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.as(t, runner).BatchV1().Jobs(ns).Patch(t.Context(), "work",
+		types.MergePatchType, []byte(`{"spec":{"suspend":true}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{
-		Code: reason.ScaledDown, By: kubeSystem + "job-controller",
-		Text: "This pod was removed because its owner needs fewer pods (Job work is suspended)",
+		Code: reason.Suspended, By: kubeSystem + "job-controller",
+		Text: "This pod was removed because its job was suspended (Job work)",
 	})
 }
 
@@ -252,8 +255,9 @@ func TestOwnerIsDeleted(t *testing.T) {
 				t.Fatal(err)
 			}
 			pod := shared.theRunningPod(t, ns)
-			if err := sets.Delete(t.Context(),
-				"web", metav1.DeleteOptions{PropagationPolicy: &propagation}); err != nil {
+			by := shared.as(t, kubeSystem+"a-controller").AppsV1().ReplicaSets(ns)
+			if err := by.Delete(t.Context(), "web",
+				metav1.DeleteOptions{PropagationPolicy: &propagation}); err != nil {
 				t.Fatal(err)
 			}
 			shared.leaves(t, reason.Pod, ns+"/"+pod.Name, reason.Reason{

@@ -104,6 +104,9 @@ func TestWhatARemovalCosts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of a Deployment with many", c.deploymentCosts)
+	t.Run("what is settled", c.settledRecordsCost)
+	t.Run("of kinds that are not there", c.absentKindsCostNothing)
 }
 
 func evicted(ns string) func(*testing.T, *kubernetes.Clientset, string) error {

@@ -382,8 +382,8 @@ func TestLeftoversAreTakenOff(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	p := shared.pod(t, ns, node, "a")
-	stale := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{
-		ResourceVersion: &p.ResourceVersion}}
+	stale := metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0)),
+		Preconditions: &metav1.Preconditions{ResourceVersion: &p.ResourceVersion}}
 	if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(),
 		"a", stale); !apierrors.IsConflict(err) {
 		t.Fatalf("the delete ended with %v, want a conflict", err)

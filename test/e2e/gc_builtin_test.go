@@ -38,7 +38,7 @@ func TestBesideTheBuiltInCollector(t *testing.T) {
 	if d.Reason.Code != reason.NodeDeleted {
 		t.Errorf("a pod of the built-in collector left with %+v, want code NodeDeleted", d.Reason)
 	}
-	wantFailedWith(t, d.Pod, true)
+	wantCounted(t, d.Pod, true)
 }
 
 // patiently waits longer for a pod to leave than other tests do.

@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -62,8 +66,18 @@ func TestPodsOfANodeThatLeftWithAReasonGoAtOnce(t *testing.T) {
 	}
 }
 
-// wantFailedWith checks what a Job's controller counts by.
+// wantFailedWith checks a pod that Epitaph failed: what a Job's controller counts by, and what tools
+// show.
 func wantFailedWith(t *testing.T, pod *corev1.Pod, disrupted bool) {
+	t.Helper()
+	wantCounted(t, pod, disrupted)
+	if r, err := keys.Pod.Read(pod.Annotations); err == nil && r.Text != "" {
+		wantTold(t, pod, r)
+	}
+}
+
+// wantCounted checks what a Job's controller counts by.
+func wantCounted(t *testing.T, pod *corev1.Pod, disrupted bool) {
 	t.Helper()
 	if pod.Status.Phase != corev1.PodFailed {
 		t.Errorf("pod %s left in phase %s, want Failed", pod.Name, pod.Status.Phase)
@@ -75,6 +89,21 @@ func wantFailedWith(t *testing.T, pod *corev1.Pod, disrupted bool) {
 	}
 	if got != disrupted {
 		t.Errorf("pod %s left with DisruptionTarget %t, want %t", pod.Name, got, disrupted)
+	}
+}
+
+// wantTold checks what tools show and read of a pod that was failed.
+func wantTold(t *testing.T, pod *corev1.Pod, r reason.Reason) {
+	t.Helper()
+	if pod.Status.Reason != string(r.Code) || pod.Status.Message != string(r.Text) {
+		t.Errorf("pod %s left with the status %s: %q, want its reason, %+v", pod.Name,
+			pod.Status.Reason, pod.Status.Message, r)
+	}
+	var verdict v1alpha1.Verdict
+	if err := json.Unmarshal([]byte(pod.Annotations[reason.VerdictKey]), &verdict); err != nil ||
+		verdict.Retry == "" || verdict.MayStillRun == "" {
+		t.Errorf("pod %s left with the verdict %q (%v)", pod.Name,
+			pod.Annotations[reason.VerdictKey], err)
 	}
 }
 
@@ -142,6 +171,11 @@ func TestFinalizersHoldOrphans(t *testing.T) {
 		return p.DeletionTimestamp != nil, nil
 	})
 	wantFailedWith(t, held, true)
+	// Where people look first.
+	if out, err := shared.kubectl(t, ns, "get", "pod", "a", "--no-headers"); err != nil ||
+		!slices.Contains(strings.Fields(out), "HardwareFailure") {
+		t.Errorf("kubectl get pod ended with %v: %s", err, out)
+	}
 	time.Sleep(time.Second)
 	still, err := shared.client.CoreV1().Pods(ns).Get(t.Context(), "a", metav1.GetOptions{})
 	if err != nil || still.ResourceVersion != held.ResourceVersion {

@@ -91,24 +91,30 @@ func (c *cluster) completes(t *testing.T, namespace, name string) *batchv1.Job {
 
 func TestJobsAreNotChargedForTheirNode(t *testing.T) {
 	t.Parallel()
+	policy := &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+		Action: batchv1.PodFailurePolicyActionIgnore,
+		OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+			{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+	}}}
 	tests := map[string]batchv1.JobSpec{
-		"plain": {},
-		"indexed": {CompletionMode: ptr.To(batchv1.IndexedCompletion),
+		"plain": {PodFailurePolicy: policy},
+		"indexed": {PodFailurePolicy: policy, CompletionMode: ptr.To(batchv1.IndexedCompletion),
 			Completions: ptr.To(int32(2)), Parallelism: ptr.To(int32(2))},
+		"documented": jobOfThePage(t),
 	}
 	for name, spec := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := shared.namespace(t)
-			spec.Template = shared.pool(t, ns, 2)
-			spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+			if name == "documented" { // It runs as it stands there, on our nodes.
+				on := shared.pool(t, ns, 2).Spec
+				spec.Template.Spec.NodeSelector = on.NodeSelector
+				spec.Template.Spec.Tolerations = on.Tolerations
+			} else {
+				spec.Template = shared.pool(t, ns, 2)
+				spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+			}
 			spec.BackoffLimit = ptr.To(int32(0))
-			spec.PodFailurePolicy = &batchv1.PodFailurePolicy{
-				Rules: []batchv1.PodFailurePolicyRule{{
-					Action: batchv1.PodFailurePolicyActionIgnore,
-					OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
-						{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
-				}}}
 			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
 			if _, err := shared.client.BatchV1().Jobs(ns).Create(t.Context(), job,
 				metav1.CreateOptions{}); err != nil {

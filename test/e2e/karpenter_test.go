@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -53,6 +54,12 @@ func TestKarpenterSaysWhyNodesGo(t *testing.T) {
 	t.Run("underutilized", func(t *testing.T) { t.Parallel(); k.isUnderutilized(t) })
 	t.Run("interrupted", func(t *testing.T) { t.Parallel(); k.isInterrupted(t) })
 	t.Run("repaired", func(t *testing.T) { t.Parallel(); k.isRepaired(t) })
+	t.Run("repaired without a word", func(t *testing.T) {
+		t.Parallel()
+		k.isRepairedWithoutAWord(t)
+	})
+	t.Run("its NodeClaim deleted", func(t *testing.T) { t.Parallel(); k.claimIsDeleted(t) })
+	t.Run("its NodePool deleted", func(t *testing.T) { t.Parallel(); k.poolIsDeleted(t) })
 }
 
 func (c *cluster) dynamic(t *testing.T) dynamic.Interface {
@@ -212,20 +219,42 @@ func (k *karpenterCluster) isUnderutilized(t *testing.T) {
 }
 
 // The cloud interrupts the machine. The kwok provider has no queue of interruptions, so this does
-// what the controllers that read one do: they delete the NodeClaim, and say in an Event what for.
+// what the controllers that read one do.
 func (k *karpenterCluster) isInterrupted(t *testing.T) {
 	ns, node, claim := k.aPod(t, k.pool(t, "Never", unconsolidated()))
-	config := k.As(karpenterUser, "system:masters")
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
+	k.interrupts(t, claim, "SpotInterrupted", "Spot interruption warning was triggered")
+	says := "NodeClaim " + claim + ", SpotInterrupted: Spot interruption warning was triggered"
+	k.gone(t, reason.Node, node, reason.SpotInterrupted, says)
+	k.gone(t, reason.Pod, ns+"/p", reason.SpotInterrupted, says)
+}
+
+// A person deletes the NodeClaim, and somebody else once more.
+func (k *karpenterCluster) claimIsDeleted(t *testing.T) {
+	ns, node, claim := k.aPod(t, k.pool(t, "Never", unconsolidated()))
+	for _, args := range [][]string{
+		{"annotate", "nodeclaim", claim, keys.Pod.Reason + "=its disk is slow"},
+		{"delete", "nodeclaim", claim, "--wait=false"},
+		{"delete", "nodeclaim", claim, "--wait=false", "--as=bob", "--ignore-not-found"},
+	} {
+		if out, err := k.kubectl(t, ns, args...); err != nil {
+			t.Fatalf("kubectl %q: %s (%v)", args, out, err)
+		}
 	}
-	if err := client.Resource(nodeClaims).Delete(t.Context(), claim,
-		metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
+	says := "alice deleted NodeClaim " + claim + ": its disk is slow"
+	k.gone(t, reason.Pod, ns+"/p", reason.NodeDrained, says)
+	k.gone(t, reason.Node, node, reason.NodeDrained, says)
+}
+
+// A person deletes the NodePool: the garbage collector deletes its NodeClaims.
+func (k *karpenterCluster) poolIsDeleted(t *testing.T) {
+	pool := k.pool(t, "Never", unconsolidated())
+	ns, node, _ := k.aPod(t, pool)
+	if out, err := k.kubectl(t, ns, "delete", "nodepool", pool, "--wait=false"); err != nil {
+		t.Fatalf("%s (%v)", out, err)
 	}
-	k.gone(t, reason.Pod, ns+"/p", reason.NodeDrained, "NodeClaim "+claim+" was deleted")
-	k.gone(t, reason.Node, node, reason.NodeDrained, "NodeClaim "+claim+" was deleted")
+	says := "alice deleted NodePool " + pool
+	k.gone(t, reason.Pod, ns+"/p", reason.NodeDrained, says)
+	k.gone(t, reason.Node, node, reason.NodeDrained, says)
 }
 
 // The node does not answer, for longer than its repair policy tolerates. Nobody waits for these ten
@@ -253,4 +282,38 @@ func (k *karpenterCluster) isRepaired(t *testing.T) {
 		})
 	k.gone(t, reason.Node, node, reason.NodeUnreachable, "Ready=Unknown: NodeStatusUnknown")
 	k.gone(t, reason.Pod, ns+"/p", reason.NodeUnreachable, "Ready=Unknown: NodeStatusUnknown")
+}
+
+// The node has a condition of which its repair policy does not tolerate more than ten minutes, and
+// which does not tell by itself what becomes of it. Nobody waits for these here.
+func (k *karpenterCluster) isRepairedWithoutAWord(t *testing.T) {
+	ns, node, claim := k.aPod(t, k.pool(t, "Never", unconsolidated()))
+	forget := map[string]any{}
+	for key := range sandbox.KubeletLabels() {
+		forget[key] = nil
+	}
+	// Its kubelet would write that it is Ready; its Lease is renewed all the same.
+	k.patchNode(t, node, map[string]any{"metadata": map[string]any{"labels": forget}})
+	k.eventuallyWithin(t, karpenterPatience, "node "+node+" is repaired",
+		func(ctx context.Context) (bool, error) {
+			n, err := k.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) || err == nil && n.DeletionTimestamp != nil {
+				return true, nil
+			}
+			for i := range n.Status.Conditions {
+				ready := &n.Status.Conditions[i]
+				if err != nil || ready.Type != corev1.NodeReady ||
+					ready.Status == corev1.ConditionFalse {
+					continue
+				}
+				ready.Status, ready.Reason = corev1.ConditionFalse, "KubeletNotReady"
+				ready.Message = "node is shutting down"
+				ready.LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Hour))
+				_, err = k.client.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
+			}
+			return false, ignoreConflict(err)
+		})
+	says := "NodeClaim " + claim + " was deleted as unhealthy"
+	k.gone(t, reason.Node, node, reason.NodeUnreachable, says)
+	k.gone(t, reason.Pod, ns+"/p", reason.NodeUnreachable, says)
 }

@@ -36,11 +36,11 @@ func (m *mute) look(t *testing.T, namespace, bootID string, uptime time.Duration
 	a := shared.agentOn(t, shared.agentOf(t, m.node), m.node, namespace, m.kernels,
 		func(o *agent.Options) {
 			o.BootID = bootID
-			o.LastBoot = &lastboot.Keeper{Dir: m.dir,
+			o.LastBoot = &lastboot.History{Dir: m.dir,
 				Dumps: func() ([]crash.Dump, error) { return m.dumps, nil }}
 			o.Uptime = func() (time.Duration, error) { return uptime, nil }
 		})
-	if r := a.Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, a); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 }

@@ -42,7 +42,12 @@ func run(m *testing.M) int {
 	defer cancel()
 	began := time.Now()
 	var err error
-	if shared, err = startCluster(ctx, sandbox.Options{Out: os.Stdout,
+	if provider, err = newIssuer(); err != nil {
+		fmt.Println("e2e:", err)
+		return 1
+	}
+	defer provider.server.Close()
+	if shared, err = startCluster(ctx, sandbox.Options{Out: os.Stdout, Issuer: provider.known(),
 		Epitaph: sandbox.EpitaphOptions{Configure: quick}}); err != nil {
 		fmt.Println("e2e:", err)
 		return 1
@@ -86,5 +91,7 @@ func quick(c *config.Config) {
 	// pass.
 	c.GC.Brake.Enabled = false
 	c.Page.Enabled = true
+	// The tests delete more than a cluster loses, and wait for what is said of each.
+	c.Audit.EventsPerSecond = 50
 	c.Webhook.LeftoverAfter = metav1.Duration{Duration: 5 * time.Second}
 }

@@ -138,6 +138,8 @@ func furtherOnPods(pod *corev1.Pod) map[string]try {
 			"status", `{"status":{"phase":"Pending"}}`), want: failsOnly},
 		"a reason in its status": {do: writes(merge, pod,
 			"status", `{"status":{"reason":"Evicted"}}`), want: failsOnly},
+		"a reason as it succeeds": {do: writes(merge, pod,
+			"status", `{"status":{"phase":"Succeeded","reason":"x"}}`), want: failsOnly},
 		"its start": {do: writes(merge, pod,
 			"status", `{"status":{"startTime":"2026-01-01T00:00:00Z"}}`), want: failsOnly},
 		"a message in its status": {do: writes(merge, pod,
@@ -265,9 +267,37 @@ func TestManagerGetsNoFurther(t *testing.T) {
 			t.Run(name, func(t *testing.T) { tc.check(t, as) })
 		}
 		fails :=
-			`{"metadata":{"annotations":{%q:"x"}},"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByPodGC","message":"x"}]}}`
-		try{do: writes(types.StrategicMergePatchType, pod, "status", fails, keys.Pod.Reason)}.check(
-			t, as)
+			`{"metadata":{"annotations":{%q:"x"}},"status":{"phase":"Failed","reason":"x","message":"x","conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByPodGC","message":"x"}]}}`
+		// As often as it has to be repeated.
+		for range 2 {
+			try{do: writes(types.StrategicMergePatchType, pod, "status", fails,
+				keys.Pod.Reason)}.check(t, as)
+		}
+	})
+	t.Run("the reason of one that has failed", func(t *testing.T) {
+		const merge = types.MergePatchType
+		for name, tc := range map[string]try{
+			"another": {do: writes(merge, pod, "status", `{"status":{"reason":"y"}}`),
+				want: failsOnly},
+			"none": {do: writes(merge, pod, "status", `{"status":{"reason":null}}`),
+				want: failsOnly},
+			"another message": {do: writes(merge, pod, "status", `{"status":{"message":"y"}}`),
+				want: failsOnly},
+		} {
+			t.Run(name, func(t *testing.T) { tc.check(t, as) })
+		}
+	})
+	t.Run("the reason that a kubelet gave", func(t *testing.T) {
+		given := shared.pod(t, ns, node, "given")
+		kubelets := writes(types.MergePatchType, given, "status",
+			`{"status":{"reason":"Evicting","message":"low on memory"}}`)
+		if err := kubelets(t.Context(), shared.client); err != nil {
+			t.Fatal(err)
+		}
+		try{do: writes(types.StrategicMergePatchType, given, "status",
+			`{"status":{"phase":"Failed","reason":"x","message":"x"}}`), want: failsOnly}.check(t, as)
+		try{do: writes(types.StrategicMergePatchType, given, "status",
+			`{"status":{"phase":"Failed"}}`)}.check(t, as)
 	})
 	// The owner of an object, like its spec, is not even for the policy to refuse: the API server
 	// leaves it as it is.

@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"net/http"
 	"slices"
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
@@ -41,20 +38,9 @@ func (c *cluster) metricOf(t *testing.T, name, label, wanted string) float64 {
 // metrics reads all that the cluster's Epitaph serves.
 func (c *cluster) metrics(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Epitaph.MetricsURL,
-		nil)
+	families, err := c.Epitaph.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatalf("read the metrics: %v", err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		t.Fatalf("parse the metrics: %v", err)
 	}
 	return families
 }

@@ -22,10 +22,10 @@ func TestBrakeHoldsOverARestartAndOverReplicas(t *testing.T) {
 		k.Netconsole.Brake = config.Brake{Nodes: 2, Window: metav1.Duration{Duration: time.Hour}}
 	}
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: tight}})
-	c.buries(t, "before the crash")
+	c.removes(t, "before the crash")
 	c.Epitaph.Kill()
 	c.restart(t)
-	c.buries(t, "after the crash")
+	c.removes(t, "after the crash")
 	c.holds(t, c.Epitaph, "one too many")
 
 	other, err := c.AddEpitaph(t.Context(), sandbox.EpitaphOptions{Configure: tight})
@@ -35,8 +35,8 @@ func TestBrakeHoldsOverARestartAndOverReplicas(t *testing.T) {
 	c.holds(t, other, "one too many for another replica")
 }
 
-// buries lets a node die of a panic that is acted upon.
-func (c *cluster) buries(t *testing.T, line string) {
+// removes lets a node die of a panic that is acted upon.
+func (c *cluster) removes(t *testing.T, line string) {
 	t.Helper()
 	ns, node := c.namespace(t), c.answering(t)
 	c.pod(t, ns, node.Name, "a")
@@ -56,7 +56,7 @@ func (c *cluster) holds(t *testing.T, replica *sandbox.Epitaph, line string) {
 	c.saysTo(t, replica.Config.Netconsole.Address, node.Address, aSignedPanic(line))
 	c.event(t, node.Name, netconsole.EventPanicRefused,
 		"A kernel panic was heard ("+line+
-			") and is not acted upon: too many nodes were declared dead lately")
+			") but not acted upon: too many nodes were declared dead recently")
 	stays(t, c, pod, time.Second)
 	if found := c.aliveNode(t, node.Name); keys.Node.Has(found.Annotations) {
 		t.Errorf("the Node carries a reason: %v", found.Annotations)
@@ -84,7 +84,7 @@ func TestTokenInALaterFragment(t *testing.T) {
 		config.TokenUserdata + "=guessed\n")
 	c.says(t, node.Address, forged)
 	c.event(t, node.Name, netconsole.EventPanicRefused,
-		"A kernel panic was heard (forged) and is not acted upon: its token is not the one of this boot")
+		"A kernel panic was heard (forged) but not acted upon: its token is not the one of this boot")
 	c.dies(t, node.Name)
 	const first, rest = "Kernel panic - not syncing: long\n a=b\n",
 		" " + config.TokenUserdata + "=" + secret + "\n"

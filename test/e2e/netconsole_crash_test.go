@@ -26,7 +26,7 @@ func undisturbed(k *config.Config) {
 	k.LeaderElection.Enabled = false
 }
 
-// A crashPoint is a write of a burial that is refused until Epitaph has been killed.
+// A crashPoint is a write of a removal that is refused until Epitaph has been killed.
 type crashPoint struct {
 	step     string // that the write belongs to
 	op       admissionregistrationv1.OperationType
@@ -55,9 +55,9 @@ var crashPoints = map[string]crashPoint{
 	},
 }
 
-// Epitaph dies of SIGKILL between two steps of a burial. It finishes when it starts again; and if
+// Epitaph dies of SIGKILL between two steps of a removal. It finishes when it starts again; and if
 // it does not, another replica that heard nothing does. Nothing is done twice.
-func TestBurialSurvivesACrashAtEachStep(t *testing.T) {
+func TestRemovalSurvivesACrashAtEachStep(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: undisturbed}})
 	for name, point := range crashPoints {

@@ -41,7 +41,7 @@ const (
 
 // 2,000 panics of every kind that is recorded, and beyond, come from the addresses of nodes that
 // live, restart their kubelets for 1, 5 and 15 seconds, and reboot meanwhile. Nothing is deleted,
-// and nothing is said of them; and the one node that panics in the end is buried. The proof of
+// and nothing is said of them; and the one node that panics in the end is removed. The proof of
 // death is that of the default configuration.
 func TestNothingThatLivesDiesOfForgedPanics(t *testing.T) {
 	t.Parallel()

@@ -169,8 +169,8 @@ func (c *cluster) bareNodesLeft(ctx context.Context) (left, testified int, err e
 	return left, testified, nil
 }
 
-// Epitaph is killed again and again while it buries a node with many pods: whoever starts finishes.
-func TestBurialIsFinishedAfterCrashes(t *testing.T) {
+// Epitaph is killed again and again while it removes a node with many pods: whoever starts finishes.
+func TestRemovalIsFinishedAfterCrashes(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t,
 		sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
@@ -183,7 +183,7 @@ func TestBurialIsFinishedAfterCrashes(t *testing.T) {
 	pods := c.orphans(t, ns, node.Name, 150)
 	c.dies(t, node.Name)
 	c.says(t, node.Address, aSignedPanic("killed in the middle"))
-	c.eventually(t, "the burial has begun", func(context.Context) (bool, error) {
+	c.eventually(t, "the removal has begun", func(context.Context) (bool, error) {
 		n := len(c.podsIn(t, ns))
 		return n > 0 && n < len(pods), nil
 	})

@@ -170,6 +170,7 @@ func TestNetconsole(t *testing.T) {
 			"fakes and plain text are not believed":            fakesAreNotBelieved,
 			"a panic is heard through floods":                  panicIsHeardThroughFloods,
 			"loss and disorder":                                networkIsUnkind,
+			"a Job is told whole":                              aJobIsToldWhole,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -259,7 +260,7 @@ func livingNodeVetoes(t *testing.T, c *cluster) {
 	pod := c.pod(t, ns, node.Name, "a")
 	c.says(t, node.Address, aPanic("forged from its own address"))
 	c.event(t, node.Name, netconsole.EventPanicDoubted, "forged from its own address")
-	c.event(t, node.Name, netconsole.EventPanicRefused, "user space of the node goes on answering")
+	c.event(t, node.Name, netconsole.EventPanicRefused, "the node's user space still answers")
 	stays(t, c, pod, time.Second)
 	if found := c.aliveNode(t, node.Name); keys.Node.Has(found.Annotations) {
 		t.Errorf("the Node carries a reason: %v", found.Annotations)

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -38,7 +39,8 @@ func chromium(t *testing.T) string {
 
 // proxy stands before the page as an authenticating proxy would: it adds the token that a person
 // got elsewhere.
-func (c *cluster) proxy(t *testing.T, token string) string {
+func (c *cluster) proxy(t *testing.T, token string,
+	change ...func(*http.Response) error) string {
 	t.Helper()
 	s := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -46,6 +48,14 @@ func (c *cluster) proxy(t *testing.T, token string) string {
 			r.Out.Header.Set("Authorization", "Bearer "+token)
 		},
 		Transport: shared.browser().Transport,
+		ModifyResponse: func(r *http.Response) error {
+			for _, f := range change {
+				if err := f(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	})
 	t.Cleanup(s.Close)
 	return s.URL
@@ -56,12 +66,13 @@ func (c *cluster) proxy(t *testing.T, token string) string {
 func looks(t *testing.T, address, picture string, flags ...string) (dom string, seen image.Image) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), chromium(t),
-		append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-			"--hide-scrollbars",
-			"--no-first-run", "--disable-background-networking", "--disable-component-update",
+		// Of two flags of one name, the last counts.
+		append(append([]string{"--headless", "--no-sandbox", "--disable-gpu",
+			"--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
+			"--disable-background-networking", "--disable-component-update",
 			"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-			"--user-data-dir="+t.TempDir(), "--window-size=1280,860", "--screenshot="+picture,
-			"--dump-dom", address)...)
+			"--user-data-dir=" + t.TempDir(), "--window-size=1280,860", "--screenshot=" + picture,
+			"--dump-dom"}, flags...), address)...)
 	cmd.Dir = t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -158,7 +169,7 @@ func TestPageInABrowserRunsNothing(t *testing.T) {
 	address := shared.proxy(t, shared.clusterReader(t, namespace))
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + o.Name} {
 		dom, _ := looks(t, address+path, filepath.Join(t.TempDir(), "p.png"))
-		if !strings.Contains(dom, "<title>Epitaph</title>") || strings.Contains(dom, "<img") ||
+		if !strings.Contains(dom, " · Epitaph</title>") || strings.Contains(dom, "<img") ||
 			!strings.Contains(dom, "&lt;script&gt;") {
 			t.Errorf("%s: the browser obeyed:\n%s", path, dom)
 		}
@@ -185,7 +196,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		"RIP: 0010:sysrq_handle_crash+0x16/0x20",
 		"---[ end Kernel panic - not syncing: sysrq triggered crash ]---",
 	}
-	job := []v1alpha1.Owner{{Kind: "Job", Name: "train", UID: "j"}}
+	job := []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "train", UID: "j"}}
 	minutes := 0
 	left := func(code reason.Code, detail, by, node string, owners []v1alpha1.Owner,
 		ends ...v1alpha1.ContainerEnd) func(*v1alpha1.PodObituarySpec) {
@@ -210,7 +221,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		obituary(namespace, "index-0", left(reason.HardwareFailure,
 			"ReadonlyFilesystem: FilesystemIsReadOnly",
 			"system:serviceaccount:kube-system:node-controller", "node-2",
-			[]v1alpha1.Owner{{Kind: "StatefulSet", Name: "index"}})),
+			[]v1alpha1.Owner{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "index"}})),
 		obituary(namespace, "report-x", left(reason.Preempted,
 			namespace+"/hotfix", "system:kube-scheduler", "node-1", nil,
 			v1alpha1.ContainerEnd{Name: "main", State: v1alpha1.NeverStarted,

@@ -205,6 +205,7 @@ func TestPageShowsHostileContentAndRunsNothing(t *testing.T) {
 	shared.record(t, node, pod)
 	token := shared.clusterReader(t, namespace)
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + pod.Name,
+		"/jobs/" + namespace + "/hostile-job", "/?namespace=" + namespace + "&q=%3Cscript%3E",
 		"/nodes", "/nodes/" + node.Name} {
 		got := shared.visit(t, http.MethodGet, path, token, nil)
 		if got.status != 200 || !strings.Contains(got.body,
@@ -248,7 +249,9 @@ func hostileRecords(namespace string) (*v1alpha1.NodeObituary, *v1alpha1.PodObit
 	}
 	pod := obituary(namespace, "victim", func(s *v1alpha1.PodObituarySpec) {
 		s.Reason, s.By, s.Code, s.NodeObituary = hostile, hostile, "Odd\x1b[2J", node.Name
-		s.Owners = []v1alpha1.Owner{{Kind: "K\x1b[1m", Name: hostile}}
+		s.Owners = []v1alpha1.Owner{{Kind: "K\x1b[1m", Name: hostile},
+			{APIVersion: "batch/v1", Kind: "Job", Name: "hostile-job"},
+			{Kind: "K\x1b[1m", Name: hostile}}
 		s.Containers[0].Name, s.Containers[0].Reason = "m\x1b[1m", hostile
 		s.Containers[0].State, s.Containers[0].ExitCode = v1alpha1.Exited, ptr.To(int32(1))
 	})

@@ -33,6 +33,7 @@ func TestPluginDoctorOfTheIll(t *testing.T) {
 	})
 	t.Run("agents", func(t *testing.T) { doctorReadsTheAgents(t, c) })
 	t.Run("the webhook is away and fails closed", func(t *testing.T) { doctorKnowsWhatFails(t, c) })
+	t.Run("rights over owners", func(t *testing.T) { doctorMissesRights(t, c) })
 	t.Run("no position", func(t *testing.T) { doctorMissesThePosition(t, c) })
 	t.Run("definitions", func(t *testing.T) { doctorMissesDefinitions(t, c) })
 }
@@ -44,7 +45,7 @@ func doctorReadsTheAgents(t *testing.T, c *cluster) {
 	real := c.agentOn(t, c.agentOf(t, n.Name), n.Name, ourNamespace,
 		netconsolefs.New(netconsolefs.Versions["6.14"]),
 		func(o *agent.Options) { o.BootID = n.BootID })
-	if r := real.Pass(t.Context()); len(r.Faults) > 0 {
+	if r := pass(t, real); len(r.Faults) > 0 {
 		t.Fatalf("faults %v", r.Faults)
 	}
 	var names [5]string
@@ -93,7 +94,7 @@ func doctorReadsTheAgents(t *testing.T, c *cluster) {
 // What the doctor says of deletions while the webhook is away is what then happens to them.
 func doctorKnowsWhatFails(t *testing.T, c *cluster) {
 	if got := c.plugin(t, "doctor"); !strings.Contains(got.out,
-		"6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)\n") {
+		"8 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)\n") {
 		t.Errorf("it does not say what fails:\n%s", got.out)
 	}
 	namespace := c.namespace(t)
@@ -114,6 +115,31 @@ func doctorKnowsWhatFails(t *testing.T, c *cluster) {
 		`failed calling webhook "pods.epitaph-k8s.io"`) {
 		t.Errorf("the deletion of a pod ends with %v, want that it fails as the doctor says", err)
 	}
+}
+
+// Without a right over owners their pods say less, and nothing else tells.
+func doctorMissesRights(t *testing.T, c *cluster) {
+	const remedy = ". Install the chart anew, or grant that: docs/install.md, What it may do\n"
+	for _, tc := range []struct {
+		whose account
+		right withdrawal
+		says  string
+	}{
+		{theManager, withdrawal{resource: "ownerobituaries", verb: "create"},
+			"BROKEN  rights over owners     the manager may not get ownerobituaries.epitaph-k8s.io, list ownerobituaries.epitaph-k8s.io, " +
+				"watch ownerobituaries.epitaph-k8s.io, create ownerobituaries.epitaph-k8s.io, update ownerobituaries.epitaph-k8s.io, " +
+				"delete ownerobituaries.epitaph-k8s.io: pods whose owner is deleted or scaled do not say by whom" + remedy},
+		{theManager, withdrawal{resource: "jobs", verb: "get"},
+			"look    rights over owners     the manager may not get jobs.batch, get cronjobs.batch: who deletes such an owner is not recorded" + remedy},
+		{theOwnersRole, withdrawal{resource: "rayjobs", verb: "get"},
+			"look    rights over owners     the manager may not get rayjobs.ray.io, get rayclusters.ray.io, get rayservices.ray.io: " +
+				"who deletes such an owner is not recorded" + remedy},
+	} {
+		putBack := c.withdraw(t, tc.whose, tc.right)
+		c.doctorSays(t, tc.says)
+		putBack()
+	}
+	c.doctorSays(t, "ok      rights over owners     ")
 }
 
 func doctorMissesThePosition(t *testing.T, c *cluster) {
@@ -154,7 +180,8 @@ func doctorMissesDefinitions(t *testing.T, c *cluster) {
 	c.doctorSays(t,
 		"look    fields of the CRDs     PodObituary is older than this plugin: what Epitaph of the same version writes into spec.amended is lost: "+apply)
 
-	for _, name := range []string{"podobituaries.epitaph-k8s.io", "nodeobituaries.epitaph-k8s.io"} {
+	for _, name := range []string{"podobituaries.epitaph-k8s.io", "nodeobituaries.epitaph-k8s.io",
+		"ownerobituaries.epitaph-k8s.io"} {
 		if err := definitions.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -162,6 +189,8 @@ func doctorMissesDefinitions(t *testing.T, c *cluster) {
 	c.doctorSays(t,
 		"BROKEN  CRD PodObituary        is not installed: nothing can be recorded or told: "+apply+
 			"BROKEN  CRD NodeObituary       is not installed: nothing can be recorded or told: "+
+			apply+
+			"BROKEN  CRD OwnerObituary      is not installed: pods whose owner is deleted or scaled do not say by whom: "+
 			apply)
 	if got := c.plugin(t, "list"); got.code != 1 ||
 		!strings.Contains(got.err,

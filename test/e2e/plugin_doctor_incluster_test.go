@@ -26,7 +26,9 @@ func examiner(own string) map[string][]rbacv1.PolicyRule {
 		"kube-system":     {may("", "list", "pods")},
 		"kube-node-lease": {may("coordination.k8s.io", "list", "leases")},
 		"": {
-			may("", "list", "nodes"), may("epitaph-k8s.io", "list", "nodeobituaries"),
+			may("", "list", "nodes"),
+			may("epitaph-k8s.io", "list", "nodeobituaries", "ownerobituaries"),
+			may("authorization.k8s.io", "create", "subjectaccessreviews"),
 			may("admissionregistration.k8s.io", "get", "mutatingwebhookconfigurations"),
 		},
 	}

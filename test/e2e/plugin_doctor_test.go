@@ -21,8 +21,9 @@ import (
 
 // healthy names what must be well in every cluster of these tests, in the order of the report.
 var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary",
-	"fields of the CRDs", "webhook configuration", "webhook caBundle", "webhook certificate",
-	"webhook answers", "leader", "recorder", "clocks of the nodes"}
+	"CRD OwnerObituary", "fields of the CRDs", "webhook configuration", "webhook caBundle",
+	"webhook certificate", "webhook answers", "rights over owners", "leader", "recorder",
+	"clocks of the nodes"}
 
 func TestPluginDoctor(t *testing.T) {
 	t.Parallel()
@@ -86,7 +87,7 @@ func TestPluginDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	want :=
-		"look    webhook configuration  there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted\n"
+		"look    webhook configuration  there is none, as webhook.enabled says (false): the API server does not call Epitaph when something is deleted\n"
 	if got = c.plugin(t, "doctor"); !strings.Contains(got.out, want) ||
 		strings.Contains(got.out, "webhook answers") {
 		t.Errorf("with the webhook switched off, it said %+v", got)
@@ -113,7 +114,7 @@ func TestDoctorWithoutTheCommandLine(t *testing.T) {
 		return slices.Contains(all, doctor.Diagnosis{Health: doctor.Well,
 			What: "webhook answers", Found: "yes: the API server reaches it and trusts it"}), nil
 	})
-	for n, want := range healthy[:5] {
+	for n, want := range healthy[:6] {
 		if all[n].Health != doctor.Well || all[n].What != want {
 			t.Errorf("examination %d found %+v, want that %s is well", n, all[n], want)
 		}

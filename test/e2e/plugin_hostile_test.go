@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
@@ -14,12 +16,19 @@ func TestPluginShowsHostileContentAndObeysNothing(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
 	node, pod := hostileRecords(namespace)
+	lives := shared.node(t).Name
+	pod.Spec.NodeName = lives
 	shared.record(t, node, pod)
 	for _, args := range [][]string{
 		{"why", "pod/victim"}, {"why", "pod/victim", "-o", "json"},
 		{"why", "pod/victim", "-o", "yaml"}, {"why", "node/" + node.Name},
 		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"list", "-o", "yaml"},
 		{"list", "nodes", "--node", node.Name},
+		{"why", "node/" + lives}, {"why", "node/" + lives, "-o", "json"},
+		{"list", "-o", "name"}, {"list", "-o", "custom-columns=A:.spec.reason,B:.spec.by"},
+		{"list", "-o", "jsonpath={.items[*].spec}"}, {"why", "pod/victim", "-o",
+			"custom-columns=A:.reason,B:.by,C:.node.reason"}, {"why", "node/" + node.Name, "-o", "json"},
+		{"list", "nodes", "--node", node.Name, "-o", "custom-columns=A:.spec.reason"},
 		{"panics", node.Name}, {"panics", node.Name, "-o", "yaml"}, {"__complete", "why", "pod/"},
 	} {
 		got := shared.plugin(t, append(args, "-n", namespace)...)
@@ -41,8 +50,15 @@ func TestPluginIsNotFloodedByAnAnnotation(t *testing.T) {
 	namespace := shared.namespace(t)
 	shared.pod(t, namespace, shared.node(t).Name, "loud")
 	shared.annotate(t, namespace, "loud", strings.Repeat(hostile, 2000))
+	file := filepath.Join(t.TempDir(), "odd.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: \"\\e[2JPod\\u202e\"\n"+
+		"metadata: {name: \"\\e[2J\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{{"why", "pod/loud"}, {"why", "pod/loud", "-o", "json"},
-		{"delete", "pod/loud", "--reason", "x"}} {
+		{"delete", "pod/loud", "--reason", "x"}, {"delete", hostile, "--reason", "x"},
+		{"delete", "pods", "-l", hostile, "--reason", "x"}, {"delete", "-f", file, "--reason", "x"},
+		{"drain", hostile, "--reason", "x"}, {"why", "node/" + hostile}, {"list", "--" + hostile}} {
 		got := shared.plugin(t, append(args, "-n", namespace)...)
 		said := got.out + got.err
 		if len(said) > 8<<10 || strings.IndexFunc(strings.ReplaceAll(said, "\n", ""), obeyed) >= 0 {

@@ -3,14 +3,18 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -24,7 +28,7 @@ func TestPluginWhy(t *testing.T) {
 	job := suspendedJob(t, namespace, "nightly")
 	shared.record(t, node, obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) {
 		s.NodeName, s.NodeObituary = node.Name, node.Name
-		s.Owners = []v1alpha1.Owner{{Kind: "Job", Name: "nightly", UID: job}}
+		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly", UID: job}}
 	}))
 	title := "Pod " + namespace + "/train-7 left at 2026-05-01 12:00:00 UTC."
 	died := "This node died unexpectedly because its kernel panicked! (sysrq triggered crash)"
@@ -61,7 +65,11 @@ Its pods
 		said{out: `Job ` + namespace + `/nightly: 1 pod of it is on record.
 
 Its pods
-  2026-05-01 12:00:00 UTC: ` + namespace + `/train-7, KernelPanic
+  2026-05-01 12:00:00 UTC: train-7 on ` + node.Name + `, KernelPanic: This pod died unexpectedly because the underlying node kernel panicked! (sysrq triggered crash)
+
+How they ended
+  1 ended: 1 disrupted (KernelPanic 1).
+  Job nightly counts no failure; its backoffLimit is 6.
 
 Who runs it again
   Job nightly is suspended: it starts pods again when somebody resumes it.
@@ -108,8 +116,8 @@ func TestPluginLists(t *testing.T) {
 		obituary(namespace, "b", func(s *v1alpha1.PodObituarySpec) {
 			s.Code, s.Class, s.Reason, s.By, s.NodeName = "Unexplained", "unexplained",
 				"Nobody said why", "carol", "other"
-			s.Owners = []v1alpha1.Owner{{Kind: "ReplicaSet", Name: "web-5d"},
-				{Kind: "Deployment", Name: "web"}}
+			s.Owners = []v1alpha1.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet",
+				Name: "web-5d"}, {APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}}
 			s.Removed = metav1.Now()
 		}))
 	tests := map[string]struct {
@@ -121,6 +129,7 @@ func TestPluginLists(t *testing.T) {
 		"by class":        {[]string{"--class", "unexplained"}, []string{"b"}},
 		"by node":         {[]string{"--node", "other"}, []string{"b"}},
 		"by age":          {[]string{"--since", "1h"}, []string{"b"}},
+		"by age in days":  {[]string{"--since", "1d"}, []string{"b"}},
 		"none":            {[]string{"--code", "Preempted"}, nil},
 		"wide":            {[]string{"-o", "wide"}, []string{"a", "b"}},
 		"by two of them":  {[]string{"--code", "KernelPanic", "--node", "other"}, nil},
@@ -141,6 +150,21 @@ func TestPluginLists(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a namespace that is not there", func(t *testing.T) {
+		t.Parallel()
+		got := shared.plugin(t, "list", "-n", "kube-systen")
+		if got.code != 3 || got.out != "" || !strings.Contains(got.err,
+			"there is no namespace kube-systen: did you mean kube-system?") {
+			t.Errorf("it said %+v", got)
+		}
+	})
+	t.Run("a code that is mistyped", func(t *testing.T) {
+		t.Parallel()
+		got := shared.plugin(t, "list", "-n", namespace, "--code", "KernelPnic")
+		if got.code != 2 || !strings.Contains(got.err, "did you mean KernelPanic?") {
+			t.Errorf("it said %+v", got)
+		}
+	})
 	t.Run("an owner is the last of the chain", func(t *testing.T) {
 		t.Parallel()
 		got := shared.plugin(t, "list", "-n", namespace, "--pod", "b", "-o", "wide")
@@ -191,6 +215,58 @@ func TestPluginWatch(t *testing.T) {
 		if strings.Contains(out.String(), not) {
 			t.Errorf("it shows %s, which was there before or is not selected:\n%s", not,
 				out.String())
+		}
+	}
+}
+
+// A watch for programs is a stream of documents, each of which is whole.
+func TestPluginWatchesForPrograms(t *testing.T) {
+	t.Parallel()
+	namespace := shared.namespace(t)
+	outs := map[string]*lockedBuffer{}
+	var watches []*exec.Cmd
+	for _, format := range []string{"json", "yaml", "name", "jsonpath={.spec.podName}",
+		"custom-columns=POD:.spec.podName,WHY:.spec.reason", "wide"} {
+		cmd := shared.pluginCommand(t, "watch", "-n", namespace, "-o", format)
+		outs[format] = &lockedBuffer{}
+		cmd.Stdout, cmd.Stderr = outs[format], outs[format]
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		watches = append(watches, cmd)
+	}
+	// Nothing says when a watch has begun: somebody goes on leaving until it is seen twice.
+	shared.eventually(t, "all have shown two", func(context.Context) (bool, error) {
+		shared.record(t, obituary(namespace, "p", func(s *v1alpha1.PodObituarySpec) {
+			s.Reason = hostile
+		}))
+		time.Sleep(poll)
+		for _, out := range outs {
+			if strings.Count(out.String(), "\n") < 3 {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	for _, cmd := range watches {
+		if err := errors.Join(cmd.Process.Signal(os.Interrupt), cmd.Wait()); err != nil {
+			t.Errorf("%v ends with %v", cmd.Args, err)
+		}
+	}
+	for format, out := range outs {
+		text := out.String()
+		lines := strings.Split(text, "\n")
+		fits := map[string]bool{
+			"json":                     json.Valid([]byte(lines[0])) && json.Valid([]byte(lines[1])),
+			"yaml":                     strings.HasPrefix(text, "---\napiVersion: epitaph-k8s.io/v1alpha1\nkind: PodObituary\n"),
+			"name":                     strings.HasPrefix(text, "podobituary.epitaph-k8s.io/p-"),
+			"jsonpath={.spec.podName}": lines[0] == "p" && lines[1] == "p",
+			"custom-columns=POD:.spec.podName,WHY:.spec.reason": strings.HasPrefix(lines[0], "POD ") &&
+				strings.HasPrefix(lines[1], "p "),
+			"wide": strings.Contains(lines[0], "DELETED BY") && strings.HasPrefix(lines[1], "p "),
+		}[format]
+		if !fits || strings.IndexFunc(strings.ReplaceAll(text, "\n", ""), obeyed) >= 0 {
+			t.Errorf("-o %s wrote %.2000q", format, text)
 		}
 	}
 }
@@ -292,7 +368,11 @@ func TestPluginFormatsOfRecords(t *testing.T) {
 
 func TestPluginExitCodes(t *testing.T) {
 	t.Parallel()
-	namespace := shared.namespace(t)
+	namespace, other := shared.namespace(t), shared.namespace(t)
+	node, elsewhere := panickedNode(), unique("elsewhere")
+	shared.record(t, node, obituary(namespace, "train-7", func(s *v1alpha1.PodObituarySpec) {
+		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly"}}
+	}), obituary(other, elsewhere))
 	tests := map[string]struct {
 		args []string
 		code int
@@ -314,7 +394,7 @@ func TestPluginExitCodes(t *testing.T) {
 			`error: usage: "service/x" is none of pod/NAME, node/NAME, job/NAME`},
 		"a wrong format": {[]string{"list", "-o", "xml"}, 2, `error: usage: -o is "xml"`},
 		"pods of nodes": {[]string{"list", "nodes", "--pod", "x"}, 2,
-			"error: usage: --pod chooses among pods, not nodes"},
+			"error: usage: --pod and --selector choose among pods, not nodes"},
 		"a wrong class": {[]string{"list", "--class", "bad"}, 2,
 			`error: usage: --class is "bad"`},
 		"no reason": {[]string{"delete", "pod/x"}, 2,
@@ -325,8 +405,6 @@ func TestPluginExitCodes(t *testing.T) {
 			"error: not found: pod " + namespace + "/nobody is not on record"},
 		"an unknown node": {[]string{"why", "node/nobody"}, 3,
 			`error: not found: node nobody is not on record`},
-		"a node that is there": {[]string{"why", "node/" + shared.node(t).Name}, 3,
-			" is there, and no end of it is on record"},
 		"no kubeconfig": {[]string{"list", "--kubeconfig", "/nonexistent"}, 1,
 			"error: find the API server: stat /nonexistent"},
 		"an unknown context": {[]string{"list", "--context", "nope"}, 1,
@@ -338,7 +416,23 @@ func TestPluginExitCodes(t *testing.T) {
 		"no pod to delete": {[]string{"delete", "nobody", "-n", namespace, "--reason", "x"}, 3,
 			`error: not found: there is no pod nobody: "kubectl epitaph why pod/nobody" may know`},
 		"no right": {[]string{"list", "-n", namespace, "--as", "mallory"}, 1,
-			"Ask for the right: the ClusterRole view covers the records of a namespace."},
+			"You lack the right to list podobituaries.epitaph-k8s.io in namespace " + namespace +
+				". An administrator grants it by\n  kubectl create rolebinding epitaph-view " +
+				"--clusterrole=view --user=mallory -n " + namespace + "\n"},
+		"almost a flag": {[]string{"list", "--sinze", "7d"}, 2,
+			`error: usage: unknown flag: --sinze: did you mean --since?`},
+		"almost a context": {[]string{"list", "--context", "sandbx"}, 1,
+			`context "sandbx" does not exist: did you mean sandbox?`},
+		"why in almost a namespace": {[]string{"why", "p", "-n", "kube-systen"}, 3,
+			"there is no namespace kube-systen: did you mean kube-system?"},
+		"why of almost a pod": {[]string{"why", "pod/trian-7", "-n", namespace}, 3,
+			"pod " + namespace + "/trian-7 is not on record: did you mean train-7?"},
+		"why of a pod of another namespace": {[]string{"why", "pod/" + elsewhere, "-n", namespace},
+			3, "one of that name is in another namespace: -n " + other},
+		"why of almost a job": {[]string{"why", "job/nihgtly", "-n", namespace}, 3,
+			"job " + namespace + "/nihgtly is not on record: did you mean nightly?"},
+		"why of almost a node": {[]string{"why", "node/" + node.Name[:len(node.Name)-1] + "xy"}, 3,
+			" is not on record: did you mean "},
 		"no server": {[]string{"list", "--server", "https://127.0.0.1:1"}, 1,
 			"The API server cannot be reached: check --kubeconfig and --context."},
 	}
@@ -415,18 +509,98 @@ func TestPluginPanicsAndAudit(t *testing.T) {
 func TestPluginOfAUserOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)
-	shared.record(t, obituary(mine, "p"), obituary(theirs, "p"))
+	shared.record(t, obituary(mine, "p"), obituary(theirs, "p"), obituary(theirs, "theirs"))
 	shared.grant(t, mine, "ursula", v1alpha1.GroupVersion.Group, []string{"podobituaries"},
 		[]string{"get", "list", "watch"})
 	if got := shared.plugin(t, "why", "p", "-n", mine, "--as", "ursula"); got.code != 0 {
 		t.Errorf("of her own, it said %+v", got)
 	}
-	for _, args := range [][]string{{"why", "p", "-n", theirs}, {"list", "-n", theirs},
-		{"list", "-A"}, {"why", "node/x"}, {"audit"}} {
+	for _, args := range [][]string{{"why", "p", "-n", theirs}, {"why", "job/j", "-n", theirs},
+		{"list", "-n", theirs}, {"watch", "-n", theirs}, {"watch", "-A", "-o", "json"},
+		{"list", "-A"}, {"list", "nodes"}, {"why", "node/x"}, {"audit"}, {"audit", "-n", theirs},
+		{"panics"}, {"delete", "pod/p", "-n", theirs, "--reason", "x"},
+		{"delete", "pods", "--all", "-n", theirs, "--reason", "x"},
+		{"drain", "x", "--reason", "x"}} {
 		if got := shared.plugin(t, append(args, "--as", "ursula")...); got.code != 1 ||
-			got.out != "" || !strings.Contains(got.err, "Ask for the right") {
+			got.out != "" || !strings.Contains(got.err, "You lack the right to ") {
 			t.Errorf("%v said %+v, want that she may not", args, got)
 		}
+	}
+	for _, word := range []string{"pod/", "job/"} {
+		got := shared.plugin(t, "__complete", "why", "-n", theirs, "--as", "ursula", word)
+		if got.out != ":4\n" {
+			t.Errorf("%s of what she may not read is completed with %q", word, got.out)
+		}
+	}
+	// A name of another namespace is not told to who may not read that.
+	got := shared.plugin(t, "why", "theirs", "-n", mine, "--as", "ursula")
+	if got.code != 3 || strings.Contains(got.err, theirs) {
+		t.Errorf("of a pod of another namespace, it said %+v", got)
+	}
+}
+
+// The commands that an administrator is told grant what was lacking, and no more is needed.
+func TestPluginSaysHowARightIsGranted(t *testing.T) {
+	t.Parallel()
+	ns := shared.namespace(t)
+	shared.record(t, obituary(ns, "p"))
+	for user, from := range map[string]int{"vera": 0, "walt": 1} { // by view, and by a Role
+		got := shared.plugin(t, "list", "-n", ns, "--as", user)
+		var commands []string
+		for line := range strings.Lines(got.err) {
+			if command, is := strings.CutPrefix(line, "  kubectl "); is {
+				commands = append(commands, strings.TrimSpace(command))
+			}
+		}
+		if got.code != 1 || len(commands) != 3 {
+			t.Fatalf("it said %+v, want three commands", got)
+		}
+		for _, command := range commands[from : 1+2*from] {
+			if out, err := shared.kubectl(t, ns, strings.Fields(command)...); err != nil {
+				t.Fatalf("kubectl %s: %v: %s", command, err, out)
+			}
+		}
+		shared.eventually(t, user+" may list", func(context.Context) (bool, error) {
+			got = shared.plugin(t, "list", "-n", ns, "--as", user)
+			return got.code == 0 && strings.Contains(got.out, "KernelPanic"), nil
+		})
+	}
+}
+
+// A node that exists tells what it has lost; whom it may tell of is a matter of rights.
+func TestPluginWhyOfANodeThatLives(t *testing.T) {
+	t.Parallel()
+	ns, other, node := shared.namespace(t), shared.namespace(t), shared.node(t).Name
+	at := func(s *v1alpha1.PodObituarySpec) { s.NodeName = node }
+	shared.record(t, obituary(ns, "mine", at), obituary(other, "theirs", at))
+	got := shared.plugin(t, "why", "node/"+node)
+	for _, want := range []string{
+		"Node " + node + " is there, and no end of it is on record.\n",
+		"\n  It has been Ready since ", "\n  Its boot is ", "\nWhat it has lost\n",
+		"\n  2026-05-01 12:00:00 UTC: " + ns + "/mine, KernelPanic: This pod died unexpectedly",
+		other + "/theirs, ",
+	} {
+		if got.code != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("it said %+v, want %q", got, want)
+		}
+	}
+	got = shared.plugin(t, "why", "node/"+node, "-o",
+		"jsonpath={.exists} {.now.ready} {.now.lost[*].podName}")
+	if got.out != "true True mine theirs" && got.out != "true True theirs mine" {
+		t.Errorf("for programs, it said %+v", got)
+	}
+	user := unique("nils")
+	shared.grantIn(t, "", user, rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group},
+		Resources: []string{"nodeobituaries"}, Verbs: []string{"list"}},
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes"},
+			Verbs: []string{"get"}})
+	shared.grant(t, ns, user, v1alpha1.GroupVersion.Group, []string{"podobituaries"},
+		[]string{"list"})
+	shared.hasRight(t, user, "", "", "nodes", "get")
+	got = shared.plugin(t, "why", "node", node, "-n", ns, "--as", user)
+	if got.code != 0 || !strings.Contains(got.out, "Only pods of namespace "+ns+" could be read.") ||
+		!strings.Contains(got.out, ns+"/mine, ") || strings.Contains(got.out, "theirs") {
+		t.Errorf("to who may read one namespace, it said %+v", got)
 	}
 }
 
@@ -434,11 +608,30 @@ func TestPluginCompletes(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
 	shared.record(t, obituary(namespace, "p-1"), obituary(namespace, "p-2"))
-	for args, want := range map[string]string{"po": "pod/\nnode/\njob/\n:6\n",
-		"pod/": "pod/p-1\npod/p-2\n:4\n"} {
-		if got := shared.plugin(t, "__complete", "why", "-n", namespace, args); got.out != want {
-			t.Errorf("%s is completed with %q, want %q", args, got.out, want)
-		}
+	shared.unbound(t, namespace, 1) // p-0, which lives
+	for args, want := range map[string]string{
+		"why -n NS po": "pod/\nnode/\njob/\ncronjob/\ndeployment/\nstatefulset/\n" +
+			"daemonset/\nreplicaset/\nreplicationcontroller/\n:6\n",
+		"why -n NS pod/":        "pod/p-0\npod/p-1\npod/p-2\n:4\n",
+		"delete -n NS pod/":     "pod/p-0\n:4\n",
+		"delete -n NS pod p-0 ": ":4\n",
+		"delete -n NS pod ":     "p-0\n:4\n",
+		"why -n NS po p-":       "p-0\np-1\np-2\n:4\n",
+		"list -n NS --pod ":     "p-1\np-2\n:4\n",
+		"list --context ":       "sandbox\n:4\n",
+		"list --class ":         "disruption\nroutine\nunexplained\n:4\n",
+		"list --namespace ":     "",
+	} {
+		words := strings.Split(strings.ReplaceAll(args, "NS", namespace), " ")
+		// A busy API server may take longer than a shell waits.
+		shared.eventually(t, args+" is completed with "+want, func(context.Context) (bool, error) {
+			got := shared.plugin(t, append([]string{"__complete"}, words...)...)
+			if want == "" { // Other tests have namespaces, too.
+				return strings.Contains(got.out, "\nkube-system\n") &&
+					strings.Contains(got.out, namespace+"\n"), nil
+			}
+			return got.out == want, nil
+		})
 	}
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		if got := shared.plugin(t, "completion", shell); got.code != 0 ||

@@ -186,7 +186,7 @@ func TestRecordIsCompleteWhenTheAPIServerForgets(t *testing.T) {
 		}
 	}
 	if log, err := c.Epitaph.Logs(); err != nil ||
-		!strings.Contains(log, "the watch had a gap, what left in it was looked up") {
+		!strings.Contains(log, "the watch had a gap, and what left in it was looked up") {
 		t.Errorf("the gap was not noticed (%v): this tested nothing", err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // typed is a client that knows obituaries, too.
@@ -158,15 +159,17 @@ func TestRecordOfPods(t *testing.T) {
 		if o.Spec.Code != "Evicted" || o.Spec.By != runner {
 			t.Errorf("recorded %s by %q", o.Spec.Code, o.Spec.By)
 		}
-		if w := o.Spec.Owners; len(w) != 2 || w[0].Kind != "Job" || w[1].Kind != "CronJob" ||
-			w[1].Name != "nightly" {
+		if w := o.Spec.Owners; len(w) != 2 || !story.IsKind(w[0], reason.JobKind) ||
+			!story.IsKind(w[1], reason.CronJobKind) || w[1].Name != "nightly" {
 			t.Fatalf("its owners are %+v, want the Job and the CronJob nightly", w)
 		}
 		note := "Pod " + name + " left: " + o.Spec.Reason
 		shared.noted(t, ns, "involvedObject.kind=Pod,involvedObject.uid="+string(o.Spec.PodUID),
 			"PodDisrupted", note)
 		shared.noted(t, ns, "involvedObject.kind=Job,involvedObject.uid="+
-			string(o.Spec.Owners[0].UID), "PodDisrupted", note)
+			string(o.Spec.Owners[0].UID), "PodDisrupted", note+" "+allDisrupted(1))
+		shared.noted(t, ns, "involvedObject.kind=CronJob,involvedObject.name=nightly",
+			"PodDisrupted", note)
 		shared.noted(t, metav1.NamespaceDefault,
 			"involvedObject.kind=Node,involvedObject.name="+node, "PodDisrupted",
 			"A pod of this node left: Evicted (disruption)")
@@ -177,6 +180,10 @@ func TestRecordOfPods(t *testing.T) {
 		pod := shared.replicated(t, other, node)
 		shared.remove(t, shared.as(t, runner), other, pod)
 		shared.wantOwners(t, other, pod, "ReplicaSet", "Deployment")
+		for _, kind := range []string{"ReplicaSet", "Deployment"} {
+			shared.noted(t, other, "involvedObject.kind="+kind, "PodUnexplained",
+				"Pod "+pod+" left: "+shared.recorded(t, other, pod).Spec.Reason)
+		}
 		out, err := shared.kubectl(t, other, "get", "podobituaries", "-o", "wide")
 		if head, _, _ := strings.Cut(out, "\n"); err != nil ||
 			strings.Join(strings.Fields(head),

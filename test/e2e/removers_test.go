@@ -240,7 +240,7 @@ func TestReplicaSetScalesDownOnAnUnhealthyNode(t *testing.T) {
 		pod = pods.Items[0].Name
 		return pods.Items[0].Status.Phase == corev1.PodRunning, nil
 	})
-	if _, err := shared.client.AppsV1().ReplicaSets(ns).Patch(t.Context(),
+	if _, err := shared.as(t, runner).AppsV1().ReplicaSets(ns).Patch(t.Context(),
 		"web", types.MergePatchType, []byte(`{"spec":{"replicas":0}}`),
 		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)

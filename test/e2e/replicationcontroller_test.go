@@ -29,8 +29,9 @@ func (c *cluster) scaledToNone(t *testing.T) (pod string) {
 		t.Fatal(err)
 	}
 	pod = c.runningPodOf(t, ns, "app=old")
-	if _, err := controllers.Patch(t.Context(), "old", types.MergePatchType,
-		[]byte(`{"spec": {"replicas": 0}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := c.as(t, runner).CoreV1().ReplicationControllers(ns).Patch(t.Context(), "old",
+		types.MergePatchType, []byte(`{"spec": {"replicas": 0}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return ns + "/" + pod

@@ -74,7 +74,7 @@ func TestReportsWhenTheirDefinitionsComeAndGo(t *testing.T) {
 	c.insistsOnDeleting(t, by, ns, "p-0")
 	c.recorded(t, ns, "p-0")
 	c.notInstalled(t, 0)
-	if log := logged(t, c); !strings.Contains(log, `report not written, will be tried again`) ||
+	if log := logged(t, c); !strings.Contains(log, `report not written, will be retried`) ||
 		!strings.Contains(log, `"outcome":"not-installed"`) {
 		t.Error("the log does not tell that reports are not known")
 	}

@@ -112,7 +112,7 @@ func newestAreReported(t *testing.T, c *cluster, kind kinds) {
 	u := c.reported(t, kind.namespaced, ns, "p-7", "p-6", "p-5", "p-4", "p-3", "")
 	note := resultsIn(u)[fewResults]
 	if note["result"] != "skip" ||
-		note["message"] != "3 older findings find no room here; kubectl epitaph audit counts them all" {
+		note["message"] != "3 older findings do not fit here; kubectl epitaph audit counts them all" {
 		t.Errorf("the note about the others is %v", note)
 	}
 	for _, o := range c.obituaries(t, ns) {

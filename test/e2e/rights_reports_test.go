@@ -17,10 +17,10 @@ func reportWithdrawals() []withdrawal {
 			breaks: "a report is up to a minute late"},
 		{resource: "reports", verb: "create", shows: aFindingIsNotReported,
 			says:   `cannot create resource "reports"`,
-			breaks: "no new report; those that are there are kept up to date"},
+			breaks: "no new report; existing ones are kept up to date"},
 		{resource: "reports", verb: "update", shows: aFindingIsNotReported,
 			says:   `cannot get resource "reports"`,
-			breaks: "no report is made, and none kept up to date"},
+			breaks: "no new report, and none is kept up to date"},
 		{resource: "reports", verb: "list", shows: aFindingIsNotReported,
 			says: `cannot list resource "reports"`, breaks: "no findings of pods are reported"},
 	}

@@ -28,6 +28,10 @@ const (
 	// theReporter is no account of its own: the manager has that ClusterRole, too, where it reports
 	// findings.
 	theReporter account = "epitaph-reports"
+	// theOwnersRole lets the manager read what is above a pod's own controller.
+	theOwnersRole account = "epitaph-owners"
+	// theClaimsRole lets the manager read what is said of NodeClaims.
+	theClaimsRole account = "epitaph-nodeclaims"
 )
 
 // page is the page of the documentation that tells what breaks without each rule.
@@ -42,7 +46,8 @@ func (a account) file() string {
 }
 
 func (w withdrawal) is(rule rbacv1.PolicyRule) bool {
-	return slices.Contains(rule.Resources, w.resource) && slices.Contains(rule.Verbs, w.verb)
+	return (w.group == "" || slices.Contains(rule.APIGroups, w.group)) &&
+		slices.Contains(rule.Resources, w.resource) && slices.Contains(rule.Verbs, w.verb)
 }
 
 // wantEachRule checks that no rule is left out here, and that the documentation tells of each.
@@ -160,7 +165,7 @@ func (c *cluster) untilAllowed(t *testing.T, whose account, w withdrawal, rule r
 
 // serviceAccount is whose the rules are in the end.
 func (a account) serviceAccount() account {
-	if a == theReporter {
+	if a == theReporter || a == theOwnersRole || a == theClaimsRole {
 		return theManager
 	}
 	return a

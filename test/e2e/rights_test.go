@@ -40,55 +40,58 @@ func withdrawals() []withdrawal {
 	return []withdrawal{
 		{resource: "pods", verb: "delete", unready: true,
 			says:   `cannot list resource "pods"`,
-			breaks: "nothing is known of pods and nodes: a replica does not become ready"},
+			breaks: "the manager knows nothing of pods and nodes: a replica does not become ready"},
 		{resource: "pods/status", verb: "patch", shows: reasonsAreNotWritten,
-			breaks: "no reason can be written: a deletion is let through with a warning, or fails with `failurePolicy: Fail`"},
+			breaks: "the manager cannot write a reason: a deletion passes with a warning, or fails with `failurePolicy: Fail`"},
 		{resource: "namespaces", verb: "list", unready: true,
 			says:   `cannot list resource "namespaces"`,
-			breaks: "rules with namespace labels cannot be judged: a replica does not become ready"},
+			breaks: "the manager cannot judge rules with namespace labels: a replica does not become ready"},
 		{resource: "leases", verb: "watch", in: corev1.NamespaceNodeLease, unready: true,
 			says:   `cannot list resource "leases"`,
-			breaks: "no panic can be judged that is not signed: a replica does not become ready"},
+			breaks: "the manager cannot judge unsigned panics: a replica does not become ready"},
 		{resource: "events", verb: "create", shows: aPodIsRecorded,
 			says: `cannot create resource "events"`, breaks: "no Events; all else goes on"},
 		{resource: "deployments", verb: "get", shows: theDeploymentIsNotNamed,
-			breaks: "a record names the ReplicaSet and not its Deployment, and of the pods that it removes it is not told whether they were replaced or too many"},
+			breaks: "a record names the ReplicaSet and not its Deployment, and does not say whether the pods that it removes were replaced or too many"},
 		{resource: "replicationcontrollers", verb: "get", shows: theReplicationControllerIsNotRead,
-			breaks: "of the pods that a ReplicationController removes it is not told that they were too many"},
+			breaks: "a record does not say that the pods that a ReplicationController removes were too many"},
 		{resource: "jobs", verb: "get", shows: theCronJobIsNotNamed,
-			breaks: "a record names the Job and not its CronJob, and of the pods that the Job removes it is not told why"},
+			breaks: "a record names the Job and not its CronJob, and does not say why the Job removes a pod"},
 		{resource: "resourceclaims", verb: "get", shows: theDeviceIsNotNamed,
-			breaks: "of a pod that is driven off its device, the record does not say which one"},
+			breaks: "the record of a pod driven off its device does not say which one"},
 		{resource: "resourceslices", verb: "list", shows: theDeviceIsNotNamed,
 			breaks: "the same, nor who tainted it"},
 		{resource: "nodeclaims", verb: "get", shows: theNodeClaimIsNotRead,
-			breaks: "of a node that Karpenter removes, the record does not say what for"},
+			breaks: "the record of a node that Karpenter removes does not say why"},
 		{resource: "poddisruptionbudgets", verb: "list", unready: true,
 			says:   `cannot list resource "poddisruptionbudgets"`,
-			breaks: "it cannot be told which evictions will be refused: a replica does not become ready"},
+			breaks: "the manager does not know which evictions will be refused: a replica does not become ready"},
 		{resource: "nodeobituaries", verb: "create", unready: true,
 			says:   `cannot list resource "nodeobituaries"`,
-			breaks: "what nodes died of is not known: a replica does not become ready"},
+			breaks: "the manager does not know what nodes died of: a replica does not become ready"},
 		{resource: "mutatingwebhookconfigurations", verb: "list", unready: true,
 			says:   `cannot list resource "mutatingwebhookconfigurations"`,
-			breaks: "it cannot be told whether the API server trusts the certificate: a replica does not become ready"},
+			breaks: "the manager does not know whether the API server trusts the certificate: a replica does not become ready"},
 		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded,
 			says:   `cannot create resource "podobituaries"`,
-			breaks: "no records; they are written when the right is back"},
-		{resource: "tokenreviews", verb: "create", shows: thePageIsClosed,
+			breaks: "no records: they are written once the right is back"},
+		{resource: "ownerobituaries", verb: "create", shows: theDeleterOfTheOwnerIsNotNamed,
+			says:   `cannot create resource "ownerobituaries"`,
+			breaks: "when somebody deletes an owner, the records of its pods do not say who, nor why"},
+		{resource: "tokenreviews", verb: "create", shows: nobodyReads,
 			says:   `cannot create resource "tokenreviews"`,
-			breaks: "nobody can sign in to the page"},
-		{resource: "subjectaccessreviews", verb: "create", shows: thePageIsClosed,
+			breaks: "nobody can sign in to the page, nor read the metrics"},
+		{resource: "subjectaccessreviews", verb: "create", shows: nobodyReads,
 			says:   `cannot create resource "subjectaccessreviews"`,
-			breaks: "the page shows nothing to anybody"},
+			breaks: "neither the page nor the metrics show anything to anybody"},
 		{resource: "leases", verb: "update", in: ourNamespace,
-			says: `cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "epitaph-system"`, breaks: "no replica leads: no garbage is collected, and nothing is recorded"},
+			says: `cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "epitaph-system"`, breaks: "no replica leads: nothing collects garbage, and nothing is recorded"},
 		{resource: "configmaps", verb: "create", in: ourNamespace,
 			says:   `cannot create resource "configmaps"`,
 			breaks: "recording does not begin in a new installation"},
 		{resource: "configmaps", verb: "update", in: ourNamespace,
 			says:   `cannot get resource "configmaps"`,
-			breaks: "recording does not begin: where the last leader stopped is not known"},
+			breaks: "recording does not begin: the manager does not know where the last leader stopped"},
 	}
 }
 
@@ -161,8 +164,7 @@ func reasonsAreNotWritten(t *testing.T, c *cluster) {
 	ns, node := c.namespace(t), c.node(t).Name
 	c.pod(t, ns, node, "a")
 	deleter, warned := c.warned(t, runner)
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
-		"a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", atOnce); err != nil {
 		t.Fatal(err)
 	}
 	if want := "epitaph: the reason could not be written: "; !strings.Contains(warned.String(),
@@ -228,7 +230,11 @@ func (c *cluster) wantOwners(t *testing.T, ns, pod string, want ...string) {
 	}
 }
 
-func thePageIsClosed(t *testing.T, c *cluster) {
+// nobodyReads wants the page and the metrics to be closed.
+func nobodyReads(t *testing.T, c *cluster) {
+	if all, err := c.Epitaph.Metrics(t.Context()); err == nil {
+		t.Errorf("%d metrics are read", len(all))
+	}
 	ns := c.namespace(t)
 	if got := c.visit(t, http.MethodGet, "/", c.reader(t, ns, "visitor"),
 		nil); got.status != http.StatusBadGateway {

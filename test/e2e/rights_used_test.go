@@ -85,8 +85,9 @@ func (r *usedRights) note(whose account, right string) {
 
 // rare are rights that are needed, but not while these tests run, and what for.
 var rare = map[string]string{
-	"delete epitaph-k8s.io/nodeobituaries": "the obituary of a node is removed after a week",
-	"patch events":                         "an Event that repeats itself is counted up",
+	"delete epitaph-k8s.io/nodeobituaries":  "the obituary of a node is removed after a week",
+	"delete epitaph-k8s.io/ownerobituaries": "the record of an owner is removed after a week",
+	"patch events":                          "an Event that repeats itself is counted up",
 }
 
 // streamed tells whether it is the right to list what an API server also streams (WatchList,

@@ -20,15 +20,18 @@ import (
 // their configurations
 // (https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/): one
 // that comes before us keeps us from being called at all; one that comes after us refuses what we
-// have prepared, and what we wrote is taken off again.
+// have prepared. Of a pod that would have gone on terminating, nothing is written yet; what we
+// wrote on one that would have gone at once is taken off again.
 func TestAnotherWebhookRefusesTheDelete(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]struct {
 		configuration string
+		options       metav1.DeleteOptions
 		written       bool
 	}{
-		"before us": {configuration: "a-refuser", written: false},
-		"after us":  {configuration: "z-refuser", written: true},
+		"before us":          {configuration: "a-refuser", options: atOnce},
+		"after us":           {configuration: "z-refuser", options: atOnce, written: true},
+		"after us lingering": {configuration: "z-refuser"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +39,7 @@ func TestAnotherWebhookRefusesTheDelete(t *testing.T) {
 			shared.pod(t, ns, node, "a")
 			shared.refuseByWebhook(t, ns, unique(want.configuration))
 			err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(),
-				"a", metav1.DeleteOptions{})
+				"a", want.options)
 			if err == nil || !strings.Contains(err.Error(),
 				"denied the request: the window for changes is closed") {
 				t.Fatalf("the delete ended with %v, want the refuser's words", err)

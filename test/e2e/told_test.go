@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/ptr"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit/recorder"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/story"
@@ -122,8 +123,10 @@ func (c *cluster) recordsAsTold(t *testing.T, ns, name string, told time.Time) {
 	if asked := o.Spec.DeletionRequested; asked == nil || !asked.Time.Equal(told) {
 		t.Errorf("pod %s was told to stop at %s, want %s", name, asked, told)
 	}
-	if v := story.OfPod(story.Facts{Pod: &o}).Verdict; v == nil || v.Basis != story.ToldToStop {
-		t.Errorf("the verdict on pod %s is %+v, want %s", name, v, story.ToldToStop)
+	want := v1alpha1.Verdict{Started: v1alpha1.StartedYes, MayStillRun: v1alpha1.No,
+		Chargeable: v1alpha1.No, Retry: v1alpha1.RetryUnknown, Basis: story.ToldToStop}
+	if o.Spec.Verdict == nil || *o.Spec.Verdict != want {
+		t.Errorf("the verdict on pod %s is %+v, want %+v", name, o.Spec.Verdict, want)
 	}
 }
 

@@ -54,31 +54,41 @@ func (c *cluster) warned(t *testing.T, user string) (*kubernetes.Clientset, *war
 // ever committing.
 func TestDeleteOfAPodThatIsWrittenAllTheTime(t *testing.T) {
 	t.Parallel()
-	ns, node := shared.namespace(t), shared.node(t).Name
-	shared.pod(t, ns, node, "a")
+	shared.deletesAHotPod(t)
+}
+
+func (c *cluster) deletesAHotPod(t *testing.T) {
+	t.Helper()
+	ns, node := c.namespace(t), c.node(t).Name
+	c.pod(t, ns, node, "a")
 	ctx, cancel := context.WithCancel(t.Context())
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"n":"%d"}}}`, n)
-			_, _ = shared.client.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, patch,
+			_, _ = c.client.CoreV1().Pods(ns).Patch(ctx, "a", types.MergePatchType, patch,
 				metav1.PatchOptions{})
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
-	err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{})
+	err := c.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", metav1.DeleteOptions{})
 	cancel()
 	writer.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
+	c.leaves(t, reason.Pod, ns+"/a", unexplained)
 }
 
 func TestConcurrentDeletesOfOnePod(t *testing.T) {
 	t.Parallel()
-	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
-	shared.pod(t, ns, node, "a")
+	shared.deletesAPodFiveTimes(t)
+}
+
+func (c *cluster) deletesAPodFiveTimes(t *testing.T) {
+	t.Helper()
+	ns, node, pods := c.namespace(t), c.node(t).Name, c.as(t, runner).CoreV1().Pods
+	c.pod(t, ns, node, "a")
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
@@ -89,28 +99,30 @@ func TestConcurrentDeletesOfOnePod(t *testing.T) {
 		})
 	}
 	all.Wait()
-	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
+	c.leaves(t, reason.Pod, ns+"/a", unexplained)
 }
+
+// atOnce asks for the end of a pod that does not linger: its reason is written before the answer.
+var atOnce = metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
 
 func TestNoRoomForAReason(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	deleter, warned := shared.warned(t, runner)
-	shared.pod(t, ns, node, "a", func(p *corev1.Pod) {
-		p.Annotations = map[string]string{"example.com/all-there-is": strings.Repeat("x",
-			256<<10-len("example.com/all-there-is"))}
-	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
-		"a", metav1.DeleteOptions{}); err != nil {
-		t.Fatalf("the delete ended with %v, want it allowed", err)
+	for name, options := range map[string]metav1.DeleteOptions{"lingers": {}, "at-once": atOnce} {
+		shared.pod(t, ns, node, name, full)
+		if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), name, options); err != nil {
+			t.Fatalf("the delete of %s ended with %v, want it allowed", name, err)
+		}
+		shared.eventually(t, name+" is gone", func(context.Context) (bool, error) {
+			_, gone := shared.witness.Saw(reason.Pod, ns+"/"+name)
+			return gone, nil
+		})
+		shared.wantRecord(t, ns, name, unexplained)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
 		t.Errorf("warned %q, want that the reason could not be written", warned)
 	}
-	shared.eventually(t, "the pod is gone", func(context.Context) (bool, error) {
-		_, gone := shared.witness.Saw(reason.Pod, ns+"/a")
-		return gone, nil
-	})
 }
 
 // Somebody else's policy refuses our write: that must not keep a pod from being deleted.
@@ -128,8 +140,7 @@ func TestOurWriteIsRefused(t *testing.T) {
 				metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "status")
 		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err), nil
 	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
-		"a", metav1.DeleteOptions{}); err != nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", atOnce); err != nil {
 		t.Fatalf("the delete ended with %v, want it allowed", err)
 	}
 	if !strings.Contains(warned.String(), "epitaph: the reason could not be written") {
@@ -199,7 +210,7 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
 	shared.pod(t, ns, node, "a")
 	shared.refuse(t, ns, admissionregistrationv1.Delete, "pods",
-		"request.userInfo.username != 'system:serviceaccount:x:prober' && (oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0 || request.userInfo.username == 'undertaker')")
+		"request.userInfo.username != 'system:serviceaccount:x:prober' && (oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0 || request.userInfo.username == 'last-deleter')")
 	force := metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
 	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
 		trial := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
@@ -216,7 +227,7 @@ func TestPodThatAnyWriteWouldDeleteIsLeftAlone(t *testing.T) {
 		ptr.Deref(p.DeletionGracePeriodSeconds, -1) != 0 {
 		t.Fatalf("the pod is not in its last step: %v, %v", p, err)
 	}
-	if err := shared.as(t, "undertaker").CoreV1().Pods(ns).Delete(t.Context(),
+	if err := shared.as(t, "last-deleter").CoreV1().Pods(ns).Delete(t.Context(),
 		"a", force); client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}

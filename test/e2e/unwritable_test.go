@@ -119,6 +119,7 @@ func TestOrphansOnWhichNothingCanBeWrittenGo(t *testing.T) {
 }
 
 // Nor does it keep a pod that is deleted or evicted, and what the webhook found out is on record.
+// Whoever deletes is warned if the reason was to be written before the answer.
 func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -134,6 +135,7 @@ func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 			t.Parallel()
 			ns, node := shared.namespace(t), shared.node(t).Name
 			shared.pod(t, ns, node, "deleted", tt.pod)
+			shared.pod(t, ns, node, "at-once", tt.pod)
 			shared.pod(t, ns, node, "evicted", tt.pod)
 			shared.pod(t, ns, node, "a")
 			if tt.policy {
@@ -141,6 +143,10 @@ func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 			}
 			deleter, warned := shared.warned(t, "system:kube-scheduler")
 			shared.remove(t, deleter, ns, "deleted")
+			if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "at-once",
+				atOnce); err != nil {
+				t.Fatal(err)
+			}
 			if !strings.Contains(warned.String(), "epitaph: the reason could not be written: ") {
 				t.Errorf("warned %q, want that the reason could not be written", warned)
 			}
@@ -148,6 +154,7 @@ func TestDeletesOfPodsOnWhichNothingCanBeWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			shared.wantRecord(t, ns, "deleted", preemptedBy("its id is not known"))
+			shared.wantRecord(t, ns, "at-once", preemptedBy("its id is not known"))
 			shared.wantRecord(t, ns, "evicted",
 				reason.New(reason.Pod, reason.Evicted, "by "+runner, runner))
 			shared.toldOf(t, ns, "deleted", "preempted")
@@ -177,8 +184,7 @@ func TestHeldReasonOfAPodThatLivesOnIsTakenOff(t *testing.T) {
 			"a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
 	})
-	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(),
-		"a", metav1.DeleteOptions{}); err == nil {
+	if err := deleter.CoreV1().Pods(ns).Delete(t.Context(), "a", atOnce); err == nil {
 		t.Fatal("the delete went through: this tests nothing")
 	}
 	if is, err := held(t.Context()); err != nil || !is {
@@ -191,9 +197,9 @@ func TestHeldReasonOfAPodThatLivesOnIsTakenOff(t *testing.T) {
 		})
 }
 
-// A node whose kernel panicked is buried although nothing can be written on one of its pods, or on
+// A node whose kernel panicked is removed although nothing can be written on one of its pods, or on
 // itself.
-func TestBurialOfWhatCannotBeWritten(t *testing.T) {
+func TestRemovalOfWhatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t,
 		sandbox.Options{Epitaph: sandbox.EpitaphOptions{

@@ -204,13 +204,24 @@ func TestDeleteCollectionReasonsEachObject(t *testing.T) {
 	}
 }
 
+// A pod that goes on terminating is not written to before its DELETE is carried out; one that goes
+// at once is.
 func TestResourceVersionPreconditionConflictsOnce(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	pods := shared.as(t, runner).CoreV1().Pods(ns)
-	p := shared.pod(t, ns, node, "a")
+	p := shared.pod(t, ns, node, "lingers")
+	only := metav1.Preconditions{ResourceVersion: &p.ResourceVersion}
+	if err := pods.Delete(t.Context(), "lingers",
+		metav1.DeleteOptions{Preconditions: &only}); err != nil {
+		t.Errorf("the graceful delete ended with %v, although nobody but us wrote to the pod", err)
+	}
+	shared.leaves(t, reason.Pod, ns+"/lingers", unexplained)
+
+	p = shared.pod(t, ns, node, "a")
 	at := func(version string) metav1.DeleteOptions {
-		return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &version}}
+		return metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0)),
+			Preconditions: &metav1.Preconditions{ResourceVersion: &version}}
 	}
 	if err := pods.Delete(t.Context(), "a", at(p.ResourceVersion)); !apierrors.IsConflict(err) {
 		t.Fatalf("the first delete ended with %v, want a conflict with our own write", err)
@@ -254,10 +265,10 @@ func TestNamespaceDeletionIsNotHeldUp(t *testing.T) {
 		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	const controller = "system:serviceaccount:kube-system:namespace-controller"
 	shared.leaves(t, reason.Pod, ns+"/a", reason.Reason{
-		Code: reason.NamespaceDeleted, By: controller,
-		Text: reason.Text("This pod was removed because its namespace was deleted (" + ns + ")"),
+		Code: reason.NamespaceDeleted, By: "alice",
+		Text: reason.Text("This pod was removed because its namespace was deleted " +
+			"(alice deleted Namespace " + ns + ")"),
 	})
 	shared.eventually(t, "the namespace is gone", func(ctx context.Context) (bool, error) {
 		_, err := shared.client.CoreV1().Namespaces().Get(ctx, ns, metav1.GetOptions{})

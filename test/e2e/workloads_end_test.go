@@ -157,7 +157,8 @@ func TestDaemonSetIsRemoved(t *testing.T) {
 	shared.daemonSet(t, ns, node)
 	pod := shared.theRunningPod(t, ns)
 	background := metav1.DeletePropagationBackground
-	if err := shared.client.AppsV1().DaemonSets(ns).Delete(t.Context(),
+	// What a controller of the system deletes, it has not decided itself.
+	if err := shared.as(t, kubeSystem+"a-controller").AppsV1().DaemonSets(ns).Delete(t.Context(),
 		"agent", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +196,9 @@ func TestStatefulSetScalesDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	shared.running(t, ns, 3, "")
-	if _, err := sets.Patch(t.Context(), "db", types.MergePatchType,
-		[]byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.as(t, runner).AppsV1().StatefulSets(ns).Patch(t.Context(), "db",
+		types.MergePatchType, []byte(`{"spec":{"replicas":1}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"db-2", "db-1"} {
@@ -223,8 +225,9 @@ func TestJobNeedsFewerPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods := shared.running(t, ns, 2, "")
-	if _, err := shared.client.BatchV1().Jobs(ns).Patch(t.Context(), "work", types.MergePatchType,
-		[]byte(`{"spec":{"parallelism":1}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := shared.as(t, runner).BatchV1().Jobs(ns).Patch(t.Context(), "work",
+		types.MergePatchType, []byte(`{"spec":{"parallelism":1}}`),
+		metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	left := shared.running(t, ns, 1, "")[0]

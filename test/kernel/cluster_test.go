@@ -30,7 +30,7 @@ const (
 	// maxReboot is how long a reboot may take here.
 	maxReboot = 45 * time.Second
 	// atWork is how many machines boot, or live, at the same time. One that is dead, and waits to
-	// be buried, takes no processor.
+	// be removed, takes no processor.
 	atWork = 2
 	// podsPerNode is how many pods die with each kernel.
 	podsPerNode = 10

@@ -4,12 +4,7 @@ package kernel
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"testing"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -20,19 +15,9 @@ import (
 type counts struct{ outcomes, verdicts map[string]float64 }
 
 func read(ctx context.Context, from *sandbox.Epitaph) (c counts, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from.MetricsURL, nil)
+	families, err := from.Metrics(ctx)
 	if err != nil {
 		return c, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return c, fmt.Errorf("read the metrics: %w", err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return c, fmt.Errorf("parse the metrics: %w", err)
 	}
 	byLabel := func(metric string) map[string]float64 {
 		all := map[string]float64{}

@@ -56,7 +56,7 @@ func inside(t *testing.T, dir string) {
 					if g == nil {
 						g = c.boot(t, p, f, number)
 					}
-					c.buries(t, g, s, leave)
+					c.removes(t, g, s, leave)
 				})
 			}
 		}
@@ -64,9 +64,9 @@ func inside(t *testing.T, dir string) {
 	t.Run("the bystander", func(t *testing.T) { c.untouched(t, "bystander", nil) })
 }
 
-// buries has the kernel panic, and looks at how its node and its pods leave. It calls died as soon
+// removes has the kernel panic, and looks at how its node and its pods leave. It calls died as soon
 // as the machine is dead.
-func (c *cluster) buries(t *testing.T, g *guest, s cause, died func()) {
+func (c *cluster) removes(t *testing.T, g *guest, s cause, died func()) {
 	t.Helper()
 	before := mustRead(t, g.listener)
 	t.Cleanup(func() {

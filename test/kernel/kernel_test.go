@@ -58,7 +58,7 @@ func withKernel(t *testing.T, prepare func(fetched, context.Context, io.Writer, 
 	case err != nil:
 		t.Fatal(err)
 	}
-	// Machines that are at work are limited by takeSeat; those that wait for their burial are not.
+	// Machines that are at work are limited by takeSeat; those that wait for their removal are not.
 	cmd := inNamespace(exec.CommandContext(t.Context(), os.Args[0],
 		"-test.run="+onlyOf(t.Name(), runFlag()), "-test.v", "-test.timeout=20m",
 		"-test.parallel=16"))

@@ -81,20 +81,20 @@ func signedInside(t *testing.T, dir string) {
 			t.Parallel()
 			g := c.bootSigning(t, p)
 			c.survivesLies(t, g)
-			c.buries(t, g, causes[0], func() {})
+			c.removes(t, g, causes[0], func() {})
 		})
 		t.Run("unsigned", func(t *testing.T) {
 			t.Parallel()
 			g := c.boot(t, p, form{name: "unsigned_ipv4", extended: true,
 				network: "10.83.%d.", bits: 24}, 1)
-			c.buries(t, g, causes[0], func() {})
+			c.removes(t, g, causes[0], func() {})
 		})
 	})
 	t.Run("the bystander", func(t *testing.T) { c.untouched(t, "bystander", nil) })
 }
 
 // bootSigning starts a machine whose netconsole the agent sets up, and makes it a node that its
-// listener knows to answer. That one does not wait for Leases: what it buries was signed.
+// listener knows to answer. That one does not wait for Leases: what it removes was signed.
 func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 	t.Helper()
 	const device = "tap99"

@@ -149,15 +149,16 @@ func (c *cluster) lastHour(t *testing.T, name string, tc lastHour) {
 			asked.UTC(), told.UTC())
 	}
 	var answer struct {
-		Verdict struct{ Answer, Basis string }
+		Verdict v1alpha1.Verdict
 	}
 	said := c.why(t, name, "--output=json")
 	if err := json.Unmarshal([]byte(said), &answer); err != nil {
 		t.Fatalf("read %q: %v", said, err)
 	}
-	if answer.Verdict.Answer != "unknown" || answer.Verdict.Basis != "ToldToStop" {
-		t.Errorf("the verdict is %q by %q, want unknown by ToldToStop:\n%s", answer.Verdict.Answer,
-			answer.Verdict.Basis, c.why(t, name))
+	want := v1alpha1.Verdict{Started: v1alpha1.StartedYes, MayStillRun: v1alpha1.No,
+		Chargeable: v1alpha1.No, Retry: v1alpha1.RetryUnknown, Basis: "ToldToStop"}
+	if answer.Verdict != want {
+		t.Errorf("the verdict is %+v, want %+v:\n%s", answer.Verdict, want, c.why(t, name))
 	}
 }
 

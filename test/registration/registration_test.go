@@ -58,6 +58,8 @@ func TestWebhooks(t *testing.T) {
 		"creations.epitaph-k8s.io CREATE pods Ignore: carries-a-reason",
 		"system-pods.epitaph-k8s.io DELETE pods Ignore In tools,kube-system,monitoring: lacks-a-valid-reason can-still-be-written",
 		"system-evictions.epitaph-k8s.io CREATE pods/eviction Ignore In tools,kube-system,monitoring:",
+		"owners.epitaph-k8s.io DELETE namespaces DELETE deployments DELETE jobs DELETE workflows DELETE rayjobs DELETE sparkapplications DELETE pytorchjobs DELETE trainjobs DELETE jobsets DELETE leaderworkersets DELETE taskruns DELETE ephemeralrunners DELETE jobs DELETE clonesets DELETE appwrappers DELETE services DELETE nodeclaims Ignore: somebody-decides has-pods",
+		"scalings.epitaph-k8s.io UPDATE replicationcontrollers UPDATE deployments UPDATE jobs Ignore: a-person-decides fewer-pods",
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("the webhooks (-want +got):\n%s", diff)
@@ -95,6 +97,8 @@ func TestConditionsSpeakOfTheProgram(t *testing.T) {
 	text, code, by := value("oldObject", "example.com/why"), value("oldObject", "example.com/code"),
 		value("oldObject", "example.com/by")
 	lacks := text + ".trim() == '' || " + code + " == '' || " + by + " == '' || " +
+		by + " == '" + reason.UnknownRemover + "' && " + value("oldObject", reason.WrittenKey) +
+		" == '' || " +
 		fmt.Sprintf("bytes(%s).size() > %d || %s.matches(r'%s') || ", text, reason.MaxTextBytes,
 			text, reason.TextPattern) +
 		"!has(oldObject.metadata.deletionTimestamp) && request.userInfo.username != " +
@@ -108,6 +112,26 @@ func TestConditionsSpeakOfTheProgram(t *testing.T) {
 		"lacks-a-valid-reason": lacks,
 		"can-still-be-written": "oldObject.metadata.?deletionGracePeriodSeconds.orValue(-1) != 0",
 		"carries-a-reason":     carries,
+		"somebody-decides": `request.userInfo.username == 'system:serviceaccount:kube-system:generic-garbage-collector' ? ` +
+			`oldObject.metadata.?ownerReferences.orValue([]).exists(o, ` +
+			`o.kind == 'NodePool' || o.?controller.orValue(false) && ` +
+			`!(o.kind == 'Deployment' && o.apiVersion.startsWith('apps/'))) : ` +
+			`!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') && ` +
+			`!request.userInfo.username.startsWith('system:kube-') && ` +
+			`!request.userInfo.username.startsWith('system:node:')`,
+		"has-pods": `request.resource.group == 'batch' ? request.resource.resource == 'cronjobs' || ` +
+			`oldObject.?status.?active.orValue(0) > 0 : ` +
+			`request.resource.group == 'apps' && request.resource.resource == 'daemonsets' ? ` +
+			`oldObject.?status.?currentNumberScheduled.orValue(0) > 0 : ` +
+			`request.resource.group == 'apps' || request.resource.resource == 'replicationcontrollers' ? ` +
+			`oldObject.?status.?replicas.orValue(0) > 0 : true`,
+		"a-person-decides": `!request.userInfo.username.startsWith('system:serviceaccount:') && ` +
+			`!request.userInfo.username.startsWith('system:kube-') && ` +
+			`!request.userInfo.username.startsWith('system:node:')`,
+		"fewer-pods": `!has(object.metadata.deletionTimestamp) && ` +
+			`(object.?spec.?replicas.orValue(0) < oldObject.?spec.?replicas.orValue(0) || ` +
+			`object.?spec.?parallelism.orValue(0) < oldObject.?spec.?parallelism.orValue(0) || ` +
+			`object.?spec.?suspend.orValue(false) && !oldObject.?spec.?suspend.orValue(false))`,
 	}
 	var seen []string
 	for _, w := range got.Webhooks {

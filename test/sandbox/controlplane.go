@@ -82,7 +82,7 @@ func (s *Sandbox) RestartAPIServer(ctx context.Context) error {
 }
 
 func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
-	return append(s.servingFlags(port), "--etcd-servers="+etcdURL,
+	return append(append(s.servingFlags(port), s.issuerFlags()...), "--etcd-servers="+etcdURL,
 		"--client-ca-file="+s.path("pki", "ca.crt"),
 		"--authorization-mode=Node,RBAC",
 		// NodeRestriction is not on by default, and is in every real cluster.

@@ -50,7 +50,7 @@ type EpitaphOptions struct {
 type Epitaph struct {
 	// Config is what it was started with; its netconsole address can be sent to.
 	Config config.Config
-	// MetricsURL is where it shows its metrics.
+	// MetricsURL is where it shows its metrics: to [Epitaph.Metrics], among others.
 	MetricsURL string
 	// LogPath is the file with its log, over all its restarts.
 	LogPath string
@@ -73,6 +73,9 @@ func (s *Sandbox) startEpitaph(ctx context.Context) error {
 		return err
 	}
 	s.Epitaph = first
+	if err := s.prepareReader(ctx); err != nil {
+		return err
+	}
 	if err := s.GrantReports(ctx, first.Config.Audit.Reports); err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (s *Sandbox) prepareEpitaph(options EpitaphOptions) (*Epitaph, error) {
 		return nil, err
 	}
 	e := &Epitaph{
-		Config: c, MetricsURL: "http://" + c.MetricsAddress + "/metrics",
+		Config: c, MetricsURL: metricsURL(c.Metrics),
 		LogPath: filepath.Join(s.Logs, name+".log"),
 		sandbox: s, name: name,
 	}
@@ -171,7 +174,8 @@ func (s *Sandbox) epitaphConfig(name string, options EpitaphOptions) (config.Con
 	c.Namespace = epitaphNamespace
 	c.Webhook.Address, c.Webhook.CertDir = hostPort(loopback, ports[0]),
 		s.path("epitaph", name, "tls")
-	c.MetricsAddress, c.HealthAddress = hostPort(loopback, ports[1]), hostPort(loopback, ports[2])
+	c.Metrics.Address, c.Metrics.CertDir = hostPort(loopback, ports[1]), c.Webhook.CertDir
+	c.HealthAddress = hostPort(loopback, ports[2])
 	c.Netconsole.Address = netconsole
 	c.Page.Address, c.Page.CertDir = hostPort(loopback, ports[3]), c.Webhook.CertDir
 	if options.Configure != nil {

@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,7 +34,7 @@ func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 	if mode := s.Epitaph.Config.Webhook.Mode; mode != config.AuditMode {
 		t.Errorf("mode = %s, want the one that Configure set", mode)
 	}
-	answers(t, s.Epitaph.MetricsURL)
+	answers(t, s.Epitaph)
 	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(),
 		"epitaph", metav1.GetOptions{}); err != nil {
 		t.Errorf("the webhook is not registered: %v", err)
@@ -55,28 +54,24 @@ func TestEpitaphRunsBesideTheCluster(t *testing.T) {
 		t.Errorf("the log does not hold both lives (%v):\n%s", err, log)
 	}
 
-	second, err := s.AddEpitaph(t.Context(), sandbox.EpitaphOptions{})
+	second, err := s.AddEpitaph(t.Context(), sandbox.EpitaphOptions{
+		Configure: func(c *config.Config) { c.Metrics.Secure = false },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers(t, second.MetricsURL)
+	answers(t, second)
+	if !strings.HasPrefix(second.MetricsURL, "http://") {
+		t.Errorf("the second's metrics are at %s, want them to be plain", second.MetricsURL)
+	}
 	if a, b := s.Epitaph.Config.Netconsole.Address, second.Config.Netconsole.Address; a == b {
 		t.Errorf("both replicas listen for datagrams at %s", a)
 	}
 }
 
-func answers(t *testing.T, url string) {
+func answers(t *testing.T, e *sandbox.Epitaph) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("%s answers %s", url, response.Status)
+	if all, err := e.Metrics(t.Context()); err != nil || len(all) == 0 {
+		t.Errorf("%d metrics are read: %v", len(all), err)
 	}
 }

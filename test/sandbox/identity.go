@@ -43,6 +43,9 @@ func (s *Sandbox) connect() error {
 			return err
 		}
 	}
+	if err := s.writeIssuer(); err != nil {
+		return err
+	}
 	if err := s.writeAdmissionIdentity(); err != nil {
 		return err
 	}

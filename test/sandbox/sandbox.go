@@ -40,6 +40,9 @@ type Options struct {
 	// LimitCriticalPods has the API server refuse pods of the system's priority classes wherever no
 	// quota allows them, as GKE's does.
 	LimitCriticalPods bool
+	// Issuer is who signs the tokens of people: an OpenID provider. Without one, there are only
+	// service accounts and client certificates.
+	Issuer *Issuer
 	// Reports are the formats of config.Reports whose definitions the API server has.
 	Reports []string
 	// RealNodes leaves a node more time between two signs of life: for real kubelets, on a machine
@@ -71,6 +74,8 @@ type Sandbox struct {
 	client    *kubernetes.Clientset
 	authority *authority
 	nursery   *nursery
+	// metricsToken is that of who may read the metrics.
+	metricsToken string
 
 	// background are our own goroutines; they end when cancel is called.
 	background sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -153,9 +154,26 @@ func (o Objects) supposition(c config.Config, clk clock.PassiveClock) (webhook.S
 		kept = append(kept, k)
 	}
 	return webhook.Supposition{
-		Cached: reader{kept}, Live: reader{o},
+		Cached: reader{kept}, Live: reader{o}, Mapper: o.mapper(),
 		Obituaries: &audit.NodeObituaries{Cache: reader{o}, Clock: clk},
 	}, nil
+}
+
+// mapper knows the kinds of which there are objects.
+func (o Objects) mapper() meta.RESTMapper {
+	var versions []schema.GroupVersion
+	for _, u := range o {
+		versions = append(versions, u.GroupVersionKind().GroupVersion())
+	}
+	mapper := meta.NewDefaultRESTMapper(versions)
+	for _, u := range o {
+		scope := meta.RESTScopeRoot
+		if u.GetNamespace() != "" {
+			scope = meta.RESTScopeNamespace
+		}
+		mapper.Add(u.GroupVersionKind(), scope)
+	}
+	return mapper
 }
 
 // cached is what the manager's cache keeps of an object.

@@ -17,8 +17,8 @@ import (
 const (
 	family, group  = "acpi_event", "acpi_mc_group"
 	attributeEvent = 1
-	// classBytes is the length of the device's class, with which an event begins; a class ends with
-	// a zero.
+	// classBytes is the length of the device's class, with which an event begins; a class is
+	// terminated by a NUL.
 	classBytes = 20
 )
 
@@ -95,7 +95,7 @@ func receive(f *os.File, buffer []byte) (n int, fromKernel bool, err error) {
 	return n, ok && sender.Pid == 0, errors.Join(errRead, err)
 }
 
-// isPress reads a message of the group.
+// isPress reports whether a message of the group is a press.
 func isPress(message []byte) bool {
 	if len(message) < headers {
 		return false

@@ -26,12 +26,12 @@ const (
 const (
 	// callTimeout bounds each question to the bus or to logind.
 	callTimeout = 5 * time.Second
-	// backlog is how many events wait while a caller is looked into.
+	// backlog is how many events wait while a caller is being identified.
 	backlog = 256
 )
 
 // ErrDeaf says that the bus does not let us hear who calls logind.
-var ErrDeaf = errors.New("the bus does not let its calls be heard")
+var ErrDeaf = errors.New("the bus does not allow its calls to be monitored")
 
 // A Bus is the host's system bus.
 type Bus struct {
@@ -42,9 +42,11 @@ type Bus struct {
 	once   sync.Once
 	events chan Event
 	deaf   error
+	// readers is what reads from hears.
+	readers sync.WaitGroup
 }
 
-// Connect reaches the bus by its socket.
+// Connect connects to the bus at a socket.
 func Connect(ctx context.Context, socket string) (*Bus, error) {
 	c, err := dial(ctx, socket, nil)
 	if err != nil {
@@ -57,30 +59,32 @@ func Connect(ctx context.Context, socket string) (*Bus, error) {
 		b.hears, err = subscribe(ctx, socket)
 	}
 	if err != nil {
-		b.asks.close()
+		b.asks.leave()
 		return nil, fmt.Errorf("listen at the bus at %s: %w", socket, err)
 	}
-	// Who is logind is asked after listening has begun: what is heard of it is never older.
-	go b.sort(&ear{logind: b.owner(ctx, name), systemd: b.owner(ctx, systemd)})
-	// systemd speaks only where somebody wants to hear it. Without systemd, there is nothing to
-	// hear.
+	// Ask for logind's connection after listening has begun: then nothing that is heard of it is
+	// older.
+	d := &decoder{logind: b.owner(ctx, name), systemd: b.owner(ctx, systemd)}
+	b.readers.Go(func() { b.sort(d) })
+	// systemd sends signals only to subscribers. Without systemd there is nothing to hear.
 	_, _ = b.asks.call(ctx, systemd, systemdPath, systemd+".Manager.Subscribe")
 	return b, nil
 }
 
-// Deaf is why calls to logind are not heard, if they are not; logind's signals are heard all the
-// same.
+// Deaf returns why calls to logind are not heard; nil if they are. logind's signals are heard in
+// any case.
 func (b *Bus) Deaf() error { return b.deaf }
 
-// Close leaves the bus.
+// Close leaves the bus. When it returns, nothing reads from the bus any more.
 func (b *Bus) Close() error {
 	b.once.Do(func() { close(b.closed) })
 	b.hears.close()
-	b.asks.close()
+	b.asks.leave()
+	b.readers.Wait()
 	return nil
 }
 
-// owner is the connection behind a well-known name; empty where there is none.
+// owner returns the connection behind a well-known name; empty if there is none.
 func (b *Bus) owner(ctx context.Context, of string) string {
 	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+".GetNameOwner", of)
 	if err != nil {
@@ -90,7 +94,7 @@ func (b *Bus) owner(ctx context.Context, of string) string {
 	return owner
 }
 
-// MaxDelay is for how long logind lets a shutdown wait (InhibitDelayMaxSec= in logind.conf).
+// MaxDelay returns how long logind lets a shutdown wait (InhibitDelayMaxSec= in logind.conf).
 func (b *Bus) MaxDelay(ctx context.Context) (time.Duration, error) {
 	m, err := b.property(ctx, name, path, manager, "InhibitDelayMaxUSec")
 	if err != nil {
@@ -101,7 +105,7 @@ func (b *Bus) MaxDelay(ctx context.Context) (time.Duration, error) {
 	return time.Duration(min(us, most)) * time.Microsecond, expected(ok)
 }
 
-// Begun tells whether a shutdown has begun already.
+// Begun reports whether a shutdown has already begun.
 func (b *Bus) Begun(ctx context.Context) (begun bool, err error) {
 	m, err := b.property(ctx, name, path, manager, "PreparingForShutdown")
 	if err != nil {
@@ -111,7 +115,7 @@ func (b *Bus) Begun(ctx context.Context) (begun bool, err error) {
 	return begun, expected(ok)
 }
 
-// Stopping tells whether systemd is on its way down.
+// Stopping reports whether systemd is shutting down.
 func (b *Bus) Stopping(ctx context.Context) (bool, error) {
 	m, err := b.property(ctx, systemd, systemdPath, systemd+".Manager", "SystemState")
 	if err != nil {
@@ -129,7 +133,7 @@ func (b *Bus) property(ctx context.Context, to, object, of, property string) (wi
 	return m, nil
 }
 
-// expected is an error for an answer of another type than the documented one.
+// expected returns an error for an answer of another type than the documented one.
 func expected(ok bool) error {
 	if !ok {
 		return errors.New("the answer cannot be read")
@@ -137,7 +141,7 @@ func expected(ok bool) error {
 	return nil
 }
 
-// Process is the process behind a name of the bus, and the user that it runs as.
+// Process returns the process behind a name of the bus, and the user that it runs as.
 func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err error) {
 	m, err := b.asks.call(ctx, daemon, daemonPath, daemon+".GetConnectionCredentials", sender)
 	if err == nil {
@@ -152,14 +156,14 @@ func (b *Bus) Process(ctx context.Context, sender string) (pid, uid uint32, err 
 	return pid, uid, nil
 }
 
-// SeesProcesses tells whether the bus numbers processes as we do: whether we are in the PID
-// namespace of the host.
+// SeesProcesses reports whether the bus numbers processes as we do, that is, whether we are in the
+// PID namespace of the host.
 func (b *Bus) SeesProcesses(ctx context.Context) (bool, error) {
 	pid, _, err := b.Process(ctx, b.asks.name)
 	return err == nil && int(pid) == os.Getpid(), err
 }
 
-// Users are the names of those who are logged in.
+// Users returns the names of those who are logged in, by UID.
 func (b *Bus) Users(ctx context.Context) (map[uint32]string, error) {
 	m, err := b.asks.call(ctx, name, path, manager+".ListUsers")
 	if err != nil {
@@ -168,12 +172,12 @@ func (b *Bus) Users(ctx context.Context) (map[uint32]string, error) {
 	return m.Names(0), nil
 }
 
-// UserName is the name of a user who is logged in.
+// UserName returns the name of a user who is logged in.
 func (b *Bus) UserName(ctx context.Context, uid uint32) (string, error) {
 	return b.named(ctx, name+".User", "GetUser", uid)
 }
 
-// SessionUser is the name of the user in whose session a process is.
+// SessionUser returns the name of the user in whose session a process is.
 func (b *Bus) SessionUser(ctx context.Context, pid uint32) (string, error) {
 	return b.named(ctx, name+".Session", "GetSessionByPID", pid)
 }

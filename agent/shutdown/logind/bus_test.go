@@ -21,8 +21,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind"
 )
 
-// policy is a bus on which everybody may do everything; whether also hear everything, is the bus's
-// own rule.
+// policy is for a bus on which everybody may do everything; whether they may also hear everything
+// is the bus's own rule.
 const policy = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <listen>unix:path=SOCKET</listen>
@@ -81,7 +81,7 @@ func connect(t *testing.T, socket string) *dbus.Conn {
 type manager struct {
 	conn *dbus.Conn
 	mu   sync.Mutex
-	// lock is logind's end, and given the one that was handed out.
+	// lock is logind's end of the lock, and given the one that was handed out.
 	lock, given *os.File
 	what        []string
 }
@@ -158,7 +158,7 @@ func (properties) Get(_, name string) (dbus.Variant, *dbus.Error) {
 		"PreparingForShutdown": false, "Name": "alice"}[name]), nil
 }
 
-// next skips what callers of the bus itself are seen with.
+// next skips the events that calls of the bus itself cause.
 func next(t *testing.T, b *logind.Bus) logind.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -194,7 +194,7 @@ func TestBus(t *testing.T) {
 	call("ScheduleShutdown", "halt", uint64(1_800_000_000_000_000))
 	call("ScheduleShutdown", "dry-reboot", uint64(0))
 	call("CancelScheduledShutdown")
-	// What is asked of others, or of logind's other objects, is nobody's business.
+	// What is asked of others, or of logind's other objects, is ignored.
 	asks.Object(us, path).Go("org.freedesktop.login1.Manager.PowerOff", dbus.FlagNoReplyExpected,
 		nil, true)
 	asks.Object("org.freedesktop.login1", path+
@@ -202,7 +202,7 @@ func TestBus(t *testing.T) {
 	asks.Object("org.freedesktop.login1", path).Call("org.example.Manager.PowerOff", 0, true)
 	asks.Object(m.conn.Names()[0], path).Call(
 		"org.freedesktop.login1.Manager.CancelScheduledShutdown", 0)
-	// Nobody else can say that a shutdown begins, and nobody else that it was granted.
+	// Nobody else can say that a shutdown begins, or that it was granted.
 	if err := asks.Emit(path, "org.freedesktop.login1.Manager.PrepareForShutdown",
 		true); err != nil {
 		t.Fatal(err)
@@ -324,7 +324,7 @@ func TestBusHangsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = b.Close()
-	if _, err := b.Next(t.Context()); err == nil || err.Error() != "hear the bus: it hung up" {
+	if _, err := b.Next(t.Context()); err == nil || err.Error() != "read from the bus: it closed the connection" {
 		t.Errorf("next: %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// A client asks, and may ask several things at once. It reads all the time, since others may send
-// it messages that nobody wanted.
+// A client makes calls, several at once if need be. It reads all the time, since others may send it
+// messages that nobody asked for.
 type client struct {
 	*conn
 	mu      sync.Mutex
@@ -18,16 +18,24 @@ type client struct {
 	ended chan struct{}
 }
 
-var errHungUp = errors.New("the bus hung up")
+var errHungUp = errors.New("the bus closed the connection")
 
 func newClient(c *conn) *client {
 	l := &client{conn: c, waiting: map[uint32]chan wire.Message{}, ended: make(chan struct{})}
-	go l.read()
+	go func() {
+		defer close(l.ended)
+		l.read()
+	}()
 	return l
 }
 
+// leave closes the connection, and returns when nothing reads from it any more.
+func (l *client) leave() {
+	l.close()
+	<-l.ended
+}
+
 func (l *client) read() {
-	defer close(l.ended)
 	for {
 		m, err := wire.Read(l.in)
 		if err != nil {
@@ -43,7 +51,7 @@ func (l *client) read() {
 	}
 }
 
-// begin sends a call, and notes that somebody waits for the answer.
+// begin sends a call, and registers the answer's receiver.
 func (l *client) begin(to, object, method string,
 	args ...any) (serial uint32, answer chan wire.Message, err error) {
 	l.mu.Lock()
@@ -56,7 +64,7 @@ func (l *client) begin(to, object, method string,
 	return serial, answer, nil
 }
 
-// call asks, and waits for the answer, at most for callTimeout.
+// call makes a call and waits for the answer, at most for callTimeout.
 func (l *client) call(ctx context.Context, to, object, method string,
 	args ...any) (wire.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -64,7 +72,7 @@ func (l *client) call(ctx context.Context, to, object, method string,
 	if err := ctx.Err(); err != nil {
 		return wire.Message{}, err
 	}
-	// A bus that takes nothing any more is left.
+	// Close the connection to a bus that no longer reads.
 	stop := context.AfterFunc(ctx, l.close)
 	serial, answer, err := l.begin(to, object, method, args...)
 	stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// A conn is a connection to the bus that has been let in.
+// A conn is an authenticated connection to the bus.
 type conn struct {
 	socket *net.UnixConn
 	// in is where messages are read from: the socket, by read(2), so that the kernel closes file
@@ -26,8 +26,8 @@ type conn struct {
 	serial uint32
 }
 
-// dial gives up on a bus that lets one in and then says nothing. The connection outlives the
-// context. whence wraps what is read, if it is not nil.
+// dial gives up on a bus that accepts the connection and then says nothing. The connection outlives
+// the context. whence wraps what is read, if it is not nil.
 func dial(ctx context.Context, socket string, whence func(*net.UnixConn) io.Reader) (*conn, error) {
 	s, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -40,7 +40,7 @@ func dial(ctx context.Context, socket string, whence func(*net.UnixConn) io.Read
 	return c, c.within(ctx, c.enter)
 }
 
-// within does something with the connection, which is closed if that fails, or takes too long.
+// within does something with the connection, and closes it if that fails or takes too long.
 func (c *conn) within(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -57,9 +57,9 @@ func (c *conn) within(ctx context.Context, do func() error) error {
 
 func (c *conn) close() { _ = c.socket.Close() } // It is gone either way.
 
-// enter authenticates by what the kernel tells the bus of us, and gets a name. File descriptors are
-// agreed on, though the reader of most connections takes none: a bus leaves a message that has some
-// out for a monitor that did not agree.
+// enter authenticates by the credentials that the kernel gives the bus, and gets a name. It
+// negotiates file descriptors, though most connections' readers take none: a bus withholds messages
+// that have some from a monitor that did not.
 func (c *conn) enter() error {
 	if _, err := c.socket.Write([]byte{0}); err != nil {
 		return err
@@ -82,12 +82,12 @@ func (c *conn) enter() error {
 	return err
 }
 
-var errRefused = errors.New("not let in")
+var errRefused = errors.New("refused")
 
 // maxLine bounds an answer to a command.
 const maxLine = 1 << 10
 
-// command says something before messages are spoken, and reads the answer.
+// command sends a line of the authentication protocol, and reads the answer.
 func (c *conn) command(words string) (said string, err error) {
 	if _, err := io.WriteString(c.socket, words+"\r\n"); err != nil {
 		return "", err
@@ -104,7 +104,7 @@ func (c *conn) command(words string) (said string, err error) {
 	return "", wire.ErrNonsense
 }
 
-// send calls a method, given with its interface, and returns the number of the call.
+// send calls a method, given with its interface, and returns the serial number of the call.
 func (c *conn) send(to, object, method string, args ...any) (serial uint32, err error) {
 	c.serial++
 	dot := strings.LastIndexByte(method, '.')
@@ -118,7 +118,7 @@ func (c *conn) send(to, object, method string, args ...any) (serial uint32, err 
 	return c.serial, err
 }
 
-// ask calls a method and waits for the answer. What else arrives meanwhile is nobody's.
+// ask calls a method and waits for the answer. It discards whatever else arrives meanwhile.
 func (c *conn) ask(to, object, method string, args ...any) (wire.Message, error) {
 	serial, err := c.send(to, object, method, args...)
 	if err != nil {
@@ -135,8 +135,8 @@ func (c *conn) ask(to, object, method string, args ...any) (wire.Message, error)
 	}
 }
 
-// answers tells whether a message is the answer to our call of that number. The bus lets nobody
-// answer what they were not asked.
+// answers reports whether a message is the answer to our call of that number. The bus lets nobody
+// answer a call that was not made to them.
 func answers(m wire.Message, serial uint32) bool {
 	return (m.Type == wire.MethodReturn || m.Type == wire.Error) && m.ReplySerial == serial
 }

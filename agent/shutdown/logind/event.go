@@ -11,61 +11,61 @@ type Kind uint8
 // The kinds of events.
 const (
 	_ Kind = iota
-	// Greeted: somebody asked something that no shutdown follows from. systemctl does, before it
-	// asks for one.
+	// Greeted: somebody made a call that causes no shutdown. systemctl does, before it asks for
+	// one.
 	Greeted
 	// Asked: somebody asks for a shutdown.
 	Asked
 	// Scheduled: somebody asks for one at a later time.
 	Scheduled
-	// Unscheduled: somebody takes that back.
+	// Unscheduled: somebody cancels that.
 	Unscheduled
-	// Refused: logind refuses what somebody asked.
+	// Refused: logind refuses a request.
 	Refused
-	// Granted: logind does what somebody asked. Of a shutdown that begins at once, it says so right
-	// after Begins.
+	// Granted: logind grants a request. For a shutdown that begins at once, it says so right after
+	// Begins.
 	Granted
 	// Begins: a shutdown begins.
 	Begins
-	// CalledOff: it does not take place after all.
+	// CalledOff: the shutdown does not take place after all.
 	CalledOff
 	// Restarted: there is a new logind.
 	Restarted
-	// Started: systemd begins to start halt.target, poweroff.target, reboot.target …, at logind's
-	// wish or past it.
+	// Started: systemd begins to start halt.target, poweroff.target, reboot.target …, whether or
+	// not logind asked for it.
 	Started
 	// GivenUp: it does not after all.
 	GivenUp
-	// LoggedIn: somebody logs in who was not.
+	// LoggedIn: a user logs in who was not logged in.
 	LoggedIn
 )
 
 // An Event is something that happened.
 type Event struct {
 	Kind Kind
-	// Sender is the name, on the bus, of who asked, and Call the number of the question.
+	// Sender is the caller's name on the bus, and Call the serial number of the call.
 	Sender string
 	Call   uint32
-	// NoReply says that who asked wants no answer, so that there will be none.
+	// NoReply says that the caller wants no answer, so there will be none.
 	NoReply bool
-	// What is asked for, or begins: halt, poweroff, reboot, kexec or soft-reboot; empty where
-	// logind does not say (before systemd 255, of what begins).
+	// What is asked for, or begins: halt, poweroff, reboot, kexec or soft-reboot; empty if logind
+	// does not say (before systemd 255, of what begins).
 	What string
-	// Due is when what is scheduled begins.
+	// Due is when a scheduled shutdown begins.
 	Due time.Time
 }
 
 // softReboot is a flag of RebootWithFlags (systemd's src/shared/login-util.h). The flag for kexec
-// says nothing: systemctl sets it with each reboot.
+// means nothing: systemctl sets it with each reboot.
 const softReboot = 1 << 2
 
-// asked are the methods that a shutdown follows from.
+// asked are the methods that cause a shutdown.
 var asked = map[string]string{
 	"PowerOff": "poweroff", "PowerOffWithFlags": "poweroff", "Reboot": "reboot",
 	"RebootWithFlags": "reboot", "Halt": "halt", "HaltWithFlags": "halt",
 }
 
-// types are what may be scheduled, and what logind says of a shutdown that begins (systemd's
+// types are the shutdowns that may be scheduled, and that logind announces (systemd's
 // src/login/logind-action.c).
 var types = map[string]bool{"halt": true, "poweroff": true, "reboot": true, "kexec": true,
 	"soft-reboot": true}

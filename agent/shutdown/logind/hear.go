@@ -7,7 +7,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// signals are what logind, systemd and the bus tell everybody.
+// signals match what logind, systemd and the bus send to everybody.
 func signals() []string {
 	all := []string{
 		"type='signal',sender='" + name + "',interface='" + manager +
@@ -29,15 +29,15 @@ func signals() []string {
 	return all
 }
 
-// calls are what others ask of logind, and what it answers.
+// calls match what others ask of logind, and what it answers.
 var calls = []string{
 	"type='method_call',destination='" + name + "'",
 	"type='method_return',sender='" + name + "'",
 	"type='error',sender='" + name + "'",
 }
 
-// monitor makes a connection that hears calls and signals in one order. The bus lets only root do
-// that, and nothing may be sent by it from then on.
+// monitor opens a connection that hears calls and signals in one order. Only root may do that, and
+// nothing may be sent on it from then on.
 func monitor(ctx context.Context, socket string) (*conn, error) {
 	return listening(ctx, socket, func(c *conn) error {
 		_, err := c.ask(daemon, daemonPath, "org.freedesktop.DBus.Monitoring.BecomeMonitor",
@@ -46,7 +46,7 @@ func monitor(ctx context.Context, socket string) (*conn, error) {
 	})
 }
 
-// subscribe makes a connection that hears the signals alone, as everybody may.
+// subscribe opens a connection that hears the signals alone, as anybody may.
 func subscribe(ctx context.Context, socket string) (*conn, error) {
 	return listening(ctx, socket, func(c *conn) error {
 		for _, rule := range signals() {
@@ -66,22 +66,23 @@ func listening(ctx context.Context, socket string, agree func(*conn) error) (*co
 	return c, err
 }
 
-// sort keeps what matters of what is heard, while a caller is looked into.
-func (b *Bus) sort(e *ear) {
+// sort keeps the messages that matter, even while a caller is being identified.
+func (b *Bus) sort(d *decoder) {
 	defer close(b.events)
 	for {
 		m, err := wire.Read(b.hears.in)
 		if err != nil {
 			return
 		}
-		if event, ok := e.hear(m); ok && !b.keep(event) {
+		if event, ok := d.decode(m); ok && !b.keep(event) {
 			return
 		}
 	}
 }
 
-// keep waits for room, but not with mere questions, of which everybody may ask as many as they
-// like: a flood of them must not hide that a shutdown begins. It is false when the bus is closed.
+// keep waits for room, except with mere greetings and logins, of which anybody may cause as many as
+// they like: a flood of them must not hide that a shutdown begins. It returns false when the bus is
+// closed.
 func (b *Bus) keep(e Event) bool {
 	if (e.Kind == Greeted || e.Kind == LoggedIn) && len(b.events) == cap(b.events) {
 		return true
@@ -101,7 +102,7 @@ func (b *Bus) Next(ctx context.Context) (Event, error) {
 		return Event{}, ctx.Err()
 	case e, ok := <-b.events:
 		if !ok {
-			return Event{}, errors.New("hear the bus: it hung up")
+			return Event{}, errors.New("read from the bus: it closed the connection")
 		}
 		return e, nil
 	}

@@ -51,7 +51,7 @@ func aPeer(t *testing.T, socket string) *peer {
 	return p
 }
 
-// ask asks the bus itself.
+// ask calls a method of the bus itself.
 func (p *peer) ask(t *testing.T, method string, args ...any) wire.Message {
 	t.Helper()
 	p.serial++
@@ -127,7 +127,7 @@ func (p *peer) send(t *testing.T, l letter) {
 	}
 }
 
-// openFiles counts this process's.
+// openFiles counts this process's open files.
 func openFiles(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
@@ -137,12 +137,12 @@ func openFiles(t *testing.T) int {
 	return len(all)
 }
 
-// nested is a variant in a variant, that deep.
+// nested returns a variant in a variant, that deep.
 func nested(depth int) []byte {
 	return append(bytes.Repeat([]byte{1, 'v', 0}, depth), 1, 'y', 0, 7)
 }
 
-// hostile are bodies that the bus lets through.
+// hostile returns bodies that the bus lets through.
 func hostile() map[string]letter {
 	index := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
 	return map[string]letter{
@@ -174,10 +174,10 @@ func hostile() map[string]letter {
 	}
 }
 
-// Whatever others send, the agent neither ends nor goes deaf, and it keeps none of their file
-// descriptors: those who call logind, and those who write to the agent itself.
+// Whatever others send, the agent neither ends nor goes deaf, and keeps none of their file
+// descriptors, whether they call logind or write to the agent itself.
 func TestHostileMessages(t *testing.T) {
-	// Not in parallel with others: our own open files are counted.
+	// Not in parallel with other tests: our own open files are counted.
 	socket := aBus(t)
 	daemon, mallory := aPeer(t, socket), aPeer(t, socket)
 	daemon.ask(t, "RequestName", "org.freedesktop.login1", uint32(0))
@@ -221,7 +221,7 @@ func TestHostileMessages(t *testing.T) {
 	}
 }
 
-// agentNames are those on the bus that are no peers': the bus counts.
+// agentNames returns the names on the bus that are no peers': the bus counts.
 func agentNames(t *testing.T, asks, other *peer) (names []string) {
 	t.Helper()
 	for n := range 16 {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Delay has each shutdown wait until the lock is closed, at most for as long as MaxDelay says. The
-// lock is a file descriptor, and so it comes by a connection of its own, the only one that takes
-// any; logind does not mind that it is closed again.
+// Delay makes each shutdown wait until the lock is closed, at most for as long as MaxDelay says.
+// The lock is a file descriptor, so it comes by a connection of its own, the only one that accepts
+// any. Closing that connection does not release the lock.
 func (b *Bus) Delay(ctx context.Context, who, why string) (io.Closer, error) {
 	lock, err := b.inhibit(ctx, "shutdown", who, why, "delay")
 	if err != nil {
@@ -43,15 +43,15 @@ func (b *Bus) inhibit(ctx context.Context, args ...any) (*os.File, error) {
 	return in.last()
 }
 
-// A taker reads, and keeps the file descriptor that came last. A message's own come with its first
-// byte, and the one that came before the answer is not asked for any more.
+// A taker reads, and keeps the file descriptor that came last. A message's own descriptor comes
+// with its first byte, so one that came before the answer is no longer wanted.
 type taker struct {
 	socket *net.UnixConn
 	file   *os.File
 }
 
 func (t *taker) Read(p []byte) (int, error) {
-	// There is room for one: the kernel closes what is more.
+	// There is room for one: the kernel closes any others.
 	oob := make([]byte, unix.CmsgSpace(4))
 	n, oobn, _, _, err := t.socket.ReadMsgUnix(p, oob)
 	if oobn > 0 {
@@ -85,7 +85,7 @@ func (t *taker) drop() {
 	}
 }
 
-// last hands over what came with the message that was read last.
+// last returns the file descriptor that came with the message read last.
 func (t *taker) last() (*os.File, error) {
 	file := t.file
 	t.file = nil

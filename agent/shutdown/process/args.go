@@ -8,9 +8,9 @@ import (
 
 var errHeldBack = errors.New("too many command lines are held back")
 
-// args begin to read a process's command line; what they return waits for it. The kernel reads it
-// from the process's memory, and a process can have that take for ever (a mapping of a file system
-// of its own): so it is waited for no longer than the context lasts.
+// args starts to read a process's command line; the function that it returns waits for it. The
+// kernel reads it from the process's memory, and a process can make that take for ever (a mapping
+// of a file system of its own), so the wait ends with the context.
 func (p Proc) args(ctx context.Context, pid int) func() ([]string, error) {
 	select {
 	case p.waiting <- struct{}{}:

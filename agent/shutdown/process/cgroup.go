@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// A place is where a process is in the tree of cgroups: that of a pod, of a service of the system,
-// or below a user's own slice, where they may name cgroups as they like.
+// A place is where a process is in the tree of cgroups: in a pod, in a system service, or below a
+// user's own slice, where users may name cgroups as they like.
 type place struct {
 	pod, unit string
 	user      *uint32
 }
 
 // placeOf reads the path of a cgroup. In a cgroup namespace of our own it is relative to our
-// cgroup: depth is how many steps up the root is then, and negative where nobody knows.
+// cgroup: depth is how many steps up the root is, negative if unknown.
 func placeOf(cgroup string, depth int) (p place) {
 	parts := strings.Split(strings.Trim(cgroup, "/"), "/")
 	ups := 0
@@ -24,7 +24,7 @@ func placeOf(cgroup string, depth int) (p place) {
 	parts = parts[ups:]
 	if ups != max(depth, 0) {
 		// It is below one of our own ancestors. Only a pod has a namespace, so these are the
-		// kubelet's, and nobody else's.
+		// kubelet's.
 		p.pod = podAmong(parts)
 		return p
 	}
@@ -36,8 +36,8 @@ func placeOf(cgroup string, depth int) (p place) {
 	return p
 }
 
-// depthOf is how far below the root we are, by the cgroup of PID 1 as we see it: systemd's own is
-// at the root.
+// depthOf returns how far below the root we are, from the cgroup of PID 1 as we see it: systemd's
+// own is at the root.
 func depthOf(init string) int {
 	up, ok := strings.CutSuffix(init, "/init.scope")
 	if steps := strings.Split(up, "/")[1:]; ok &&
@@ -47,7 +47,7 @@ func depthOf(init string) int {
 	return -1
 }
 
-// userSlice is where systemd-logind has each user's sessions and services.
+// userSlice is where systemd-logind puts each user's sessions and services.
 var userSlice = regexp.MustCompile(`^user-([0-9]{1,10})\.slice$`)
 
 func userOf(parts []string) *uint32 {
@@ -60,7 +60,7 @@ func userOf(parts []string) *uint32 {
 	return nil
 }
 
-// unitIn is the outermost service: what lies in it, it may have made itself.
+// unitIn returns the outermost service: it may itself have created what is in it.
 func unitIn(parts []string) string {
 	for _, part := range parts {
 		if strings.HasSuffix(part, ".service") {
@@ -72,9 +72,9 @@ func unitIn(parts []string) string {
 
 const kubepods = "kubepods"
 
-// podBelow finds a pod where the kubelet makes them (kubelet's pkg/kubelet/cm): in kubepods at the
-// root, or where its cgroupRoot says, as kind's /kubelet. A service or a container that has a
-// kubepods in it is no root of the kubelet.
+// podBelow finds a pod where the kubelet puts it (kubelet's pkg/kubelet/cm): in kubepods at the
+// root, or below its cgroupRoot, such as kind's /kubelet. A kubepods within a service or a
+// container is not the kubelet's.
 func podBelow(parts []string) string {
 	for n, part := range parts {
 		bare := strings.TrimSuffix(part, ".slice")
@@ -88,10 +88,10 @@ func podBelow(parts []string) string {
 	return ""
 }
 
-// qualities are the classes of pods that have a cgroup of their own; guaranteed ones have none.
+// qualities are the classes of pods that have a cgroup of their own; guaranteed pods have none.
 var qualities = []string{"burstable", "besteffort"}
 
-// podIn is the pod below kubepods. systemd's driver repeats the parent's name in each slice.
+// podIn returns the pod below kubepods. systemd's driver repeats the parent's name in each slice.
 func podIn(parent string, parts []string) string {
 	prefix, ending := "", ""
 	if bare, ok := strings.CutSuffix(parent, ".slice"); ok {
@@ -109,8 +109,8 @@ func podIn(parent string, parts []string) string {
 	return podNamed(strings.TrimSuffix(parts[0][len(prefix):], ending))
 }
 
-// podName is how the kubelet names a pod's cgroup: by its UID, with underscores where hyphens mean
-// something, or, of a static pod, by the hash of its file.
+// podName matches the kubelet's name for a pod's cgroup: its UID, with underscores for hyphens
+// where hyphens have a meaning, or, for a static pod, the hash of its file.
 var podName = regexp.MustCompile(
 	`^pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})$`)
 

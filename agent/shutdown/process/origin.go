@@ -17,26 +17,26 @@ type Origin struct {
 	// Kernel says that the kernel itself started it: it overheats, or a hypervisor asks for it
 	// (Hyper-V, Xen).
 	Kernel bool
-	// Login is the UID of who had logged in; nil where nobody had.
+	// Login is the UID of the user who had logged in; nil if nobody had.
 	Login *uint32
-	// UID is the first but root's on the way from the process to its ancestors; nil where all are
-	// root's.
+	// UID is the first one other than root's from the process up through its ancestors; nil if all
+	// are root's.
 	UID *uint32
-	// Pod is the UID of the pod that the process belongs to, and Unit the service of systemd.
+	// Pod is the UID of the pod that the process belongs to, and Unit its systemd service.
 	Pod, Unit string
 }
 
 const (
-	// maxAncestors bounds how far up one looks.
+	// maxAncestors bounds how many ancestors are examined.
 	maxAncestors = 32
-	// kthreadd is the kernel thread whose children are those that the kernel starts, by itself
-	// (kernel/umh.c); nobody else can have it for a parent.
+	// kthreadd is the kernel thread that is the parent of everything the kernel itself starts
+	// (kernel/umh.c); nobody else can have it as a parent.
 	kthreadd = 2
 )
 
-// Of tells where the process comes from.
+// Of returns where the process comes from.
 func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
-	// It may be about to end: what is gone first is asked for first.
+	// The process may be about to end: read first what goes first.
 	commandLine := p.args(ctx, pid)
 	first, err := p.read(pid)
 	if err != nil {
@@ -47,14 +47,14 @@ func (p Proc) Of(ctx context.Context, pid int) (Origin, error) {
 	if o.Login == nil {
 		o.Login = where.user
 	}
-	// Whoever does not let their command line be read is found all the same.
+	// A process whose command line cannot be read is found all the same.
 	args, _ := commandLine()
 	o.Verb, o.Command = verbOf(args)
 	p.climb(first, &o)
 	return o, nil
 }
 
-// climb looks at the ancestors. One that has ended meanwhile hides only what is above it.
+// climb examines the ancestors. One that has ended meanwhile hides only those above it.
 func (p Proc) climb(current process, o *Origin) {
 	for n := 0; n <= maxAncestors; n++ {
 		if o.UID == nil && current.uid != 0 {
@@ -74,7 +74,7 @@ func (p Proc) climb(current process, o *Origin) {
 	}
 }
 
-// depth is how far below the root of the cgroups we are.
+// depth returns how far below the root of the cgroups we are.
 func (p Proc) depth() int {
 	text, err := p.file(1, "cgroup")
 	if err != nil {
@@ -83,16 +83,16 @@ func (p Proc) depth() int {
 	return depthOf(cgroupOf(text))
 }
 
-// programs are the names that systemctl is called by, and that other inits' programs have, too.
+// programs are the names that systemctl is called by; programs of other inits have them, too.
 var programs = []string{"halt", "poweroff", "reboot", "shutdown"}
 
-// verbs are what systemctl itself is told.
+// verbs are systemctl's own commands that end the machine.
 var verbs = []string{"halt", "poweroff", "reboot", "kexec", "soft-reboot"}
 
-// runlevels are what init and telinit are told.
+// runlevels are the arguments of init and telinit that do so.
 var runlevels = map[string]string{"0": "poweroff", "6": "reboot"}
 
-// verbOf tells what a command line asks for, in words of ours alone: its other words may be
+// verbOf returns what a command line asks for, in words of ours alone: its other words may be
 // anything.
 func verbOf(args []string) (verb, command string) {
 	if len(args) == 0 {
@@ -111,10 +111,10 @@ func verbOf(args []string) (verb, command string) {
 	}
 }
 
-// elsewhere are the options by which another machine is meant.
+// elsewhere matches the options that refer to another machine.
 var elsewhere = regexp.MustCompile(`^(-[HM]|--(host|machine)\b)`)
 
-// verbOfSystemctl is its own verb, or the target that it is told to start.
+// verbOfSystemctl returns systemctl's own verb, or the target that it is to start.
 func verbOfSystemctl(args []string) (verb, command string) {
 	starts := ""
 	for _, arg := range args {

@@ -25,7 +25,7 @@ type fake struct {
 	// effective is the UID that it acts as, and caps, in hexadecimal, its capabilities.
 	effective int
 	caps      string
-	// exe is the program, where it may be known.
+	// exe is the program, if it may be known.
 	exe string
 }
 
@@ -210,7 +210,7 @@ func TestOfNobody(t *testing.T) {
 	}
 }
 
-// Only who may switch the machine off is found, whatever others call their programs.
+// Only those who may switch the machine off are found, whatever others call their programs.
 func TestRunning(t *testing.T) {
 	t.Parallel()
 	p := procOf(t, map[int]fake{
@@ -239,7 +239,7 @@ func TestRunning(t *testing.T) {
 	}
 }
 
-// A process may hold its command line back for ever: what else is known of it, is known.
+// A process may hold its command line back for ever: what else is known of it is known.
 func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	p := procOf(t, map[int]fake{50: {args: "reboot", parent: 1, login: "1000"}})
@@ -247,7 +247,7 @@ func TestHeldBack(t *testing.T) {
 	if err := os.Remove(args); err != nil {
 		t.Fatal(err)
 	}
-	// Whoever opens a pipe that nobody writes to waits.
+	// Opening a pipe that nobody writes to blocks.
 	if err := unix.Mkfifo(args, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestHeldBack(t *testing.T) {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
 	}
-	// Those that wait are let go.
+	// Let go those that wait.
 	w, err := os.OpenFile(args, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -18,19 +18,19 @@ type Proc struct {
 	waiting chan struct{}
 }
 
-// maxWaiting is how many that are.
+// maxWaiting is the size of waiting.
 const maxWaiting = 16
 
-// New is the /proc at a path.
+// New returns the /proc at a path.
 func New(dir string) Proc { return Proc{dir: dir, waiting: make(chan struct{}, maxWaiting)} }
 
-// maxFile bounds each file that is read.
+// maxFile bounds what is read of a file, in bytes.
 const maxFile = 16 << 10
 
 type process struct {
 	name   string
 	parent int
-	// uid is the real one, and effective what it acts as, with which capabilities.
+	// uid is the real one, and effective the one it acts as, with these capabilities.
 	uid, effective uint32
 	capabilities   uint64
 	login          *uint32
@@ -47,7 +47,7 @@ func (p Proc) file(pid int, name string) (string, error) {
 	return string(content), err
 }
 
-// read looks at what the kernel knows of a process without asking the process's memory, which the
+// read returns what the kernel knows of a process without reading the process's memory, which the
 // process may hold back.
 func (p Proc) read(pid int) (found process, err error) {
 	status, err := p.file(pid, "status")
@@ -57,7 +57,7 @@ func (p Proc) read(pid int) (found process, err error) {
 	if found, err = readStatus(status); err != nil {
 		return found, err
 	}
-	// A kernel without audit has no login UIDs, and one without cgroups none of those.
+	// A kernel may lack audit, and so login UIDs, or cgroups.
 	login, errLogin := p.file(pid, "loginuid")
 	if errLogin == nil {
 		found.login = loginOf(login)
@@ -96,7 +96,7 @@ func readStatus(status string) (found process, err error) {
 	return found, nil
 }
 
-// loginOf is nil where nobody has logged in: the kernel says -1.
+// loginOf returns nil if nobody has logged in: the kernel says -1.
 func loginOf(text string) *uint32 {
 	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 	if err != nil || n == math.MaxUint32 {
@@ -106,7 +106,7 @@ func loginOf(text string) *uint32 {
 	return &login
 }
 
-// cgroupOf is the path in systemd's hierarchy (man 7 cgroups).
+// cgroupOf returns the path in systemd's hierarchy (man 7 cgroups).
 func cgroupOf(text string) string {
 	for line := range strings.Lines(text) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)

@@ -13,18 +13,18 @@ import (
 	"strings"
 )
 
-// maxProcesses bounds how many are looked at.
+// maxProcesses bounds how many are examined.
 const maxProcesses = 1 << 16
 
-// sysBoot is CAP_SYS_BOOT: whoever has it may switch the machine off. A container's root has not.
+// sysBoot is CAP_SYS_BOOT: whoever has it may switch the machine off. Root in a container lacks it.
 const sysBoot = 22
 
 // starters are the names of programs that ask systemd itself.
 var starters = append([]string{"systemctl", "init", "telinit"}, programs...)
 
-// Running are where the processes come from that ask for a shutdown by their command line, and may
-// switch the machine off: anybody may call a program reboot, but this one has to be root's. The
-// latest are looked at first: they may be about to end.
+// Running returns the origins of processes whose command line asks for a shutdown and that may
+// switch the machine off: anybody may call a program reboot, but this one has to be root's. It
+// examines the latest first: they may be about to end.
 func (p Proc) Running(ctx context.Context) (all []Origin, err error) {
 	pids, err := p.pids()
 	if err != nil {
@@ -63,7 +63,7 @@ func (p Proc) pids() (pids []int, err error) {
 	return pids, nil
 }
 
-// mayAsk tells whether a process that exists has such a name, and the power.
+// mayAsk reports whether a process exists, has such a name, and has the power.
 func (p Proc) mayAsk(pid int) bool {
 	status, err := p.file(pid, "status")
 	if err != nil {
@@ -74,8 +74,8 @@ func (p Proc) mayAsk(pid int) bool {
 		found.capabilities>>sysBoot&1 == 1 && p.isSystemctl(pid)
 }
 
-// isSystemctl tells whether a process runs the program that all those names are links to. Where
-// that may not be known, it may be.
+// isSystemctl reports whether a process runs the program that all those names are links to. If we
+// may not know, it counts as such.
 func (p Proc) isSystemctl(pid int) bool {
 	program, err := os.Readlink(filepath.Join(p.dir, strconv.Itoa(pid), "exe"))
 	return err != nil || path.Base(strings.TrimSuffix(program, " (deleted)")) == "systemctl"

@@ -98,6 +98,7 @@ would refuse to take it over. */}}
 {{- $_ := set $c "namespace" .Release.Namespace }}
 {{- $_ := set $c.webhook "address" (printf ":%d" (int .Values.ports.webhook)) }}
 {{- $_ := set $c.webhook "certDir" "/var/run/epitaph/tls" }}
+{{- if .Values.backstop.enabled }}{{ $_ := set $c.webhook "writeFirst" true }}{{ end }}
 {{- if include "epitaph.clientCA" . }}
 {{- $_ := set $c.webhook "clientCA" "apiserver-ca.crt" }}
 {{- with .Values.webhookClients.names }}{{ $_ := set $c.webhook "clientNames" . }}{{ end }}
@@ -119,7 +120,8 @@ would refuse to take it over. */}}
 {{- end }}
 {{- if $c.agent.shutdown.enabled }}{{ $_ := set $c.agent.shutdown "systemBus" "/host/run/dbus/system_bus_socket" }}{{ end }}
 {{- $_ := set $c.agent "metricsAddress" (printf ":%d" (int .Values.ports.agent)) }}
-{{- $_ := set $c "metricsAddress" (printf ":%d" (int .Values.ports.metrics)) }}
+{{- $_ := set $c.metrics "address" (printf ":%d" (int .Values.ports.metrics)) }}
+{{- $_ := set $c.metrics "certDir" "/var/run/epitaph/tls" }}
 {{- $_ := set $c "healthAddress" (printf ":%d" (int .Values.ports.health)) }}
 {{- toYaml $c }}
 {{- end }}

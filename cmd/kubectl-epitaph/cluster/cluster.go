@@ -3,6 +3,8 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -10,16 +12,19 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
-// Flags are kubectl's, which say where the cluster is and who asks.
+// Flags are kubectl's flags for the cluster and the user.
 type Flags struct {
 	kubeconfig clientcmd.ClientConfigLoadingRules
 	overrides  clientcmd.ConfigOverrides
+	// Near finds the known word that is meant by a mistyped one; empty if there is none.
+	Near func(typed string, known []string) string
 }
 
 // Bind adds the flags.
@@ -29,8 +34,17 @@ func (f *Flags) Bind(flags *pflag.FlagSet) {
 	clientcmd.BindOverrideFlags(&f.overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
 }
 
-// Namespace is that of -n; empty where there is none.
+// Namespace returns that of -n; empty if there is none.
 func (f *Flags) Namespace() string { return f.overrides.Context.Namespace }
+
+// File returns the kubeconfig's content: an empty one if it cannot be read.
+func (f *Flags) File() *clientcmdapi.Config {
+	c, err := f.kubeconfig.Load()
+	if err != nil {
+		return clientcmdapi.NewConfig()
+	}
+	return c
+}
 
 // A Cluster is the API server that the flags and the kubeconfig name.
 type Cluster struct {
@@ -41,7 +55,14 @@ type Cluster struct {
 	Namespace string
 }
 
-// Connect makes a client. It asks nothing of the API server.
+// How fast we may ask, as kubectl does: client-go's own limit is 5 requests per second, which makes
+// a deletion of a hundred pods a minute long.
+const (
+	requestsPerSecond = 50
+	burst             = 300
+)
+
+// Connect makes a client. It sends no request.
 func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&f.kubeconfig, &f.overrides)
 	config, err := loader.ClientConfig()
@@ -53,6 +74,7 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 		return nil, fmt.Errorf("find the namespace: %w", err)
 	}
 	config.UserAgent = userAgent
+	config.QPS, config.Burst = requestsPerSecond, burst
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme,
 		v1alpha1.AddToScheme} {
@@ -64,14 +86,18 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
-	return &Cluster{WithWatch: c, Finder: lookup.Finder{Reader: c}, Config: config,
-		Namespace: namespace}, nil
+	return &Cluster{WithWatch: c, Finder: lookup.Finder{Reader: c, Mapper: c.RESTMapper()},
+		Config: config, Namespace: namespace}, nil
 }
 
-// unconfigured says why there is no API server to ask, and what helps.
+// unconfigured says why no API server is configured, and what helps.
 func (f *Flags) unconfigured(err error) error {
 	switch {
 	case f.overrides.CurrentContext != "":
+		near := f.Near(f.overrides.CurrentContext, slices.Sorted(maps.Keys(f.File().Contexts)))
+		if near != "" {
+			return fmt.Errorf("find the API server: %w: did you mean %s?", err, near)
+		}
 		return fmt.Errorf(
 			"find the API server: %w: \"kubectl config get-contexts\" lists those there are", err)
 	case clientcmd.IsEmptyConfig(err):

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// agents looks for the DaemonSet of the node agents, and at what they say of their nodes.
+// agents examines the DaemonSet of the node agents, and their reports about their nodes.
 func agents(ctx context.Context, p *patient) []Diagnosis {
 	installed, found := agentSet(ctx, p)
 	c, err := takeCensus(ctx, p)
@@ -17,7 +17,7 @@ func agents(ctx context.Context, p *patient) []Diagnosis {
 	case err != nil:
 		return append(installed, Diagnosis{Unseen, "agents' reports", err.Error()})
 	case !found && c.reports == 0:
-		return installed // There are no agents, as has been said.
+		return installed // There are no agents, which has been reported.
 	default:
 		return append(installed, c.diagnoses()...)
 	}
@@ -44,7 +44,8 @@ func agentSet(ctx context.Context, p *patient) (all []Diagnosis, found bool) {
 	return []Diagnosis{{Well, what, ready}}, true
 }
 
-// nodesAtOnce bounds how many Nodes one request reads, and so what is held of a large cluster.
+// nodesAtOnce bounds how many Nodes one request reads, and so the memory that a large cluster
+// takes.
 const nodesAtOnce = 500
 
 // takeCensus reads what the agents have written onto the Nodes.

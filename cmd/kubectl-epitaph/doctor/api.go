@@ -13,10 +13,10 @@ import (
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
-// maxSkew is how far clocks may be apart before times in records mislead.
+// maxSkew is by how much clocks may differ before times in records mislead.
 const maxSkew = 10 * time.Second
 
-// apiServer asks for the version, and for the time by the way: each answer carries it.
+// apiServer asks for the version; each answer also has the time.
 func apiServer(ctx context.Context, p *patient) []Diagnosis {
 	began := p.now
 	date, err := serverDate(ctx, p.Config)

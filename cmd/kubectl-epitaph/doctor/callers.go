@@ -11,15 +11,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// What follows where nobody has to say who they are, and what to do about it.
+// What follows if callers need not authenticate, and what to do about it.
 const (
 	heardByAll = "anybody who reaches its port is believed, not the API server alone. They delete nothing, but may have a reason of their own on a " +
 		"pod or node that lives, until webhook.leftoverAfter and a minute have passed. "
 	hearNobodyElse = "Set webhookClients (in the chart) and have the API server show a certificate, or let only the API server reach the port: docs/webhook.md, Who may ask"
 )
 
-// webhookCallers tells whom the webhook believes. What happens to a caller without a certificate is
-// the best evidence, where the webhook can be reached from here; else its configuration tells.
+// webhookCallers finds out whose requests the webhook accepts. The best evidence is what happens to
+// a caller without a certificate, if the webhook can be reached from here; else its configuration
+// says so.
 func webhookCallers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook callers"
 	if p.off {
@@ -40,7 +41,7 @@ func webhookCallers(ctx context.Context, p *patient) []Diagnosis {
 		p.webhooks[0].ClientConfig.CABundle)}
 }
 
-// callers judges whom the configuration has the webhook believe.
+// callers judges whose requests the webhook accepts by its configuration.
 func (c managerConfig) callers() Diagnosis {
 	const what = "webhook callers"
 	switch {

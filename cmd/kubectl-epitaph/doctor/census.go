@@ -16,7 +16,7 @@ import (
 // maxNamed is how many nodes a line names; more are counted.
 const maxNamed = 5
 
-// A roster is how many nodes something is the case of, and the first of them.
+// A roster counts nodes, and names the first of them.
 type roster struct {
 	n     int
 	first []string
@@ -36,14 +36,14 @@ func (r *roster) String() string {
 	return named
 }
 
-// A complaint is a fault that agents report, in the words of the first.
+// A complaint is a fault that agents report, with the text of the first report.
 type complaint struct {
 	roster
 	text string
 }
 
-// A census counts what the agents say of their nodes. Its size does not depend on the number of
-// nodes, or on what they write.
+// A census sums up the agents' reports. Its size depends neither on the number of nodes nor on what
+// they write.
 type census struct {
 	nodes, reports int
 	// silent have no report, unreadable one that cannot be read, and late one of another boot.
@@ -72,7 +72,7 @@ func (c *census) count(node *corev1.Node) {
 	}
 	c.reports++
 	if boot := node.Status.NodeInfo.BootID; boot != "" && boot != report.BootID {
-		c.late.add(node.Name) // what it says is over
+		c.late.add(node.Name) // it is about an earlier boot
 		return
 	}
 	if len(report.SpeaksTo) == 0 {
@@ -90,7 +90,7 @@ func (c *census) count(node *corev1.Node) {
 // write any number of them.
 const otherFault = "unknown"
 
-// complain counts each fault once a node.
+// complain counts each fault once per node.
 func (c *census) complain(node string, troubles []termination.Trouble) {
 	counted := map[string]bool{}
 	for _, t := range troubles {
@@ -109,7 +109,7 @@ func (c *census) complain(node string, troubles []termination.Trouble) {
 	}
 }
 
-// diagnoses are in the order of what they cost: panics that nobody would hear first.
+// diagnoses returns the most costly first: panics that nobody would hear.
 func (c *census) diagnoses() []Diagnosis {
 	const what = "agents' reports"
 	all := []Diagnosis{{Well, what, fmt.Sprintf("%d of %d nodes have one", c.reports, c.nodes)}}

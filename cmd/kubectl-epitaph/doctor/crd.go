@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -24,8 +25,14 @@ func definitions(ctx context.Context, p *patient) []Diagnosis {
 		defined("PodObituary", p.List(ctx, &v1alpha1.PodObituaryList{},
 			client.InNamespace(p.Namespace), byCode, client.Limit(1))),
 		defined("NodeObituary", p.List(ctx, &v1alpha1.NodeObituaryList{}, byCode, client.Limit(1))),
+		defined("OwnerObituary", p.List(ctx, &v1alpha1.OwnerObituaryList{}, client.Limit(1))),
 	}
 	return append(all, fieldsOfRecords(ctx, p)...)
+}
+
+// without is what follows where a kind of records is not installed.
+var without = map[string]string{
+	"OwnerObituary": "pods whose owner is deleted or scaled do not say by whom",
 }
 
 func defined(kind string, err error) Diagnosis {
@@ -34,8 +41,8 @@ func defined(kind string, err error) Diagnosis {
 	case err == nil:
 		return Diagnosis{Well, what, "is served, and you may read it"}
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return Diagnosis{Broken, what, "is not installed: nothing can be recorded or told: " +
-			installDefinitions}
+		return Diagnosis{Broken, what, "is not installed: " +
+			cmp.Or(without[kind], "nothing can be recorded or told") + ": " + installDefinitions}
 	case apierrors.IsBadRequest(err):
 		return Diagnosis{Broken, what, "is of another version, its fields cannot be selected: " +
 			installDefinitions}
@@ -51,12 +58,13 @@ func fieldsOfRecords(ctx context.Context, p *patient) []Diagnosis {
 	served, err := servedSchemas(ctx, p.Config)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil // They are not installed, as has been said.
+		return nil // They are not installed, which has been reported.
 	case err != nil:
 		return []Diagnosis{{Unseen, what, err.Error()}}
 	}
 	var all []Diagnosis
-	for _, record := range []any{v1alpha1.PodObituary{}, v1alpha1.NodeObituary{}} {
+	for _, record := range []any{v1alpha1.PodObituary{}, v1alpha1.NodeObituary{},
+		v1alpha1.OwnerObituary{}} {
 		t := reflect.TypeOf(record)
 		schema, ok := served[t.Name()]
 		if !ok {

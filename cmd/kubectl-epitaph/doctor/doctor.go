@@ -1,10 +1,10 @@
 // Package doctor examines an installation of Epitaph.
 //
-// It writes nothing: whether the webhook answers, it asks with a dry run. What the caller's rights
-// or place do not let it see, it reports as unseen, which is neither health nor illness.
+// It writes nothing: it checks by a dry run whether the webhook answers. What the caller's rights
+// or network do not let it see, it reports as unseen, which means neither healthy nor broken.
 //
-// What this package does not do: it prints nothing, and heals nothing. The plugin prints the
-// diagnoses, `helm test` runs the plugin, and a test can run the examinations without either.
+// What this package does not do: print or repair anything. The plugin prints the diagnoses, `helm
+// test` runs the plugin, and a test can run the examinations without either.
 package doctor
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A Health is what an examination comes to.
+// A Health is the result of an examination.
 type Health string
 
 // The healths.
@@ -26,7 +26,7 @@ const (
 	Broken Health = "BROKEN"
 	// Dubious works, and is worth a look.
 	Dubious Health = "look"
-	// Unseen could not be examined from here. It is no illness, and no health either.
+	// Unseen could not be examined from here: it may be healthy or broken.
 	Unseen Health = "unseen"
 )
 
@@ -49,8 +49,8 @@ type Options struct {
 	// UsualNamespace.
 	SystemNamespace string
 	Clock           clock.PassiveClock
-	// Remedy says what helps against an error of the API server, as an ending of the sentence; nil
-	// says nothing.
+	// Remedy returns what helps against an error of the API server, as the end of a sentence; nil
+	// adds nothing.
 	Remedy func(error) string
 	// Found is called with each diagnosis as soon as it is made; nil is fine.
 	Found func(Diagnosis)
@@ -78,8 +78,8 @@ func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
 // examinations are made in this order. The first finds the API server, without which there is
 // nothing to examine.
 var examinations = []func(context.Context, *patient) []Diagnosis{
-	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, leader, recorder,
-	builtInPodGC, agents, nodeClocks,
+	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, ownerRights,
+	leader, recorder, builtInPodGC, agents, nodeClocks,
 }
 
 // examinationLimit bounds one examination.

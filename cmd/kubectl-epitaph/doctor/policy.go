@@ -21,6 +21,8 @@ type webhooks []admissionregistrationv1.MutatingWebhook
 const (
 	evictionsWebhook = "evictions.epitaph-k8s.io"
 	creationsWebhook = "creations.epitaph-k8s.io"
+	ownersWebhook    = "owners.epitaph-k8s.io"
+	scalingsWebhook  = "scalings.epitaph-k8s.io"
 )
 
 // A Webhook is an entry of the webhook configuration, and what Epitaph sees by it.
@@ -36,6 +38,8 @@ func Webhooks() []Webhook {
 		{creationsWebhook, "creations of pods that carry a reason"},
 		{"system-pods.epitaph-k8s.io", "deletions of pods in namespaces that are never denied"},
 		{"system-evictions.epitaph-k8s.io", "evictions in namespaces that are never denied"},
+		{ownersWebhook, "deletions of what pods belong to"},
+		{scalingsWebhook, "who has fewer pods run"},
 	}
 }
 
@@ -52,7 +56,7 @@ func (all webhooks) named(name string) *admissionregistrationv1.MutatingWebhook 
 	return &all[n]
 }
 
-// closed are what fails while Epitaph is away.
+// closed returns what fails while Epitaph is unavailable.
 func (all webhooks) closed() []string {
 	var sees []string
 	for _, e := range Webhooks() {

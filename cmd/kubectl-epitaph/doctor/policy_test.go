@@ -52,16 +52,16 @@ func TestRegistered(t *testing.T) {
 	}{
 		"open": {rendered(t, func(*config.Config) {}), []Diagnosis{
 			{Well, what,
-				"6 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
+				"8 webhooks; while Epitaph is away, everything passes (failurePolicy: Ignore)"},
 		}},
 		// System pods and creations fail open whatever the policy.
 		"closed": {rendered(t, failing), []Diagnosis{
 			{Well, what,
-				"6 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
+				"8 webhooks; while Epitaph is away, these fail: deletions of pods, deletions of nodes, evictions (failurePolicy: Fail)"},
 		}},
 		"one is missing": {without("pods.epitaph-k8s.io"), []Diagnosis{
 			{Well, what,
-				"5 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
+				"7 webhooks; while Epitaph is away, these fail: deletions of nodes, evictions (failurePolicy: Fail)"},
 			{Broken, what,
 				"it lacks pods.epitaph-k8s.io: Epitaph does not see deletions of pods. Install the chart anew"},
 		}},
@@ -79,6 +79,10 @@ func TestRegistered(t *testing.T) {
 				"it lacks system-pods.epitaph-k8s.io: Epitaph does not see deletions of pods in namespaces that are never denied. Install the chart anew"},
 			{Broken, what,
 				"it lacks system-evictions.epitaph-k8s.io: Epitaph does not see evictions in namespaces that are never denied. Install the chart anew"},
+			{Broken, what,
+				"it lacks owners.epitaph-k8s.io: Epitaph does not see deletions of what pods belong to. Install the chart anew"},
+			{Broken, what,
+				"it lacks scalings.epitaph-k8s.io: Epitaph does not see who has fewer pods run. Install the chart anew"},
 		}},
 	}
 	for name, tc := range tests {
@@ -98,7 +102,7 @@ func TestTrusted(t *testing.T) {
 		all[n].ClientConfig.CABundle = bundle(t)
 	}
 	// bundle makes another certificate each time; all but one shall have the same.
-	for n := range all[:5] {
+	for n := range all[:len(all)-1] {
 		all[n].ClientConfig.CABundle = all[0].ClientConfig.CABundle
 	}
 	got := all.trusted(noon)
@@ -106,7 +110,7 @@ func TestTrusted(t *testing.T) {
 		{Well, "webhook caBundle", "is good until 2026-05-02T12:00:00Z"},
 		{Well,
 			"webhook caBundle",
-			"of system-evictions.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
+			"of scalings.epitaph-k8s.io, which has another: is good until 2026-05-02T12:00:00Z"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

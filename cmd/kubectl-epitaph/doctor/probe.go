@@ -18,7 +18,7 @@ import (
 func webhookAnswers(ctx context.Context, p *patient) []Diagnosis {
 	const what = "webhook answers"
 	if p.off {
-		return nil // There is none to answer, as has been said.
+		return nil // There is no webhook, which has been reported.
 	}
 	key := p.webhooks.reasonKey()
 	probe := probePod(p.Namespace, key)
@@ -73,7 +73,7 @@ func (p *patient) whyUncalled(ctx context.Context) string {
 	return err.Error()
 }
 
-// isUncalled tells whether the API server could not call a webhook that fails closed.
+// isUncalled reports whether the API server could not call a webhook that fails closed.
 func isUncalled(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "failed calling webhook")
 }

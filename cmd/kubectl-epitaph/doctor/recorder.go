@@ -26,7 +26,7 @@ const (
 	stuck = 5 * time.Minute
 )
 
-// recorder looks how long ago the leader has noted how far the record is complete.
+// recorder checks how long ago the leader noted how far the record is complete.
 func recorder(ctx context.Context, p *patient) []Diagnosis {
 	const what = "recorder"
 	m := &corev1.ConfigMap{}
@@ -58,7 +58,7 @@ func recorded(m *corev1.ConfigMap, now time.Time) Diagnosis {
 	}
 }
 
-// written is when the object was last changed, by the API server's clock.
+// written returns when the object was last changed, by the API server's clock.
 func written(o metav1.Object) time.Time {
 	last := o.GetCreationTimestamp().Time
 	for _, f := range o.GetManagedFields() {

@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
 
-// A schema is what of an OpenAPI schema tells which fields the API server keeps.
+// A schema is the part of an OpenAPI schema that says which fields the API server keeps.
 type schema struct {
 	Properties map[string]schema         `json:"properties"`
 	Items      *schema                   `json:"items"`

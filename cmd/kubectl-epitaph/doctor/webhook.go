@@ -38,7 +38,7 @@ func webhookConfiguration(ctx context.Context, p *patient) []Diagnosis {
 	case err != nil:
 		return []Diagnosis{{Unseen, what, err.Error()}}
 	case len(c.Webhooks) == 0:
-		return []Diagnosis{{Broken, what, "it is empty: install the chart anew"}}
+		return []Diagnosis{{Broken, what, "it is empty: reinstall the chart"}}
 	}
 	p.webhooks = c.Webhooks
 	if service := c.Webhooks[0].ClientConfig.Service; service != nil && !p.told {
@@ -64,13 +64,13 @@ func (p *patient) unregistered(ctx context.Context) Diagnosis {
 	if c, err := p.configuration(ctx); err == nil && c.webhookOff() {
 		p.off = true
 		return Diagnosis{Dubious, what,
-			"there is none, as webhook.enabled says (false): the API server asks nobody when something is deleted"}
+			"there is none, as webhook.enabled says (false): the API server does not call Epitaph when something is deleted"}
 	}
 	return Diagnosis{Broken, what,
-		"there is none: the API server asks nobody when something is deleted. Install the chart, or switch the webhook on"}
+		"there is none: the API server does not call Epitaph when something is deleted. Install the chart, or switch the webhook on"}
 }
 
-// A managerConfig is what the doctor reads of the manager's configuration.
+// A managerConfig is the part of the manager's configuration that the doctor reads.
 type managerConfig struct {
 	Webhook struct {
 		Enabled     *bool    `json:"enabled"`
@@ -79,7 +79,7 @@ type managerConfig struct {
 	} `json:"webhook"`
 }
 
-// configuration is what the manager was installed with.
+// configuration returns the configuration that the manager was installed with.
 func (p *patient) configuration(ctx context.Context) (c managerConfig, err error) {
 	m := &corev1.ConfigMap{}
 	if err := p.Get(ctx, client.ObjectKey{Namespace: p.system, Name: configMapName},

@@ -8,7 +8,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-// Clean makes what others wrote fit for one line of a terminal.
+// Clean makes text from outside fit for one line of a terminal.
 func Clean(s string) string { return string(reason.Clean(s)) }
 
 // maxLines bounds a message of several lines: the longest of ours has a dozen.
@@ -27,8 +27,8 @@ func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, "
 
 var obeyed = regexp.MustCompile(reason.TextPattern)
 
-// Escape writes what a terminal would obey as JSON escapes, and cuts nothing. In JSON and YAML a
-// line's end is layout: those inside a text are escaped already.
+// Escape replaces terminal control characters by JSON escapes, and cuts nothing. It keeps line
+// breaks, which are layout in JSON and YAML: those inside a text are escaped already.
 func Escape(s string) string {
 	return obeyed.ReplaceAllStringFunc(s, func(r string) string {
 		if r == "\n" {

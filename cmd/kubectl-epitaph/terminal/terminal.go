@@ -1,5 +1,5 @@
-// Package terminal writes for people who sit at a terminal: tables, colours, and nothing that the
-// terminal would obey.
+// Package terminal writes tables and colours for people at a terminal, and escapes control
+// characters of others' text.
 package terminal
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Colours is whether to use them.
+// Colours says whether to use colours.
 type Colours bool
 
 // ColoursFor asks for colours on a terminal only, and never against the user's will (no-color.org).
@@ -54,7 +54,7 @@ func writeRow(w io.Writer, cells []string) {
 	fmt.Fprintln(w, strings.Join(shown(cells), "\t"))
 }
 
-// shown are cells as a terminal may have them.
+// shown returns the cells, cleaned for a terminal.
 func shown(cells []string) []string {
 	safe := make([]string, len(cells))
 	for n, cell := range cells {
@@ -65,14 +65,14 @@ func shown(cells []string) []string {
 	return safe
 }
 
-// Columns write rows that come one by one. A column grows with what it has held, so that what
-// follows stands below.
+// Columns write rows that come one by one. A column is as wide as its widest cell so far, so that
+// later rows line up.
 type Columns struct {
 	Out    io.Writer
 	widths []int
 }
 
-// firstWidth is how wide a column is at first, gap what is left free after it.
+// firstWidth is a column's initial width, gap the space after it.
 const (
 	firstWidth = 10
 	gap        = 2
@@ -96,8 +96,8 @@ func (c *Columns) Write(cells []string) error {
 	return err
 }
 
-// Structured writes a value as JSON or YAML. What a terminal would obey is escaped, also where the
-// format would allow it.
+// Structured writes a value as JSON or YAML. Terminal control characters are escaped, even where
+// the format would allow them.
 func Structured(out io.Writer, format string, value any) error {
 	data, err := json.MarshalIndent(value, "", "    ")
 	if err == nil && format == "yaml" {

@@ -184,6 +184,7 @@ func (m measurement) report(out io.Writer) {
 	bench.Result(out, "audit_lag_p99_ms", float64(m.p99.Microseconds())/1000, "ms")
 	bench.Result(out, "audit_lost", float64(m.lost), "pods")
 	bench.Result(out, "audit_writes_per_deletion", sum, "writes")
+	bench.Result(out, "audit_events_written", m.writes["events"]*float64(m.pods), "writes")
 	bench.Result(out, "audit_bytes_per_obituary", m.bytes, "bytes")
 	bench.Result(out, "audit_rss_mb", m.memory.Peak, "MB")
 }

@@ -8,6 +8,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -21,13 +22,25 @@ import (
 // requests is how many requests of the benchmark are in flight.
 const requests = 32
 
-// create makes the pods of a Job: each with a container that runs, and with the reason that it will
-// leave with.
+// image is what the pods run.
+const image = "registry.example/work:1"
+
+// create makes the pods of a Job: each with a container that runs and asks for GPUs, with labels
+// that are recorded, and with the reason that it will leave with.
 func create(ctx context.Context, c *bench.Cluster, pods int) error {
 	spec := corev1.PodSpec{
 		AutomountServiceAccountToken: ptr.To(false), RestartPolicy: corev1.RestartPolicyNever,
 		SchedulerName: "nobody",
-		Containers:    []corev1.Container{{Name: "main", Image: "registry.example/work:1"}},
+		Containers: []corev1.Container{{Name: "main", Image: image,
+			Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{
+					corev1.ResourceCPU:    resource.MustParse("8"),
+					corev1.ResourceMemory: resource.MustParse("64Gi"),
+				},
+				Limits: corev1.ResourceList{
+					corev1.ResourceMemory: resource.MustParse("64Gi"),
+					"nvidia.com/gpu":      resource.MustParse("8"),
+				}}}},
 	}
 	job, err := c.Client.BatchV1().Jobs(bench.Namespace).Create(ctx, &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "train"},
@@ -38,6 +51,7 @@ func create(ctx context.Context, c *bench.Cluster, pods int) error {
 	}
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
+			Labels: map[string]string{"team": "vision", batchv1.JobNameLabel: "train"},
 			Annotations: reason.DefaultKeys().Pod.Annotations(
 				reason.New(reason.Pod, reason.HardwareFailure, "disk sda", "bench")),
 			OwnerReferences: []metav1.OwnerReference{
@@ -64,7 +78,7 @@ func createOne(ctx context.Context, c *bench.Cluster, pod corev1.Pod, n int) err
 	status, err := json.Marshal(map[string]any{"status": corev1.PodStatus{
 		Phase: corev1.PodRunning,
 		ContainerStatuses: []corev1.ContainerStatus{{
-			Name: "main",
+			Name: "main", Image: image,
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{
 				StartedAt: metav1.Now()}},
 		}},

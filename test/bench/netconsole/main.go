@@ -7,7 +7,7 @@
 //
 //	netconsole            everything
 //	netconsole -receive   only what needs no control plane
-//	netconsole -bury      only what needs one
+//	netconsole -removal    only what needs one
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	defer stop()
 	role := flag.String("role", "", "what this process is (used by the benchmark itself)")
 	only := flag.Bool("receive", false, "measure only what needs no control plane")
-	onlyBury := flag.Bool("bury", false,
+	onlyRemovals := flag.Bool("removal", false,
 		"measure only from a panic to the last pod and the Node, signed and unsigned")
 	lasting := flag.Duration("lasting", 8*time.Second, "how long each flood lasts")
 	flag.Parse()
@@ -37,8 +37,8 @@ func main() {
 	case "listener", "naive":
 		err = receive(ctx, *role, os.Stdin, os.Stdout)
 	default:
-		if *onlyBury {
-			err = buryBoth(ctx, os.Stdout)
+		if *onlyRemovals {
+			err = removeBoth(ctx, os.Stdout)
 		} else {
 			err = run(ctx, os.Stdout, *lasting, *only)
 		}
@@ -96,7 +96,7 @@ func run(ctx context.Context, out io.Writer, lasting time.Duration, receiveOnly 
 	if receiveOnly {
 		return nil
 	}
-	return buryBoth(ctx, out)
+	return removeBoth(ctx, out)
 }
 
 func show(out io.Writer, what string, m measurement) {

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,20 +43,33 @@ func handlerShare() (micros float64, allocations int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	request := httptest.NewRequest(http.MethodPost, webhook.Path, http.NoBody)
+	request.Header.Set("Content-Type", "application/json")
+	request.ContentLength = int64(len(body))
 	r := testing.Benchmark(func(b *testing.B) {
+		answer := &answered{header: http.Header{}}
 		b.ReportAllocs()
 		for b.Loop() {
-			request := httptest.NewRequest(http.MethodPost, webhook.Path, strings.NewReader(body))
-			request.Header.Set("Content-Type", "application/json")
-			answer := httptest.NewRecorder()
+			request.Body = io.NopCloser(strings.NewReader(body))
 			h.ServeHTTP(answer, request)
-			if answer.Code != http.StatusOK {
-				b.Fatalf("status %d: %s", answer.Code, answer.Body)
+			if answer.status != 0 {
+				b.Fatalf("status %d", answer.status)
 			}
 		}
 	})
 	return float64(r.NsPerOp()) / 1000, r.AllocsPerOp(), nil
 }
+
+// answered takes an answer and keeps nothing of it: what the benchmark's own request and answer
+// cost is not the handler's.
+type answered struct {
+	header http.Header
+	status int
+}
+
+func (a *answered) Header() http.Header          { return a.header }
+func (a *answered) WriteHeader(status int)       { a.status = status }
+func (*answered) Write(text []byte) (int, error) { return len(text), nil }
 
 // podJSON is a pod of a Job with two containers as the API server stores it, managed fields
 // included: 12 KB without the spaces.
@@ -74,6 +88,8 @@ func review() (string, error) {
 		Namespace: bench.Namespace, Name: "trainer-0-9x2kd",
 		Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
 		OldObject: runtime.RawExtension{Raw: raw.Bytes()},
+		Options: runtime.RawExtension{Raw: []byte(
+			`{"kind":"DeleteOptions","apiVersion":"meta.k8s.io/v1","gracePeriodSeconds":30}`)},
 	}
 	request.UserInfo.Username = bench.Remover
 	body, err := json.Marshal(admissionv1.AdmissionReview{
@@ -89,9 +105,14 @@ func review() (string, error) {
 // still is a cluster in which nothing happens and every call returns at once.
 type still struct{}
 
-func (still) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+func (still) Get(_ context.Context, _ client.ObjectKey, o client.Object,
+	_ ...client.GetOption) error {
+	o.SetUID(podUID)
 	return nil
 }
+
+// podUID is that of the pod in podJSON: the handler writes only for what is there.
+const podUID = "5a2f4c1e-0000-4000-8000-000000000002"
 
 func (still) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 

@@ -81,7 +81,9 @@ func run(ctx context.Context, out io.Writer) error {
 	bench.Result(out, "webhook_crowd_skip_throughput_ratio", many.ratio(skipped, perSecond),
 		"ratio")
 	bench.Result(out, "webhook_fill_throughput_ratio", many.ratio(filled, perSecond), "ratio")
+	bench.Result(out, "webhook_all_written_ratio", many.ratio(filled, untilWritten), "ratio")
 	bench.Result(out, "webhook_handler_us", handler, "µs")
+	bench.Result(out, "webhook_handler_allocations", float64(allocations), "allocations")
 	return nil
 }
 
@@ -90,14 +92,17 @@ func run(ctx context.Context, out io.Writer) error {
 type turn struct {
 	latencies []time.Duration
 	whole     time.Duration
+	// written is when every pod was seen to carry what the case wants on it.
+	written time.Duration
 }
 
 // A figure is what is read off a turn.
 type figure func(turn) float64
 
-func p50(t turn) float64       { return t.quantile(0.50) }
-func p99(t turn) float64       { return t.quantile(0.99) }
-func perSecond(t turn) float64 { return float64(len(t.latencies)) / t.whole.Seconds() }
+func p50(t turn) float64          { return t.quantile(0.50) }
+func p99(t turn) float64          { return t.quantile(0.99) }
+func untilWritten(t turn) float64 { return t.written.Seconds() }
+func perSecond(t turn) float64    { return float64(len(t.latencies)) / t.whole.Seconds() }
 
 // quantile is in milliseconds.
 func (t turn) quantile(q float64) float64 {

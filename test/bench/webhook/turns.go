@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"golang.org/x/sync/errgroup"
@@ -100,12 +101,30 @@ func (b *deletes) turn(ctx context.Context, k kind, clients, pods int) (turn, er
 		}
 	}
 	time.Sleep(settle)
+	began := time.Now()
 	t, err := b.delete(ctx, names, clients)
 	if err != nil {
 		return t, err
 	}
-	return t, b.check(ctx, names, k)
+	// A reason that was promised is written after the answer.
+	err = wait.PollUntilContextTimeout(ctx, writtenPoll, writtenLimit, true,
+		func(ctx context.Context) (bool, error) {
+			err = b.check(ctx, names, k)
+			t.written = max(time.Since(began), t.whole)
+			return err == nil, nil
+		})
+	if wait.Interrupted(err) {
+		err = b.check(ctx, names, k)
+	}
+	return t, err
 }
+
+const (
+	// writtenPoll is how often a look is taken whether every reason stands, at most for
+	// writtenLimit. A look costs a list of all pods.
+	writtenPoll  = 100 * time.Millisecond
+	writtenLimit = time.Minute
+)
 
 // unregister takes the webhook configuration away, and keeps it.
 func (b *deletes) unregister(ctx context.Context) error {

@@ -22,9 +22,9 @@ func main() {
 
 const head = `# What lines of the kernel mean
 
-The netconsole listener reads every line that a kernel sends. A line that one of these rules knows becomes evidence on the Node,
-with the device and the failure in words: if the node goes because of it, that is the reason ([reasons.md](reasons.md#evidence)). The
-first rule that matches wins.
+The netconsole listener reads every line that a kernel sends. A line that matches one of these rules
+becomes evidence on the Node, with the device and the failure in words: if the node then goes because
+of it, that is the reason ([reasons.md](reasons.md#evidence)). The first rule that matches wins.
 
 | severity | means |
 |---|---|
@@ -34,17 +34,21 @@ first rule that matches wins.
 | Remembered | no evidence; it says what the lines after it are about |
 | Harmless | no evidence: a corrected error, an error of the program, a device that is not the node's |
 
-Of one part of the machine a line is told every ten minutes, and a worse one at once. "Lasts" is how long after the line a node may
-still go because of it; of a line that is remembered, for how long.
+Evidence about the same part of the machine is written at most every ten minutes, and worse evidence
+at once. "Lasts" is how long after the line a node may still go because of it; for a line that is
+remembered, how long it explains the lines after it.
 
 What the rules do not know:
 
-- Whose disk it is. A volume that the cloud attaches looks like a disk of the machine (` + "`sdb`, `vdb`, `nvme1n1`" + `), and its errors count as the
-  node's, unless the kernel said a moment before that a connection was lost, a device unplugged or a path gone.
-- Which pod's program caused an Xid. The line has a process ID of the host, which only the node could look up, and only while the
-  process lives; so an error of the program is no evidence, and is not told of a pod either.
+- Whose disk it is. A volume that the cloud attaches looks like a disk of the machine
+  (` + "`sdb`, `vdb`, `nvme1n1`" + `), and its errors count as the node's, unless the kernel said a
+  moment before that a connection was lost, a device unplugged or a path gone.
+- Which pod's program caused an Xid. The line has a process ID of the host, which only the node could
+  look up, and only while the process lives; so a program's error is not evidence, and is not told of
+  a pod either.
 
-Your own rules go before these, and one with the ID of a rule below replaces it; ` + "`omitDefaultKernelRules: true`" + ` leaves these out:
+Your own rules go before these, and one with the ID of a rule below replaces it;
+` + "`omitDefaultKernelRules: true`" + ` leaves these out:
 
 ` + "```yaml" + `
 netconsole:
@@ -52,12 +56,13 @@ netconsole:
   - id: disk-io             # here: I/O errors are no evidence on these machines
     kind: disk
     severity: Harmless
-    starts: ["I/O error, dev "]   # where the line, or a message behind its first colons, begins so, it is looked at
+    # only lines are looked at that, or whose message after the first colons, begin so
+    starts: ["I/O error, dev "]
     match: '^(?:blk_update_request: )?I/O error, dev (?P<dev>[^, ]+), '
 ` + "```" + `
 
-All fields stand in [full.yaml](../config/testdata/full.yaml). To add a rule to the program: reason/kernel/rules.yaml, and a line in
-reason/kernel/testdata/lines.yaml that fails without it.
+All fields are in [full.yaml](../config/testdata/full.yaml). To add a rule to the program, edit
+reason/kernel/rules.yaml, and add a line to reason/kernel/testdata/lines.yaml that fails without it.
 
 <!-- Written by make generate, from reason/kernel/rules.yaml. -->
 

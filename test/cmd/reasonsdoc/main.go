@@ -8,10 +8,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/epitaph-k8s/epitaph/reason"
 )
@@ -35,6 +38,9 @@ var tables = map[string]func() string{
 	"signals":    signals,
 	"identities": func() string { return identities(reason.DefaultIdentities()) },
 	"schedulers": schedulers,
+	"owners":     owners,
+	"nodeclaims": nodeClaims,
+	"operators":  operators,
 	"kubelet":    kubelet,
 	"kubernetes": func() string { return identities(reason.KubernetesIdentities()) },
 }
@@ -89,6 +95,72 @@ func schedulers() string {
 	b.WriteString("| on the Pod | deleted by | code | left by |\n|---|---|---|---|\n")
 	for _, s := range reason.PodSignals() {
 		row(&b, inWords(s.Mark), patterns(s.Users), code(string(s.Code)), s.Source)
+	}
+	return b.String()
+}
+
+func owners() string {
+	var b strings.Builder
+	b.WriteString("| object | found by | says | code | source |\n|---|---|---|---|---|\n")
+	for _, s := range reason.DefaultOwnerSignals() {
+		kind := s.Of.Kind
+		if s.Of.Group != "" {
+			kind += "." + s.Of.Group
+		}
+		row(&b, code(kind), way(s.Of), says(s), code(string(s.Code)), s.Source)
+	}
+	return b.String()
+}
+
+func nodeClaims() string {
+	var b strings.Builder
+	b.WriteString("| Event about the NodeClaim | code | written by |\n|---|---|---|\n")
+	for _, e := range reason.ClaimEvents() {
+		row(&b, code(e.Reason), code(string(e.Code)), e.Source)
+	}
+	return b.String()
+}
+
+// way says how a decider is found.
+func way(d reason.Decider) string {
+	switch {
+	case d.Owner:
+		return "it owns the pod"
+	case d.Labelled != "":
+		return "its label " + code(d.Labelled) + " has the UID of an owner"
+	case d.NamedByLabel != "":
+		return "the pod's label " + code(d.NamedByLabel)
+	default:
+		return "the pod's annotation " + code(d.NamedByAnnotation)
+	}
+}
+
+// says is what an owner signal reads.
+func says(s reason.OwnerSignal) string {
+	var words string
+	switch {
+	case s.Deleting:
+		words = "is being deleted"
+	case s.Field != "":
+		words = code(s.Field)
+		if !s.Value.IsZero() {
+			words += " like " + code(s.Value.String())
+		}
+	default:
+		words = inWords(reason.Mark{Condition: s.Condition,
+			Status: cmp.Or(s.Status, corev1.ConditionTrue), Reasons: s.Reasons})
+	}
+	if s.Node {
+		words += "; what is wrong with the node comes first"
+	}
+	return words
+}
+
+func operators() string {
+	var b strings.Builder
+	b.WriteString("| owner | deleted by | source |\n|---|---|---|\n")
+	for _, o := range reason.DefaultOperators() {
+		row(&b, code(o.Kind+"."+o.Group), patterns(o.Users), o.Source)
 	}
 	return b.String()
 }

@@ -115,7 +115,8 @@ func introduce(out io.Writer, s *sandbox.Sandbox) {
 	if s.Epitaph != nil {
 		fmt.Fprintf(out, "netconsole                   udp %s\n",
 			s.Epitaph.Config.Netconsole.Address)
-		fmt.Fprintf(out, "metrics                      %s\n", s.Epitaph.MetricsURL)
+		fmt.Fprintf(out, "metrics                      curl -k --oauth2-bearer $(%s) %s\n",
+			"kubectl -n kube-system create token epitaph-metrics-reader", s.Epitaph.MetricsURL)
 	}
 	fmt.Fprintf(out, "logs                         %s\n\n", s.Logs)
 	for _, n := range s.Nodes() {

@@ -40,8 +40,9 @@ func main() {
 
 const head = `# Every value of the chart
 
-None has to be set. How they belong together is in [install.md](install.md); what the program makes of those below ` + "`config`" + ` is in
-the page of each part. A value that is misspelled, or out of bounds, is refused by the chart's schema.
+None has to be set. [install.md](install.md) tells how they belong together; the page of each part
+tells what the program does with those below ` + "`config`" + `. The chart's schema refuses a value that
+is misspelled or out of bounds.
 
 <!-- Written by make generate, from charts/epitaph/values.yaml. -->
 

@@ -31,6 +31,7 @@ type values struct {
 	Agent                agent                `json:"agent"`
 	Backstop             backstop             `json:"backstop"`
 	NetworkPolicy        networkPolicy        `json:"networkPolicy"`
+	Page                 pageHost             `json:"page"`
 	ServiceMonitor       serviceMonitor       `json:"serviceMonitor"`
 	PrometheusRule       labelled             `json:"prometheusRule"`
 	GrafanaDashboard     labelled             `json:"grafanaDashboard"`
@@ -115,10 +116,44 @@ type networkPolicy struct {
 	PageFrom       []object `json:"pageFrom"`
 }
 
+type pageHost struct {
+	Host               string          `json:"host" pattern:"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"`
+	Certificate        pageCertificate `json:"certificate"`
+	ServiceAnnotations object          `json:"serviceAnnotations"`
+	Ingress            pageIngress     `json:"ingress"`
+	HTTPRoute          pageRoute       `json:"httpRoute"`
+}
+
+type pageCertificate struct {
+	Secret string `json:"secret" validate:"required"`
+	Issuer issuer `json:"issuer"`
+}
+
+type pageIngress struct {
+	Enabled     bool   `json:"enabled"`
+	ClassName   string `json:"className"`
+	Annotations object `json:"annotations"`
+}
+
+type pageRoute struct {
+	Enabled            bool     `json:"enabled"`
+	Annotations        object   `json:"annotations"`
+	ParentRefs         []object `json:"parentRefs"`
+	GatewayClassName   string   `json:"gatewayClassName"`
+	GatewayAnnotations object   `json:"gatewayAnnotations"`
+	CAConfigMap        string   `json:"caConfigMap"`
+}
+
 type serviceMonitor struct {
-	Enabled  bool   `json:"enabled"`
-	Interval string `json:"interval" pattern:"^([0-9.]+(ms|s|m|h))+$"`
-	Labels   object `json:"labels"`
+	Enabled     bool        `json:"enabled"`
+	Interval    string      `json:"interval" pattern:"^([0-9.]+(ms|s|m|h))+$"`
+	TokenSecret keyOfSecret `json:"tokenSecret"`
+	Labels      object      `json:"labels"`
+}
+
+type keyOfSecret struct {
+	Name string `json:"name"`
+	Key  string `json:"key" pattern:"^[-._a-zA-Z0-9]+$"`
 }
 
 type labelled struct {

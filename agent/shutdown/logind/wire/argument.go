@@ -2,8 +2,8 @@ package wire
 
 import "strings"
 
-// at finds the nth argument: its type, what follows in the signature, and the value. A variant is
-// opened.
+// at finds the nth argument: its type, what follows in the signature, and the value. It unwraps a
+// variant.
 func (m Message) at(n int) (kind string, c cursor) {
 	c = cursor{order: m.order, data: m.body}
 	kind = m.signature
@@ -28,7 +28,7 @@ func is(kind string, letters ...byte) bool {
 	return false
 }
 
-// Text is the nth argument, if it is a string or an object path.
+// Text returns the nth argument, if it is a string or an object path.
 func (m Message) Text(n int) (text string, ok bool) {
 	kind, c := m.at(n)
 	if !is(kind, 's', 'o') {
@@ -38,7 +38,7 @@ func (m Message) Text(n int) (text string, ok bool) {
 	return text, !c.failed()
 }
 
-// Uint32 is the nth argument, if it is one.
+// Uint32 returns the nth argument, if it is one.
 func (m Message) Uint32(n int) (value uint32, ok bool) {
 	kind, c := m.at(n)
 	if !is(kind, 'u') {
@@ -48,7 +48,7 @@ func (m Message) Uint32(n int) (value uint32, ok bool) {
 	return value, !c.failed()
 }
 
-// Uint64 is the nth argument, if it is one.
+// Uint64 returns the nth argument, if it is one.
 func (m Message) Uint64(n int) (value uint64, ok bool) {
 	kind, c := m.at(n)
 	if !is(kind, 't') {
@@ -58,7 +58,7 @@ func (m Message) Uint64(n int) (value uint64, ok bool) {
 	return value, !c.failed()
 }
 
-// Bool is the nth argument, if it is one.
+// Bool returns the nth argument, if it is one.
 func (m Message) Bool(n int) (value, ok bool) {
 	kind, c := m.at(n)
 	if !is(kind, 'b') {
@@ -68,7 +68,7 @@ func (m Message) Bool(n int) (value, ok bool) {
 	return number == 1, !c.failed() && number <= 1
 }
 
-// Entry is a string that the nth argument, a dictionary of variants, has under a key.
+// Entry returns the string under a key of the nth argument, a dictionary of variants.
 func (m Message) Entry(n int, key string) (text string, ok bool) {
 	kind, c := m.entry(n, key)
 	if kind != "s" {
@@ -78,7 +78,7 @@ func (m Message) Entry(n int, key string) (text string, ok bool) {
 	return text, !c.failed()
 }
 
-// EntryUint32 is a number that it has there.
+// EntryUint32 returns the number under a key of such a dictionary.
 func (m Message) EntryUint32(n int, key string) (value uint32, ok bool) {
 	kind, c := m.entry(n, key)
 	if kind != "u" {
@@ -88,7 +88,7 @@ func (m Message) EntryUint32(n int, key string) (value uint32, ok bool) {
 	return value, !c.failed()
 }
 
-// entry finds what a dictionary has under a key: its type, and the value.
+// entry finds the type and the value under a key of such a dictionary.
 func (m Message) entry(n int, key string) (of string, c cursor) {
 	const dictionary = "a{sv}"
 	kind, c := m.at(n)
@@ -106,8 +106,8 @@ func (m Message) entry(n int, key string) (of string, c cursor) {
 	return "", c
 }
 
-// Names are the numbers and the texts with which the structures begin that the nth argument is an
-// array of.
+// Names reads the nth argument, an array of structures that each begin with a number and a string:
+// it returns the strings by number.
 func (m Message) Names(n int) map[uint32]string {
 	kind, c := m.at(n)
 	rest, ok := afterType(kind, 0)

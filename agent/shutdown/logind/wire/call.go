@@ -13,7 +13,7 @@ type Call struct {
 	Args []any
 }
 
-// Bytes are what is sent.
+// Bytes encodes the call.
 func (c Call) Bytes() ([]byte, error) {
 	var signature string
 	var body []byte

@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// A cursor reads on in bytes. What goes wrong ends it: it then yields nothing, and has no more.
+// A cursor reads successive values from bytes. An error ends it: from then on it yields zero
+// values.
 type cursor struct {
 	order binary.ByteOrder
 	data  []byte
@@ -18,7 +19,7 @@ func (c *cursor) fail() { c.pos = len(c.data) + 1 }
 
 func (c *cursor) failed() bool { return c.pos > len(c.data) }
 
-// take returns the next bytes, or nil if there are not as many.
+// take returns the next n bytes, or nil if there are not as many.
 func (c *cursor) take(n int) []byte {
 	if c.failed() || n < 0 || n > len(c.data)-c.pos {
 		c.fail()
@@ -28,8 +29,8 @@ func (c *cursor) take(n int) []byte {
 	return c.data[c.pos-n : c.pos]
 }
 
-// align goes on to the next multiple, counted from the beginning, which is one of eight in the
-// message.
+// align skips to the next multiple, counted from the start of the data, which is a multiple of
+// eight in the message.
 func (c *cursor) align(to int) { c.take((to - c.pos%to) % to) }
 
 func (c *cursor) byte() byte {
@@ -55,12 +56,12 @@ func (c *cursor) uint64() uint64 {
 	return 0
 }
 
-// text is a string or an object path.
+// text reads a string or an object path.
 func (c *cursor) text() string { return c.ended(int64(c.uint32())) }
 
 func (c *cursor) signature() string { return c.ended(int64(c.byte())) }
 
-// ended is text with a zero behind it.
+// ended reads text of that length, terminated by a NUL.
 func (c *cursor) ended(length int64) string {
 	if length >= int64(len(c.data)) {
 		c.fail()
@@ -74,7 +75,7 @@ func (c *cursor) ended(length int64) string {
 	return string(b[:length])
 }
 
-// array goes to the first element of an array, and returns where it ends.
+// array goes to the first element of an array, and returns where the array ends.
 func (c *cursor) array(alignment int) (end int) {
 	length := int64(c.uint32())
 	c.align(alignment)

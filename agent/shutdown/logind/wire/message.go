@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// A Type is what a message is.
+// A Type is the kind of a message.
 type Type uint8
 
 // The types.
@@ -19,10 +19,10 @@ const (
 	Signal
 )
 
-// Message is what is known of one. What it does not have, or what could not be read, is empty.
+// A Message holds what is known of one. A field that is absent or invalid is empty.
 type Message struct {
 	Type Type
-	// NoReply says that whoever sent it wants no answer.
+	// NoReply says that the sender wants no answer.
 	NoReply             bool
 	Serial, ReplySerial uint32
 
@@ -36,10 +36,10 @@ type Message struct {
 const (
 	// MaxFieldsBytes is how much of the header fields is held. The longest name has 255 bytes.
 	MaxFieldsBytes = 8 << 10
-	// MaxBodyBytes is how much of a body is held. What is asked for is short.
+	// MaxBodyBytes is how much of a body is held. The arguments that we need are short.
 	MaxBodyBytes = 8 << 10
-	// maxArrayBytes and maxMessageBytes are D-Bus's own limits: a bus that goes beyond speaks
-	// something else.
+	// maxArrayBytes and maxMessageBytes are D-Bus's own limits: a peer that exceeds them does not
+	// speak D-Bus.
 	maxArrayBytes   = 64 << 20
 	maxMessageBytes = 128 << 20
 )
@@ -49,7 +49,7 @@ const (
 	noReplyWanted = 1
 )
 
-// ErrNonsense says that the other end does not speak D-Bus: where the next message begins is not
+// ErrNonsense says that the other end does not speak D-Bus: the start of the next message is not
 // known.
 var ErrNonsense = errors.New("this is not D-Bus")
 
@@ -93,7 +93,7 @@ func orderOf(mark byte) (binary.ByteOrder, error) {
 	}
 }
 
-// hold reads that many bytes, or reads past them if they are more than most.
+// hold reads that many bytes, or skips them if there are more than most.
 func hold(r io.Reader, length, most int64) ([]byte, error) {
 	if length > most {
 		_, err := io.CopyN(io.Discard, r, length)
@@ -130,7 +130,7 @@ const (
 	fieldSignature
 )
 
-// setField reads a field that it knows; it is false for another.
+// setField reads a field that it knows; it returns false for any other.
 func (m *Message) setField(code byte, kind string, c *cursor) bool {
 	switch text := m.textField(code); {
 	case text != nil && (kind == "s" && code != fieldPath || kind == "o" && code == fieldPath):

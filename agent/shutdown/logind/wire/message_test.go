@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/shutdown/logind/wire"
 )
 
-// encoded is what another library sends.
+// encoded returns what another library sends.
 func encoded(t testing.TB, order binary.ByteOrder, m dbus.Message) []byte {
 	t.Helper()
 	if len(m.Body) > 0 {
@@ -145,7 +145,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A body that cannot be read is a message without arguments, and the next one is read.
+// A message with an invalid body is one without arguments, and the next one is read.
 func TestHostileBodies(t *testing.T) {
 	t.Parallel()
 	whole := encoded(t, binary.LittleEndian, call("halt", uint64(5)))
@@ -184,7 +184,7 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// What is too large is read past: the fields of a message with a large body are known.
+// What is too large is skipped: the fields of a message with a large body are known.
 func TestLarge(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", wire.MaxBodyBytes)
@@ -232,7 +232,7 @@ func TestNonsense(t *testing.T) {
 
 const maxMessage = 128 << 20
 
-// What we send, another library reads, and so do we.
+// Another library reads what we send, and so do we.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	sent, err := wire.Call{

@@ -2,11 +2,11 @@ package wire
 
 import "strings"
 
-// maxDepth is how deep types may lie in each other: D-Bus's own limit for arrays, structures and
-// variants together.
+// maxDepth is how deep types may be nested: D-Bus's own limit for arrays, structures and variants
+// together.
 const maxDepth = 64
 
-// fixedSizes are the types of one letter that have one size, which is their alignment, too.
+// fixedSizes are the one-letter types of fixed size, which is also their alignment.
 var fixedSizes = map[byte]int{'y': 1, 'n': 2, 'q': 2, 'b': 4, 'i': 4, 'u': 4, 'h': 4, 'x': 8,
 	't': 8, 'd': 8}
 
@@ -23,14 +23,14 @@ func alignmentOf(kind byte) int {
 	}
 }
 
-// skipAll goes past values of all the types in a signature.
+// skipAll skips values of all the types in a signature.
 func (c *cursor) skipAll(signature string) {
 	for signature != "" && !c.failed() {
 		signature = c.skip(signature, 0)
 	}
 }
 
-// skip goes past a value of the first type in a signature, and returns the rest of the signature.
+// skip skips a value of the first type in a signature, and returns the rest of the signature.
 func (c *cursor) skip(signature string, depth int) (rest string) {
 	if signature == "" || depth > maxDepth {
 		c.fail()
@@ -90,7 +90,7 @@ func (c *cursor) skipStructure(fields string, depth int) (rest string) {
 	return fields[1:]
 }
 
-// afterType is what follows the first type of a signature.
+// afterType returns what follows the first type of a signature.
 func afterType(signature string, depth int) (rest string, ok bool) {
 	if signature == "" || depth > maxDepth {
 		return "", false

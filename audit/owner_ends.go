@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/singleflight"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,8 @@ const (
 	foundFor, maxFound = 2 * time.Second, 1024
 	// findTimeout bounds such a read, whoever has stopped waiting for it.
 	findTimeout = 10 * time.Second
+	// lookUpTimeout bounds how long a reason or a record waits for what is known of an owner.
+	lookUpTimeout = 2 * time.Second
 )
 
 // OwnerRecords are the records of the owners of pods. They are *OwnerObituaries.
@@ -249,6 +252,18 @@ func (e *OwnerEnds) AddUnseen(ctx context.Context, f *reason.Facts,
 		f.OwnerEnd = EndOf(record)
 	}
 	return err
+}
+
+// LookUp bounds a look-up of who deleted what a pod belongs to. Where it fails, what is said of the
+// pod says less, and nothing false.
+func LookUp(ctx context.Context, log logr.Logger, pod *corev1.Pod,
+	find func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
+	if err := find(ctx); err != nil {
+		log.V(1).Info("who deleted the owner of a pod is not known", "pod",
+			client.ObjectKeyFromObject(pod).String(), "error", reason.Clean(err.Error()))
+	}
 }
 
 // takesItsPods reports whether the very owner is gone, or waits for the end of what it owns.

@@ -3,7 +3,7 @@ package gc
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -122,24 +123,16 @@ func (c *Collector) livingNode(ctx context.Context, f *reason.Facts) error {
 	return client.IgnoreNotFound(err)
 }
 
-// ownerTimeout bounds the look-up of who deleted the owner of a pod.
-const ownerTimeout = 2 * time.Second
-
-// ownerFacts adds who deleted what the pod belongs to. If the look-up fails, the reason says less,
-// and nothing false.
+// ownerFacts adds who deleted what the pod belongs to.
 func (c *Collector) ownerFacts(ctx context.Context, f *reason.Facts) {
-	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
-	defer cancel()
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := c.cache.Get(ctx, types.NamespacedName{Name: f.Pod.Namespace}, ns)
-	if err == nil {
-		err = c.owners.AddUnseen(ctx, f, ns)
-	}
-	if err != nil {
-		c.log.V(1).Info("who deleted the owner of a pod is not known", "pod",
-			client.ObjectKeyFromObject(f.Pod).String(), "error", reason.Clean(err.Error()))
-	}
+	audit.LookUp(ctx, c.log, f.Pod, func(ctx context.Context) error {
+		ns := &metav1.PartialObjectMetadata{}
+		ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		if err := c.cache.Get(ctx, types.NamespacedName{Name: f.Pod.Namespace}, ns); err != nil {
+			return fmt.Errorf("read namespace %s: %w", f.Pod.Namespace, err)
+		}
+		return c.owners.AddUnseen(ctx, f, ns)
+	})
 }
 
 func (c *Collector) terminate(ctx context.Context, cause Cause, pod *corev1.Pod,

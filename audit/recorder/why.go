@@ -70,19 +70,17 @@ func (r *Recorder) settled(ctx context.Context, d departure,
 	return said, sourceOf(said), err
 }
 
-// named adds who deleted the pod's owner or namespace. If the look-up fails, the record says less.
+// named adds who deleted the pod's owner or namespace.
 func (r *Recorder) named(ctx context.Context, said reason.Reason, pod *corev1.Pod) reason.Reason {
-	ctx, cancel := context.WithTimeout(ctx, ownersTimeout)
-	defer cancel()
 	find := r.Owners.OfPod
 	if said.Code == reason.NamespaceDeleted {
 		find = r.ofNamespace
 	}
-	end, err := find(ctx, pod)
-	if err != nil {
-		r.Log.V(1).Info("who deleted the owner of a pod is not known", "pod",
-			pod.Namespace+"/"+pod.Name, "error", reason.Clean(err.Error()))
-	}
+	var end *reason.OwnerEnd
+	audit.LookUp(ctx, r.Log, pod, func(ctx context.Context) (err error) {
+		end, err = find(ctx, pod)
+		return err
+	})
 	if end == nil {
 		return said
 	}
@@ -122,18 +120,6 @@ func sourceOf(r reason.Reason) source {
 	return given
 }
 
-// addOwnerEnd adds who deleted the pod's owner or namespace. If the look-up fails, the record says
-// less.
-func (r *Recorder) addOwnerEnd(ctx context.Context, f *reason.Facts,
-	ns *metav1.PartialObjectMetadata) {
-	ctx, cancel := context.WithTimeout(ctx, ownersTimeout)
-	defer cancel()
-	if err := r.Owners.AddUnseen(ctx, f, ns); err != nil {
-		r.Log.V(1).Info("who deleted the owner of a pod is not known", "pod",
-			f.Pod.Namespace+"/"+f.Pod.Name, "error", reason.Clean(err.Error()))
-	}
-}
-
 // addFacts adds the pod's node, or what it died of, and whether the namespace is being deleted.
 func (r *Recorder) addFacts(ctx context.Context, f *reason.Facts) error {
 	ns, err := r.namespace(ctx, f.Pod.Namespace)
@@ -142,7 +128,9 @@ func (r *Recorder) addFacts(ctx context.Context, f *reason.Facts) error {
 	}
 	f.NamespaceTerminating = ns == nil || ns.DeletionTimestamp != nil
 	if ns != nil && !obituary.EndedByItself(f.Pod) {
-		r.addOwnerEnd(ctx, f, ns)
+		audit.LookUp(ctx, r.Log, f.Pod, func(ctx context.Context) error {
+			return r.Owners.AddUnseen(ctx, f, ns)
+		})
 	}
 	if f.Pod.Spec.NodeName == "" {
 		return nil

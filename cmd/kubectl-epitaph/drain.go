@@ -114,7 +114,7 @@ func (p *plugin) drainNodes(ctx context.Context, args []string, f *drainFlags) e
 		return nil
 	}
 	for _, o := range nodes {
-		if err := p.drainNode(ctx, c, o, d, f.dryRun); err != nil {
+		if err := p.drainNode(ctx, c, o, d, client, f.dryRun); err != nil {
 			failed = append(failed, refused{err, client.Refused()})
 			continue
 		}
@@ -168,7 +168,7 @@ func (r refused) Unwrap() []error {
 }
 
 func (p *plugin) drainNode(ctx context.Context, c *cluster.Cluster, o chosen, d *drain.Helper,
-	dryRun string) error {
+	client *evictor.Client, dryRun string) error {
 	node := &corev1.Node{}
 	if err := c.Get(ctx, o.key, node); err != nil {
 		return notThere(ctx, c, o, err)
@@ -193,6 +193,7 @@ func (p *plugin) drainNode(ctx context.Context, c *cluster.Cluster, o chosen, d 
 		}
 		return nil
 	}
+	client.Choose(list.Pods())
 	if err := d.DeleteOrEvictPods(list.Pods()); err != nil {
 		return fmt.Errorf("drain %s, which is cordoned: %w", o,
 			errors.Join(cluster.Each(err)...))

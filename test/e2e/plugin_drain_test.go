@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -77,15 +79,34 @@ func TestPluginDrains(t *testing.T) {
 	}
 }
 
-// Without evictions, each pod is given its reason before it is deleted.
+// Without evictions, each pod is given its reason before it is deleted. One whose deletion is
+// refused keeps nothing of it.
 func TestPluginDrainsByDeleting(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	shared.pod(t, ns, node, "a", guarded)
 	shared.budget(t, ns)
-	got := shared.plugin(t, "drain", "--reason", "its kernel is updated", "--as", "carol",
-		"--as-group", "system:masters", "--force", "--disable-eviction", "--timeout",
-		"2m", "-l", "kubernetes.io/hostname="+node)
+	const prober = "system:serviceaccount:x:prober"
+	shared.refuse(t, ns, admissionregistrationv1.Delete, "pods",
+		"!(request.userInfo.username in ['dan', '"+prober+"'])")
+	shared.eventually(t, "the policy is in force", func(ctx context.Context) (bool, error) {
+		err := shared.as(t, prober).CoreV1().Pods(ns).Delete(ctx, "a",
+			metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "failed expression"), nil
+	})
+	drain := func(user string) said {
+		return shared.plugin(t, "drain", "--reason", "its kernel is updated", "--as", user,
+			"--as-group", "system:masters", "--force", "--disable-eviction", "--timeout",
+			"2m", "-l", "kubernetes.io/hostname="+node)
+	}
+	if got := drain("dan"); got.code != 1 || !strings.Contains(got.err, "failed expression") {
+		t.Errorf("of a refused deletion, it said %+v", got)
+	}
+	if p := shared.alive(t, ns, "a"); keys.Pod.Has(p.Annotations) ||
+		p.Annotations[keys.Pod.By] != "" || p.Annotations[keys.Pod.Code] != "" {
+		t.Errorf("the refused deletion left %q", p.Annotations)
+	}
+	got := drain("carol")
 	if got.code != 0 || !strings.HasSuffix(got.out,
 		"node \""+node+"\" drained: its kernel is updated\n") {
 		t.Errorf("it said %+v", got)

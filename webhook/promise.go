@@ -99,6 +99,13 @@ func (p *promises) owe(pod types.UID) bool {
 	return true
 }
 
+// outstanding is how many reasons of DELETEs are owed.
+func (p *promises) outstanding() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.owed)
+}
+
 func (p *promises) of(pod types.UID) (promise, bool) {
 	what, ok := p.cache.Get(pod)
 	if !ok {

@@ -73,6 +73,10 @@ func (k *PromisedReasons) Reconcile(ctx context.Context,
 	if wait := k.handler.pace.wait(p.at); wait > 0 && !p.marks {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
+	defer k.handler.pace.turn(ctx, p.at, k.handler.promises.outstanding)()
+	if p, ok = k.handler.promises.of(pod.UID); !ok {
+		return reconcile.Result{}, nil // its final DELETE was quicker
+	}
 	if k.handler.askLate(ctx, pod.UID, &p) {
 		return reconcile.Result{RequeueAfter: lateAgain}, nil
 	}

@@ -168,14 +168,17 @@ func TestDryRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	before := shared.pod(t, ns, node, "a")
-	dryRun := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
-
-	if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a", dryRun); err != nil {
-		t.Errorf("a program's dry run: %v", err)
-	}
-	if err := shared.as(t, "alice").CoreV1().Pods(ns).Delete(t.Context(),
-		"a", dryRun); !apierrors.IsForbidden(err) {
-		t.Errorf("a person's dry run ended with %v, want what the delete would end with", err)
+	for how, dryRun := range bothWays() {
+		dryRun.DryRun = []string{metav1.DryRunAll}
+		if err := shared.as(t, runner).CoreV1().Pods(ns).Delete(t.Context(), "a",
+			dryRun); err != nil {
+			t.Errorf("%s: a program's dry run: %v", how, err)
+		}
+		if err := shared.as(t, "alice").CoreV1().Pods(ns).Delete(t.Context(),
+			"a", dryRun); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: a person's dry run ended with %v, want what the delete would end with",
+				how, err)
+		}
 	}
 	if after := shared.alive(t, ns, "a"); after.ResourceVersion != before.ResourceVersion {
 		t.Errorf("the pod was written: resource version %s became %s", before.ResourceVersion,
@@ -183,24 +186,35 @@ func TestDryRunWritesNothing(t *testing.T) {
 	}
 }
 
+// bothWays are deletions of a pod that goes on terminating, whose reason is written after the
+// answer, and of one that goes at once, whose reason is written before.
+func bothWays() map[string]metav1.DeleteOptions {
+	return map[string]metav1.DeleteOptions{"lingers": {}, "at-once": atOnce}
+}
+
 func TestDeleteCollectionReasonsEachObject(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
-	names := []string{"a", "b", "c"}
-	for _, name := range names {
-		shared.pod(t, ns, node, name)
+	for how := range bothWays() {
+		for _, name := range []string{"a", "b", "c"} {
+			shared.pod(t, ns, node, how+"-"+name, func(p *corev1.Pod) {
+				p.Labels = map[string]string{"how": how}
+			})
+		}
 	}
 	err := shared.as(t, "alice").CoreV1().Pods(ns).DeleteCollection(t.Context(),
 		metav1.DeleteOptions{}, metav1.ListOptions{})
 	if !apierrors.IsForbidden(err) {
 		t.Errorf("a person's deletecollection ended with %v, want it denied", err)
 	}
-	if err := shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(t.Context(),
-		metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		shared.leaves(t, reason.Pod, ns+"/"+name, unexplained)
+	for how, options := range bothWays() {
+		if err := shared.as(t, runner).CoreV1().Pods(ns).DeleteCollection(t.Context(),
+			options, metav1.ListOptions{LabelSelector: "how=" + how}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			shared.leaves(t, reason.Pod, ns+"/"+how+"-"+name, unexplained)
+		}
 	}
 }
 
@@ -240,21 +254,54 @@ func TestFinalizersHold(t *testing.T) {
 	t.Parallel()
 	ns, node := shared.namespace(t), shared.node(t).Name
 	pods := shared.as(t, runner).CoreV1().Pods(ns)
-	shared.pod(t, ns, node,
-		"a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
-	if err := pods.Delete(t.Context(),
-		"a", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
-		t.Fatal(err)
+	for name, options := range bothWays() {
+		shared.pod(t, ns, node, name,
+			func(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} })
+		if err := pods.Delete(t.Context(), name, options); err != nil {
+			t.Fatal(err)
+		}
+		// The kubelet is done with it first.
+		shared.eventually(t, name+" is held by its finalizer alone",
+			func(ctx context.Context) (bool, error) {
+				p, err := pods.Get(ctx, name, metav1.GetOptions{})
+				if err != nil || ptr.Deref(p.DeletionGracePeriodSeconds, -1) != 0 {
+					return false, err
+				}
+				if p.Annotations[keys.Pod.Reason] != string(unexplained.Text) {
+					t.Errorf("the held pod carries %q", p.Annotations)
+				}
+				return true, nil
+			})
+		if _, err := pods.Patch(t.Context(), name, types.MergePatchType,
+			[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		shared.leaves(t, reason.Pod, ns+"/"+name, unexplained)
 	}
-	p, err := pods.Get(t.Context(), "a", metav1.GetOptions{})
-	if err != nil || p.Annotations[keys.Pod.Reason] != string(unexplained.Text) {
-		t.Fatalf("the held pod carries %q: %v", p.Annotations, err)
+}
+
+// Somebody is impatient: what the first one was asked about is known, and who asked first.
+func TestForceRightAfterADelete(t *testing.T) {
+	t.Parallel()
+	shared.forcesRightAfterADelete(t)
+}
+
+func (c *cluster) forcesRightAfterADelete(t *testing.T) {
+	t.Helper()
+	ns, node := c.namespace(t), c.node(t).Name
+	for _, name := range []string{"a", "b", "c"} {
+		c.pod(t, ns, node, name, lasting)
+		for _, step := range []struct {
+			who     string
+			options metav1.DeleteOptions
+		}{{runner, metav1.DeleteOptions{}}, {cleaner, atOnce}} {
+			if err := c.as(t, step.who).CoreV1().Pods(ns).Delete(t.Context(), name,
+				step.options); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.leaves(t, reason.Pod, ns+"/"+name, unexplained)
 	}
-	if _, err := pods.Patch(t.Context(), "a", types.MergePatchType,
-		[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	shared.leaves(t, reason.Pod, ns+"/a", unexplained)
 }
 
 func TestNamespaceDeletionIsNotHeldUp(t *testing.T) {
@@ -355,13 +402,17 @@ func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 	for n := range many {
 		shared.create(t, podSpec(ns, node, fmt.Sprintf("p%d", n)))
 	}
+	shared.running(t, ns, many, "")
 	var work sync.WaitGroup
 	for n := range many {
 		name := fmt.Sprintf("p%d", n)
 		work.Go(func() {
 			shared.annotate(t, ns, name, "said a moment before")
-			if err := pods(ns).Delete(t.Context(), name,
-				metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}); err != nil {
+			options := atOnce
+			if n%2 == 0 {
+				options = metav1.DeleteOptions{}
+			}
+			if err := pods(ns).Delete(t.Context(), name, options); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

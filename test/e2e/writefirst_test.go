@@ -35,6 +35,7 @@ func TestWriteFirst(t *testing.T) {
 	t.Run("the backstop finds the reason", c.passesTheBackstop)
 	t.Run("a pod that is written all the time", c.deletesAHotPod)
 	t.Run("five deletes of one pod", c.deletesAPodFiveTimes)
+	t.Run("a force right after a delete", c.forcesRightAfterADelete)
 	t.Run("a resource version", c.conflictsOnce)
 	t.Run("a dry run", func(t *testing.T) {
 		ns, node := c.namespace(t), c.node(t).Name

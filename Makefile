@@ -144,6 +144,11 @@ bench-scale: controlplane ## memory and start-up beside 5,000 nodes, 150,000 pod
 bench-audit: controlplane ## what it costs to record 100 deletions a second, and how late obituaries are
 	@$(GO) run ./test/bench/audit
 
+# Not part of `make bench`: it takes a quarter of an hour, and fails if a reason is lost.
+.PHONY: bench-lost
+bench-lost: controlplane ## what is lost when a replica is killed again and again, and of 10,000 pods that a crowd removes
+	@$(GO) run ./test/bench/lost
+
 # VERSION is stamped into the program, and is the image's tag.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 .PHONY: image

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -90,10 +91,8 @@ func (b *deletes) turn(ctx context.Context, k kind, clients, pods int) (turn, er
 	for n := range names {
 		names[n] = fmt.Sprintf("%s-%d", bench.NodeName(prefix, 0), n)
 	}
-	if k == skipped {
-		if err := b.explain(ctx, names); err != nil {
-			return turn{}, err
-		}
+	if err := b.explain(ctx, names, k == skipped); err != nil {
+		return turn{}, err
 	}
 	if k != none {
 		if err := b.register(ctx); err != nil {
@@ -155,12 +154,20 @@ func (b *deletes) register(ctx context.Context) error {
 }
 
 // explain gives pods a complete reason and the mark of who is going to delete them, with which the
-// match condition skips them.
-func (b *deletes) explain(ctx context.Context, names []string) error {
+// match condition skips them; or the same words as annotations that say nothing, so that the pods
+// of all cases have one size and one history.
+func (b *deletes) explain(ctx context.Context, names []string, heard bool) error {
 	annotations := reason.DefaultKeys().Pod.Annotations(
 		reason.New(reason.Pod, reason.UserRequest, "the benchmark is over", "bench"))
 	annotations[reason.WrittenKey] = time.Now().UTC().Format(time.RFC3339) + " asked " +
 		bench.Remover
+	if !heard {
+		mute := map[string]string{}
+		for key, value := range annotations {
+			mute["example.com/"+path.Base(key)] = value
+		}
+		annotations = mute
+	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -23,9 +25,10 @@ import (
 )
 
 const (
-	poll = 50 * time.Millisecond
-	// patience bounds every wait for something that must come about. It is no measure of speed.
-	patience = 60 * time.Second
+	poll = 100 * time.Millisecond
+	// patience bounds every wait for something that must come about. It is no measure of speed: on
+	// a busy machine a TLS handshake was seen to take ten seconds.
+	patience = 2 * time.Minute
 	// leftoverPatience is longer by the precision of the marks and the time that quick sets.
 	leftoverPatience = 3 * time.Minute
 )
@@ -68,9 +71,16 @@ func (c *cluster) Stop() error {
 	return err
 }
 
-// ownCluster starts a cluster for one test.
+// ownClusters are the seats of clusters beside the shared one: each keeps a core busy while it
+// starts, and two cores are what we count on.
+var ownClusters = make(chan struct{}, 2)
+
+// ownCluster starts a cluster for one test. Its subtests must not be parallel ones: those would wait
+// for tests that wait for the seat of this cluster. They can run together.
 func ownCluster(t *testing.T, options sandbox.Options) *cluster {
 	t.Helper()
+	ownClusters <- struct{}{}
+	t.Cleanup(func() { <-ownClusters })
 	c, err := startCluster(context.WithoutCancel(t.Context()), options)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +94,21 @@ func ownCluster(t *testing.T, options sandbox.Options) *cluster {
 		}
 	})
 	return c
+}
+
+// together runs subtests side by side, some at a time, in the place of their parent: parallel ones
+// would give it away, and further tests would begin while this one's cluster stands.
+func together(t *testing.T, tests map[string]func(*testing.T)) {
+	t.Helper()
+	var group errgroup.Group
+	group.SetLimit(4)
+	for name, test := range tests {
+		group.Go(func() error {
+			t.Run(name, test)
+			return nil
+		})
+	}
+	_ = group.Wait()
 }
 
 func (c *cluster) showLog(t *testing.T) {
@@ -121,14 +146,37 @@ func (c *cluster) namespace(t *testing.T) string {
 	return name
 }
 
-// node makes a node of its own for a test.
+// node makes a node of its own for a test. In the shared cluster it goes with the test: hundreds of
+// kubelets would renew their Leases there otherwise.
 func (c *cluster) node(t *testing.T) sandbox.Node {
 	t.Helper()
 	n, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n")})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c == shared {
+		t.Cleanup(func() { c.clear(t, n.Name) })
+	}
 	return n
+}
+
+// clear takes a node away whose test is over, and says so: nobody is to look for its cause.
+func (c *cluster) clear(t *testing.T, node string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	if err := c.StopKubelet(ctx, node); err != nil {
+		t.Error(err)
+	}
+	over := encode(t, map[string]any{"metadata": map[string]any{
+		"annotations": map[string]string{keys.Node.Reason: "the test is over"}}})
+	nodes := c.client.CoreV1().Nodes()
+	_, err := nodes.Patch(ctx, node, types.MergePatchType, over, metav1.PatchOptions{})
+	if err == nil {
+		err = nodes.Delete(ctx, node, metav1.DeleteOptions{})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Errorf("clear node %s away: %v", node, err)
+	}
 }
 
 // eventually waits for a condition.

@@ -48,18 +48,12 @@ func TestKarpenterSaysWhyNodesGo(t *testing.T) {
 		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("drifted", func(t *testing.T) { t.Parallel(); k.drifts(t) })
-	t.Run("expired", func(t *testing.T) { t.Parallel(); k.expires(t) })
-	t.Run("emptied", func(t *testing.T) { t.Parallel(); k.empties(t) })
-	t.Run("underutilized", func(t *testing.T) { t.Parallel(); k.isUnderutilized(t) })
-	t.Run("interrupted", func(t *testing.T) { t.Parallel(); k.isInterrupted(t) })
-	t.Run("repaired", func(t *testing.T) { t.Parallel(); k.isRepaired(t) })
-	t.Run("repaired without a word", func(t *testing.T) {
-		t.Parallel()
-		k.isRepairedWithoutAWord(t)
+	together(t, map[string]func(*testing.T){
+		"drifted": k.drifts, "expired": k.expires, "emptied": k.empties,
+		"underutilized": k.isUnderutilized, "interrupted": k.isInterrupted,
+		"repaired": k.isRepaired, "repaired without a word": k.isRepairedWithoutAWord,
+		"its NodeClaim deleted": k.claimIsDeleted, "its NodePool deleted": k.poolIsDeleted,
 	})
-	t.Run("its NodeClaim deleted", func(t *testing.T) { t.Parallel(); k.claimIsDeleted(t) })
-	t.Run("its NodePool deleted", func(t *testing.T) { t.Parallel(); k.poolIsDeleted(t) })
 }
 
 func (c *cluster) dynamic(t *testing.T) dynamic.Interface {

@@ -90,12 +90,7 @@ func TestKueueSaysWhyJobsStop(t *testing.T) {
 				stops[w.what+" "+name] = func(t *testing.T) { stop(t, w) }
 			}
 		}
-		for name, stop := range stops {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				stop(t)
-			})
-		}
+		together(t, stops)
 	})
 	t.Run("without the right", k.mayNotReadWorkloads)
 }

@@ -27,9 +27,9 @@ import (
 const (
 	captures = "../../netconsole/wire/testdata/captures"
 	// pendingWindow is how long these tests let a panic of a living node pend.
-	pendingWindow = 4 * time.Second
+	pendingWindow = 12 * time.Second
 	// learned is how long a new node needs to be known as one that answers: a quiet round and some.
-	learned = 2 * time.Second
+	learned = 3 * time.Second
 )
 
 // listening makes the listener quick to learn and quick to give up.
@@ -117,7 +117,11 @@ func (c *cluster) signing(t *testing.T) sandbox.Node {
 func (c *cluster) answering(t *testing.T) sandbox.Node {
 	t.Helper()
 	n := c.signing(t)
-	time.Sleep(learned)
+	// Whoever asks for the second time has seen the first answer.
+	before := c.Asked(n.Name)
+	c.eventually(t, "node "+n.Name+" is known to answer", func(context.Context) (bool, error) {
+		return c.Asked(n.Name) > before+1, nil
+	})
 	return n
 }
 
@@ -159,6 +163,7 @@ func TestNetconsole(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: listening}})
 	t.Run("group", func(t *testing.T) {
+		tests := map[string]func(*testing.T){}
 		for name, test := range map[string]func(*testing.T, *cluster){
 			"a recorded panic takes the node and its pods":     recordedPanic,
 			"what the kernel says is made harmless":            harmlessWords,
@@ -172,11 +177,9 @@ func TestNetconsole(t *testing.T) {
 			"loss and disorder":                                networkIsUnkind,
 			"a Job is told whole":                              aJobIsToldWhole,
 		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				test(t, c)
-			})
+			tests[name] = func(t *testing.T) { test(t, c) }
 		}
+		together(t, tests)
 	})
 	t.Run("two replicas do the work once", func(t *testing.T) { workIsDoneOnce(t, c) })
 	t.Run("an API server that is away is waited for", func(t *testing.T) { apiServerAway(t, c) })
@@ -185,14 +188,14 @@ func TestNetconsole(t *testing.T) {
 }
 
 func recordedPanic(t *testing.T, c *cluster) {
+	tests := map[string]func(*testing.T){}
 	for capture, line := range map[string]string{
 		"sysrq-ext-6.1c-panic10":   "sysrq triggered crash",
 		"initexit-panic0-ext-7.3c": "Attempted to kill init! exitcode=0x00000700",
 		"oops-panic-ext-6.1c":      "Fatal exception",
 		"sysrq-ext-6.12c-panic0":   "sysrq triggered crash",
 	} {
-		t.Run(capture, func(t *testing.T) {
-			t.Parallel()
+		tests[capture] = func(t *testing.T) {
 			ns, node := c.namespace(t), c.answering(t)
 			pods := c.fill(t, ns, node.Name, 3)
 			c.dies(t, node.Name)
@@ -207,8 +210,9 @@ func recordedPanic(t *testing.T, c *cluster) {
 			}
 			c.leaves(t, reason.Node, node.Name, wantNode)
 			c.wantKernelLog(t, node.Name, "Kernel panic - not syncing: "+line)
-		})
+		}
 	}
+	together(t, tests)
 }
 
 // wantKernelLog reads the kernel's words from the node's obituary.

@@ -48,6 +48,7 @@ func TestNodeProblemDetectorSaysWhatIsWrong(t *testing.T) {
 				Rank: reason.Failure,
 			}}
 		}}})
+	tests := map[string]func(*testing.T){}
 	for name, p := range map[string]problem{
 		"read-only file system": {
 			monitor:   "readonly-monitor.json",
@@ -91,11 +92,9 @@ func TestNodeProblemDetectorSaysWhatIsWrong(t *testing.T) {
 			code:    reason.NodeDrained,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c.hasProblem(t, p)
-		})
+		tests[name] = func(t *testing.T) { c.hasProblem(t, p) }
 	}
+	together(t, tests)
 }
 
 func (c *cluster) hasProblem(t *testing.T, p problem) {

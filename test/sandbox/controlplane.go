@@ -21,8 +21,9 @@ import (
 
 const (
 	probeInterval = 50 * time.Millisecond
-	// startLimit bounds each step of the start. On an idle machine the slowest takes 4 s.
-	startLimit = 60 * time.Second
+	// startLimit bounds each step of the start. On an idle machine the slowest takes 4 s; a busy one
+	// was seen to need more than a minute.
+	startLimit = 3 * time.Minute
 )
 
 // serving are the names of the certificate that all of the control plane's servers show.
@@ -145,8 +146,9 @@ func (s *Sandbox) controllerManagerFlags(port int) []string {
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+s.path("pki", "sa.key"),
 		"--root-ca-file="+s.path("pki", "ca.crt"),
-		// A silent node is Unknown after four missed renewals of a second each, and tainted at
-		// once; a real cluster takes fifty seconds and taints one node every ten.
+		// A silent node is Unknown after ten missed renewals of a second each, and tainted at once;
+		// a real cluster takes fifty seconds and taints one node every ten. With four, nodes of a
+		// busy machine that had not died were taken for dead.
 		"--node-monitor-period=500ms", "--node-monitor-grace-period="+s.monitorGrace().String(),
 		"--node-startup-grace-period=30s",
 		"--node-eviction-rate=10", "--secondary-node-eviction-rate=10",
@@ -160,7 +162,7 @@ func (s *Sandbox) monitorGrace() time.Duration {
 	if s.options.RealNodes {
 		return 20 * time.Second
 	}
-	return 4 * time.Second
+	return 10 * time.Second
 }
 
 func (s *Sandbox) cloudFlags(port int) []string {

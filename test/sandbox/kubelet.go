@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +33,11 @@ const (
 
 // A userSpace is what of a node answers: a TLS server at the kubelet's port. It has nothing to say
 // but that it lives.
-type userSpace struct{ server *http.Server }
+type userSpace struct {
+	server *http.Server
+	// asked counts those who began to shake hands.
+	asked atomic.Int64
+}
 
 func (s *Sandbox) openUserSpace(n *node) (*userSpace, error) {
 	credential, err := s.authority.server(n.name, n.address.AsSlice())
@@ -46,15 +52,30 @@ func (s *Sandbox) openUserSpace(n *node) (*userSpace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the kubelet's port of %s: %w", n.name, err)
 	}
-	server := &http.Server{
+	u := &userSpace{}
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		u.asked.Add(1)
+		return nil, nil // the same
+	}
+	u.server = &http.Server{
 		Handler:           http.NotFoundHandler(),
 		TLSConfig:         config,
 		ReadHeaderTimeout: time.Second,
 		// Whoever only shakes hands, to see whether we live, is no error.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	s.background.Go(func() { _ = server.ServeTLS(listener, "", "") })
-	return &userSpace{server: server}, nil
+	s.background.Go(func() { _ = u.server.ServeTLS(listener, "", "") })
+	return u, nil
+}
+
+// Asked is how often somebody has asked the node whether it lives, since it last began to answer.
+func (s *Sandbox) Asked(node string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.find(node); n != nil && n.kubelet != nil {
+		return n.kubelet.asked.Load()
+	}
+	return 0
 }
 
 // close ends the server and every connection to it.

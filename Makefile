@@ -156,6 +156,13 @@ image: ## build the container image without a Docker engine: dist/epitaph.oci.ta
 	@$(GO) build -C image -o ../.cache/bin/image .
 	@$(call timed,image,.cache/bin/image --out dist --version $(VERSION))
 
+REGISTRY ?=
+.PHONY: push
+push: ## build the image and push it: make push REGISTRY=registry.example/team (log in there before)
+	@[ -n "$(REGISTRY)" ] || { echo "say where to: make push REGISTRY=HOST[:PORT][/FOLDER]"; exit 2; }
+	@$(GO) build -C image -o ../.cache/bin/image .
+	@$(call timed,push,.cache/bin/image --out dist --version $(VERSION) --push $(REGISTRY))
+
 # krew takes semantic versions only, so this asks for one.
 .PHONY: plugin
 plugin: ## pack the kubectl plugin for krew, and its manifest: make plugin VERSION=v1.2.3

@@ -63,8 +63,8 @@ func TestArchive(t *testing.T) {
 
 // Neither the folder nor the repository in which it is built shows in the image.
 func TestReproducible(t *testing.T) {
-	here := digest(t, build(t, "..", native))
-	there := digest(t, build(t, copyOfSources(t), native))
+	here := digestOf(t, build(t, "..", native).index)
+	there := digestOf(t, build(t, copyOfSources(t), native).index)
 	if here != there {
 		t.Errorf("built in the checkout: %s; in a copy elsewhere: %s", here, there)
 	}
@@ -73,14 +73,7 @@ func TestReproducible(t *testing.T) {
 // Each platform has an image of its own in the one archive. A program of one line stands for
 // Epitaph, which takes minutes to compile for a processor that this machine does not have.
 func TestPlatforms(t *testing.T) {
-	checkout := t.TempDir()
-	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
-	for _, name := range commands {
-		writeFile(t, filepath.Join(checkout, "cmd", name, "main.go"),
-			"package main\n\nvar version string\n\nfunc main() { print(\""+name+
-				" version \", version, \"\\n\") }\n")
-	}
-	out := t.TempDir()
+	checkout, out := twoPrograms(t), t.TempDir()
 	archive, err := build(t, checkout, platforms...).write(out)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +91,19 @@ func TestPlatforms(t *testing.T) {
 				platforms[i])
 		}
 	}
+}
+
+// twoPrograms are sources of programs of one line each.
+func twoPrograms(t *testing.T) (checkout string) {
+	t.Helper()
+	checkout = t.TempDir()
+	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
+	for _, name := range commands {
+		writeFile(t, filepath.Join(checkout, "cmd", name, "main.go"),
+			"package main\n\nvar version string\n\nfunc main() { print(\""+name+
+				" version \", version, \"\\n\") }\n")
+	}
+	return checkout
 }
 
 func TestSourcesThatDoNotCompile(t *testing.T) {
@@ -182,13 +188,4 @@ func checkProgram(t *testing.T, files map[string][]byte, name, ask string) {
 	if !strings.HasSuffix(strings.TrimSpace(string(said)), testVersion) || err != nil {
 		t.Errorf("%s says %q, %v; want %s", name, said, err, testVersion)
 	}
-}
-
-func digest(t *testing.T, m made) string {
-	t.Helper()
-	d, err := m.index.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.String()
 }

@@ -1,13 +1,13 @@
 // Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with
 // its bill of materials beside it.
 //
-//	image --checkout DIR --out DIR --version VERSION [--platform OS/ARCH]
+//	image --checkout DIR --out DIR --version VERSION [--platform OS/ARCH] [--push REGISTRY]
 //
 // Invariant: who builds the same sources with the same Go gets the same bytes, hence the same
 // digest: no time, no path and no user of the building machine goes into it. The image holds two
 // static programs and their bill of materials, and runs as nobody.
 //
-// What this program does not do: push anything. docs/image.md says which tools do.
+// With --push it also puts the image into a registry (docs/image.md).
 package main
 
 import (
@@ -35,6 +35,8 @@ func main() {
 	version := flag.String("version", "devel",
 		"the `version` to stamp into the programs and to tag the image with")
 	only := flag.String("platform", "", "the one `platform` to build for; every one without it")
+	registry := flag.String("push", "",
+		"also push the image, as epitaph, to this `registry`: HOST[:PORT][/FOLDER]")
 	flag.Parse()
 	chosen, err := choose(*only)
 	if err != nil {
@@ -42,7 +44,7 @@ func main() {
 		os.Exit(2)
 	}
 	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: chosen},
-		*out); err != nil {
+		*out, *registry); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
@@ -62,7 +64,7 @@ func choose(only string) ([]v1.Platform, error) {
 		platforms)
 }
 
-func run(ctx context.Context, stdout io.Writer, r recipe, out string) error {
+func run(ctx context.Context, stdout io.Writer, r recipe, out, registry string) error {
 	made, err := r.make(ctx)
 	if err != nil {
 		return err
@@ -79,5 +81,14 @@ func run(ctx context.Context, stdout io.Writer, r recipe, out string) error {
 	for _, p := range made.parts {
 		fmt.Fprintf(stdout, "  %-12s %5.1f MB compressed\n", p.platform, float64(p.size)/megabyte)
 	}
+	if registry == "" {
+		return nil
+	}
+	pushed, err := made.push(ctx, registry)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s\n  helm install … --set image.repository=%s --set image.digest=%s\n",
+		pushed, pushed.Context(), pushed.DigestStr())
 	return nil
 }

@@ -87,6 +87,19 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// The index names every page.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	index := all["docs/README.md"]
+	for name := range all {
+		page, inDocs := strings.CutPrefix(name, "docs/")
+		if inDocs && page != "README.md" && !strings.Contains(index, "]("+page+")") {
+			t.Errorf("docs/README.md does not list %s", page)
+		}
+	}
+}
+
 // Each alert says where its runbook is, and each runbook is of an alert.
 func TestRunbooks(t *testing.T) {
 	t.Parallel()

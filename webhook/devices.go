@@ -17,7 +17,7 @@ import (
 
 const (
 	// deviceTimeout bounds the look-up of a pod's devices: what is not known in time is left out.
-	deviceTimeout = 500 * time.Millisecond
+	deviceTimeout = time.Second
 	// maxClaims are looked at of a pod, and maxSlices of the devices of a driver.
 	maxClaims = 8
 	maxSlices = 256

@@ -19,7 +19,7 @@ import (
 const (
 	// claimTimeout bounds the look-up of a NodeClaim, of who deleted it and of what is said about
 	// it: what is not known in time is left out.
-	claimTimeout = 200 * time.Millisecond
+	claimTimeout = time.Second
 	// maxClaimEvents bounds the Events about one NodeClaim that are read, maxEventMessageBytes what
 	// is kept of each. Whoever may create Events can write them.
 	maxClaimEvents, maxEventMessageBytes = 32, 256

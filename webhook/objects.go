@@ -22,7 +22,7 @@ import (
 const (
 	// objectsTimeout bounds the look-up of what decides about a pod: what is not known in time is
 	// left out.
-	objectsTimeout = 500 * time.Millisecond
+	objectsTimeout = time.Second
 	// maxListed bounds the objects of a queue that are read of one job.
 	maxListed = 4
 	// The pods of one job go together: what a queue says of it is read once for them.

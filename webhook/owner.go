@@ -22,7 +22,7 @@ import (
 
 // ownerTimeout bounds the look-up of a pod's owner: one GET, two for a ReplicaSet. Admission runs
 // inside the storage's retry loop, so it must end soon; what is not known in time is not inferred.
-const ownerTimeout = 500 * time.Millisecond
+const ownerTimeout = time.Second
 
 // asksForOwner are the removers whose deletes follow from the state of the pod's owner.
 var asksForOwner = map[reason.Actor]bool{

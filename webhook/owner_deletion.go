@@ -27,7 +27,7 @@ const ownersResource = "owners"
 const (
 	// ownerEndTimeout bounds the look-up of who deleted the owner of a pod, two GETs, where the
 	// reason is written after the answer: what is not known by then is asked again before that.
-	ownerEndTimeout = 500 * time.Millisecond
+	ownerEndTimeout = time.Second
 	// ownerEndLastTimeout bounds it where the reason is written before the answer.
 	ownerEndLastTimeout = 2 * time.Second
 )

@@ -114,8 +114,8 @@ func TestReadingIsBounded(t *testing.T) {
 		t.Errorf("%d records are read in %d requests, %v", found.read, *chunks, err)
 	}
 	many, _ := stored(maxRead+3*pageSize, clk, 0)
-	if found, err := read(t.Context(), p, many, everything, nil, rowsShown); err != nil || !found.cut ||
-		found.read != maxRead || len(found.rows) != rowsShown {
+	if found, err := read(t.Context(), p, many, everything, nil, rowsShown); err != nil ||
+		!found.cut || found.read != maxRead || len(found.rows) != rowsShown {
 		t.Errorf("%d records are read, %v", found.read, err)
 	}
 	for range maxLongReads {

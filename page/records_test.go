@@ -7,12 +7,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
@@ -137,40 +138,58 @@ func TestRecordsAreComplete(t *testing.T) {
 	}
 }
 
-// The reflector fills the store, and holds nothing more of a record than the store does.
+// The reflector fills the store from an API server that streams its list, as all of today do, and
+// from one that does not.
 func TestRecordsAreWatched(t *testing.T) {
 	t.Parallel()
-	source, watched := watch.NewFake(), atomic.Bool{}
-	r := NewRecords(&cache.ListWatch{
-		ListWithContextFunc: func(context.Context,
-			metav1.ListOptions) (apiruntime.Object, error) {
-			return &v1alpha1.PodObituaryList{ListMeta: metav1.ListMeta{ResourceVersion: "1"},
-				Items: []v1alpha1.PodObituary{*listed(0)}}, nil
-		},
-		WatchFuncWithContext: func(_ context.Context,
-			o metav1.ListOptions) (watch.Interface, error) {
-			if o.SendInitialEvents != nil {
-				return nil, errors.New("it sends no initial events")
+	for name, streams := range map[string]bool{"streamed": true, "listed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := watch.NewFakeWithChanSize(4, false)
+			r := NewRecords(&cache.ListWatch{
+				ListWithContextFunc: func(context.Context,
+					metav1.ListOptions) (apiruntime.Object, error) {
+					return &v1alpha1.PodObituaryList{ListMeta: metav1.ListMeta{
+						ResourceVersion: "1"}, Items: []v1alpha1.PodObituary{*listed(0)}}, nil
+				},
+				WatchFuncWithContext: func(_ context.Context,
+					o metav1.ListOptions) (watch.Interface, error) {
+					if o.SendInitialEvents == nil {
+						return source, nil
+					}
+					if !streams {
+						return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
+					}
+					first, end := listed(0), &v1alpha1.PodObituary{}
+					first.ResourceVersion, end.ResourceVersion = "1", "1"
+					end.Annotations = map[string]string{
+						metav1.InitialEventsAnnotationKey: "true"}
+					source.Add(first)
+					source.Action(watch.Bookmark, end)
+					return source, nil
+				},
+			})
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- r.Start(ctx) }()
+			if got := names(t, r, ""); len(got) == 0 {
+				t.Error("nothing was read")
 			}
-			watched.Store(true)
-			return source, nil
-		},
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Start(ctx) }()
-	o := listed(1)
-	o.ResourceVersion = "2"
-	source.Add(o)
-	for len(names(t, r, "")) != 2 {
-		runtime.Gosched()
-	}
-	if !watched.Load() {
-		t.Error("nobody watches")
-	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
+			o := listed(1)
+			o.ResourceVersion = "2"
+			source.Add(o)
+			for len(names(t, r, "")) != 2 {
+				runtime.Gosched()
+			}
+			source.Delete(o)
+			for len(names(t, r, "")) != 1 {
+				runtime.Gosched()
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -122,7 +122,7 @@ screenshots: controlplane ## take the pictures of docs/page.md anew
 	@EPITAPH_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test ./test/e2e -run='^TestPageInABrowser$$' -count=1 -v
 
 .PHONY: bench
-bench: bench-webhook bench-gc bench-netconsole bench-scale bench-audit ## every benchmark, one after another
+bench: bench-webhook bench-gc bench-netconsole bench-scale bench-audit bench-page ## every benchmark, one after another
 
 .PHONY: bench-webhook
 bench-webhook: controlplane ## what the webhook costs a delete, as ratios to none
@@ -141,13 +141,17 @@ bench-scale: controlplane ## memory and start-up beside 5,000 nodes, 150,000 pod
 	@$(GO) run ./test/bench/scale
 
 .PHONY: bench-audit
-bench-audit: controlplane ## what it costs to record 100 deletions a second, and how late obituaries are
+bench-audit: controlplane ## what it costs to record 100 deletions a second, and the Events of a drain of 5,000
 	@$(GO) run ./test/bench/audit
 
 # Not part of `make bench`: it takes a quarter of an hour, and fails if a reason is lost.
 .PHONY: bench-lost
 bench-lost: controlplane ## what is lost when a replica is killed again and again, and of 10,000 pods that a crowd removes
 	@$(GO) run ./test/bench/lost
+
+.PHONY: bench-page
+bench-page: controlplane ## how long a visitor waits beside 100,000 records, and the memory for them
+	@$(GO) run ./test/bench/page
 
 # VERSION is stamped into the program, and is the image's tag.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)

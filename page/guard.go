@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,6 +20,7 @@ import (
 // would.
 type guard struct {
 	reader client.Reader
+	kept   *Records
 	rights *rights
 }
 
@@ -53,6 +55,21 @@ func (g *guard) List(ctx context.Context, list client.ObjectList,
 		return err
 	}
 	return g.reader.List(ctx, list, options...)
+}
+
+// records returns what is kept of the records of a namespace or, if none is named, of all, if the
+// visitor may list them. Those that left until a time, which is zero if there are none, may be
+// missing.
+func (g *guard) records(ctx context.Context,
+	namespace string) (found []*record, missing time.Time, err error) {
+	resource, err := resourceOf(&v1alpha1.PodObituaryList{})
+	if err != nil {
+		return nil, missing, err
+	}
+	if err := g.ask(ctx, listPods(namespace), resource); err != nil {
+		return nil, missing, err
+	}
+	return g.kept.in(ctx, namespace)
 }
 
 func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes,

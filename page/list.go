@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/story"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
@@ -46,9 +47,10 @@ type podRow struct {
 	Links []link
 }
 
-func podRows(pods []v1alpha1.PodObituary) []podRow {
+func podRows(pods []record) []podRow {
 	rows := make([]podRow, len(pods))
-	for n, o := range pods {
+	for n := range pods {
+		o := pods[n].obituary()
 		rows[n] = podRow{o, ownerLinks(&o)}
 	}
 	return rows
@@ -163,52 +165,54 @@ func (p *Page) pods(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
-	pods, counted := podsOf(v, view.Query, filter.Since), counts{}
-	pods.seen = func(o *v1alpha1.PodObituary) { counted.add(o.Spec.Removed, o.Spec.Code) }
-	found, err := read(v.Context(), p, pods, after, rowsShown, filter.Options()...)
+	kept, missing, err := v.records(v.Context(), filter.Namespace)
 	if err != nil {
 		return err
 	}
+	pods, counted := podsOf(view.Query, filter), counts{}
+	pods.seen = func(o *record) { counted.add(metav1.Unix(o.removed, 0), o.code.Value()) }
+	found := pick(kept, pods, after, rowsShown)
 	view.Pods = podRows(found.rows)
 	view.paging = pagingOf(found, view.Query, "/", pods.place)
+	view.Missing(missing)
 	view.Chart = counted.chart(view.frame, "pods", view.Query, "/")
 	return render(w, http.StatusOK, "pods.html", view)
 }
 
-// podsOf is the source of the records of pods that a query selects.
-func podsOf(v visit, q query, since time.Time) source[v1alpha1.PodObituary] {
+// podsOf selects the records of pods that a query asks for.
+func podsOf(q query, f lookup.Filter) selection[record] {
 	wanted := strings.ToLower(q.Text)
-	return source[v1alpha1.PodObituary]{
-		list: func(ctx context.Context,
-			options ...client.ListOption) ([]v1alpha1.PodObituary, string, error) {
-			list := &v1alpha1.PodObituaryList{}
-			if err := v.Reader.List(ctx, list, options...); err != nil {
-				return nil, "", fmt.Errorf("list pod obituaries: %w", err)
-			}
-			return list.Items, list.Continue, nil
-		},
-		place: func(o *v1alpha1.PodObituary) place {
-			return placeOf(&o.ObjectMeta, o.Spec.Removed)
-		},
-		matches: func(o *v1alpha1.PodObituary) bool {
-			s := &o.Spec
-			return !s.Removed.Time.Before(since) && (q.Owner == "" || isOf(s.Owners, q.Owner)) &&
-				(wanted == "" || contains(wanted, o.Namespace, s.PodName, s.Reason, s.Code, s.By,
-					s.DeletedBy, s.NodeName) || ownerContains(wanted, s.Owners))
+	return selection[record]{
+		place: (*record).place,
+		matches: func(o *record) bool {
+			return is(f.Namespace, o.namespace.Value()) && is(f.Pod, o.pod) &&
+				is(f.Node, o.node.Value()) && is(f.Code, o.code.Value()) &&
+				is(f.Class, o.class.Value()) && !time.Unix(o.removed, 0).Before(f.Since) &&
+				(q.Owner == "" || isOf(o.owners, q.Owner)) &&
+				(wanted == "" || contains(wanted, o.namespace.Value(), o.pod, o.reason.Value(),
+					o.code.Value(), o.by.Value(), o.deletedBy.Value(), o.node.Value()) ||
+					ownerContains(wanted, o.owners))
 		},
 	}
 }
 
+// is reports whether a field has the value that is wanted, if any is.
+func is(wanted, value string) bool { return wanted == "" || wanted == value }
+
 // isOf reports whether one of the owners has that name, or is that Kind/name.
-func isOf(owners []v1alpha1.Owner, wanted string) bool {
-	return slices.ContainsFunc(owners, func(o v1alpha1.Owner) bool {
-		return o.Name == wanted || o.Kind+"/"+o.Name == wanted || ownerText(o) == wanted
+func isOf(owners []recordOwner, wanted string) bool {
+	return slices.ContainsFunc(owners, func(o recordOwner) bool {
+		if !strings.HasSuffix(wanted, o.name.Value()) {
+			return false
+		}
+		return o.name.Value() == wanted || o.kind.Value()+"/"+o.name.Value() == wanted ||
+			ownerText(o.owner()) == wanted
 	})
 }
 
-func ownerContains(wanted string, owners []v1alpha1.Owner) bool {
-	return slices.ContainsFunc(owners, func(o v1alpha1.Owner) bool {
-		return contains(wanted, o.Kind+"/"+o.Name)
+func ownerContains(wanted string, owners []recordOwner) bool {
+	return slices.ContainsFunc(owners, func(o recordOwner) bool {
+		return contains(wanted, o.kind.Value()+"/"+o.name.Value())
 	})
 }
 
@@ -243,9 +247,18 @@ func pagingOf[T any](found newest[T], q query, path string, at func(*T) place) p
 	}
 	if found.cut {
 		shown.Unread = fmt.Sprintf("There are more records: %d were read, in the order of their "+
-			"names. Choose a namespace, a node or a code.", found.read)
+			"names. Choose a node or a code.", found.read)
 	}
 	return shown
+}
+
+// Missing says which records the list cannot have: those that left until a time.
+func (p *paging) Missing(until time.Time) {
+	if !until.IsZero() {
+		p.Unread = fmt.Sprintf("There are more records than the page keeps in memory: of those that "+
+			"left until %s some are not listed. kubectl epitaph list has them.",
+			until.Format(story.TimeFormat))
+	}
 }
 
 // readable returns the namespaces whose records the visitor may list, of the first maxAsked.

@@ -62,15 +62,16 @@ func parsePlace(text string) (*place, error) {
 	return &place{when.UTC(), namespace, name}, nil
 }
 
-// A source lists records of one kind.
-type source[T any] struct {
-	// list reads one chunk, and says where the next begins.
-	list    func(context.Context, ...client.ListOption) (chunk []T, next string, err error)
+// A selection is which records of one kind a list has.
+type selection[T any] struct {
 	place   func(*T) place
 	matches func(*T) bool
 	// seen, if set, is told of each record that matches.
 	seen func(*T)
 }
+
+// A lister reads one chunk of records from the API server, and says where the next begins.
+type lister[T any] func(context.Context, ...client.ListOption) (chunk []T, next string, err error)
 
 // A newest is the page of a list that follows a place.
 type newest[T any] struct {
@@ -82,15 +83,26 @@ type newest[T any] struct {
 	cut  bool
 }
 
-// read reads all records of a source, chunk by chunk, and keeps the newest that follow a place. The
-// API server lists them by name: to know the newest, all have to be read. What is held is one chunk
-// and the rows, however many there are.
-func read[T any](ctx context.Context, p *Page, s source[T], after *place, rows int,
-	options ...client.ListOption) (found newest[T], err error) {
+// pick keeps the newest of some records that follow a place.
+func pick[T any](all []*T, s selection[T], after *place, rows int) (found newest[T]) {
+	found.read = len(all)
+	for _, o := range all {
+		if s.matches(o) {
+			found.take(&s, after, o, rows)
+		}
+	}
+	return found
+}
+
+// read reads all records from the API server, chunk by chunk, and keeps the newest that follow a
+// place. The API server lists them by name: to know the newest, all have to be read. What is held
+// is one chunk and the rows, however many there are.
+func read[T any](ctx context.Context, p *Page, list lister[T], s selection[T], after *place,
+	rows int, options ...client.ListOption) (found newest[T], err error) {
 	started := p.Clock.Now()
 	options = append(slices.Clone(options), client.Limit(pageSize))
 	for next, turn := "", false; ; {
-		chunk, following, err := s.list(ctx, append(slices.Clone(options),
+		chunk, following, err := list(ctx, append(slices.Clone(options),
 			client.Continue(next))...)
 		if err != nil {
 			return found, err
@@ -122,7 +134,7 @@ func read[T any](ctx context.Context, p *Page, s source[T], after *place, rows i
 }
 
 // take counts a record that matches, and keeps it if it is among the rows.
-func (f *newest[T]) take(s *source[T], after *place, o *T, rows int) {
+func (f *newest[T]) take(s *selection[T], after *place, o *T, rows int) {
 	f.matching++
 	if s.seen != nil {
 		s.seen(o)

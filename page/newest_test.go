@@ -21,37 +21,39 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 // stored returns a source of n records, which it lists in chunks as the API server would: by name,
 // not by time. Two of them leave in each second. chunks counts what was read.
 func stored(n int, clk *clocktesting.FakePassiveClock,
-	perChunk time.Duration) (s source[v1alpha1.PodObituary], chunks *int) {
+	perChunk time.Duration) (list lister[v1alpha1.PodObituary], chunks *int) {
 	all := make([]v1alpha1.PodObituary, n)
 	for i := range all {
 		all[i].Namespace, all[i].Name = "ns", fmt.Sprintf("p-%06d", i)
 		all[i].Spec.Removed = metav1.NewTime(noon.Add(time.Duration(i*7919%n/2) * time.Second))
 	}
 	chunks = new(int)
-	return source[v1alpha1.PodObituary]{
-		list: func(_ context.Context,
-			options ...client.ListOption) ([]v1alpha1.PodObituary, string, error) {
-			asked := (&client.ListOptions{}).ApplyOptions(options)
-			from := 0
-			if asked.Continue != "" {
-				var err error
-				if from, err = strconv.Atoi(asked.Continue); err != nil {
-					return nil, "", err
-				}
+	return func(_ context.Context,
+		options ...client.ListOption) ([]v1alpha1.PodObituary, string, error) {
+		asked := (&client.ListOptions{}).ApplyOptions(options)
+		from := 0
+		if asked.Continue != "" {
+			var err error
+			if from, err = strconv.Atoi(asked.Continue); err != nil {
+				return nil, "", err
 			}
-			*chunks++
-			clk.SetTime(clk.Now().Add(perChunk))
-			to := min(from+int(asked.Limit), n)
-			if to == n {
-				return slices.Clone(all[from:to]), "", nil
-			}
-			return slices.Clone(all[from:to]), strconv.Itoa(to), nil
-		},
-		place: func(o *v1alpha1.PodObituary) place {
-			return placeOf(&o.ObjectMeta, o.Spec.Removed)
-		},
-		matches: func(*v1alpha1.PodObituary) bool { return true },
+		}
+		*chunks++
+		clk.SetTime(clk.Now().Add(perChunk))
+		to := min(from+int(asked.Limit), n)
+		if to == n {
+			return slices.Clone(all[from:to]), "", nil
+		}
+		return slices.Clone(all[from:to]), strconv.Itoa(to), nil
 	}, chunks
+}
+
+// everything selects all records.
+var everything = selection[v1alpha1.PodObituary]{
+	place: func(o *v1alpha1.PodObituary) place {
+		return placeOf(&o.ObjectMeta, o.Spec.Removed)
+	},
+	matches: func(*v1alpha1.PodObituary) bool { return true },
 }
 
 func readingPage(clk *clocktesting.FakePassiveClock) *Page {
@@ -64,7 +66,7 @@ func TestPagesAreTheNewestFirst(t *testing.T) {
 	t.Parallel()
 	const n = 3_210
 	clk := clocktesting.NewFakePassiveClock(noon)
-	s, chunks := stored(n, clk, 0)
+	list, chunks := stored(n, clk, 0)
 	p := readingPage(clk)
 	var seen []place
 	for q := (query{}); ; {
@@ -72,7 +74,7 @@ func TestPagesAreTheNewestFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := read(t.Context(), p, s, after, 300)
+		found, err := read(t.Context(), p, list, everything, after, 300)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,13 +83,13 @@ func TestPagesAreTheNewestFirst(t *testing.T) {
 			t.Fatalf("%d rows of %d, %d before", len(found.rows), found.matching, found.before)
 		}
 		for _, o := range found.rows {
-			seen = append(seen, s.place(&o))
+			seen = append(seen, everything.place(&o))
 		}
-		pages := pagingOf(found, q, "/", s.place)
+		pages := pagingOf(found, q, "/", everything.place)
 		if pages.Next == "" {
 			break
 		}
-		q.After = s.place(&found.rows[len(found.rows)-1]).String()
+		q.After = everything.place(&found.rows[len(found.rows)-1]).String()
 	}
 	if len(seen) != n || !slices.IsSortedFunc(seen, place.compare) ||
 		len(slices.Compact(slices.Clone(seen))) != n {
@@ -107,23 +109,23 @@ func TestReadingIsBounded(t *testing.T) {
 	clk := clocktesting.NewFakePassiveClock(noon)
 	p := readingPage(clk)
 	slow, chunks := stored(20*pageSize, clk, maxReading/5)
-	found, err := read(t.Context(), p, slow, nil, rowsShown)
+	found, err := read(t.Context(), p, slow, everything, nil, rowsShown)
 	if err != nil || !found.cut || found.read != 5*pageSize || *chunks != 5 {
 		t.Errorf("%d records are read in %d requests, %v", found.read, *chunks, err)
 	}
 	many, _ := stored(maxRead+3*pageSize, clk, 0)
-	if found, err := read(t.Context(), p, many, nil, rowsShown); err != nil || !found.cut ||
-		found.read != maxRead || len(found.rows) != rowsShown {
+	if found, err := read(t.Context(), p, many, everything, nil, rowsShown); err != nil ||
+		!found.cut || found.read != maxRead || len(found.rows) != rowsShown {
 		t.Errorf("%d records are read, %v", found.read, err)
 	}
 	for range maxLongReads {
 		p.longReads <- struct{}{}
 	}
-	if _, err := read(t.Context(), p, many, nil, rowsShown); !errors.Is(err, errBusy) {
+	if _, err := read(t.Context(), p, many, everything, nil, rowsShown); !errors.Is(err, errBusy) {
 		t.Errorf("one more long read: %v", err)
 	}
 	few, _ := stored(freelyRead, clk, 0)
-	if _, err := read(t.Context(), p, few, nil, rowsShown); err != nil {
+	if _, err := read(t.Context(), p, few, everything, nil, rowsShown); err != nil {
 		t.Errorf("a short read beside long ones: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ var (
 	errMissing = errors.New("there is no such page")
 	errRefused = errors.New("the form cannot be read")
 	errBusy    = errors.New("too many visitors at once")
+	errUnread  = errors.New("the records have not been read yet")
 	// errUnasked: the API server could not be asked about the visitor. If Epitaph may not ask, that
 	// is not the visitor's fault.
 	errUnasked = errors.New("the API server did not say who the visitor is or what they may read")
@@ -36,6 +37,9 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, errBusy):
 		return outcome{"busy", http.StatusServiceUnavailable,
 			"Too many visitors at once. Try again in a moment."}
+	case errors.Is(err, errUnread):
+		return outcome{"unread", http.StatusServiceUnavailable,
+			"Epitaph has just started, and still reads the records. Try again in a moment."}
 	case errors.Is(err, errRefused):
 		return outcome{"refused", http.StatusBadRequest,
 			"What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}

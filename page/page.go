@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +24,8 @@ import (
 type Options struct {
 	// Reader reads from the API server, not from a cache, since it selects records by fields.
 	Reader client.Reader
+	// Records are those of pods, for lists.
+	Records *Records
 	// Namespaces lists the names of namespaces, from a cache.
 	Namespaces func(context.Context) ([]string, error)
 	Reviewer   Reviewer
@@ -108,10 +112,10 @@ var headers = map[string]string{
 // A visit is one request of an authenticated visitor.
 type visit struct {
 	*http.Request
-	name   string
-	rights *rights
+	name string
 	// nodes is set if the visitor may list the records of nodes.
 	nodes bool
+	*guard
 	lookup.Finder
 }
 
@@ -124,14 +128,21 @@ func (v visit) frame(title string) frame {
 	return f
 }
 
-// finder reads with the visitor's rights.
-func (p *Page) finder(r *rights) lookup.Finder {
-	return lookup.Finder{Reader: &guard{reader: p.Reader, rights: r}}
-}
-
 // cut bounds a parameter: no name in Kubernetes is longer.
 func cut(s string) string { return cutTo(s, maxParameterBytes) }
 
-func cutTo(s string, limit int) string { return strings.TrimSpace(s[:min(len(s), limit)]) }
+// cutTo bounds a parameter, and leaves out what cannot be seen: it is shown in the form, and no name
+// has it.
+func cutTo(s string, limit int) string {
+	return strings.TrimSpace(strings.Map(seen, s[:min(len(s), limit)]))
+}
+
+// seen drops control and format characters, and what is no UTF-8.
+func seen(r rune) rune {
+	if r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+		return -1
+	}
+	return r
+}
 
 const maxParameterBytes = 253

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+
+	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 // A handler answers a request, or returns an error before it has written anything.
@@ -64,13 +66,14 @@ func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handle
 		if err != nil {
 			return err
 		}
-		rights := &rights{reviews: p.reviews, user: user}
-		nodes, err := rights.may(r.Context(), listNodes())
+		g := &guard{reader: p.Reader, kept: p.Records,
+			rights: &rights{reviews: p.reviews, user: user}}
+		nodes, err := g.rights.may(r.Context(), listNodes())
 		if err != nil {
 			return err
 		}
-		return h(w, visit{Request: r, name: user.Username, rights: rights, nodes: nodes,
-			Finder: p.finder(rights)})
+		return h(w, visit{Request: r, name: user.Username, nodes: nodes, guard: g,
+			Finder: lookup.Finder{Reader: g}})
 	})
 }
 

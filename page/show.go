@@ -1,16 +1,20 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
+	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -71,15 +75,18 @@ func (p *Page) node(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
-	pods := podsOf(v, query{}, time.Time{})
-	pods.matches = func(pod *v1alpha1.PodObituary) bool { return pod.Spec.NodeObituary == o.Name }
-	found, err := read(v.Context(), p, pods, after, rowsShown,
-		lookup.Filter{Node: o.Spec.NodeName}.Options()...)
+	kept, missing, err := v.records(v.Context(), "")
 	if err != nil && !apierrors.IsForbidden(err) {
 		return err
 	}
+	pods := podsOf(query{}, lookup.Filter{Node: o.Spec.NodeName})
+	of := unique.Make(o.Name)
+	onNode := pods.matches
+	pods.matches = func(pod *record) bool { return pod.nodeObituary == of && onNode(pod) }
+	found := pick(kept, pods, after, rowsShown)
 	view.Pods, view.paging = podRows(found.rows), pagingOf(found, q,
 		addressOf("nodes", o.Name), pods.place)
+	view.Missing(missing)
 	return render(w, http.StatusOK, "node.html", view)
 }
 
@@ -120,18 +127,15 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
-	pods := podsOf(v, query{}, time.Time{})
-	pods.matches = func(o *v1alpha1.PodObituary) bool { return jobOf(o, name) != nil }
-	var all []v1alpha1.PodObituary
-	pods.seen = func(o *v1alpha1.PodObituary) {
-		if len(all) < maxJobPods {
-			all = append(all, *o)
-		}
-	}
-	found, err := read(v.Context(), p, pods, after, rowsShown, client.InNamespace(namespace))
+	kept, missing, err := v.records(v.Context(), namespace)
 	if err != nil {
 		return err
 	}
+	pods := podsOf(query{}, lookup.Filter{})
+	pods.matches = func(o *record) bool { return isOfJob(o, name) }
+	var all []*record
+	pods.seen = func(o *record) { all = append(all, o) }
+	found := pick(kept, pods, after, rowsShown)
 	job, gone, err := v.Job(v.Context(), namespace, name)
 	if err != nil {
 		return err
@@ -141,16 +145,21 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 	}
 	view := jobView{frame: v.frame("Job " + namespace + "/" + name),
 		paging: pagingOf(found, q, addressOf("jobs", namespace, name), pods.place)}
+	view.Missing(missing)
 	view.Namespace, view.Heading = namespace, view.Title
 	switch {
 	case job == nil && !gone:
 		view.Untold = "You have no right to read the Job itself: whether it runs its pods again " +
 			"is not known."
-	case found.cut || found.matching > len(all):
+	case len(all) > maxJobPods:
 		view.Untold = fmt.Sprintf("It has more than %d pods on record: too many for a verdict.",
-			len(all))
+			maxJobPods)
 	default:
-		told := story.OfWorkload(workload(namespace, name, job, all))
+		whole, err := p.whole(v.Context(), namespace, all)
+		if err != nil {
+			return err
+		}
+		told := story.OfWorkload(workload(namespace, name, job, whole))
 		// The pods are told of in a table.
 		told.Parts = slices.DeleteFunc(told.Parts,
 			func(part story.Part) bool { return part.Heading == story.ItsPods })
@@ -177,6 +186,72 @@ func workload(namespace, name string, job *batchv1.Job,
 		w.Unread = job.Status.Active > 0
 	}
 	return w
+}
+
+// maxGets is how many records are read one by one; to read more, the namespace is listed.
+const maxGets = 64
+
+// whole reads records of a namespace of which a part is kept, from the API server: as far as they
+// are still there, and in the order of time. Whoever sees them may list the namespace.
+func (p *Page) whole(ctx context.Context, namespace string,
+	wanted []*record) (found []v1alpha1.PodObituary, err error) {
+	if len(wanted) > maxGets {
+		found, err = p.listed(ctx, namespace, wanted)
+	} else {
+		found, err = p.gotten(ctx, namespace, wanted)
+	}
+	slices.SortFunc(found, func(a, b v1alpha1.PodObituary) int {
+		return cmp.Or(a.Spec.Removed.Compare(b.Spec.Removed.Time), cmp.Compare(a.Name, b.Name))
+	})
+	return found, err
+}
+
+func (p *Page) gotten(ctx context.Context, namespace string,
+	wanted []*record) ([]v1alpha1.PodObituary, error) {
+	found := make([]v1alpha1.PodObituary, len(wanted))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(askedAtOnce)
+	for n, o := range wanted {
+		group.Go(func() error {
+			key := client.ObjectKey{Namespace: namespace, Name: o.name}
+			if err := p.Reader.Get(ctx, key, &found[n]); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("read pod obituary %s: %w", key, err)
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return slices.DeleteFunc(found,
+		func(o v1alpha1.PodObituary) bool { return o.Name == "" }), err
+}
+
+func (p *Page) listed(ctx context.Context, namespace string,
+	wanted []*record) (found []v1alpha1.PodObituary, err error) {
+	names := sets.New[string]()
+	for _, o := range wanted {
+		names.Insert(o.name)
+	}
+	read, err := read(ctx, p, func(ctx context.Context,
+		options ...client.ListOption) ([]v1alpha1.PodObituary, string, error) {
+		list := &v1alpha1.PodObituaryList{}
+		if err := p.Reader.List(ctx, list, options...); err != nil {
+			return nil, "", fmt.Errorf("list pod obituaries: %w", err)
+		}
+		return list.Items, list.Continue, nil
+	}, selection[v1alpha1.PodObituary]{
+		place: func(o *v1alpha1.PodObituary) place {
+			return placeOf(&o.ObjectMeta, o.Spec.Removed)
+		},
+		matches: func(o *v1alpha1.PodObituary) bool { return names.Has(o.Name) },
+	}, nil, len(wanted), client.InNamespace(namespace))
+	return read.rows, err
+}
+
+// isOfJob reports whether a pod was of a Job of that name.
+func isOfJob(o *record, name string) bool {
+	return slices.ContainsFunc(o.owners, func(owner recordOwner) bool {
+		return owner.name.Value() == name && isJob(owner.owner())
+	})
 }
 
 // jobOf returns the owner of a pod that is the Job of that name, or nil.
@@ -212,9 +287,10 @@ func (p *Page) nodes(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
-	nodes, counted := nodesOf(v, view.Query, filter.Since), counts{}
+	nodes, counted := nodesOf(view.Query, filter.Since), counts{}
 	nodes.seen = func(o *v1alpha1.NodeObituary) { counted.add(o.Spec.Removed, o.Spec.Code) }
-	found, err := read(v.Context(), p, nodes, after, rowsShown, filter.NodeOptions()...)
+	found, err := read(v.Context(), p, v.listNodes, nodes, after, rowsShown,
+		filter.NodeOptions()...)
 	if err != nil {
 		return err
 	}
@@ -223,18 +299,20 @@ func (p *Page) nodes(w http.ResponseWriter, v visit) error {
 	return render(w, http.StatusOK, "nodes.html", view)
 }
 
-// nodesOf is the source of the records of nodes that a query selects.
-func nodesOf(v visit, q query, since time.Time) source[v1alpha1.NodeObituary] {
+// listNodes reads one chunk of the records of nodes.
+func (v visit) listNodes(ctx context.Context,
+	options ...client.ListOption) ([]v1alpha1.NodeObituary, string, error) {
+	list := &v1alpha1.NodeObituaryList{}
+	if err := v.Reader.List(ctx, list, options...); err != nil {
+		return nil, "", fmt.Errorf("list node obituaries: %w", err)
+	}
+	return list.Items, list.Continue, nil
+}
+
+// nodesOf selects the records of nodes that a query asks for.
+func nodesOf(q query, since time.Time) selection[v1alpha1.NodeObituary] {
 	wanted := strings.ToLower(q.Text)
-	return source[v1alpha1.NodeObituary]{
-		list: func(ctx context.Context,
-			options ...client.ListOption) ([]v1alpha1.NodeObituary, string, error) {
-			list := &v1alpha1.NodeObituaryList{}
-			if err := v.Reader.List(ctx, list, options...); err != nil {
-				return nil, "", fmt.Errorf("list node obituaries: %w", err)
-			}
-			return list.Items, list.Continue, nil
-		},
+	return selection[v1alpha1.NodeObituary]{
 		place: func(o *v1alpha1.NodeObituary) place {
 			return placeOf(&o.ObjectMeta, o.Spec.Removed)
 		},

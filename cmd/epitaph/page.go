@@ -6,11 +6,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/page"
 )
 
@@ -22,8 +26,14 @@ func (p parts) addPage(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the client of the page: %w", err)
 	}
+	api, err := p.watching()
+	if err != nil {
+		return err
+	}
+	records := page.NewRecords(podObituaries(api))
 	pages, err := page.New(page.Options{
 		Reader:     p.mgr.GetAPIReader(),
+		Records:    records,
 		Namespaces: namesOfNamespaces(p.mgr.GetCache()),
 		Reviewer:   clients.AuthenticationV1().TokenReviews(),
 		Authorizer: clients.AuthorizationV1().SubjectAccessReviews(),
@@ -34,8 +44,31 @@ func (p parts) addPage(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the page: %w", err)
 	}
+	if err := p.mgr.Add(records); err != nil {
+		return fmt.Errorf("add the records of the page: %w", err)
+	}
 	return p.mgr.Add(&page.Server{Page: pages, Config: p.config.Page,
 		Log: p.mgr.GetLogger().WithName("page")})
+}
+
+// podObituaries lists and watches the records of pods.
+func podObituaries(api client.WithWatch) cache.ListerWatcher {
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context,
+			o metav1.ListOptions) (runtime.Object, error) {
+			list := &v1alpha1.PodObituaryList{}
+			return list, api.List(ctx, list, options(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context,
+			o metav1.ListOptions) (watch.Interface, error) {
+			return api.Watch(ctx, &v1alpha1.PodObituaryList{}, options(o))
+		},
+	}
+}
+
+// options are those of client-go for controller-runtime, which has its own of some.
+func options(o metav1.ListOptions) *client.ListOptions {
+	return &client.ListOptions{Raw: &o, Limit: o.Limit, Continue: o.Continue}
 }
 
 // namesOfNamespaces lists them from the cache, which keeps their metadata.

@@ -165,7 +165,7 @@ func TestPageInABrowserRunsNothing(t *testing.T) {
 		s.Reason, s.By = attack,
 			attack
 	})
-	shared.record(t, o)
+	shared.listed(t, o)
 	address := shared.proxy(t, shared.clusterReader(t, namespace))
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + o.Name} {
 		dom, _ := looks(t, address+path, filepath.Join(t.TempDir(), "p.png"))
@@ -217,7 +217,7 @@ func research(t *testing.T) (namespace, pod, node string) {
 		s *v1alpha1.PodObituarySpec) {
 		s.NodeObituary = n.Name
 	})
-	shared.record(t, n, train,
+	shared.listed(t, n, train,
 		obituary(namespace, "index-0", left(reason.HardwareFailure,
 			"ReadonlyFilesystem: FilesystemIsReadOnly",
 			"system:serviceaccount:kube-system:node-controller", "node-2",

@@ -23,7 +23,7 @@ func TestPageCountsByCause(t *testing.T) {
 			s.Removed = metav1.NewTime(leftAt.Add(-time.Duration(hours) * time.Hour))
 		}
 	}
-	shared.record(t, obituary(mine, "a", left("KernelPanic", 0)),
+	shared.listed(t, obituary(mine, "a", left("KernelPanic", 0)),
 		obituary(mine, "b", left("KernelPanic", 0)), obituary(mine, "c", left("Evicted", 30)),
 		obituary(mine, "d", left("</desc><script>alert(1)</script>", 31)),
 		obituary(theirs, "e", left("Preempted", 2)), obituary(theirs, "f", left("Preempted", 3)))
@@ -54,7 +54,7 @@ func TestPageInATimeZone(t *testing.T) {
 	o := obituary(namespace, "one", func(s *v1alpha1.PodObituarySpec) {
 		s.NodeName, s.NodeObituary = node.Name, node.Name
 	})
-	shared.record(t, node, o)
+	shared.listed(t, node, o)
 	token := shared.clusterReader(t, namespace)
 	list := "/?namespace=" + namespace
 

@@ -114,7 +114,7 @@ func TestPageAtEachWidth(t *testing.T) {
 	second := obituary(namespace, "second", func(s *v1alpha1.PodObituarySpec) {
 		s.Code, s.Removed = "Evicted", metav1.NewTime(leftAt.Add(-50*time.Hour))
 	})
-	shared.record(t, node, o, second)
+	shared.listed(t, node, o, second)
 	paths := []string{"/?namespace=" + namespace, "/?namespace=" + namespace + "&owner=" + long,
 		"/pods/" + namespace + "/" + o.Name, "/nodes?node=" + node.Spec.NodeName,
 		"/nodes/" + node.Name, "/jobs/" + namespace + "/" + long}

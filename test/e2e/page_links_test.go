@@ -26,7 +26,7 @@ func TestPageLinks(t *testing.T) {
 		s.NodeName = node.Name
 		s.Owners = []v1alpha1.Owner{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "web"}}
 	})
-	shared.record(t, node, ofJob, inSet)
+	shared.listed(t, node, ofJob, inSet)
 	all, one := shared.clusterReader(t, namespace), shared.reader(t, namespace, "ursula")
 
 	toJob := `<a href="/jobs/` + namespace + `/train">Job/train</a>`
@@ -99,7 +99,7 @@ func TestPageOfAJob(t *testing.T) {
 				UID: uid}}
 		}
 	}
-	shared.record(t, obituary(mine, "train-0", of(uid)),
+	shared.listed(t, obituary(mine, "train-0", of(uid)),
 		obituary(mine, "train-1", of("earlier")), obituary(mine, "other"),
 		obituary(mine, "volcano", func(s *v1alpha1.PodObituarySpec) {
 			s.Owners = []v1alpha1.Owner{{APIVersion: "batch.volcano.sh/v1alpha1", Kind: "Job",

@@ -72,7 +72,7 @@ func TestPageAfterPage(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	shared.record(t, obituary(theirs, "p-theirs", func(s *v1alpha1.PodObituarySpec) {
+	shared.listed(t, obituary(theirs, "p-theirs", func(s *v1alpha1.PodObituarySpec) {
 		s.Owners = []v1alpha1.Owner{{Kind: "Job", APIVersion: "batch/v1", Name: "even"}}
 	}))
 	token := shared.reader(t, mine, "ursula")

@@ -87,7 +87,7 @@ var forgedIdentity = map[string]string{
 func TestPageBehindAProxyThatSignsIn(t *testing.T) {
 	t.Parallel()
 	mine, theirs := shared.namespace(t), shared.namespace(t)
-	shared.record(t, obituary(mine, "own"), obituary(theirs, "secret"))
+	shared.listed(t, obituary(mine, "own"), obituary(theirs, "secret"))
 	who, group := unique("ursula"), unique("batch")
 	_, err := shared.client.RbacV1().RoleBindings(mine).Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "readers"},

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 )
@@ -76,6 +79,26 @@ func (c *cluster) send(t *testing.T, r *http.Request) visited {
 		t.Fatalf("read %s: %v", r.URL, err)
 	}
 	return visited{answer.StatusCode, string(body), answer.Header, answer.Cookies()}
+}
+
+// listed makes records, and waits until the page lists them: it learns of them from a watch, in the
+// order in which they are made.
+func (c *cluster) listed(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	c.record(t, objects...)
+	for _, o := range slices.Backward(objects) {
+		pod, ok := o.(*v1alpha1.PodObituary)
+		if !ok {
+			continue
+		}
+		token := c.reader(t, pod.Namespace, unique("waits"))
+		path := "/?namespace=" + pod.Namespace + "&q=" + url.QueryEscape(pod.Spec.PodName)
+		c.eventually(t, "the page lists "+pod.Name, func(context.Context) (bool, error) {
+			return strings.Contains(c.visit(t, http.MethodGet, path, token, nil).body,
+				`"/pods/`+pod.Namespace+"/"+pod.Name+`"`), nil
+		})
+		return
+	}
 }
 
 // account makes a service account and returns a token of it and the name by which the API server

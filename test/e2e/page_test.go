@@ -17,7 +17,7 @@ func TestPageTellsNothingToStrangers(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
 	o := obituary(namespace, "secret")
-	shared.record(t, o)
+	shared.listed(t, o)
 	form := "<h1>What happened to my pod, and may I run it again?</h1>"
 	for name, token := range map[string]string{"nobody": "", "a stranger": "not-a-token",
 		"too long a token": strings.Repeat("x", 9000)} {
@@ -58,7 +58,7 @@ func TestPageOfAUserOfOneNamespace(t *testing.T) {
 			node.Name
 	}
 	own, other := obituary(mine, "own", withNode), obituary(theirs, "other")
-	shared.record(t, node, own, other)
+	shared.listed(t, node, own, other)
 	token := shared.reader(t, mine, "ursula")
 
 	if got := shared.visit(t, http.MethodGet, "/", token, nil); got.status != 200 ||
@@ -97,7 +97,7 @@ func TestPageOfAUserOfTheCluster(t *testing.T) {
 		s.NodeName,
 			s.NodeObituary = node.Name, node.Name
 	})
-	shared.record(t, node, died, obituary(namespace,
+	shared.listed(t, node, died, obituary(namespace,
 		"evicted", func(s *v1alpha1.PodObituarySpec) { s.Code, s.NodeName = "Evicted", "other" }))
 	token := shared.clusterReader(t, namespace)
 
@@ -202,7 +202,7 @@ func TestPageShowsHostileContentAndRunsNothing(t *testing.T) {
 	t.Parallel()
 	namespace := shared.namespace(t)
 	node, pod := hostileRecords(namespace)
-	shared.record(t, node, pod)
+	shared.listed(t, node, pod)
 	token := shared.clusterReader(t, namespace)
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + pod.Name,
 		"/jobs/" + namespace + "/hostile-job", "/?namespace=" + namespace + "&q=%3Cscript%3E",

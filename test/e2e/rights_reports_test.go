@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +11,6 @@ import (
 
 func reportWithdrawals() []withdrawal {
 	return []withdrawal{
-		{resource: "podobituaries", verb: "watch", shows: aFindingIsReported,
-			says:   `cannot watch resource "podobituaries"`,
-			breaks: "a report is up to a minute late"},
 		{resource: "reports", verb: "create", shows: aFindingIsNotReported,
 			says:   `cannot create resource "reports"`,
 			breaks: "no new report; existing ones are kept up to date"},
@@ -34,15 +30,6 @@ func TestEveryRuleOfReportsIsNeeded(t *testing.T) {
 		Epitaph: sandbox.EpitaphOptions{Configure: reporting(config.OpenReports)},
 	})
 	c.needsEachRule(t, theReporter, reportWithdrawals())
-}
-
-func aFindingIsReported(t *testing.T, c *cluster) {
-	ns := c.namespace(t)
-	c.finding(t, ns, "p", time.Now())
-	c.eventuallyWithin(t, 2*patience, "the finding is reported",
-		func(ctx context.Context) (bool, error) {
-			return c.theReport(ctx, t, reportKinds[config.OpenReports].namespaced, ns) != nil, nil
-		})
 }
 
 func aFindingIsNotReported(t *testing.T, c *cluster) {

@@ -74,7 +74,7 @@ func withdrawals() []withdrawal {
 			breaks: "the manager does not know whether the API server trusts the certificate: a replica does not become ready"},
 		{resource: "podobituaries", verb: "create", shows: aPodIsNotRecorded,
 			says:   `cannot create resource "podobituaries"`,
-			breaks: "no records: they are written once the right is back"},
+			breaks: "no records: they are written once the right is back; the page learns of no new ones"},
 		{resource: "ownerobituaries", verb: "create", shows: theDeleterOfTheOwnerIsNotNamed,
 			says:   `cannot create resource "ownerobituaries"`,
 			breaks: "when somebody deletes an owner, the records of its pods do not say who, nor why"},

@@ -64,3 +64,21 @@ func Machine() (bootID, release string, err error) {
 	}
 	return strings.TrimSpace(string(boot)), strings.TrimSpace(string(kernel)), nil
 }
+
+// maxLogBytes bounds the kernel's log; its buffer is smaller unless somebody has asked for more.
+const maxLogBytes = 4 << 20
+
+// KernelLog reads what is left of the kernel's log, with a level before each line. It needs
+// CAP_SYSLOG, where kernel.dmesg_restrict is set or the runtime's seccomp profile is the default.
+func KernelLog() (string, error) {
+	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's log (CAP_SYSLOG): %w", err)
+	}
+	log := make([]byte, min(size, maxLogBytes))
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's log (CAP_SYSLOG): %w", err)
+	}
+	return string(log[:n]), nil
+}

@@ -53,9 +53,9 @@ func (a *Agent) reportLastPanic(ctx context.Context) error {
 // observeEnd logs what is new.
 func (a *Agent) observeEnd(end *lastboot.End) {
 	a.metrics.end(end)
-	if end != nil && (a.lastEnd == nil || a.lastEnd.How != end.How) {
+	if end != nil && (a.lastEnd == nil || a.lastEnd.How != end.How || a.lastEnd.Cause != end.Cause) {
 		a.Log.Info("the boot before this one has ended", "bootID", end.BootID, "how", end.How,
-			"line", end.Line, "source", end.Source)
+			"line", end.Line, "cause", end.Cause, "detail", end.Detail, "source", end.Source)
 	}
 	a.lastEnd = end
 }
@@ -65,7 +65,7 @@ func (a *Agent) observeEnd(end *lastboot.End) {
 func (a *Agent) writeEvidence(ctx context.Context, end lastboot.End) error {
 	e := reason.Evidence{
 		What: reason.EvidencePanic, Detail: end.Line, When: end.At, BootID: end.BootID,
-		Found: end.Found, Source: string(end.Source),
+		Found: end.Found, Source: end.Source,
 	}
 	return a.write(ctx, reason.EvidenceKey, e, func(ctx context.Context, node *corev1.Node) error {
 		return a.Cluster.Terminator.AddEvidence(ctx, node, e)
@@ -80,6 +80,7 @@ func (a *Agent) lastBoot() *termination.LastBoot {
 	}
 	return &termination.LastBoot{
 		BootID: end.BootID, Ended: string(end.How), Panic: end.Line, At: end.At,
-		Source: string(end.Source), Back: end.Back, KernelLog: end.Log,
+		Cause: string(end.Cause), Detail: end.Detail, Source: end.Source, Back: end.Back,
+		KernelLog: end.Log,
 	}
 }

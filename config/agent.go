@@ -75,6 +75,12 @@ type LastBoot struct {
 	Pstore        string `json:"pstore" validate:"required,startswith=/"`
 	SystemdPstore string `json:"systemdPstore" validate:"required,startswith=/"`
 	Kdump         string `json:"kdump" validate:"required,startswith=/"`
+	// Firmware is where the kernel shows the firmware's tables, whose boot error record tells of
+	// hardware that has failed.
+	Firmware string `json:"firmware" validate:"required,startswith=/"`
+	// KernelLog also reads the kernel's log of the boot, for what it says there of the end of the
+	// one before; the agent needs CAP_SYSLOG for that.
+	KernelLog bool `json:"kernelLog"`
 	// Remove removes a panic from pstore once it has been reported: some stores are small.
 	Remove bool `json:"remove"`
 }
@@ -107,6 +113,7 @@ func defaultAgent() Agent {
 		LastBoot: LastBoot{
 			Enabled: true, State: "/var/lib/epitaph",
 			Pstore: "/sys/fs/pstore", SystemdPstore: "/var/lib/systemd/pstore", Kdump: "/var/crash",
+			Firmware: "/sys/firmware",
 		},
 		Period:         metav1.Duration{Duration: 30 * time.Second},
 		MetricsAddress: ":9665",

@@ -44,10 +44,14 @@ type LastBoot struct {
 	BootID string `json:"bootID"`
 	// Ended is how: orderly, panic, unclean or unknown.
 	Ended string `json:"ended"`
-	// Panic is why its kernel panicked, At when, and Source where the agent found that.
-	Panic  string    `json:"panic,omitempty"`
-	At     time.Time `json:"at,omitzero"`
-	Source string    `json:"source,omitempty"`
+	// Panic is why its kernel panicked, and At when.
+	Panic string    `json:"panic,omitempty"`
+	At    time.Time `json:"at,omitzero"`
+	// Cause is what else the machine says that ended it, and Detail says more.
+	Cause  string `json:"cause,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Source is where the agent found the panic or the cause.
+	Source string `json:"source,omitempty"`
 	// Back is when the machine was up again.
 	Back time.Time `json:"back,omitzero"`
 	// KernelLog are its kernel's last lines, oldest first.

@@ -16,7 +16,7 @@ const (
 	// Panic: its kernel panicked or crashed.
 	Panic How = "panic"
 	// Unclean: an orderly end would have been noted, and was not; nor did the kernel leave
-	// anything. The power may have failed.
+	// anything. The power may have failed; End.Cause is what the machine says.
 	Unclean How = "unclean"
 	// Unknown: there is no evidence.
 	Unknown How = "unknown"

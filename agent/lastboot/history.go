@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epitaph-k8s/epitaph/agent/crash"
+	"github.com/epitaph-k8s/epitaph/agent/resetreason"
 )
 
 const (
@@ -26,6 +27,9 @@ type History struct {
 	Dir string
 	// Dumps reads what there is. An error means that some could not be read.
 	Dumps func() ([]crash.Dump, error)
+	// Reasons reads what the machine itself says of the end; nil leaves it out. An error means that
+	// something could not be read.
+	Reasons func() ([]resetreason.Reason, error)
 	// Remove makes Told remove the files of a panic from pstore.
 	Remove bool
 
@@ -45,7 +49,7 @@ func (h *History) Look(now Moment) (*End, error) {
 	h.note(now)
 	var failed error
 	if fresh || !h.looked || now.Uptime < lookFor {
-		failed = h.search(now)
+		failed = errors.Join(h.search(now), h.ask(now))
 		h.looked = true
 	}
 	if !h.state.same(before) {
@@ -117,6 +121,30 @@ func (h *History) search(now Moment) error {
 	return err
 }
 
+// ask looks at what the machine says, if nothing better is known. A record that was there before
+// the boot that is over is not about its end.
+func (h *History) ask(now Moment) error {
+	if h.Reasons == nil {
+		return nil
+	}
+	reasons, err := h.Reasons()
+	s := &h.state
+	for _, r := range reasons {
+		if r.ID != "" && slices.Contains(s.Seen, r.ID) {
+			continue
+		}
+		if p := s.Previous; p != nil && (p.How == Unclean || p.How == Unknown) && p.Cause == "" {
+			end := p.because(r, now)
+			s.Previous = &end
+		}
+		if r.ID != "" {
+			s.Seen = append(s.Seen, r.ID)
+		}
+	}
+	s.Seen = s.Seen[max(0, len(s.Seen)-maxSeen):]
+	return err
+}
+
 // Told notes that the end was reported where it has to be, and removes its dump from pstore if
 // Remove is set.
 func (h *History) Told() error {
@@ -130,7 +158,7 @@ func (h *History) Told() error {
 	if err := h.state.save(h.Dir); err != nil {
 		return err
 	}
-	if !h.Remove || told.Source != crash.Pstore {
+	if !h.Remove || told.Source != string(crash.Pstore) {
 		return nil
 	}
 	for _, path := range told.Files {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-k8s/epitaph/agent/crash"
+	"github.com/epitaph-k8s/epitaph/agent/resetreason"
 )
 
 var start = time.Date(2026, 11, 24, 4, 0, 0, 0, time.UTC)
@@ -54,7 +55,7 @@ func TestHowABootEnded(t *testing.T) {
 	t.Parallel()
 	again := start.Add(time.Hour + 2*time.Minute)
 	panicked := End{BootID: "b1", How: Panic, Line: "Fatal exception", At: start.Add(time.Hour),
-		Source: crash.Pstore, Log: []string{"Kernel panic"}, Found: again.Add(time.Minute),
+		Source: string(crash.Pstore), Log: []string{"Kernel panic"}, Found: again.Add(time.Minute),
 		Back: again}
 	by := func(how How) *End { return &End{BootID: "b1", How: how, Back: again} }
 	with := func(f func(*crash.Dump)) *crash.Dump {
@@ -241,5 +242,69 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	broken.mark(t, "lastboot.json", "{")
 	if end := broken.noted(t, "b2", start, time.Minute); end != nil {
 		t.Errorf("of a file that was cut off, %+v is claimed", end)
+	}
+}
+
+// What the machine says explains an end that nothing else does, and a record that was there before
+// explains nothing.
+func TestWhatTheMachineSays(t *testing.T) {
+	t.Parallel()
+	again := start.Add(time.Hour + 2*time.Minute)
+	struck := resetreason.Reason{Cause: resetreason.Watchdog, Source: resetreason.BootStatus,
+		Detail: "a watchdog had reset the machine"}
+	record := resetreason.Reason{Cause: resetreason.Hardware, Source: resetreason.BERT, ID: "bert-1"}
+	for name, tc := range map[string]struct {
+		unit, orderly bool
+		dump          bool
+		before, now   []resetreason.Reason
+		how           How
+		want          resetreason.Cause
+	}{
+		"nothing": {unit: true, how: Unclean},
+		"a watchdog": {unit: true, now: []resetreason.Reason{struck}, how: Unclean,
+			want: resetreason.Watchdog},
+		"a watchdog, without the unit": {now: []resetreason.Reason{struck}, how: Unknown,
+			want: resetreason.Watchdog},
+		"a watchdog after an orderly end": {unit: true, orderly: true,
+			now: []resetreason.Reason{struck}, how: Orderly},
+		"a watchdog after a panic": {unit: true, dump: true, now: []resetreason.Reason{struck},
+			how: Panic},
+		"a record": {unit: true, now: []resetreason.Reason{record, struck}, how: Unclean,
+			want: resetreason.Hardware},
+		"a record of an earlier boot": {unit: true, before: []resetreason.Reason{record},
+			now: []resetreason.Reason{record}, how: Unclean},
+		"and a watchdog beside it": {unit: true, before: []resetreason.Reason{record},
+			now: []resetreason.Reason{record, struck}, how: Unclean, want: resetreason.Watchdog},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			if tc.unit {
+				h.mark(t, begun, "b1")
+			}
+			look := func(id string, at time.Time, says []resetreason.Reason) *End {
+				k := h.history()
+				k.Reasons = func() ([]resetreason.Reason, error) { return says, nil }
+				end, err := k.Look(Moment{BootID: id, Now: at.Add(time.Minute), Uptime: time.Minute})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return end
+			}
+			look("b1", start, tc.before)
+			if tc.orderly {
+				h.mark(t, ended, "b1")
+			}
+			if tc.dump {
+				h.dumps = []crash.Dump{died()}
+			}
+			// Another agent in the same boot says the same.
+			for range 2 {
+				if end := look("b2", again, tc.now); end.How != tc.how || end.Cause != tc.want {
+					t.Errorf("it ended %s, because of %q: want %s, %q", end.How, end.Cause, tc.how,
+						tc.want)
+				}
+			}
+		})
 	}
 }

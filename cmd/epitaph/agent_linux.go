@@ -22,6 +22,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/configfs"
 	"github.com/epitaph-k8s/epitaph/agent/crash"
 	"github.com/epitaph-k8s/epitaph/agent/lastboot"
+	"github.com/epitaph-k8s/epitaph/agent/resetreason"
 	"github.com/epitaph-k8s/epitaph/agent/route"
 	"github.com/epitaph-k8s/epitaph/agent/shutdown"
 	"github.com/epitaph-k8s/epitaph/config"
@@ -156,11 +157,14 @@ func (f *agentFlags) options(c config.Config) (agent.Options, error) {
 		},
 		Way: route.To, Own: route.Own, Hold: agent.HoldPort, ConsoleLevel: agent.SetConsoleLevel,
 		Proc:      "/proc",
-		Watchdogs: "/sys/class/watchdog", LastBoot: f.lastBoot(c.Agent.LastBoot),
+		Watchdogs: watchdogs, LastBoot: f.lastBoot(c.Agent.LastBoot),
 		Uptime: agent.Uptime,
 		Clock:  clock.RealClock{}, Registerer: metrics.Registry,
 	}, nil
 }
+
+// watchdogs is where the kernel shows those of the machine, in a container, too.
+const watchdogs = "/sys/class/watchdog"
 
 // lastBoot finds out how the previous boot ended. It is nil unless the agent stays and may do so.
 func (f *agentFlags) lastBoot(c config.LastBoot) agent.LastBoot {
@@ -168,7 +172,12 @@ func (f *agentFlags) lastBoot(c config.LastBoot) agent.LastBoot {
 		return nil
 	}
 	places := crash.Places{Pstore: c.Pstore, Moved: c.SystemdPstore, Kdump: c.Kdump}
-	return &lastboot.History{Dir: c.State, Dumps: places.Dumps, Remove: c.Remove}
+	machine := resetreason.Places{Firmware: c.Firmware, Watchdogs: watchdogs}
+	if c.KernelLog {
+		machine.Log = agent.KernelLog
+	}
+	return &lastboot.History{Dir: c.State, Dumps: places.Dumps, Reasons: machine.Reasons,
+		Remove: c.Remove}
 }
 
 // once sets everything up and prints the result.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
 	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/machine"
@@ -181,20 +182,11 @@ func (s *subject) hears(t *testing.T, words string) (string, netip.AddrPort) {
 // has tells whether the kernel is of this version of Linux, or a later one.
 func (s *subject) has(t *testing.T, major, minor int) bool {
 	t.Helper()
-	has, err := atLeast(s.release, major, minor)
+	has, err := debian.Kernel{Release: s.release}.AtLeast(major, minor)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return has
-}
-
-// atLeast tells whether a release is of this version of Linux, or a later one.
-func atLeast(release string, major, minor int) (bool, error) {
-	var a, b int
-	if _, err := fmt.Sscanf(release, "%d.%d", &a, &b); err != nil {
-		return false, fmt.Errorf("read the release %q: %w", release, err)
-	}
-	return a > major || a == major && b >= minor, nil
 }
 
 // checkForm waits for a datagram with the words, and looks at its sender and at what this version

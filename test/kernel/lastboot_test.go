@@ -27,6 +27,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
+	"github.com/epitaph-k8s/epitaph/test/kernel/firstroot"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
 	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/machine"
@@ -53,20 +54,19 @@ func (f fetched) prepareLastBoot(ctx context.Context, out io.Writer, dir string)
 	if err != nil {
 		return err
 	}
-	ramoops, err := f.kernel.Modules(ctx, "ramoops")
+	ramoops, err := firstroot.Modules(ctx, f.kernel, "ramoops", "ramoops")
 	if err != nil {
 		return err
 	}
-	disk, err := f.kernel.Modules(ctx, "virtio_blk", "ext4")
+	disk, err := firstroot.Modules(ctx, f.kernel, "disk", "virtio_blk", "ext4")
 	if err != nil {
 		return err
 	}
-	files := slices.Concat(moduleFiles("ramoops", ramoops), moduleFiles("disk", disk),
-		[]initramfs.File{
-			{Name: "epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-			{Name: "late.yaml", Mode: initramfs.Regular | 0o644, Content: []byte(lateFile)},
-		})
-	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"), files...)
+	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"),
+		slices.Concat(ramoops, disk, []initramfs.File{
+			firstroot.Program("epitaph", epitaph),
+			firstroot.Text("late.yaml", []byte(lateFile)),
+		})...)
 }
 
 // A late machine is a node whose panics nobody hears, and which comes back.
@@ -152,7 +152,7 @@ func (l *late) powerOn(t *testing.T, p prepared, disk string) {
 	l.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap,
 		Address: netip.MustParseAddr("10.80.1.2"),
-		Memory:  "512M", Disk: disk, Reboots: true,
+		Memory:  "512M", Disks: []string{disk}, Reboots: true,
 		Parameters: map[string]string{"guest_address": "10.80.1.2/24",
 			"guest_panic": kubeletTimeout, "memmap": "1M$256M", "guest_ramoops": kept},
 	})
@@ -174,9 +174,9 @@ func (l *late) booted(t *testing.T) (bootID string) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
-	line, err := l.SaysAgain(ctx, "guest: boot ", l.boots)
+	line, _, err := l.SaysAgain(ctx, "guest: boot ", l.boots)
 	if err == nil {
-		_, err = l.SaysAgain(ctx, "guest: ready", l.boots)
+		_, _, err = l.SaysAgain(ctx, "guest: ready", l.boots)
 	}
 	if err != nil {
 		t.Fatal(err)

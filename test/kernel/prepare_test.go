@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
+	"github.com/epitaph-k8s/epitaph/test/kernel/firstroot"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
 	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/module"
@@ -91,11 +93,7 @@ func begin(t *testing.T, dir string) prepared {
 // writeInitramfs packs our init, and the modules without which a kernel knows neither network card
 // nor netconsole.
 func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...initramfs.File) error {
-	network, err := k.Modules(ctx, "virtio_pci", "virtio_net")
-	if err != nil {
-		return err
-	}
-	netconsole, err := k.Modules(ctx, "configfs", "netconsole")
+	netconsole, err := firstroot.Modules(ctx, k, "netconsole", "configfs", "netconsole")
 	if err != nil {
 		return err
 	}
@@ -116,30 +114,13 @@ func writeInitramfs(ctx context.Context, k debian.Kernel, to string, more ...ini
 	if err != nil {
 		return err
 	}
-	files := []initramfs.File{
-		{Name: "dev", Mode: initramfs.Folder | 0o755},
-		{Name: "dev/console", Mode: initramfs.Device | 0o600, Major: 5, Minor: 1},
-		{Name: "modules", Mode: initramfs.Folder | 0o755},
-		{Name: "sbin", Mode: initramfs.Folder | 0o755},
-		{Name: "sbin/modprobe", Mode: initramfs.Regular | 0o755, Content: init},
-		{Name: "init", Mode: initramfs.Regular | 0o755, Content: init},
-		{Name: "broken.ko", Mode: initramfs.Regular | 0o644, Content: broken},
+	files, err := firstroot.Files(ctx, k, init)
+	if err != nil {
+		return err
 	}
-	files = append(files, moduleFiles("virtio", network)...)
-	files = append(files, moduleFiles("netconsole", netconsole)...)
-	return os.WriteFile(to, initramfs.Pack(append(files, more...)), 0o644)
-}
-
-// moduleFiles are the modules of a kind, in the order in which they have to be loaded.
-func moduleFiles(kind string, modules []debian.Module) []initramfs.File {
-	files := []initramfs.File{{Name: "modules/" + kind, Mode: initramfs.Folder | 0o755}}
-	for n, m := range modules {
-		files = append(files, initramfs.File{
-			Name: fmt.Sprintf("modules/%s/%02d-%s.ko", kind, n, m.Name),
-			Mode: initramfs.Regular | 0o644, Content: m.Content,
-		})
-	}
-	return files
+	files = slices.Concat(files, netconsole,
+		[]initramfs.File{firstroot.Text("broken.ko", broken)}, more)
+	return os.WriteFile(to, initramfs.Pack(files), 0o644)
 }
 
 // buildStatic builds a program that needs no library of the system.

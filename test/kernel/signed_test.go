@@ -18,7 +18,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
-	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
 	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/machine"
@@ -31,8 +30,6 @@ const (
 	// agent's configuration: it knows who listens, and announces the token as everywhere.
 	signedAddress = "10.82.1.1:6668"
 	signedFile    = `{"apiVersion": "config.epitaph-k8s.io/v1alpha1", "kind": "Configuration", "agent": {"period": "1s", "listeners": ["` + signedAddress + `"]}}`
-	// signingSuite is the oldest of Debian whose kernel has userdata, which carries the token.
-	signingSuite = "trixie"
 	// unhurried is longer than patience: a panic that is not signed is not acted upon by that
 	// listener while the test lasts.
 	unhurried = 10 * time.Minute
@@ -46,19 +43,12 @@ const (
 func TestSigned(t *testing.T) { withKernel(t, fetched.prepareSigned, signedInside) }
 
 func (f fetched) prepareSigned(ctx context.Context, out io.Writer, dir string) error {
-	signs, err := atLeast(f.kernel.Release, 6, 9)
+	cache, err := binaries.CacheDir()
 	if err != nil {
 		return err
 	}
-	if !signs {
-		cache, err := binaries.CacheDir()
-		if err != nil {
-			return err
-		}
-		if f.kernel, err = debian.FetchKernelOf(ctx, out, cache, signingSuite); err != nil {
-			return fmt.Errorf("a kernel that signs, of Debian's %s, is %w: %w", signingSuite,
-				errNotHere, err)
-		}
+	if f.kernel, err = f.kernel.FetchSigning(ctx, out, cache); err != nil {
+		return fmt.Errorf("%w: %w", errNotHere, err)
 	}
 	if err := f.prepare(ctx, out, dir); err != nil {
 		return err
@@ -150,7 +140,7 @@ func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 // has asked whether the node answers.
 func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 	t.Helper()
-	line, err := g.SaysAgain(t.Context(), "guest: boot ", 1)
+	line, _, err := g.SaysAgain(t.Context(), "guest: boot ", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/kernel/debian"
+	"github.com/epitaph-k8s/epitaph/test/kernel/firstroot"
 	"github.com/epitaph-k8s/epitaph/test/kernel/initramfs"
 	"github.com/epitaph-k8s/epitaph/test/kernel/link"
 	"github.com/epitaph-k8s/epitaph/test/kernel/machine"
@@ -59,7 +60,7 @@ func (f fetched) prepareSystem(ctx context.Context, out io.Writer, dir string) e
 	if err != nil {
 		return err
 	}
-	disk, err := debian.FetchSystem(ctx, out, cache)
+	disk, err := debian.Plain.Fetch(ctx, out, cache)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotHere, err)
 	}
@@ -75,28 +76,23 @@ func (f fetched) prepareSystem(ctx context.Context, out io.Writer, dir string) e
 	if err != nil {
 		return err
 	}
-	modules, err := f.kernel.Modules(ctx, "virtio_blk", "ext4")
+	modules, err := firstroot.Modules(ctx, f.kernel, "disk", "virtio_blk", "ext4")
 	if err != nil {
 		return err
 	}
 	// What logind and the agent hear the power button by.
-	button, err := f.kernel.Modules(ctx, "evdev", "button")
+	button, err := firstroot.Modules(ctx, f.kernel, "system", "evdev", "button")
 	if err != nil {
 		return err
 	}
-	folder := func(name string) initramfs.File {
-		return initramfs.File{Name: name, Mode: initramfs.Folder | 0o755}
-	}
 	return writeInitramfs(ctx, f.kernel, filepath.Join(dir, "initramfs"),
-		slices.Concat(moduleFiles("disk", modules), moduleFiles("system", button), []initramfs.File{
-			folder("given"), folder("given/epitaph"), folder("given/systemd"),
-			folder("given/systemd/system"),
-			{Name: "given/epitaph/guest", Mode: initramfs.Regular | 0o755, Content: guest},
-			{Name: "given/epitaph/epitaph", Mode: initramfs.Regular | 0o755, Content: epitaph},
-			{Name: "given/systemd/system/guest.service", Mode: initramfs.Regular | 0o644,
-				Content: []byte(ourUnit)},
-			{Name: "given/systemd/system/epitaph-agent.service", Mode: initramfs.Regular | 0o644,
-				Content: []byte(agentUnit)},
+		slices.Concat(modules, button, []initramfs.File{
+			firstroot.Folder("given"), firstroot.Folder("given/epitaph"),
+			firstroot.Folder("given/systemd"), firstroot.Folder("given/systemd/system"),
+			firstroot.Program("given/epitaph/guest", guest),
+			firstroot.Program("given/epitaph/epitaph", epitaph),
+			firstroot.Text("given/systemd/system/guest.service", []byte(ourUnit)),
+			firstroot.Text("given/systemd/system/epitaph-agent.service", []byte(agentUnit)),
 		})...)
 }
 
@@ -111,7 +107,7 @@ type system struct {
 	pods        []string
 	boots       int
 	bootID      string
-	terminals   [2]*terminal
+	terminals   [2]terminal
 	monitor     string
 }
 
@@ -145,7 +141,7 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 	}
 	s.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: s.host.Next(),
-		Memory: "512M", Disk: filepath.Join(dir, "system"), Discard: true, Reboots: true,
+		Memory: "512M", Disks: []string{filepath.Join(dir, "system")}, Discard: true, Reboots: true,
 		Terminals: lines, Monitor: s.monitor,
 		Parameters: parameters,
 	})
@@ -156,8 +152,8 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 		s.Stop()
 		if t.Failed() {
 			t.Logf("the console of %s:\n%s", s.name, s.Console())
-			t.Logf("what alice saw:\n%s\nwhat root saw:\n%s", s.terminals[alice].seen(),
-				s.terminals[root].seen())
+			t.Logf("what alice saw:\n%s\nwhat root saw:\n%s", s.terminals[alice].Seen(),
+				s.terminals[root].Seen())
 		}
 	})
 	for n, line := range lines {
@@ -213,7 +209,7 @@ func (s *system) says(t *testing.T, words string, times int) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
-	line, err := s.SaysAgain(ctx, words, times)
+	line, _, err := s.SaysAgain(ctx, words, times)
 	if err != nil {
 		t.Fatal(err)
 	}

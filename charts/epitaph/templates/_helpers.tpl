@@ -117,6 +117,7 @@ would refuse to take it over. */}}
 {{- $_ := set $c.agent.lastBoot "pstore" "/host/sys/fs/pstore" }}
 {{- $_ := set $c.agent.lastBoot "systemdPstore" "/host/var/lib/systemd/pstore" }}
 {{- $_ := set $c.agent.lastBoot "kdump" "/host/var/crash" }}
+{{- $_ := set $c.agent.lastBoot "firmware" "/host/sys/firmware" }}
 {{- end }}
 {{- if $c.agent.shutdown.enabled }}{{ $_ := set $c.agent.shutdown "systemBus" "/host/run/dbus/system_bus_socket" }}{{ end }}
 {{- $_ := set $c.agent "metricsAddress" (printf ":%d" (int .Values.ports.agent)) }}

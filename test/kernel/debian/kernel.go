@@ -44,6 +44,31 @@ func FetchKernelOf(ctx context.Context, out io.Writer, cache, suite string) (Ker
 	return a.fetchKernel(ctx, out, cache)
 }
 
+// signingSuite is the oldest of Debian whose kernel has userdata, which carries the agent's token.
+const signingSuite = "trixie"
+
+// FetchSigning returns the kernel if its netconsole has userdata (Linux 6.9), or else a newer one
+// of Debian's.
+func (k Kernel) FetchSigning(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
+	if signs, err := k.AtLeast(6, 9); err != nil || signs {
+		return k, err
+	}
+	signing, err := FetchKernelOf(ctx, out, cache, signingSuite)
+	if err != nil {
+		return Kernel{}, fmt.Errorf("get a kernel that signs, of Debian's %s: %w", signingSuite, err)
+	}
+	return signing, nil
+}
+
+// AtLeast tells whether it is of that version of Linux, or of a later one.
+func (k Kernel) AtLeast(major, minor int) (bool, error) {
+	var a, b int
+	if _, err := fmt.Sscanf(k.Release, "%d.%d", &a, &b); err != nil {
+		return false, fmt.Errorf("read the release %q: %w", k.Release, err)
+	}
+	return a > major || a == major && b >= minor, nil
+}
+
 // fetchKernel reads the lists of packages again where they are missing, or so old that what they
 // name is not there any more.
 func (a apt) fetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {

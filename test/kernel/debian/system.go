@@ -13,9 +13,28 @@ import (
 	"strings"
 )
 
-// systemPackages are what a system needs for systemd to start it, for people to log in, and to
-// become root by sudo. dbus-broker is there for those who start it in the place of dbus-daemon.
-const systemPackages = "systemd,systemd-sysv,dbus,dbus-broker,libpam-systemd,sudo,udev,login"
+// A System is the recipe of a small system of the distribution.
+type System struct {
+	// Name is part of its file's.
+	Name string
+	// Packages are installed beyond the least there is, with commas between.
+	Packages string
+	// Setup is what a shell does in it afterwards.
+	Setup string
+	// Kernel is the one whose modules it has, if any.
+	Kernel *Kernel
+	// Size is that of its disk in bytes, most of which is a hole in the file.
+	Size int64
+}
+
+// Plain has what is needed for systemd to start it, for people to log in, and to become root by
+// sudo. dbus-broker is there for those who start it in the place of dbus-daemon.
+var Plain = System{
+	Name:     "system",
+	Packages: "systemd,systemd-sysv,dbus,dbus-broker,libpam-systemd,sudo,udev,login",
+	Setup:    systemSetup,
+	Size:     512 << 20,
+}
 
 // systemSetup is what a system gets beyond its packages: Alice, who may become root. The rest is
 // left out for a quicker boot.
@@ -41,18 +60,13 @@ rm -f /etc/systemd/system/dbus.service
 rm -rf /usr/share/doc /usr/share/man /usr/share/locale /var/cache/apt /var/lib/apt/lists
 `
 
-// systemSize is the size of its disk, most of which is a hole in the file.
-const systemSize = 512 << 20
-
-// FetchSystem makes a disk with a small system of the distribution, by debootstrap, in the folder,
-// unless it is there.
-func FetchSystem(ctx context.Context, out io.Writer, cache string) (disk string, err error) {
+// Fetch makes a disk with the system, by debootstrap, in the folder, unless it is there.
+func (s System) Fetch(ctx context.Context, out io.Writer, cache string) (disk string, err error) {
 	suite, err := codename()
 	if err != nil {
 		return "", err
 	}
-	recipe := sha256.Sum256([]byte(systemPackages + systemSetup))
-	disk = filepath.Join(cache, fmt.Sprintf("system-%s-%x", suite, recipe[:8]))
+	disk = filepath.Join(cache, s.file(suite))
 	if _, err := os.Stat(disk); err == nil {
 		return disk, nil
 	}
@@ -76,14 +90,9 @@ func FetchSystem(ctx context.Context, out io.Writer, cache string) (disk string,
 		return "", fmt.Errorf("make the system's folder: %w", err)
 	}
 	defer os.RemoveAll(unfinished)
-	fmt.Fprintln(out, "making a system of", suite)
-	root, image := filepath.Join(unfinished, "root"), filepath.Join(unfinished, "disk")
-	for _, command := range [][]string{
-		{"debootstrap", "--variant=minbase", "--include=" + systemPackages, suite, root, mirror},
-		{"chroot", root, "/bin/sh", "-c", systemSetup},
-		{"truncate", "--size", fmt.Sprint(systemSize), image},
-		{"mkfs.ext4", "-q", "-F", "-d", root, image},
-	} {
+	fmt.Fprintf(out, "making a %s of %s\n", s.Name, suite)
+	image := filepath.Join(unfinished, "disk")
+	for _, command := range s.commands(suite, mirror, filepath.Join(unfinished, "root"), image) {
 		if _, err := run(ctx, "", command[0], command[1:]...); err != nil {
 			return "", err
 		}
@@ -93,6 +102,32 @@ func FetchSystem(ctx context.Context, out io.Writer, cache string) (disk string,
 		return "", fmt.Errorf("put the system in its place: %w", err)
 	}
 	return disk, nil
+}
+
+// file is the name of its disk, which says all that the disk depends on.
+func (s System) file(suite string) string {
+	recipe := s.Packages + s.Setup
+	if s.Kernel != nil {
+		recipe += s.Kernel.Release
+	}
+	sum := sha256.Sum256([]byte(recipe))
+	return fmt.Sprintf("%s-%s-%x", s.Name, suite, sum[:8])
+}
+
+// commands make it in the folder, and a disk of that.
+func (s System) commands(suite, mirror, root, image string) [][]string {
+	all := [][]string{
+		{"debootstrap", "--variant=minbase", "--include=" + s.Packages, suite, root, mirror},
+		{"chroot", root, "/bin/sh", "-c", s.Setup},
+	}
+	if s.Kernel != nil {
+		modules := filepath.Join(root, "lib", "modules")
+		all = append(all, []string{"mkdir", "-p", modules},
+			[]string{"cp", "-a", filepath.Dir(s.Kernel.modules), modules},
+			[]string{"chroot", root, "depmod", s.Kernel.Release})
+	}
+	return append(all, []string{"truncate", "--size", fmt.Sprint(s.Size), image},
+		[]string{"mkfs.ext4", "-q", "-F", "-d", root, image})
 }
 
 func installDebootstrap(ctx context.Context, out io.Writer) error {

@@ -46,6 +46,12 @@ func command(line string) error {
 		return loadModule("/broken.ko", "")
 	case "survive":
 		return survive()
+	case "starve":
+		return starve()
+	case "record":
+		return record(text)
+	case "reset":
+		return set("/proc/sysrq-trigger", "b")
 	case "reboot":
 		return reboot()
 	case "put":

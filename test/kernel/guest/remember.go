@@ -29,7 +29,7 @@ func remember() error {
 	if os.Getenv("guest_ramoops") == "" {
 		return nil
 	}
-	if err := errors.Join(loadModules("disk"), loadModules("ramoops"),
+	if err := errors.Join(loadModules("disk"), loadModules("ramoops"), loadModules("watchdog"),
 		mount("pstore", "/sys/fs/pstore"), os.MkdirAll(memory, 0o755)); err != nil {
 		return err
 	}

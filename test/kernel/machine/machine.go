@@ -45,12 +45,15 @@ type Options struct {
 	Tap *os.File
 	// Address is the one that its init takes.
 	Address netip.Addr
-	// Memory is its size; by default 256M.
-	Memory string
-	// Disk is a file that the machine has as one, if any. With Discard, what the machine writes to
-	// it ends with the machine.
-	Disk    string
+	// Memory is its size; by default 256M. Processors are as many; by default one.
+	Memory     string
+	Processors int
+	// Disks are files that the machine has as such. With Discard, what the machine writes to them
+	// ends with the machine.
+	Disks   []string
 	Discard bool
+	// Arguments are further ones of QEMU's.
+	Arguments []string
 	// Terminals are sockets that QEMU makes: of the serial lines ttyS1, ttyS2 …, after the console.
 	Terminals []string
 	// Monitor is a socket that QEMU makes, if one is named: it takes the commands of QEMU's monitor
@@ -107,8 +110,8 @@ func Start(o Options) (*Machine, error) {
 
 func (o Options) arguments() []string {
 	all := []string{
-		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", cmp.Or(o.Memory, "256M"), "-nodefaults",
-		"-no-user-config",
+		"-accel", "tcg", "-cpu", "max", "-smp", strconv.Itoa(cmp.Or(o.Processors, 1)),
+		"-m", cmp.Or(o.Memory, "256M"), "-nodefaults", "-no-user-config",
 		"-display", "none", "-serial", "stdio",
 		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
 		// The file is the first after the standard ones. An option ROM is of use only where a
@@ -118,12 +121,13 @@ func (o Options) arguments() []string {
 	if !o.Reboots {
 		all = append(all, "-no-reboot")
 	}
-	if o.Disk != "" {
-		drive := "if=none,id=disk,format=raw,file=" + o.Disk
+	for n, file := range o.Disks {
+		id := "disk" + strconv.Itoa(n)
+		drive := "if=none,id=" + id + ",format=raw,file=" + file
 		if o.Discard {
 			drive += ",snapshot=on"
 		}
-		all = append(all, "-drive", drive, "-device", "virtio-blk-pci,drive=disk")
+		all = append(all, "-drive", drive, "-device", "virtio-blk-pci,drive="+id)
 	}
 	for _, socket := range o.Terminals {
 		all = append(all, "-serial", "unix:"+socket+",server=on,wait=off")
@@ -131,7 +135,7 @@ func (o Options) arguments() []string {
 	if o.Monitor != "" {
 		all = append(all, "-monitor", "unix:"+o.Monitor+",server=on,wait=off")
 	}
-	return all
+	return append(all, o.Arguments...)
 }
 
 func parameters(own map[string]string) string {
@@ -165,10 +169,11 @@ func (m *Machine) Says(ctx context.Context, words string) (time.Time, error) {
 }
 
 // SaysAgain waits until the console has said the words in so many lines, and returns the last of
-// them.
-func (m *Machine) SaysAgain(ctx context.Context, words string, times int) (string, error) {
+// them, and when that was.
+func (m *Machine) SaysAgain(ctx context.Context, words string,
+	times int) (line string, at time.Time, err error) {
 	l, err := m.wait(ctx, words, times)
-	return l.text, err
+	return l.text, l.at, err
 }
 
 func (m *Machine) wait(ctx context.Context, words string, times int) (line, error) {

@@ -48,9 +48,14 @@ func (w Workload) advise(t told) *Advice {
 		return nil
 	}
 	a := &Advice{}
+	swept := 0
 	for _, f := range t.ended {
-		if f.spec().DisruptionTarget && !f.succeeded() {
+		switch {
+		case f.succeeded():
+		case f.spec().DisruptionTarget:
 			a.WouldIgnore++
+		case f.spec().Code == string(reason.JobFailed):
+			swept++
 		}
 	}
 	if a.WouldIgnore == 0 || w.JobSpec != nil && hasDisruptionRule(w.JobSpec) {
@@ -64,7 +69,7 @@ func (w Workload) advise(t told) *Advice {
 	if w.is(reason.CronJobKind) {
 		a.Add = "spec:\n  jobTemplate:\n" + indent(a.Add, "    ")
 	}
-	a.WouldHaveSaved = w.savedBy(a.WouldIgnore)
+	a.WouldHaveSaved = w.savedBy(a.WouldIgnore, swept, t.ends.Failed)
 	a.title = w.titleOf(a, t)
 	return a
 }
@@ -73,16 +78,19 @@ func hasDisruptionRule(s *batchv1.JobSpec) bool {
 	return s.PodFailurePolicy != nil && slices.ContainsFunc(s.PodFailurePolicy.Rules, onDisruption)
 }
 
-// savedBy reports whether the Job failed at its backoffLimit, and would not have without so many
-// failures. It fails when it counts more than that (K8s v1.37 pkg/controller/job, syncJob).
-func (w Workload) savedBy(ignored int) bool {
+// savedBy reports whether the Job failed at its backoffLimit, and would not have if so many failures
+// had been ignored. It fails when it counts more than that (K8s v1.37 pkg/controller/job, syncJob);
+// the pods that it sweeps away because it has failed it counts afterwards, some time. Those that
+// failed by themselves counted in any case.
+func (w Workload) savedBy(ignored, swept, ofThemselves int) bool {
 	if w.Job == nil || w.Job.Spec.BackoffLimit == nil {
 		return false
 	}
 	_, failures := tally(w.Job)
 	for _, t := range []batchv1.JobConditionType{batchv1.JobFailed, batchv1.JobFailureTarget} {
 		if c := condition(w.Job, t); c != nil && c.Reason == batchv1.JobReasonBackoffLimitExceeded {
-			return failures-ignored <= int(*w.Job.Spec.BackoffLimit)
+			counted := max(failures-ignored-swept, ofThemselves)
+			return counted <= int(*w.Job.Spec.BackoffLimit)
 		}
 	}
 	return false

@@ -69,13 +69,12 @@ func panicIsHeardThroughFloods(t *testing.T, c *cluster) {
 // doubles the others, and turns their order around in groups. In one of the recordings every
 // message is in two fragments.
 func networkIsUnkind(t *testing.T, c *cluster) {
-	for name, capture := range map[string]string{"whole messages": "sysrq-ext-6.12c-panic0",
-		"messages in two fragments": "fragud-ext-6.12c"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			hearsUnkindly(t, c, capture)
-		})
-	}
+	together(t, map[string]func(*testing.T){
+		"whole messages": func(t *testing.T) {
+			hearsUnkindly(t, c, "sysrq-ext-6.12c-panic0")
+		},
+		"messages in two fragments": func(t *testing.T) { hearsUnkindly(t, c, "fragud-ext-6.12c") },
+	})
 }
 
 func hearsUnkindly(t *testing.T, c *cluster, capture string) {

@@ -29,6 +29,7 @@ func (k *kueueCluster) operators(t *testing.T) {
 	}
 	everything := rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"},
 		Verbs: []string{"*"}}
+	tests := map[string]func(*testing.T){}
 	for name, tt := range map[string]struct {
 		kind    definedKind
 		account string
@@ -58,8 +59,7 @@ func (k *kueueCluster) operators(t *testing.T) {
 			`{"status":{"phase":"Failed","message":"Stopped with strategy 'Terminate'"}}`,
 			"Workflow of-workflow is Failed: Stopped with strategy 'Terminate'"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		tests[name] = func(t *testing.T) {
 			ns, node := k.namespace(t), k.node(t).Name
 			user := "system:serviceaccount:" + ns + ":" + tt.account
 			k.grantIn(t, ns, user, deletes, tt.may)
@@ -83,8 +83,9 @@ func (k *kueueCluster) operators(t *testing.T) {
 				want = reason.New(reason.Pod, reason.Unexplained, user, user)
 			}
 			k.leaves(t, reason.Pod, ns+"/p", want)
-		})
+		}
 	}
+	together(t, tests)
 }
 
 // putStatus has an operator write that onto an object of the kind.

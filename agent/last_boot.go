@@ -53,7 +53,8 @@ func (a *Agent) reportLastPanic(ctx context.Context) error {
 // observeEnd logs what is new.
 func (a *Agent) observeEnd(end *lastboot.End) {
 	a.metrics.end(end)
-	if end != nil && (a.lastEnd == nil || a.lastEnd.How != end.How || a.lastEnd.Cause != end.Cause) {
+	if end != nil && (a.lastEnd == nil || a.lastEnd.How != end.How ||
+		a.lastEnd.Cause != end.Cause) {
 		a.Log.Info("the boot before this one has ended", "bootID", end.BootID, "how", end.How,
 			"line", end.Line, "cause", end.Cause, "detail", end.Detail, "source", end.Source)
 	}

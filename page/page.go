@@ -131,8 +131,8 @@ func (v visit) frame(title string) frame {
 // cut bounds a parameter: no name in Kubernetes is longer.
 func cut(s string) string { return cutTo(s, maxParameterBytes) }
 
-// cutTo bounds a parameter, and leaves out what cannot be seen: it is shown in the form, and no name
-// has it.
+// cutTo bounds a parameter, and leaves out what cannot be seen: it is shown in the form, and no
+// name has it.
 func cutTo(s string, limit int) string {
 	return strings.TrimSpace(strings.Map(seen, s[:min(len(s), limit)]))
 }

@@ -63,13 +63,12 @@ func (p *pace) wait(promised time.Time) time.Duration {
 // turn waits until one more write may begin while so many are owed: the more, the more at a time,
 // up to all workers. One that has become urgent begins at once. The caller ends its turn.
 func (p *pace) turn(ctx context.Context, promised time.Time, owed func() int) (end func()) {
-	waits := time.NewTimer(urgent - p.clock.Since(promised))
-	defer waits.Stop()
+	ctx, cancel := context.WithTimeout(ctx, urgent-p.clock.Since(promised))
+	defer cancel()
 	for !p.begin(1 + owed()*workers/maxOwed) {
 		select {
 		case <-p.ended:
 			continue
-		case <-waits.C:
 		case <-ctx.Done():
 		}
 		p.begin(workers + 1)

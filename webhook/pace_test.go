@@ -28,7 +28,7 @@ func TestPaceWaitsForQuiet(t *testing.T) {
 		if got := p.wait(promised); got != patience-quiet+1 {
 			t.Errorf("shortly after a review, it waits %v", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := p.wait(promised); got != 0 {
 			t.Errorf("after a quiet time, it waits %v", got)
 		}

@@ -32,8 +32,8 @@ type End struct {
 
 // by returns the end that the dump describes.
 func (e End) by(b boot, d crash.Dump, now Moment) End {
-	e.How, e.Line, e.At, e.Source, e.Log, e.Files = Panic, d.Line, b.when(d), string(d.Source), d.Log,
-		d.Files
+	e.How, e.Line, e.At, e.Source = Panic, d.Line, b.when(d), string(d.Source)
+	e.Log, e.Files = d.Log, d.Files
 	e.Cause, e.Detail = "", ""
 	e.Found, e.Told = now.Now, false
 	return e

@@ -14,15 +14,13 @@ const (
 	Overheated Cause = "overheated"
 	PowerLost  Cause = "power lost"
 	Watchdog   Cause = "watchdog"
-	// Button: somebody, or a machine that manages this one, pressed reset, or held the power button.
+	// Button: somebody, or a machine that manages this one, pressed reset, or held the power
+	// button.
 	Button Cause = "reset button"
 )
 
 // causes are in the order of what explains most: a watchdog strikes because of something else.
 var causes = []Cause{Hardware, Overheated, PowerLost, Button, Watchdog}
-
-// Causes returns every cause.
-func Causes() []Cause { return slices.Clone(causes) }
 
 // Source is who said so.
 type Source string

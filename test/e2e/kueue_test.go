@@ -69,9 +69,10 @@ func TestKueueSaysWhyJobsStop(t *testing.T) {
 		class.Object["value"] = value
 		k.make(t, kueues("workloadpriorityclasses"), class)
 	}
-	// It is not asked for again at once if it is not there when the first Job is suspended.
+	// They are not asked for again at once if they are not there when the first Job is suspended.
 	ticket := kindOf("queue.example.com", "tickets")
-	k.serveKinds(t, ticket)
+	ray, argo, train, group := operatorKinds()
+	k.serveKinds(t, ticket, ray, argo, train, group)
 	// The chart grants these for each kind of the configuration.
 	k.grant(t, "", "system:serviceaccount:"+ourNamespace+":"+string(theManager), ticket.Group,
 		[]string{ticket.resource}, []string{"get", "list"})

@@ -11,16 +11,21 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
+// operatorKinds are the kinds of owners in these tests, and Volcano's groups.
+func operatorKinds() (ray, argo, train, group definedKind) {
+	ray, argo = kindOf("ray.io", "rayclusters"), kindOf("argoproj.io", "workflows")
+	train = kindOf("operated.example.com", "trains") // It may not be read.
+	group = kindOf("scheduling.volcano.sh", "podgroups")
+	group.Kind, group.status = "PodGroup", true
+	ray.Kind, ray.status, train.status = "RayCluster", true, true
+	return ray, argo, train, group
+}
+
 // operators: service accounts that may do different things delete the pods of owners of three
 // kinds. That of its controller is told from the rest by its rights, or by its name.
 func (k *kueueCluster) operators(t *testing.T) {
-	ray, argo := kindOf("ray.io", "rayclusters"), kindOf("argoproj.io", "workflows")
-	train := kindOf("operated.example.com", "trains") // It may not be read.
-	group := kindOf("scheduling.volcano.sh", "podgroups")
-	group.Kind, group.status = "PodGroup", true
-	ray.Kind, ray.status, train.status = "RayCluster", true, true
+	ray, argo, train, group := operatorKinds()
 	const ofVolcano = "of Volcano's group"
-	k.serveKinds(t, ray, argo, train, group)
 	deletes := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"},
 		Verbs: []string{"get", "delete"}}
 	writes := func(kind definedKind, what string) rbacv1.PolicyRule {

@@ -78,10 +78,10 @@ func hasDisruptionRule(s *batchv1.JobSpec) bool {
 	return s.PodFailurePolicy != nil && slices.ContainsFunc(s.PodFailurePolicy.Rules, onDisruption)
 }
 
-// savedBy reports whether the Job failed at its backoffLimit, and would not have if so many failures
-// had been ignored. It fails when it counts more than that (K8s v1.37 pkg/controller/job, syncJob);
-// the pods that it sweeps away because it has failed it counts afterwards, some time. Those that
-// failed by themselves counted in any case.
+// savedBy reports whether the Job failed at its backoffLimit, and would not have if so many
+// failures had been ignored. It fails when it counts more than that (K8s v1.37 pkg/controller/job,
+// syncJob); the pods that it sweeps away because it has failed it counts afterwards, some time.
+// Those that failed by themselves counted in any case.
 func (w Workload) savedBy(ignored, swept, ofThemselves int) bool {
 	if w.Job == nil || w.Job.Spec.BackoffLimit == nil {
 		return false

@@ -119,7 +119,7 @@ func TestPageOfAUserOfTheCluster(t *testing.T) {
 		"a pod": {"/pods/" + namespace + "/" + died.Name,
 			[]string{`<a href="/nodes/` + node.Name + `">What happened to its node</a>`,
 				"which left at 2026-05-01 12:00:00 UTC"}, nil},
-		"the nodes": {"/nodes",
+		"the nodes": {"/nodes?node=" + node.Name,
 			[]string{`<a href="/nodes/` + node.Name + `">` + node.Name + "</a>"}, nil},
 		"a node": {"/nodes/" + node.Name,
 			[]string{"<pre>Kernel panic - not syncing: sysrq triggered crash\n</pre>",

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
@@ -28,9 +27,7 @@ func (s *Sandbox) StartCertManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(),
-		envtest.CRDInstallOptions{Paths: []string{definitions}, ErrorIfPathMissing: true})
-	if err != nil {
+	if err := s.define(definitions); err != nil {
 		return fmt.Errorf("install cert-manager's definitions: %w", err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: certManager}}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
@@ -59,11 +58,8 @@ func (s *Sandbox) DefineNodeClaims(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(dir, "pkg", "apis", "crds"),
-			filepath.Join(dir, "kwok", "apis", "crds")}, ErrorIfPathMissing: true,
-	})
-	if err != nil {
+	if err := s.define(filepath.Join(dir, "pkg", "apis", "crds"),
+		filepath.Join(dir, "kwok", "apis", "crds")); err != nil {
 		return fmt.Errorf("install Karpenter's definitions: %w", err)
 	}
 	return nil

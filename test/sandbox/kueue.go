@@ -23,7 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
@@ -244,8 +243,7 @@ func (s *Sandbox) installQueueProgram(ctx context.Context, p queueProgram, compo
 			return err
 		}
 	}
-	if _, err := envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
-		Paths: []string{definitions}, ErrorIfPathMissing: true}); err != nil {
+	if err := s.define(definitions); err != nil {
 		return fmt.Errorf("install its definitions: %w", err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.namespace()}}

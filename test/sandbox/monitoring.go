@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
 
@@ -33,8 +31,7 @@ func (s *Sandbox) InstallMonitoringDefinitions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := envtest.InstallCRDs(s.RESTConfig(),
-		envtest.CRDInstallOptions{Paths: files, ErrorIfPathMissing: true}); err != nil {
+	if err := s.define(files...); err != nil {
 		return fmt.Errorf("install the definitions of the Prometheus operator: %w", err)
 	}
 	return nil

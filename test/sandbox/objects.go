@@ -44,11 +44,7 @@ func (s *Sandbox) DefineRecords() error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{
-		Paths:              []string{filepath.Join(checkout, "charts", "epitaph", "crds")},
-		ErrorIfPathMissing: true,
-	})
-	if err != nil {
+	if err := s.define(filepath.Join(checkout, "charts", "epitaph", "crds")); err != nil {
 		return fmt.Errorf("install the custom resource definitions: %w", err)
 	}
 	return nil
@@ -161,4 +157,12 @@ func decodeObjects(content []byte) ([]*unstructured.Unstructured, error) {
 		}
 		objects = append(objects, object)
 	}
+}
+
+// define installs the definitions in files or folders, and waits until the API server serves them:
+// not for the ten seconds that envtest waits by default, which a busy machine was seen to need.
+func (s *Sandbox) define(paths ...string) error {
+	_, err := envtest.InstallCRDs(s.RESTConfig(), envtest.CRDInstallOptions{Paths: paths,
+		ErrorIfPathMissing: true, MaxTime: startLimit})
+	return err
 }

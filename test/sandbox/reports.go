@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
@@ -35,10 +34,7 @@ func (s *Sandbox) DefineReports(ctx context.Context, format string) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.RESTConfig(),
-		envtest.CRDInstallOptions{Paths: []string{filepath.Join(dir, m.crds)},
-			ErrorIfPathMissing: true})
-	if err != nil {
+	if err := s.define(filepath.Join(dir, m.crds)); err != nil {
 		return fmt.Errorf("install the definitions of %s: %w", format, err)
 	}
 	return nil

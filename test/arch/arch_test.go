@@ -193,9 +193,13 @@ var rules = map[string]rule{
 		why: "what a kernel left is read from files, and believed for nothing else",
 	},
 	"agent/lastboot": {
-		ours: []string{"agent/crash"}, others: []string{},
+		ours: []string{"agent/crash", "agent/resetreason"}, others: []string{},
 		std: []string{"net", "net/http", "os/exec"},
 		why: "how a boot ended is found out without the network and without Kubernetes",
+	},
+	"agent/resetreason": {
+		ours: []string{}, others: []string{}, std: []string{"net", "net/http", "os/exec"},
+		why: "what a machine says of its last boot is read from files",
 	},
 	"agent/watchdog": {others: []string{}, std: []string{"net", "net/http", "os/exec"},
 		why: "watchdogs are files of the kernel"},
@@ -272,7 +276,8 @@ var rules = map[string]rule{
 	},
 	"cmd/kubectl-epitaph/evictor": {
 		ours: []string{"reason"}, others: []string{"k8s.io/api/", "k8s.io/apimachinery/",
-			"k8s.io/client-go/kubernetes", "k8s.io/client-go/kubernetes/"},
+			"k8s.io/client-go/kubernetes", "k8s.io/client-go/kubernetes/",
+			"sigs.k8s.io/controller-runtime/pkg/client"},
 		std: []string{"os", "os/exec"},
 		why: "saying why on an eviction needs a client and the words, and no command line",
 	},

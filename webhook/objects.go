@@ -21,8 +21,8 @@ import (
 
 const (
 	// objectsTimeout bounds the look-up of what decides about a pod: what is not known in time is
-	// left out.
-	objectsTimeout = time.Second
+	// left out. The first one also finds out which kinds are served.
+	objectsTimeout = 2 * time.Second
 	// maxListed bounds the objects of a queue that are read of one job.
 	maxListed = 4
 	// The pods of one job go together: what a queue says of it is read once for them.

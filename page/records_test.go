@@ -178,13 +178,9 @@ func TestRecordsAreWatched(t *testing.T) {
 			o := listed(1)
 			o.ResourceVersion = "2"
 			source.Add(o)
-			for len(names(t, r, "")) != 2 {
-				runtime.Gosched()
-			}
+			eventually(t, func() bool { return len(names(t, r, "")) == 2 })
 			source.Delete(o)
-			for len(names(t, r, "")) != 1 {
-				runtime.Gosched()
-			}
+			eventually(t, func() bool { return len(names(t, r, "")) == 1 })
 			stop()
 			if err := <-ended; err != nil {
 				t.Error(err)
@@ -193,11 +189,17 @@ func TestRecordsAreWatched(t *testing.T) {
 	}
 }
 
-// A search over 100,000 records takes well under a second and what they take is bounded.
-func TestManyRecords(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures memory, which the race detector changes")
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come about")
+		}
 	}
+}
+
+// A search finds its one record among 100,000, and what those take is bounded.
+func TestManyRecords(t *testing.T) {
 	const n = 100_000
 	before := heap()
 	r := NewRecords(nil)
@@ -209,7 +211,7 @@ func TestManyRecords(t *testing.T) {
 	}
 	each := float64(heap()-before) / n
 	t.Logf("%.0f bytes a record", each)
-	if each > 1000 {
+	if each > 400 {
 		t.Errorf("a record takes %.0f bytes", each)
 	}
 	found, _, err := r.in(t.Context(), "")

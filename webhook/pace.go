@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +72,7 @@ func (p *pace) turn(ctx context.Context, promised time.Time, owed func() int) (e
 			continue
 		case <-ctx.Done():
 		}
-		p.begin(workers + 1)
+		p.begin(math.MaxInt)
 		break
 	}
 	return p.end

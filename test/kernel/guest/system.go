@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +24,7 @@ const (
 // (util-linux's switch_root): to systemd. Our program goes on as one of its services.
 func startSystem() error {
 	if err := errors.Join(loadModules("disk"), loadModules("netconsole"), loadModules("system"),
-		loadModules("ramoops"), os.MkdirAll(system, 0o755)); err != nil {
+		os.MkdirAll(system, 0o755)); err != nil {
 		return err
 	}
 	if err := unix.Mount("/dev/vda", system, "ext4", 0, ""); err != nil {
@@ -82,16 +81,10 @@ func give() error {
 	})
 }
 
-// besideKubelet is the argument with which we leave the kubelet's port to a real kubelet.
-const besideKubelet = "beside-kubelet"
-
 // serve is what we do as a service of the distribution.
-func serve(args []string) error {
+func serve() error {
 	if _, err := sayBoot(); err != nil {
 		return err
-	}
-	if slices.Contains(args, besideKubelet) {
-		return takeOrders()
 	}
 	return answer()
 }

@@ -3,12 +3,11 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 )
@@ -44,12 +43,7 @@ func (s *Sandbox) StartKarpenter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.mu.Lock()
-	s.relays = append(s.relays, cancel)
-	s.mu.Unlock()
-	s.background.Go(func() { s.bootKarpenters(ctx) })
-	return nil
+	return s.bootKarpenters()
 }
 
 // DefineNodeClaims installs Karpenter's definitions and those of its kwok provider.
@@ -68,27 +62,44 @@ func (s *Sandbox) DefineNodeClaims(ctx context.Context) error {
 // KubeletLabels are those of nodes whose kubelet lives.
 func KubeletLabels() map[string]string { return map[string]string{kubeletLabel: kubeletLabelValue} }
 
-// bootKarpenters gives each node that Karpenter has made an instance and a kubelet, until ctx ends.
-func (s *Sandbox) bootKarpenters(ctx context.Context) {
-	tick := time.NewTicker(instancePoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, object := range s.registry.GetStore().List() {
+// bootKarpenters gives each node that Karpenter makes an instance at once, for the cloud's controller
+// deletes a Node without one that is not ready; and a kubelet.
+func (s *Sandbox) bootKarpenters() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	does := func(what func(name string) error) func(any) {
+		return func(object any) {
 			made, ok := object.(*corev1.Node)
-			if !ok || !strings.HasPrefix(made.Spec.ProviderID, kwokProvider) ||
-				made.Labels[kubeletLabel] != kubeletLabelValue {
-				continue
+			if !ok || !strings.HasPrefix(made.Spec.ProviderID, kwokProvider) {
+				return
 			}
-			if err := s.bootKarpenter(ctx, made.Name); err != nil && ctx.Err() == nil {
+			if err := what(made.Name); err != nil {
 				fmt.Fprintf(s.options.Out, "  boot node %s of Karpenter's: %v\n", made.Name, err)
 			}
 		}
 	}
+	boots := func(object any) {
+		if made, ok := object.(*corev1.Node); ok && made.Labels[kubeletLabel] == kubeletLabelValue {
+			does(func(name string) error { return s.bootKarpenter(ctx, name) })(object)
+		}
+	}
+	handler, err := s.registry.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) {
+			does(s.giveInstance)(object)
+			boots(object)
+		},
+		UpdateFunc: func(_, object any) { boots(object) },
+	})
+	if err != nil {
+		cancel()
+		return fmt.Errorf("watch Karpenter's nodes: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relays = append(s.relays, func() {
+		cancel()
+		_ = s.registry.RemoveEventHandler(handler)
+	})
+	return nil
 }
 
 func (s *Sandbox) bootKarpenter(ctx context.Context, name string) error {
@@ -103,10 +114,6 @@ func (s *Sandbox) bootKarpenter(ctx context.Context, name string) error {
 		return err
 	}
 	s.nodes = append(s.nodes, n)
-	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"),
-		0o644); err != nil {
-		return fmt.Errorf("give node %s an instance: %w", name, err)
-	}
 	s.startRenewing(n)
 	return s.boot(n)
 }

@@ -274,15 +274,22 @@ func (s *Sandbox) createNode(ctx context.Context, spec NodeSpec) (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
-	if err := os.WriteFile(filepath.Join(s.Instances, n.name), []byte("running\n"),
-		0o644); err != nil {
-		return Node{}, fmt.Errorf("give node %s an instance: %w", n.name, err)
+	if err := s.giveInstance(n.name); err != nil {
+		return Node{}, err
 	}
 	if _, err := s.client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return Node{}, fmt.Errorf("make node %s: %w", n.name, err)
 	}
 	s.startRenewing(n)
 	return Node{Name: n.name, Address: n.address.String(), BootID: n.bootID}, s.boot(n)
+}
+
+func (s *Sandbox) giveInstance(node string) error {
+	if err := os.WriteFile(filepath.Join(s.Instances, node), []byte("running\n"),
+		0o644); err != nil {
+		return fmt.Errorf("give node %s an instance: %w", node, err)
+	}
+	return nil
 }
 
 func (s *Sandbox) boot(n *node) error {

@@ -26,6 +26,8 @@ import (
 const (
 	// maxSeries bounds the series that are open, maxOfPods those about a single pod.
 	maxSeries, maxOfPods = 4096, 64
+	// maxUnanswered bounds how often in a row More may fail for an Event to be written again.
+	maxUnanswered = 5
 	// burst is how many Events may be written at once.
 	burst = 50
 	// component and action are fields of each Event.
@@ -50,8 +52,9 @@ type Options struct {
 	// PerSecond bounds the writes, on average.
 	PerSecond float32
 	// More returns what else to say about an object, given how many of its pods were disrupted and
-	// count as failures of its Job; nil adds nothing.
-	More func(ctx context.Context, about corev1.ObjectReference, disrupted int) string
+	// count as failures of its Job; nil adds nothing. After an error the Event is written without
+	// it, and brought up to date once it can be known.
+	More func(ctx context.Context, about corev1.ObjectReference, disrupted int) (string, error)
 
 	Clock      clock.Clock
 	Registerer prometheus.Registerer
@@ -281,12 +284,12 @@ func (a *Announcer) write(ctx context.Context, s *series) {
 	a.mu.Lock()
 	about, disrupted := s.about, a.disrupted(s.about)
 	a.mu.Unlock()
-	more := ""
-	if a.More != nil && disrupted > 0 {
-		more = a.More(ctx, about, disrupted)
-	}
+	more, whole := a.more(ctx, s, about, disrupted)
 	a.mu.Lock()
 	event, known, pods := s.event(more), s.name != "", s.pods
+	if !whole {
+		pods = s.written // More is left to tell.
+	}
 	a.mu.Unlock()
 
 	outcome, err := updated, error(nil)
@@ -298,6 +301,24 @@ func (a *Announcer) write(ctx context.Context, s *series) {
 		outcome, err = created, a.Writer.Create(ctx, event)
 	}
 	a.wrote(s, event.Name, pods, outcome, err)
+}
+
+// more returns what else to say about the object of a series, and whether the Event is complete with
+// it: what the API server does not answer is asked again with a later write, a few times.
+func (a *Announcer) more(ctx context.Context, s *series, about corev1.ObjectReference,
+	disrupted int) (string, bool) {
+	if a.More == nil || disrupted == 0 {
+		return "", true
+	}
+	more, err := a.More(ctx, about, disrupted)
+	if err == nil {
+		s.unanswered = 0
+		return more, true
+	}
+	a.Log.V(1).Info("cannot tell more in an Event", "about", about.Kind, "error",
+		reason.Clean(err.Error()))
+	s.unanswered++
+	return "", s.unanswered > maxUnanswered
 }
 
 // wrote records the outcome of a write. A refused Event is not retried: a quota is full, or its

@@ -142,15 +142,52 @@ func TestOnePodIsTold(t *testing.T) {
 	}
 }
 
+// What cannot be known yet is told later: nothing else writes the Event again.
+func TestMoreIsToldOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	failing, asked := true, 0
+	s := newStage(t, func(o *Options) {
+		o.More = func(_ context.Context, about corev1.ObjectReference, _ int) (string, error) {
+			switch {
+			case about.Kind != "Job":
+				return "", nil
+			case failing:
+				asked++
+				return "", errors.New("no answer")
+			}
+			return "All of it.", nil
+		}
+	})
+	s.Tell(drained("a"))
+	s.after(t, settle)
+	if got := s.wire.notes()["Job"]; len(got) != 1 || strings.Contains(got[0], "All of it.") {
+		t.Fatalf("without an answer is told: %q", got)
+	}
+	failing = false
+	s.after(t, pause)
+	if got := s.wire.notes()["Job"]; len(got) != 1 || !strings.Contains(got[0], "All of it.") {
+		t.Errorf("with an answer is told: %q", got)
+	}
+
+	failing, asked = true, 0
+	s.Tell(drained("b"))
+	for range 3 * maxUnanswered {
+		s.after(t, maxInterval)
+	}
+	if asked != maxUnanswered+1 {
+		t.Errorf("what is never answered is asked %d times, want %d", asked, maxUnanswered+1)
+	}
+}
+
 // Pods that leave together share one Event that counts them; the node's names no pod.
 func TestManyPodsAreCounted(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(o *Options) {
-		o.More = func(_ context.Context, about corev1.ObjectReference, disrupted int) string {
+		o.More = func(_ context.Context, about corev1.ObjectReference, disrupted int) (string, error) {
 			if about.Kind != "Job" {
-				return ""
+				return "", nil
 			}
-			return fmt.Sprintf("All %d failures were disruptions.", disrupted)
+			return fmt.Sprintf("All %d failures were disruptions.", disrupted), nil
 		}
 	})
 	for n := range 80 {

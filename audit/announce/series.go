@@ -67,6 +67,8 @@ type series struct {
 	// write.
 	wroteAt  time.Time
 	interval time.Duration
+	// unanswered counts how often in a row More has failed. Only the writer knows it.
+	unanswered int
 	// owner is a pod's nearest owner, if it has one.
 	owner corev1.ObjectReference
 }

@@ -6,6 +6,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -64,30 +65,35 @@ func ownersToTell(o *v1alpha1.PodObituary) (all []corev1.ObjectReference) {
 // OfJobs returns a function that says, of a Job with so many disrupted pods, whether those are all
 // the failures that it counts: then a podFailurePolicy would have kept it from counting them. The
 // Job has counted each pod that is gone, once (K8s v1.37 pkg/controller/job,
-// trackJobStatusAndRemoveFinalizers).
-func OfJobs(live client.Reader) func(context.Context, corev1.ObjectReference, int) string {
-	return func(ctx context.Context, about corev1.ObjectReference, disrupted int) string {
+// trackJobStatusAndRemoveFinalizers). It errs if the Job cannot be read.
+func OfJobs(live client.Reader) func(context.Context, corev1.ObjectReference, int) (string, error) {
+	return func(ctx context.Context, about corev1.ObjectReference, disrupted int) (string, error) {
 		return ofJob(ctx, live, about, disrupted)
 	}
 }
 
 func ofJob(ctx context.Context, live client.Reader, about corev1.ObjectReference,
-	disrupted int) string {
+	disrupted int) (string, error) {
 	if about.Kind != "Job" || about.APIVersion != batchv1.SchemeGroupVersion.String() {
-		return ""
+		return "", nil
 	}
 	job := &batchv1.Job{}
 	err := live.Get(ctx, types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, job)
-	if err != nil || job.UID != about.UID {
-		return ""
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("read Job %s/%s: %w", about.Namespace, about.Name, err)
+	case job.UID != about.UID:
+		return "", nil
 	}
 	failed := int(job.Status.Failed)
 	if u := job.Status.UncountedTerminatedPods; u != nil {
 		failed += len(u.Failed)
 	}
 	if failed != disrupted || job.Spec.PodFailurePolicy != nil {
-		return ""
+		return "", nil
 	}
 	return fmt.Sprintf("All failures that the Job counts (%d) were disruptions; "+
-		"a podFailurePolicy that ignores DisruptionTarget would not have counted them.", failed)
+		"a podFailurePolicy that ignores DisruptionTarget would not have counted them.", failed), nil
 }

@@ -66,6 +66,12 @@ func TestPodsThatLeaveTogetherAreOneEvent(t *testing.T) {
 // oneEvent waits until exactly one Event about an object counts so many pods and begins so.
 func (c *cluster) oneEvent(t *testing.T, namespace string, about any, count int32, note string) {
 	t.Helper()
+	var told []string
+	defer func() {
+		if t.Failed() {
+			t.Logf("what is told: %q", told)
+		}
+	}()
 	c.eventually(t, fmt.Sprintf("%q is told once", note), func(ctx context.Context) (bool, error) {
 		all, err := c.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{
 			FieldSelector: fmt.Sprintf("involvedObject.uid=%v,source=epitaph-audit", about)})
@@ -73,7 +79,9 @@ func (c *cluster) oneEvent(t *testing.T, namespace string, about any, count int3
 			return false, err
 		}
 		n := 0
+		told = nil
 		for _, e := range all.Items {
+			told = append(told, fmt.Sprintf("%d times: %s", e.Count, e.Message))
 			if e.Count == count && strings.HasPrefix(e.Message, note) {
 				n++
 			}

@@ -73,6 +73,10 @@ func TestOutOfServiceNodeLetsItsTerminatingPodsGo(t *testing.T) {
 		}
 		return false, nil
 	})
+	counted := func() float64 {
+		return shared.metricOf(t, "epitaph_gc_pods_terminated_total", "cause", "out-of-service")
+	}
+	before := counted()
 	shared.patchNode(t, node, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{
 		{Key: corev1.TaintNodeOutOfService, Value: "nodeshutdown",
 			Effect: corev1.TaintEffectNoExecute},
@@ -85,9 +89,9 @@ func TestOutOfServiceNodeLetsItsTerminatingPodsGo(t *testing.T) {
 		t.Errorf("the pod left in phase %s, want Failed", d.Pod.Status.Phase)
 	}
 	stays(t, shared, staying, time.Second)
-	if got := shared.metricOf(t, "epitaph_gc_pods_terminated_total", "cause",
-		"out-of-service"); got != 1 {
-		t.Errorf("%v pods are counted as out-of-service, want 1", got)
+	// Other tests of the cluster have such nodes too.
+	if got := counted() - before; got < 1 {
+		t.Errorf("%v pods more are counted as out-of-service, want 1 at least", got)
 	}
 }
 

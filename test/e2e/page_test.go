@@ -206,7 +206,7 @@ func TestPageShowsHostileContentAndRunsNothing(t *testing.T) {
 	token := shared.clusterReader(t, namespace)
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + pod.Name,
 		"/jobs/" + namespace + "/hostile-job", "/?namespace=" + namespace + "&q=%3Cscript%3E",
-		"/nodes", "/nodes/" + node.Name} {
+		"/nodes?node=" + node.Name, "/nodes/" + node.Name} {
 		got := shared.visit(t, http.MethodGet, path, token, nil)
 		if got.status != 200 || !strings.Contains(got.body,
 			"&lt;script&gt;alert(1)&lt;/script&gt;") {

@@ -303,8 +303,8 @@ func (a *Announcer) write(ctx context.Context, s *series) {
 	a.wrote(s, event.Name, pods, outcome, err)
 }
 
-// more returns what else to say about the object of a series, and whether the Event is complete with
-// it: what the API server does not answer is asked again with a later write, a few times.
+// more returns what else to say about the object of a series, and whether the Event is complete
+// with it: what the API server does not answer is asked again with a later write, a few times.
 func (a *Announcer) more(ctx context.Context, s *series, about corev1.ObjectReference,
 	disrupted int) (string, bool) {
 	if a.More == nil || disrupted == 0 {

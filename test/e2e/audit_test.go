@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -42,7 +41,7 @@ func (c *cluster) audited(t *testing.T, wanted func(auditEvent) bool) []auditEve
 // audit log.
 func (c *cluster) answered(t *testing.T, wanted func(auditEvent) bool) []auditEvent {
 	t.Helper()
-	file, err := os.Open(c.AuditLog())
+	file, err := c.Audited()
 	if err != nil {
 		t.Fatal(err)
 	}

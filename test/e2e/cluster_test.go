@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,6 +42,8 @@ type cluster struct {
 	client  *kubernetes.Clientset
 	witness *witness.Witness
 	cancel  context.CancelFunc
+	// spent is set if no other test is to have the cluster after this one.
+	spent bool
 }
 
 func startCluster(ctx context.Context, options sandbox.Options) (*cluster, error) {
@@ -48,40 +51,61 @@ func startCluster(ctx context.Context, options sandbox.Options) (*cluster, error
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(s.RESTConfig())
+	c, err := attend(ctx, s)
 	if err != nil {
 		s.Stop()
+	}
+	return c, err
+}
+
+// attend makes a cluster of a sandbox that is ready.
+func attend(ctx context.Context, s *sandbox.Sandbox) (*cluster, error) {
+	client, err := kubernetes.NewForConfig(s.RESTConfig())
+	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w, err := witness.New(ctx, client)
 	if err != nil {
 		cancel()
-		s.Stop()
 		return nil, err
 	}
 	return &cluster{Sandbox: s, client: client, witness: w, cancel: cancel}, nil
 }
 
-// Stop ends the witness and the sandbox, and keeps in mind what Epitaph has used its rights for.
-func (c *cluster) Stop() error {
+// leave ends the witness, and keeps in mind what Epitaph has used its rights for.
+func (c *cluster) leave() error {
 	c.cancel()
-	err := rights.collect(c.AuditLog())
+	return rights.collect(c.Sandbox)
+}
+
+// Stop leaves the cluster and ends it.
+func (c *cluster) Stop() error {
+	err := c.leave()
 	c.Sandbox.Stop()
 	return err
 }
 
 // ownClusters are the seats of clusters beside the shared one: each keeps a core busy while it
-// starts, and two cores are what we count on.
-var ownClusters = make(chan struct{}, 2)
+// starts, and two cores are what we count on. Cleared ones wait in used: to begin again takes a
+// quarter of the time of a start.
+var (
+	ownClusters = make(chan struct{}, 2)
+	used        = make(chan *sandbox.Sandbox, cap(ownClusters))
+)
 
-// ownCluster starts a cluster for one test. Its subtests must not be parallel ones: those would wait
-// for tests that wait for the seat of this cluster. They can run together.
+// ownCluster gives one test a cluster of its own: one that another test has left, if nothing but
+// Epitaph is asked for, or a new one. Its subtests must not be parallel ones: those would wait for
+// tests that wait for the seat of this cluster. They can run together.
 func ownCluster(t *testing.T, options sandbox.Options) *cluster {
 	t.Helper()
 	ownClusters <- struct{}{}
 	t.Cleanup(func() { <-ownClusters })
-	c, err := startCluster(context.WithoutCancel(t.Context()), options)
+	ctx := context.WithoutCancel(t.Context())
+	others := options
+	others.Epitaph = sandbox.EpitaphOptions{}
+	options.Again = reflect.ValueOf(others).IsZero()
+	c, err := beginCluster(ctx, t, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +113,54 @@ func ownCluster(t *testing.T, options sandbox.Options) *cluster {
 		if t.Failed() && c.Epitaph != nil {
 			c.showLog(t)
 		}
-		if err := c.Stop(); err != nil {
+		if err := c.leave(); err != nil {
 			t.Error(err)
 		}
+		c.passOn(ctx, t, options.Again)
 	})
 	return c
+}
+
+// beginCluster makes a cluster of one that was left, or starts one.
+func beginCluster(ctx context.Context, t *testing.T, options sandbox.Options) (*cluster, error) {
+	t.Helper()
+	if !options.Again {
+		return startCluster(ctx, options)
+	}
+	select {
+	case s := <-used:
+		err := s.Begin(ctx, options.Epitaph)
+		if err != nil {
+			s.Stop()
+			return nil, err
+		}
+		return attend(ctx, s)
+	default:
+		return startCluster(ctx, options)
+	}
+}
+
+// passOn leaves the cluster to another test. One in which a test failed is not worth it, nor is one
+// of whose control plane something has ended.
+func (c *cluster) passOn(ctx context.Context, t *testing.T, again bool) {
+	t.Helper()
+	if again && !c.spent && !t.Failed() {
+		err := c.Clear(ctx)
+		if err == nil {
+			used <- c.Sandbox
+			return
+		}
+		t.Logf("no other test gets this cluster: %v", err)
+	}
+	c.Sandbox.Stop()
+}
+
+// stopUsed ends the clusters that no test has asked for again.
+func stopUsed() {
+	close(used)
+	for s := range used {
+		s.Stop()
+	}
 }
 
 // together runs subtests side by side, some at a time, in the place of their parent: parallel ones

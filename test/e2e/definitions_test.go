@@ -29,6 +29,7 @@ func TestDefinitionsAreMissing(t *testing.T) {
 			alone(k)
 			k.Webhook.FailurePolicy = config.FailClosed
 		}}})
+	c.spent = true // The garbage collector looks for the kinds that were gone for a while.
 	c.Epitaph.Kill()
 	c.undefine(t, podRecords, nodeRecords)
 	c.restart(t)

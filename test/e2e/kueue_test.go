@@ -52,6 +52,7 @@ func TestKueueSaysWhyJobsStop(t *testing.T) {
 			quick(o)
 			o.Inference.OwnerSignals = ticketSignals()
 		}}})
+	c.spent = true // Kueue has kinds and webhooks of its own here.
 	if err := c.StartKueue(t.Context(), podsReady); err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ func run(m *testing.M) int {
 	fmt.Printf("e2e: cluster ready after %.1f s\n", time.Since(began).Seconds())
 	began = time.Now()
 	code := m.Run()
+	stopUsed()
 	fmt.Printf("e2e: tests took %.1f s\n", time.Since(began).Seconds())
 	if err := shared.Stop(); err != nil {
 		fmt.Println("e2e:", err)

@@ -65,7 +65,7 @@ func TestEveryRuleOfTheAgentIsNeeded(t *testing.T) {
 	}
 	t.Run("none is unused", func(t *testing.T) {
 		var here usedRights
-		if err := here.collect(c.AuditLog()); err != nil {
+		if err := here.collect(c.Sandbox); err != nil {
 			t.Fatal(err)
 		}
 		if unused, err := here.unused(theAgent); err != nil || len(unused) > 0 {

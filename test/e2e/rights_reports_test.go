@@ -49,7 +49,7 @@ func noReportRightIsUnused(t *testing.T, c *cluster, format string) {
 		t.Fatal(err)
 	}
 	var here usedRights
-	if err := here.collect(c.AuditLog()); err != nil {
+	if err := here.collect(c.Sandbox); err != nil {
 		t.Fatal(err)
 	}
 	if unused := here.notUsed(theManager, granted); len(granted) == 0 || len(unused) > 0 {

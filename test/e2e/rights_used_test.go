@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
 // rights is what Epitaph was allowed to do in all clusters of these tests.
@@ -35,15 +36,16 @@ func right(verb, group, resource string) string {
 	return verb + " " + resource
 }
 
-// collect reads from an API server's audit log what Epitaph did with leave.
-func (r *usedRights) collect(path string) error {
-	log, err := os.ReadFile(path)
+// collect reads from a cluster's audit log what Epitaph did with leave.
+func (r *usedRights) collect(from *sandbox.Sandbox) error {
+	log, err := from.Audited()
 	if err != nil {
-		return fmt.Errorf("read the audit log: %w", err)
+		return err
 	}
+	defer log.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lines := bufio.NewScanner(bytes.NewReader(log))
+	lines := bufio.NewScanner(log)
 	for lines.Buffer(nil, 4<<20); lines.Scan(); {
 		var e struct {
 			Verb        string

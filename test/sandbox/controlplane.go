@@ -41,6 +41,7 @@ func (s *Sandbox) startAPIServer(ctx context.Context) error {
 		return err
 	}
 	etcdURL := "http://" + hostPort(loopback, ports[0])
+	s.etcdURL = etcdURL
 	etcd, err := s.launch("etcd",
 		"--data-dir="+s.path("etcd"),
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
@@ -91,6 +92,7 @@ func (s *Sandbox) apiServerFlags(etcdURL string, port int) []string {
 		"--admission-control-config-file="+s.path("admission.yaml"),
 		"--allow-privileged=true",
 		"--audit-policy-file="+s.path("audit-policy.yaml"), "--audit-log-path="+s.AuditLog(),
+		"--audit-log-maxsize=10000", // MB: it is read as a whole
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-signing-key-file="+s.path("pki", "sa.key"),
 		"--service-account-key-file="+s.path("pki", "sa.pub"),
@@ -260,8 +262,21 @@ func (s *Sandbox) writeSecrets() error {
 }
 
 // AuditLog is the file in which the API server says who changed which pod or node: one
-// audit.k8s.io/v1 Event a line.
+// audit.k8s.io/v1 Event a line. After Clear it still has what was before: see [Sandbox.Audited].
 func (s *Sandbox) AuditLog() string { return filepath.Join(s.Logs, "audit.log") }
+
+// Audited opens the audit log where the last Clear left it, if there was one.
+func (s *Sandbox) Audited() (io.ReadCloser, error) {
+	log, err := os.Open(s.AuditLog())
+	if err != nil {
+		return nil, fmt.Errorf("open the audit log: %w", err)
+	}
+	if _, err := log.Seek(s.auditFrom, io.SeekStart); err != nil {
+		log.Close()
+		return nil, fmt.Errorf("find the place in the audit log: %w", err)
+	}
+	return log, nil
+}
 
 //go:embed audit-policy.yaml
 var auditPolicy []byte

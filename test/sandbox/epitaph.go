@@ -252,8 +252,9 @@ func (s *Sandbox) register(ctx context.Context, e *Epitaph) error {
 }
 
 func (s *Sandbox) buildEpitaph(ctx context.Context) error {
-	if s.options.Epitaph.LeaveOut {
-		return nil
+	program := s.path("bin", "epitaph")
+	if _, err := os.Stat(program); err == nil || s.options.Epitaph.LeaveOut {
+		return nil // Built before the sandbox was cleared, or not wanted.
 	}
-	return binaries.Product(ctx, s.options.Out, "epitaph", s.path("bin", "epitaph"))
+	return binaries.Product(ctx, s.options.Out, "epitaph", program)
 }

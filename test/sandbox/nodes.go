@@ -96,12 +96,23 @@ func (s *Sandbox) Nodes() []Node {
 }
 
 func (s *Sandbox) startNodes(ctx context.Context) error {
-	kwok, err := s.launchKwok()
-	if err != nil {
+	if _, err := s.launchKwok(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.ownPrograms = len(s.processes)
+	s.mu.Unlock()
+	if err := s.watch(); err != nil {
+		return err
+	}
+	return s.makeNodes(ctx)
+}
+
+// makeNodes makes the nodes that the sandbox has at the start, and waits for them.
+func (s *Sandbox) makeNodes(ctx context.Context) error {
 	specs := s.options.Nodes
 	if len(specs) == 0 {
+		var err error
 		if specs, err = NumberedNodes(DefaultNodes); err != nil {
 			return err
 		}
@@ -111,9 +122,7 @@ func (s *Sandbox) startNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.watch(); err != nil {
-		return err
-	}
+	kwok := s.Processes()[s.ownPrograms-1]
 	return kwok.ready(ctx, startLimit, s.allReady)
 }
 

@@ -51,6 +51,8 @@ type Options struct {
 	// LeaveOutChart leaves out what the chart installs: definitions, identity, rights. Epitaph
 	// cannot run without them.
 	LeaveOutChart bool
+	// Again keeps in mind what the cluster is like before it has nodes, for [Sandbox.Clear].
+	Again bool
 }
 
 // A Sandbox is a running cluster. Its methods may be called from several goroutines.
@@ -76,6 +78,10 @@ type Sandbox struct {
 	nursery   *nursery
 	// metricsToken is that of who may read the metrics.
 	metricsToken string
+	etcdURL      string
+	baseline     *baseline
+	// auditFrom is how many bytes of the audit log are from before the last Clear.
+	auditFrom int64
 
 	// background are our own goroutines; they end when cancel is called.
 	background sync.WaitGroup
@@ -89,6 +95,8 @@ type Sandbox struct {
 	registry cache.SharedInformer
 	relays   []func()
 	replicas int
+	// ownPrograms is how many of the processes, the first ones, are the cluster's.
+	ownPrograms int
 }
 
 // Start builds what has to be built, starts everything, and returns when all of it is ready. An
@@ -112,6 +120,7 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		{"install the definitions", s.installDefinitions},
 		{"write its own objects", s.writeObjects},
 		{"start the controllers", s.startControllers},
+		{"keep it in mind", s.keepInMind},
 		{"start the nodes", s.startNodes},
 		{"start Epitaph", s.startEpitaph},
 	} {
@@ -123,6 +132,14 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 		fmt.Fprintf(options.Out, "  %-24s %5.1f s\n", step.what, time.Since(began).Seconds())
 	}
 	return s, nil
+}
+
+// keepInMind notes what Clear brings back.
+func (s *Sandbox) keepInMind(ctx context.Context) (err error) {
+	if s.options.Again {
+		s.baseline, err = takeBaseline(ctx, s.etcdURL)
+	}
+	return err
 }
 
 // Stop ends everything, in the reverse order of the start, and returns when nothing is left. It may

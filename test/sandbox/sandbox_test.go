@@ -8,17 +8,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
@@ -380,5 +387,123 @@ func waitFor(t *testing.T, what string, check func(context.Context) error) {
 			t.Fatalf("waited %s for %s: %v", eventually, what, last)
 		case <-time.After(50 * time.Millisecond):
 		}
+	}
+}
+
+// What one user of a cluster did, the next does not find, nor does a controller go on with it.
+func TestClearedSandboxIsACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED by -short: etcd and kube-apiserver are missing, which " +
+			"make test-controlplane builds")
+	}
+	t.Parallel()
+	s, err := sandbox.Start(t.Context(), sandbox.Options{
+		Dir: t.TempDir(), Out: t.Output(), Again: true,
+		Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
+	before := names(t, client)
+	leaveTraces(t, s, client)
+
+	if err := s.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Nodes()); n != 0 {
+		t.Errorf("%d nodes are left", n)
+	}
+	if err := s.Begin(t.Context(), sandbox.EpitaphOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, names(t, client)); diff != "" {
+		t.Errorf("-before +after:\n%s", diff)
+	}
+	if s.Epitaph == nil || !s.Epitaph.Running() {
+		t.Error("Epitaph does not run, which was asked for this time")
+	}
+	log, err := s.Audited()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if text, err := io.ReadAll(log); err != nil || bytes.Contains(text, []byte("another-user")) {
+		t.Errorf("the audit log is of before: %v", err)
+	}
+	pod := aDeployment(t, client, 6)[0]
+	err = client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{})
+	if err == nil || !strings.Contains(err.Error(), "must not leave without a reason") {
+		t.Errorf("the API server does not ask Epitaph: %v", err)
+	}
+}
+
+// names are those of the objects that leaveTraces makes, or changes.
+func names(t *testing.T, client kubernetes.Interface) (all []string) {
+	t.Helper()
+	for _, list := range []func() (runtime.Object, error){
+		func() (runtime.Object, error) {
+			return client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+		},
+		func() (runtime.Object, error) {
+			return client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		},
+		func() (runtime.Object, error) {
+			return client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+		},
+		func() (runtime.Object, error) {
+			return client.AppsV1().ReplicaSets("").List(t.Context(), metav1.ListOptions{})
+		},
+		func() (runtime.Object, error) {
+			return client.RbacV1().ClusterRoles().List(t.Context(), metav1.ListOptions{})
+		},
+	} {
+		objects, err := list()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := meta.EachListItem(objects, func(o runtime.Object) error {
+			object, err := meta.Accessor(o)
+			all = append(all, fmt.Sprintf("%T %s/%s %v", o, object.GetNamespace(),
+				object.GetName(), object.GetLabels()["trace"]))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// leaveTraces does what is hard to clear away: controllers that make more, a finalizer, a changed
+// object of the system, an instance without its node.
+func leaveTraces(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface) {
+	t.Helper()
+	ctx := t.Context()
+	if _, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: "another-user"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	held := aDeployment(t, client, 6)[0]
+	finalizer := []byte(`{"metadata":{"finalizers":["sandbox.epitaph/held"]}}`)
+	if _, err := client.CoreV1().Pods(held.Namespace).Patch(ctx, held.Name, types.MergePatchType,
+		finalizer, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	traced := []byte(`{"metadata":{"labels":{"trace":"left"}}}`)
+	if _, err := client.RbacV1().ClusterRoles().Patch(ctx, "view", types.MergePatchType, traced,
+		metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.RbacV1().ClusterRoles().Delete(ctx, "edit",
+		metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.TakeInstanceAway("node-2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AddNode(ctx, sandbox.NodeSpec{Name: "another"}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -95,7 +95,10 @@ func (c *Cluster) AddNodes(ctx context.Context, prefix string, nodes, podsEach i
 	group.SetLimit(writers)
 	for n := range nodes {
 		for p := range podsEach {
-			group.Go(func() error { return c.addPod(ctx, NodeName(prefix, n), p) })
+			group.Go(func() error {
+				_, err := c.addPod(ctx, NodeName(prefix, n), p)
+				return err
+			})
 		}
 	}
 	return group.Wait()
@@ -120,7 +123,7 @@ func podName(node string, n int) string { return fmt.Sprintf("%s-%d", node, n) }
 
 // addPod makes a pod of the size that real ones have: most of a pod is what its owner and its
 // kubelet write.
-func (c *Cluster) addPod(ctx context.Context, node string, n int) error {
+func (c *Cluster) addPod(ctx context.Context, node string, n int) (*corev1.Pod, error) {
 	env := []corev1.EnvVar{}
 	for i := range 10 {
 		env = append(env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i),
@@ -141,11 +144,11 @@ func (c *Cluster) addPod(ctx context.Context, node string, n int) error {
 				Env: env}},
 		},
 	}
-	if _, err := c.Client.CoreV1().Pods(Namespace).Create(ctx, pod,
-		metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create pod %s: %w", pod.Name, err)
+	made, err := c.Client.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("create pod %s: %w", pod.Name, err)
 	}
-	return nil
+	return made, nil
 }
 
 // DeleteNodes deletes nodes all at once, after it has written on each why it goes.

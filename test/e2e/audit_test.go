@@ -71,6 +71,19 @@ func (c *cluster) asked(t *testing.T, verb, path string) int {
 // admissionCalls is how often the API server has called one of our webhooks, by its own count.
 func (c *cluster) admissionCalls(t *testing.T, webhook string) int {
 	t.Helper()
+	return c.countOf(t, "apiserver_admission_webhook_request_total", webhook)
+}
+
+// unasked is how often the API server went on without the answer of one of our webhooks, by its own
+// count: on a machine that is too busy it does.
+func (c *cluster) unasked(t *testing.T, webhook string) int {
+	t.Helper()
+	return c.countOf(t, "apiserver_admission_webhook_fail_open_count", webhook)
+}
+
+// countOf sums a metric of the API server over what is about a webhook.
+func (c *cluster) countOf(t *testing.T, metric, webhook string) int {
+	t.Helper()
 	text, err := c.client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatalf("read the API server's metrics: %v", err)
@@ -81,7 +94,7 @@ func (c *cluster) admissionCalls(t *testing.T, webhook string) int {
 		t.Fatalf("parse the API server's metrics: %v", err)
 	}
 	sum := 0.0
-	for _, m := range families["apiserver_admission_webhook_request_total"].GetMetric() {
+	for _, m := range families[metric].GetMetric() {
 		for _, l := range m.GetLabel() {
 			if l.GetName() == "name" && l.GetValue() == webhook {
 				sum += value(m)

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/registration"
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
@@ -399,6 +400,7 @@ func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 	t.Parallel()
 	ns, node, pods := shared.namespace(t), shared.node(t).Name, shared.as(t, runner).CoreV1().Pods
 	const many = 60
+	before := shared.unasked(t, registration.PodsWebhook)
 	for n := range many {
 		shared.create(t, podSpec(ns, node, fmt.Sprintf("p%d", n)))
 	}
@@ -418,8 +420,19 @@ func TestReasonGivenJustBeforeTheDeleteIsKept(t *testing.T) {
 		})
 	}
 	work.Wait()
+	want := reason.Reason{Code: reason.UserRequest, Text: "said a moment before", By: runner}
+	var others int
 	for n := range many {
-		shared.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n),
-			reason.Reason{Code: reason.UserRequest, Text: "said a moment before", By: runner})
+		d := shared.leaves(t, reason.Pod, fmt.Sprintf("%s/p%d", ns, n), reason.Reason{})
+		if d.Reason.Text != want.Text {
+			t.Errorf("a pod left with %+v", d.Reason)
+		}
+		if d.Reason != want {
+			others++
+		}
+	}
+	if unasked := shared.unasked(t, registration.PodsWebhook) - before; others > unasked {
+		t.Errorf("%d pods left without %+v, and the webhook was not asked about %d", others, want,
+			unasked)
 	}
 }

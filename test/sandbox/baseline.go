@@ -121,7 +121,7 @@ func (b *baseline) changed(ctx context.Context) (map[string]entry, error) {
 // gone.
 func (b *baseline) came(ctx context.Context) (keys []string, err error) {
 	err = b.list(ctx, true, func(key string, _ entry) {
-		if _, ok := b.held[key]; !ok && !isAlive(key) {
+		if _, ok := b.held[key]; !ok && !isAlive(key) && !b.ofItsNamespace(key) {
 			keys = append(keys, key)
 		}
 	})
@@ -129,6 +129,16 @@ func (b *baseline) came(ctx context.Context) (keys []string, err error) {
 		return rank(a) - rank(b)
 	})
 	return keys, err
+}
+
+// ofItsNamespace tells whether a controller gives that to every namespace, and the namespace stays:
+// it may have come to that only after the baseline was taken.
+func (b *baseline) ofItsNamespace(key string) bool {
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(key, registry), "/")
+	namespace, name, _ := strings.Cut(rest, "/")
+	_, stays := b.held[namespaces+namespace]
+	return stays && slices.Contains([]string{"configmaps/kube-root-ca.crt",
+		"serviceaccounts/default"}, kind+"/"+name)
 }
 
 func rank(key string) int {

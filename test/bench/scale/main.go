@@ -55,10 +55,11 @@ func run(ctx context.Context, out io.Writer, nodes, owners int) error {
 		return err
 	}
 	began := time.Now()
-	if err := c.AddNodes(ctx, "many", nodes, podsEach); err != nil {
+	crowd, err := c.AddCrowd(ctx, "many", nodes, podsEach)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d nodes and %d pods created in %.0f s\n", nodes, nodes*podsEach,
+	fmt.Fprintf(out, "%d nodes and %d pods stored in %.0f s\n", nodes, nodes*podsEach,
 		time.Since(began).Seconds())
 	before, synced, err := started(ctx, c)
 	if err != nil {
@@ -81,12 +82,13 @@ func run(ctx context.Context, out io.Writer, nodes, owners int) error {
 	if course.WithoutReason > 0 {
 		return fmt.Errorf("%d of %d pods left without a reason", course.WithoutReason, course.Pods)
 	}
-	return withOwners(ctx, out, c, nodes, owners)
+	return withOwners(ctx, out, c, crowd, owners)
 }
 
 // withOwners measures what a replica takes that has just started, gives the pods owners, and
 // measures it again.
-func withOwners(ctx context.Context, out io.Writer, c *bench.Cluster, nodes, owners int) error {
+func withOwners(ctx context.Context, out io.Writer, c *bench.Cluster, crowd *bench.Crowd,
+	owners int) error {
 	c.Epitaph.Stop()
 	without, _, err := started(ctx, c)
 	if err != nil {
@@ -94,10 +96,10 @@ func withOwners(ctx context.Context, out io.Writer, c *bench.Cluster, nodes, own
 	}
 	c.Epitaph.Stop()
 	began := time.Now()
-	if err := c.GiveOwners(ctx, "many", nodes, podsEach, owners); err != nil {
+	if err := crowd.GiveOwners(ctx, owners); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d owners created, and given to the pods, in %.0f s\n", owners,
+	fmt.Fprintf(out, "%d owners stored, and given to the pods, in %.0f s\n", owners,
 		time.Since(began).Seconds())
 	// The next replica first reads what it has missed: that is not what the owners take.
 	if _, _, err := started(ctx, c); err != nil {

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"regexp"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,13 +59,13 @@ type telling struct {
 	Lines   [][]phrase
 }
 
-// A phrase is text and, after it, the time with which it ends, if it is to be said in another zone.
+// A phrase is a text or, if it is set, a time.
 type phrase struct {
-	Text  string
-	Local *moment
+	Text string
+	Time *moment
 }
 
-// Tell returns the parts of a story, with the visitor's time behind each time of it.
+// Tell returns the parts of a story.
 func (f frame) Tell(s *story.Story) []telling {
 	told := make([]telling, len(s.Parts))
 	for n, part := range s.Parts {
@@ -78,25 +77,15 @@ func (f frame) Tell(s *story.Story) []telling {
 	return told
 }
 
-// storyTime finds the times of a story.
-var storyTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\b`)
-
-// Phrases cuts a text after each time that it tells, if the visitor has chosen a zone.
-func (f frame) Phrases(text string) (phrases []phrase) {
-	if f.zone != nil {
-		for {
-			found := storyTime.FindStringIndex(text)
-			if found == nil {
-				break
-			}
-			p := phrase{Text: text[:found[1]]}
-			at, err := time.Parse(story.TimeFormat, text[found[0]:found[1]])
-			if err == nil {
-				m := f.At(metav1.NewTime(at))
-				p.Local = &m
-			}
-			phrases, text = append(phrases, p), text[found[1]:]
+// Phrases returns the texts and times of a line.
+func (f frame) Phrases(line story.Line) []phrase {
+	phrases := make([]phrase, len(line))
+	for n, p := range line {
+		phrases[n].Text = p.Text
+		if !p.Time.IsZero() {
+			m := f.At(metav1.NewTime(p.Time))
+			phrases[n].Time = &m
 		}
 	}
-	return append(phrases, phrase{Text: text})
+	return phrases
 }

@@ -99,7 +99,7 @@ const maxJobPods = 2000
 // jobView is a Job with its pods on record.
 type jobView struct {
 	frame
-	Namespace, Heading string
+	Namespace string
 	// Story is told if the visitor may read the Job, or learns that it is gone.
 	Story *story.Story
 	// Untold says why there is no story.
@@ -146,7 +146,7 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 	view := jobView{frame: v.frame("Job " + namespace + "/" + name),
 		paging: pagingOf(found, q, addressOf("jobs", namespace, name), pods.place)}
 	view.Missing(missing)
-	view.Namespace, view.Heading = namespace, view.Title
+	view.Namespace = namespace
 	switch {
 	case job == nil && !gone:
 		view.Untold = "You have no right to read the Job itself: whether it runs its pods again " +
@@ -163,7 +163,7 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 		// The pods are told of in a table.
 		told.Parts = slices.DeleteFunc(told.Parts,
 			func(part story.Part) bool { return part.Heading == story.ItsPods })
-		view.Heading, view.Story = told.Title, &told
+		view.Story = &told
 	}
 	for _, row := range podRows(found.rows) {
 		owner := jobOf(&row.PodObituary, name)

@@ -2,7 +2,6 @@ package page
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,6 +10,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/story"
 )
 
 // Every zone that can be chosen is there, and no other name reaches the file system.
@@ -63,22 +65,35 @@ func TestTimesBesideUTC(t *testing.T) {
 		}
 	}
 
-	text := "It left at 2026-05-01 12:00:00 UTC, and 2026-13-01 12:00:00 UTC is no time."
-	if got := (frame{}).Phrases(text); len(got) != 1 || got[0].Text != text ||
-		got[0].Local != nil {
-		t.Errorf("without a zone: %+v", got)
-	}
-	got := in("Asia/Kolkata").Phrases(text)
-	var whole strings.Builder
-	for _, p := range got {
-		whole.WriteString(p.Text)
-		if p.Local != nil {
-			fmt.Fprintf(&whole, " (%s)", p.Local.Local)
+}
+
+// The times of a story are the record's: one that somebody wrote into a reason stays as it is.
+func TestTimesOfStories(t *testing.T) {
+	t.Parallel()
+	o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1",
+		Removed: metav1.NewTime(noon), Reason: "said at 2026-01-01 00:00:00 UTC"}}
+	told := story.OfNode(o, nil)
+	for zone, want := range map[string]struct{ title, reason string }{
+		"UTC": {`Node n1 left at <time datetime="2026-05-01T12:00:00Z">2026-05-01 12:00:00 UTC` +
+			`</time>.`, "said at 2026-01-01 00:00:00 UTC"},
+		"Asia/Kolkata": {`Node n1 left at <time datetime="2026-05-01T12:00:00Z">` +
+			`2026-05-01 12:00:00 UTC</time> (<time datetime="2026-05-01T17:30:00&#43;05:30">` +
+			`17:30:00 IST</time>).`, "said at 2026-01-01 00:00:00 UTC"},
+	} {
+		f := frame{}
+		if zone != time.UTC.String() {
+			f.zone, _ = zoneCalled(zone)
 		}
-	}
-	if want := "It left at 2026-05-01 12:00:00 UTC (17:30:00 IST), and 2026-13-01 12:00:00 UTC " +
-		"is no time."; whole.String() != want {
-		t.Errorf("got %q, want %q", whole.String(), want)
+		for text, line := range map[string]story.Line{want.title: told.Title,
+			want.reason: told.Parts[0].Lines[0]} {
+			var b strings.Builder
+			if err := templates.ExecuteTemplate(&b, "phrases", f.Phrases(line)); err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != text {
+				t.Errorf("in %s: %s\nwant %s", zone, b.String(), text)
+			}
+		}
 	}
 }
 

@@ -118,12 +118,12 @@ func (w Workload) titleOf(a *Advice, t told) string {
 }
 
 // lines returns the advice for people; none if there is none.
-func (a *Advice) lines() []string {
+func (a *Advice) lines() []Line {
 	if a == nil {
 		return nil
 	}
-	return append([]string{a.title},
-		strings.Split(strings.TrimRight(indent(a.Add, "    "), "\n"), "\n")...)
+	return append(lines(a.title),
+		lines(strings.Split(strings.TrimRight(indent(a.Add, "    "), "\n"), "\n")...)...)
 }
 
 func indent(lines, by string) string {

@@ -8,90 +8,90 @@ import (
 )
 
 // containers says how far each container had come.
-func (f Facts) containers() []string {
-	var lines []string
+func (f Facts) containers() []Line {
+	var all []Line
 	for _, c := range f.spec().Containers {
-		lines = append(lines, f.container(c))
+		all = append(all, f.container(c))
 	}
 	if n := f.spec().ContainersOmitted; n > 0 {
-		lines = append(lines, fmt.Sprintf("The record has no room for %d more containers.", n))
+		all = append(all, say(fmt.Sprintf("The record has no room for %d more containers.", n)))
 	}
 	switch {
-	case len(lines) > 0:
-		return lines
+	case len(all) > 0:
+		return all
 	case f.spec().NodeName == "":
-		return []string{"It was never assigned to a node, so none of its containers ever started."}
+		return lines("It was never assigned to a node, so none of its containers ever started.")
 	case f.refused() && f.spec().RefusedAtOnce:
-		return []string{"Its kubelet refused it at once, so none of its containers ever started."}
+		return lines("Its kubelet refused it at once, so none of its containers ever started.")
 	case f.refused():
-		return []string{
-			"Its kubelet refused it, and no longer reports the state of its containers."}
+		return lines(
+			"Its kubelet refused it, and no longer reports the state of its containers.")
 	default:
-		return []string{"Its node never reported the state of its containers."}
+		return lines("Its node never reported the state of its containers.")
 	}
 }
 
-func (f Facts) container(c v1alpha1.ContainerEnd) string {
+func (f Facts) container(c v1alpha1.ContainerEnd) Line {
 	kind := "Container "
 	if c.Init {
 		kind = "Init container "
 	}
-	line := kind + clean(c.Name) + " " + f.state(c)
+	line := say(kind + clean(c.Name) + " ").then(f.state(c)...)
 	if c.Restarts > 0 {
-		line += fmt.Sprintf("; it had been started again %s before", times(c.Restarts))
+		line = line.say("; it had been started again " + times(c.Restarts) + " before")
 	}
 	if text := clean(c.Message); text != "" && !untraced(c) {
-		line += "; it said: " + text
+		line = line.say("; it said: " + text)
 	}
-	return line + "."
+	return line.say(".")
 }
 
-func (f Facts) state(c v1alpha1.ContainerEnd) string {
+func (f Facts) state(c v1alpha1.ContainerEnd) Line {
 	switch c.State {
 	case v1alpha1.Running:
 		return f.running(c)
 	case v1alpha1.Exited:
 		return f.exited(c)
 	case v1alpha1.NeverStarted:
-		return "had not started" + because(c.Reason)
+		return say("had not started" + because(c.Reason))
 	default:
-		return "was in the unknown state " + clean(string(c.State))
+		return say("was in the unknown state " + clean(string(c.State)))
 	}
 }
 
-func (f Facts) running(c v1alpha1.ContainerEnd) string {
-	since := ""
+func (f Facts) running(c v1alpha1.ContainerEnd) Line {
+	var since Line
 	if c.Started != nil {
-		since = " since " + at(*c.Started)
+		since = say(" since ").at(*c.Started)
 	}
 	// Whoever ended a pod without its kubelet does not know about its containers.
 	if f.Here && !f.over() {
-		return "is running" + since
+		return say("is running").then(since...)
 	}
-	return "was running" + since + " when it was last heard of; nobody saw it end"
+	return say("was running").then(since...).
+		say(" when it was last heard of; nobody saw it end")
 }
 
-func (f Facts) exited(c v1alpha1.ContainerEnd) string {
+func (f Facts) exited(c v1alpha1.ContainerEnd) Line {
 	if untraced(c) {
-		return "left no trace: its kubelet did not know whether it had run, or how it had ended (ContainerStatusUnknown)"
+		return say("left no trace: its kubelet did not know whether it had run, or how it had ended (ContainerStatusUnknown)")
 	}
-	s := "ended"
+	s := say("ended")
 	if c.Finished != nil {
-		s += " at " + at(*c.Finished)
+		s = s.say(" at ").at(*c.Finished)
 	}
 	switch {
 	case c.ExitCode == nil:
-		s += ", its exit code is not on record"
+		return s.say(", its exit code is not on record")
 	case f.toldToStop(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) +
-			", when it had been told to stop or at about that time"
+		return s.say(" with " + exitCode(*c.ExitCode) + because(c.Reason) +
+			", when it had been told to stop or at about that time")
 	case killedBySignal(c):
-		s += " with " + exitCode(*c.ExitCode) + because(c.Reason) +
-			", before anybody deleted the pod"
+		return s.say(" with " + exitCode(*c.ExitCode) + because(c.Reason) +
+			", before anybody deleted the pod")
 	default:
-		s += " by itself with " + exitCode(*c.ExitCode) + because(c.Reason)
+		return s.say(" by itself with " + exitCode(*c.ExitCode) + because(c.Reason))
 	}
-	return s
 }
 
 // firstSignal is added to the number of the signal that killed a process, by the convention of

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -84,16 +83,6 @@ func (f Facts) job() *batchv1.Job {
 
 // clean makes text from outside fit to be shown.
 func clean(s string) string { return string(reason.Clean(s)) }
-
-// TimeFormat is how stories tell times.
-const TimeFormat = "2006-01-02 15:04:05 UTC"
-
-func at(t metav1.Time) string {
-	if t.IsZero() {
-		return "an unknown time"
-	}
-	return t.UTC().Format(TimeFormat)
-}
 
 // clockSkew is by how much the clocks of a node and of the API server may differ.
 const clockSkew = time.Minute

@@ -43,12 +43,14 @@ type NodeNow struct {
 
 // Story tells how the node is and what it has lost, after how it last ended.
 func (l LivingNode) Story(pods []v1alpha1.PodObituary) Story {
-	s := Story{Title: "Node " + clean(l.Node.Name) + " is there, and no end of it is on record."}
+	s := Story{Title: say("Node " + clean(l.Node.Name) +
+		" is there, and no end of it is on record.")}
 	if l.End != nil {
 		s = OfNode(l.End, pods)
 	}
 	s.add(howItIs, l.condition(),
-		"Its boot is "+cmp.Or(clean(l.Node.Status.NodeInfo.BootID), "not known")+".", l.cordoned())
+		say("Its boot is "+cmp.Or(clean(l.Node.Status.NodeInfo.BootID), "not known")+"."),
+		say(l.cordoned()))
 	s.add(whatItHasLost, l.lost()...)
 	return s
 }
@@ -85,15 +87,15 @@ func (l LivingNode) ready() (status corev1.ConditionStatus, since metav1.Time) {
 	return corev1.ConditionUnknown, metav1.Time{}
 }
 
-func (l LivingNode) condition() string {
+func (l LivingNode) condition() Line {
 	switch status, since := l.ready(); status {
 	case corev1.ConditionTrue:
-		return "It has been Ready since " + at(since) + "."
+		return say("It has been Ready since ").at(since).say(".")
 	case corev1.ConditionFalse:
-		return "It has not been Ready since " + at(since) + "."
+		return say("It has not been Ready since ").at(since).say(".")
 	default:
-		return "It has been silent since " + at(since) +
-			": whether it still works is not known."
+		return say("It has been silent since ").at(since).
+			say(": whether it still works is not known.")
 	}
 }
 
@@ -105,22 +107,22 @@ func (l LivingNode) cordoned() string {
 }
 
 // lost names the latest pods, with why they left.
-func (l LivingNode) lost() []string {
-	var lines []string
+func (l LivingNode) lost() []Line {
+	var lines []Line
 	if l.Only != "" {
-		lines = append(lines, "Only pods of namespace "+clean(l.Only)+" could be read.")
+		lines = append(lines, say("Only pods of namespace "+clean(l.Only)+" could be read."))
 	}
 	if len(l.Lost) == 0 {
-		return append(lines, "No pod of it is on record"+l.since()+".")
+		return append(lines, say("No pod of it is on record"+l.since()+"."))
 	}
 	shown := l.Lost
 	if more := len(shown) - maxSummaries; more > 0 {
-		lines = append(lines, fmt.Sprintf("%d earlier ones are not shown.", more))
+		lines = append(lines, say(fmt.Sprintf("%d earlier ones are not shown.", more)))
 		shown = shown[more:]
 	}
 	for _, p := range shown {
-		lines = append(lines, at(p.Spec.Removed)+": "+clean(p.Namespace)+"/"+clean(p.Spec.PodName)+
-			", "+clean(p.Spec.Code)+": "+clean(p.Spec.Reason))
+		lines = append(lines, at(p.Spec.Removed).say(": "+clean(p.Namespace)+"/"+
+			clean(p.Spec.PodName)+", "+clean(p.Spec.Code)+": "+clean(p.Spec.Reason)))
 	}
 	return lines
 }

@@ -84,7 +84,7 @@ What it has lost
 	}
 	many := LivingNode{Node: &corev1.Node{}, Lost: lost(strings.Split(strings.Repeat("a,", 60), ",")...)}
 	lines := many.lost()
-	if len(lines) != maxSummaries+1 || lines[0] != "11 earlier ones are not shown." {
+	if len(lines) != maxSummaries+1 || lines[0].String() != "11 earlier ones are not shown." {
 		t.Errorf("of 61 pods, it has %d lines, the first of which is %q", len(lines), lines[0])
 	}
 }

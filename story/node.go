@@ -9,32 +9,33 @@ import (
 
 // OfNode tells the story of a node and of the recorded pods that died with it.
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
-	s := Story{Title: "Node " + clean(o.Spec.NodeName) + departed(o) + "."}
-	s.add(whatHappened, clean(o.Spec.Reason), meaningOfNode(o), amended(o.Spec.Amended), kernel(o),
-		back(o))
+	s := Story{Title: say("Node " + clean(o.Spec.NodeName)).then(departed(o)...).say(".")}
+	s.add(whatHappened, say(clean(o.Spec.Reason)), say(meaningOfNode(o)), amended(o.Spec.Amended),
+		say(kernel(o)), say(back(o)))
 	s.add(before, evidence(o.Spec.Evidence)...)
 	s.add(ItsPods, summaries(pods)...)
 	return s
 }
 
 // departed says when the node left, or that only a boot of it ended.
-func departed(o *v1alpha1.NodeObituary) string {
+func departed(o *v1alpha1.NodeObituary) Line {
 	if o.Spec.Returned {
-		return " went down at " + at(o.Spec.Removed) + ", and came back"
+		return say(" went down at ").at(o.Spec.Removed).say(", and came back")
 	}
-	return " left at " + at(o.Spec.Removed)
+	return say(" left at ").at(o.Spec.Removed)
 }
 
 // amended says how the reason became known after the fact.
-func amended(a *v1alpha1.Amendment) string {
+func amended(a *v1alpha1.Amendment) Line {
 	if a == nil {
-		return ""
+		return nil
 	}
-	line := "That was found out later: it was supplied at " + at(a.At) + ", from " + clean(a.From)
+	line := say("That was found out later: it was supplied at ").at(a.At).
+		say(", from " + clean(a.From))
 	if was := clean(a.Was); was != "" {
-		line += "; the record had said " + was
+		line = line.say("; the record had said " + was)
 	}
-	return line + "."
+	return line.say(".")
 }
 
 func meaningOfNode(o *v1alpha1.NodeObituary) string {
@@ -70,15 +71,15 @@ func back(o *v1alpha1.NodeObituary) string {
 	return "A node of the same name has come since."
 }
 
-func evidence(all []v1alpha1.Evidence) []string {
-	var lines []string
+func evidence(all []v1alpha1.Evidence) []Line {
+	var lines []Line
 	for _, e := range all {
-		line := at(e.When) + ": " + clean(e.What)
+		line := at(e.When).say(": " + clean(e.What))
 		if who := clean(e.Who); who != "" {
-			line += " by " + who
+			line = line.say(" by " + who)
 		}
 		if detail := clean(e.Detail); detail != "" {
-			line += " (" + detail + ")"
+			line = line.say(" (" + detail + ")")
 		}
 		lines = append(lines, line)
 	}
@@ -88,14 +89,14 @@ func evidence(all []v1alpha1.Evidence) []string {
 // maxSummaries bounds the pods that a story lists; more are counted.
 const maxSummaries = 50
 
-func summaries(pods []v1alpha1.PodObituary) []string {
-	var lines []string
+func summaries(pods []v1alpha1.PodObituary) []Line {
+	var lines []Line
 	for n, p := range pods {
 		if n == maxSummaries {
-			return append(lines, fmt.Sprintf("and %d more.", len(pods)-n))
+			return append(lines, say(fmt.Sprintf("and %d more.", len(pods)-n)))
 		}
 		name := clean(p.Namespace) + "/" + clean(p.Spec.PodName)
-		lines = append(lines, at(p.Spec.Removed)+": "+name+", "+clean(p.Spec.Code))
+		lines = append(lines, at(p.Spec.Removed).say(": "+name+", "+clean(p.Spec.Code)))
 	}
 	return lines
 }

@@ -10,9 +10,9 @@ import (
 // OfPod tells the story of a pod.
 func OfPod(f Facts) Story {
 	s := Story{Title: f.title()}
-	s.add(whatHappened, f.sentence(), f.meaning(), amended(f.spec().Amended), f.node())
+	s.add(whatHappened, say(f.sentence()), say(f.meaning()), amended(f.spec().Amended), f.node())
 	s.add(howFar, f.containers()...)
-	s.add(whoAgain, f.again()...)
+	s.add(whoAgain, lines(f.again()...)...)
 	v := f.verdict()
 	s.Verdict = &v
 	return s
@@ -20,15 +20,15 @@ func OfPod(f Facts) Story {
 
 func (f Facts) name() string { return clean(f.Pod.Namespace) + "/" + clean(f.spec().PodName) }
 
-func (f Facts) title() string {
+func (f Facts) title() Line {
 	switch {
 	case !f.Here:
-		return "Pod " + f.name() + " left at " + at(f.spec().Removed) + "."
+		return say("Pod " + f.name() + " left at ").at(f.spec().Removed).say(".")
 	case f.spec().DeletionRequested != nil:
-		return "Pod " + f.name() + " is being deleted since " + at(*f.spec().DeletionRequested) +
-			"."
+		return say("Pod " + f.name() + " is being deleted since ").
+			at(*f.spec().DeletionRequested).say(".")
 	default:
-		return "Pod " + f.name() + " is still there."
+		return say("Pod " + f.name() + " is still there.")
 	}
 }
 
@@ -104,15 +104,15 @@ func unexplained(c reason.Code) string {
 	return ": a code that Epitaph does not know"
 }
 
-func (f Facts) node() string {
+func (f Facts) node() Line {
 	name := clean(f.spec().NodeName)
 	switch {
 	case name == "":
-		return ""
+		return nil
 	case f.Node == nil:
-		return "It was on node " + name + "."
+		return say("It was on node " + name + ".")
 	default:
-		return "It was on node " + name + ", which" + departed(f.Node) + ": " +
-			clean(f.Node.Spec.Reason)
+		return say("It was on node " + name + ", which").then(departed(f.Node)...).
+			say(": " + clean(f.Node.Spec.Reason))
 	}
 }

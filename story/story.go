@@ -1,22 +1,23 @@
 package story
 
 import (
+	"slices"
 	"strings"
 )
 
 // A Story is the account for a person.
 type Story struct {
 	// Title is one sentence: who left, and when.
-	Title string `json:"title"`
-	Parts []Part `json:"parts"`
+	Title Line
+	Parts []Part
 	// Verdict answers whether the pod may be run again. A node has none.
-	Verdict *Verdict `json:"verdict,omitempty"`
+	Verdict *Verdict
 }
 
 // A Part is a heading and its sentences.
 type Part struct {
-	Heading string   `json:"heading"`
-	Lines   []string `json:"lines"`
+	Heading string
+	Lines   []Line
 }
 
 // The headings, in the order of the story.
@@ -34,21 +35,11 @@ const (
 const ItsPods = "Its pods"
 
 // add appends a part, unless it is empty.
-func (s *Story) add(heading string, lines ...string) {
-	lines = nonEmpty(lines)
+func (s *Story) add(heading string, lines ...Line) {
+	lines = slices.DeleteFunc(lines, func(l Line) bool { return len(l) == 0 })
 	if len(lines) > 0 {
 		s.Parts = append(s.Parts, Part{Heading: heading, Lines: lines})
 	}
-}
-
-func nonEmpty(lines []string) []string {
-	var kept []string
-	for _, l := range lines {
-		if l != "" {
-			kept = append(kept, l)
-		}
-	}
-	return kept
 }
 
 // Sections returns the parts, with the verdict as the last.
@@ -57,17 +48,17 @@ func (s Story) Sections() []Part {
 		return s.Parts
 	}
 	all := append([]Part{}, s.Parts...)
-	return append(all, Part{Heading: mayIt, Lines: []string{s.Verdict.String()}})
+	return append(all, Part{Heading: mayIt, Lines: lines(s.Verdict.String())})
 }
 
-// String returns the story as plain text.
+// String returns the story as plain text, with times in UTC.
 func (s Story) String() string {
 	var b strings.Builder
-	b.WriteString(s.Title + "\n")
+	b.WriteString(s.Title.String() + "\n")
 	for _, p := range s.Sections() {
 		b.WriteString("\n" + p.Heading + "\n")
 		for _, l := range p.Lines {
-			b.WriteString("  " + l + "\n")
+			b.WriteString("  " + l.String() + "\n")
 		}
 	}
 	return b.String()

@@ -40,12 +40,12 @@ type Workload struct {
 // disruptions, and what still runs.
 func OfWorkload(w Workload) Story {
 	t := w.sortOut()
-	s := Story{Title: w.title(t)}
+	s := Story{Title: say(w.title(t))}
 	s.add(whatHappened, t.deletion())
-	s.add(ItsPods, append(t.lines(), ofEarlier(t.earlier, w.kind()))...)
-	s.add(howTheyEnded, append([]string{t.ends.String(), w.counts()}, t.advice.lines()...)...)
+	s.add(ItsPods, append(t.lines(), say(ofEarlier(t.earlier, w.kind())))...)
+	s.add(howTheyEnded, append(lines(t.ends.String(), w.counts()), t.advice.lines()...)...)
 	s.add(whatRuns, t.running(w.Unread)...)
-	s.add(whoAgain, w.again(t)...)
+	s.add(whoAgain, lines(w.again(t)...)...)
 	s.Verdict = w.verdict(t)
 	return s
 }
@@ -166,21 +166,21 @@ func (w Workload) title(t told) string {
 }
 
 // deletion says who deleted the owner, or had it have fewer pods.
-func (t told) deletion() string {
+func (t told) deletion() Line {
 	d := t.deleted
 	if d == nil {
-		return ""
+		return nil
 	}
-	return at(d.Removed) + ": " + clean(reason.OwnerEnd{Did: reason.OwnerDeed(d.Did), To: d.To,
-		Deleted: d.Deleted, By: d.DeletedBy, Application: d.Application, Says: d.Reason}.String())
+	return at(d.Removed).say(": " + clean(reason.OwnerEnd{Did: reason.OwnerDeed(d.Did), To: d.To,
+		Deleted: d.Deleted, By: d.DeletedBy, Application: d.Application, Says: d.Reason}.String()))
 }
 
 // lines tells of each pod that ended; of many, of the latest.
-func (t told) lines() []string {
-	var lines []string
+func (t told) lines() []Line {
+	var lines []Line
 	omitted := max(0, len(t.ended)-maxSummaries)
 	if omitted > 0 {
-		lines = append(lines, fmt.Sprintf("%d earlier ones are left out here.", omitted))
+		lines = append(lines, say(fmt.Sprintf("%d earlier ones are left out here.", omitted)))
 	}
 	for _, f := range t.ended[omitted:] {
 		lines = append(lines, f.line())
@@ -189,19 +189,19 @@ func (t told) lines() []string {
 }
 
 // line tells of the end of a pod in one line.
-func (f Facts) line() string {
-	s := at(metav1.NewTime(f.endedAt())) + ": " + f.where()
+func (f Facts) line() Line {
+	s := at(metav1.NewTime(f.endedAt())).say(": " + f.where())
 	switch code := clean(f.spec().Code); {
 	case code != "":
-		s += ", " + code
+		s = s.say(", " + code)
 	case f.Here:
-		s += ", " + clean(f.spec().Phase) + " and still there"
+		s = s.say(", " + clean(f.spec().Phase) + " and still there")
 	}
 	if text := clean(f.spec().Reason); text != "" {
-		s += ": " + text
+		s = s.say(": " + text)
 	}
 	if exits := f.exits(); exits != "" {
-		s += " [" + exits + "]"
+		s = s.say(" [" + exits + "]")
 	}
 	return s
 }
@@ -230,28 +230,28 @@ func (f Facts) exits() string {
 }
 
 // running tells of the pods that have not ended.
-func (t told) running(unread bool) []string {
-	var lines []string
+func (t told) running(unread bool) []Line {
+	var lines []Line
 	for n, f := range t.active {
 		if n == maxSummaries {
-			lines = append(lines, fmt.Sprintf("and %d more.", len(t.active)-n))
+			lines = append(lines, say(fmt.Sprintf("and %d more.", len(t.active)-n)))
 			break
 		}
-		lines = append(lines, f.where()+", "+f.standing())
+		lines = append(lines, say(f.where()+", ").then(f.standing()...))
 	}
 	if unread {
-		lines = append(lines, "Which other pods are its own could not be read.")
+		lines = append(lines, say("Which other pods are its own could not be read."))
 	}
 	return lines
 }
 
 // standing is the present state of a pod in a few words.
-func (f Facts) standing() string {
-	s := clean(f.spec().Phase) + ", since " + at(f.spec().Created)
+func (f Facts) standing() Line {
+	s := say(clean(f.spec().Phase) + ", since ").at(f.spec().Created)
 	if asked := f.spec().DeletionRequested; asked != nil {
-		s += ", being deleted since " + at(*asked)
+		s = s.say(", being deleted since ").at(*asked)
 		if text := clean(f.spec().Reason); text != "" {
-			s += ": " + text
+			s = s.say(": " + text)
 		}
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,6 +19,8 @@ type plugin struct {
 	out, errOut io.Writer
 	clock       clock.Clock
 	colours     terminal.Colours
+	// zone is the reader's; nil for UTC alone.
+	zone *time.Location
 
 	flags cluster.Flags
 }

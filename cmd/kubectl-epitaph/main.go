@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -38,7 +39,7 @@ func main() {
 	ctrl.SetLogger(logr.Discard()) // Logs of libraries are not for users.
 	p := &plugin{
 		out: os.Stdout, errOut: os.Stderr, clock: clock.RealClock{},
-		colours: terminal.ColoursFor(os.Stdout, os.Getenv),
+		colours: terminal.ColoursFor(os.Stdout, os.Getenv), zone: time.Local,
 	}
 	command := p.command()
 	command.SetArgs(os.Args[1:])

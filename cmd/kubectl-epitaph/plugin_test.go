@@ -24,13 +24,37 @@ func TestPrintPaintsTheVerdict(t *testing.T) {
 		var out strings.Builder
 		p := &plugin{out: &out, colours: true}
 		verdict := story.Verdict{Verdict: v1alpha1.Verdict{Retry: answer}, Because: "x."}
-		if err := p.print(story.Story{Title: "T.", Verdict: &verdict}); err != nil {
+		if err := p.print(story.Story{Title: story.Line{{Text: "T."}}, Verdict: &verdict}); err != nil {
 			t.Fatal(err)
 		}
 		want := "\x1b[1mT.\x1b[0m\n\n\x1b[1mMay it be run again?\x1b[0m\n  \x1b[" + shade + "m" +
 			verdict.String() + "\x1b[0m\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", answer, diff)
+		}
+	}
+}
+
+// A story's times are told in UTC and, where the reader lives elsewhere, in their own zone too.
+func TestTimesOfTheReader(t *testing.T) {
+	t.Parallel()
+	title := story.Line{{Text: "It left at "}, {Time: noon}, {Text: "."}}
+	for name, tc := range map[string]struct {
+		zone *time.Location
+		want string
+	}{
+		"no zone":     {nil, ""},
+		"UTC":         {time.UTC, ""},
+		"the morning": {time.FixedZone("PDT", -7*3600), " (05:00:00 PDT)"},
+		"another day": {time.FixedZone("NZST", 12*3600), " (2026-05-02 00:00:00 NZST)"},
+	} {
+		var out strings.Builder
+		p := &plugin{out: &out, zone: tc.zone}
+		if err := p.print(story.Story{Title: title}); err != nil {
+			t.Fatal(err)
+		}
+		if want := "It left at 2026-05-01 12:00:00 UTC" + tc.want + ".\n"; out.String() != want {
+			t.Errorf("%s: got %q, want %q", name, out.String(), want)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestPageInATimeZone(t *testing.T) {
 		t.Fatalf("the choice is answered with %+v", chosen)
 	}
 	local := `<time class="local" datetime="2026-05-01T17:30:00+05:30">17:30:00 IST</time>`
-	inText := `2026-05-01 12:00:00 UTC (<time datetime="2026-05-01T17:30:00+05:30">17:30:00 IST</time>)`
+	inText := `2026-05-01 12:00:00 UTC</time> (<time datetime="2026-05-01T17:30:00+05:30">17:30:00 IST</time>)`
 	for path, want := range map[string]string{
 		list: local, "/nodes?node=" + node.Name: local,
 		"/pods/" + namespace + "/" + o.Name: inText, "/nodes/" + node.Name: inText,

@@ -118,7 +118,7 @@ func TestPageOfAUserOfTheCluster(t *testing.T) {
 			[]string{"No records of pods match."}, []string{"/died</a>"}},
 		"a pod": {"/pods/" + namespace + "/" + died.Name,
 			[]string{`<a href="/nodes/` + node.Name + `">What happened to its node</a>`,
-				"which left at 2026-05-01 12:00:00 UTC"}, nil},
+				`which left at <time datetime="2026-05-01T12:00:00Z">2026-05-01 12:00:00 UTC</time>`}, nil},
 		"the nodes": {"/nodes?node=" + node.Name,
 			[]string{`<a href="/nodes/` + node.Name + `">` + node.Name + "</a>"}, nil},
 		"a node": {"/nodes/" + node.Name,

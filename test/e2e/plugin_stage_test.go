@@ -53,7 +53,7 @@ func (c *cluster) pluginCommand(t *testing.T, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), c.Programs["kubectl"],
 		append([]string{"epitaph"}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig,
-		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"), "TZ=UTC")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
 }

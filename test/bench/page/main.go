@@ -23,23 +23,27 @@ import (
 
 func main() {
 	records := flag.Int("records", 100_000, "how many `records` of pods there are")
+	nodes := flag.Int("nodes", 10_000, "how many `records` of nodes there are")
 	rounds := flag.Int("rounds", 5, "how `often` each page is asked for")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard()) // it would complain otherwise
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *records, *rounds); err != nil {
+	if err := run(ctx, os.Stdout, *records, *nodes, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-page:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, records, rounds int) error {
+func run(ctx context.Context, out io.Writer, records, nodes, rounds int) error {
 	c, err := bench.Start(ctx, sandbox.Options{Out: out,
 		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
 			c.Netconsole.Enabled, c.Webhook.Enabled, c.GC.Enabled = false, false, false
 			c.Page.Enabled = true
+			// Nothing of what is written here is too old, or too much.
 			c.Retention.Pods.MaxPerNamespace = 100_000
+			c.Retention.Nodes.Max = max(100, nodes)
+			c.Retention.Nodes.MaxAge.Duration = 10 * 365 * 24 * time.Hour
 		}}})
 	if err != nil {
 		return err
@@ -52,20 +56,24 @@ func run(ctx context.Context, out io.Writer, records, rounds int) error {
 	if err := fill(ctx, c, records); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d records in %d namespaces, created in %.0f s\n", records, namespaces,
+	fmt.Fprintf(out, "%d records of pods in %d namespaces, created in %.0f s\n", records, namespaces,
 		time.Since(began).Seconds())
+	if err := fillNodes(ctx, c, nodes); err != nil {
+		return err
+	}
 	whole, err := readAll(ctx, c, records)
 	if err != nil {
 		return err
 	}
 	bench.Result(out, "page_records", float64(records), "records")
+	bench.Result(out, "page_node_records", float64(nodes), "records")
 	bench.Result(out, "page_whole_list_s", whole.Seconds(), "s")
 	v, err := newVisitor(ctx, c)
 	if err != nil {
 		return err
 	}
 	bad := 0
-	for _, p := range pagesOf(records) {
+	for _, p := range pagesOf(records, nodes) {
 		took, failed, err := v.measure(ctx, p, rounds)
 		if err != nil {
 			return err

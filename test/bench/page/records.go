@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -71,7 +73,55 @@ func recordOf(n int) *v1alpha1.PodObituary {
 	}
 }
 
-// fill writes the records.
+func nodeOf(n int) string { return fmt.Sprintf("worker-%04d-x", n*7919%100_003) }
+
+// nodeRecordOf is one of a node that panicked.
+func nodeRecordOf(n int) *v1alpha1.NodeObituary {
+	why := reason.New(reason.Node, reason.KernelPanic, "sysrq triggered crash", "bench")
+	return &v1alpha1.NodeObituary{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "NodeObituary"},
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s.%012x", nodeOf(n), n)},
+		Spec: v1alpha1.NodeObituarySpec{
+			NodeName: nodeOf(n), NodeUID: types.UID(fmt.Sprintf("00000000-0000-4000-9000-%012x", n)),
+			Code: string(why.Code), Class: why.Code.Class().String(), Reason: string(why.Text),
+			By: "bench", Removed: metav1.NewTime(newestAt.Add(-time.Duration(n) * time.Minute)),
+			KernelLog: slices.Repeat([]string{
+				"BUG: kernel NULL pointer dereference, address: 0000000000000008"}, 20),
+		},
+	}
+}
+
+// fillNodes writes the records of nodes.
+func fillNodes(ctx context.Context, c *bench.Cluster, nodes int) error {
+	path := fmt.Sprintf("/apis/%s/nodeobituaries", v1alpha1.GroupVersion)
+	return atOnce(ctx, nodes, func(ctx context.Context, n int) error {
+		return post(ctx, c, path, nodeRecordOf(n))
+	})
+}
+
+// atOnce does something so many times, with so many requests in flight.
+func atOnce(ctx context.Context, times int, do func(context.Context, int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(requests)
+	for n := range times {
+		group.Go(func() error { return do(ctx, n) })
+	}
+	return group.Wait()
+}
+
+func post(ctx context.Context, c *bench.Cluster, path string, o client.Object) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode record %s: %w", o.GetName(), err)
+	}
+	if err := c.Client.RESTClient().Post().AbsPath(path).
+		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error(); err != nil {
+		return fmt.Errorf("create record %s: %w", o.GetName(), err)
+	}
+	return nil
+}
+
+// fill writes the records of pods.
 func fill(ctx context.Context, c *bench.Cluster, records int) error {
 	for n := range namespaces {
 		if _, err := c.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
@@ -79,24 +129,10 @@ func fill(ctx context.Context, c *bench.Cluster, records int) error {
 			return fmt.Errorf("create namespace %s: %w", namespaceOf(n), err)
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(requests)
-	for n := range records {
-		group.Go(func() error {
-			body, err := json.Marshal(recordOf(n))
-			if err != nil {
-				return fmt.Errorf("encode record %d: %w", n, err)
-			}
-			path := fmt.Sprintf("/apis/%s/namespaces/%s/podobituaries", v1alpha1.GroupVersion,
-				namespaceOf(n))
-			if err := c.Client.RESTClient().Post().AbsPath(path).
-				SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error(); err != nil {
-				return fmt.Errorf("create record %d: %w", n, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
+	return atOnce(ctx, records, func(ctx context.Context, n int) error {
+		return post(ctx, c, fmt.Sprintf("/apis/%s/namespaces/%s/podobituaries",
+			v1alpha1.GroupVersion, namespaceOf(n)), recordOf(n))
+	})
 }
 
 // readAll reads all records once, and returns how long that took: what every visit would take if

@@ -21,11 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/test/hostile"
 )
-
-// hostileText closes what may be open, is run if it is not escaped, moves a cursor, and turns the
-// direction of what follows.
-const hostileText = "\"'></desc></title><script>alert(1)</script>\x1b[2J\x00\u202e\u2066{{.}}"
 
 // A stage is what a page reads and asks: one node, some pods, and a visitor who may read what is in
 // the namespaces of may, or everything if it is nil.
@@ -40,7 +37,7 @@ type tokenReviews struct{}
 func (tokenReviews) Create(_ context.Context, r *authenticationv1.TokenReview,
 	_ metav1.CreateOptions) (*authenticationv1.TokenReview, error) {
 	r.Status = authenticationv1.TokenReviewStatus{Authenticated: true,
-		User: authenticationv1.UserInfo{Username: hostileText}}
+		User: authenticationv1.UserInfo{Username: hostile.Text}}
 	return r, nil
 }
 
@@ -113,20 +110,24 @@ func visited(t *testing.T, p *Page, path string) (status int, body string) {
 }
 
 func hostileStage(pods int) *stage {
-	s := &stage{node: &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: "n-1"},
-		Spec: v1alpha1.NodeObituarySpec{NodeName: hostileText, Removed: metav1.NewTime(noon),
-			Code: hostileText, Class: hostileText, Reason: hostileText, By: hostileText,
-			DeletedBy: hostileText, KernelLog: []string{hostileText}}}}
+	s := &stage{node: &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{Name: "n-1"}}}
+	hostile.Fill(&s.node.Spec)
+	s.node.Spec.Removed = metav1.NewTime(noon)
 	for n := range pods {
 		o := listed(n)
-		o.Namespace = "ns"
-		o.Spec.PodName, o.Spec.NodeName, o.Spec.NodeObituary = hostileText, hostileText, "n-1"
-		o.Spec.Code, o.Spec.Class, o.Spec.Reason = hostileText, hostileText, hostileText
-		o.Spec.By, o.Spec.DeletedBy = hostileText, hostileText
-		o.Spec.Owners = []v1alpha1.Owner{{APIVersion: hostileText, Kind: hostileText,
-			Name: hostileText}, {APIVersion: "batch/v1", Kind: "Job", Name: "train"},
-			{APIVersion: "batch/v1", Kind: "Job", Name: hostileText},
-			{Kind: hostileText, Name: "../../logout"}}
+		removed := o.Spec.Removed
+		hostile.Fill(&o.Spec)
+		o.Namespace, o.Labels = "ns", map[string]string{hostile.Text: hostile.Text}
+		o.Spec.Removed, o.Spec.NodeObituary = removed, "n-1"
+		for _, state := range []v1alpha1.ContainerState{v1alpha1.Running, v1alpha1.Exited,
+			v1alpha1.NeverStarted} {
+			end := o.Spec.Containers[0]
+			end.State = state
+			o.Spec.Containers = append(o.Spec.Containers, end)
+		}
+		o.Spec.Owners = append(o.Spec.Owners, v1alpha1.Owner{APIVersion: "batch/v1", Kind: "Job",
+			Name: "train"}, v1alpha1.Owner{APIVersion: "batch/v1", Kind: "Job", Name: hostile.Text},
+			v1alpha1.Owner{Kind: hostile.Text, Name: "../../logout"})
 		s.pods = append(s.pods, o)
 	}
 	return s
@@ -138,8 +139,8 @@ func TestHostileContentIsText(t *testing.T) {
 	t.Parallel()
 	s := hostileStage(150)
 	p := s.page(t)
-	bad, long := url.QueryEscape(hostileText), strings.Repeat("%F0%9F%98%80x", 1<<17)
-	element := url.PathEscape(hostileText)
+	bad, long := url.QueryEscape(hostile.Text), strings.Repeat("%F0%9F%98%80x", 1<<17)
+	element := url.PathEscape(hostile.Text)
 	for name, tc := range map[string]struct {
 		path   string
 		status int
@@ -164,7 +165,7 @@ func TestHostileContentIsText(t *testing.T) {
 		"nodes searched":   {"/nodes?q=" + bad + "&node=" + bad + "&code=" + bad, 200},
 		"a node":           {"/nodes/n-1", 200},
 		"zones":            {"/zone?back=" + bad, 200},
-		"zones, elsewhere": {"/zone?back=" + url.QueryEscape("//evil.example/"+hostileText), 200},
+		"zones, elsewhere": {"/zone?back=" + url.QueryEscape("//evil.example/"+hostile.Text), 200},
 		"zones, a script":  {"/zone?back=" + url.QueryEscape("javascript:alert(1)"), 200},
 		"a megabyte":       {"/?q=" + long + "&owner=" + long + "&pod=" + long, 200},
 		"a megabyte back":  {"/zone?back=/" + long, 200},

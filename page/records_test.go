@@ -19,6 +19,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
+	"github.com/epitaph-k8s/epitaph/test/hostile"
 )
 
 // listed is a record like those of a busy cluster; the first is the newest.
@@ -238,7 +239,7 @@ func heap() uint64 {
 func TestPodsOfAQuery(t *testing.T) {
 	t.Parallel()
 	o := listed(0)
-	o.Spec.Reason, o.Spec.By = hostileText, "\x1b[1mursula"
+	o.Spec.Reason, o.Spec.By = hostile.Text, "\x1b[1mursula"
 	r := recordOf(o)
 	for name, tc := range map[string]struct {
 		q    query

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -111,14 +112,26 @@ func TestPageInABrowser(t *testing.T) {
 		pictures = t.TempDir()
 	}
 	namespace, pod, node := research(t)
-	address := shared.proxy(t, shared.clusterReader(t, namespace))
-	for name, tc := range map[string]struct{ path, wants string }{
-		"page-pods": {"/?namespace=" + namespace, ">" + namespace + "/train-7</a>"},
-		"page-pod":  {"/pods/" + namespace + "/" + pod, "May it be run again?"},
-		"page-node": {"/nodes/" + node, "RIP: 0010:sysrq_handle_crash+0x16/0x20"},
-	} {
+	token, list, story := shared.clusterReader(t, namespace), "/?namespace="+namespace,
+		"/pods/"+namespace+"/"+pod
+	address := shared.proxy(t, token)
+	type picture struct {
+		address, wants string
+		flags          []string
+	}
+	all := map[string]picture{
+		"page-pods": {address + list, ">" + namespace + "/train-7</a>", nil},
+		"page-pod":  {address + story, "May it be run again?", nil},
+		"page-node": {address + "/nodes/" + node, "RIP: 0010:sysrq_handle_crash+0x16/0x20", nil},
+	}
+	if os.Getenv("EPITAPH_SCREENSHOTS") != "" { // their layout is another test's
+		all["page-phone"] = picture{shared.framed(t, token, phones(list, story)), "<iframe",
+			[]string{"--window-size=824,860"}}
+		all["page-dark"] = picture{address + list, ">" + namespace + "/train-7</a>", []string{dark}}
+	}
+	for name, tc := range all {
 		t.Run(name, func(t *testing.T) {
-			dom, seen := looks(t, address+tc.path, filepath.Join(pictures, name+".png"))
+			dom, seen := looks(t, tc.address, filepath.Join(pictures, name+".png"), tc.flags...)
 			if !strings.Contains(dom, tc.wants) {
 				t.Errorf("the browser does not show %q:\n%s", tc.wants, dom)
 			}
@@ -129,6 +142,16 @@ func TestPageInABrowser(t *testing.T) {
 			}
 		})
 	}
+}
+
+// phones is a document that shows pages side by side, as phones would.
+func phones(paths ...string) string {
+	body := `<!doctype html><style>body { margin: 0; display: flex; gap: 24px; background: #888 }
+iframe { border: 0 }</style>`
+	for _, path := range paths {
+		body += fmt.Sprintf("<iframe width=%d height=860 src=%q></iframe>", widths[0], path)
+	}
+	return body
 }
 
 // dark has the browser ask for dark pages, as the system's setting would.

@@ -69,16 +69,15 @@ type layout struct {
 	Cells           map[string]struct{ X, Y, Width, Height float64 }
 }
 
-// framed serves frames of the pages below the address of a proxy, and lets the browser frame them,
-// which the page forbids.
-func (c *cluster) framed(t *testing.T, token string, paths ...string) string {
+// framed serves a document with frames of the pages below the address of a proxy, and lets the
+// browser frame them, which the page forbids.
+func (c *cluster) framed(t *testing.T, token, body string) string {
 	t.Helper()
 	return c.proxy(t, token, func(r *http.Response) error {
 		r.Header.Del("Content-Security-Policy")
 		if r.Request.URL.Path != "/frames" {
 			return nil
 		}
-		body := frames(paths)
 		r.StatusCode = http.StatusOK
 		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 		r.ContentLength, r.Body = int64(len(body)), io.NopCloser(strings.NewReader(body))
@@ -118,13 +117,15 @@ func TestPageAtEachWidth(t *testing.T) {
 	paths := []string{"/?namespace=" + namespace, "/?namespace=" + namespace + "&owner=" + long,
 		"/pods/" + namespace + "/" + o.Name, "/nodes?node=" + node.Spec.NodeName,
 		"/nodes/" + node.Name, "/jobs/" + namespace + "/" + long}
-	address := shared.framed(t, shared.clusterReader(t, namespace), paths...)
+	address := shared.framed(t, shared.clusterReader(t, namespace), frames(paths))
 	pictures := os.Getenv("EPITAPH_LAYOUTS") // to be looked at
+	size := "--window-size=1700," + strconv.Itoa(len(paths)*len(widths)*frameHeight)
 	if pictures == "" {
 		pictures = t.TempDir()
+	} else {
+		looks(t, address, filepath.Join(pictures, "layouts-dark.png"), size, dark)
 	}
-	height := strconv.Itoa(len(paths) * len(widths) * frameHeight)
-	dom, _ := looks(t, address, filepath.Join(pictures, "layouts.png"), "--window-size=1700,"+height)
+	dom, _ := looks(t, address, filepath.Join(pictures, "layouts.png"), size)
 	layouts := layoutsOf(t, dom)
 	if len(layouts) != len(paths)*len(widths) {
 		t.Fatalf("%d layouts were measured", len(layouts))

@@ -53,14 +53,11 @@ func run(ctx context.Context, out io.Writer, records, nodes, rounds int) error {
 		return err
 	}
 	began := time.Now()
-	if err := fill(ctx, c, records); err != nil {
+	if err := fill(ctx, c, records, nodes); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d records of pods in %d namespaces, created in %.0f s\n", records, namespaces,
-		time.Since(began).Seconds())
-	if err := fillNodes(ctx, c, nodes); err != nil {
-		return err
-	}
+	fmt.Fprintf(out, "%d records of pods in %d namespaces and %d of nodes, stored in %.0f s\n", records,
+		namespaces, nodes, time.Since(began).Seconds())
 	whole, err := readAll(ctx, c, records)
 	if err != nil {
 		return err

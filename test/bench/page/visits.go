@@ -29,7 +29,7 @@ func pagesOf(records, nodes int) []page {
 	far := newestAt.Add(-time.Duration(half) * time.Second).Format(time.RFC3339)
 	return []page{
 		{"newest", "the newest, with the chart", "/", of(records)},
-		{"search_one", "a search that finds one", "/?q=" + podOf(half), `>` + podOf(half) + `<`},
+		{"search_one", "a search that finds one", "/?q=" + podOf(half), "/" + podOf(half) + "<"},
 		{"search_all", "a search that finds all", "/?q=TRAIN-", of(records)},
 		{"search_none", "a search that finds none", "/?q=nothing-has-this-name",
 			"No records of pods match"},

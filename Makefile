@@ -27,20 +27,24 @@ test: test-unit test-controlplane test-node test-chart test-kernel test-image ##
 	@echo "all tests passed"
 
 # What tests would be skipped without, and the packages that have it: a bus to listen at, a browser to look at the page with, what a
-# real node is made of; and a C compiler with its headers, which the race detector is linked with. Where they cannot be installed (we
+# real node is made of, a PostgreSQL for the archive; and a C compiler with its headers, which the race detector is linked with. Where they cannot be installed (we
 # are not root, there is no apt, or, as with Chromium on Ubuntu, no such package) those tests are skipped, and say so. Nothing is
 # removed for it, and no service is started.
 tool_dbus-daemon = command -v dbus-daemon
 tool_chromium = command -v chromium
+tool_postgresql = command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
 tool_containerd = command -v containerd && command -v runc
 tool_containernetworking-plugins = [ -x /usr/lib/cni/ptp ]
 tool_c-compiler = echo '\#include <stdlib.h>' | $$($(GO) env CC) -E -
 packages_dbus-daemon = dbus-daemon dbus
+packages_postgresql = postgresql-15 postgresql
+# Debian's package would make a database of the machine's own, and start it.
+before_postgresql = mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >>/etc/postgresql-common/createcluster.conf &&
 packages_containerd = containerd
 packages_c-compiler = gcc+libc6-dev
 # install tries the packages that may have a tool, one after another.
 define install
-@{ $(tool_$(1)); } >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
+@{ $(tool_$(1)); } >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && $(before_$(1)) \
   for packages in $(or $(packages_$(1)),$(1)); do \
     SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-remove --no-install-recommends $${packages//+/ } && break; \
   done && { $(tool_$(1)); } >/dev/null; } || echo "$(1) cannot be installed here: what needs it is left out"
@@ -49,7 +53,7 @@ endef
 
 .PHONY: testtools
 testtools:
-	$(foreach tool,dbus-daemon chromium,$(call install,$(tool)))
+	$(foreach tool,dbus-daemon chromium postgresql,$(call install,$(tool)))
 
 .PHONY: nodetools
 nodetools:

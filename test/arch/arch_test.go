@@ -172,6 +172,33 @@ var rules = map[string]rule{
 		},
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
+	"archive": {
+		ours: []string{"api/v1alpha1"},
+		others: []string{"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/labels",
+			"sigs.k8s.io/controller-runtime/pkg/client"},
+		std: append([]string{"database/sql"}, noIO...),
+		why: "what is kept is said without a database and without an API server",
+	},
+	"archive/sqlquery": {
+		ours:   []string{"archive"},
+		others: []string{"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
+		std:    append([]string{"database/sql"}, noIO...),
+		why:    "the text of a statement is a pure function of a query",
+	},
+	"archive/postgres": {
+		ours: []string{"archive", "archive/sqlquery"},
+		others: []string{"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgtype",
+			"github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/stdlib",
+			"github.com/pressly/goose/v3", "github.com/pressly/goose/v3/lock",
+			"k8s.io/utils/clock"},
+		std: noIO, why: "a store knows its database, and nothing of a cluster",
+	},
+	"archive/sqlite": {
+		ours: []string{"archive", "archive/sqlquery"},
+		others: []string{"modernc.org/sqlite", "github.com/pressly/goose/v3",
+			"k8s.io/utils/clock"},
+		std: noIO, why: "a store knows its database, and nothing of a cluster",
+	},
 	"aftermath": {ours: append(edge(), "audit/obituary"), why: "edges do not know each other"},
 	"webhook": {ours: append(edge(), "httpsserver", "audit/obituary", "internal/access",
 		"internal/owners"),
@@ -382,6 +409,34 @@ func TestPureCoreNeedsNoClient(t *testing.T) {
 	}
 }
 
+// Databases are the archive's business: nobody else comes to depend on one.
+func TestDatabasesBelongToTheArchive(t *testing.T) {
+	t.Parallel()
+	owners := map[string][]string{
+		"github.com/jackc/pgx/":     {"archive/postgres"},
+		"github.com/pressly/goose/": {"archive/postgres", "archive/sqlite"},
+		"modernc.org/":              {"archive/sqlite"},
+		"database/sql":              {"archive/sqlite"},
+		module + "archive/postgres": {"cmd/epitaph"},
+		module + "archive/sqlite":   {"cmd/epitaph"},
+	}
+	for _, p := range list(t, "./...") {
+		pkg := strings.TrimPrefix(p.ImportPath, module)
+		if strings.HasPrefix(pkg, "test/") {
+			continue
+		}
+		for _, imported := range p.Imports {
+			for prefix, may := range owners {
+				if strings.HasPrefix(imported+"/", strings.TrimSuffix(prefix, "/")+"/") &&
+					!slices.Contains(may, pkg) {
+					t.Errorf("%s must not import %s: that belongs to %s", pkg, imported,
+						strings.Join(may, " and "))
+				}
+			}
+		}
+	}
+}
+
 func TestRulesForbid(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ pkg, imported string }{
@@ -399,6 +454,8 @@ func TestRulesForbid(t *testing.T) {
 		"the doctor knows flags":       {"cmd/kubectl-epitaph/doctor", "github.com/spf13/cobra"},
 		"the writer knows an edge":     {"termination", module + "gc"},
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},
+		"a store knows the cluster":    {"archive/postgres", "sigs.k8s.io/controller-runtime/pkg/client"},
+		"queries know a database":      {"archive/sqlquery", "database/sql"},
 		"the ledger waits":             {"agent/shutdown/ledger", module + "internal/pause"},
 	}
 	for name, tc := range tests {

@@ -154,7 +154,7 @@ func (b Batch) Storable(now time.Time) ([]Record, error) {
 	for _, r := range b.Records {
 		if r.Cluster != b.Cluster || r.Kind != b.Kind || r.UID == "" || !json.Valid(r.Document) {
 			return nil, fmt.Errorf("%w: a %s of cluster %q with UID %q is none of this batch",
-				ErrQuery, r.Kind, r.Cluster, r.UID)
+				ErrRefused, r.Kind, r.Cluster, r.UID)
 		}
 		r = r.clean(now)
 		n, ok := newest[r.UID]

@@ -13,6 +13,9 @@ var (
 	ErrNotFound = errors.New("no such record in the archive")
 	// ErrQuery is the error of a query that no store can answer: its caller is wrong.
 	ErrQuery = errors.New("wrong query")
+	// ErrRefused is the error of a batch with something in it that the store does not take, now or
+	// later: what is refused is data, not the writer.
+	ErrRefused = errors.New("the archive refuses what is in it")
 	// ErrForeign is the error of a cluster whose name belongs to another one.
 	ErrForeign = errors.New("the name belongs to another cluster")
 )

@@ -31,6 +31,7 @@ type Config struct {
 	Agent       Agent         `json:"agent"`
 	Audit       Audit         `json:"audit"`
 	Retention   Retention     `json:"retention"`
+	Archive     Archive       `json:"archive"`
 	Page        Page          `json:"page"`
 	Metrics     Metrics       `json:"metrics"`
 	// HealthAddress is "host:port"; an empty host listens on all addresses.
@@ -124,6 +125,7 @@ func Default() Config {
 		Agent:          defaultAgent(),
 		Audit:          defaultAudit(),
 		Retention:      defaultRetention(),
+		Archive:        defaultArchive(),
 		Page:           defaultPage(),
 		Metrics:        defaultMetrics(),
 		HealthAddress:  ":8081",

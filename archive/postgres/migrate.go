@@ -39,4 +39,4 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 }
 
 // versions is the table in which the migrations that were made are noted.
-const versions = "epitaph_schema_versions"
+const versions = "schema_versions"

@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/epitaph-k8s/epitaph/archive"
@@ -15,7 +17,7 @@ import (
 // amended record may be another: its old revision is looked for in the months around it, and may
 // be in another partition.
 const (
-	stage = `CREATE TEMPORARY TABLE IF NOT EXISTS epitaph_staged (LIKE records,
+	stage = `CREATE TEMPORARY TABLE IF NOT EXISTS staged_records (LIKE records,
 		gone boolean NOT NULL, earliest timestamptz NOT NULL, latest timestamptz NOT NULL)
 		ON COMMIT DELETE ROWS`
 	// The planner knows nothing of the session's table; the indexes are right for any number of
@@ -26,10 +28,10 @@ const (
 	turn     = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 	samePast = `r.cluster = s.cluster AND r.uid = s.uid
 		AND r.removed BETWEEN s.earliest AND s.latest`
-	known = `DELETE FROM epitaph_staged s USING records r WHERE ` + samePast + `
+	known = `DELETE FROM staged_records s USING records r WHERE ` + samePast + `
 		AND (s.gone OR (r.epoch, r.revision) >= (s.epoch, s.revision))`
-	replaced = "DELETE FROM records r USING epitaph_staged s WHERE " + samePast
-	insert   = "INSERT INTO records (" + stored + ") SELECT " + stored + " FROM epitaph_staged"
+	replaced = "DELETE FROM records r USING staged_records s WHERE " + samePast
+	insert   = "INSERT INTO records (" + stored + ") SELECT " + stored + " FROM staged_records"
 	reach    = `INSERT INTO positions (cluster, kind, epoch, revision) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (cluster, kind) DO UPDATE SET epoch = excluded.epoch,
 		revision = excluded.revision
@@ -59,9 +61,22 @@ func (s *Store) Put(ctx context.Context, b archive.Batch) error {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return put(ctx, tx, b, records, now) })
 	if err != nil {
 		s.forgetMonths() // somebody may have dropped one
-		return fmt.Errorf("write %d records to the archive: %w", len(records), err)
+		return fmt.Errorf("write %d records to the archive: %w", len(records), judged(err))
 	}
 	return nil
+}
+
+// judged marks errors that are about data: classes 22 (data exception), 23 (integrity constraint)
+// and 54 (program limit exceeded) of PostgreSQL's appendix A.
+func judged(err error) error {
+	var said *pgconn.PgError
+	if errors.As(err, &said) && len(said.Code) == 5 {
+		switch said.Code[:2] {
+		case "22", "23", "54":
+			return fmt.Errorf("%w: %w", archive.ErrRefused, err)
+		}
+	}
+	return err
 }
 
 func put(ctx context.Context, tx pgx.Tx, b archive.Batch, records []archive.Record,
@@ -91,7 +106,7 @@ func upsert(ctx context.Context, tx pgx.Tx, records []archive.Record, now time.T
 	if _, err := tx.Exec(ctx, stage); err != nil {
 		return err
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"epitaph_staged"}, staged,
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"staged_records"}, staged,
 		pgx.CopyFromSlice(len(records), func(n int) ([]any, error) {
 			return row(records[n], now), nil
 		}))

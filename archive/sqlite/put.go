@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/epitaph-k8s/epitaph/archive"
 )
 
@@ -37,9 +40,21 @@ func (s *Store) Put(ctx context.Context, b archive.Batch) error {
 		return err
 	}
 	if err := s.put(ctx, b, records); err != nil {
-		return fmt.Errorf("write %d records to the archive: %w", len(records), err)
+		return fmt.Errorf("write %d records to the archive: %w", len(records), judged(err))
 	}
 	return nil
+}
+
+// judged marks errors that are about data.
+func judged(err error) error {
+	var said *sqlite.Error
+	if errors.As(err, &said) {
+		switch said.Code() & 0xff { // the primary code
+		case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH:
+			return fmt.Errorf("%w: %w", archive.ErrRefused, err)
+		}
+	}
+	return err
 }
 
 func (s *Store) put(ctx context.Context, b archive.Batch, records []archive.Record) (err error) {

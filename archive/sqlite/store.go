@@ -30,7 +30,7 @@ const (
 	// cacheKiB is what a connection keeps of the file in memory.
 	cacheKiB = 8 << 10
 	// versions is the table in which the migrations that were made are noted.
-	versions = "epitaph_schema_versions"
+	versions = "schema_versions"
 )
 
 // A Store is an archive in a file.

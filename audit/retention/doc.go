@@ -10,6 +10,8 @@
 //     there is time to notice.
 //   - The obituary of a node by which the collector's brake holds pods is never removed for being
 //     one too many.
+//   - Where there is an archive, it runs there as well, and removes only what is stored: it names
+//     the revision of that, too. The manager's then has wider limits, and says what it removes.
 //   - Each delete names the UID, so every step can be repeated by any replica.
 //
 // What this package does not do: remove the record of a node or an owner that lives on

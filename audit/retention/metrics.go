@@ -16,6 +16,8 @@ const (
 	ofOwner  = "owner"
 	byAge    = "age"
 	byNumber = "number"
+	// unarchived is for either, of what may not be archived.
+	unarchived = "unarchived"
 )
 
 func newExpired(r prometheus.Registerer) (*prometheus.CounterVec, error) {
@@ -27,7 +29,7 @@ func newExpired(r prometheus.Registerer) (*prometheus.CounterVec, error) {
 		return nil, fmt.Errorf("register the metric of the retention: %w", err)
 	}
 	for _, of := range []string{ofPod, ofNode, ofOwner} {
-		for _, by := range []string{byAge, byNumber} {
+		for _, by := range []string{byAge, byNumber, unarchived} {
 			expired.WithLabelValues(of, by)
 		}
 	}

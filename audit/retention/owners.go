@@ -24,8 +24,10 @@ func (r *Retention) pruneOwners(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("list the records of owners: %w", err)
 	}
 	held := make([]metav1.ObjectMeta, len(all.Items))
+	specs := make(map[string]v1alpha1.OwnerObituarySpec, len(all.Items))
 	for n := range all.Items {
 		o := &all.Items[n]
+		specs[o.Name] = o.Spec
 		held[n] = metav1.ObjectMeta{Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
 			CreationTimestamp: o.CreationTimestamp}
 		if o.CreationTimestamp.Before(&o.Spec.Removed) {
@@ -34,6 +36,6 @@ func (r *Retention) pruneOwners(ctx context.Context, now time.Time) error {
 	}
 	return r.pruneOldest(ctx, ofOwner, held, bounds{r.Limits.Nodes.Max,
 		r.Limits.Nodes.MaxAge.Duration}, now, func(m metav1.ObjectMeta) client.Object {
-		return &v1alpha1.OwnerObituary{ObjectMeta: m}
+		return &v1alpha1.OwnerObituary{ObjectMeta: m, Spec: specs[m.Name]}
 	})
 }

@@ -41,7 +41,7 @@ func (r *Retention) prunePods(ctx context.Context, namespace string, now time.Ti
 				current, held = o.Namespace, held[:0]
 			}
 			held = append(held, metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID,
-				CreationTimestamp: o.CreationTimestamp})
+				ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp})
 		}
 		if page.Continue == "" {
 			return errors.Join(append(failures, r.pruneNamespace(ctx, held, now))...)

@@ -41,7 +41,14 @@ type Options struct {
 	// Cache holds NodeObituaries and OwnerObituaries.
 	Cache client.Reader
 	// API reads PodObituaries from the API server, and removes records.
-	API        client.Client
+	API client.Client
+	// Archived reports whether a record is archived as it is. If it is set, no other is removed.
+	Archived func(ctx context.Context, o client.Object) (bool, error)
+	// Bound says that whoever archives removes records, and that these limits are wider: what they
+	// remove may be archived nowhere.
+	Bound bool
+	// Now is the time by which records are old; nil is [audit.SharedNow].
+	Now        func(context.Context) (time.Time, error)
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -118,9 +125,16 @@ func (r *Retention) look(ctx context.Context, atAll bool) error {
 // Prune removes what is too many or too old, of nodes, of owners and of the pods of all namespaces.
 func (r *Retention) Prune(ctx context.Context) error {
 	// Without the API server's time, now is zero, and nothing is old.
-	now, err := audit.SharedNow(ctx, r.Clock, r.API)
+	now, err := r.now(ctx)
 	return errors.Join(err, r.prunePods(ctx, metav1.NamespaceAll, now), r.pruneNodes(ctx, now),
 		r.pruneOwners(ctx, now))
+}
+
+func (r *Retention) now(ctx context.Context) (time.Time, error) {
+	if r.Now != nil {
+		return r.Now(ctx)
+	}
+	return audit.SharedNow(ctx, r.Clock, r.API)
 }
 
 // PruneNamespace removes the surplus of the pods of one namespace.
@@ -131,8 +145,19 @@ func (r *Retention) PruneNamespace(ctx context.Context, namespace string) error 
 func (r *Retention) remove(ctx context.Context, of, by string, o client.Object) error {
 	uid := o.GetUID()
 	only := client.Preconditions{UID: &uid}
-	if version := o.GetResourceVersion(); of == ofOwner {
-		only.ResourceVersion = &version // It may have been renewed meanwhile.
+	if version := o.GetResourceVersion(); of == ofOwner || r.Archived != nil {
+		only.ResourceVersion = &version // It may have been renewed or amended meanwhile.
+	}
+	if r.Archived != nil {
+		archived, err := r.Archived(ctx, o)
+		if err != nil || !archived {
+			return err
+		}
+	}
+	if r.Bound {
+		by = unarchived
+		r.Log.Info("obituary removed that may not be archived: the archive is behind, and etcd has a bound",
+			"of", of, "namespace", o.GetNamespace(), "name", o.GetName())
 	}
 	err := r.API.Delete(ctx, o, only)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {

@@ -1,6 +1,8 @@
 // Command epitaph is everything of Epitaph but the kubectl plugin.
 //
 //	epitaph manager --config FILE                webhook, garbage collector, netconsole listener
+//	epitaph archive --config FILE                store what is recorded, for years
+//	epitaph archive list | count --config FILE   read it
 //	epitaph agent [--config FILE]                on a node: have its kernel speak to the listeners
 //	epitaph policy test TEST...                  whether the webhook decides as the tests expect
 //	epitaph policy test -f FILE --review FILE    what the webhook would decide
@@ -65,7 +67,7 @@ func command() *cobra.Command {
 
 Exit codes: 0; 1 an error; 2 wrong usage.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
-	}, managerCommand(), agentCommand(), policyCommand(), versionCommand())
+	}, managerCommand(), archiveCommand(), agentCommand(), policyCommand(), versionCommand())
 	root.SetFlagErrorFunc(usage)
 	// cobra's own would take -v, which is the log level below
 	root.Flags().Bool("version", false, "print the version")

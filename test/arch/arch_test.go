@@ -185,9 +185,18 @@ var rules = map[string]rule{
 		std:    append([]string{"database/sql"}, noIO...),
 		why:    "the text of a statement is a pure function of a query",
 	},
+	"archive/follow": {
+		ours: []string{"archive", "api/v1alpha1", "internal/guard", "internal/pause"},
+		others: []string{"k8s.io/apimachinery/", "k8s.io/utils/clock", "k8s.io/utils/ptr",
+			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
+			"github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/errgroup"},
+		std: append([]string{"database/sql"}, noIO...),
+		why: "who follows a cluster knows that there is a store, not which",
+	},
 	"archive/postgres": {
 		ours: []string{"archive", "archive/sqlquery"},
-		others: []string{"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgtype",
+		others: []string{"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn",
+			"github.com/jackc/pgx/v5/pgtype",
 			"github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/stdlib",
 			"github.com/pressly/goose/v3", "github.com/pressly/goose/v3/lock",
 			"k8s.io/utils/clock"},
@@ -195,7 +204,7 @@ var rules = map[string]rule{
 	},
 	"archive/sqlite": {
 		ours: []string{"archive", "archive/sqlquery"},
-		others: []string{"modernc.org/sqlite", "github.com/pressly/goose/v3",
+		others: []string{"modernc.org/sqlite", "modernc.org/sqlite/lib", "github.com/pressly/goose/v3",
 			"k8s.io/utils/clock"},
 		std: noIO, why: "a store knows its database, and nothing of a cluster",
 	},

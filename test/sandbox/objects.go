@@ -50,9 +50,10 @@ func (s *Sandbox) DefineRecords() error {
 	return nil
 }
 
-// chartFiles are the objects that the chart takes over as they are: who Epitaph and its agent are,
-// what they may do and write, and Epitaph's seats in the API server.
-var chartFiles = []string{"rbac.yaml", "manager-policy.yaml", "flowcontrol.yaml", "agent.yaml"}
+// chartFiles are the objects that the chart takes over as they are: who Epitaph, its agent and its
+// archive are, what they may do and write, and Epitaph's seats in the API server.
+var chartFiles = []string{"rbac.yaml", "manager-policy.yaml", "flowcontrol.yaml", "agent.yaml",
+	"archive.yaml"}
 
 // ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
 const ownObjects = "manifests/cluster.yaml"

@@ -432,7 +432,7 @@ func wrong(t *testing.T, s archive.Store) {
 		}
 	}
 	foreign := archive.Batch{Cluster: "a", Kind: archive.PodKind, Records: []archive.Record{aRecord("b", "1", 0)}}
-	if err := s.Put(t.Context(), foreign); !errors.Is(err, archive.ErrQuery) {
+	if err := s.Put(t.Context(), foreign); !errors.Is(err, archive.ErrRefused) {
 		t.Errorf("a record of another cluster: %v", err)
 	}
 }

@@ -49,6 +49,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: agent
 {{- end }}
 
+{{- define "epitaph.archiveSelector" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: archive
+{{- end }}
+
+{{- define "epitaph.archiveLabels" -}}
+{{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.archiveSelector" "more" (dict)) }}
+{{- end }}
+
 {{- define "epitaph.testLabels" -}}
 app.kubernetes.io/name: epitaph
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -109,6 +119,10 @@ would refuse to take it over. */}}
 {{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
 {{- $_ := set $c.page "address" (printf ":%d" (int .Values.ports.page)) }}
 {{- $_ := set $c.page "certDir" "/var/run/epitaph/tls" }}
+{{- $_ := set $c.archive "dsnFile" (printf "/var/run/epitaph/archive/%s" .Values.archive.dsn.key) }}
+{{- $_ := set $c.archive "path" "/var/lib/epitaph/archive/archive.db" }}
+{{- $_ := set $c.archive "healthAddress" ":8082" }}
+{{- $_ := set $c.archive "metricsAddress" ":8083" }}
 {{- $_ := set $c.agent "service" "epitaph-netconsole" }}
 {{- $_ := set $c.agent "configfs" "/host/sys/kernel/config" }}
 {{- if $c.agent.clearPanicTimeout }}{{ $_ := set $c.agent "procSys" "/host/proc/sys" }}{{ end }}

@@ -32,6 +32,7 @@ type values struct {
 	Backstop             backstop             `json:"backstop"`
 	NetworkPolicy        networkPolicy        `json:"networkPolicy"`
 	Page                 pageHost             `json:"page"`
+	Archive              archive              `json:"archive"`
 	ServiceMonitor       serviceMonitor       `json:"serviceMonitor"`
 	PrometheusRule       labelled             `json:"prometheusRule"`
 	GrafanaDashboard     labelled             `json:"grafanaDashboard"`
@@ -45,6 +46,22 @@ type image struct {
 	Tag        string `json:"tag"`
 	Digest     string `json:"digest" pattern:"^(sha256:[0-9a-f]{64})?$"`
 	PullPolicy string `json:"pullPolicy" validate:"oneof=Always IfNotPresent Never"`
+}
+
+type archive struct {
+	Replicas int `json:"replicas" validate:"min=1"`
+	DSN      struct {
+		Secret string `json:"secret"`
+		Key    string `json:"key"`
+	} `json:"dsn"`
+	Volume struct {
+		Size             string `json:"size"`
+		StorageClassName string `json:"storageClassName"`
+	} `json:"volume"`
+	Resources      object   `json:"resources"`
+	NodeSelector   object   `json:"nodeSelector"`
+	Tolerations    []object `json:"tolerations"`
+	PodAnnotations object   `json:"podAnnotations"`
 }
 
 type podDisruptionBudget struct {

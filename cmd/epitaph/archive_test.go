@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/yaml"
+
+	"github.com/epitaph-k8s/epitaph/archive"
+	"github.com/epitaph-k8s/epitaph/archive/sqlite"
+	"github.com/epitaph-k8s/epitaph/config"
+)
+
+func TestArchiveIsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := config.Default()
+	c.Archive.Store, c.Archive.Path = config.SQLite, filepath.Join(dir, "archive.db")
+	settings, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(file, settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), c.Archive.Path, clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := archive.Batch{Cluster: "a", Kind: archive.PodKind}
+	for n, code := range []string{"Evicted", "KernelPanic", "Evicted"} {
+		b.Records = append(b.Records, archive.Record{Cluster: "a", Kind: archive.PodKind,
+			UID: fmt.Sprint(n), Epoch: 1, Revision: 1, Code: code,
+			Removed: time.Date(2026, 11, 1+n, 0, 0, 0, 0, time.UTC), Labels: map[string]string{"team": code},
+			Document: fmt.Appendf(nil, `{"n":%d}`, n)})
+	}
+	if err := store.Put(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+
+	const first, second, third = `{"cluster":"a","record":{"n":0}}` + "\n",
+		`{"cluster":"a","record":{"n":1}}` + "\n", `{"cluster":"a","record":{"n":2}}` + "\n"
+	for args, want := range map[string]string{
+		"list":                              third + second + first,
+		"list --limit 2":                    third + second,
+		"list --code KernelPanic":           second,
+		"list --since 2026-11-03T00:00:00Z": third,
+		"list -l team=Evicted --until 2026-11-03T00:00:00Z": first,
+		"list --cluster b":         "",
+		"list --kind Node":         "",
+		"count":                    `{"of":["Evicted"],"n":2}` + "\n" + `{"of":["KernelPanic"],"n":1}` + "\n",
+		"count --by month,cluster": `{"of":["2026-11","a"],"n":3}` + "\n",
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), append([]string{"archive"}, append(strings.Fields(args),
+			"--config", file)...), &out, &out); err != nil || out.String() != want {
+			t.Errorf("archive %s: %v\n%s", args, err, out.String())
+		}
+	}
+	for _, args := range []string{"list --kind Cat", "list --since yesterday", "list -l a=b=c",
+		"list --nonsense"} {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"archive"}, append(strings.Fields(args),
+			"--config", file)...), &out, &out)
+		if !errors.Is(err, errUsage) {
+			t.Errorf("archive %s: %v", args, err)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func archiveCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.file, "config", "", "the configuration `file` (required)")
 	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
-	c.AddCommand(archiveListCommand(), archiveCountCommand())
+	c.AddCommand(archiveListCommand(), archiveGetCommand(), archiveCountCommand())
 	return c
 }
 
@@ -240,6 +240,9 @@ func (a *archivist) open(ctx context.Context) (archive.Store, error) {
 // the cluster.
 func (a *archivist) claim(ctx context.Context, store archive.Store) error {
 	first := &corev1.Namespace{}
+	if err := store.Ping(ctx); err != nil {
+		return err
+	}
 	if err := a.api.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, first); err != nil {
 		return fmt.Errorf("read the namespace %s: %w", metav1.NamespaceSystem, err)
 	}

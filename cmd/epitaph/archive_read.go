@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -46,7 +47,7 @@ func (a *archiveQuery) bind(flags *pflag.FlagSet) {
 func (a *archiveQuery) query(c *cobra.Command) (archive.Query, error) {
 	q := a.q
 	if a.file == "" {
-		return q, usage(c, fmt.Errorf("--config is missing: name the configuration file"))
+		return q, usage(c, errors.New("--config is missing: name the configuration file"))
 	}
 	switch q.Kind = archive.Kind(a.kind); q.Kind {
 	case "", archive.PodKind, archive.NodeKind, archive.OwnerKind:
@@ -106,6 +107,29 @@ func archiveListCommand() *cobra.Command {
 	}
 	a.bind(c.Flags())
 	c.Flags().IntVar(&limit, "limit", 100, "at most that many; 0 for all")
+	return c
+}
+
+func archiveGetCommand() *cobra.Command {
+	a := archiveQuery{}
+	c := &cobra.Command{
+		Use:   "get CLUSTER UID --config FILE",
+		Short: "Print one record of the archive as JSON, by its cluster and its own UID",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usage(c, errors.New("name the cluster and the UID of the record"))
+			}
+			return a.with(c, func(ctx context.Context, s archive.Store, _ archive.Query) error {
+				r, err := s.Get(ctx, args[0], args[1])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", r.Document)
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&a.file, "config", "", "the configuration `file` (required)")
 	return c
 }
 

@@ -58,6 +58,7 @@ func TestArchiveIsRead(t *testing.T) {
 		"list --cluster b":         "",
 		"list --kind Node":         "",
 		"count":                    `{"of":["Evicted"],"n":2}` + "\n" + `{"of":["KernelPanic"],"n":1}` + "\n",
+		"get a 1":                  `{"n":1}` + "\n",
 		"count --by month,cluster": `{"of":["2026-11","a"],"n":3}` + "\n",
 	} {
 		var out bytes.Buffer
@@ -67,7 +68,7 @@ func TestArchiveIsRead(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"list --kind Cat", "list --since yesterday", "list -l a=b=c",
-		"list --nonsense"} {
+		"list --nonsense", "get a"} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"archive"}, append(strings.Fields(args),
 			"--config", file)...), &out, &out)

@@ -27,9 +27,9 @@ test: test-unit test-controlplane test-node test-chart test-kernel test-image ##
 	@echo "all tests passed"
 
 # What tests would be skipped without, and the packages that have it: a bus to listen at, a browser to look at the page with, what a
-# real node is made of, a PostgreSQL for the archive; and a C compiler with its headers, which the race detector is linked with. Where they cannot be installed (we
-# are not root, there is no apt, or, as with Chromium on Ubuntu, no such package) those tests are skipped, and say so. Nothing is
-# removed for it, and no service is started.
+# real node is made of, a PostgreSQL for the archive; and a C compiler with its headers, which the race detector is linked with. Where
+# they cannot be installed (we are not root, there is no apt, or, as with Chromium on Ubuntu, no such package) those tests are skipped,
+# and say so. Nothing is removed for it, and no service is started.
 tool_dbus-daemon = command -v dbus-daemon
 tool_chromium = command -v chromium
 tool_postgresql = command -v initdb || ls /usr/lib/postgresql/*/bin/initdb

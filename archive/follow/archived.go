@@ -3,33 +3,50 @@ package follow
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
 )
 
-// Archived returns what reports whether a record is stored as it is in the cluster.
-func Archived(store archive.Store, cluster string) func(context.Context, client.Object) (bool,
-	error) {
-	return func(ctx context.Context, o client.Object) (bool, error) {
-		kind := archive.PodKind
-		switch o.(type) {
-		case *v1alpha1.NodeObituary:
-			kind = archive.NodeKind
-		case *v1alpha1.OwnerObituary:
-			kind = archive.OwnerKind
+// Archived returns what tells which records of one kind are stored as they are in the cluster.
+func Archived(store archive.Store, cluster string) func(context.Context,
+	[]client.Object) (map[types.UID]bool, error) {
+	return func(ctx context.Context, all []client.Object) (map[types.UID]bool, error) {
+		if len(all) == 0 {
+			return nil, nil
 		}
-		at, err := store.Position(ctx, cluster, kind)
+		at, err := store.Position(ctx, cluster, kindOf(all[0]))
 		if err != nil || at.Epoch == 0 {
-			return false, err
+			return nil, err
 		}
-		revision, err := archive.RevisionOf(o.GetResourceVersion())
+		revisions := make(map[string]int64, len(all))
+		for _, o := range all {
+			revision, err := archive.RevisionOf(o.GetResourceVersion())
+			if err != nil {
+				return nil, err
+			}
+			revisions[archive.UIDOf(o)] = revision
+		}
+		stored, err := store.Stored(ctx, cluster, at.Epoch, revisions)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		uid := archive.UIDOf(o)
-		stored, err := store.Stored(ctx, cluster, at.Epoch, map[string]int64{uid: revision})
-		return stored[uid], err
+		archived := make(map[types.UID]bool, len(stored))
+		for _, o := range all {
+			archived[o.GetUID()] = stored[archive.UIDOf(o)]
+		}
+		return archived, nil
 	}
+}
+
+func kindOf(o client.Object) archive.Kind {
+	switch o.(type) {
+	case *v1alpha1.NodeObituary:
+		return archive.NodeKind
+	case *v1alpha1.OwnerObituary:
+		return archive.OwnerKind
+	}
+	return archive.PodKind
 }

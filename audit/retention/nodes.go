@@ -3,7 +3,6 @@ package retention
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,20 +27,18 @@ func (r *Retention) pruneNodes(ctx context.Context, now time.Time) error {
 		return cmp.Or(audit.LeftAt(&a).Compare(audit.LeftAt(&b)), cmp.Compare(a.Name, b.Name))
 	})
 	limits := r.Limits.Nodes
-	surplus, share := len(held)-limits.Max, expiredAtOnce(len(held))
-	var failures []error
+	surplus := len(held) - limits.Max
+	var going []doomed
 	for n := range held {
-		old, by := &held[n], byAge
-		switch {
-		case surplus > 0 && old.Annotations[reason.HeldKey] == "":
+		old := &held[n]
+		if surplus > 0 && old.Annotations[reason.HeldKey] == "" {
 			surplus--
-			by = byNumber
-		case share > 0 && now.Sub(audit.LeftAt(old)) > limits.MaxAge.Duration:
-			share--
-		default:
-			continue
+			going = append(going, doomed{byNumber, n})
+		} else if now.Sub(audit.LeftAt(old)) > limits.MaxAge.Duration {
+			going = append(going, doomed{byAge, n})
 		}
-		failures = append(failures, r.remove(ctx, ofNode, by, old.DeepCopy()))
 	}
-	return errors.Join(failures...)
+	return r.removeAll(ctx, ofNode, going, expiredAtOnce(len(held)), func(n int) client.Object {
+		return held[n].DeepCopy()
+	})
 }

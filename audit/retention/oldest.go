@@ -3,7 +3,6 @@ package retention
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -25,19 +24,18 @@ func (r *Retention) pruneOldest(ctx context.Context, of string, held []metav1.Ob
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
 			cmp.Compare(a.Name, b.Name))
 	})
-	surplus, share := len(held)-b.max, expiredAtOnce(len(held))
-	var failures []error
+	surplus := len(held) - b.max
+	var going []doomed
 	for n := range held {
 		by := byAge
-		switch {
-		case n < surplus:
+		if n < surplus {
 			by = byNumber
-		case share > 0 && now.Sub(held[n].CreationTimestamp.Time) > b.maxAge:
-			share--
-		default:
-			return errors.Join(failures...)
+		} else if now.Sub(held[n].CreationTimestamp.Time) <= b.maxAge {
+			break // the rest is younger
 		}
-		failures = append(failures, r.remove(ctx, of, by, object(held[n])))
+		going = append(going, doomed{by, n})
 	}
-	return errors.Join(failures...)
+	return r.removeAll(ctx, of, going, expiredAtOnce(len(held)), func(n int) client.Object {
+		return object(held[n])
+	})
 }

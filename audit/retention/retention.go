@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,8 +43,9 @@ type Options struct {
 	Cache client.Reader
 	// API reads PodObituaries from the API server, and removes records.
 	API client.Client
-	// Archived reports whether a record is archived as it is. If it is set, no other is removed.
-	Archived func(ctx context.Context, o client.Object) (bool, error)
+	// Archived returns which records of one kind are archived as they are. If it is set, no others
+	// are removed.
+	Archived func(ctx context.Context, all []client.Object) (map[types.UID]bool, error)
 	// Bound says that whoever archives removes records, and that these limits are wider: what they
 	// remove may be archived nowhere.
 	Bound bool
@@ -142,21 +144,74 @@ func (r *Retention) PruneNamespace(ctx context.Context, namespace string) error 
 	return r.prunePods(ctx, namespace, time.Time{})
 }
 
+// askAtOnce bounds how many records are asked about at once.
+const askAtOnce = 500
+
+// A doomed record is one that is too old or one too many.
+type doomed struct {
+	by string
+	// n is its place in the list that it is from.
+	n int
+}
+
+// removeAll removes the doomed, the oldest first, but of those that are too old only a share. Where
+// there is an archive, what it does not have stays, and takes no part of the share.
+func (r *Retention) removeAll(ctx context.Context, of string, all []doomed, share int,
+	object func(n int) client.Object) error {
+	var failures []error
+	for chunk := range slices.Chunk(all, askAtOnce) {
+		objects := make([]client.Object, len(chunk))
+		for n, d := range chunk {
+			objects[n] = object(d.n)
+		}
+		stay, err := r.unarchived(ctx, objects)
+		if err != nil {
+			return errors.Join(append(failures, err)...)
+		}
+		for n, d := range chunk {
+			if stay[objects[n].GetUID()] {
+				continue
+			}
+			if d.by == byAge {
+				if share == 0 {
+					return errors.Join(failures...)
+				}
+				share--
+			}
+			failures = append(failures, r.remove(ctx, of, d.by, objects[n]))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// unarchived returns which of the records wait for the archive.
+func (r *Retention) unarchived(ctx context.Context,
+	all []client.Object) (map[types.UID]bool, error) {
+	if r.Archived == nil {
+		return nil, nil
+	}
+	archived, err := r.Archived(ctx, all)
+	if err != nil {
+		return nil, fmt.Errorf("ask whether %d records are archived: %w", len(all), err)
+	}
+	stay := map[types.UID]bool{}
+	for _, o := range all {
+		if uid := o.GetUID(); !archived[uid] {
+			stay[uid] = true
+		}
+	}
+	return stay, nil
+}
+
 func (r *Retention) remove(ctx context.Context, of, by string, o client.Object) error {
 	uid := o.GetUID()
 	only := client.Preconditions{UID: &uid}
 	if version := o.GetResourceVersion(); of == ofOwner || r.Archived != nil {
 		only.ResourceVersion = &version // It may have been renewed or amended meanwhile.
 	}
-	if r.Archived != nil {
-		archived, err := r.Archived(ctx, o)
-		if err != nil || !archived {
-			return err
-		}
-	}
 	if r.Bound {
 		by = unarchived
-		r.Log.Info("obituary removed that may not be archived: the archive is behind, and etcd has a bound",
+		r.Log.Info("record removed that may not be archived: the archive is behind, and etcd has a bound",
 			"of", of, "namespace", o.GetNamespace(), "name", o.GetName())
 	}
 	err := r.API.Delete(ctx, o, only)

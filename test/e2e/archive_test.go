@@ -296,7 +296,8 @@ func TestRecordsGoOnceTheyAreArchived(t *testing.T) {
 	archived := func(o *v1alpha1.PodObituary) {
 		t.Helper()
 		shared.eventually(t, o.Spec.PodName+" is archived", func(ctx context.Context) (bool, error) {
-			return archivefollow.Archived(store, name)(ctx, o)
+			archived, err := archivefollow.Archived(store, name)(ctx, []client.Object{o})
+			return archived[o.UID], err
 		})
 	}
 	stop := following()

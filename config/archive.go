@@ -33,6 +33,11 @@ type Archive struct {
 	// HoldFactor bounds how long the cluster keeps what is not archived: that many times the
 	// retention, by age and by number. Beyond it the manager removes records to protect etcd.
 	HoldFactor int `json:"holdFactor" validate:"min=1,max=100"`
+	// Serve answers questions by HTTPS, to those who may read such records in this cluster.
+	Serve bool `json:"serve"`
+	// Address is the "host:port" at which it does; CertDir has tls.crt and tls.key for it.
+	Address string `json:"address" validate:"required,hostport"`
+	CertDir string `json:"certDir" validate:"required"`
 	// HealthAddress and MetricsAddress are "host:port".
 	HealthAddress  string `json:"healthAddress" validate:"required,hostport"`
 	MetricsAddress string `json:"metricsAddress" validate:"required,hostport"`
@@ -44,6 +49,7 @@ func defaultArchive() Archive {
 		Cluster: "default", Store: PostgreSQL, DSNFile: "/var/run/epitaph/archive/dsn",
 		Path:   "/var/lib/epitaph/archive/archive.db",
 		MaxAge: metav1.Duration{Duration: 3 * year}, HoldFactor: 4,
+		Address: ":8446", CertDir: "/var/run/epitaph/archive-tls",
 		HealthAddress: ":8082", MetricsAddress: ":8083",
 	}
 }

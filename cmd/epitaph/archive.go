@@ -89,6 +89,15 @@ func runArchive(ctx context.Context, f archiveFlags, stderr io.Writer) error {
 	if err := mgr.Add(a); err != nil {
 		return fmt.Errorf("add the archive: %w", err)
 	}
+	if c.Archive.Serve {
+		r, err := newReading(mgr, a)
+		if err != nil {
+			return err
+		}
+		if err := mgr.Add(r); err != nil {
+			return fmt.Errorf("add the readers of the archive: %w", err)
+		}
+	}
 	return mgr.Start(ctx)
 }
 

@@ -26,7 +26,11 @@ type plugin struct {
 }
 
 func (p *plugin) connect() (*cluster.Cluster, error) {
-	return p.flags.Connect("kubectl-epitaph/" + version)
+	c, err := p.flags.Connect("kubectl-epitaph/" + version)
+	if err == nil {
+		c.Note = func(what string) { fmt.Fprintln(p.errOut, terminal.Clean(what)) }
+	}
+	return c, err
 }
 
 // command is the root of all commands.

@@ -23,6 +23,8 @@ type selection struct {
 	labels        string
 	since         span
 	allNamespaces bool
+	// elsewhere is another cluster of the archive.
+	elsewhere string
 }
 
 // bind adds the flags that select.
@@ -105,6 +107,8 @@ func (p *plugin) list() *cobra.Command {
 		},
 	}
 	s.bind(c)
+	c.Flags().StringVar(&s.elsewhere, "cluster-name", "",
+		"what left this `cluster`, by the archive; \"*\" for all clusters")
 	output.bind(c, "wide")
 	return c
 }
@@ -115,6 +119,7 @@ func (p *plugin) show(ctx context.Context, s *selection, nodes bool, output reco
 	if err != nil {
 		return err
 	}
+	c.Elsewhere = s.elsewhere
 	filter := s.within(c, p.clock.Now())
 	if nodes {
 		return p.showNodes(ctx, c, filter, output, printer)

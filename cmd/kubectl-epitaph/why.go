@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
@@ -96,7 +97,11 @@ func (p *plugin) account(ctx context.Context, c *cluster.Cluster, t target,
 // has a reason or nothing is on record.
 func (p *plugin) ofPod(ctx context.Context, c *cluster.Cluster, name string,
 	uid types.UID) (account, error) {
-	records, _, err := c.Pods(ctx, lookup.Filter{Namespace: c.Namespace, Pod: name})
+	want := lookup.Filter{Namespace: c.Namespace, Pod: name}
+	if uid != "" {
+		want.Since = time.Unix(0, 0) // Another pod of this name may be on record here.
+	}
+	records, _, err := c.Pods(ctx, want)
 	if err != nil {
 		return account{}, err
 	}
@@ -246,7 +251,7 @@ func noPod(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) 
 	if uid != "" {
 		what += " with the UID " + string(uid)
 	}
-	elsewhere, _, err := c.Pods(ctx, lookup.Filter{Pod: name, Max: 1})
+	elsewhere, _, err := c.Finder.Pods(ctx, lookup.Filter{Pod: name, Max: 1})
 	if err == nil && len(elsewhere) > 0 && elsewhere[0].Namespace != c.Namespace {
 		return fmt.Errorf("%w: %s is not on record; one of that name is in another namespace: -n %s",
 			errNotFound, what, elsewhere[0].Namespace)

@@ -185,6 +185,14 @@ var rules = map[string]rule{
 		std:    append([]string{"database/sql"}, noIO...),
 		why:    "the text of a statement is a pure function of a query",
 	},
+	"archive/serve": {
+		ours: []string{"archive", "api/v1alpha1"},
+		others: []string{"k8s.io/api/", "k8s.io/apimachinery/pkg/labels",
+			"k8s.io/apiserver/pkg/authentication/", "github.com/go-logr/logr",
+			"github.com/prometheus/client_golang/prometheus"},
+		std: []string{"database/sql", "os", "os/exec"},
+		why: "who answers about a store knows neither which it is, nor who says whether they may ask",
+	},
 	"archive/follow": {
 		ours: []string{"archive", "api/v1alpha1", "internal/guard", "internal/pause"},
 		others: []string{"k8s.io/apimachinery/", "k8s.io/utils/clock", "k8s.io/utils/ptr",
@@ -307,8 +315,8 @@ var rules = map[string]rule{
 		why: "how something is written for people does not depend on what it is",
 	},
 	"cmd/kubectl-epitaph/cluster": {
-		ours: []string{"api/v1alpha1", "story/lookup"},
-		why:  "how the API server is found is no business of a command",
+		ours: []string{"api/v1alpha1", "story/lookup", "archive", "reason"},
+		why:  "how the API server and the archive are found is no business of a command",
 	},
 	"cmd/kubectl-epitaph/evictor": {
 		ours: []string{"reason"}, others: []string{"k8s.io/api/", "k8s.io/apimachinery/",

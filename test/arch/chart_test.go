@@ -51,7 +51,7 @@ func TestChartHasTheProgramsDefaults(t *testing.T) {
 	// The chart knows addresses and folders.
 	knows := map[string][]string{"webhook": {"address", "certDir"},
 		"metrics": {"address", "certDir"},
-		"archive": {"dsnFile", "path", "healthAddress", "metricsAddress"},
+		"archive": {"dsnFile", "path", "address", "certDir", "healthAddress", "metricsAddress"},
 		"agent":   {"service", "configfs", "procSys", "metricsAddress"}}
 	for name, leftOut := range knows {
 		for key := range known[name].(map[string]any) {

@@ -53,6 +53,13 @@ type Cluster struct {
 	Config *rest.Config
 	// Namespace is that of -n, else that of the context.
 	Namespace string
+	// Elsewhere is another cluster, whose records are read from the archive of this one; "*" is all.
+	Elsewhere string
+	// Note tells the user something besides the answer.
+	Note func(string)
+
+	archive archived
+	noted   bool
 }
 
 // How fast we may ask, as kubectl does: client-go's own limit is 5 requests per second, which makes
@@ -86,8 +93,9 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
-	return &Cluster{WithWatch: c, Finder: lookup.Finder{Reader: c, Mapper: c.RESTMapper()},
-		Config: config, Namespace: namespace}, nil
+	found := &Cluster{WithWatch: c, Config: config, Namespace: namespace}
+	found.Finder = lookup.Finder{Reader: withArchive{c, found}, Mapper: c.RESTMapper()}
+	return found, nil
 }
 
 // unconfigured says why no API server is configured, and what helps.

@@ -54,6 +54,13 @@ type archive struct {
 		Secret string `json:"secret"`
 		Key    string `json:"key"`
 	} `json:"dsn"`
+	API struct {
+		URL                string `json:"url"`
+		CABundle           string `json:"caBundle"`
+		Secret             string `json:"secret"`
+		ServiceType        string `json:"serviceType" validate:"oneof=ClusterIP NodePort LoadBalancer"`
+		ServiceAnnotations object `json:"serviceAnnotations"`
+	} `json:"api"`
 	Volume struct {
 		Size             string `json:"size"`
 		StorageClassName string `json:"storageClassName"`

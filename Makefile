@@ -153,6 +153,12 @@ bench-lost: controlplane ## what is lost when a replica is killed again and agai
 bench-page: controlplane ## how long a visitor waits beside 100,000 records, and the memory for them
 	@$(GO) run ./test/bench/page
 
+# Not part of `make bench`: it needs a PostgreSQL. RECORDS is how many are in that.
+RECORDS ?= 1000000
+.PHONY: bench-archive
+bench-archive: testtools ## what the archive takes in a second, look-ups and reports among a million records
+	@$(GO) run ./test/bench/archive -records $(RECORDS)
+
 # VERSION is stamped into the program, and is the image's tag.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 .PHONY: image

@@ -194,6 +194,19 @@ func (s *Server) run() error {
 	return nil
 }
 
+// Size returns how many bytes the database has on the disk.
+func (s *Server) Size(ctx context.Context) (bytes int64, err error) {
+	conn, err := pgx.Connect(ctx, s.DSN())
+	if err != nil {
+		return 0, fmt.Errorf("ask for the size of the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	if err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&bytes); err != nil {
+		return 0, fmt.Errorf("ask for the size of the database: %w", err)
+	}
+	return bytes, nil
+}
+
 // Kill ends the server with SIGKILL.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()

@@ -53,6 +53,7 @@ func (c *cluster) archiver(t *testing.T, change func(*config.Archive)) *archiver
 	}
 	k := config.Default()
 	k.Namespace, k.Metrics.Secure, k.Archive.Enabled, k.Archive.Cluster = ourNamespace, false, true, a.name
+	k.LeaderElection.Enabled = false          // it is alone, and would end when a busy machine is late
 	k.Retention.Pods.MaxPerNamespace = 100000 // other tests' records are none of its business
 	for _, address := range []*string{&k.Archive.HealthAddress, &k.Archive.MetricsAddress} {
 		free, err := sandbox.FreeAddress()

@@ -174,9 +174,9 @@ func (l *late) booted(t *testing.T) (bootID string) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
-	line, err := l.SaysAgain(ctx, "guest: boot ", l.boots)
+	line, _, err := l.SaysAgain(ctx, "guest: boot ", l.boots)
 	if err == nil {
-		_, err = l.SaysAgain(ctx, "guest: ready", l.boots)
+		_, _, err = l.SaysAgain(ctx, "guest: ready", l.boots)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -167,7 +167,7 @@ func (r *resetting) booted(t *testing.T) {
 	r.boots++
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
-	if _, err := r.SaysAgain(ctx, "guest: ready", r.boots); err != nil {
+	if _, _, err := r.SaysAgain(ctx, "guest: ready", r.boots); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Do("follow --config /reset.yaml"); err != nil {
@@ -184,7 +184,7 @@ func (r *resetting) booted(t *testing.T) {
 // bootID is that of the boot that has begun last.
 func (r *resetting) bootID(t *testing.T) string {
 	t.Helper()
-	line, err := r.SaysAgain(t.Context(), "guest: boot ", r.boots)
+	line, _, err := r.SaysAgain(t.Context(), "guest: boot ", r.boots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func (r *resetting) says(t *testing.T, how, cause, detail string) {
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
 	r.told++
-	line, err := r.SaysAgain(ctx, "the boot before this one has ended", r.told)
+	line, _, err := r.SaysAgain(ctx, "the boot before this one has ended", r.told)
 	if err != nil {
 		t.Fatal(err)
 	}

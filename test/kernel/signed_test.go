@@ -140,7 +140,7 @@ func (c *cluster) bootSigning(t *testing.T, p prepared) *guest {
 // has asked whether the node answers.
 func (c *cluster) announces(t *testing.T, g *guest, listener netip.AddrPort) {
 	t.Helper()
-	line, err := g.SaysAgain(t.Context(), "guest: boot ", 1)
+	line, _, err := g.SaysAgain(t.Context(), "guest: boot ", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func (s *system) says(t *testing.T, words string, times int) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), agentPatience)
 	defer cancel()
-	line, err := s.SaysAgain(ctx, words, times)
+	line, _, err := s.SaysAgain(ctx, words, times)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,16 +4,39 @@ package realnode
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/epitaph-k8s/epitaph/test/realnode/plan"
 )
 
+// A Stack is what the configuration of a node's programs depends on.
+type Stack struct {
+	// Root is where containerd keeps images and containers; CNI is the folder of the network's
+	// configuration.
+	Root, CNI string
+	// CgroupDriver is the kubelet's and containerd's: cgroupfs or systemd.
+	CgroupDriver string
+}
+
+// Containerd is containerd's configuration.
+func (s Stack) Containerd() string {
+	return fmt.Sprintf(containerdConfig, s.Root, s.CNI, s.CgroupDriver == "systemd")
+}
+
+// Kubelet is the kubelet's configuration, for a node of that address.
+func (s Stack) Kubelet(address netip.Addr) string {
+	return fmt.Sprintf(kubeletConfig, address, s.CgroupDriver)
+}
+
+// Network is CNI's configuration of the pods' network; its file has to end in ".conflist".
+func Network(pods netip.Prefix) string { return fmt.Sprintf(cniConfig, pods) }
+
 // containerdConfig is version 2 of the format, which containerd 1.6 to 2 read. Nothing may be
 // written outside of the node's folders.
 const containerdConfig = `version = 2
-root = "` + plan.ContainerdRoot + `"
+root = %[1]q
 state = "/run/containerd"
 disabled_plugins = [
   "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
@@ -27,13 +50,13 @@ disabled_plugins = [
   disable_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "` + cniPlugins + `"
-    conf_dir = %[1]q
+    conf_dir = %[2]q
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
+        SystemdCgroup = %[3]t
 `
 
 // cniConfig gives each pod a cable to the node, and an address of the node's.
@@ -53,7 +76,7 @@ kind: KubeletConfiguration
 address: %[1]q
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
-cgroupDriver: cgroupfs
+cgroupDriver: %[2]s
 clusterDomain: cluster.local
 containerRuntimeEndpoint: unix://` + plan.ContainerdSocket + `
 evictionHard: {memory.available: 50Mi}
@@ -68,6 +91,7 @@ nodeLeaseDurationSeconds: 8
 nodeStatusUpdateFrequency: 2s
 podLogsDir: /var/log/pods
 registerNode: true
+runtimeRequestTimeout: 5m
 serverTLSBootstrap: false
 staticPodPath: ` + plan.StaticPods + `
 volumePluginDir: ` + plan.KubeletRoot + `/plugins-exec
@@ -78,10 +102,11 @@ func (o Options) writeConfigs() error {
 	if err := os.MkdirAll(cni, 0o755); err != nil {
 		return fmt.Errorf("make the folder of node %s: %w", o.Name, err)
 	}
+	s := Stack{Root: plan.ContainerdRoot, CNI: cni, CgroupDriver: "cgroupfs"}
 	for path, content := range map[string]string{
-		filepath.Join(o.Dir, plan.ContainerdConfig): fmt.Sprintf(containerdConfig, cni),
-		filepath.Join(cni, "10-pods.conflist"):      fmt.Sprintf(cniConfig, o.Pods),
-		filepath.Join(o.Dir, plan.KubeletConfig):    fmt.Sprintf(kubeletConfig, o.Address),
+		filepath.Join(o.Dir, plan.ContainerdConfig): s.Containerd(),
+		filepath.Join(cni, "10-pods.conflist"):      Network(o.Pods),
+		filepath.Join(o.Dir, plan.KubeletConfig):    s.Kubelet(o.Address),
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("configure node %s: %w", o.Name, err)

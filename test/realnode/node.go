@@ -35,8 +35,11 @@ const (
 
 // Prepared are the programs and the images of every node.
 type Prepared struct {
-	kubelet, init string
-	images        []string
+	// Kubelet is the program, and Images are OCI archives of those of the tests' own.
+	Kubelet string
+	Images  []string
+
+	init string
 }
 
 // Prepare builds, or finds in the caches, what nodes need. The folder has to stay while nodes run.
@@ -45,11 +48,11 @@ func Prepare(ctx context.Context, out io.Writer, dir string) (Prepared, error) {
 	if err != nil {
 		return Prepared{}, err
 	}
-	p := Prepared{kubelet: paths["kubelet"], init: filepath.Join(dir, "init")}
+	p := Prepared{Kubelet: paths["kubelet"], init: filepath.Join(dir, "init")}
 	if err := binaries.Static(ctx, "test/realnode/init", p.init); err != nil {
 		return Prepared{}, err
 	}
-	p.images, err = writeImages(ctx, dir)
+	p.Images, err = writeImages(ctx, dir)
 	return p, err
 }
 
@@ -89,8 +92,8 @@ func Start(ctx context.Context, s *sandbox.Sandbox, o Options) (*Node, error) {
 	p := plan.Plan{
 		Name: o.Name, Dir: o.Dir, Logs: s.Logs,
 		Cgroup:  "epitaph-" + o.Name + "-" + strconv.Itoa(os.Getpid()),
-		Kubelet: o.kubelet, KubeletArgs: o.kubeletArgs(kubeconfig),
-		Images: append(slices.Clone(o.images), o.Images...),
+		Kubelet: o.Kubelet, KubeletArgs: o.kubeletArgs(kubeconfig),
+		Images: append(slices.Clone(o.Prepared.Images), o.Images...),
 	}
 	if err := p.Write(file); err != nil {
 		return nil, err
@@ -108,16 +111,20 @@ func Start(ctx context.Context, s *sandbox.Sandbox, o Options) (*Node, error) {
 }
 
 func (o Options) kubeletArgs(kubeconfig string) []string {
-	args := []string{
-		"--config=" + filepath.Join(o.Dir, plan.KubeletConfig), "--kubeconfig=" + kubeconfig,
-		"--root-dir=" + plan.KubeletRoot,
-		"--hostname-override=" + o.Name, "--node-ip=" + o.Address.String(),
-		"--cert-dir=" + plan.KubeletRoot + "/pki", "--v=2",
-	}
+	args := KubeletArgs(filepath.Join(o.Dir, plan.KubeletConfig), kubeconfig, o.Name, o.Address)
 	for key, value := range o.Labels {
 		args = append(args, "--node-labels="+key+"="+value)
 	}
 	return args
+}
+
+// KubeletArgs are what a kubelet is started with.
+func KubeletArgs(config, kubeconfig, name string, address netip.Addr) []string {
+	return []string{
+		"--config=" + config, "--kubeconfig=" + kubeconfig, "--root-dir=" + plan.KubeletRoot,
+		"--hostname-override=" + name, "--node-ip=" + address.String(),
+		"--cert-dir=" + plan.KubeletRoot + "/pki", "--v=2",
+	}
 }
 
 // Stop switches the node off, as a power cut does, and returns when nothing of it is left.

@@ -64,9 +64,13 @@ func (s *Sandbox) connect() error {
 }
 
 func (s *Sandbox) writeKubeconfig(path string, auth *clientcmdapi.AuthInfo) error {
+	return s.kubeconfigFor(s.server, path, auth)
+}
+
+func (s *Sandbox) kubeconfigFor(server, path string, auth *clientcmdapi.AuthInfo) error {
 	const name = "sandbox"
 	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: s.server,
+	config.Clusters[name] = &clientcmdapi.Cluster{Server: server,
 		CertificateAuthorityData: s.authority.pem}
 	config.AuthInfos[name] = auth
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}

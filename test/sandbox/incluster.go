@@ -18,6 +18,8 @@ import (
 // serviceAddress is that of the Service "kubernetes", at which containers look for the API server.
 var serviceAddress = netip.MustParsePrefix("10.96.0.1/32")
 
+const servicePort = 443
+
 // ServiceAddress has to be an address of this machine's before ServeInCluster: in a network
 // namespace of its own, as a rule.
 func ServiceAddress() netip.Prefix { return serviceAddress }
@@ -25,7 +27,7 @@ func ServiceAddress() netip.Prefix { return serviceAddress }
 // ServeInCluster makes the API server answer at the address of its Service too, until Stop: nothing
 // here plays kube-proxy.
 func (s *Sandbox) ServeInCluster(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort(serviceAddress.Addr(), 443))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort(serviceAddress.Addr(), servicePort))
 	if err != nil {
 		return fmt.Errorf("listen at the address of the Service kubernetes: %w", err)
 	}
@@ -111,18 +113,26 @@ func (r *relay) close() {
 	r.open = nil
 }
 
-// JoinNode is what the cloud and kubeadm do for a machine that is to become a node: an instance,
-// and a kubeconfig with which its kubelet registers by itself.
-func (s *Sandbox) JoinNode(name, kubeconfig string) error {
+// GiveInstance is what the cloud does for a machine.
+func (s *Sandbox) GiveInstance(name string) error {
 	if err := os.WriteFile(filepath.Join(s.Instances, name), []byte("running\n"),
 		0o644); err != nil {
 		return fmt.Errorf("give node %s an instance: %w", name, err)
+	}
+	return nil
+}
+
+// JoinNode is what the cloud and kubeadm do for a machine that is to become a node: an instance,
+// and a kubeconfig with which its kubelet registers by itself, where ServeInCluster serves.
+func (s *Sandbox) JoinNode(name, kubeconfig string) error {
+	if err := s.GiveInstance(name); err != nil {
+		return err
 	}
 	credential, err := s.authority.client("system:node:"+name, "system:nodes")
 	if err != nil {
 		return err
 	}
-	return s.writeKubeconfig(kubeconfig,
+	return s.kubeconfigFor("https://"+hostPort(serviceAddress.Addr(), servicePort), kubeconfig,
 		&clientcmdapi.AuthInfo{ClientCertificateData: credential.certificate,
 			ClientKeyData: credential.key})
 }

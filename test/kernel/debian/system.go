@@ -21,6 +21,8 @@ type System struct {
 	Packages string
 	// Setup is what a shell does in it afterwards.
 	Setup string
+	// Kernel is the one whose modules it has, if any.
+	Kernel *Kernel
 	// Size is that of its disk in bytes, most of which is a hole in the file.
 	Size int64
 }
@@ -104,18 +106,28 @@ func (s System) Fetch(ctx context.Context, out io.Writer, cache string) (disk st
 
 // file is the name of its disk, which says all that the disk depends on.
 func (s System) file(suite string) string {
-	sum := sha256.Sum256([]byte(s.Packages + s.Setup))
+	recipe := s.Packages + s.Setup
+	if s.Kernel != nil {
+		recipe += s.Kernel.Release
+	}
+	sum := sha256.Sum256([]byte(recipe))
 	return fmt.Sprintf("%s-%s-%x", s.Name, suite, sum[:8])
 }
 
 // commands make it in the folder, and a disk of that.
 func (s System) commands(suite, mirror, root, image string) [][]string {
-	return [][]string{
+	all := [][]string{
 		{"debootstrap", "--variant=minbase", "--include=" + s.Packages, suite, root, mirror},
 		{"chroot", root, "/bin/sh", "-c", s.Setup},
-		{"truncate", "--size", fmt.Sprint(s.Size), image},
-		{"mkfs.ext4", "-q", "-F", "-d", root, image},
 	}
+	if s.Kernel != nil {
+		modules := filepath.Join(root, "lib", "modules")
+		all = append(all, []string{"mkdir", "-p", modules},
+			[]string{"cp", "-a", filepath.Dir(s.Kernel.modules), modules},
+			[]string{"chroot", root, "depmod", s.Kernel.Release})
+	}
+	return append(all, []string{"truncate", "--size", fmt.Sprint(s.Size), image},
+		[]string{"mkfs.ext4", "-q", "-F", "-d", root, image})
 }
 
 func installDebootstrap(ctx context.Context, out io.Writer) error {

@@ -26,7 +26,7 @@ func main() {
 		modprobe(os.Args[len(os.Args)-1])
 	}
 	if os.Getpid() != 1 {
-		fmt.Println("guest:", serve())
+		fmt.Println("guest:", serve(os.Args[1:]))
 		os.Exit(1)
 	}
 	fmt.Println("guest:", run())
@@ -79,6 +79,10 @@ func answer() error {
 	if err := answerTLS(); err != nil {
 		return err
 	}
+	return takeOrders()
+}
+
+func takeOrders() error {
 	orders, err := net.Listen("tcp", ":9000")
 	if err != nil {
 		return err

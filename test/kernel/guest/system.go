@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +25,7 @@ const (
 // (util-linux's switch_root): to systemd. Our program goes on as one of its services.
 func startSystem() error {
 	if err := errors.Join(loadModules("disk"), loadModules("netconsole"), loadModules("system"),
-		os.MkdirAll(system, 0o755)); err != nil {
+		loadModules("ramoops"), os.MkdirAll(system, 0o755)); err != nil {
 		return err
 	}
 	if err := unix.Mount("/dev/vda", system, "ext4", 0, ""); err != nil {
@@ -81,10 +82,16 @@ func give() error {
 	})
 }
 
+// besideKubelet is the argument with which we leave the kubelet's port to a real kubelet.
+const besideKubelet = "beside-kubelet"
+
 // serve is what we do as a service of the distribution.
-func serve() error {
+func serve(args []string) error {
 	if _, err := sayBoot(); err != nil {
 		return err
+	}
+	if slices.Contains(args, besideKubelet) {
+		return takeOrders()
 	}
 	return answer()
 }

@@ -42,6 +42,14 @@ func Up(name string) error {
 	})
 }
 
+// Down switches the device off.
+func Down(name string) error {
+	return ioctl(unix.AF_INET, name, func(fd int, request *unix.Ifreq) error {
+		request.SetUint16(0)
+		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+	})
+}
+
 // Add switches the device on and gives it the address, which can be used at once.
 func Add(name string, address netip.Prefix) error {
 	// Otherwise an IPv6 address is tried out for a second first.

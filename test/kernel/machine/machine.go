@@ -45,8 +45,9 @@ type Options struct {
 	Tap *os.File
 	// Address is the one that its init takes.
 	Address netip.Addr
-	// Memory is its size; by default 256M.
-	Memory string
+	// Memory is its size; by default 256M. Processors are as many; by default one.
+	Memory     string
+	Processors int
 	// Disks are files that the machine has as such. With Discard, what the machine writes to them
 	// ends with the machine.
 	Disks   []string
@@ -109,8 +110,8 @@ func Start(o Options) (*Machine, error) {
 
 func (o Options) arguments() []string {
 	all := []string{
-		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", cmp.Or(o.Memory, "256M"), "-nodefaults",
-		"-no-user-config",
+		"-accel", "tcg", "-cpu", "max", "-smp", strconv.Itoa(cmp.Or(o.Processors, 1)),
+		"-m", cmp.Or(o.Memory, "256M"), "-nodefaults", "-no-user-config",
 		"-display", "none", "-serial", "stdio",
 		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
 		// The file is the first after the standard ones. An option ROM is of use only where a
@@ -168,10 +169,11 @@ func (m *Machine) Says(ctx context.Context, words string) (time.Time, error) {
 }
 
 // SaysAgain waits until the console has said the words in so many lines, and returns the last of
-// them.
-func (m *Machine) SaysAgain(ctx context.Context, words string, times int) (string, error) {
+// them, and when that was.
+func (m *Machine) SaysAgain(ctx context.Context, words string,
+	times int) (line string, at time.Time, err error) {
 	l, err := m.wait(ctx, words, times)
-	return l.text, err
+	return l.text, l.at, err
 }
 
 func (m *Machine) wait(ctx context.Context, words string, times int) (line, error) {

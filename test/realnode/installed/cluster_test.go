@@ -6,17 +6,18 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/realnode"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
@@ -38,6 +39,7 @@ type cluster struct {
 	*sandbox.Sandbox
 	node    *realnode.Node
 	client  *kubernetes.Clientset
+	objects client.Client
 	witness *witness.Witness
 	chart   string
 	dir     string
@@ -48,10 +50,6 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths, err := binaries.Ensure(ctx, os.Stdout, binaries.ChartTools)
-	if err != nil {
-		return nil, err
-	}
 	s, err := sandbox.Start(ctx, sandbox.Options{
 		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}},
 		LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
@@ -59,7 +57,6 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Programs["helm"] = paths["helm"]
 	c := &cluster{Sandbox: s, chart: filepath.Join(checkout, "charts", "epitaph"), dir: dir}
 	if err := c.addNode(ctx); err != nil {
 		s.Stop()
@@ -70,6 +67,13 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 
 func (c *cluster) addNode(ctx context.Context) (err error) {
 	if c.client, err = kubernetes.NewForConfig(c.RESTConfig()); err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if c.objects, err = client.New(c.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	if c.witness, err = witness.New(ctx, c.client); err != nil {
@@ -89,7 +93,7 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 	c.node, err = realnode.Start(ctx, c.Sandbox, realnode.Options{
 		Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods,
 		Dir:    own,
-		Images: []string{filepath.Join(c.dir, "epitaph.oci.tar")},
+		Images: []string{realnode.ImageIn(c.dir)},
 	})
 	return err
 }
@@ -102,20 +106,12 @@ func (c *cluster) stop() {
 // helm runs Helm as the administrator and returns what it printed.
 func (c *cluster) helm(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.Programs["helm"], args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig,
-		"KUBECACHEDIR="+filepath.Join(c.dir, "discovery"))
-	for _, home := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
-		cmd.Env = append(cmd.Env, home+"="+filepath.Join(c.dir, home))
-	}
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
-	said, err := cmd.Output()
+	said, err := realnode.Helm(t.Context(), c.Sandbox, c.dir, args...)
 	if err != nil {
 		c.describe(t)
-		t.Fatalf("helm %s: %v\n%s%s", args[0], err, said, complaints.String())
+		t.Fatal(err)
 	}
-	return string(said)
+	return said
 }
 
 // describe logs what is known of Epitaph's pods.

@@ -4,12 +4,11 @@ package installed
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -17,10 +16,8 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/realnode"
+	"github.com/epitaph-k8s/epitaph/test/realnode/vm"
 )
-
-// version is the chart's, and hence the tag that it asks for.
-const version = "0.1.0"
 
 // shared is what TestMain has started.
 var shared *cluster
@@ -49,28 +46,31 @@ func prepare(ctx context.Context, dir string) error {
 		binaries.ChartTools); err != nil {
 		return err
 	}
-	if _, err := realnode.Prepare(ctx, os.Stdout, dir); err != nil {
-		return err
-	}
-	return buildImage(ctx, dir)
-}
-
-// buildImage builds the image as `make image` does, for this platform alone.
-func buildImage(ctx context.Context, dir string) error {
-	checkout, err := binaries.Checkout()
+	node, err := realnode.Prepare(ctx, os.Stdout, dir)
 	if err != nil {
 		return err
 	}
-	builder := filepath.Join(dir, "image")
-	for _, cmd := range []*exec.Cmd{
-		exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(checkout, "image"),
-			"-o", builder, "."),
-		exec.CommandContext(ctx, builder, "--checkout", checkout, "--out", dir,
-			"--version", version, "--platform", "linux/"+runtime.GOARCH),
-	} {
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build the image: %w\n%s", err, said)
-		}
+	if _, err := realnode.BuildImage(ctx, dir); err != nil {
+		return err
 	}
-	return nil
+	if err := binaries.Product(ctx, os.Stdout, "kubectl-epitaph",
+		filepath.Join(dir, "kubectl-epitaph")); err != nil {
+		return err
+	}
+	return prepareMachine(ctx, dir, node)
 }
+
+// prepareMachine leaves it to TestRealNode to say that there is no machine.
+func prepareMachine(ctx context.Context, dir string, node realnode.Prepared) error {
+	err := vm.Missing()
+	if err == nil {
+		err = vm.Prepare(ctx, os.Stdout, dir, node, realnode.ImageIn(dir))
+	}
+	if errors.Is(err, vm.ErrNotHere) {
+		return os.WriteFile(filepath.Join(dir, noMachine), []byte(err.Error()), 0o644)
+	}
+	return err
+}
+
+// noMachine is a file that says why there is none.
+const noMachine = "no-machine"

@@ -15,8 +15,8 @@ $(SANDBOX):
 	@$(GO) build -o $@ ./test/cmd/sandbox
 
 .PHONY: demo
-demo: $(SANDBOX) ## build a real control plane, let pods and nodes die, print what each died of
-	@exec $(SANDBOX) demo
+demo: $(SANDBOX) $(if $(REAL),nodetools) ## build a real control plane, let pods and nodes die, print what each died of (REAL=1: a kernel really panics)
+	@exec $(SANDBOX) demo $(if $(REAL),-real)
 
 .PHONY: up
 up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try things with kubectl

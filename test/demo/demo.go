@@ -29,8 +29,11 @@ type stage struct {
 	client  *kubernetes.Clientset
 	witness *witness.Witness
 	out     io.Writer
-	rows    []row
-	victim  string // the pod of the Job that dies of the panic
+	kernel  kernel
+	// limit bounds each scene.
+	limit  time.Duration
+	rows   []row
+	victim string // the pod of the Job that dies of the panic
 }
 
 // Scenes are told in this order.
@@ -53,8 +56,12 @@ func Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer s.Stop()
-	ready := time.Now()
+	return play(ctx, out, &stage{sandbox: s, kernel: recorded{}, limit: sceneLimit}, began)
+}
 
+// play plays every scene in a cluster that is ready.
+func play(ctx context.Context, out io.Writer, st *stage, began time.Time) error {
+	ready, s := time.Now(), st.sandbox
 	client, err := kubernetes.NewForConfig(s.RESTConfig())
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -65,7 +72,7 @@ func Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	st := &stage{sandbox: s, client: client, witness: w, out: out}
+	st.client, st.witness, st.out = client, w, out
 	if err := st.set(ctx); err != nil {
 		return fmt.Errorf("set the stage: %w", err)
 	}
@@ -83,7 +90,7 @@ func (st *stage) playAll(ctx context.Context) error {
 	for n, sc := range scenes {
 		began := time.Now()
 		fmt.Fprintf(st.out, "\n%c. %s\n", 'a'+n, sc.title)
-		ctx, cancel := context.WithTimeout(ctx, sceneLimit)
+		ctx, cancel := context.WithTimeout(ctx, st.limit)
 		err := sc.play(ctx, st)
 		cancel()
 		if err != nil {
@@ -96,7 +103,7 @@ func (st *stage) playAll(ctx context.Context) error {
 
 // tell ends the story with what outlives those who died.
 func (st *stage) tell(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, sceneLimit)
+	ctx, cancel := context.WithTimeout(ctx, st.limit)
 	defer cancel()
 	err := st.readRecords(ctx)
 	printTable(st.out, st.rows)
@@ -114,6 +121,9 @@ func (st *stage) say(format string, args ...any) {
 // reader sees it.
 func (st *stage) explain() error {
 	const lastBytes = 4000
+	if st.sandbox.Epitaph == nil {
+		return nil // it runs in a container
+	}
 	log, err := st.sandbox.Epitaph.Logs()
 	if err != nil {
 		return err

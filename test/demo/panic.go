@@ -31,12 +31,16 @@ const (
 	secret = "c2lnbmVkIGluIHRoZSBkZW1v"
 )
 
+// A kernel is the one that panics.
+type kernel interface {
+	// announce has the node say what its kernel signs with.
+	announce(context.Context, *stage) error
+	// panic returns when the kernel has begun to say so.
+	panic(context.Context, *stage) (time.Time, error)
+}
+
 func kernelPanics(ctx context.Context, st *stage) error {
-	node, err := st.nodeNamed(panicNode)
-	if err != nil {
-		return err
-	}
-	if err := st.sandbox.SignWith(ctx, node, secret); err != nil {
+	if err := st.kernel.announce(ctx, st); err != nil {
 		return err
 	}
 	others := []*corev1.Pod{podOn(panicNode, "cache-0"), podOn(panicNode, "cache-1"),
@@ -49,16 +53,10 @@ func kernelPanics(ctx context.Context, st *stage) error {
 		return err
 	}
 	st.victim = victim
-	if err := st.sandbox.StopKubelet(ctx, panicNode); err != nil {
-		return err
-	}
-	cause := time.Now()
-	datagrams, err := st.send(ctx, node)
+	cause, err := st.kernel.panic(ctx, st)
 	if err != nil {
 		return err
 	}
-	st.say("%d recorded datagrams, signed, sent from %s to the listener", datagrams, node.Address)
-
 	const text = "This pod died unexpectedly because the underlying node kernel panicked! (" +
 		lastWords + ")"
 	for _, name := range []string{"cache-0", "cache-1", "cache-2", victim} {
@@ -68,9 +66,37 @@ func kernelPanics(ctx context.Context, st *stage) error {
 	for _, r := range st.rows[len(st.rows)-4:] {
 		last = max(last, r.took)
 	}
-	st.say("from the first datagram to the last pod gone: %.2f s", last.Seconds())
+	st.say("from the panic to the last pod gone: %.2f s", last.Seconds())
 	return errors.Join(err, st.died(ctx, reason.Node, panicNode, reason.KernelPanic,
 		"This node died unexpectedly because its kernel panicked! ("+lastWords+")", cause))
+}
+
+// A recorded kernel is one that panicked once, and whose datagrams are sent again.
+type recorded struct{}
+
+func (recorded) announce(ctx context.Context, st *stage) error {
+	node, err := st.nodeNamed(panicNode)
+	if err != nil {
+		return err
+	}
+	return st.sandbox.SignWith(ctx, node, secret)
+}
+
+func (recorded) panic(ctx context.Context, st *stage) (cause time.Time, err error) {
+	node, err := st.nodeNamed(panicNode)
+	if err != nil {
+		return cause, err
+	}
+	if err := st.sandbox.StopKubelet(ctx, panicNode); err != nil {
+		return cause, err
+	}
+	cause = time.Now()
+	datagrams, err := st.send(ctx, node)
+	if err != nil {
+		return cause, err
+	}
+	st.say("%d recorded datagrams, signed, sent from %s to the listener", datagrams, node.Address)
+	return cause, nil
 }
 
 // startJob starts the Job on the node that will panic, and returns its pod's name.

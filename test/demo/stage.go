@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/realnode"
 )
 
 const (
@@ -81,7 +82,8 @@ func podSpec(node string) corev1.PodSpec {
 		NodeSelector:                  map[string]string{corev1.LabelHostname: node},
 		TerminationGracePeriodSeconds: ptr.To(int64(1)),
 		Containers: []corev1.Container{
-			{Name: "main", Image: "registry.example/work:1"}},
+			// A real kubelet has this image, and for one that is played any will do.
+			{Name: "main", Image: realnode.WorkerImage, ImagePullPolicy: corev1.PullNever}},
 	}
 }
 

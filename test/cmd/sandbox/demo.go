@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 
@@ -13,9 +14,18 @@ import (
 
 // story plays the demonstration.
 func story(ctx context.Context, out io.Writer, args []string) error {
-	if len(args) > 0 {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	real := flags.Bool("real", false, "have the kernel of a real node panic, by emulation")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if flags.NArg() > 0 {
 		return fmt.Errorf("%w: demo takes no arguments", errUsage)
 	}
 	ctrl.SetLogger(logr.Discard()) // What the client library logs is no part of the story.
+	if *real {
+		return demo.RunReal(ctx, out)
+	}
 	return demo.Run(ctx, out)
 }

@@ -3,7 +3,7 @@
 //	sandbox build [GROUP...]   find or build the programs (controlplane, tools; charttools and lint only when named)
 //	sandbox path PROGRAM       print where one of them is
 //	sandbox up [flags]         start everything in the foreground, until Ctrl-C
-//	sandbox demo               start everything, play the demonstration, stop
+//	sandbox demo [-real]       start everything, play the demonstration, stop; a real node's kernel panics if asked for
 package main
 
 import (

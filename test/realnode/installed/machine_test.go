@@ -75,6 +75,7 @@ func TestRealNode(t *testing.T) {
 		}
 		start := time.Now()
 		if !t.Run(step.name, step.do) {
+			n.describe(t)
 			t.Fatalf("step %q has failed: those after it need it", step.name)
 		}
 		t.Logf("%s: %.0f s", step.name, time.Since(start).Seconds())
@@ -98,7 +99,6 @@ func switchOn(t *testing.T, c *cluster) *realNode {
 	n := &realNode{Node: node, cluster: c}
 	t.Cleanup(func() {
 		if t.Failed() {
-			c.describe(t)
 			t.Log(node.Describe())
 		}
 		node.Stop()

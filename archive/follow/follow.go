@@ -54,7 +54,7 @@ type Follower struct {
 	metrics metrics
 }
 
-// New returns a Follower. Add it to the manager.
+// New returns a Follower. Start it on one replica: nothing would break if two did the same work.
 func New(o Options) (*Follower, error) {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
@@ -63,9 +63,6 @@ func New(o Options) (*Follower, error) {
 	g, err := guard.New(o.Registerer, "archive", o.Log)
 	return &Follower{Options: o, guard: g, metrics: m}, err
 }
-
-// NeedLeaderElection keeps two replicas from doing the same work. Nothing would break if they did.
-func (*Follower) NeedLeaderElection() bool { return true }
 
 // kinds are the lists that are followed.
 func kinds() map[archive.Kind]client.ObjectList {

@@ -2,10 +2,10 @@
 // server knows.
 //
 // A request is authenticated as the API server would have it: by a bearer token, which a
-// TokenReview verifies, or by a client certificate of the cluster's authority. A SubjectAccessReview
-// then says whether the user may list such records in the namespace that is asked for, or in all;
-// for another cluster than the one in which it runs, whether they have the subresource "fleet".
-// Nothing is read from the store before that.
+// TokenReview verifies, or by a client certificate of the cluster's authority. A
+// SubjectAccessReview then says whether the user may list such records in the namespace that is
+// asked for, or in all; for another cluster than the one in which it runs, whether they have the
+// subresource "fleet". Nothing is read from the store before that.
 //
 // It is no aggregated API: one of those that is down keeps namespaces from being deleted.
 //

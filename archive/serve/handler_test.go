@@ -107,7 +107,7 @@ func TestAnswers(t *testing.T) {
 		"nobody":                    {"", "/v1/pods", 401, unknown, nil},
 		"a token that is not known": {"broken", "/v1/pods", 401, unknown, nil},
 		"a token that is too long":  {strings.Repeat("x", maxAuthorizationBytes), "/v1/pods", 401, unknown, nil},
-		"a mistyped filter": {"admin", "/v1/pods?nmae=p", 400,
+		"a mistyped filter": {"admin", "/v1/pods?title=p", 400,
 			`{"error":"wrong query: a parameter is not known"}`, nil},
 		"a filter twice": {"admin", "/v1/pods?name=p&name=q", 400,
 			`{"error":"wrong query: name is there twice"}`, nil},

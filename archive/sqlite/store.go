@@ -31,6 +31,8 @@ const (
 	cacheKiB = 8 << 10
 	// versions is the table in which the migrations that were made are noted.
 	versions = "schema_versions"
+	// migrationTries is how often migrating is tried; each failure has made way for the next try.
+	migrationTries = 3
 )
 
 // A Store is an archive in a file.
@@ -83,10 +85,14 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("prepare the migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the archive: %w", err)
+	// goose has no lock for SQLite: of two that migrate at once, the later finds that a table is
+	// there. When it looks again, so is the version.
+	for range migrationTries {
+		if _, err = provider.Up(ctx); err == nil {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("migrate the archive: %w", err)
 }
 
 // Close closes the file.

@@ -82,6 +82,9 @@ func (d Dialect) conditions(q archive.Query) (*writer, error) {
 // maxRequirements and maxValues bound a selector.
 const maxRequirements, maxValues = 32, 64
 
+// negations are the operators that want none of the terms.
+var negations = []selection.Operator{selection.NotIn, selection.NotEquals, selection.DoesNotExist}
+
 func (w *writer) labels(selector labels.Selector) error {
 	if selector == nil {
 		return nil
@@ -125,8 +128,7 @@ func (w *writer) requirement(r labels.Requirement) (string, error) {
 			r.Operator())
 	}
 	condition := "(" + strings.Join(any, " OR ") + ")"
-	switch r.Operator() {
-	case selection.NotIn, selection.NotEquals, selection.DoesNotExist:
+	if slices.Contains(negations, r.Operator()) {
 		condition = "NOT " + condition
 	}
 	return condition, nil

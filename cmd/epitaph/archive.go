@@ -207,8 +207,9 @@ func (a *archivist) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := follower.New(follower.Options{Cluster: a.config.Archive.Cluster, Store: store, API: a.api,
-		Grown: r.Grew, Clock: a.clock, Registerer: metrics.Registry, Log: a.log})
+	f, err := follower.New(follower.Options{
+		Cluster: a.config.Archive.Cluster, Store: store, API: a.api, Grown: r.Grew, Clock: a.clock,
+		Registerer: metrics.Registry, Log: a.log})
 	if err != nil {
 		return err
 	}

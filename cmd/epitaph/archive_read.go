@@ -24,7 +24,6 @@ type archiveQuery struct {
 	kind         string
 	selector     string
 	since, until string
-	uid          string
 	q            archive.Query
 }
 

@@ -341,7 +341,8 @@ func (p parts) newRetention() (*retention.Retention, error) {
 		return nil, err
 	}
 	return retention.New(retention.Options{
-		Limits: p.config.Retention.Held(p.config.Archive), Bound: p.config.Archive.Enabled, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{},
+		Limits: p.config.Retention.Held(p.config.Archive), Bound: p.config.Archive.Enabled,
+		Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{},
 		Registerer: metrics.Registry,
 		Log:        p.mgr.GetLogger().WithName("retention"),
 	})

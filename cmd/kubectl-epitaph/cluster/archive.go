@@ -53,7 +53,8 @@ func (c *Cluster) find(ctx context.Context) error {
 	}
 	c.archive.looked = true
 	said := &corev1.ConfigMap{}
-	err := c.Get(ctx, client.ObjectKey{Namespace: metav1.NamespacePublic, Name: archiveObject}, said)
+	key := client.ObjectKey{Namespace: metav1.NamespacePublic, Name: archiveObject}
+	err := c.Get(ctx, key, said)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil
 	}

@@ -53,7 +53,8 @@ type Cluster struct {
 	Config *rest.Config
 	// Namespace is that of -n, else that of the context.
 	Namespace string
-	// Elsewhere is another cluster, whose records are read from the archive of this one; "*" is all.
+	// Elsewhere is another cluster, whose records are read from the archive of this one; "*" is
+	// all.
 	Elsewhere string
 	// Note tells the user something besides the answer.
 	Note func(string)

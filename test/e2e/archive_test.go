@@ -128,6 +128,16 @@ func TestArchiveLosesNothing(t *testing.T) {
 	}
 	a := shared.archiver(t, func(c *config.Archive) { c.DSNFile = dsn })
 	a.start(t)
+	store, err := postgres.Open(t.Context(), db.DSN(), clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	// What comes and goes before an archive has looked for the first time, it never sees.
+	shared.eventually(t, "the archive follows", func(ctx context.Context) (bool, error) {
+		at, err := store.Position(ctx, a.name, archive.PodKind)
+		return at.Epoch > 0, err
+	})
 	api := shared.typed(t, shared.RESTConfig())
 	kept, left := shared.namespace(t), shared.namespace(t)
 
@@ -203,11 +213,6 @@ func TestArchiveLosesNothing(t *testing.T) {
 	}
 	a.start(t)
 
-	store, err := postgres.Open(t.Context(), db.DSN(), clock.RealClock{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
 	stored := func() map[string]int64 {
 		found := map[string]int64{}
 		for _, namespace := range []string{kept, left} {

@@ -110,7 +110,7 @@ func died(namespace, pod string) *v1alpha1.PodObituary {
 		reason.New(reason.Pod, reason.Preempted, "x", "x"), time.Now())
 }
 
-// Some thousand records are written, amended and taken away again, their namespace with them, while
+// A thousand records are written, amended and taken away again, their namespace with them, while
 // the archive and its database are killed: each is stored, once, as it was last.
 func TestArchiveLosesNothing(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func TestArchiveLosesNothing(t *testing.T) {
 	api := shared.typed(t, shared.RESTConfig())
 	kept, left := shared.namespace(t), shared.namespace(t)
 
-	const writers, each = 4, 500
+	const writers, each = 4, 250
 	var mu sync.Mutex
 	want := map[string]int64{} // the revision of each record
 	note := func(o client.Object) error {

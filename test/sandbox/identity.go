@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -75,7 +76,13 @@ func (s *Sandbox) kubeconfigFor(server, path string, auth *clientcmdapi.AuthInfo
 	config.AuthInfos[name] = auth
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
+	// A program that starts meanwhile must not read half of it.
+	whole := path + "." + string(uuid.NewUUID())
+	err := clientcmd.WriteToFile(*config, whole)
+	if err == nil {
+		err = os.Rename(whole, path)
+	}
+	if err != nil {
 		return fmt.Errorf("write the kubeconfig %s: %w", path, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ package realnode_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"os"
 	"strconv"
@@ -28,12 +29,11 @@ func TestDeletedPodLeavesWithItsReason(t *testing.T) {
 	t.Parallel()
 	c := shared
 	c.runs(t, worker("deleted", "-say=hello", "-term-exit=0"))
-	log, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).GetLogs("deleted",
-		&corev1.PodLogOptions{}).DoRaw(t.Context())
-	must(t, err)
-	if string(log) != "hello\n" {
-		t.Errorf("the container logged %q", log)
-	}
+	c.eventually(t, "the container says hello", func(ctx context.Context) (bool, error) {
+		log, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).GetLogs("deleted",
+			&corev1.PodLogOptions{}).DoRaw(ctx)
+		return string(log) == "hello\n", err
+	})
 	c.saysWhy(t, "deleted", "the experiment is over")
 	must(t, c.as(t, alice).CoreV1().Pods(metav1.NamespaceDefault).Delete(t.Context(),
 		"deleted", metav1.DeleteOptions{}))
@@ -83,9 +83,10 @@ func TestKubeletsFinalDeleteKeepsTheReason(t *testing.T) {
 			if d := c.leaves(t, name); d.Reason != tc.want {
 				t.Errorf("it left with\n  %+v, want\n  %+v", d.Reason, tc.want)
 			}
-			if got, want := c.lastDeleter(t, name), "system:node:"+nodeName; got != want {
-				t.Errorf("%s deleted it for good, want %s", got, want)
-			}
+			// A watcher may hear of the end before the API server has answered who asked for it.
+			c.eventually(t, "its kubelet deleted it for good", func(context.Context) (bool, error) {
+				return c.lastDeleter(t, name) == "system:node:"+nodeName, nil
+			})
 		})
 	}
 }
@@ -96,6 +97,9 @@ func (c *cluster) lastDeleter(t *testing.T, name string) (who string) {
 	content, err := os.ReadFile(c.AuditLog())
 	must(t, err)
 	for line := range bytes.Lines(content) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // It is just being written.
+		}
 		var e struct {
 			Stage, Verb            string
 			User, ImpersonatedUser struct{ Username string }
@@ -154,7 +158,8 @@ func TestPodsThatFail(t *testing.T) {
 	t.Parallel()
 	c := shared
 	overruns := worker("overruns", "-term-exit=0")
-	overruns.Spec.ActiveDeadlineSeconds = ptr.To(int64(3))
+	// It has to listen for SIGTERM by then.
+	overruns.Spec.ActiveDeadlineSeconds = ptr.To(int64(12))
 	for _, tc := range []struct {
 		pod    *corev1.Pod
 		reason string

@@ -45,7 +45,8 @@ type Options struct {
 	Tap *os.File
 	// Address is the one that its init takes.
 	Address netip.Addr
-	// Memory is its size; by default 256M. Processors are as many; by default one.
+	// Memory is its size; by default 512M, half of which its files may take. Processors are as many;
+	// by default one.
 	Memory     string
 	Processors int
 	// Disks are files that the machine has as such. With Discard, what the machine writes to them
@@ -111,7 +112,7 @@ func Start(o Options) (*Machine, error) {
 func (o Options) arguments() []string {
 	all := []string{
 		"-accel", "tcg", "-cpu", "max", "-smp", strconv.Itoa(cmp.Or(o.Processors, 1)),
-		"-m", cmp.Or(o.Memory, "256M"), "-nodefaults", "-no-user-config",
+		"-m", cmp.Or(o.Memory, "512M"), "-nodefaults", "-no-user-config",
 		"-display", "none", "-serial", "stdio",
 		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
 		// The file is the first after the standard ones. An option ROM is of use only where a

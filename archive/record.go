@@ -29,6 +29,19 @@ const (
 // Kinds are all kinds.
 func Kinds() []Kind { return []Kind{PodKind, NodeKind, OwnerKind} }
 
+// KindOf returns what an obituary is of; "" if it is none.
+func KindOf(o client.Object) Kind {
+	switch o.(type) {
+	case *v1alpha1.PodObituary:
+		return PodKind
+	case *v1alpha1.NodeObituary:
+		return NodeKind
+	case *v1alpha1.OwnerObituary:
+		return OwnerKind
+	}
+	return ""
+}
+
 // A Record is a revision of what is recorded about one end.
 type Record struct {
 	Cluster string
@@ -72,13 +85,13 @@ func Of(cluster string, epoch int64, o client.Object) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	r := Record{Cluster: cluster, UID: UIDOf(o), Epoch: epoch, Revision: revision,
+	r := Record{Cluster: cluster, Kind: KindOf(o), UID: UIDOf(o), Epoch: epoch, Revision: revision,
 		Namespace: o.GetNamespace(), Record: o.GetName(), Labels: o.GetLabels()}
 	var removed metav1.Time
 	switch o := o.(type) {
 	case *v1alpha1.PodObituary:
 		s := &o.Spec
-		r.Kind, removed, r.Name, r.Subject = PodKind, s.Removed, s.PodName, string(s.PodUID)
+		removed, r.Name, r.Subject = s.Removed, s.PodName, string(s.PodUID)
 		r.Node, r.Code, r.Class = s.NodeName, s.Code, s.Class
 		for _, owner := range s.Owners {
 			r.Owners = append(r.Owners, owner.Name)
@@ -87,13 +100,13 @@ func Of(cluster string, epoch int64, o client.Object) (Record, error) {
 			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})
 	case *v1alpha1.NodeObituary:
 		s := &o.Spec
-		r.Kind, removed, r.Name, r.Subject = NodeKind, s.Removed, s.NodeName, string(s.NodeUID)
+		removed, r.Name, r.Subject = s.Removed, s.NodeName, string(s.NodeUID)
 		r.Node, r.Code, r.Class = s.NodeName, s.Code, s.Class
 		r.Document, err = document(&v1alpha1.NodeObituary{TypeMeta: typeOf("NodeObituary"),
 			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})
 	case *v1alpha1.OwnerObituary:
 		s := &o.Spec
-		r.Kind, removed, r.Name, r.Subject = OwnerKind, s.Removed, s.Name, string(s.UID)
+		removed, r.Name, r.Subject = s.Removed, s.Name, string(s.UID)
 		r.Namespace = s.Namespace
 		r.Document, err = document(&v1alpha1.OwnerObituary{TypeMeta: typeOf("OwnerObituary"),
 			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})

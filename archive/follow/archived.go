@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
 )
 
@@ -17,7 +16,7 @@ func Archived(store archive.Store, cluster string) func(context.Context,
 		if len(all) == 0 {
 			return nil, nil
 		}
-		at, err := store.Position(ctx, cluster, kindOf(all[0]))
+		at, err := store.Position(ctx, cluster, archive.KindOf(all[0]))
 		if err != nil || at.Epoch == 0 {
 			return nil, err
 		}
@@ -39,14 +38,4 @@ func Archived(store archive.Store, cluster string) func(context.Context,
 		}
 		return archived, nil
 	}
-}
-
-func kindOf(o client.Object) archive.Kind {
-	switch o.(type) {
-	case *v1alpha1.NodeObituary:
-		return archive.NodeKind
-	case *v1alpha1.OwnerObituary:
-		return archive.OwnerKind
-	}
-	return archive.PodKind
 }

@@ -117,8 +117,6 @@ func (s *Store) Stored(ctx context.Context, cluster string, epoch int64,
 	return stored, nil
 }
 
-const columns = "cluster, kind, uid, epoch, revision, removed, namespace, name, node, code, class, document"
-
 func scan(row pgx.CollectableRow) (r archive.Record, err error) {
 	err = row.Scan(&r.Cluster, &r.Kind, &r.UID, &r.Epoch, &r.Revision, &r.Removed, &r.Namespace,
 		&r.Name, &r.Node, &r.Code, &r.Class, &r.Document)
@@ -128,7 +126,7 @@ func scan(row pgx.CollectableRow) (r archive.Record, err error) {
 
 // Get returns one record.
 func (s *Store) Get(ctx context.Context, cluster, uid string) (archive.Record, error) {
-	rows, err := s.pool.Query(ctx, "SELECT "+columns+" FROM records WHERE cluster = $1 AND uid = $2",
+	rows, err := s.pool.Query(ctx, "SELECT "+sqlquery.Columns+" FROM records WHERE cluster = $1 AND uid = $2",
 		cluster, uid)
 	if err != nil {
 		return archive.Record{}, fmt.Errorf("read a record of the archive: %w", err)
@@ -153,7 +151,7 @@ var dialect = sqlquery.Dialect{
 
 // List returns one page.
 func (s *Store) List(ctx context.Context, q archive.Query) (archive.Page, error) {
-	statement, err := dialect.List(columns, q)
+	statement, err := dialect.List(q)
 	if err != nil {
 		return archive.Page{}, err
 	}

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -17,19 +16,6 @@ import (
 	server "github.com/epitaph-k8s/epitaph/test/postgres"
 	"github.com/epitaph-k8s/epitaph/test/storetest"
 )
-
-func started(t *testing.T) *server.Server {
-	t.Helper()
-	s, err := server.Start(t.Context(), server.Options{})
-	if errors.Is(err, server.ErrMissing) {
-		t.Skip("SKIPPED: " + err.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
-}
 
 func opened(t *testing.T, dsn string) *postgres.Store {
 	t.Helper()
@@ -57,7 +43,7 @@ func query[T any](t *testing.T, s *server.Server, sql string) T {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	s := started(t)
+	s := server.ForTest(t)
 
 	// Replicas that start at once on an empty database migrate it once.
 	var wait sync.WaitGroup
@@ -93,7 +79,7 @@ func TestStore(t *testing.T) {
 // The zone of the session does not move the borders of months.
 func TestZoneOfTheSession(t *testing.T) {
 	t.Parallel()
-	s := started(t)
+	s := server.ForTest(t)
 	store := opened(t, s.DSN()+" timezone=Pacific/Kiritimati")
 	for n, at := range []time.Time{
 		time.Date(2026, 10, 31, 23, 59, 59, 999999000, time.UTC), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
@@ -121,7 +107,7 @@ func TestZoneOfTheSession(t *testing.T) {
 // A writer goes on after its server was killed, with what it has already sent.
 func TestServerIsKilled(t *testing.T) {
 	t.Parallel()
-	s := started(t)
+	s := server.ForTest(t)
 	store := opened(t, s.DSN())
 	batch := func(n int) archive.Batch {
 		return archive.Batch{Cluster: "c", Kind: archive.PodKind, Reached: archive.Position{Epoch: 1, Revision: int64(n)},

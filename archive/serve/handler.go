@@ -184,24 +184,27 @@ func resource(kind archive.Kind) string {
 	return strings.ToLower(string(kind)) + "obituaries"
 }
 
-func (h *handler) store() (archive.Store, error) {
-	if store := h.Store(); store != nil {
-		return store, nil
+// permitted reads a query out of a request with these parameters besides the filters, and returns it
+// with the store to ask, if the user may.
+func (h *handler) permitted(ctx context.Context, who authenticationv1.UserInfo, kind archive.Kind,
+	r *http.Request, parameters ...string) (archive.Query, archive.Store, error) {
+	q, err := queryOf(kind, h.Cluster, r.URL.Query(), parameters...)
+	if err != nil {
+		return q, nil, err
 	}
-	return nil, errClosed
+	if err := h.allow(ctx, who, q); err != nil {
+		return q, nil, err
+	}
+	store := h.Store()
+	if store == nil {
+		return q, nil, errClosed
+	}
+	return q, store, nil
 }
 
 func (h *handler) list(ctx context.Context, who authenticationv1.UserInfo, kind archive.Kind,
 	r *http.Request) (any, error) {
-	q, err := queryOf(kind, h.Cluster, r.URL.Query(), archive.ParameterLimit,
-		archive.ParameterCursor)
-	if err != nil {
-		return nil, err
-	}
-	if err := h.allow(ctx, who, q); err != nil {
-		return nil, err
-	}
-	store, err := h.store()
+	q, store, err := h.permitted(ctx, who, kind, r, archive.ParameterLimit, archive.ParameterCursor)
 	if err != nil {
 		return nil, err
 	}
@@ -219,14 +222,7 @@ func (h *handler) list(ctx context.Context, who authenticationv1.UserInfo, kind 
 
 func (h *handler) count(ctx context.Context, who authenticationv1.UserInfo, kind archive.Kind,
 	r *http.Request) (any, error) {
-	q, err := queryOf(kind, h.Cluster, r.URL.Query(), archive.ParameterBy)
-	if err != nil {
-		return nil, err
-	}
-	if err := h.allow(ctx, who, q); err != nil {
-		return nil, err
-	}
-	store, err := h.store()
+	q, store, err := h.permitted(ctx, who, kind, r, archive.ParameterBy)
 	if err != nil {
 		return nil, err
 	}

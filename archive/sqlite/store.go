@@ -170,8 +170,6 @@ func (s *Store) Stored(ctx context.Context, cluster string, epoch int64,
 	return stored, nil
 }
 
-const columns = "cluster, kind, uid, epoch, revision, removed, namespace, name, node, code, class, document"
-
 // A scanner is a row.
 type scanner interface{ Scan(to ...any) error }
 
@@ -186,7 +184,7 @@ func scan(row scanner) (r archive.Record, err error) {
 // Get returns one record.
 func (s *Store) Get(ctx context.Context, cluster, uid string) (archive.Record, error) {
 	r, err := scan(s.readers.QueryRowContext(ctx,
-		"SELECT "+columns+" FROM records WHERE cluster = ?1 AND uid = ?2", cluster, uid))
+		"SELECT "+sqlquery.Columns+" FROM records WHERE cluster = ?1 AND uid = ?2", cluster, uid))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, archive.ErrNotFound
 	}
@@ -208,7 +206,7 @@ var dialect = sqlquery.Dialect{
 
 // List returns one page.
 func (s *Store) List(ctx context.Context, q archive.Query) (archive.Page, error) {
-	statement, err := dialect.List(columns, q)
+	statement, err := dialect.List(q)
 	if err != nil {
 		return archive.Page{}, err
 	}

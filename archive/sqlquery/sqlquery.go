@@ -141,8 +141,11 @@ func (w *writer) whole() string {
 	return " WHERE " + strings.Join(w.where, " AND ")
 }
 
+// Columns are those of a record, in the order in which stores scan them.
+const Columns = "cluster, kind, uid, epoch, revision, removed, namespace, name, node, code, class, document"
+
 // List writes the SQL of a page, with one record more than it has.
-func (d Dialect) List(columns string, q archive.Query) (Statement, error) {
+func (d Dialect) List(q archive.Query) (Statement, error) {
 	w, err := d.conditions(q)
 	if err != nil {
 		return Statement{}, err
@@ -156,7 +159,7 @@ func (d Dialect) List(columns string, q archive.Query) (Statement, error) {
 			w.parameter(d.Time(after.Removed)), w.parameter(after.UID)))
 	}
 	return Statement{fmt.Sprintf("SELECT %s FROM records%s ORDER BY removed DESC, uid DESC LIMIT %d",
-		columns, w.whole(), q.Size()+1), w.args}, nil
+		Columns, w.whole(), q.Size()+1), w.args}, nil
 }
 
 // Count writes the SQL of numbers: the values, then the number.

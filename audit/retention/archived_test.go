@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
@@ -148,4 +149,24 @@ func counterOf(t *testing.T, registry *prometheus.Registry, of, by string) float
 		}
 	}
 	return 0
+}
+
+// A share of what is too old goes; what is one too many goes in any case, also after it.
+func TestSurplusGoesBesideTheShare(t *testing.T) {
+	t.Parallel()
+	api := &deleted{all: map[string]string{}}
+	r, err := New(Options{API: api, Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(),
+		Log: logr.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	going := []doomed{{byAge, 0}, {byAge, 1}, {byAge, 2}, {byNumber, 3}}
+	if err := r.removeAll(t.Context(), ofNode, going, 1, func(n int) client.Object {
+		return &v1alpha1.NodeObituary{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(n))}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"0": "", "3": ""}, api.all); diff != "" {
+		t.Errorf("removed (-want +got):\n%s", diff)
+	}
 }

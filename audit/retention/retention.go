@@ -174,7 +174,7 @@ func (r *Retention) removeAll(ctx context.Context, of string, all []doomed, shar
 			}
 			if d.by == byAge {
 				if share == 0 {
-					return errors.Join(failures...)
+					continue
 				}
 				share--
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -37,48 +36,16 @@ import (
 	"github.com/epitaph-k8s/epitaph/internal/pause"
 )
 
-// archiveFlags are how `epitaph archive` was called.
-type archiveFlags struct {
-	file, kubeconfig string
-	verbosity        int
-}
-
 func archiveCommand() *cobra.Command {
-	f := archiveFlags{}
-	c := &cobra.Command{
-		Use:   "archive --config FILE",
-		Short: "Store what is recorded of pods, nodes and owners, for years",
-		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if f.file == "" {
-				return usage(c, errors.New("--config is missing: name the configuration file"))
-			}
-			return runArchive(c.Context(), f, c.ErrOrStderr())
-		},
-	}
-	flags := c.Flags()
-	flags.StringVar(&f.file, "config", "", "the configuration `file` (required)")
-	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
+	c := resident("archive", "Store what is recorded of pods, nodes and owners, for years",
+		runArchive)
 	c.AddCommand(archiveListCommand(), archiveGetCommand(), archiveCountCommand())
 	return c
 }
 
-func runArchive(ctx context.Context, f archiveFlags, stderr io.Writer) error {
-	c, err := config.Load(f.file)
-	if err != nil {
-		return err
-	}
-	restConfig, err := clusterOf(f.kubeconfig, c.Client)
-	if err != nil {
-		return err
-	}
-	log := logTo(stderr, f.verbosity)
-	if err := registerBuildInfo(metrics.Registry); err != nil {
-		return err
-	}
-	log.Info("starting", "version", version)
-	boundMemory()
-	mgr, err := newArchiveManager(restConfig, c, log)
+func runArchive(ctx context.Context, s setting) error {
+	c := s.config
+	mgr, err := newArchiveManager(s.cluster, c, s.log)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -40,29 +39,58 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// managerFlags are how `epitaph manager` was called.
-type managerFlags struct {
-	file, kubeconfig string
-	verbosity        int
+func managerCommand() *cobra.Command {
+	return resident("manager", "Run the webhook, the garbage collector and the netconsole listener",
+		runManager)
 }
 
-func managerCommand() *cobra.Command {
-	f := managerFlags{}
+// A setting is what a program that stays in a cluster starts from.
+type setting struct {
+	config  config.Config
+	cluster *rest.Config
+	log     logr.Logger
+}
+
+// resident makes the command of a program that stays in a cluster.
+func resident(name, short string, run func(context.Context, setting) error) *cobra.Command {
+	var file, kubeconfig string
+	var verbosity int
 	c := &cobra.Command{
-		Use:   "manager --config FILE",
-		Short: "Run the webhook, the garbage collector and the netconsole listener",
+		Use:   name + " --config FILE",
+		Short: short,
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.file == "" {
+			if file == "" {
 				return usage(c, errors.New("--config is missing: name the configuration file"))
 			}
-			return runManager(c.Context(), f, c.ErrOrStderr())
+			s, err := settle(file, kubeconfig, logTo(c.ErrOrStderr(), verbosity))
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), s)
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.file, "config", "", "the configuration `file` (required)")
-	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
+	flags.StringVar(&file, "config", "", "the configuration `file` (required)")
+	clusterFlags(flags, &kubeconfig, &verbosity)
 	return c
+}
+
+func settle(file, kubeconfig string, log logr.Logger) (setting, error) {
+	c, err := config.Load(file)
+	if err != nil {
+		return setting{}, err
+	}
+	cluster, err := clusterOf(kubeconfig, c.Client)
+	if err != nil {
+		return setting{}, err
+	}
+	if err := registerBuildInfo(metrics.Registry); err != nil {
+		return setting{}, err
+	}
+	log.Info("starting", "version", version)
+	boundMemory()
+	return setting{c, cluster, log}, nil
 }
 
 // clusterFlags adds the flags of everything that runs in a cluster.
@@ -73,23 +101,10 @@ func clusterFlags(flags *pflag.FlagSet, kubeconfig *string, verbosity *int) {
 		"log `level`: 0 for decisions that matter, 1 for every decision")
 }
 
-func runManager(ctx context.Context, f managerFlags, stderr io.Writer) error {
-	c, err := config.Load(f.file)
-	if err != nil {
-		return err
-	}
-	restConfig, err := clusterOf(f.kubeconfig, c.Client)
-	if err != nil {
-		return err
-	}
-	log := logTo(stderr, f.verbosity)
-	if err := registerBuildInfo(metrics.Registry); err != nil {
-		return err
-	}
-	log.Info("starting", "version", version)
-	boundMemory()
+func runManager(ctx context.Context, s setting) error {
+	c := s.config
 	serving := certs.NewServing(c.Webhook.CertDir, clock.RealClock{})
-	mgr, err := newManager(restConfig, c, serving, log)
+	mgr, err := newManager(s.cluster, c, serving, s.log)
 	if err != nil {
 		return err
 	}

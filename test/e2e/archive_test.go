@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,14 +113,7 @@ func died(namespace, pod string) *v1alpha1.PodObituary {
 // the archive and its database are killed: each is stored, once, as it was last.
 func TestArchiveLosesNothing(t *testing.T) {
 	t.Parallel()
-	db, err := database.Start(t.Context(), database.Options{})
-	if errors.Is(err, database.ErrMissing) {
-		t.Skip("SKIPPED: " + err.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Stop)
+	db := database.ForTest(t)
 	dsn := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(dsn, []byte(db.DSN()+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,21 @@ import (
 
 // ErrMissing says that the machine has no PostgreSQL.
 var ErrMissing = errors.New("PostgreSQL is missing: initdb and postgres, as in Debian's package postgresql-15")
+
+// ForTest starts a server that ends with the test. Where there is no PostgreSQL, the test is
+// skipped.
+func ForTest(t testing.TB) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), Options{})
+	if errors.Is(err, ErrMissing) {
+		t.Skip("SKIPPED: PostgreSQL's initdb is missing: run make testtools")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
 
 const (
 	// startPatience is how long a server may take until it answers: it may have to recover, and a

@@ -41,8 +41,8 @@ func (s *Sandbox) startAPIServer(ctx context.Context) error {
 		return err
 	}
 	etcdURL := "http://" + hostPort(loopback, ports[0])
-	s.etcdURL = etcdURL
-	etcd, err := s.launch("etcd",
+	s.etcd = etcd(etcdURL)
+	store, err := s.launch("etcd",
 		"--data-dir="+s.path("etcd"),
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
 		"--listen-peer-urls=http://"+hostPort(loopback, ports[1]),
@@ -55,7 +55,7 @@ func (s *Sandbox) startAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := etcd.ready(ctx, startLimit, s.answers(etcdURL+"/health")); err != nil {
+	if err := store.ready(ctx, startLimit, s.answers(etcdURL+"/health")); err != nil {
 		return err
 	}
 	return apiServer.ready(ctx, startLimit, s.answersAdmin("/readyz"))

@@ -78,7 +78,7 @@ type Sandbox struct {
 	nursery   *nursery
 	// metricsToken is that of who may read the metrics.
 	metricsToken string
-	etcdURL      string
+	etcd         etcd
 	baseline     *baseline
 	// auditFrom is how many bytes of the audit log are from before the last Clear.
 	auditFrom int64
@@ -137,7 +137,7 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 // keepInMind notes what Clear brings back.
 func (s *Sandbox) keepInMind(ctx context.Context) (err error) {
 	if s.options.Again {
-		s.baseline, err = takeBaseline(ctx, s.etcdURL)
+		s.baseline, err = takeBaseline(ctx, s.etcd)
 	}
 	return err
 }

@@ -42,13 +42,15 @@ func TestSandboxIsACluster(t *testing.T) {
 	}
 	t.Parallel()
 	s, err := sandbox.Start(t.Context(), sandbox.Options{
-		Dir: t.TempDir(), Out: t.Output(), Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
+		Dir: t.TempDir(), Out: t.Output(), Again: true,
+		Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
 	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
+	before := names(t, client)
 	nodes := s.Nodes()
 	if len(nodes) != 6 || nodes[5].Name != "node-6" {
 		t.Fatalf("nodes = %v, want node-1 to node-6", nodes)
@@ -64,6 +66,9 @@ func TestSandboxIsACluster(t *testing.T) {
 	t.Run("kubelets restart", func(t *testing.T) { kubeletsRestart(t, s, client, node, nodes) })
 	t.Run("an instance goes and comes back", func(t *testing.T) {
 		instanceGoesAndReturns(t, s, client, node)
+	})
+	t.Run("it is cleared and begun again", func(t *testing.T) {
+		isClearedAndBegunAgain(t, s, client, before)
 	})
 	t.Run("nothing outlives Stop", func(t *testing.T) { nothingOutlivesStop(t, s) })
 }
@@ -219,8 +224,8 @@ func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.
 
 func nothingOutlivesStop(t *testing.T, s *sandbox.Sandbox) {
 	processes, nodes := s.Processes(), s.Nodes()
-	if len(processes) != 6 {
-		t.Errorf("%d programs, want 6", len(processes))
+	if len(processes) != 7 {
+		t.Errorf("%d programs, want the cluster's six and Epitaph", len(processes))
 	}
 	// Another sandbox may take an address over at once: it has other certificates.
 	before := map[string][]byte{}
@@ -390,25 +395,11 @@ func waitFor(t *testing.T, what string, check func(context.Context) error) {
 	}
 }
 
-// What one user of a cluster did, the next does not find, nor does a controller go on with it.
-func TestClearedSandboxIsACluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIPPED by -short: etcd and kube-apiserver are missing, which " +
-			"make test-controlplane builds")
-	}
-	t.Parallel()
-	s, err := sandbox.Start(t.Context(), sandbox.Options{
-		Dir: t.TempDir(), Out: t.Output(), Again: true,
-		Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	client := kubernetes.NewForConfigOrDie(s.RESTConfig())
-	before := names(t, client)
+// isClearedAndBegunAgain leaves nothing of what one user of the cluster did to the next, and no
+// controller goes on with it. before is what there was at the start.
+func isClearedAndBegunAgain(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface,
+	before []string) {
 	leaveTraces(t, s, client)
-
 	if err := s.Clear(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -485,10 +476,10 @@ func leaveTraces(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface) 
 		ObjectMeta: metav1.ObjectMeta{Name: "another-user"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	held := aDeployment(t, client, 6)[0]
-	finalizer := []byte(`{"metadata":{"finalizers":["sandbox.epitaph/held"]}}`)
-	if _, err := client.CoreV1().Pods(held.Namespace).Patch(ctx, held.Name, types.MergePatchType,
-		finalizer, metav1.PatchOptions{}); err != nil {
+	if _, err := client.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"sandbox.epitaph/held"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "main"}}},
+	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	traced := []byte(`{"metadata":{"labels":{"trace":"left"}}}`)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -57,7 +59,23 @@ func prepare(ctx context.Context, dir string) error {
 		filepath.Join(dir, "kubectl-epitaph")); err != nil {
 		return err
 	}
+	if !runs("TestRealNode") {
+		return nil // It takes minutes to make.
+	}
 	return prepareMachine(ctx, dir, node)
+}
+
+// runs tells whether the flags -run and -skip leave a test.
+func runs(test string) bool {
+	matches := func(flagName string, without bool) bool {
+		pattern, _, _ := strings.Cut(flag.Lookup(flagName).Value.String(), "/")
+		if pattern == "" {
+			return without
+		}
+		ok, err := regexp.MatchString(pattern, test)
+		return err == nil && ok
+	}
+	return matches("test.run", true) && !matches("test.skip", false)
 }
 
 // prepareMachine leaves it to TestRealNode to say that there is no machine.

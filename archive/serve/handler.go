@@ -184,8 +184,8 @@ func resource(kind archive.Kind) string {
 	return strings.ToLower(string(kind)) + "obituaries"
 }
 
-// permitted reads a query out of a request with these parameters besides the filters, and returns it
-// with the store to ask, if the user may.
+// permitted reads a query out of a request, which may have these parameters besides the filters,
+// and returns it with the store to ask, if the user may.
 func (h *handler) permitted(ctx context.Context, who authenticationv1.UserInfo, kind archive.Kind,
 	r *http.Request, parameters ...string) (archive.Query, archive.Store, error) {
 	q, err := queryOf(kind, h.Cluster, r.URL.Query(), parameters...)

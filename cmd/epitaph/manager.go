@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -63,7 +64,7 @@ func resident(name, short string, run func(context.Context, setting) error) *cob
 			if file == "" {
 				return usage(c, errors.New("--config is missing: name the configuration file"))
 			}
-			s, err := settle(file, kubeconfig, logTo(c.ErrOrStderr(), verbosity))
+			s, err := settle(file, kubeconfig, c.ErrOrStderr(), verbosity)
 			if err != nil {
 				return err
 			}
@@ -76,7 +77,7 @@ func resident(name, short string, run func(context.Context, setting) error) *cob
 	return c
 }
 
-func settle(file, kubeconfig string, log logr.Logger) (setting, error) {
+func settle(file, kubeconfig string, stderr io.Writer, verbosity int) (setting, error) {
 	c, err := config.Load(file)
 	if err != nil {
 		return setting{}, err
@@ -85,6 +86,7 @@ func settle(file, kubeconfig string, log logr.Logger) (setting, error) {
 	if err != nil {
 		return setting{}, err
 	}
+	log := logTo(stderr, verbosity)
 	if err := registerBuildInfo(metrics.Registry); err != nil {
 		return setting{}, err
 	}

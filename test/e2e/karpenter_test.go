@@ -127,6 +127,11 @@ func inPool(pool, cpu string) func(*corev1.Pod) {
 // runs waits until the pod runs, and returns its node and its node's NodeClaim.
 func (k *karpenterCluster) runs(t *testing.T, ns, name string) (node, claim string) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			k.tell(t, ns)
+		}
+	}()
 	k.eventuallyWithin(t, karpenterPatience, "pod "+name+" runs on a node of Karpenter's",
 		func(ctx context.Context) (bool, error) {
 			p, err := k.client.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
@@ -141,6 +146,17 @@ func (k *karpenterCluster) runs(t *testing.T, ns, name string) (node, claim stri
 			return true, nil
 		})
 	return node, claim
+}
+
+// tell logs what Karpenter and the cluster say of a pod that does not run.
+func (k *karpenterCluster) tell(t *testing.T, ns string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"describe", "pods"}, {"get", "nodeclaims,nodes", "-o", "wide"},
+	} {
+		out, err := k.kubectl(t, ns, args...)
+		t.Logf("kubectl %q: %s (%v)", args, out, err)
+	}
 }
 
 // gone waits until the object has left, and compares what it left with.

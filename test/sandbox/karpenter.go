@@ -62,8 +62,8 @@ func (s *Sandbox) DefineNodeClaims(ctx context.Context) error {
 // KubeletLabels are those of nodes whose kubelet lives.
 func KubeletLabels() map[string]string { return map[string]string{kubeletLabel: kubeletLabelValue} }
 
-// bootKarpenters gives each node that Karpenter makes an instance at once, for the cloud's controller
-// deletes a Node without one that is not ready; and a kubelet.
+// bootKarpenters gives each node that Karpenter makes an instance and a kubelet. The cloud's controller
+// leaves Nodes of another provider alone.
 func (s *Sandbox) bootKarpenters() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	does := func(what func(name string) error) func(any) {

@@ -73,7 +73,17 @@ func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
 	return &folderCloud{instances: root}, nil
 }
 
+// foreign tells of a Node that another provider made, as Karpenter's kwok provider does: this cloud
+// has no instance for it, and must not say that it is gone.
+func foreign(node *corev1.Node) bool {
+	return node.Spec.ProviderID != "" &&
+		!strings.HasPrefix(node.Spec.ProviderID, providerName+"://")
+}
+
 func (c *folderCloud) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
+	if foreign(node) {
+		return true, nil
+	}
 	_, err := c.instances.Stat(node.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -82,6 +92,9 @@ func (c *folderCloud) InstanceExists(_ context.Context, node *corev1.Node) (bool
 }
 
 func (c *folderCloud) InstanceShutdown(_ context.Context, node *corev1.Node) (bool, error) {
+	if foreign(node) {
+		return false, nil
+	}
 	state, err := c.instances.ReadFile(node.Name)
 	if err != nil {
 		return false, fmt.Errorf("read instance %q: %w", node.Name, err)

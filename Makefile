@@ -189,9 +189,10 @@ test-image: controlplane ## image and plugin are the same wherever they are buil
 	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate
-generate: ## write deep copies, CRDs, docs/values.md, values.schema.json, docs/kernel-lines.md and the tables of docs/reasons.md anew
+generate: ## write deep copies, CRDs, docs/values.md, the chart's README and schema, docs/kernel-lines.md and the tables of docs/reasons.md anew
 	@cd test/codegen && $(GO) generate .
 	@page=$$($(GO) run ./test/cmd/valuesdoc <charts/epitaph/values.yaml) && echo "$$page" >docs/values.md
+	@page=$$($(GO) run ./test/cmd/valuesdoc readme <charts/epitaph/values.yaml) && echo "$$page" >charts/epitaph/README.md
 	@schema=$$($(GO) run ./test/cmd/valuesdoc schema <charts/epitaph/values.yaml) && printf "%s\n" "$$schema" >charts/epitaph/values.schema.json
 	@page=$$($(GO) run ./test/cmd/reasonsdoc <docs/reasons.md) && echo "$$page" >docs/reasons.md
 	@page=$$($(GO) run ./test/cmd/kernellinesdoc) && printf "%s\n" "$$page" >docs/kernel-lines.md

@@ -2,9 +2,13 @@ package arch
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,4 +133,83 @@ func asMap(t *testing.T, v any) map[string]any {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// Whose pods the chart replaces when a section of the configuration changes is whose program reads
+// that section.
+func TestChartReplacesWhatReadsAChange(t *testing.T) {
+	t.Parallel()
+	template := regexp.MustCompile(`epitaph\.checksum.*"sections" \(list ([^)]*)\)`)
+	selector := regexp.MustCompile(`\b(?:c|config|settings)\.([A-Z]\w+)\b`)
+	fields := map[string]string{}
+	for f := range reflect.TypeFor[config.Config]().Fields() {
+		fields[f.Name] = strings.Split(f.Tag.Get("json"), ",")[0]
+	}
+	for workload, sources := range map[string]string{"agent": "agent*_linux.go",
+		"archive": "archive*.go"} {
+		content, err := os.ReadFile(filepath.Join(chart, "templates", workload+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := template.FindSubmatch(content)
+		if m == nil {
+			t.Fatalf("the template of the %s hashes no section", workload)
+		}
+		hashed := strings.Fields(strings.ReplaceAll(string(m[1]), `"`, ""))
+		files, err := filepath.Glob(filepath.Join("../../cmd/epitaph", sources))
+		if err != nil || len(files) < 2 {
+			t.Fatalf("found the files %v of the %s, %v", files, workload, err)
+		}
+		// What every resident program does with the client's section stands in manager.go.
+		read := map[string]bool{"client": true}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range selector.FindAllStringSubmatch(string(source), -1) {
+				if section := fields[m[1]]; section != "" {
+					read[section] = true
+				}
+			}
+		}
+		slices.Sort(hashed)
+		if got := slices.Sorted(maps.Keys(read)); !slices.Equal(got, hashed) {
+			t.Errorf("the %s reads the sections %v, and the chart replaces it for %v", workload,
+				got, hashed)
+		}
+	}
+}
+
+// What catalogues of charts show of this one is there: its picture, and every kind that it defines.
+func TestChartIsDescribed(t *testing.T) {
+	t.Parallel()
+	about := readYAML(t, "Chart.yaml")
+	icon, _ := about["icon"].(string)
+	_, file, _ := strings.Cut(icon, "/epitaph-k8s/epitaph/main/")
+	if _, err := os.Stat(filepath.Join("../..", file)); file == "" || err != nil {
+		t.Errorf("the icon %q is none of this repository's files: %v", icon, err)
+	}
+	var kinds []struct{ Kind, Version, Name string }
+	annotations, _ := about["annotations"].(map[string]any)
+	text, _ := annotations["artifacthub.io/crds"].(string)
+	if err := yaml.Unmarshal([]byte(text), &kinds); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(chart, "crds", "*.yaml"))
+	if err != nil || len(files) != len(kinds) {
+		t.Errorf("the chart has the definitions %v, %v, and tells of %v", files, err, kinds)
+	}
+	for _, k := range kinds {
+		plural, group, _ := strings.Cut(k.Name, ".")
+		definition := readYAML(t, "crds/"+group+"_"+plural+".yaml")
+		spec := definition["spec"].(map[string]any)
+		if spec["names"].(map[string]any)["kind"] != k.Kind ||
+			spec["versions"].([]any)[0].(map[string]any)["name"] != k.Version {
+			t.Errorf("%s is not what its definition says", k)
+		}
+	}
 }

@@ -28,13 +28,15 @@ app.kubernetes.io/component: manager
 {{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.agentSelector" "more" (dict)) }}
 {{- end }}
 
-{{/* The objects of a file, in the release's namespace and with its labels. Lists can be given in the place of a policy's variables. */}}
+{{/* The objects of a file, in the release's namespace and with its labels. Lists can be given in the place of a policy's variables, and
+annotations for the service account. */}}
 {{- define "epitaph.objects" -}}
 {{- $labels := fromYaml .labels }}
 {{- $variables := default (dict) .variables }}
 {{- range splitList "\n---\n" (replace "epitaph-system" .root.Release.Namespace (.root.Files.Get .file)) }}
 {{- $object := fromYaml . }}
 {{- $_ := set $object.metadata "labels" (merge (dict) (default (dict) $object.metadata.labels) $labels) }}
+{{- if and (eq $object.kind "ServiceAccount") $.account.annotations }}{{ $_ := set $object.metadata "annotations" $.account.annotations }}{{ end }}
 {{- range $v := dig "spec" "variables" (list) $object }}
 {{- with index $variables $v.name }}{{ $_ := set $v "expression" (toJson .) }}{{ end }}
 {{- end }}
@@ -68,6 +70,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "epitaph.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{/* The arguments of a program: those of every one, and what the values add. */}}
+{{- define "epitaph.args" -}}
+{{- range concat (list .program "--config=/etc/epitaph/config.yaml" (printf "-v=%d" (int .root.Values.logLevel))) .of.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Where the pods of a workload may run, as its values say. A spread that names no pods is one of its own. */}}
+{{- define "epitaph.placement" -}}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with index $.of $key }}
+{{ $key }}: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .of.topologySpreadConstraints }}
+topologySpreadConstraints:
+{{- range . }}
+  - {{- merge (dict) . (dict "labelSelector" (dict "matchLabels" (include $.selector $.root | fromYaml))) | toYaml | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A hash of those sections of the configuration that a program reads: when it changes, and not otherwise, its pods are replaced. */}}
+{{- define "epitaph.checksum" -}}
+{{- $c := include "epitaph.config" .root | fromYaml }}
+{{- $read := dict }}
+{{- range .sections }}{{ $_ := set $read . (index $c .) }}{{ end }}
+{{- toYaml $read | sha256sum }}
 {{- end }}
 
 {{/* Where the certificate comes from: whoever names an issuer or a Secret need not set the mode as well. */}}

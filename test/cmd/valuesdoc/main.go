@@ -1,8 +1,9 @@
-// Command valuesdoc writes what follows from the chart's values: docs/values.md, with their
-// defaults and what the comments of values.yaml say of them, and values.schema.json, with the types
-// and bounds that they have in Go.
+// Command valuesdoc writes what follows from the chart's values: docs/values.md and the chart's own
+// README.md, with their defaults and what the comments of values.yaml say of them, and
+// values.schema.json, with the types and bounds that they have in Go.
 //
 //	valuesdoc < charts/epitaph/values.yaml > docs/values.md
+//	valuesdoc readme < charts/epitaph/values.yaml > charts/epitaph/README.md
 //	valuesdoc schema < charts/epitaph/values.yaml > charts/epitaph/values.schema.json
 //
 // Invariant: no value is left unexplained or without a type.
@@ -21,9 +22,14 @@ import (
 )
 
 func main() {
-	write := render
-	if len(os.Args) == 2 && os.Args[1] == "schema" {
-		write = renderSchema
+	write := renderPage
+	if len(os.Args) == 2 {
+		write = map[string]func([]byte) (string, error){
+			"readme": renderReadme, "schema": renderSchema}[os.Args[1]]
+	}
+	if write == nil {
+		fmt.Fprintln(os.Stderr, "valuesdoc: name readme, schema, or nothing for docs/values.md")
+		os.Exit(2)
 	}
 	content, err := io.ReadAll(os.Stdin)
 	if err == nil {
@@ -50,8 +56,47 @@ is misspelled or out of bounds.
 |---|---|---|
 `
 
-// render writes the page. It fails with the name of each value that nothing explains.
-func render(content []byte) (string, error) {
+// readmeHead is what the chart says of itself where it is found without this repository: its links
+// are to elsewhere.
+const readmeHead = `# Epitaph
+
+Every Pod and every Node that leaves the cluster leaves with a reason that a person can read.
+
+- **Kubernetes** 1.33 or later.
+- **cert-manager**, unless ` + "`certificates.mode`" + ` names another source of certificates.
+- **An image** in a registry of yours: none is public yet. [image.md][image] builds and pushes it.
+
+` + "```" + `
+helm install epitaph charts/epitaph --namespace epitaph-system --create-namespace --wait \
+  --set image.repository=REGISTRY/epitaph --set image.digest=sha256:…
+helm test epitaph --namespace epitaph-system --logs
+` + "```" + `
+
+Begin with ` + "`config.webhook.mode=Audit`" + ` to see what would be denied. Helm does not upgrade
+definitions: ` + "`kubectl apply --server-side -f crds/`" + ` comes before ` + "`helm upgrade`" + `.
+[install.md][install] has the rest: certificates, ports, rights, upgrades, removal.
+
+[image]: https://github.com/epitaph-k8s/epitaph/blob/main/docs/image.md
+[install]: https://github.com/epitaph-k8s/epitaph/blob/main/docs/install.md
+
+## Values
+
+None has to be set. The schema refuses a value that is misspelled or out of bounds. Pages under
+docs/ are those of the [repository](https://github.com/epitaph-k8s/epitaph/tree/main/docs).
+
+<!-- Written by make generate, from values.yaml. -->
+
+| value | default | what it does |
+|---|---|---|
+`
+
+func renderPage(content []byte) (string, error) { return render(head, content) }
+
+func renderReadme(content []byte) (string, error) { return render(readmeHead, content) }
+
+// render writes a page with all values below its head. It fails with the name of each value that
+// nothing explains.
+func render(head string, content []byte) (string, error) {
 	root, err := mapping(content)
 	if err != nil {
 		return "", err

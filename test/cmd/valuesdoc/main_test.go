@@ -16,31 +16,23 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestPageIsCurrent(t *testing.T) {
+func TestFilesAreCurrent(t *testing.T) {
 	t.Parallel()
 	values := readFile(t, "../../../charts/epitaph/values.yaml")
-	want, err := render(values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := readFile(t, "../../../docs/values.md")
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf(
-			"docs/values.md is not what would be generated: run make generate (-generated +committed):\n%s", diff)
-	}
-}
-
-func TestSchemaIsCurrent(t *testing.T) {
-	t.Parallel()
-	content := readFile(t, "../../../charts/epitaph/values.yaml")
-	want, err := renderSchema(content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := readFile(t, "../../../charts/epitaph/values.schema.json")
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf(
-			"values.schema.json is not what would be generated: run make generate (-generated +committed):\n%s", diff)
+	for file, write := range map[string]func([]byte) (string, error){
+		"docs/values.md":                    renderPage,
+		"charts/epitaph/README.md":          renderReadme,
+		"charts/epitaph/values.schema.json": renderSchema,
+	} {
+		want, err := write(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := readFile(t, "../../../"+file)
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s is not what would be generated: run make generate "+
+				"(-generated +committed):\n%s", file, diff)
+		}
 	}
 }
 
@@ -197,7 +189,7 @@ other:
 nodeSelector:
   kubernetes.io/os: linux
 `
-	got, err := render([]byte(values))
+	got, err := renderPage([]byte(values))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +208,7 @@ func TestRenderRefuses(t *testing.T) {
 		"what nothing explains": {"# It.\na:\n  b: 1\n", "a.b has no comment in values.yaml"},
 		"a list":                {"- a\n", "read the values: they are no mapping"},
 	} {
-		if _, err := render([]byte(tc.values)); err == nil || err.Error() != tc.want {
+		if _, err := renderPage([]byte(tc.values)); err == nil || err.Error() != tc.want {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
 	}

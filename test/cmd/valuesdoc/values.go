@@ -9,20 +9,25 @@ import (
 // values are the chart's, with their types and bounds; what each does, and its default, is in
 // values.yaml. Those of config are the program's own.
 type values struct {
-	Image                image                `json:"image"`
-	ImagePullSecrets     []object             `json:"imagePullSecrets"`
-	CommonLabels         object               `json:"commonLabels"`
-	Replicas             int                  `json:"replicas" validate:"min=1"`
-	PodDisruptionBudget  podDisruptionBudget  `json:"podDisruptionBudget"`
-	PriorityClassName    string               `json:"priorityClassName"`
-	CriticalPodsQuota    criticalPodsQuota    `json:"criticalPodsQuota"`
-	Resources            object               `json:"resources"`
-	NodeSelector         object               `json:"nodeSelector"`
-	Tolerations          []object             `json:"tolerations"`
-	Affinity             object               `json:"affinity"`
-	PodLabels            object               `json:"podLabels"`
-	PodAnnotations       object               `json:"podAnnotations"`
-	LogLevel             int                  `json:"logLevel" validate:"min=0"`
+	Image               image               `json:"image"`
+	ImagePullSecrets    []object            `json:"imagePullSecrets"`
+	CommonLabels        object              `json:"commonLabels"`
+	Replicas            int                 `json:"replicas" validate:"min=1"`
+	PodDisruptionBudget podDisruptionBudget `json:"podDisruptionBudget"`
+	PriorityClassName   string              `json:"priorityClassName"`
+	CriticalPodsQuota   criticalPodsQuota   `json:"criticalPodsQuota"`
+	Resources           object              `json:"resources"`
+	NodeSelector        object              `json:"nodeSelector"`
+	Tolerations         []object            `json:"tolerations"`
+	Affinity            object              `json:"affinity"`
+	PodLabels           object              `json:"podLabels"`
+	PodAnnotations      object              `json:"podAnnotations"`
+	LogLevel            int                 `json:"logLevel" validate:"min=0"`
+
+	Strategy                  object   `json:"strategy"`
+	TopologySpreadConstraints []object `json:"topologySpreadConstraints"`
+	workload
+
 	Ports                ports                `json:"ports"`
 	Certificates         certificates         `json:"certificates"`
 	WebhookClients       webhookClients       `json:"webhookClients"`
@@ -40,6 +45,18 @@ type values struct {
 
 // An object is one of Kubernetes', which the API server checks.
 type object map[string]any
+
+// A workload is what the values of the manager, the agent and the archive have in common.
+type workload struct {
+	ServiceAccount struct {
+		Annotations object `json:"annotations"`
+	} `json:"serviceAccount"`
+	RevisionHistoryLimit int      `json:"revisionHistoryLimit" validate:"min=0"`
+	ExtraArgs            []string `json:"extraArgs" validate:"dive,required"`
+	ExtraEnv             []object `json:"extraEnv"`
+	ExtraVolumes         []object `json:"extraVolumes"`
+	ExtraVolumeMounts    []object `json:"extraVolumeMounts"`
+}
 
 type image struct {
 	Repository string `json:"repository"`
@@ -65,10 +82,15 @@ type archive struct {
 		Size             string `json:"size"`
 		StorageClassName string `json:"storageClassName"`
 	} `json:"volume"`
-	Resources      object   `json:"resources"`
-	NodeSelector   object   `json:"nodeSelector"`
-	Tolerations    []object `json:"tolerations"`
-	PodAnnotations object   `json:"podAnnotations"`
+	Resources                 object   `json:"resources"`
+	NodeSelector              object   `json:"nodeSelector"`
+	Tolerations               []object `json:"tolerations"`
+	Affinity                  object   `json:"affinity"`
+	TopologySpreadConstraints []object `json:"topologySpreadConstraints"`
+	PodLabels                 object   `json:"podLabels"`
+	PodAnnotations            object   `json:"podAnnotations"`
+	Strategy                  object   `json:"strategy"`
+	workload
 }
 
 type podDisruptionBudget struct {
@@ -126,6 +148,8 @@ type agent struct {
 	Resources         object             `json:"resources"`
 	PodLabels         object             `json:"podLabels"`
 	PodAnnotations    object             `json:"podAnnotations"`
+	UpdateStrategy    object             `json:"updateStrategy"`
+	workload
 }
 
 type backstop struct {

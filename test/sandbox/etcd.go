@@ -10,11 +10,15 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// perTransaction is how many changes etcd makes at once, by default at most 128; perPage is how many
-// keys it lists at once.
-const perTransaction, perPage = 100, 2000
+// etcdWriters is how many changes are under way, perPage how many keys etcd lists at once.
+const etcdWriters, perPage = 32, 2000
+
+// etcdClient keeps a connection for each writer; that of net/http keeps two.
+var etcdClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: etcdWriters}}
 
 // An etcd is the URL of one. What is changed there is changed behind the API server's back, which
 // hears of it from its watches as it hears of its own changes.
@@ -49,14 +53,18 @@ func (e etcd) remove(ctx context.Context, keys []string) error {
 	return e.make(ctx, all)
 }
 
-// make makes changes, some at a time.
+// make makes each change by itself, some at a time. Those of one transaction would have one revision,
+// which the API server never writes: a watch that begins again in the middle of a revision does not
+// get the rest of it.
 func (e etcd) make(ctx context.Context, all []change) error {
-	for some := range slices.Chunk(all, perTransaction) {
-		if err := e.post(ctx, "kv/txn", map[string]any{"success": some}, nil); err != nil {
-			return err
-		}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(etcdWriters)
+	for _, one := range all {
+		group.Go(func() error {
+			return e.post(ctx, "kv/txn", map[string]any{"success": []change{one}}, nil)
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // list calls each with every key of the registry, and with its value unless only keys are wanted.
@@ -119,7 +127,7 @@ func (e etcd) post(ctx context.Context, what string, question, answer any) error
 	if err != nil {
 		return fmt.Errorf("ask etcd for %s: %w", what, err)
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := etcdClient.Do(r)
 	if err != nil {
 		return fmt.Errorf("ask etcd for %s: %w", what, err)
 	}

@@ -42,6 +42,7 @@ func run(ctx context.Context, out io.Writer, records, nodes, rounds int) error {
 			c.Page.Enabled = true
 			// Nothing of what is written here is too old, or too much.
 			c.Retention.Pods.MaxPerNamespace = 100_000
+			c.Retention.Pods.MaxAge.Duration = 10 * 365 * 24 * time.Hour
 			c.Retention.Nodes.Max = max(100, nodes)
 			c.Retention.Nodes.MaxAge.Duration = 10 * 365 * 24 * time.Hour
 		}}})

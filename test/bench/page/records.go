@@ -59,7 +59,8 @@ func recordOf(n int) *v1alpha1.PodObituary {
 		Spec: v1alpha1.PodObituarySpec{
 			PodName: podOf(n), PodUID: uid, NodeName: fmt.Sprintf("worker-%04d", n%5000),
 			Owners: []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job",
-				Name: fmt.Sprintf("train-%d", n/podsOfAJob), UID: uid}},
+				Name: fmt.Sprintf("train-%d", n/podsOfAJob),
+				UID:  types.UID(fmt.Sprintf("00000000-0000-4000-b000-%012x", n/podsOfAJob))}},
 			Code: string(why.Code), Class: why.Code.Class().String(), Reason: string(why.Text),
 			By: "bench", DeletedBy: "system:serviceaccount:kube-system:node-controller",
 			Phase: "Failed", Created: started, Removed: left,

@@ -45,6 +45,9 @@ func pagesOf(records, nodes int) []page {
 	}
 }
 
+// counted is what a list says of its length.
+var counted = regexp.MustCompile(`\d+ to \d+ of \d+`)
+
 // of is how many records a list has.
 func of(records int) string { return fmt.Sprintf(` of %d\b`, records) }
 
@@ -110,7 +113,8 @@ func (v *visitor) measure(ctx context.Context, p page, rounds int) (t took, fail
 		all[n] = time.Since(began)
 		if status != http.StatusOK || !says.MatchString(body) {
 			failed++
-			fmt.Fprintf(os.Stderr, "%s: %d after %s, without %s\n", p.path, status, all[n], p.says)
+			fmt.Fprintf(os.Stderr, "%s: %d after %s, without %s: %q\n", p.path, status, all[n],
+				p.says, counted.FindString(body))
 		}
 	}
 	slices.Sort(all)

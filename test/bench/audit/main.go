@@ -1,7 +1,7 @@
 // Command audit measures the recorder of obituaries: pods are deleted at a steady rate, and for
 // each the time passes until its obituary is there. What else it costs: writes, bytes in etcd,
 // memory. Then thousands of pods are drained, and the writes of Events counted. The webhook is off,
-// so that none of it is the webhook's.
+// so that none of it is the webhook's, and the collector, since the pods' nodes do not exist.
 package main
 
 import (
@@ -46,7 +46,7 @@ func run(ctx context.Context, out io.Writer, rate int, duration time.Duration, d
 	pods := rate * int(duration.Seconds())
 	c, err := bench.Start(ctx, sandbox.Options{Out: out,
 		Epitaph: sandbox.EpitaphOptions{Configure: func(c *config.Config) {
-			c.Netconsole.Enabled, c.Webhook.Enabled = false, false
+			c.Netconsole.Enabled, c.Webhook.Enabled, c.GC.Enabled = false, false, false
 			c.Retention.Pods.MaxPerNamespace, c.Audit.Events = 100_000, events
 		}}})
 	if err != nil {

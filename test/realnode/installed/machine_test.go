@@ -217,11 +217,13 @@ func (n *realNode) panicsUnheard(t *testing.T) {
 	n.removeJob(t, job)
 }
 
-// dies has the kernel panic, and returns when the console shows it.
+// dies has the kernel panic, and returns when the console shows it. The disk has everything by then:
+// of a container whose start is not on it yet, containerd 1.6 says after the reboot that it was
+// created, and the kubelet waits for it for ever.
 func (n *realNode) dies(t *testing.T) time.Time {
 	t.Helper()
 	n.panics++
-	must(t, n.Root.Type("echo c > /proc/sysrq-trigger"))
+	must(t, n.Root.Type("sync; echo c > /proc/sysrq-trigger"))
 	return n.says(t, "Kernel panic - not syncing: "+panicLine, n.panics)
 }
 

@@ -81,10 +81,10 @@ test-controlplane: controlplane karpenter npd kueue testtools ## tests against t
 test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
 	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)
 
-# -v shows why it was skipped.
+# -v shows why it was skipped. CONTAINERD=2 has a containerd 2 of its own, instead of the distribution's.
 .PHONY: test-node
 test-node: controlplane charttools kubelet nodetools ## pods, and the chart in containers, on a real kubelet, if we are root
-	@$(call timed,node test,$(GO) test -p=1 -count=1 -timeout=30m -parallel=16 -skip='^TestRealNode$$' -v ./test/realnode/...)
+	@$(call timed,node test,$(if $(CONTAINERD),EPITAPH_CONTAINERD=$(CONTAINERD) )$(GO) test -p=1 -count=1 -timeout=30m -parallel=16 -skip='^TestRealNode$$' -v ./test/realnode/...)
 
 # Not part of `make test`: without KVM and with an empty cache it takes half an hour.
 .PHONY: test-realnode

@@ -118,6 +118,18 @@ var JobSet = Group{
 	LDFlags:  stripped,
 }
 
+// Containerd is containerd 2, for nodes of test/realnode; what a distribution has is mostly older.
+var Containerd = Group{
+	Name: "containerd",
+	Dir:  "test/containerd",
+	Programs: map[string]string{
+		"containerd":              "github.com/containerd/containerd/v2/cmd/containerd",
+		"containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+		"ctr":                     "github.com/containerd/containerd/v2/cmd/ctr",
+	},
+	LDFlags: stripped + " -X github.com/containerd/containerd/v2/version.Version=v2.4.2",
+}
+
 // Upstream is the part of Kubernetes' own end-to-end tests that test/conformance chooses from. The
 // tag keeps the checks of every module from compiling all that these tests import.
 var Upstream = Group{
@@ -142,7 +154,7 @@ var Lint = Group{
 
 // Groups are all there are, in the order in which they are built.
 var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
-	JobSet, Upstream, Lint}
+	JobSet, Containerd, Upstream, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last
 // element of its path that is not a major version.

@@ -21,8 +21,12 @@ func Missing(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("it misses root, who may run containers")
 	}
-	for _, program := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc",
-		filepath.Join(cniPlugins, "ptp"), filepath.Join(cniPlugins, "host-local")} {
+	programs := []string{"runc", filepath.Join(cniPlugins, "ptp"),
+		filepath.Join(cniPlugins, "host-local")}
+	if !ownContainerd {
+		programs = append(programs, "containerd", "containerd-shim-runc-v2", "ctr")
+	}
+	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf(
 				"it misses %s (apt-get install containerd runc containernetworking-plugins)",

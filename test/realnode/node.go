@@ -38,9 +38,14 @@ type Prepared struct {
 	// Kubelet is the program, and Images are OCI archives of those of the tests' own.
 	Kubelet string
 	Images  []string
+	// Runtime is the folder of containerd's programs, empty for those of the machine.
+	Runtime string
 
 	init string
 }
+
+// ownContainerd has nodes run our containerd 2, whatever the machine has.
+var ownContainerd = os.Getenv("EPITAPH_CONTAINERD") == "2"
 
 // Prepare builds, or finds in the caches, what nodes need. The folder has to stay while nodes run.
 func Prepare(ctx context.Context, out io.Writer, dir string) (Prepared, error) {
@@ -49,6 +54,12 @@ func Prepare(ctx context.Context, out io.Writer, dir string) (Prepared, error) {
 		return Prepared{}, err
 	}
 	p := Prepared{Kubelet: paths["kubelet"], init: filepath.Join(dir, "init")}
+	if ownContainerd {
+		if paths, err = binaries.Ensure(ctx, out, binaries.Containerd); err != nil {
+			return Prepared{}, err
+		}
+		p.Runtime = filepath.Dir(paths["containerd"])
+	}
 	if err := binaries.Static(ctx, "test/realnode/init", p.init); err != nil {
 		return Prepared{}, err
 	}
@@ -92,7 +103,7 @@ func Start(ctx context.Context, s *sandbox.Sandbox, o Options) (*Node, error) {
 	p := plan.Plan{
 		Name: o.Name, Dir: o.Dir, Logs: s.Logs,
 		Cgroup:  "epitaph-" + o.Name + "-" + strconv.Itoa(os.Getpid()),
-		Kubelet: o.Kubelet, KubeletArgs: o.kubeletArgs(kubeconfig),
+		Kubelet: o.Kubelet, KubeletArgs: o.kubeletArgs(kubeconfig), Runtime: o.Runtime,
 		Images: append(slices.Clone(o.Prepared.Images), o.Images...),
 	}
 	if err := p.Write(file); err != nil {

@@ -21,6 +21,11 @@ const startLimit = 2 * time.Minute
 // inner is process 1 of the node. It returns when one of the two programs has ended, which ends the
 // node.
 func inner(p plan.Plan) error {
+	if p.Runtime != "" {
+		if err := os.Setenv("PATH", p.Runtime+":"+os.Getenv("PATH")); err != nil {
+			return fmt.Errorf("find containerd: %w", err)
+		}
+	}
 	if err := mountAll(p); err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type Plan struct {
 	// Kubelet is the program, and KubeletArgs what it is given.
 	Kubelet     string
 	KubeletArgs []string
+	// Runtime is the folder of containerd's programs, empty for those of the machine.
+	Runtime string
 	// Images are OCI archives, imported before the kubelet starts.
 	Images []string
 }

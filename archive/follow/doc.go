@@ -8,7 +8,9 @@
 //     away for longer than the API server remembers (the larger of 100 events and 75 seconds of
 //     them: its watch cache; at most five minutes: etcd's compaction), it lists anew: what came and
 //     went within the gap is lost.
+//   - A record that was handed over in Epitaph's own namespace, because that of its pod was being
+//     deleted, is stored as one of the pod's namespace, and then removed from the cluster.
 //   - A record that the store refuses for what is in it is left out, and does not hold up others.
 //
-// What this package does not do: remove anything from the cluster.
+// What this package does not do: remove anything else from the cluster (package audit/retention).
 package follow

@@ -38,10 +38,14 @@ const (
 type Options struct {
 	// Cluster is the cluster's name in the archive.
 	Cluster string
-	Store   archive.Store
-	API     client.WithWatch
+	// Namespace is Epitaph's own, where records are handed over.
+	Namespace string
+	Store     archive.Store
+	API       client.WithWatch
 	// Grown is told of each namespace whose pods have got records.
-	Grown      func(namespace string)
+	Grown func(namespace string)
+	// Now is the time by which what was handed over is settled.
+	Now        func(context.Context) (time.Time, error)
 	Clock      clock.WithTicker
 	Registerer prometheus.Registerer
 	Log        logr.Logger
@@ -82,6 +86,10 @@ func (f *Follower) Start(ctx context.Context) error {
 			return nil
 		})
 	}
+	all.Go(func() error {
+		f.takeOver(ctx)
+		return nil
+	})
 	return all.Wait()
 }
 
@@ -194,6 +202,13 @@ func (r *reader) batch(reached archive.Position) archive.Batch {
 }
 
 func (r *reader) add(b *archive.Batch, epoch int64, o runtime.Object, gone bool) {
+	if r.handedOver(o) {
+		return // takeOver stores it, once what was written before it is stored
+	}
+	r.addAs(b, epoch, o, gone)
+}
+
+func (r *reader) addAs(b *archive.Batch, epoch int64, o runtime.Object, gone bool) {
 	record, err := archive.Of(r.Cluster, epoch, o.(client.Object))
 	if err != nil { // an API server of ours has no such object
 		r.Log.Error(err, "record cannot be archived", "of", r.kind)

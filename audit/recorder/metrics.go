@@ -108,8 +108,8 @@ func (m *metrics) begin() {
 	for _, outcome := range []string{gapBridged, gapLost} {
 		m.gaps.WithLabelValues(outcome)
 	}
-	for _, became := range []outcome{written, repeated, namespaceGone, notInstalled, refused,
-		panicked} {
+	for _, became := range []outcome{written, repeated, namespaceGone, handedOver, notInstalled,
+		refused, panicked} {
 		m.obituaries.WithLabelValues(string(became))
 	}
 	for _, by := range audit.RemoverKinds() {

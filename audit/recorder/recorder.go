@@ -39,6 +39,9 @@ type Options struct {
 	Owners *audit.OwnerEnds
 	// Refusals knows the reasons that pods do not carry; it may be nil.
 	Refusals *audit.Refusals
+	// HandOver has obituaries whose namespace is being deleted written into ours, where the archive
+	// finds them: see [reason.HandedOverKey].
+	HandOver bool
 	// Grown is called with the namespace of each obituary that was written.
 	Grown func(namespace string)
 	// Events reports what was recorded; it may be nil.

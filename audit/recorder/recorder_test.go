@@ -144,7 +144,7 @@ func TestWhatIsCountedBeginsWithZero(t *testing.T) {
 	for name, tc := range map[string]struct {
 		series prometheus.Collector
 		want   int
-	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 6},
+	}{"gaps": {r.metrics.gaps, 2}, "obituaries": {r.metrics.obituaries, 7},
 		"findings": {r.metrics.findings, 3}} {
 		if got := testutil.CollectAndCount(tc.series); got != tc.want {
 			t.Errorf("%s have %d series at the start, want %d", name, got, tc.want)

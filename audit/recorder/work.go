@@ -27,6 +27,8 @@ const (
 	// namespaceGone: nothing can be created in a namespace that is being deleted; its obituaries
 	// would go with it.
 	namespaceGone outcome = "namespace-gone"
+	// handedOver: it was created in our namespace instead, for the archive.
+	handedOver outcome = "handed-over"
 	// notInstalled: the API server does not have the kind. Pods that leave meanwhile are not kept
 	// for later: there may be any number of them.
 	notInstalled outcome = "not-installed"
@@ -138,11 +140,16 @@ func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 	if became == refused {
 		r.Log.Error(err, "obituary refused", "namespace", o.Namespace, "pod", o.Spec.PodName)
 	}
-	if became == written {
+	if became == written || became == handedOver {
 		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
+		r.logRecord(o)
+	}
+	switch became {
+	case written:
 		r.Grown(o.Namespace)
 		r.announce(ctx, d.pod, o, from)
-		r.logRecord(o)
+	case handedOver: // nothing can be told in its namespace
+		r.Grown(r.Namespace)
 	}
 	if became != repeated {
 		r.metrics.leave(d.pod.Namespace, why, from)
@@ -189,7 +196,27 @@ func (r *Recorder) compose(ctx context.Context, d departure,
 }
 
 // write creates the obituary, and returns its outcome. The error is the API server's.
+//
+// Where its namespace is being deleted, it is handed over to the archive as an object in our own:
+// that is as durable as any other obituary, whether the archive runs or not, is written once
+// however often this is repeated, and is bounded by the retention.
 func (r *Recorder) write(ctx context.Context, o *v1alpha1.PodObituary) (outcome, error) {
+	became, err := r.create(ctx, o)
+	if became != namespaceGone || !r.HandOver {
+		return became, err
+	}
+	o = o.DeepCopy()
+	if o.Labels == nil {
+		o.Labels = map[string]string{}
+	}
+	o.Labels[reason.HandedOverKey], o.Namespace = o.Namespace, r.Namespace
+	if became, err = r.create(ctx, o); became == written {
+		became = handedOver
+	}
+	return became, err
+}
+
+func (r *Recorder) create(ctx context.Context, o *v1alpha1.PodObituary) (outcome, error) {
 	err := r.API.Create(ctx, o)
 	switch {
 	case err == nil:

@@ -39,6 +39,9 @@ func expiredAtOnce(held int) int { return max(minExpiredAtOnce, held/maxExpiredS
 // Options are a retention's dependencies and configuration.
 type Options struct {
 	Limits config.Retention
+	// Namespace is Epitaph's own, where records wait for the archive: see [reason.HandedOverKey].
+	// Only whoever archives them, or where nobody does their age and number, has them removed.
+	Namespace string
 	// Cache holds NodeObituaries and OwnerObituaries.
 	Cache client.Reader
 	// API reads PodObituaries from the API server, and removes records.

@@ -167,7 +167,7 @@ func (a *archivist) Start(ctx context.Context) error {
 	}
 	defer store.Close()
 	r, err := retention.New(retention.Options{
-		Limits: a.config.Retention, Cache: a.cache, API: a.api, Clock: a.clock, Now: a.now,
+		Limits: a.config.Retention, Namespace: a.config.Namespace, Cache: a.cache, API: a.api, Clock: a.clock, Now: a.now,
 		Archived: follower.Archived(store, a.config.Archive.Cluster), Registerer: metrics.Registry,
 		Log: a.log.WithName("retention"),
 	})
@@ -175,7 +175,8 @@ func (a *archivist) Start(ctx context.Context) error {
 		return err
 	}
 	f, err := follower.New(follower.Options{
-		Cluster: a.config.Archive.Cluster, Store: store, API: a.api, Grown: r.Grew, Clock: a.clock,
+		Cluster: a.config.Archive.Cluster, Namespace: a.config.Namespace, Store: store, API: a.api,
+		Grown: r.Grew, Now: a.now, Clock: a.clock,
 		Registerer: metrics.Registry, Log: a.log})
 	if err != nil {
 		return err

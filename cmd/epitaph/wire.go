@@ -342,7 +342,7 @@ func (p parts) newRetention() (*retention.Retention, error) {
 	}
 	return retention.New(retention.Options{
 		Limits: p.config.Retention.Held(p.config.Archive), Bound: p.config.Archive.Enabled,
-		Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{},
+		Namespace: p.config.Namespace, Cache: p.mgr.GetCache(), API: api, Clock: clock.RealClock{},
 		Registerer: metrics.Registry,
 		Log:        p.mgr.GetLogger().WithName("retention"),
 	})
@@ -402,6 +402,7 @@ func (p parts) addRecorder(context.Context) error {
 		Nodes:      p.obituaries,
 		Owners:     p.ends,
 		Refusals:   p.refusals,
+		HandOver:   p.config.Archive.Enabled,
 		Grown:      p.retention.Grew,
 		Events:     events,
 		Clock:      clock.RealClock{},

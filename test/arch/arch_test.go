@@ -179,6 +179,11 @@ var rules = map[string]rule{
 		std: append([]string{"database/sql"}, noIO...),
 		why: "what is kept is said without a database and without an API server",
 	},
+	"archive/ask": {
+		ours: []string{"archive", "reason"}, others: []string{},
+		std: []string{"database/sql", "os", "os/exec"},
+		why: "who asks brings the user's credentials along; what may be known, the archive says",
+	},
 	"archive/sqlquery": {
 		ours:   []string{"archive"},
 		others: []string{"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
@@ -194,7 +199,8 @@ var rules = map[string]rule{
 		why: "who answers about a store knows neither which it is, nor who says whether they may ask",
 	},
 	"archive/follow": {
-		ours: []string{"archive", "api/v1alpha1", "internal/guard", "internal/pause"},
+		ours: []string{"archive", "api/v1alpha1", "internal/guard", "internal/pause",
+			"reason"}, // the name of a label
 		others: []string{"k8s.io/apimachinery/", "k8s.io/utils/clock", "k8s.io/utils/ptr",
 			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
 			"github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/errgroup"},
@@ -315,7 +321,7 @@ var rules = map[string]rule{
 		why: "how something is written for people does not depend on what it is",
 	},
 	"cmd/kubectl-epitaph/cluster": {
-		ours: []string{"api/v1alpha1", "story/lookup", "archive", "reason"},
+		ours: []string{"api/v1alpha1", "story/lookup", "archive", "archive/ask"},
 		why:  "how the API server and the archive are found is no business of a command",
 	},
 	"cmd/kubectl-epitaph/evictor": {

@@ -1,0 +1,123 @@
+package ask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/epitaph-k8s/epitaph/archive"
+	"github.com/epitaph-k8s/epitaph/reason"
+)
+
+const (
+	// ObjectName is the ConfigMap of kube-public that says where the archive is.
+	ObjectName = "epitaph-archive"
+	// maxAnswerBytes bounds an answer: 500 records of 100 KiB.
+	maxAnswerBytes = 64 << 20
+)
+
+// A Place is where an archive is.
+type Place struct {
+	URL *url.URL
+	// CA verifies its certificate; the system's authorities do if it is empty.
+	CA []byte
+}
+
+// PlaceOf reads the ConfigMap.
+func PlaceOf(data map[string]string) (Place, error) {
+	at, err := url.Parse(data["url"])
+	if err != nil || at.Scheme != "https" || at.Host == "" {
+		return Place{}, fmt.Errorf("the ConfigMap kube-public/%s has no https URL of the archive",
+			ObjectName)
+	}
+	return Place{URL: at, CA: []byte(data["ca.crt"])}, nil
+}
+
+// A Client asks for one user.
+type Client struct {
+	URL  *url.URL
+	HTTP *http.Client
+	// Token is the user's, if the HTTP client has no credentials of its own.
+	Token string
+}
+
+// A Refusal is an answer without records.
+type Refusal struct {
+	// Status is that of HTTP.
+	Status int
+	Says   string
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("the archive answers %d: %s", r.Status, r.Says) }
+
+// Page asks for one page.
+func (c *Client) Page(ctx context.Context, kind archive.Kind, q url.Values) (page archive.List,
+	err error) {
+	at := *c.URL.JoinPath("v1", kind.Plural())
+	at.RawQuery = q.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return page, fmt.Errorf("ask the archive: %w", err)
+	}
+	if c.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	answer, err := c.HTTP.Do(request)
+	if err != nil {
+		return page, fmt.Errorf("ask the archive: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
+	if err != nil {
+		return page, fmt.Errorf("read the answer of the archive: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		refusal := archive.Refusal{}
+		if err := json.Unmarshal(body, &refusal); err != nil || refusal.Error == "" {
+			refusal.Error = http.StatusText(answer.StatusCode)
+		}
+		return page, &Refusal{answer.StatusCode, reason.CleanTo(refusal.Error, reason.MaxTextBytes)}
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return page, fmt.Errorf("read the answer of the archive: %w", err)
+	}
+	return page, nil
+}
+
+// All calls record with each record of an answer, page by page. A question with a limit has one
+// page; more than most records are an error.
+func (c *Client) All(ctx context.Context, kind archive.Kind, q url.Values, most int,
+	record func(archive.Item) error) error {
+	for left := most; left > 0; {
+		page, err := c.Page(ctx, kind, q)
+		if err != nil {
+			return err
+		}
+		for _, item := range page.Items {
+			if err := record(item); err != nil {
+				return fmt.Errorf("read a record of the archive: %w", err)
+			}
+		}
+		if left -= len(page.Items); page.Next == "" || len(page.Items) == 0 ||
+			q.Has(archive.ParameterLimit) {
+			return nil
+		}
+		q.Set(archive.ParameterCursor, page.Next)
+	}
+	return fmt.Errorf("the archive has more than %d records: ask for less of them", most)
+}
+
+// NoRedirect is for the HTTP client: a token goes to the one who is named, and nowhere else.
+func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Status returns that of a refusal, 0 of any other error.
+func Status(err error) int {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r.Status
+	}
+	return 0
+}

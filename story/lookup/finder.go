@@ -21,6 +21,10 @@ type Finder struct {
 	Reader client.Reader
 	// Mapper finds the kinds of owners; only [Finder.Workload] needs it.
 	Mapper meta.RESTMapper
+	// Past returns what is known of an owner and its pods elsewhere, the newest last, if the API
+	// server has nothing: in an archive. It may be nil.
+	Past func(ctx context.Context, o Owner) ([]v1alpha1.PodObituary, []v1alpha1.OwnerObituary,
+		error)
 }
 
 // A Filter selects records. An empty field matches all.

@@ -49,11 +49,36 @@ func (o Owner) is(apiVersion, kind string) bool {
 // namespace: owners are not selectable fields.
 func (f Finder) Workload(ctx context.Context, o Owner, keys reason.Keys) (w story.Workload,
 	err error) {
-	w = story.Workload{Namespace: o.Namespace, Name: o.Name, Gone: true}
 	all, _, err := f.Pods(ctx, Filter{Namespace: o.Namespace})
 	if err != nil {
 		return w, err
 	}
+	w, err = f.workload(ctx, o, keys, all)
+	if err != nil || f.Past == nil || !w.Gone || w.Deletion != nil ||
+		len(w.Pods)+len(w.Here) > 0 {
+		return w, err
+	}
+	all, ends, err := f.Past(ctx, o)
+	if err != nil || len(all)+len(ends) == 0 {
+		return w, err
+	}
+	if w, err = f.workload(ctx, o, keys, all); err != nil {
+		return w, err
+	}
+	for n := range ends {
+		if s := &ends[n].Spec; s.Namespace == o.Namespace && s.Name == o.Name &&
+			o.is(s.APIVersion, s.Kind) && (w.Deletion == nil ||
+			!s.Removed.Before(&w.Deletion.Removed)) {
+			w.APIVersion, w.Kind, w.Deletion = s.APIVersion, s.Kind, s
+		}
+	}
+	return w, nil
+}
+
+// workload gathers what is known besides the records of pods of its namespace.
+func (f Finder) workload(ctx context.Context, o Owner, keys reason.Keys,
+	all []v1alpha1.PodObituary) (w story.Workload, err error) {
+	w = story.Workload{Namespace: o.Namespace, Name: o.Name, Gone: true}
 	for n := range all {
 		if owner, ok := o.ownerOf(&all[n]); ok && owner.APIVersion != "" {
 			w.APIVersion, w.Kind = owner.APIVersion, owner.Kind

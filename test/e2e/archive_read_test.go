@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/utils/clock"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
 	"github.com/epitaph-k8s/epitaph/archive/sqlite"
 	"github.com/epitaph-k8s/epitaph/config"
@@ -67,15 +68,19 @@ func TestArchiveAnswers(t *testing.T) {
 	c.binds(t, batch, "ClusterRole", "reads-records", batch, "reader")
 
 	mine, theirs := obituary(batch, "train-7"), obituary(web, "shop-1")
-	c.record(t, mine, theirs)
+	ofJob := obituary(web, "nightly-1-x", func(s *v1alpha1.PodObituarySpec) {
+		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly-1"},
+			{APIVersion: "batch/v1", Kind: "CronJob", Name: "nightly"}}
+	})
+	c.record(t, mine, theirs, ofJob)
 	store, err := sqlite.Open(t.Context(), file, clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	c.eventually(t, "both are archived", func(ctx context.Context) (bool, error) {
+	c.eventually(t, "all are archived", func(ctx context.Context) (bool, error) {
 		page, err := store.List(ctx, archive.Query{Cluster: a.name, Kind: archive.PodKind})
-		return len(page.Records) == 2, err
+		return len(page.Records) == 3, err
 	})
 	// One expires, the other goes with its namespace.
 	if err := c.records(t).Delete(t.Context(), mine); err != nil {
@@ -88,8 +93,10 @@ func TestArchiveAnswers(t *testing.T) {
 		_, err := c.client.CoreV1().Namespaces().Get(ctx, web, metav1.GetOptions{})
 		return apierrors.IsNotFound(err), nil
 	})
-	if got := c.plugin(t, "why", "pod/train-7", "-n", batch); got.code != 3 {
-		t.Errorf("without knowing an archive, why says:\n%s%s", got.out, got.err)
+	for _, what := range []string{"pod/train-7", "job/nightly-1"} {
+		if got := c.plugin(t, "why", what, "-n", batch); got.code != 3 {
+			t.Errorf("without knowing an archive, why says of %s:\n%s%s", what, got.out, got.err)
+		}
 	}
 
 	if _, err := c.client.CoreV1().ConfigMaps(metav1.NamespacePublic).Create(t.Context(), &corev1.ConfigMap{
@@ -105,6 +112,15 @@ func TestArchiveAnswers(t *testing.T) {
 	})
 	if got := c.plugin(t, "why", "pod/shop-1", "-n", web); got.code != 0 || !strings.Contains(got.out, "KernelPanic") {
 		t.Errorf("of a namespace that is gone, why says:\n%s%s", got.out, got.err)
+	}
+	for _, what := range []string{"job/nightly-1", "cronjob/nightly", "cronjob.batch/nightly"} {
+		if got := c.plugin(t, "why", what, "-n", web); got.code != 0 || got.err != "" ||
+			!strings.Contains(got.out, "nightly-1-x") || !strings.Contains(got.out, "KernelPanic") {
+			t.Errorf("of %s, which is gone with its namespace, why says:\n%s%s", what, got.out, got.err)
+		}
+	}
+	if got := c.plugin(t, "why", "job/another", "-n", web); got.code != 3 {
+		t.Errorf("of a job that never was, why says:\n%s%s", got.out, got.err)
 	}
 	for _, args := range [][]string{{"list", "-A", "--since", "500w"}, {"list", "-A", "--cluster-name", "*"},
 		{"list", "-A", "--cluster-name", a.name}} {

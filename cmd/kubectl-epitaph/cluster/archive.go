@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,17 +19,13 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
-	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/archive/ask"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
 )
 
 const (
-	// archiveObject is the ConfigMap of kube-public that says where the archive is.
-	archiveObject = "epitaph-archive"
 	// archivePatience bounds one question to the archive.
 	archivePatience = 30 * time.Second
-	// maxAnswerBytes bounds an answer: 500 records of 100 KiB.
-	maxAnswerBytes = 64 << 20
 	// maxArchived bounds the records of the archive that one command reads.
 	maxArchived = 10000
 )
@@ -42,8 +36,7 @@ var errImpersonating = errors.New(
 // An archived is the archive of the cluster, if it has one.
 type archived struct {
 	looked bool
-	http   *http.Client
-	url    *url.URL
+	client *ask.Client
 }
 
 // find looks for the archive once. Without one, or if it may not be known, there is nothing to ask.
@@ -53,7 +46,7 @@ func (c *Cluster) find(ctx context.Context) error {
 	}
 	c.archive.looked = true
 	said := &corev1.ConfigMap{}
-	key := client.ObjectKey{Namespace: metav1.NamespacePublic, Name: archiveObject}
+	key := client.ObjectKey{Namespace: metav1.NamespacePublic, Name: ask.ObjectName}
 	err := c.Get(ctx, key, said)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil
@@ -61,84 +54,37 @@ func (c *Cluster) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the archive: %w", err)
 	}
-	at, err := url.Parse(said.Data["url"])
-	if err != nil || at.Scheme != "https" || at.Host == "" {
-		return fmt.Errorf("the ConfigMap %s/%s has no https URL of the archive",
-			metav1.NamespacePublic, archiveObject)
+	at, err := ask.PlaceOf(said.Data)
+	if err != nil {
+		return err
 	}
 	if c.Config.Impersonate.UserName != "" {
 		return errImpersonating
 	}
 	// The same user, at another server.
 	config := rest.CopyConfig(c.Config)
-	config.Host, config.APIPath, config.Timeout = at.String(), "", archivePatience
+	config.Host, config.APIPath, config.Timeout = at.URL.String(), "", archivePatience
 	config.Username, config.Password = "", ""
 	config.Insecure, config.ServerName, config.CAFile = false, "", ""
-	config.CAData = []byte(said.Data["ca.crt"])
-	if c.archive.http, err = rest.HTTPClientFor(config); err != nil {
+	config.CAData = at.CA
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
 		return fmt.Errorf("make a client of the archive: %w", err)
 	}
-	// A token goes to the one who is named, and nowhere else.
-	c.archive.http.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	c.archive.url = at
+	client.CheckRedirect = ask.NoRedirect
+	c.archive.client = &ask.Client{URL: at.URL, HTTP: client}
 	return nil
 }
 
 // ask asks the archive. Without one, found is false.
 func (c *Cluster) ask(ctx context.Context, kind archive.Kind, q url.Values,
 	record func(document []byte) error) (found bool, err error) {
-	if err := c.find(ctx); err != nil || c.archive.http == nil {
+	if err := c.find(ctx); err != nil || c.archive.client == nil {
 		return false, err
 	}
-	for left := maxArchived; left > 0; {
-		page, err := c.page(ctx, kind, q)
-		if err != nil {
-			return true, err
-		}
-		for _, item := range page.Items {
-			if err := record(item.Record); err != nil {
-				return true, fmt.Errorf("read a record of the archive: %w", err)
-			}
-		}
-		if left -= len(page.Items); page.Next == "" || len(page.Items) == 0 || q.Has("limit") {
-			return true, nil
-		}
-		q.Set(archive.ParameterCursor, page.Next)
-	}
-	return true, fmt.Errorf("the archive has more than %d records: ask for less of them", maxArchived)
-}
-
-func (c *Cluster) page(ctx context.Context, kind archive.Kind, q url.Values) (page archive.List,
-	err error) {
-	at := *c.archive.url.JoinPath("v1", kind.Plural())
-	at.RawQuery = q.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
-	if err != nil {
-		return page, fmt.Errorf("ask the archive: %w", err)
-	}
-	answer, err := c.archive.http.Do(request)
-	if err != nil {
-		return page, fmt.Errorf("ask the archive: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
-	if err != nil {
-		return page, fmt.Errorf("read the answer of the archive: %w", err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		refusal := archive.Refusal{}
-		if err := json.Unmarshal(body, &refusal); err != nil || refusal.Error == "" {
-			refusal.Error = http.StatusText(answer.StatusCode)
-		}
-		return page, fmt.Errorf("the archive answers %d: %s", answer.StatusCode,
-			reason.CleanTo(refusal.Error, reason.MaxTextBytes))
-	}
-	if err := json.Unmarshal(body, &page); err != nil {
-		return page, fmt.Errorf("read the answer of the archive: %w", err)
-	}
-	return page, nil
+	return true, c.archive.client.All(ctx, kind, q, maxArchived, func(item archive.Item) error {
+		return record(item.Record)
+	})
 }
 
 // questionOf is a filter as the archive has it.
@@ -271,4 +217,28 @@ func (r withArchive) Get(ctx context.Context, key client.ObjectKey, o client.Obj
 type withArchive struct {
 	client.Reader
 	c *Cluster
+}
+
+// past returns what the archive has of the pods of an owner of which the cluster has nothing, and
+// what was done to it.
+func (c *Cluster) past(ctx context.Context, o lookup.Owner) (pods []v1alpha1.PodObituary,
+	ends []v1alpha1.OwnerObituary, err error) {
+	of := func(parameter string) url.Values {
+		return url.Values{archive.ParameterNamespace: {o.Namespace}, parameter: {o.Name}}
+	}
+	pods, err = besides(ctx, c, archive.PodKind, of(archive.ParameterOwner), pods,
+		func(o *v1alpha1.PodObituary) (types.UID, time.Time) { return o.UID, o.Spec.Removed.Time })
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = c.ask(ctx, archive.OwnerKind, of(archive.ParameterName), func(document []byte) error {
+		var end v1alpha1.OwnerObituary
+		err := json.Unmarshal(document, &end)
+		ends = append(ends, end)
+		return err
+	})
+	if err != nil {
+		return pods, nil, nil // without the right to read that, the pods' records may still say it
+	}
+	return pods, ends, nil
 }

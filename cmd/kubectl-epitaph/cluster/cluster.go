@@ -95,7 +95,8 @@ func (f *Flags) Connect(userAgent string) (*Cluster, error) {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
 	found := &Cluster{WithWatch: c, Config: config, Namespace: namespace}
-	found.Finder = lookup.Finder{Reader: withArchive{c, found}, Mapper: c.RESTMapper()}
+	found.Finder = lookup.Finder{Reader: withArchive{c, found}, Mapper: c.RESTMapper(),
+		Past: found.past}
 	return found, nil
 }
 

@@ -81,7 +81,7 @@ func TestMetricsOfTheChartExist(t *testing.T) {
 	}
 	used := 0
 	for _, file := range []string{"charts/epitaph/files/alerts.yaml",
-		"charts/epitaph/files/dashboard.json", "test/chart/testdata/alerts.yaml"} {
+		"charts/epitaph/files/alerts-archive.yaml", "charts/epitaph/files/dashboard.json", "test/chart/testdata/alerts.yaml"} {
 		content, err := os.ReadFile(filepath.Join("../..", file))
 		if err != nil {
 			t.Fatal(err)

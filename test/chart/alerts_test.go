@@ -51,11 +51,14 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args[:2], " "), err, said)
 		}
 	}
-	promtool("check", "rules", "--lint-fatal", filepath.Join(files, "alerts.yaml"))
+	rules := []string{filepath.Join(files, "alerts.yaml"), filepath.Join(files, "alerts-archive.yaml")}
+	promtool(append([]string{"check", "rules", "--lint-fatal"}, rules...)...)
 	promtool("test", "rules", alertTests)
 	var tests struct{ Tests []ruleTest }
 	readFile(t, alertTests, &tests)
-	everyAlertIsTested(t, filepath.Join(files, "alerts.yaml"), tests.Tests)
+	for _, file := range rules {
+		everyAlertIsTested(t, file, tests.Tests)
+	}
 	promtool("test", "rules", panelTests(t, filepath.Join(files, "dashboard.json"), tests.Tests[0]))
 }
 

@@ -103,11 +103,7 @@ func TestIndex(t *testing.T) {
 // Each alert says where its runbook is, and each runbook is of an alert.
 func TestRunbooks(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "charts/epitaph/files/alerts.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rules struct {
+	type file struct {
 		Groups []struct {
 			Rules []struct {
 				Alert       string
@@ -115,8 +111,17 @@ func TestRunbooks(t *testing.T) {
 			}
 		}
 	}
-	if err := yaml.Unmarshal(text, &rules); err != nil {
-		t.Fatal(err)
+	var rules file
+	for _, name := range []string{"alerts.yaml", "alerts-archive.yaml"} {
+		text, err := os.ReadFile(filepath.Join(root, "charts/epitaph/files", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var more file
+		if err := yaml.Unmarshal(text, &more); err != nil {
+			t.Fatal(err)
+		}
+		rules.Groups = append(rules.Groups, more.Groups...)
 	}
 	const page = "https://github.com/epitaph-k8s/epitaph/blob/main/docs/runbooks.md"
 	sections := anchors(pages(t)["docs/runbooks.md"])

@@ -17,25 +17,33 @@ const maxFileBytes = 1 << 20
 
 // Load reads and checks the file at path. Fields that it leaves out have their defaults.
 func Load(path string) (Config, error) {
-	info, err := os.Stat(path)
+	data, err := Read(path)
 	if err != nil {
-		return Config{},
-			fmt.Errorf("read the configuration: %w: name an existing file with --config", err)
-	}
-	if info.Size() > maxFileBytes {
-		return Config{},
-			fmt.Errorf("read the configuration %s: it has %d bytes, at most %d are allowed", path,
-				info.Size(), maxFileBytes)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
+		return Config{}, err
 	}
 	c, err := Parse(data)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s:\n%w", path, err)
 	}
 	return c, nil
+}
+
+// Read returns what the file at path contains, for [Parse].
+func Read(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w: name an existing file with --config",
+			err)
+	}
+	if info.Size() > maxFileBytes {
+		return nil, fmt.Errorf("read the configuration %s: it has %d bytes, at most %d are allowed",
+			path, info.Size(), maxFileBytes)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return data, nil
 }
 
 // Parse reads and checks a configuration. The error joins everything that is wrong, each with the

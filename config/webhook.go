@@ -64,6 +64,13 @@ type Webhook struct {
 	LeftoverAfter metav1.Duration `json:"leftoverAfter" validate:"mindur=5s,maxdur=1h"`
 }
 
+// WithPolicyOf returns w with the policy of other: its mode, its rules and the namespaces that are
+// never denied. These may change while the manager runs; everything else is read when it starts.
+func (w Webhook) WithPolicyOf(other Webhook) Webhook {
+	w.Mode, w.Rules, w.NeverDeniedNamespaces = other.Mode, other.Rules, other.NeverDeniedNamespaces
+	return w
+}
+
 // CreatedReasons says what happens to a reason that an object carries when it is created.
 type CreatedReasons string
 

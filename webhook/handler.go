@@ -69,8 +69,10 @@ type Handler struct {
 	owners   *audit.OwnerEnds
 	writer   Writer
 	inferrer reason.Inferrer
-	policy   policy
-	failure  config.FailurePolicy
+	// policy may be replaced between two requests; one request is decided by one policy.
+	policy       atomic.Pointer[policy]
+	failure      config.FailurePolicy
+	ownNamespace string
 	// self is our own user.
 	self         string
 	writeTimeout time.Duration
@@ -148,7 +150,8 @@ func (h *Handler) remove(ctx context.Context, d request) outcome {
 		return o
 	}
 	d.actor = h.inferrer.ActorOf(d.user, d.groups)
-	rule, err := h.policy.decide(ctx, d.deletion, h.labelsOf)
+	p := h.policy.Load()
+	rule, err := p.decide(ctx, d.deletion, h.labelsOf)
 	if err != nil {
 		return outcome{action: actionFault, rule: rule.Name, err: err}
 	}
@@ -159,7 +162,7 @@ func (h *Handler) remove(ctx context.Context, d request) outcome {
 	if h.othersPromise(ctx, d) {
 		return outcome{action: actionStale, rule: rule.Name}
 	}
-	o := h.decide(ctx, d, rule)
+	o := h.decide(ctx, d, rule, p.mode)
 	if o.action == actionFilled || o.action == actionKept || o.action == actionWarned {
 		o = h.apply(ctx, d, o)
 	}
@@ -167,7 +170,8 @@ func (h *Handler) remove(ctx context.Context, d request) outcome {
 }
 
 // decide finds the reason that the object leaves with, or denies that it leaves.
-func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outcome {
+func (h *Handler) decide(ctx context.Context, d request, rule config.Rule,
+	mode config.Mode) outcome {
 	keys := h.inferrer.Keys.Of(d.subject)
 	asked := d
 	if h.leftover(d) {
@@ -193,7 +197,7 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule) outco
 	}
 	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason,
 		rule.Name, problem)
-	if h.policy.mode == config.AuditMode {
+	if mode == config.AuditMode {
 		return outcome{action: actionWarned, rule: rule.Name, reason: facts.Unknown(),
 			message: "epitaph (audit only): " + message}
 	}

@@ -83,7 +83,8 @@ func (h *Handler) handleOwner(ctx context.Context, req *admissionv1.AdmissionReq
 		d.namespace = owner.Name
 	}
 	d.raw = func() ([]byte, error) { return req.OldObject.Raw, nil }
-	rule, err := h.policy.decide(ctx, d.deletion, h.labelsOf)
+	p := h.policy.Load()
+	rule, err := p.decide(ctx, d.deletion, h.labelsOf)
 	switch {
 	case err != nil:
 		return outcome{action: actionFault, rule: rule.Name, err: err}
@@ -94,7 +95,7 @@ func (h *Handler) handleOwner(ctx context.Context, req *admissionv1.AdmissionReq
 	said, problem := h.inferrer.Keys.Pod.Read(owner.Annotations)
 	if problem != nil && rule.Action == config.Require {
 		o.message = ownerDenial(req, owner, h.inferrer.Keys.Pod.Reason, rule.Name, problem)
-		if h.policy.mode != config.AuditMode {
+		if p.mode != config.AuditMode {
 			o.action = actionDenied
 			return o
 		}

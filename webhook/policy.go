@@ -60,6 +60,17 @@ func newPolicy(c config.Webhook, ownNamespace string) (policy, error) {
 	return p, nil
 }
 
+// SetPolicy has every later request decided by the policy in c ([config.Webhook.WithPolicyOf]). If
+// a rule is broken, the policy stays as it was, and the error says which rule, and where.
+func (h *Handler) SetPolicy(c config.Webhook) error {
+	p, err := newPolicy(c, h.ownNamespace)
+	if err != nil {
+		return err
+	}
+	h.policy.Store(&p)
+	return nil
+}
+
 func compileRule(rule config.Rule) (compiledRule, error) {
 	compiled := compiledRule{Rule: rule}
 	var err error

@@ -73,10 +73,6 @@ type Options struct {
 
 // New returns the handler to serve at [Path]. The error says which rule is broken, and where.
 func New(o Options) (*Handler, error) {
-	rules, err := newPolicy(o.Config, o.OwnNamespace)
-	if err != nil {
-		return nil, err
-	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
@@ -89,13 +85,13 @@ func New(o Options) (*Handler, error) {
 		owners:       o.Owners,
 		writer:       o.Writer,
 		inferrer:     o.Inferrer,
-		policy:       rules,
 		promises:     newPromises(o.Clock),
 		pace:         newPace(o.Clock),
 		refusals:     o.Refusals,
 		bodies:       &httpsserver.Bodies{MaxBytes: maxBodyBytes, TotalBytes: maxBodiesBytes},
 		created:      o.Config.CreatedReasons,
 		failure:      o.Config.FailurePolicy,
+		ownNamespace: o.OwnNamespace,
 		self:         Self(o.OwnNamespace),
 		timeout:      o.Config.Timeout.Duration * 9 / 10,
 		writeTimeout: o.Config.WriteTimeout.Duration,
@@ -104,6 +100,9 @@ func New(o Options) (*Handler, error) {
 		log:          o.Log,
 		denials: flowcontrol.NewTokenBucketPassiveRateLimiter(denialsPerSecond,
 			denialsAtOnce),
+	}
+	if err := h.SetPolicy(o.Config); err != nil {
+		return nil, err
 	}
 	// Fail promises that nothing leaves without a reason, whatever happens to us.
 	h.writesFirst.Store(o.Config.FailurePolicy == config.FailClosed || o.Config.WriteFirst)

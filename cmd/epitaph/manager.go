@@ -47,6 +47,7 @@ func managerCommand() *cobra.Command {
 
 // A setting is what a program that stays in a cluster starts from.
 type setting struct {
+	file    string
 	config  config.Config
 	cluster *rest.Config
 	log     logr.Logger
@@ -92,7 +93,7 @@ func settle(file, kubeconfig string, stderr io.Writer, verbosity int) (setting, 
 	}
 	log.Info("starting", "version", version)
 	boundMemory()
-	return setting{c, cluster, log}, nil
+	return setting{file, c, cluster, log}, nil
 }
 
 // clusterFlags adds the flags of everything that runs in a cluster.
@@ -110,7 +111,7 @@ func runManager(ctx context.Context, s setting) error {
 	if err != nil {
 		return err
 	}
-	if err := wire(ctx, mgr, c, serving); err != nil {
+	if err := wire(ctx, mgr, s.file, c, serving); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

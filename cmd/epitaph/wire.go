@@ -39,10 +39,13 @@ import (
 	"github.com/epitaph-k8s/epitaph/netconsole"
 	"github.com/epitaph-k8s/epitaph/termination"
 	"github.com/epitaph-k8s/epitaph/webhook"
+	"github.com/epitaph-k8s/epitaph/webhook/policyfile"
 )
 
 // wire hands each edge its dependencies: a reader, the terminator, and the records of nodes.
-func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *certs.Serving) error {
+// The file is where the configuration was read from.
+func wire(ctx context.Context, mgr manager.Manager, file string, c config.Config,
+	serving *certs.Serving) error {
 	if err := index(ctx, mgr); err != nil {
 		return err
 	}
@@ -63,6 +66,7 @@ func wire(ctx context.Context, mgr manager.Manager, c config.Config, serving *ce
 	}
 	p := parts{
 		mgr:      mgr,
+		file:     file,
 		config:   c,
 		refusals: refusals,
 		terminator: termination.New(mgr.GetClient(), c.Annotations, clock.RealClock{},
@@ -154,6 +158,7 @@ func cachesSynced(mgr manager.Manager) healthz.Checker {
 // parts are what the edges share.
 type parts struct {
 	mgr        manager.Manager
+	file       string
 	config     config.Config
 	terminator *termination.Terminator
 	obituaries *audit.NodeObituaries
@@ -197,8 +202,26 @@ func (p parts) addWebhook(context.Context) error {
 	if p.config.Audit.Enabled {
 		records = audit.PodObituaries{Writer: p.mgr.GetClient(), Clock: clock.RealClock{}}
 	}
-	return errors.Join(p.addPromisedReasons(handler.PromisedReasons()),
+	return errors.Join(p.addPolicyFile(handler.SetPolicy),
+		p.addPromisedReasons(handler.PromisedReasons()),
 		p.addPreemptorNames(handler.PreemptorNames(p.terminator, records)))
+}
+
+// addPolicyFile has the webhook decide by what the configuration file says of its policy now.
+func (p parts) addPolicyFile(apply func(config.Webhook) error) error {
+	registration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	registration.SetGroupVersionKind(admissionregistrationv1.SchemeGroupVersion.WithKind(
+		"MutatingWebhookConfiguration"))
+	registration.Name = webhook.ConfigurationName
+	f, err := policyfile.New(policyfile.Options{
+		File: p.file, Started: p.config, Apply: apply, About: registration,
+		Events: p.mgr.GetEventRecorder("epitaph-webhook"), Clock: clock.RealClock{},
+		Registerer: metrics.Registry, Log: p.mgr.GetLogger().WithName("policy"),
+	})
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(f)
 }
 
 // newOwnerRecords remembers who deleted what pods belong to.

@@ -226,6 +226,10 @@ var rules = map[string]rule{
 	"webhook": {ours: append(edge(), "httpsserver", "audit/obituary", "internal/access",
 		"internal/owners"),
 		why: "edges do not know each other"},
+	"webhook/policyfile": {
+		ours: []string{"config", "reason", "audit", "internal/guard"},
+		why:  "who follows a file does not know who decides by what is in it",
+	},
 	"webhook/policytest": {
 		ours: []string{"webhook", "config", "reason", "audit", "api/v1alpha1", "podcache"},
 		why:  "what would be decided is asked of the webhook itself, without an API server",

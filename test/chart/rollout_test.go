@@ -40,16 +40,19 @@ func TestRollouts(t *testing.T) {
 	all := []string{"--set=agent.enabled=true,config.archive.enabled=true"}
 	before := podTemplates(t, c.template(t, all...))
 	for value, want := range map[string][]string{
-		"config.gc.workers=8":         {"epitaph-manager"},
-		"config.webhook.timeout=7s":   {"epitaph-manager"},
-		"config.agent.maxListeners=3": {"epitaph-agent"},
-		"config.metrics.secure=false": {"epitaph-archive", "epitaph-manager"},
-		"config.archive.holdFactor=5": {"epitaph-archive", "epitaph-manager"},
-		"config.client.qps=7":         {"epitaph-agent", "epitaph-archive", "epitaph-manager"},
-		"podAnnotations.a=b":          {"epitaph-manager"},
-		"agent.extraArgs[0]=--v=1":    {"epitaph-agent"},
-		"archive.extraEnv[0].name=A":  {"epitaph-archive"},
-		"replicas=3":                  nil,
+		"config.gc.workers=8":       {"epitaph-manager"},
+		"config.webhook.timeout=7s": {"epitaph-manager"},
+		"config.webhook.mode=Audit": nil,
+		"config.webhook.rules[0].name=a,config.webhook.rules[0].action=Fill": nil,
+		"config.webhook.neverDeniedNamespaces={kube-system,ops}":             nil,
+		"config.agent.maxListeners=3":                                        {"epitaph-agent"},
+		"config.metrics.secure=false":                                        {"epitaph-archive", "epitaph-manager"},
+		"config.archive.holdFactor=5":                                        {"epitaph-archive", "epitaph-manager"},
+		"config.client.qps=7":                                                {"epitaph-agent", "epitaph-archive", "epitaph-manager"},
+		"podAnnotations.a=b":                                                 {"epitaph-manager"},
+		"agent.extraArgs[0]=--v=1":                                           {"epitaph-agent"},
+		"archive.extraEnv[0].name=A":                                         {"epitaph-archive"},
+		"replicas=3":                                                         nil,
 	} {
 		var replaced []string
 		for name, pod := range podTemplates(t, c.template(t,

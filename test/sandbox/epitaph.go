@@ -138,6 +138,24 @@ func (e *Epitaph) Start(ctx context.Context) error {
 	return p.ready(ctx, startLimit, s.answers("http://"+e.Config.HealthAddress+"/readyz"))
 }
 
+// Reconfigure replaces the configuration file of the replica, which goes on running: by what it was
+// started with, changed. The file is replaced as a whole, as a kubelet does it.
+func (e *Epitaph) Reconfigure(change func(*config.Config)) error {
+	c := e.Config
+	change(&c)
+	file, err := yaml.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode the configuration of %s: %w", e.name, err)
+	}
+	if err := os.WriteFile(e.path("config.yaml.new"), file, 0o644); err != nil {
+		return fmt.Errorf("write the configuration of %s: %w", e.name, err)
+	}
+	if err := os.Rename(e.path("config.yaml.new"), e.path("config.yaml")); err != nil {
+		return fmt.Errorf("replace the configuration of %s: %w", e.name, err)
+	}
+	return nil
+}
+
 // Stop lets the replica end as at a rollout (SIGTERM).
 func (e *Epitaph) Stop() { e.process.Stop() }
 

@@ -94,9 +94,11 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* A hash of those sections of the configuration that a program reads: when it changes, and not otherwise, its pods are replaced. */}}
+{{/* A hash of those sections of the configuration that a program reads: when it changes, and not otherwise, its pods are replaced. The
+policy is left out: the manager follows it while it runs (webhook/policyfile). */}}
 {{- define "epitaph.checksum" -}}
 {{- $c := include "epitaph.config" .root | fromYaml }}
+{{- $_ := set $c "webhook" (omit $c.webhook "mode" "rules" "neverDeniedNamespaces") }}
 {{- $read := dict }}
 {{- range .sections }}{{ $_ := set $read . (index $c .) }}{{ end }}
 {{- toYaml $read | sha256sum }}

@@ -67,10 +67,11 @@ racetools:
 test-unit: testtools racetools ## unit tests, with the race detector
 	@race=-race; { $(tool_c-compiler); } >/dev/null 2>&1 || { race=; echo "no C compiler: unit tests run WITHOUT the race detector"; }; \
 	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
-	@$(call timed,batch tools' recipes,$(call batchtools))
+	@$(call timed,batch tools' recipes,$(call in_module,test/batchtools))
+	@$(call timed,dashboard and mixin,$(call in_module,test/dashboard))
 
-# A nested module, built with the flags of in_nested; what the page says is no file of it, so that its results are not cached.
-batchtools = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C test/batchtools -count=1 ./...
+# A nested module, built with the flags of in_nested; what its tests read is no file of it, so that their results are not cached.
+in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 
 # Most of these tests wait for a controller: three of them keep two cores busy.
 .PHONY: test-controlplane
@@ -189,11 +190,12 @@ test-image: controlplane ## image and plugin are the same wherever they are buil
 	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate
-generate: ## write deep copies, CRDs, docs/values.md, the chart's README and schema, docs/kernel-lines.md and the tables of docs/reasons.md anew
+generate: ## write deep copies, CRDs, docs/values.md, the chart's README, schema and dashboard, docs/kernel-lines.md and the tables of docs/reasons.md anew
 	@cd test/codegen && $(GO) generate .
 	@page=$$($(GO) run ./test/cmd/valuesdoc <charts/epitaph/values.yaml) && echo "$$page" >docs/values.md
 	@page=$$($(GO) run ./test/cmd/valuesdoc readme <charts/epitaph/values.yaml) && echo "$$page" >charts/epitaph/README.md
 	@schema=$$($(GO) run ./test/cmd/valuesdoc schema <charts/epitaph/values.yaml) && printf "%s\n" "$$schema" >charts/epitaph/values.schema.json
+	@board=$$(CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) run -C test/dashboard .) && printf "%s\n" "$$board" >charts/epitaph/files/dashboard.json
 	@page=$$($(GO) run ./test/cmd/reasonsdoc <docs/reasons.md) && echo "$$page" >docs/reasons.md
 	@page=$$($(GO) run ./test/cmd/kernellinesdoc) && printf "%s\n" "$$page" >docs/kernel-lines.md
 

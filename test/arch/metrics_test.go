@@ -95,7 +95,7 @@ func TestMetricsOfTheChartExist(t *testing.T) {
 			for _, label := range regexp.MustCompile(`([a-z]+)\\?(=~|=)`).FindAllStringSubmatch(
 				m[2], -1) {
 				// Prometheus adds these when it reads the metrics.
-				if !slices.Contains(append([]string{"pod", "instance", "node"}, known...),
+				if !slices.Contains(append([]string{"pod", "instance", "node", "cluster", "namespace"}, known...),
 					label[1]) {
 					t.Errorf("%s: %s has no label %s", file, m[1], label[1])
 				}

@@ -2,9 +2,11 @@ package chart
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -54,12 +56,68 @@ func TestAlerts(t *testing.T) {
 	rules := []string{filepath.Join(files, "alerts.yaml"), filepath.Join(files, "alerts-archive.yaml")}
 	promtool(append([]string{"check", "rules", "--lint-fatal"}, rules...)...)
 	promtool("test", "rules", alertTests)
+	promtool("test", "rules", fleetTests(t, rules))
 	var tests struct{ Tests []ruleTest }
 	readFile(t, alertTests, &tests)
 	for _, file := range rules {
 		everyAlertIsTested(t, file, tests.Tests)
 	}
 	promtool("test", "rules", panelTests(t, filepath.Join(files, "dashboard.json"), tests.Tests[0]))
+}
+
+// fleetTests are the tests of the alerts once more, in one of two clusters that a central Prometheus
+// reads: each alert must say in which, and not be silenced by the other, where all is well. It
+// returns their path.
+func fleetTests(t *testing.T, alerts []string) string {
+	t.Helper()
+	var tests struct {
+		Rules    []string         `json:"rule_files"`
+		Interval string           `json:"evaluation_interval"`
+		Tests    []map[string]any `json:"tests"`
+	}
+	readFile(t, alertTests, &tests)
+	tests.Rules = alerts
+	healthy := tests.Tests[0]["input_series"].([]any)
+	var fleet []map[string]any
+	for _, test := range tests.Tests {
+		var series []any
+		for _, s := range test["input_series"].([]any) {
+			series = append(series, inCluster("east", s.(map[string]any)))
+		}
+		// Of what was never there, nobody can say where it is missing.
+		if name := series[0].(map[string]any)["series"].(string); strings.HasPrefix(name, "up{") {
+			continue
+		}
+		for _, s := range healthy {
+			series = append(series, inCluster("west", s.(map[string]any)))
+		}
+		test["input_series"] = series
+		for _, a := range test["alert_rule_test"].([]any) {
+			for _, alert := range a.(map[string]any)["exp_alerts"].([]any) {
+				labels := alert.(map[string]any)["exp_labels"].(map[string]any)
+				labels["cluster"], labels["namespace"] = "east", namespaceOfFleet
+			}
+		}
+		fleet = append(fleet, test)
+	}
+	tests.Tests = fleet
+	content, err := json.Marshal(tests)
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "fleet.yaml")
+	must(t, os.WriteFile(file, content, 0o600))
+	return file
+}
+
+const namespaceOfFleet = "epitaph-system"
+
+// inCluster is a series as a central Prometheus has it.
+func inCluster(name string, series map[string]any) map[string]any {
+	metric, labels, _ := strings.Cut(strings.TrimSuffix(series["series"].(string), "}"), "{")
+	if labels != "" {
+		labels = "," + labels
+	}
+	return map[string]any{"values": series["values"], "series": fmt.Sprintf(
+		`%s{cluster=%q,namespace=%q%s}`, metric, name, namespaceOfFleet, labels)}
 }
 
 // everyAlertIsTested wants each to fire somewhere, and to be silent in the healthy installation,
@@ -88,22 +146,38 @@ func everyAlertIsTested(t *testing.T, file string, tests []ruleTest) {
 	}
 }
 
-// panelTests writes a test that each panel shows something of the healthy installation, and returns
-// its path.
+// asChosen puts what Grafana puts for the dashboard's variables, where nothing is chosen.
+var (
+	asChosen = strings.NewReplacer("$cluster", ".*", "$namespace", ".*", "$__rate_interval", "5m",
+		"$__range", "6h")
+	onlyIfWrong = regexp.MustCompile(` (>|==) 0$`)
+)
+
+// panelTests writes a test that each panel and each annotation has something of the healthy
+// installation, and returns its path.
 func panelTests(t *testing.T, dashboard string, healthy ruleTest) string {
 	t.Helper()
 	var board struct {
-		Panels []struct{ Targets []struct{ Expr string } }
+		Panels      []struct{ Targets []struct{ Expr string } }
+		Annotations struct{ List []struct{ Expr string } }
 	}
 	readFile(t, dashboard, &board)
 	healthy.AlertTests = nil
+	ask := func(expr string) {
+		// What is shown only where something is wrong is asked for without that condition.
+		expr = onlyIfWrong.ReplaceAllString(asChosen.Replace(expr), "")
+		healthy.ExprTests = append(healthy.ExprTests, exprTest{
+			Expr: "count(" + expr + ") > bool 0", At: "1h",
+			Samples: []map[string]any{{"labels": "{}", "value": 1}},
+		})
+	}
 	for _, panel := range board.Panels {
 		for _, target := range panel.Targets {
-			healthy.ExprTests = append(healthy.ExprTests, exprTest{
-				Expr: "count(" + target.Expr + ") > bool 0", At: "1h",
-				Samples: []map[string]any{{"labels": "{}", "value": 1}},
-			})
+			ask(target.Expr)
 		}
+	}
+	for _, a := range board.Annotations.List {
+		ask(a.Expr)
 	}
 	if len(healthy.ExprTests) == 0 {
 		t.Error("the dashboard has no panel")

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/transport"
+
+	"github.com/epitaph-k8s/epitaph/config"
 )
 
 // A monitor is what the chart's ServiceMonitor tells Prometheus of the manager.
@@ -40,19 +42,34 @@ type monitor struct {
 	} `json:"spec"`
 }
 
-// monitored wants the ServiceMonitor to speak as the manager serves its metrics, and to name a
-// certificate that is there.
+// monitored wants the ServiceMonitors to speak as the metrics are served, and to name a certificate
+// that is there; the archive has its own, and its own alerts, where it is enabled.
 func monitored(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
-	var m monitor
-	if !into(t, objects, "ServiceMonitor", "epitaph", &m) {
-		return
-	}
 	var kept corev1.ConfigMap
 	if !into(t, objects, "ConfigMap", "epitaph-config", &kept) {
 		t.Fatal("there is no configuration")
 	}
 	c := readConfig(t, kept.Data["config.yaml"])
+	for _, kind := range []string{"ServiceMonitor", "PrometheusRule"} {
+		manager := into(t, objects, kind, "epitaph", &struct{}{})
+		if has := into(t, objects, kind, "epitaph-archive",
+			&struct{}{}); has != (manager && c.Archive.Enabled) {
+			t.Errorf("the archive has a %s: %t; it is enabled: %t, and the manager has one: %t", kind,
+				has, c.Archive.Enabled, manager)
+		}
+	}
+	for _, of := range []string{"epitaph", "epitaph-archive"} {
+		var m monitor
+		if into(t, objects, "ServiceMonitor", of, &m) {
+			reads(t, objects, m, c)
+		}
+	}
+}
+
+// reads wants a ServiceMonitor to speak as the metrics are served.
+func reads(t *testing.T, objects []*unstructured.Unstructured, m monitor, c config.Config) {
+	t.Helper()
 	for _, e := range m.Spec.Endpoints {
 		https := e.Scheme == "https"
 		token := e.BearerTokenFile + e.Authorization.Credentials.Name

@@ -16,6 +16,8 @@ type frame struct {
 	Title string
 	// Nodes is set if the visitor may list the records of nodes.
 	Nodes bool
+	// Archive is set if there is one.
+	Archive bool
 	// Here is the address of the page, if one may come back to it.
 	Here string
 	// zone is where the visitor wants times of, or nil for UTC alone.

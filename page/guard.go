@@ -72,6 +72,11 @@ func (g *guard) records(ctx context.Context,
 	return g.kept.in(ctx, namespace)
 }
 
+// read reads one object.
+func (g *guard) read(ctx context.Context, namespace, name string, o client.Object) error {
+	return g.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, o)
+}
+
 func (g *guard) ask(ctx context.Context, a authorizationv1.ResourceAttributes,
 	resource schema.GroupResource) error {
 	allowed, err := g.rights.may(ctx, a)

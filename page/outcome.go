@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/epitaph-k8s/epitaph/archive/ask"
 )
 
 var (
@@ -43,6 +45,18 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, errRefused):
 		return outcome{"refused", http.StatusBadRequest,
 			"What the form says cannot be read: a time is written like 24h or 30m, a class is disruption, routine or unexplained."}
+	case ask.Status(err) == http.StatusUnauthorized:
+		return outcome{"anonymous", http.StatusUnauthorized,
+			"The API server does not know this token, or it has expired."}
+	case ask.Status(err) == http.StatusForbidden:
+		return outcome{"forbidden", http.StatusForbidden,
+			"You have no right to read this of the archive: choose a namespace whose records you may list. For other clusters it takes the ClusterRole epitaph-archive-fleet."}
+	case ask.Status(err) == http.StatusBadRequest:
+		return outcome{"refused", http.StatusBadRequest,
+			"The archive does not understand what the form says."}
+	case ask.Status(err) == http.StatusServiceUnavailable:
+		return outcome{"busy", http.StatusServiceUnavailable,
+			"The archive is busy, or has just started. Try again in a moment."}
 	case errors.Is(err, errMissing), apierrors.IsNotFound(err):
 		return outcome{"missing", http.StatusNotFound,
 			"There is nothing here: it never was on record, or its record has expired."}

@@ -15,6 +15,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/epitaph-k8s/epitaph/archive"
+	"github.com/epitaph-k8s/epitaph/archive/ask"
 	"github.com/epitaph-k8s/epitaph/internal/access"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
@@ -28,6 +30,9 @@ type Options struct {
 	Records *Records
 	// Namespaces lists the names of namespaces, from a cache.
 	Namespaces func(context.Context) ([]string, error)
+	// Archive returns where what has left the cluster is asked about, without anybody's
+	// credentials; nil while there is none. It may be nil itself.
+	Archive    func(context.Context) (*ask.Client, error)
 	Reviewer   Reviewer
 	Authorizer access.Reviewer
 	Clock      clock.PassiveClock
@@ -79,6 +84,8 @@ func New(o Options) (*Page, error) {
 	mux.Handle("GET /jobs/{namespace}/{name}", p.forVisitors(p.job))
 	mux.Handle("GET /nodes", p.forVisitors(p.nodes))
 	mux.Handle("GET /nodes/{name}", p.forVisitors(p.node))
+	mux.Handle("GET /archive", p.forVisitors(p.archiveList(archive.PodKind)))
+	mux.Handle("GET /archive/nodes", p.forVisitors(p.archiveList(archive.NodeKind)))
 	mux.Handle("GET /zone", p.forVisitors(p.zones))
 	mux.Handle("POST /zone", p.forVisitors(p.setZone))
 	mux.Handle("GET /login", p.open(p.form))
@@ -115,13 +122,16 @@ type visit struct {
 	name string
 	// nodes is set if the visitor may list the records of nodes.
 	nodes bool
+	// archive is set if there is one to ask.
+	archive bool
 	*guard
 	lookup.Finder
 }
 
 // frame is what the page about something with that title shows around its content.
 func (v visit) frame(title string) frame {
-	f := frame{Visitor: v.name, Title: title, Nodes: v.nodes, zone: zoneOf(v.Request)}
+	f := frame{Visitor: v.name, Title: title, Nodes: v.nodes, Archive: v.archive,
+		zone: zoneOf(v.Request)}
 	if v.Method == http.MethodGet {
 		f.Here = localAddress(v.URL.RequestURI())
 	}

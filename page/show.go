@@ -33,20 +33,19 @@ type podView struct {
 }
 
 func (p *Page) pod(w http.ResponseWriter, v visit) error {
-	o := &v1alpha1.PodObituary{}
-	key := client.ObjectKey{Namespace: cut(v.PathValue("namespace")),
-		Name: cut(v.PathValue("name"))}
-	if err := v.Reader.Get(v.Context(), key, o); err != nil {
-		return err
-	}
-	facts, err := v.Facts(v.Context(), o)
+	o, facts, err := p.podRecord(v, cut(v.PathValue("namespace")), cut(v.PathValue("name")))
 	if err != nil {
 		return err
 	}
 	told := story.OfPod(facts)
 	view := podView{frame: v.frame("Pod " + o.Namespace + "/" + o.Spec.PodName),
 		Story: &told, Pod: podRow{*o, ownerLinks(o)}}
-	if facts.Node != nil {
+	switch {
+	case v.isElsewhere(): // what this cluster has of these names is something else
+		for n := range view.Pod.Links {
+			view.Pod.Links[n].To = ""
+		}
+	case facts.Node != nil:
 		view.Node = facts.Node.Name
 	}
 	return render(w, http.StatusOK, "pod.html", view)
@@ -63,9 +62,8 @@ type nodeView struct {
 }
 
 func (p *Page) node(w http.ResponseWriter, v visit) error {
-	o := &v1alpha1.NodeObituary{}
-	if err := v.Reader.Get(v.Context(), client.ObjectKey{Name: cut(v.PathValue("name"))},
-		o); err != nil {
+	o, err := p.nodeRecord(v, cut(v.PathValue("name")))
+	if err != nil {
 		return err
 	}
 	told := story.OfNode(o, nil)
@@ -140,8 +138,15 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 	if err != nil {
 		return err
 	}
+	past := []v1alpha1.PodObituary(nil)
 	if found.matching == 0 && job == nil {
-		return errMissing
+		past, err = p.jobPods(v, namespace, name)
+		if err != nil {
+			return err
+		}
+		if len(past) == 0 {
+			return errMissing
+		}
 	}
 	view := jobView{frame: v.frame("Job " + namespace + "/" + name),
 		paging: pagingOf(found, q, addressOf("jobs", namespace, name), pods.place)}
@@ -155,7 +160,10 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 		view.Untold = fmt.Sprintf("It has more than %d pods on record: too many for a verdict.",
 			maxJobPods)
 	default:
-		whole, err := p.whole(v.Context(), namespace, all)
+		whole := past
+		if past == nil {
+			whole, err = p.whole(v.Context(), namespace, all)
+		}
 		if err != nil {
 			return err
 		}
@@ -165,7 +173,11 @@ func (p *Page) job(w http.ResponseWriter, v visit) error {
 			func(part story.Part) bool { return part.Heading == story.ItsPods })
 		view.Story = &told
 	}
-	for _, row := range podRows(found.rows) {
+	rows := podRows(found.rows)
+	for n := len(past); n > 0 && len(rows) < rowsShown; n-- {
+		rows = append(rows, podRow{past[n-1], ownerLinks(&past[n-1])})
+	}
+	for _, row := range rows {
 		owner := jobOf(&row.PodObituary, name)
 		view.Pods = append(view.Pods, jobRow{row, job != nil && isOther(owner.UID, job.UID)})
 		if n := slices.IndexFunc(row.Spec.Owners, isJob); len(view.Owners) == 0 {

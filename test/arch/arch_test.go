@@ -161,7 +161,7 @@ var rules = map[string]rule{
 	},
 	"page": {
 		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story", "httpsserver",
-			"internal/access"},
+			"internal/access", "archive", "archive/ask"},
 		others: []string{
 			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/",
 			"sigs.k8s.io/controller-runtime/pkg/client",

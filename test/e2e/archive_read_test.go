@@ -29,28 +29,8 @@ import (
 // there: by a client certificate and by a token, and to nobody else.
 func TestArchiveAnswers(t *testing.T) {
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
-	dir := t.TempDir()
-	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"tls.crt": certificate, "tls.key": key} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	address, err := sandbox.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "archive.db")
-	a := c.archiver(t, func(k *config.Archive) {
-		k.Store, k.Path, k.Serve, k.Address, k.CertDir = config.SQLite, file, true, address, dir
-	})
-	c.binds(t, metav1.NamespaceSystem, "Role", "extension-apiserver-authentication-reader", ourNamespace,
-		"epitaph-archive")
+	a, file, address, certificate := c.archiverThatAnswers(t)
 	a.start(t)
-
 	batch, web := c.namespace(t), c.namespace(t)
 	for _, user := range []string{"reader", "stranger"} {
 		if _, err := c.client.CoreV1().ServiceAccounts(batch).Create(t.Context(), &corev1.ServiceAccount{
@@ -99,12 +79,7 @@ func TestArchiveAnswers(t *testing.T) {
 		}
 	}
 
-	if _, err := c.client.CoreV1().ConfigMaps(metav1.NamespacePublic).Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "epitaph-archive"},
-		Data:       map[string]string{"url": "https://" + address, "ca.crt": string(certificate)},
-	}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	c.publish(t, address, certificate)
 	c.eventually(t, "the archive answers the administrator's certificate", func(context.Context) (bool, error) {
 		got := c.plugin(t, "why", "pod/train-7", "-n", batch)
 		return got.code == 0 && got.err == "" && strings.Contains(got.out,
@@ -175,6 +150,55 @@ func TestArchiveAnswers(t *testing.T) {
 		if got.StatusCode != tc.want {
 			t.Errorf("%s gets %d of %s, want %d", tc.who, got.StatusCode, tc.path, tc.want)
 		}
+	}
+}
+
+// archiverThatAnswers makes an archive in a file that answers questions, at an address with a certificate.
+func (c *cluster) archiverThatAnswers(t *testing.T) (a *archiver, file, address string, certificate []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"tls.crt": certificate, "tls.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if address, err = sandbox.FreeAddress(); err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(dir, "archive.db")
+	a = c.archiver(t, func(k *config.Archive) {
+		k.Store, k.Path, k.Serve, k.Address, k.CertDir = config.SQLite, file, true, address, dir
+	})
+	c.binds(t, metav1.NamespaceSystem, "Role", "extension-apiserver-authentication-reader", ourNamespace,
+		"epitaph-archive")
+	return a, file, address, certificate
+}
+
+// publish says where the archive is, as the chart does.
+func (c *cluster) publish(t *testing.T, address string, certificate []byte) {
+	t.Helper()
+	if _, err := c.client.CoreV1().ConfigMaps(metav1.NamespacePublic).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "epitaph-archive"},
+		Data:       map[string]string{"url": "https://" + address, "ca.crt": string(certificate)},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	reads := metav1.ObjectMeta{Namespace: metav1.NamespacePublic, Name: "epitaph-archive"}
+	if _, err := c.client.RbacV1().Roles(reads.Namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: reads,
+		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"},
+			ResourceNames: []string{"epitaph-archive"}, Verbs: []string{"get"}}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.RbacV1().RoleBindings(reads.Namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: reads,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: reads.Name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind,
+			Name: "system:authenticated"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
 	}
 }
 

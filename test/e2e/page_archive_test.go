@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/archive"
+	"github.com/epitaph-k8s/epitaph/archive/sqlite"
+	"github.com/epitaph-k8s/epitaph/config"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// What has left the cluster is still on the page: to those who may list such records, and to nobody
+// else.
+func TestPageShowsTheArchive(t *testing.T) {
+	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
+		quick(k)
+		k.Archive.Enabled, k.Archive.Serve = true, true
+	}}})
+	a, file, address, certificate := c.archiverThatAnswers(t)
+	a.start(t)
+	c.publish(t, address, certificate)
+	mine, theirs := c.namespace(t), c.namespace(t)
+	node := panickedNode()
+	of := func(s *v1alpha1.PodObituarySpec) {
+		s.NodeName, s.NodeObituary = node.Name, node.Name
+		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly"}}
+	}
+	own, other := obituary(mine, "own", of), obituary(theirs, "other", of)
+	c.listed(t, node, own, other)
+	reader, all := c.reader(t, mine, "ursula"), c.clusterReader(t, mine)
+	store, err := sqlite.Open(t.Context(), filepath.Clean(file), clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	c.eventually(t, "all are archived", func(ctx context.Context) (bool, error) {
+		page, err := store.List(ctx, archive.Query{Cluster: a.name})
+		return len(page.Records) == 3, err
+	})
+	for _, o := range []*v1alpha1.PodObituary{own, other} {
+		if err := c.records(t).Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.records(t).Delete(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually(t, "the page has forgotten them", func(context.Context) (bool, error) {
+		got := c.visit(t, http.MethodGet, "/?namespace="+mine, reader, nil)
+		return got.status == 200 && !strings.Contains(got.body, "/own</a>"), nil
+	})
+
+	story := "/pods/" + mine + "/" + own.Name
+	for _, tc := range []struct {
+		who, path string
+		status    int
+		want      string
+	}{
+		{reader, story, 200, "This pod died unexpectedly because the underlying node kernel panicked!"},
+		{reader, "/jobs/" + mine + "/nightly", 200, ">own</a>"},
+		{reader, "/archive?namespace=" + mine, 200, `<a href="` + story + `">`},
+		{reader, "/archive?code=Evicted&namespace=" + mine, 200, "The archive has no such records."},
+		{reader, "/archive?since=nonsense&namespace=" + mine, 400, "What the form says cannot be read"},
+		{reader, "/archive?after=nonsense&namespace=" + mine, 400, "The archive does not understand"},
+		{reader, "/archive", 403, "You have no right to read this of the archive"},
+		{reader, "/archive?namespace=" + theirs, 403, "You have no right"},
+		{reader, "/archive?cluster=%2A&namespace=" + mine, 403, "You have no right"},
+		{reader, story + "?cluster=another", 403, "You have no right"},
+		{reader, "/archive/nodes", 403, "You have no right"},
+		{reader, "/pods/" + theirs + "/" + other.Name, 403, "You have no right"},
+		{reader, "/nodes/" + node.Name, 403, "You have no right"},
+		{reader, "/pods/" + mine + "/never-was", 404, "There is nothing here"},
+		{reader, "/jobs/" + mine + "/never-was", 404, "There is nothing here"},
+		{"", story, 401, "What happened to my pod"},
+		{"", "/archive", 401, "What happened to my pod"},
+		{all, "/archive", 200, mine + "/own</a>"},
+		{all, "/archive", 200, theirs + "/other</a>"},
+		{all, "/archive?cluster=" + a.name, 200, mine + "/own</a> of " + a.name},
+		{all, "/archive?cluster=another", 403, "epitaph-archive-fleet"},
+		{all, "/archive/nodes", 200, node.Spec.NodeName + "</a>"},
+		{all, "/nodes/" + node.Name, 200, "The last lines of its kernel"},
+		{all, story, 200, `href="/nodes/` + node.Name},
+	} {
+		got := c.visit(t, http.MethodGet, tc.path, tc.who, nil)
+		if got.status != tc.status || !strings.Contains(got.body, tc.want) ||
+			got.status != 200 && strings.Contains(got.body, "panicked") {
+			t.Errorf("%s is answered %d, want %d with %q:\n%s", tc.path, got.status, tc.status, tc.want, got.body)
+		}
+	}
+
+	// Without the archive, the page says that it cannot know.
+	a.process.Kill()
+	if got := c.visit(t, http.MethodGet, story, reader, nil); got.status != http.StatusBadGateway {
+		t.Errorf("while the archive is away, the answer is %d", got.status)
+	}
+	if err := c.client.CoreV1().ConfigMaps(metav1.NamespacePublic).Delete(t.Context(), "epitaph-archive",
+		metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -190,3 +190,12 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// runtime is what runs the node's containers, in its kubelet's words.
+func (c *cluster) runtime(ctx context.Context) string {
+	node, err := c.client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	return node.Status.NodeInfo.ContainerRuntimeVersion
+}

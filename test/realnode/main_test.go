@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer shared.stop()
-		fmt.Printf("realnode: node ready after %.1f s\n", time.Since(began).Seconds())
+		fmt.Printf("realnode: node ready after %.1f s, %s\n", time.Since(began).Seconds(),
+			shared.runtime(ctx))
 		return m.Run()
 	}))
 }

@@ -190,12 +190,13 @@ test-image: controlplane ## image and plugin are the same wherever they are buil
 	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate
-generate: ## write deep copies, CRDs, docs/values.md, the chart's README, schema and dashboard, docs/kernel-lines.md and the tables of docs/reasons.md anew
+generate: ## write deep copies, CRDs, docs/values.md, the chart's README, schema and dashboard, the references of fields, docs/kernel-lines.md and the tables of docs/reasons.md anew
 	@cd test/codegen && $(GO) generate .
 	@page=$$($(GO) run ./test/cmd/valuesdoc <charts/epitaph/values.yaml) && echo "$$page" >docs/values.md
 	@page=$$($(GO) run ./test/cmd/valuesdoc readme <charts/epitaph/values.yaml) && echo "$$page" >charts/epitaph/README.md
 	@schema=$$($(GO) run ./test/cmd/valuesdoc schema <charts/epitaph/values.yaml) && printf "%s\n" "$$schema" >charts/epitaph/values.schema.json
 	@board=$$(CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) run -C test/dashboard .) && printf "%s\n" "$$board" >charts/epitaph/files/dashboard.json
+	@for page in configuration:config records:records; do text=$$($(GO) run ./test/cmd/fieldsdoc $${page#*:}) && printf "%s\n" "$$text" >docs/$${page%:*}.md || exit; done
 	@page=$$($(GO) run ./test/cmd/reasonsdoc <docs/reasons.md) && echo "$$page" >docs/reasons.md
 	@page=$$($(GO) run ./test/cmd/kernellinesdoc) && printf "%s\n" "$$page" >docs/kernel-lines.md
 

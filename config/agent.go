@@ -54,6 +54,7 @@ type Agent struct {
 
 // Shutdown configures how the agent learns who switches its node off.
 type Shutdown struct {
+	// Enabled has the agent watch for shutdowns.
 	Enabled bool `json:"enabled"`
 	// SystemBus is the socket of the host's D-Bus, where systemd-logind is.
 	SystemBus string `json:"systemBus" validate:"required,startswith=/"`
@@ -67,6 +68,7 @@ type Shutdown struct {
 
 // LastBoot configures how the agent finds out how the previous boot ended: folders of the host.
 type LastBoot struct {
+	// Enabled has the agent look for how the previous boot ended.
 	Enabled bool `json:"enabled"`
 	// State is a folder of the agent's own that outlives a boot.
 	State string `json:"state" validate:"required,startswith=/"`

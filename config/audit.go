@@ -4,6 +4,7 @@ import "github.com/epitaph-k8s/epitaph/reason"
 
 // Audit configures which of the pods that left have an obituary. All of them are counted.
 type Audit struct {
+	// Enabled has obituaries written.
 	Enabled bool `json:"enabled"`
 	// Classes of codes that are recorded.
 	Classes []string `json:"classes" validate:"dive,oneof=disruption unexplained routine"`

@@ -17,6 +17,7 @@ const (
 // A Config is the whole configuration of `epitaph manager` and of `epitaph agent`, which read the
 // same file.
 type Config struct {
+	// APIVersion and Kind say what the file is.
 	APIVersion string `json:"apiVersion" validate:"eq=config.epitaph-k8s.io/v1alpha1"`
 	Kind       string `json:"kind" validate:"eq=Configuration"`
 
@@ -89,6 +90,7 @@ func (c *Config) Inferrer() reason.Inferrer {
 
 // LeaderElection configures which replica collects garbage and writes obituaries.
 type LeaderElection struct {
+	// Enabled elects that replica; without it, each replica does the work.
 	Enabled bool `json:"enabled"`
 }
 

@@ -8,6 +8,7 @@ import (
 
 // GC configures the collection of pods that no kubelet can terminate any more.
 type GC struct {
+	// Enabled has orphaned pods collected, in place of the built-in garbage collector.
 	Enabled bool `json:"enabled"`
 	// Quarantine is how long the pods of a node that left without a reason wait for it to come
 	// back.
@@ -25,6 +26,7 @@ type GC struct {
 // GCBrake holds unexplained deletions back when more nodes disappear than a cluster plausibly
 // loses.
 type GCBrake struct {
+	// Enabled switches the brake on.
 	Enabled bool `json:"enabled"`
 	// Window is how long a node that left unexplained is counted after its pods are gone; while it
 	// has pods, it counts however old it is.

@@ -12,6 +12,7 @@ import (
 // Netconsole configures the listener for the last lines of dying kernels. A packet that it believes
 // deletes a Node, so its defaults believe little.
 type Netconsole struct {
+	// Enabled listens to kernels.
 	Enabled bool `json:"enabled"`
 	// Address is the "host:port" to listen on for UDP; an empty host listens on IPv4 and IPv6.
 	Address string `json:"address" validate:"required,hostport"`

@@ -19,6 +19,7 @@ const (
 
 // Reports configures the reports of findings for the tools that read such. They are off by default.
 type Reports struct {
+	// Enabled has reports written; the definitions of their format must be there.
 	Enabled bool `json:"enabled"`
 	// Format is the API that the tools read.
 	Format string `json:"format" validate:"oneof=OpenReports PolicyReport"`

@@ -24,6 +24,7 @@ const (
 
 // Webhook configures the admission webhook.
 type Webhook struct {
+	// Enabled registers the webhook and answers it.
 	Enabled bool `json:"enabled"`
 	// Address is the "host:port" to listen on.
 	Address string `json:"address" validate:"required,hostport"`
@@ -40,7 +41,9 @@ type Webhook struct {
 	// in CertDir is made. What cert-manager says of them is told; without any, cert-manager is not
 	// asked.
 	Certificates []string `json:"certificates,omitempty" validate:"max=8,dive,required,dnsname"`
-	Mode         Mode     `json:"mode" validate:"oneof=Enforce Audit"`
+	// Mode says what becomes of a deletion that policy denies: Enforce denies it, Audit allows it
+	// with a warning.
+	Mode Mode `json:"mode" validate:"oneof=Enforce Audit"`
 	// FailurePolicy is also what the webhook configuration says to the API server.
 	FailurePolicy FailurePolicy `json:"failurePolicy" validate:"oneof=Ignore Fail"`
 	// WriteFirst has every reason written before the deletion is allowed, for policies that look
@@ -117,7 +120,9 @@ type Rule struct {
 	// namespaceLabels and object, the pod or node as JSON. An expression that fails at run time is
 	// a fault of ours, never a rule that does not match.
 	Expression string `json:"expression,omitempty" validate:"max=4096"`
-	Action     Action `json:"action" validate:"oneof=Require Fill Ignore"`
+	// Action is what becomes of a deletion without a reason: Require denies it unless one can be
+	// inferred, Fill writes what can be inferred, else that nothing could, and Ignore writes nothing.
+	Action Action `json:"action" validate:"oneof=Require Fill Ignore"`
 }
 
 // An Operation is a way to remove an object.

@@ -44,9 +44,12 @@ func (s Subject) String() string {
 
 // Keys are the three annotations that hold a reason on one kind of object.
 type Keys struct {
+	// Reason is the key of why the object leaves, in a sentence.
 	Reason string `json:"reason" validate:"required,annotationkey"`
-	Code   string `json:"code" validate:"required,annotationkey,nefield=Reason"`
-	By     string `json:"by" validate:"required,annotationkey,nefield=Reason,nefield=Code"`
+	// Code is the key of the reason's code.
+	Code string `json:"code" validate:"required,annotationkey,nefield=Reason"`
+	// By is the key of who terminates the object.
+	By string `json:"by" validate:"required,annotationkey,nefield=Reason,nefield=Code"`
 }
 
 // KeySet holds the annotation keys of pods and of nodes.

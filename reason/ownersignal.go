@@ -46,6 +46,7 @@ type OwnerSignal struct {
 // one of Owner, Labelled, NamedByLabel and NamedByAnnotation is set. A kind that is not installed
 // is skipped.
 type Decider struct {
+	// Group and Kind are those of the object.
 	Group string `json:"group,omitempty" validate:"max=253"`
 	Kind  string `json:"kind" validate:"required,max=63"`
 	// Resource is its name in paths, for which the chart grants the right to read it.

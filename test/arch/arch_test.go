@@ -398,7 +398,7 @@ func TestArrowsGoDownwards(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf(
-				"package %s has no rule: say in test/arch what it may import, and in README why it exists", pkg)
+				"package %s has no rule: say in test/arch what it may import, and in CONTRIBUTING why it exists", pkg)
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -126,23 +126,10 @@ func (r *reader) follow(ctx context.Context) {
 // run reads from the stored position until something fails.
 func (r *reader) run(ctx context.Context) error {
 	at, err := r.Store.Position(ctx, r.Cluster, r.kind)
-	if err != nil {
-		return err
-	}
-	now, err := r.revision(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case at.Epoch == 0:
-		at, err = r.readAll(ctx, 1)
-	case now < at.Revision:
-		// The cluster's history is not the one that was read: a backup was restored.
-		r.Log.Info("the cluster was restored from a backup: its records are read anew", "of",
-			r.kind, "stored", at.Revision, "now", now)
-		at, err = r.readAll(ctx, at.Epoch+1)
-	}
 	for err == nil && ctx.Err() == nil {
+		if at, err = r.inThisHistory(ctx, at); err != nil {
+			return err
+		}
 		at, err = r.watch(ctx, at)
 		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 			r.metrics.gap(r.kind)
@@ -152,6 +139,22 @@ func (r *reader) run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// inThisHistory returns a position to watch from. One that is in the future belongs to a history
+// that was replaced by a backup: a watch from there would say nothing until it is reached, and then
+// leave out what came before. So each watch begins with that question.
+func (r *reader) inThisHistory(ctx context.Context, at archive.Position) (archive.Position, error) {
+	if at.Epoch == 0 {
+		return r.readAll(ctx, 1)
+	}
+	now, err := r.revision(ctx)
+	if err != nil || now >= at.Revision {
+		return at, err
+	}
+	r.Log.Info("the cluster was restored from a backup: its records are read anew", "of", r.kind,
+		"stored", at.Revision, "now", now)
+	return r.readAll(ctx, at.Epoch+1)
 }
 
 func (r *reader) empty() client.ObjectList { return r.list.DeepCopyObject().(client.ObjectList) }

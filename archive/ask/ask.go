@@ -57,35 +57,48 @@ func (r *Refusal) Error() string { return fmt.Sprintf("the archive answers %d: %
 // Page asks for one page.
 func (c *Client) Page(ctx context.Context, kind archive.Kind, q url.Values) (page archive.List,
 	err error) {
-	at := *c.URL.JoinPath("v1", kind.Plural())
+	err = c.get(ctx, q, &page, kind.Plural())
+	return page, err
+}
+
+// Counts asks for numbers of records.
+func (c *Client) Counts(ctx context.Context, kind archive.Kind, q url.Values) ([]archive.Count,
+	error) {
+	var counts archive.Counts
+	err := c.get(ctx, q, &counts, "counts", kind.Plural())
+	return counts.Items, err
+}
+
+func (c *Client) get(ctx context.Context, q url.Values, into any, path ...string) error {
+	at := *c.URL.JoinPath(append([]string{"v1"}, path...)...)
 	at.RawQuery = q.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
-		return page, fmt.Errorf("ask the archive: %w", err)
+		return fmt.Errorf("ask the archive: %w", err)
 	}
 	if c.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	answer, err := c.HTTP.Do(request)
 	if err != nil {
-		return page, fmt.Errorf("ask the archive: %w", err)
+		return fmt.Errorf("ask the archive: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
 	if err != nil {
-		return page, fmt.Errorf("read the answer of the archive: %w", err)
+		return fmt.Errorf("read the answer of the archive: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		refusal := archive.Refusal{}
 		if err := json.Unmarshal(body, &refusal); err != nil || refusal.Error == "" {
 			refusal.Error = http.StatusText(answer.StatusCode)
 		}
-		return page, &Refusal{answer.StatusCode, reason.CleanTo(refusal.Error, reason.MaxTextBytes)}
+		return &Refusal{answer.StatusCode, reason.CleanTo(refusal.Error, reason.MaxTextBytes)}
 	}
-	if err := json.Unmarshal(body, &page); err != nil {
-		return page, fmt.Errorf("read the answer of the archive: %w", err)
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("read the answer of the archive: %w", err)
 	}
-	return page, nil
+	return nil
 }
 
 // All calls record with each record of an answer, page by page. A question with a limit has one

@@ -52,7 +52,7 @@ Exit codes: 0; 1 an error, or something that "doctor" found broken; 2 wrong usag
 	p.flags.Bind(root.PersistentFlags())
 	p.flags.Near = nearest
 	for _, make := range []func() *cobra.Command{p.why, p.list, p.watch, p.delete, p.drain,
-		p.panics, p.audit, p.doctor} {
+		p.panics, p.history, p.audit, p.doctor} {
 		root.AddCommand(strict(make()))
 	}
 	root.AddCommand(options(root))

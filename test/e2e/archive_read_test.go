@@ -108,6 +108,32 @@ func TestArchiveAnswers(t *testing.T) {
 		t.Errorf("of another cluster:\n%s%s", got.out, got.err)
 	}
 
+	// What only a history can tell.
+	for _, tc := range []struct {
+		args       []string
+		want, lack string
+	}{
+		{[]string{"history", "-A"}, "KernelPanic", ""},
+		{[]string{"history", "-n", batch, "--by", "namespace"}, batch, web},
+		{[]string{"history", "-A", "--by", "node", "--at-least", "3"}, "gone-1", ""},
+		{[]string{"history", "-A", "--by", "node", "--at-least", "4"}, "", "gone-1"},
+		{[]string{"history", "-A", "--by", "code", "-o", "jsonpath={[0].code}={[0].count}"}, "KernelPanic=3", ""},
+		{[]string{"history", "-A", "--code", "Evicted"}, "", "KernelPanic"},
+		{[]string{"history", "nodes"}, "", "gone-1"},
+		{[]string{"history", "-A", "--cluster-name", "another"}, "", "KernelPanic"},
+	} {
+		if got := c.plugin(t, tc.args...); got.code != 0 || !strings.Contains(got.out, tc.want) ||
+			tc.lack != "" && strings.Contains(got.out, tc.lack) {
+			t.Errorf("%v:\n%s%s", tc.args, got.out, got.err)
+		}
+	}
+	for _, args := range [][]string{{"history", "--by", "colour"}, {"history", "--by", "month,day,code,node"},
+		{"history", "nodes", "--pod", "x"}} {
+		if got := c.plugin(t, args...); got.code != 2 {
+			t.Errorf("%v is no wrong usage:\n%s%s", args, got.out, got.err)
+		}
+	}
+
 	// By tokens.
 	tokens := map[string]string{"nobody": "", "forged": "eyJhbGciOiJub25lIn0.e30."}
 	for _, user := range []string{"reader", "stranger"} {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -241,4 +242,27 @@ func (c *Cluster) past(ctx context.Context, o lookup.Owner) (pods []v1alpha1.Pod
 		return pods, nil, nil // without the right to read that, the pods' records may still say it
 	}
 	return pods, ends, nil
+}
+
+// ErrNoArchive says that nobody keeps what has left the cluster, or that one may not know who.
+var ErrNoArchive = errors.New("this cluster has no archive that answers (docs/archive.md)")
+
+// Counts counts the records of the archive that match, by some of their fields.
+func (c *Cluster) Counts(ctx context.Context, kind archive.Kind, want lookup.Filter,
+	by []string) ([]archive.Count, error) {
+	if err := c.find(ctx); err != nil {
+		return nil, err
+	}
+	if c.archive.client == nil {
+		return nil, ErrNoArchive
+	}
+	q := c.questionOf(want)
+	q.Set(archive.ParameterBy, strings.Join(by, ","))
+	counts, err := c.archive.client.Counts(ctx, kind, q)
+	for _, n := range counts {
+		if len(n.Of) != len(by) {
+			return nil, errors.New("the archive counts by something else than it was asked")
+		}
+	}
+	return counts, err
 }

@@ -121,7 +121,8 @@ type Rule struct {
 	// a fault of ours, never a rule that does not match.
 	Expression string `json:"expression,omitempty" validate:"max=4096"`
 	// Action is what becomes of a deletion without a reason: Require denies it unless one can be
-	// inferred, Fill writes what can be inferred, else that nothing could, and Ignore writes nothing.
+	// inferred, Fill writes what can be inferred, else that nothing could, and Ignore writes
+	// nothing.
 	Action Action `json:"action" validate:"oneof=Require Fill Ignore"`
 }
 

@@ -63,8 +63,9 @@ func (p *Page) archived(v visit, kind archive.Kind, q url.Values, into any) erro
 // isElsewhere reports whether a visitor asks about another cluster.
 func (v visit) isElsewhere() bool { return v.URL.Query().Get(parameterCluster) != "" }
 
-// podRecord reads the record of a pod: from the cluster or, once it has left that, from the archive.
-func (p *Page) podRecord(v visit, namespace, name string) (*v1alpha1.PodObituary, story.Facts, error) {
+// podRecord reads the record of a pod: from the cluster or, once it has left that, the archive.
+func (p *Page) podRecord(v visit, namespace, name string) (*v1alpha1.PodObituary, story.Facts,
+	error) {
 	o := &v1alpha1.PodObituary{}
 	err := errMissing
 	if !v.isElsewhere() {

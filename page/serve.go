@@ -72,8 +72,8 @@ func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handle
 		if err != nil {
 			return err
 		}
-		return h(w, visit{Request: r, name: user.Username, nodes: nodes, archive: p.Archive != nil, guard: g,
-			Finder: lookup.Finder{Reader: g}})
+		return h(w, visit{Request: r, name: user.Username, nodes: nodes,
+			archive: p.Archive != nil, guard: g, Finder: lookup.Finder{Reader: g}})
 	})
 }
 

@@ -34,8 +34,8 @@ const (
 	// ReleaseKey is the annotation of a NodeObituary that, with any value that is not empty, lets
 	// the pods of a node that left unexplained go although the brake holds them.
 	ReleaseKey = "epitaph-k8s.io/release-pods"
-	// HandedOverKey is the label of a PodObituary in Epitaph's own namespace that waits there for the
-	// archive: it names the namespace of the pod, in which nothing can be created any more.
+	// HandedOverKey is the label of a PodObituary in Epitaph's own namespace that waits there for
+	// the archive: it names the namespace of the pod, in which nothing can be created any more.
 	HandedOverKey = "epitaph-k8s.io/pod-namespace"
 	// HeldKey is the annotation of a NodeObituary that says since when the collector's brake holds
 	// the pods of the node.

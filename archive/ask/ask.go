@@ -52,7 +52,9 @@ type Refusal struct {
 	Says   string
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("the archive answers %d: %s", r.Status, r.Says) }
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("the archive answers %d: %s", r.Status, r.Says)
+}
 
 // Page asks for one page.
 func (c *Client) Page(ctx context.Context, kind archive.Kind, q url.Values) (page archive.List,

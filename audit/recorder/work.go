@@ -144,11 +144,11 @@ func (r *Recorder) recordOnce(ctx context.Context, d *departure) error {
 		r.metrics.lag.Observe(r.Clock.Since(d.left).Seconds())
 		r.logRecord(o)
 	}
-	switch became {
-	case written:
+	if became == written {
 		r.Grown(o.Namespace)
 		r.announce(ctx, d.pod, o, from)
-	case handedOver: // nothing can be told in its namespace
+	}
+	if became == handedOver { // nothing can be told in its namespace
 		r.Grown(r.Namespace)
 	}
 	if became != repeated {

@@ -167,7 +167,8 @@ func (a *archivist) Start(ctx context.Context) error {
 	}
 	defer store.Close()
 	r, err := retention.New(retention.Options{
-		Limits: a.config.Retention, Namespace: a.config.Namespace, Cache: a.cache, API: a.api, Clock: a.clock, Now: a.now,
+		Limits: a.config.Retention, Namespace: a.config.Namespace, Cache: a.cache, API: a.api,
+		Clock: a.clock, Now: a.now,
 		Archived: follower.Archived(store, a.config.Archive.Cluster), Registerer: metrics.Registry,
 		Log: a.log.WithName("retention"),
 	})

@@ -101,7 +101,7 @@ const (
 	archivePatience = 20 * time.Second
 )
 
-// archive returns what finds the archive, where the plugin finds it, too; nil if it does not answer.
+// archive returns what finds the archive, where the plugin finds it, too; nil if none answers.
 func (p parts) archive() func(context.Context) (*ask.Client, error) {
 	if !p.config.Archive.Enabled || !p.config.Archive.Serve {
 		return nil
@@ -168,8 +168,8 @@ func archiveAt(data map[string]string) (*ask.Client, error) {
 				ask.ObjectName)
 		}
 	}
+	transport := &http.Transport{TLSClientConfig: trusted, Proxy: http.ProxyFromEnvironment,
+		MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}
 	return &ask.Client{URL: at.URL, HTTP: &http.Client{Timeout: archivePatience,
-		CheckRedirect: ask.NoRedirect, Transport: &http.Transport{TLSClientConfig: trusted,
-			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}},
-	}, nil
+		CheckRedirect: ask.NoRedirect, Transport: transport}}, nil
 }

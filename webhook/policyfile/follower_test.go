@@ -147,7 +147,7 @@ func (b *bench) counts(t *testing.T, takenOnes, refusedOnes, inForce float64) {
 	for metric, want := range map[prometheus.Collector]float64{
 		b.reloads.WithLabelValues(string(taken)):   takenOnes,
 		b.reloads.WithLabelValues(string(refused)): refusedOnes,
-		b.Follower.refused:                         inForce,
+		b.refused: inForce,
 	} {
 		if got := testutil.ToFloat64(metric); got != want {
 			t.Errorf("%v is %v, want %v", metric, got, want)

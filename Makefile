@@ -19,8 +19,8 @@ demo: $(SANDBOX) $(if $(REAL),nodetools) ## build a real control plane, let pods
 	@exec $(SANDBOX) demo $(if $(REAL),-real)
 
 .PHONY: up
-up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try things with kubectl
-	@exec $(SANDBOX) up
+up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try things with kubectl (DEMO=1: with the demo's objects)
+	@exec $(SANDBOX) up $(if $(DEMO),-demo)
 
 .PHONY: test
 test: test-unit test-controlplane test-node test-chart test-kernel test-image ## run every test

@@ -75,7 +75,7 @@ func kernelPanics(ctx context.Context, st *stage) error {
 type recorded struct{}
 
 func (recorded) announce(ctx context.Context, st *stage) error {
-	node, err := st.nodeNamed(panicNode)
+	node, err := nodeNamed(st.sandbox, panicNode)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (recorded) announce(ctx context.Context, st *stage) error {
 }
 
 func (recorded) panic(ctx context.Context, st *stage) (cause time.Time, err error) {
-	node, err := st.nodeNamed(panicNode)
+	node, err := nodeNamed(st.sandbox, panicNode)
 	if err != nil {
 		return cause, err
 	}
@@ -91,7 +91,7 @@ func (recorded) panic(ctx context.Context, st *stage) (cause time.Time, err erro
 		return cause, err
 	}
 	cause = time.Now()
-	datagrams, err := st.send(ctx, node)
+	datagrams, err := replay(ctx, st.sandbox, node)
 	if err != nil {
 		return cause, err
 	}
@@ -133,8 +133,8 @@ func (st *stage) jobPod(ctx context.Context,
 	return found, err
 }
 
-func (st *stage) nodeNamed(name string) (sandbox.Node, error) {
-	for _, n := range st.sandbox.Nodes() {
+func nodeNamed(s *sandbox.Sandbox, name string) (sandbox.Node, error) {
+	for _, n := range s.Nodes() {
 		if n.Name == name {
 			return n, nil
 		}
@@ -142,8 +142,8 @@ func (st *stage) nodeNamed(name string) (sandbox.Node, error) {
 	return sandbox.Node{}, fmt.Errorf("the sandbox has no node %s", name)
 }
 
-// send replays the recording from the node's own address and returns how many datagrams it had.
-func (st *stage) send(ctx context.Context, from sandbox.Node) (int, error) {
+// replay sends the recording from the node's own address and returns how many datagrams it had.
+func replay(ctx context.Context, s *sandbox.Sandbox, from sandbox.Node) (int, error) {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return 0, err
@@ -153,7 +153,7 @@ func (st *stage) send(ctx context.Context, from sandbox.Node) (int, error) {
 		return 0, err
 	}
 	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from.Address)}}
-	conn, err := dialer.DialContext(ctx, "udp", st.sandbox.Epitaph.Config.Netconsole.Address)
+	conn, err := dialer.DialContext(ctx, "udp", s.Epitaph.Config.Netconsole.Address)
 	if err != nil {
 		return 0, fmt.Errorf("send from node %s: %w", from.Name, err)
 	}

@@ -7,11 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/demo"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -24,6 +31,7 @@ type upOptions struct {
 	nodes                     int
 	netconsole                string
 	withoutEpitaph, builtInGC bool
+	demo                      bool
 }
 
 func (o *upOptions) flags() *flag.FlagSet {
@@ -36,10 +44,11 @@ func (o *upOptions) flags() *flag.FlagSet {
 	flags.BoolVar(&o.withoutEpitaph, "without-epitaph", false, "start the cluster only")
 	flags.BoolVar(&o.builtInGC, "built-in-gc", false,
 		"leave kube-controller-manager's own pod garbage collector on")
+	flags.BoolVar(&o.demo, "demo", false, "make the demonstration's pods and its Job")
 	return flags
 }
 
-// up runs a sandbox until ctx ends.
+// up runs a sandbox until ctx ends, and does what is typed meanwhile.
 func up(ctx context.Context, out io.Writer, args []string) error {
 	var o upOptions
 	flags := o.flags()
@@ -51,6 +60,8 @@ func up(ctx context.Context, out io.Writer, args []string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUsage, err)
+	case o.demo && (o.withoutEpitaph || o.nodes < sandbox.DefaultNodes):
+		return fmt.Errorf("%w: -demo needs Epitaph and %d nodes", errUsage, sandbox.DefaultNodes)
 	case flags.NArg() > 0:
 		return fmt.Errorf("%w: up takes no arguments, and was given %q", errUsage, flags.Arg(0))
 	}
@@ -62,6 +73,7 @@ func up(ctx context.Context, out io.Writer, args []string) error {
 }
 
 func (o upOptions) run(ctx context.Context, out io.Writer, nodes []sandbox.NodeSpec) error {
+	ctrl.SetLogger(logr.Discard()) // What the client library logs is of no use here.
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return err
@@ -78,7 +90,8 @@ func (o upOptions) run(ctx context.Context, out io.Writer, nodes []sandbox.NodeS
 	fmt.Fprintln(out, "starting the sandbox")
 	s, err := sandbox.Start(ctx, sandbox.Options{
 		Dir: claim.dir, Out: out, Nodes: nodes, BuiltInPodGC: o.builtInGC,
-		Epitaph: sandbox.EpitaphOptions{LeaveOut: o.withoutEpitaph, Netconsole: o.netconsole},
+		Epitaph: sandbox.EpitaphOptions{LeaveOut: o.withoutEpitaph, Netconsole: o.netconsole,
+			Configure: func(c *config.Config) { c.Page.Enabled = true }},
 	})
 	if err != nil {
 		return err
@@ -87,12 +100,44 @@ func (o upOptions) run(ctx context.Context, out io.Writer, nodes []sandbox.NodeS
 		fmt.Fprintln(out, "\nstopping")
 		s.Stop()
 	}()
+	bin := filepath.Join(claim.dir, "bin")
+	if err := o.furnish(ctx, out, s, bin); err != nil {
+		return err
+	}
 	if err := claim.describe(s); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "up in %.1f s\n\n", time.Since(began).Seconds())
-	introduce(out, s)
+	introduce(out, s, bin)
+	go obey(ctx, os.Stdin, out, s) // It ends with the process: nothing interrupts a read of a terminal.
 	return s.Wait(ctx)
+}
+
+// visitor is a service account that may read everything, the page included.
+const visitor = "visitor"
+
+// furnish adds what a person at the keyboard expects: the plugin beside kubectl, somebody who may
+// open the page, kernels that sign, and the demonstration's objects where they are asked for.
+func (o upOptions) furnish(ctx context.Context, out io.Writer, s *sandbox.Sandbox,
+	bin string) error {
+	if s.Epitaph == nil {
+		return nil
+	}
+	if err := binaries.Product(ctx, out, "kubectl-epitaph",
+		filepath.Join(bin, "kubectl-epitaph")); err != nil {
+		return err
+	}
+	if _, err := s.ServiceAccount(ctx, metav1.NamespaceDefault, visitor,
+		"cluster-admin"); err != nil {
+		return err
+	}
+	if err := demo.Announce(ctx, s); err != nil {
+		return err
+	}
+	if o.demo {
+		return demo.Populate(ctx, out, s)
+	}
+	return nil
 }
 
 // preferOr returns the address, or nothing, for "any", where it is taken.
@@ -108,11 +153,16 @@ func preferOr(address string, out io.Writer) string {
 	return address
 }
 
-func introduce(out io.Writer, s *sandbox.Sandbox) {
-	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:$PATH   # kubectl\n\n", s.Kubeconfig,
-		filepath.Dir(s.Programs["kubectl"]))
-	fmt.Fprintf(out, "take a cloud instance away   rm %s\n", filepath.Join(s.Instances, "node-1"))
+func introduce(out io.Writer, s *sandbox.Sandbox, bin string) {
+	fmt.Fprintf(out, "export KUBECONFIG=%s\nexport PATH=%s:%s:$PATH   # kubectl, kubectl epitaph\n\n",
+		s.Kubeconfig, filepath.Dir(s.Programs["kubectl"]), bin)
+	fmt.Fprint(out, help+"\n")
 	if s.Epitaph != nil {
+		fmt.Fprintf(out, "drain a node                 kubectl epitaph drain node-2 %s\n",
+			`--ignore-daemonsets --force --reason "kernel update"`)
+		fmt.Fprintf(out, "what was it?                 kubectl epitaph list; kubectl epitaph why NAME\n")
+		fmt.Fprintf(out, "page                         https://%s   (sign in: kubectl create token %s)\n",
+			s.Epitaph.Config.Page.Address, visitor)
 		fmt.Fprintf(out, "netconsole                   udp %s\n",
 			s.Epitaph.Config.Netconsole.Address)
 		fmt.Fprintf(out, "metrics                      curl -k --oauth2-bearer $(%s) %s\n",

@@ -334,8 +334,11 @@ func hostile(t *testing.T, s archive.Store) {
 		}
 		for _, q := range []archive.Query{{Namespace: text}, {Name: text}, {Node: text}, {Code: text},
 			{Class: text}, {Owner: text}, {Subject: text}, {Record: text}, {Cursor: text},
-			{Kind: archive.Kind(text)}} {
-			q.Cluster = "hostile"
+			{Kind: archive.Kind(text)}, {Cluster: text},
+			{Cursor: archive.Place{Removed: Now, UID: text}.Cursor()}} {
+			if q.Cluster == "" {
+				q.Cluster = "hostile"
+			}
 			_, _ = s.List(t.Context(), q)
 			_, _ = s.Count(t.Context(), q, []archive.Field{archive.ByCode})
 			_, _ = s.Count(t.Context(), q, []archive.Field{archive.Field(text)})
@@ -343,6 +346,7 @@ func hostile(t *testing.T, s archive.Store) {
 		_, _ = s.Get(t.Context(), text, text)
 		_, _ = s.Position(t.Context(), text, archive.Kind(text))
 		_ = s.Claim(t.Context(), text, text)
+		_, _ = s.Stored(t.Context(), text, 1, map[string]int64{text: 1})
 		equal(t, len(uids(t, s, archive.Query{Cluster: "hostile"})), n+1)
 	}
 	equal(t, uids(t, s, archive.Query{Cluster: "hostile", Owner: "'; DROP TABLE records; --"}), []string{"u0"})

@@ -12,7 +12,10 @@ import (
 // docs is where descriptions send whoever wants to know more.
 const docs = "https://github.com/epitaph-k8s/epitaph/blob/main/docs/"
 
-// fleet is the dashboard: all clusters that one Prometheus knows, or those that are chosen.
+// fleet is the dashboard: all clusters that one Prometheus knows, or those that are chosen. It is in
+// the classic format, which every Grafana imports and its sidecar reads.
+//
+//nolint:staticcheck // The newer format, which the library prefers, needs Grafana 12.
 func fleet() *dashboard.DashboardBuilder {
 	b := dashboard.NewDashboardBuilder("Epitaph").Uid("epitaph").
 		Description("What left the clusters, why, and whether Epitaph is well. "+docs+"metrics.md").

@@ -185,8 +185,8 @@ func (f *Follower) refuse(err error) {
 		"The changed configuration is wrong, and the policy stays as it was: "+err.Error())
 }
 
-// event tells of the file that was seen last. Its hash is part of the action, since client-go counts
-// Events that differ in nothing but their note as one, with the first one's note
+// event tells of the file that was seen last. Its hash is part of the action, since client-go
+// counts Events that differ in nothing but their note as one, with the first one's note
 // (tools/events/event_broadcaster.go).
 func (f *Follower) event(kind, why, note string) {
 	f.Events.Eventf(f.About, nil, kind, why, fmt.Sprintf("FollowPolicy-%x", f.seen[:4]), "%s",

@@ -75,9 +75,7 @@ func TestSandboxIsACluster(t *testing.T) {
 
 func podGoes(t *testing.T, s *sandbox.Sandbox, client kubernetes.Interface, pod corev1.Pod) {
 	deletePod(t, client, pod)
-	if got, want := whoDeletedLast(t, s, pod.Name), "system:node:"+pod.Spec.NodeName; got != want {
-		t.Errorf("the last DELETE came from %q, want %q", got, want)
-	}
+	isDeletedLastBy(t, s, pod.Name, "system:node:"+pod.Spec.NodeName)
 }
 
 func programEnds(t *testing.T, client kubernetes.Interface) {
@@ -209,10 +207,8 @@ func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.
 	}
 	waitFor(t, "the cloud to delete the Node",
 		func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
-	if got, want := whoDeletedLast(t, s, node.Name),
-		"system:serviceaccount:kube-system:node-controller"; got != want {
-		t.Errorf("the Node was deleted by %q, want %q", got, want)
-	}
+	isDeletedLastBy(t, s, node.Name,
+		"system:serviceaccount:kube-system:node-controller")
 	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"})
 	if err != nil {
 		t.Fatal(err)
@@ -296,12 +292,24 @@ func deletePod(t *testing.T, client kubernetes.Interface, pod corev1.Pod) {
 	})
 }
 
-// whoDeletedLast asks the API server's audit log.
-func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
+// isDeletedLastBy waits until the API server's audit log says so: that is written once a request is
+// answered, which may be after whoever watches has seen the object go.
+func isDeletedLastBy(t *testing.T, s *sandbox.Sandbox, name, want string) {
 	t.Helper()
+	waitFor(t, "the audit log to have the last DELETE of "+name, func(context.Context) error {
+		got, err := whoDeletedLast(s, name)
+		if err == nil && got != want {
+			err = fmt.Errorf("the last DELETE came from %q, want %q", got, want)
+		}
+		return err
+	})
+}
+
+// whoDeletedLast asks the API server's audit log.
+func whoDeletedLast(s *sandbox.Sandbox, name string) (string, error) {
 	log, err := os.Open(s.AuditLog())
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer log.Close()
 	var user string
@@ -313,7 +321,7 @@ func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
 			ObjectRef        struct{ Name string }
 		}
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			t.Fatal(err)
+			return "", err // it is being written
 		}
 		if event.Verb != "delete" || event.ObjectRef.Name != name {
 			continue
@@ -323,7 +331,7 @@ func whoDeletedLast(t *testing.T, s *sandbox.Sandbox, name string) string {
 			user = event.ImpersonatedUser.Username
 		}
 	}
-	return user
+	return user, nil
 }
 
 func isReady(ctx context.Context, client kubernetes.Interface, name string,

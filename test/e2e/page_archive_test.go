@@ -20,6 +20,7 @@ import (
 // What has left the cluster is still on the page: to those who may list such records, and to nobody
 // else.
 func TestPageShowsTheArchive(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{Configure: func(k *config.Config) {
 		quick(k)
 		k.Archive.Enabled, k.Archive.Serve = true, true
@@ -56,6 +57,10 @@ func TestPageShowsTheArchive(t *testing.T) {
 	c.eventually(t, "the page has forgotten them", func(context.Context) (bool, error) {
 		got := c.visit(t, http.MethodGet, "/?namespace="+mine, reader, nil)
 		return got.status == 200 && !strings.Contains(got.body, "/own</a>"), nil
+	})
+	c.eventually(t, "the archive has started", func(context.Context) (bool, error) {
+		got := c.visit(t, http.MethodGet, "/archive?namespace="+mine, reader, nil)
+		return got.status != http.StatusServiceUnavailable, nil
 	})
 
 	story := "/pods/" + mine + "/" + own.Name

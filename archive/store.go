@@ -119,6 +119,12 @@ const (
 	ByMonth     Field = "month"
 )
 
+// Fields are all of them.
+var Fields = []Field{ByMonth, ByDay, ByCode, ByClass, ByNode, ByNamespace, ByCluster}
+
+// MaxFields is by how many of them records are counted at once.
+const MaxFields = 3
+
 // A Count is how many records have the same values.
 type Count struct {
 	// Of are the values, in the order of the fields that were asked for.

@@ -177,15 +177,13 @@ func (d Dialect) Count(q archive.Query, by []archive.Field) (Statement, error) {
 		}
 		columns, places = append(columns, column), append(places, fmt.Sprint(n+1))
 	}
-	if len(by) == 0 || len(by) > maxFields {
-		return Statement{}, fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery, maxFields)
+	if len(by) == 0 || len(by) > archive.MaxFields {
+		return Statement{}, fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery, archive.MaxFields)
 	}
 	return Statement{fmt.Sprintf("SELECT %s, count(*) FROM records%s GROUP BY %s ORDER BY count(*) DESC, %s LIMIT %d",
 		strings.Join(columns, ", "), w.whole(), strings.Join(places, ", "),
 		strings.Join(places, ", "), archive.MaxCounts), w.args}, nil
 }
-
-const maxFields = 3
 
 func (d Dialect) column(f archive.Field) (string, error) {
 	switch f {

@@ -40,7 +40,7 @@ func expiredAtOnce(held int) int { return max(minExpiredAtOnce, held/maxExpiredS
 type Options struct {
 	Limits config.Retention
 	// Namespace is Epitaph's own, where records wait for the archive: see [reason.HandedOverKey].
-	// Only whoever archives them, or where nobody does their age and number, has them removed.
+	// The archive removes them itself; the manager, only beyond their age and number.
 	Namespace string
 	// Cache holds NodeObituaries and OwnerObituaries.
 	Cache client.Reader

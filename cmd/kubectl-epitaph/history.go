@@ -14,13 +14,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 )
 
-// countedBy are the fields by which the archive counts.
-var countedBy = []string{string(archive.ByMonth), string(archive.ByDay), string(archive.ByCode),
-	string(archive.ByClass), string(archive.ByNode), string(archive.ByNamespace),
-	string(archive.ByCluster)}
-
-// maxCountedBy is how many of them at once.
-const maxCountedBy = 3
+// countedBy returns the fields by which the archive counts.
+func countedBy() []string {
+	names := make([]string, len(archive.Fields))
+	for n, field := range archive.Fields {
+		names[n] = string(field)
+	}
+	return names
+}
 
 // historyFlags are those of "history".
 type historyFlags struct {
@@ -52,7 +53,7 @@ come first. It takes an archive that answers.`,
 	c.Flags().StringVar(&f.elsewhere, "cluster-name", "",
 		"what left this `cluster`; \"*\" for all clusters")
 	c.Flags().StringVar(&f.by, "by", "", "count by up to three of these `fields`: "+
-		strings.Join(countedBy, ", "))
+		strings.Join(countedBy(), ", "))
 	c.Flags().Int64Var(&f.atLeast, "at-least", 1, "only what left at least that `often`")
 	f.output.bind(c)
 	return c
@@ -67,12 +68,12 @@ func (f *historyFlags) fields(nodes bool) ([]string, error) {
 		return []string{string(archive.ByMonth), string(archive.ByCode)}, nil
 	}
 	by := strings.Split(f.by, ",")
-	if len(by) > maxCountedBy {
+	if len(by) > archive.MaxFields {
 		return nil, fmt.Errorf("%w: --by has %d fields: name up to %d", errUsage, len(by),
-			maxCountedBy)
+			archive.MaxFields)
 	}
 	for _, field := range by {
-		if err := isOneOf("--by", field, countedBy...); err != nil {
+		if err := isOneOf("--by", field, countedBy()...); err != nil {
 			return nil, err
 		}
 	}

@@ -103,6 +103,8 @@ func inside(t *testing.T, dir string) {
 		do   func(*testing.T, *cluster)
 	}{
 		{"lint", lint},
+		{"a change replaces the pods that read it", rollouts},
+		{"what owners add to pods", ownPods},
 		{"callers that cannot be told apart", callersToBelieve},
 		{"the API server accepts what is rendered", rendered},
 		{"install", install},

@@ -3,7 +3,6 @@
 package chart
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,31 +11,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/epitaph-k8s/epitaph/test/binaries"
-	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
-
-// renderer is no cluster, but has the chart and Helm: enough to render.
-func renderer(t *testing.T) *cluster {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("SKIPPED by -short: helm is missing, which make test-chart builds")
-	}
-	programs, err := binaries.Ensure(t.Context(), os.Stdout, binaries.ChartTools)
-	must(t, err)
-	checkout, err := binaries.Checkout()
-	must(t, err)
-	c := &cluster{Sandbox: &sandbox.Sandbox{Programs: programs}, dir: t.TempDir(),
-		chart: filepath.Join(checkout, "charts", "epitaph")}
-	return c
-}
 
 // A changed value replaces the pods of the programs that have read it when they started, and of no
 // other: a setting of the collector must not be a rollout of an agent on every node.
-func TestRollouts(t *testing.T) {
-	t.Parallel()
-	c := renderer(t)
+func rollouts(t *testing.T, c *cluster) {
 	all := []string{"--set=agent.enabled=true,config.archive.enabled=true"}
 	before := podTemplates(t, c.template(t, all...))
 	for value, want := range map[string][]string{
@@ -87,9 +66,7 @@ func podTemplates(t *testing.T,
 }
 
 // What an owner adds to a workload is there, beside what the chart needs itself.
-func TestOwnPods(t *testing.T) {
-	t.Parallel()
-	c := renderer(t)
+func ownPods(t *testing.T, c *cluster) {
 	objects := c.template(t, "--values", filepath.Join(c.chart, "ci", "own-pods-values.yaml"))
 	pods := podTemplates(t, objects)
 	if len(pods) != 3 {

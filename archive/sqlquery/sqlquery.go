@@ -178,7 +178,8 @@ func (d Dialect) Count(q archive.Query, by []archive.Field) (Statement, error) {
 		columns, places = append(columns, column), append(places, fmt.Sprint(n+1))
 	}
 	if len(by) == 0 || len(by) > archive.MaxFields {
-		return Statement{}, fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery, archive.MaxFields)
+		return Statement{}, fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery,
+			archive.MaxFields)
 	}
 	return Statement{fmt.Sprintf("SELECT %s, count(*) FROM records%s GROUP BY %s ORDER BY count(*) DESC, %s LIMIT %d",
 		strings.Join(columns, ", "), w.whole(), strings.Join(places, ", "),

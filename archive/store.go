@@ -22,6 +22,7 @@ var (
 
 // A Store holds records. All methods are safe for concurrent use, by several processes as well.
 type Store interface {
+	Feed
 	// Claim binds the name of a cluster to its ID, for ever. The error is [ErrForeign] if it is
 	// bound to another: two clusters of one name would overwrite each other's positions.
 	Claim(ctx context.Context, cluster, id string) error

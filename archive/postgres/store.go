@@ -117,9 +117,14 @@ func (s *Store) Stored(ctx context.Context, cluster string, epoch int64,
 	return stored, nil
 }
 
+// columns are where the values of sqlquery.Columns go.
+func columns(r *archive.Record) []any {
+	return []any{&r.Cluster, &r.Kind, &r.UID, &r.Epoch, &r.Revision, &r.Removed, &r.Namespace,
+		&r.Name, &r.Node, &r.Code, &r.Class, &r.Document}
+}
+
 func scan(row pgx.CollectableRow) (r archive.Record, err error) {
-	err = row.Scan(&r.Cluster, &r.Kind, &r.UID, &r.Epoch, &r.Revision, &r.Removed, &r.Namespace,
-		&r.Name, &r.Node, &r.Code, &r.Class, &r.Document)
+	err = row.Scan(columns(&r)...)
 	r.Removed = r.Removed.UTC()
 	return r, err
 }

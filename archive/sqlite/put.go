@@ -15,19 +15,22 @@ import (
 
 const (
 	insert = `INSERT INTO records (cluster, kind, uid, epoch, revision, removed, namespace, name,
-		node, code, class, document)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (cluster, uid) `
+		node, code, class, document, change)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (cluster, uid) `
 	whole = insert + `DO UPDATE SET kind = excluded.kind, epoch = excluded.epoch,
 		revision = excluded.revision, removed = excluded.removed, namespace = excluded.namespace,
 		name = excluded.name, node = excluded.node, code = excluded.code, class = excluded.class,
-		document = excluded.document
+		document = excluded.document, change = excluded.change
 		WHERE (excluded.epoch, excluded.revision) > (records.epoch, records.revision)
 		RETURNING id`
 	// If it was told by the record's end, nothing is changed.
 	unlessThere = insert + "DO NOTHING RETURNING id"
 	forget      = "DELETE FROM terms WHERE record = ?1"
 	remember    = "INSERT INTO terms (record, term) VALUES (?1, ?2)"
-	reach       = `INSERT INTO positions (cluster, kind, epoch, revision) VALUES (?1, ?2, ?3, ?4)
+	// The transaction has the file to itself until it commits: so nobody sees a number before all
+	// lower ones.
+	number = "UPDATE changes SET last = last + ?1 RETURNING last - ?1"
+	reach  = `INSERT INTO positions (cluster, kind, epoch, revision) VALUES (?1, ?2, ?3, ?4)
 		ON CONFLICT (cluster, kind) DO UPDATE SET epoch = excluded.epoch,
 		revision = excluded.revision
 		WHERE (excluded.epoch, excluded.revision) > (positions.epoch, positions.revision)`
@@ -71,8 +74,12 @@ func (s *Store) put(ctx context.Context, b archive.Batch, records []archive.Reco
 	if err := w.prepare(ctx, tx); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if err := w.put(ctx, r); err != nil {
+	var last int64
+	if err := tx.QueryRowContext(ctx, number, len(records)).Scan(&last); err != nil {
+		return err
+	}
+	for n, r := range records {
+		if err := w.put(ctx, r, last+1+int64(n)); err != nil {
 			return err
 		}
 	}
@@ -99,7 +106,7 @@ func (w *writer) prepare(ctx context.Context, tx *sql.Tx) (err error) {
 	return nil
 }
 
-func (w *writer) put(ctx context.Context, r archive.Record) error {
+func (w *writer) put(ctx context.Context, r archive.Record, change int64) error {
 	statement := w.whole
 	if r.Gone {
 		statement = w.unlessThere
@@ -107,7 +114,7 @@ func (w *writer) put(ctx context.Context, r archive.Record) error {
 	var id int64
 	err := statement.QueryRowContext(ctx, r.Cluster, string(r.Kind), r.UID, r.Epoch, r.Revision,
 		r.Removed.UnixMicro(), r.Namespace, r.Name, r.Node, r.Code, r.Class,
-		string(r.Document)).Scan(&id)
+		string(r.Document), change).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a later revision is there
 	}

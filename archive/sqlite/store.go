@@ -173,10 +173,11 @@ func (s *Store) Stored(ctx context.Context, cluster string, epoch int64,
 // A scanner is a row.
 type scanner interface{ Scan(to ...any) error }
 
-func scan(row scanner) (r archive.Record, err error) {
+// scan reads the values of sqlquery.Columns, and what is asked for besides them.
+func scan(row scanner, besides ...any) (r archive.Record, err error) {
 	var removed int64
-	err = row.Scan(&r.Cluster, &r.Kind, &r.UID, &r.Epoch, &r.Revision, &removed, &r.Namespace,
-		&r.Name, &r.Node, &r.Code, &r.Class, &r.Document)
+	err = row.Scan(append([]any{&r.Cluster, &r.Kind, &r.UID, &r.Epoch, &r.Revision, &removed,
+		&r.Namespace, &r.Name, &r.Node, &r.Code, &r.Class, &r.Document}, besides...)...)
 	r.Removed = time.UnixMicro(removed).UTC()
 	return r, err
 }

@@ -29,7 +29,8 @@ func Run(t *testing.T, s archive.Store) {
 		"filters": filters, "labels": labelled, "pages": pages, "counts": counts,
 		"hostile text": hostile, "clocks that are wrong": clocks, "one megabyte": megabyte,
 		"writers at once": atOnce, "wrong queries": wrong, "what is stored": stored,
-		"all or nothing": allOrNothing,
+		"all or nothing": allOrNothing, "changes": changes, "receivers": receivers,
+		"nothing is stored behind a reader": behind,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, s) })
 	}

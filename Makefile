@@ -90,7 +90,7 @@ test-node: controlplane charttools kubelet nodetools ## pods, and the chart in c
 # Not part of `make test`: without KVM and with an empty cache it takes half an hour.
 .PHONY: test-realnode
 test-realnode: controlplane charttools kubelet nodetools ## the chart on a whole node in QEMU whose kernel panics, if we are root (EVERY=1: two other deaths before)
-	@$(call timed,real node test,$(GO) test -count=1 -timeout=60m -run='^TestRealNode$$' -v ./test/realnode/installed $(if $(EVERY),-args -every-death))
+	@$(call timed,real node test,$(if $(SUITE),EPITAPH_SUITE=$(SUITE) )$(GO) test -count=1 -timeout=60m -run='^TestRealNode$$' -v ./test/realnode/installed $(if $(EVERY),-args -every-death))
 
 # -v shows why it was skipped, and what it measured.
 .PHONY: test-kernel

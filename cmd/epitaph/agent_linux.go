@@ -31,7 +31,7 @@ import (
 // agentFlags are how `epitaph agent` was called.
 type agentFlags struct {
 	file, kubeconfig, node, listeners string
-	once, dryRun, remove              bool
+	once, dryRun, remove, stay        bool
 	verbosity                         int
 }
 
@@ -66,6 +66,8 @@ func (f *agentFlags) bind(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	flags.BoolVar(&f.remove, "remove", false,
 		"take everything away that the agent has set up, and end")
+	flags.BoolVar(&f.stay, "stay", false,
+		"with --remove: do not end, and be ready once all is gone; for a DaemonSet")
 	clusterFlags(flags, &f.kubeconfig, &f.verbosity)
 }
 
@@ -73,6 +75,9 @@ func (f *agentFlags) bind(flags *pflag.FlagSet) {
 func (f *agentFlags) check() error {
 	if f.once && f.dryRun || f.once && f.remove || f.dryRun && f.remove {
 		return errors.New("--once, --dry-run and --remove exclude each other: choose one")
+	}
+	if f.stay && !f.remove {
+		return errors.New("--stay goes with --remove alone: without either, the agent stays")
 	}
 	return nil
 }
@@ -124,6 +129,8 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	switch {
+	case f.remove && f.stay:
+		return removeAndStay(ctx, a, o, o.Log)
 	case f.remove:
 		return a.Remove(ctx)
 	case f.dryRun:

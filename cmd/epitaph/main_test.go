@@ -171,6 +171,8 @@ func TestUsage(t *testing.T) {
 			`usage: it takes no arguments, and was given "y" ("epitaph manager --help" shows how)`},
 		"arguments of version": {[]string{"version", "y"},
 			`usage: it takes no arguments, and was given "y" ("epitaph version --help" shows how)`},
+		"nothing to stay for": {[]string{"agent", "--stay"},
+			`usage: --stay goes with --remove alone: without either, the agent stays ("epitaph agent --help" shows how)`},
 		"two things at once": {[]string{"agent", "--once", "--remove"},
 			`usage: --once, --dry-run and --remove exclude each other: choose one ("epitaph agent --help" shows how)`},
 		"half a command": {[]string{"policy"},

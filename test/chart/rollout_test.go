@@ -30,6 +30,7 @@ func rollouts(t *testing.T, c *cluster) {
 		"config.client.qps=7":                                                {"epitaph-agent", "epitaph-archive", "epitaph-manager"},
 		"podAnnotations.a=b":                                                 {"epitaph-manager"},
 		"agent.extraArgs[0]=--v=1":                                           {"epitaph-agent"},
+		"agent.remove=true":                                                  {"epitaph-agent"},
 		"archive.extraEnv[0].name=A":                                         {"epitaph-archive"},
 		"replicas=3":                                                         nil,
 	} {

@@ -15,7 +15,9 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/epitaph-k8s/epitaph/test/bench"
 	"github.com/epitaph-k8s/epitaph/test/binaries"
@@ -42,6 +44,7 @@ func main() {
 	flag.IntVar(&o.parallel, "parallel", 4, "run `N` processes of upstream's tests at a time in each sandbox")
 	flag.BoolVar(&o.list, "list", false, "list the tests that would be run, and run none")
 	flag.Parse()
+	ctrl.SetLogger(logr.Discard()) // it would complain otherwise
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, o); err != nil {

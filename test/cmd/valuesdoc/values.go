@@ -140,6 +140,7 @@ type webhookConfiguration struct {
 
 type agent struct {
 	Enabled           bool               `json:"enabled"`
+	Remove            bool               `json:"remove"`
 	Tolerations       []object           `json:"tolerations"`
 	NodeSelector      object             `json:"nodeSelector"`
 	Affinity          object             `json:"affinity"`

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -60,12 +61,17 @@ rm -f /etc/systemd/system/dbus.service
 rm -rf /usr/share/doc /usr/share/man /usr/share/locale /var/cache/apt /var/lib/apt/lists
 `
 
+// SuiteVariable is the environment variable that names the suite of which systems are made, where it
+// is another than this machine's, of the same distribution.
+const SuiteVariable = "EPITAPH_SUITE"
+
 // Fetch makes a disk with the system, by debootstrap, in the folder, unless it is there.
 func (s System) Fetch(ctx context.Context, out io.Writer, cache string) (disk string, err error) {
-	suite, err := codename()
+	own, err := codename()
 	if err != nil {
 		return "", err
 	}
+	suite := cmp.Or(os.Getenv(SuiteVariable), own)
 	disk = filepath.Join(cache, s.file(suite))
 	if _, err := os.Stat(disk); err == nil {
 		return disk, nil
@@ -73,12 +79,12 @@ func (s System) Fetch(ctx context.Context, out io.Writer, cache string) (disk st
 	if err := installDebootstrap(ctx, out); err != nil {
 		return "", err
 	}
-	mirror, err := mirrorOf(ctx, suite)
+	mirror, err := mirrorOf(ctx, own)
 	if err != nil {
 		if err := refresh(ctx, out); err != nil {
 			return "", err
 		}
-		if mirror, err = mirrorOf(ctx, suite); err != nil {
+		if mirror, err = mirrorOf(ctx, own); err != nil {
 			return "", err
 		}
 	}

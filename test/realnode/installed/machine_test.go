@@ -37,6 +37,8 @@ const (
 	bootPatience = 10 * time.Minute
 	// podsOfJob is how many pods each death has.
 	podsOfJob = 3
+	// administrator is whom the sandbox's kubeconfig names.
+	administrator = "kubernetes-admin"
 	// panicLine is what sysrq has the kernel die of.
 	panicLine = "sysrq triggered crash"
 )
@@ -66,6 +68,8 @@ func TestRealNode(t *testing.T) {
 		short bool
 	}{
 		{"install", n.isInstalled, true},
+		{"kubectl drain", n.isDrained, false},
+		{"its agent takes everything away", n.takesAway, false},
 		{"alice halts it", n.isHalted, false},
 		{"a panic that nobody hears", n.panicsUnheard, false},
 		{"a panic that is heard", n.panicsAloud, true},
@@ -153,6 +157,50 @@ func (n *realNode) isWatched(t *testing.T, since time.Time) {
 	if r := n.report(t); len(r.Troubles) > 0 {
 		t.Errorf("its agent complains: %+v", r.Troubles)
 	}
+}
+
+// isDrained has its pods evicted by kubectl, and ended by its kubelet.
+func (n *realNode) isDrained(t *testing.T) {
+	job, pods := n.startJob(t, "drained")
+	began := time.Now()
+	n.kubectl(t, "drain", machineName, "--ignore-daemonsets", "--timeout=5m")
+	ran("machine_drain", began)
+	want := reason.Reason{Code: reason.NodeDrained, By: administrator,
+		Text: reason.New(reason.Pod, reason.NodeDrained,
+			"node "+machineName+" by "+administrator, "").Text}
+	for _, pod := range pods {
+		n.leavesWith(t, pod, want)
+		n.isOnRecord(t, pod, want)
+	}
+	if said := n.why(t, pods[0].Name); !strings.Contains(said, string(want.Text)) {
+		t.Errorf("why says\n%s", said)
+	}
+	n.removeJob(t, job)
+	n.kubectl(t, "uncordon", machineName)
+}
+
+// takesAway has the chart take from the node what its agent has set up, as before an
+// uninstallation; and set it up again.
+func (n *realNode) takesAway(t *testing.T) {
+	began := time.Now()
+	n.upgrade(t, "--set", "agent.remove=true,agent.maxUnavailable=100%")
+	ran("machine_agent_removed", began)
+	node := n.nodeNow(t)
+	for _, key := range []string{reason.AgentKey, reason.TokenKey} {
+		if text, ok := node.Annotations[key]; ok {
+			t.Errorf("the Node still has %s: %s", key, text)
+		}
+	}
+	must(t, n.Root.Type("echo targets: $(ls /sys/kernel/config/netconsole | wc -l)."))
+	must(t, n.Root.Sees(t.Context(), "targets: 0.", 1))
+	n.upgrade(t)
+	n.isWatched(t, began)
+}
+
+func (n *realNode) upgrade(t *testing.T, args ...string) {
+	t.Helper()
+	n.helm(t, slices.Concat([]string{"upgrade", release, n.chart},
+		realnode.Values(namespace, nodeName, machineName), args)...)
 }
 
 // isHalted has alice end the machine, and the cloud take it away.
@@ -475,13 +523,18 @@ func (n *realNode) isOnRecord(t *testing.T, pod corev1.Pod,
 // why is what the plugin says of a pod.
 func (n *realNode) why(t *testing.T, pod string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), n.Programs["kubectl"], "epitaph", "why", "pod/"+pod,
-		"--namespace="+metav1.NamespaceDefault)
+	return n.kubectl(t, "epitaph", "why", "pod/"+pod, "--namespace="+metav1.NamespaceDefault)
+}
+
+// kubectl is what it prints, with the plugin on its path.
+func (n *realNode) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), n.Programs["kubectl"], args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+n.Kubeconfig,
 		"PATH="+n.dir+":"+os.Getenv("PATH"))
 	said, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("kubectl epitaph why: %v\n%s", err, said)
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, said)
 	}
 	return string(said)
 }

@@ -62,8 +62,10 @@ type Options struct {
 	// Both may be nil.
 	LastBoot LastBoot
 	Uptime   func() (time.Duration, error)
-	// Also returns other faults of this node; it may be nil.
+	// Also returns other faults of this node, and Cloud what is heard from the cloud; both may be
+	// nil.
 	Also       func() []error
+	Cloud      func() *termination.Cloud
 	Clock      clock.Clock
 	Registerer prometheus.Registerer
 	Log        logr.Logger

@@ -34,7 +34,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Listeners that the kernel speaks to."}),
 		faults: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: MetricFaults,
-			Help: "Faults that keep the kernel's last words, or some of them, from being heard, or a shutdown from being explained, by code.",
+			Help: "Faults that keep the kernel's last words, or some of them, from being heard, or a shutdown or the end of an instance from being explained, by code.",
 		}, []string{"fault"}),
 		ends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: MetricEnds, Help: "1 for how the boot before this one ended.",

@@ -66,6 +66,9 @@ func (a *Agent) report(ctx context.Context, r Result) error {
 			termination.Trouble{Code: string(f.Code), Text: f.Error()})
 	}
 	report.LastBoot = a.lastBoot()
+	if a.Cloud != nil {
+		report.Cloud = a.Cloud()
+	}
 	return a.write(ctx, reason.AgentKey, report,
 		func(ctx context.Context, node *corev1.Node) error {
 			return a.Cluster.Terminator.Report(ctx, node, &report)

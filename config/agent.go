@@ -3,9 +3,13 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
 )
 
 // BootUserdata is the key of the userdata with the boot ID of the node.
@@ -50,6 +54,32 @@ type Agent struct {
 	MetricsAddress string `json:"metricsAddress" validate:"omitempty,hostport"`
 	// Shutdown makes the agent record who switched the node off. It needs an API server.
 	Shutdown Shutdown `json:"shutdown"`
+	// Cloud makes the agent record that the cloud is about to take the machine away. It needs an
+	// API server.
+	Cloud Cloud `json:"cloud"`
+}
+
+// The clouds whose metadata service the agent asks, by the scheme of their Nodes' providerID.
+const (
+	AWS   = "aws"
+	GCE   = "gce"
+	Azure = "azure"
+)
+
+// Cloud configures how the agent hears what the cloud announces for its machine.
+type Cloud struct {
+	// Enabled has the agent ask the metadata service of the cloud, where there is one.
+	Enabled bool `json:"enabled"`
+	// Provider is the cloud: aws, gce or azure. Empty finds it by the providerID of the Node.
+	Provider string `json:"provider,omitempty" validate:"omitempty,oneof=aws gce azure"`
+	// Period is how often it is asked, and how soon a notice is on the Node.
+	Period metav1.Duration `json:"period" validate:"mindur=1s,maxdur=1m"`
+	// Endpoint is where the service is, if not at http://169.254.169.254: a link-local or loopback
+	// address, or [fd00:ec2::254], which is EC2's for IPv6.
+	Endpoint string `json:"endpoint,omitempty"`
+	// AnyEndpoint allows other addresses, and names, in Endpoint. Whoever answers there says why
+	// the nodes leave.
+	AnyEndpoint bool `json:"anyEndpoint,omitempty"`
 }
 
 // Shutdown configures how the agent learns who switches its node off.
@@ -101,7 +131,31 @@ func (a Agent) wrongs() []wrong {
 					"%s is not the address of a listener: write the address of a machine and the port, for example 10.0.0.9:6666", l)})
 		}
 	}
-	return all
+	return append(all, a.Cloud.wrongs()...)
+}
+
+// ec2IPv6 is the metadata service of EC2 for IPv6, which is unique local, not link-local.
+var ec2IPv6 = netip.MustParseAddr("fd00:ec2::254")
+
+func (c Cloud) wrongs() []wrong {
+	if c.Endpoint == "" {
+		return nil
+	}
+	const path = "agent.cloud.endpoint"
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return []wrong{{path, fmt.Sprintf(
+			"is %q: write http:// and an address, for example http://169.254.169.254", c.Endpoint)}}
+	}
+	address, err := netip.ParseAddr(u.Hostname())
+	near := err == nil && (address.IsLoopback() || address.IsLinkLocalUnicast() || address == ec2IPv6)
+	if near || c.AnyEndpoint {
+		return nil
+	}
+	return []wrong{{path, fmt.Sprintf(
+		"%s is neither a link-local nor a loopback address: write one, or set agent.cloud.anyEndpoint to true if you trust whoever answers there",
+		reason.CleanTo(u.Hostname(), 253))}}
 }
 
 func defaultAgent() Agent {
@@ -122,5 +176,6 @@ func defaultAgent() Agent {
 		Shutdown: Shutdown{Enabled: true,
 			SystemBus: "/run/dbus/system_bus_socket", Proc: "/proc",
 			MaxDelay: metav1.Duration{Duration: 5 * time.Second}},
+		Cloud: Cloud{Enabled: true, Period: metav1.Duration{Duration: 3 * time.Second}},
 	}
 }

@@ -137,6 +137,7 @@ func TestFull(t *testing.T) {
 	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
 	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"),
 		netip.MustParseAddrPort("[fd00::9]:6666")}
+	want.Agent.Cloud.Provider, want.Agent.Cloud.Endpoint = config.AWS, "http://[fd00:ec2::254]"
 	want.Netconsole.KernelRules = []kernel.Rule{{
 		ID: "our-accelerator", Kind: "accelerator", Severity: kernel.Fatal,
 		Starts:    []string{"board "},

@@ -22,16 +22,29 @@ const (
 	// EvidenceKernel is trouble of the kernel's own that it survived: not a cause, but it may
 	// explain a node that falls silent.
 	EvidenceKernel = "kernel"
+
+	// EvidenceSpot and those below are what the cloud has announced for the machine: that it takes
+	// a spot instance back.
+	EvidenceSpot = "spot-interruption"
+	// EvidenceRebalance is no more than the cloud's advice to replace a spot instance soon.
+	EvidenceRebalance = "rebalance-recommendation"
+	// EvidenceScaleIn is the end of a machine that somebody, or a group of instances, wants to have
+	// no longer.
+	EvidenceScaleIn = "scale-in"
+	// EvidenceHostFailure is a host that fails, or is about to.
+	EvidenceHostFailure = "host-failure"
+	// EvidenceMaintenance is planned work on a host for which the machine is stopped or restarted.
+	EvidenceMaintenance = "host-maintenance"
 )
 
 // Evidence is something that happened on a node and may turn out to be what the node died of.
 type Evidence struct {
 	// What happened: one of the words above.
 	What string `json:"what"`
-	// Who did it, if somebody did: a user name.
+	// Who did it, if somebody did: a user name, or the cloud that announced it.
 	Who string `json:"who,omitempty"`
-	// Detail is the panic line, the failure's type, or the command that switched the machine off,
-	// if it was not sudo and What.
+	// Detail is the panic line, the failure's type, the cloud's announcement, or the command that
+	// switched the machine off, if it was not sudo and What.
 	Detail string `json:"detail,omitempty"`
 	// When it happened, by the clock of the node.
 	When time.Time `json:"when"`
@@ -96,13 +109,14 @@ func EvidenceOn(node *corev1.Node) ([]Evidence, error) {
 }
 
 // Fresh reports whether e can still be what the node died of: the node has not survived it, and is
-// not Ready again well after it.
+// not Ready again well after it. A machine works on until the end that the cloud has announced for
+// it.
 func (e Evidence) Fresh(node *corev1.Node) bool {
 	if e.Survived(node) {
 		return false
 	}
 	ready := readyCondition(node)
-	if ready == nil || ready.Status != corev1.ConditionTrue || e.Fatal {
+	if ready == nil || ready.Status != corev1.ConditionTrue || e.Fatal || e.Announced() {
 		return true
 	}
 	grace := e.When.Add(readyGrace)
@@ -138,13 +152,26 @@ func (e Evidence) outlivedAt() time.Time {
 	}
 }
 
-// weights rank kinds of evidence: failing hardware takes the kernel with it, and a panic is an end
-// while a command is only the wish for one.
+// weights rank kinds of evidence. Failing hardware takes the kernel with it, and a panic is an end
+// while a command is only the wish for one. A spot instance that is taken back is gone within
+// minutes whatever is run on it, while maintenance may come hours after its announced time; it is
+// also how a hypervisor comes to press the power button. A recommendation announces no end.
 var weights = map[string]int{
-	EvidenceHardware: 3,
-	EvidencePanic:    2,
-	EvidenceHalt:     1, EvidencePoweroff: 1, EvidenceReboot: 1, EvidenceShutdown: 1,
-	EvidenceKexec: 1, EvidenceSoftReboot: 1, EvidencePowerButton: 1,
+	EvidenceHardware: 7,
+	EvidencePanic:    6,
+	EvidenceSpot:     5, EvidenceScaleIn: 5,
+	EvidenceHalt: 4, EvidencePoweroff: 4, EvidenceReboot: 4, EvidenceShutdown: 4,
+	EvidenceKexec: 4, EvidenceSoftReboot: 4,
+	EvidenceHostFailure: 3, EvidenceMaintenance: 3,
+	EvidencePowerButton: 2,
+	EvidenceRebalance:   1,
+}
+
+// announcements maps what a cloud announces to the code that follows if the node then goes.
+var announcements = map[string]Code{
+	EvidenceSpot: SpotInterrupted, EvidenceRebalance: SpotInterrupted,
+	EvidenceScaleIn: NodeScaledDown, EvidenceHostFailure: HardwareFailure,
+	EvidenceMaintenance: NodeShutdown,
 }
 
 // weighs returns the weight of e among all evidence: 0 if it tells of no end.
@@ -171,7 +198,12 @@ func weightiest(node *corev1.Node, counts func(Evidence) bool) (Evidence, bool) 
 }
 
 // OfShutdown reports whether e says that the machine was switched off or restarted.
-func (e Evidence) OfShutdown() bool { return weights[e.What] == 1 }
+func (e Evidence) OfShutdown() bool {
+	return e.What == EvidencePowerButton || weights[e.What] == weights[EvidenceHalt]
+}
+
+// Announced reports whether e is what the cloud has announced for the machine.
+func (e Evidence) Announced() bool { return announcements[e.What] != "" }
 
 // reason returns what the node dies of according to e; false if e alone explains nothing.
 func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
@@ -193,8 +225,20 @@ func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 	case EvidenceHardware:
 		return New(Node, HardwareFailure, e.Detail, "node "+node.Name), true
 	default:
-		return Reason{}, false
+		return e.announcement()
 	}
+}
+
+// announcement returns what the cloud's word leads to, in words of the cloud's own if it has any.
+func (e Evidence) announcement() (Reason, bool) {
+	detail, by := e.Detail, e.Who
+	if detail == "" {
+		detail = e.What
+	}
+	if by == "" {
+		by = "cloud provider"
+	}
+	return New(Node, announcements[e.What], detail, by), e.Announced()
 }
 
 func readyCondition(node *corev1.Node) *corev1.NodeCondition {

@@ -37,6 +37,18 @@ type Report struct {
 	Troubles []Trouble `json:"troubles,omitempty"`
 	// LastBoot says how the previous boot ended, if that is known.
 	LastBoot *LastBoot `json:"lastBoot,omitempty"`
+	// Cloud says whose metadata service the agent asks; nil if none.
+	Cloud *Cloud `json:"cloud,omitempty"`
+}
+
+// A Cloud is what an agent hears from the cloud's metadata service.
+type Cloud struct {
+	// Provider is aws, gce or azure.
+	Provider string `json:"provider"`
+	// Silent is set while the service does not answer.
+	Silent bool `json:"silent,omitempty"`
+	// Announced are the kinds of evidence that the Node has from it.
+	Announced []string `json:"announced,omitempty"`
 }
 
 // A LastBoot is a boot that is over.

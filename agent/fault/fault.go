@@ -1,5 +1,5 @@
 // Package fault names what can keep a node's last words from being sent, or the node from saying
-// who switched it off. Each fault has a code for metrics and alerts, from a fixed list, and a
+// who switched it off or that the cloud takes it away. Each fault has a code for metrics and alerts, from a fixed list, and a
 // sentence for people that ends with the remedy.
 package fault
 
@@ -30,6 +30,7 @@ const (
 	NoDelayLock        Code = "NoDelayLock"
 	CallersUnheard     Code = "CallersUnheard"
 	ProcessesHidden    Code = "ProcessesHidden"
+	MetadataUnread     Code = "MetadataUnread"
 	UnexpectedBehavior Code = "UnexpectedBehavior"
 )
 
@@ -40,7 +41,8 @@ func Codes() []Code {
 		TargetRefused, SourcePortTaken,
 		ListenersUnread, NodeUnwritten, ConsoleLevelUnset, ConsoleSilent, PanicUnsent, NoWatchdog,
 		LastBootUnread,
-		NoSystemBus, NoDelayLock, CallersUnheard, ProcessesHidden, UnexpectedBehavior,
+		NoSystemBus, NoDelayLock, CallersUnheard, ProcessesHidden, MetadataUnread,
+		UnexpectedBehavior,
 	}
 }
 

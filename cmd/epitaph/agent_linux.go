@@ -24,7 +24,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/agent/lastboot"
 	"github.com/epitaph-k8s/epitaph/agent/resetreason"
 	"github.com/epitaph-k8s/epitaph/agent/route"
-	"github.com/epitaph-k8s/epitaph/agent/shutdown"
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
@@ -123,7 +122,7 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	watcher := f.watcher(c, &o)
+	watchers := f.watchers(c, &o)
 	a, err := agent.New(o)
 	if err != nil {
 		return err
@@ -139,8 +138,25 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	case f.once:
 		return once(ctx, a, stdout)
 	default:
-		return follow(ctx, a, o, cluster, watcher)
+		return follow(ctx, a, o, cluster, watchers)
 	}
+}
+
+// A watcher waits for an end of the machine that somebody plans.
+type watcher interface {
+	Run(ctx context.Context) error
+}
+
+// watchers are those that are enabled.
+func (f *agentFlags) watchers(c config.Config, o *agent.Options) []watcher {
+	var all []watcher
+	if w := f.shutdown(c, o); w != nil {
+		all = append(all, w)
+	}
+	if w := f.cloud(c, o); w != nil {
+		all = append(all, w)
+	}
+	return all
 }
 
 // options are those that need no API server.
@@ -201,7 +217,7 @@ func once(ctx context.Context, a *agent.Agent, stdout io.Writer) error {
 
 // follow runs until the context ends.
 func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connection,
-	watcher *shutdown.Watcher) error {
+	watchers []watcher) error {
 	work, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	if address := o.Config.MetricsAddress; address != "" {
@@ -222,8 +238,8 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 		route.Follow(ctx, o.Clock, o.Log, changed)
 		return nil
 	})
-	if watcher != nil {
-		work.Go(func() error { return watcher.Run(ctx) })
+	for _, w := range watchers {
+		work.Go(func() error { return w.Run(ctx) })
 	}
 	work.Go(func() error { return a.Run(ctx, changed) })
 	return work.Wait()

@@ -11,9 +11,9 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// watcher waits for the machine to be switched off. It is nil where there is no API server to tell,
+// shutdown waits for the machine to be switched off. It is nil where there is no API server to tell,
 // and for an agent that does not stay.
-func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watcher {
+func (f *agentFlags) shutdown(c config.Config, o *agent.Options) *shutdown.Watcher {
 	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {
 		return nil
 	}
@@ -30,6 +30,6 @@ func (f *agentFlags) watcher(c config.Config, o *agent.Options) *shutdown.Watche
 		Processes: process.New(c.Agent.Shutdown.Proc), Button: button.Listen, Clock: o.Clock,
 		Log: o.Log.WithName("shutdown"),
 	})
-	o.Also = w.Faults
+	o.Also = and(o.Also, w.Faults)
 	return w
 }

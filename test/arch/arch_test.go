@@ -303,6 +303,15 @@ var rules = map[string]rule{
 		std:    []string{"net/http", "os/exec"},
 		why:    "what the kernel says of its buttons is no business of Kubernetes",
 	},
+	"agent/metadata": {
+		ours: []string{"reason", "termination", "config", "agent/fault", "internal/pause"},
+		others: []string{
+			"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types", "k8s.io/utils/clock",
+			"sigs.k8s.io/controller-runtime/pkg/client", "github.com/go-logr/logr",
+		},
+		std: []string{"os", "os/exec"},
+		why: "what a cloud announces is asked by plain HTTP: its libraries would be the agent's, on every node",
+	},
 	"agent/fault": {others: []string{}, std: noIO, why: "a fault is words"},
 	"certs": {
 		ours: []string{"reason", "internal/guard"},

@@ -118,6 +118,15 @@ var JobSet = Group{
 	LDFlags:  stripped,
 }
 
+// EC2Metadata is EC2's own peer for tests: a metadata service that announces what it is told to.
+var EC2Metadata = Group{
+	Name: "ec2metadata",
+	Dir:  "test/ec2metadata",
+	Programs: map[string]string{
+		"ec2-metadata-mock": "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock"},
+	LDFlags: stripped,
+}
+
 // Containerd is containerd 2, for nodes of test/realnode; what a distribution has is mostly older.
 var Containerd = Group{
 	Name: "containerd",
@@ -154,7 +163,7 @@ var Lint = Group{
 
 // Groups are all there are, in the order in which they are built.
 var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
-	JobSet, Containerd, Upstream, Lint}
+	JobSet, EC2Metadata, Containerd, Upstream, Lint}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last
 // element of its path that is not a major version.

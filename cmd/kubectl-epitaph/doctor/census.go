@@ -51,12 +51,21 @@ type census struct {
 	// mute are nodes whose kernel speaks to nobody, panicked those whose last boot ended in a
 	// panic.
 	mute, panicked roster
+	// clouds are nodes whose agent asks a cloud, by provider, and announced those that are about to
+	// be taken away.
+	clouds map[string]*cloudRoster
 	// panic is what the first of those panicked of.
 	panic      string
 	complaints map[string]*complaint
 }
 
-func newCensus() *census { return &census{complaints: map[string]*complaint{}} }
+// A cloudRoster counts nodes whose cloud answers, or does not, and those for which it has announced
+// something.
+type cloudRoster struct{ answered, silent, announced roster }
+
+func newCensus() *census {
+	return &census{complaints: map[string]*complaint{}, clouds: map[string]*cloudRoster{}}
+}
 
 func (c *census) count(node *corev1.Node) {
 	c.nodes++
@@ -79,11 +88,65 @@ func (c *census) count(node *corev1.Node) {
 		c.mute.add(node.Name)
 	}
 	c.complain(node.Name, report.Troubles)
+	c.countCloud(node.Name, report.Cloud)
 	if last := report.LastBoot; last != nil && last.Ended == "panic" {
 		if c.panicked.add(node.Name); c.panic == "" {
 			c.panic = terminal.Clean(last.Panic)
 		}
 	}
+}
+
+// otherCloud stands for providers that this version does not know.
+const otherCloud = "another cloud"
+
+func (c *census) countCloud(node string, cloud *termination.Cloud) {
+	if cloud == nil {
+		return
+	}
+	provider := otherCloud
+	if slices.Contains(clouds, cloud.Provider) {
+		provider = cloud.Provider
+	}
+	if c.clouds[provider] == nil {
+		c.clouds[provider] = &cloudRoster{}
+	}
+	of := c.clouds[provider]
+	if cloud.Silent {
+		of.silent.add(node)
+	} else {
+		of.answered.add(node)
+	}
+	if len(cloud.Announced) > 0 {
+		of.announced.add(node)
+	}
+}
+
+// clouds are those whose metadata service agents ask (config.Cloud).
+var clouds = []string{"aws", "gce", "azure"}
+
+// answers says what the clouds answer.
+func (c *census) answers() (all []Diagnosis) {
+	for _, provider := range append(slices.Clone(clouds), otherCloud) {
+		of := c.clouds[provider]
+		if of == nil {
+			continue
+		}
+		what := "metadata of " + provider
+		if of.answered.n > 0 {
+			all = append(all, Diagnosis{Well, what, fmt.Sprintf("%s it", have(of.answered.n))})
+		}
+		if of.silent.n > 0 {
+			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf(
+				"%s no answer: that the cloud takes it away is not heard: %s", have(of.silent.n),
+				&of.silent)})
+		}
+		if of.announced.n > 0 {
+			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf(
+				"%s an end announced by the cloud, in annotation %s: %s", have(of.announced.n),
+				reason.EvidenceKey, &of.announced)})
+		}
+	}
+	return all
 }
 
 // otherFault collects the codes that this version does not know: whoever may write a Node could
@@ -127,6 +190,7 @@ func (c *census) diagnoses() []Diagnosis {
 			all = append(all, Diagnosis{Dubious, what, fmt.Sprintf(d.says, have(d.of.n), d.of)})
 		}
 	}
+	all = append(all, c.answers()...)
 	for _, code := range append(fault.Codes(), otherFault) {
 		if x := c.complaints[string(code)]; x != nil {
 			all = append(all, Diagnosis{Dubious, "fault " + string(code),

@@ -64,6 +64,24 @@ func TestCensus(t *testing.T) {
 					`1 node has one that ended in a panic: back. The first: sysrq triggered crash. "kubectl epitaph panics" has the kernels' lines`},
 			},
 		},
+		"what the cloud answers": {
+			[]*corev1.Node{
+				reporting("n1", `{`+speaking+`, "cloud": {"provider": "aws"}}`),
+				reporting("n2", `{`+speaking+
+					`, "cloud": {"provider": "aws", "announced": ["spot-interruption"]}}`),
+				reporting("n3", `{`+speaking+`, "cloud": {"provider": "aws", "silent": true}}`),
+				reporting("n4", `{`+speaking+`, "cloud": {"provider": "\u001b[2J"}}`),
+			},
+			[]Diagnosis{
+				{Well, what, "4 of 4 nodes have one"},
+				{Well, "metadata of aws", "2 nodes have it"},
+				{Dubious, "metadata of aws",
+					"1 node has no answer: that the cloud takes it away is not heard: n3"},
+				{Dubious, "metadata of aws", "1 node has an end announced by the cloud, " +
+					"in annotation epitaph-k8s.io/evidence: n2"},
+				{Well, "metadata of another cloud", "1 node has it"},
+			},
+		},
 		"many of one": {many, []Diagnosis{
 			{Well, what, "7 of 7 nodes have one"},
 			{Dubious, what,

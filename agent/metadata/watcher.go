@@ -90,8 +90,9 @@ func (w *Watcher) service(provider string) service {
 }
 
 const (
-	// maxBackoff bounds the wait after failures: a spot instance has two minutes.
-	maxBackoff = time.Minute
+	// maxBackoff bounds the wait after failures: a spot instance has two minutes, and one question
+	// may fail while the others are answered.
+	maxBackoff = 20 * time.Second
 	// tolerated is how many failures in a row are no fault yet.
 	tolerated = 2
 	// jitter is by how much of a period waits differ.
@@ -124,9 +125,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 func (w *Watcher) wait() time.Duration {
 	d := w.Config.Period.Duration
 	for range w.failures {
-		if d *= 2; d >= maxBackoff {
-			return maxBackoff
+		if 2*d > maxBackoff {
+			d = max(d, maxBackoff)
+			break
 		}
+		d *= 2
 	}
 	//nolint:gosec // It spreads requests.
 	return d + rand.N(d/jitter+1)

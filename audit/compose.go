@@ -23,6 +23,8 @@ const (
 	maxWhatBytes    = 64
 	maxCodeBytes    = 64
 	maxIDBytes      = 64
+	// maxProviderID has room for Azure's, which names the resource by its whole path.
+	maxProviderID = 512
 )
 
 // compose composes the obituary of a Node. The API server accepts it, whatever the Node says of
@@ -43,17 +45,18 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 	return &v1alpha1.NodeObituary{
 		ObjectMeta: metav1.ObjectMeta{Name: obituary.Name(node.Name, node.UID)},
 		Spec: v1alpha1.NodeObituarySpec{
-			NodeName:  node.Name,
-			NodeUID:   id(node.UID),
-			BootID:    id(node.Status.NodeInfo.BootID),
-			Addresses: addresses(node),
-			Removed:   metav1.NewTime(left.Truncate(time.Second)),
-			Code:      obituary.CodeOf(r),
-			Class:     reason.Code(obituary.CodeOf(r)).Class().String(),
-			Reason:    string(text),
-			By:        reason.CleanTo(r.By, reason.MaxByBytes),
-			DeletedBy: reason.CleanTo(deletedBy, reason.MaxByBytes),
-			Evidence:  evidence(node),
+			NodeName:   node.Name,
+			NodeUID:    id(node.UID),
+			BootID:     id(node.Status.NodeInfo.BootID),
+			Addresses:  addresses(node),
+			ProviderID: reason.CleanTo(node.Spec.ProviderID, maxProviderID),
+			Removed:    metav1.NewTime(left.Truncate(time.Second)),
+			Code:       obituary.CodeOf(r),
+			Class:      reason.Code(obituary.CodeOf(r)).Class().String(),
+			Reason:     string(text),
+			By:         reason.CleanTo(r.By, reason.MaxByBytes),
+			DeletedBy:  reason.CleanTo(deletedBy, reason.MaxByBytes),
+			Evidence:   evidence(node),
 		},
 	}, nil
 }
@@ -63,6 +66,7 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	b := o.DeepCopy()
 	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog = nil, nil, nil
+	b.Spec.ProviderID = ""
 	return b
 }
 

@@ -36,6 +36,7 @@ func TestObituaryHoldsWhatIsKnown(t *testing.T) {
 	node := deadNode(func(n *corev1.Node) {
 		n.Annotations = map[string]string{
 			reason.EvidenceKey: `[{"what":"halt","who":"bob","when":"2026-11-23T12:00:00Z"}]`}
+		n.Spec.ProviderID = "aws:///us-east-1a/i-0123456789abcdef0"
 	})
 	got, err := compose(node, reason.New(reason.Node, reason.NodeHalted,
 		"bob ran sudo halt", "bob"), "alice", noon)
@@ -46,8 +47,9 @@ func TestObituaryHoldsWhatIsKnown(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "n1-8f6f7c1e4f0a"},
 		Spec: v1alpha1.NodeObituarySpec{
 			NodeName: "n1", NodeUID: "8f6f7c1e-4f0a-4a52-9a3e-0d3d5a1b2c3d", BootID: "boot-1",
-			Addresses: []string{"10.0.0.1"}, Removed: metav1.NewTime(noon),
-			Code: "NodeHalted", Class: "disruption",
+			Addresses: []string{"10.0.0.1"}, ProviderID: "aws:///us-east-1a/i-0123456789abcdef0",
+			Removed: metav1.NewTime(noon),
+			Code:    "NodeHalted", Class: "disruption",
 			Reason: "This node went away because bob ran sudo halt on it", By: "bob",
 			DeletedBy: "alice",
 			Evidence:  []v1alpha1.Evidence{{What: "halt", Who: "bob", When: metav1.NewTime(noon)}},

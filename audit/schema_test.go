@@ -89,7 +89,7 @@ func TestHostileNodesHaveObituaries(t *testing.T) {
 	node := deadNode(func(n *corev1.Node) {
 		n.UID, n.Name = types.UID(evil), strings.Repeat("a.", 126)+"b"
 		n.Annotations = map[string]string{reason.EvidenceKey: string(annotation)}
-		n.Status.NodeInfo.BootID = evil
+		n.Status.NodeInfo.BootID, n.Spec.ProviderID = evil, evil
 		n.Status.Addresses = make([]corev1.NodeAddress, 100)
 		for i := range n.Status.Addresses {
 			n.Status.Addresses[i].Address = evil

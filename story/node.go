@@ -11,7 +11,7 @@ import (
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
 	s := Story{Title: say("Node " + clean(o.Spec.NodeName)).then(departed(o)...).say(".")}
 	s.add(whatHappened, say(clean(o.Spec.Reason)), say(meaningOfNode(o)), amended(o.Spec.Amended),
-		say(kernel(o)), say(back(o)))
+		say(kernel(o)), say(instance(o)), say(back(o)))
 	s.add(before, evidence(o.Spec.Evidence)...)
 	s.add(ItsPods, summaries(pods)...)
 	return s
@@ -62,6 +62,14 @@ func kernel(o *v1alpha1.NodeObituary) string {
 	default:
 		return fmt.Sprintf("The last %d lines of its kernel are kept.", n)
 	}
+}
+
+// instance names what the cloud can be asked about.
+func instance(o *v1alpha1.NodeObituary) string {
+	if id := clean(o.Spec.ProviderID); id != "" {
+		return "Its instance was " + id + "."
+	}
+	return ""
 }
 
 func back(o *v1alpha1.NodeObituary) string {

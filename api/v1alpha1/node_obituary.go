@@ -42,6 +42,11 @@ type NodeObituarySpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=253
 	Addresses []string `json:"addresses,omitempty"`
+	// ProviderID is the instance that the Node was, as its cloud names it: the Node's
+	// spec.providerID.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	ProviderID string `json:"providerID,omitempty"`
 	// Removed is when the Node left, or was about to.
 	Removed metav1.Time `json:"removed"`
 
@@ -104,14 +109,15 @@ type Amendment struct {
 
 // Evidence is something that happened on a node.
 type Evidence struct {
-	// What happened: halt, poweroff, reboot, shutdown, kexec, panic or hardware.
+	// What happened: halt, poweroff, reboot, shutdown, kexec, panic, hardware …, or what the cloud
+	// had announced: spot-interruption, scale-in, host-failure …
 	// +kubebuilder:validation:MaxLength=64
 	What string `json:"what"`
-	// Who did it.
+	// Who did it, or which cloud announced it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Who string `json:"who,omitempty"`
-	// Detail is the panic line or the type of the failure.
+	// Detail is the panic line, the type of the failure, or the cloud's words.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Detail string `json:"detail,omitempty"`

@@ -15,6 +15,9 @@ import (
 // distribution's newest.
 const PackagesVariable = "KERNEL_DEBS"
 
+// KernelSuiteVariable names the suite of Debian to take the kernel from, instead of this machine's.
+const KernelSuiteVariable = "KERNEL_SUITE"
+
 // A Kernel is an unpacked one.
 type Kernel struct {
 	// Release is what uname -r says under it.
@@ -30,6 +33,9 @@ type Kernel struct {
 func FetchKernel(ctx context.Context, out io.Writer, cache string) (Kernel, error) {
 	if files := strings.Fields(os.Getenv(PackagesVariable)); len(files) > 0 {
 		return unpackOnce(ctx, cache, files, func(string) ([]string, error) { return files, nil })
+	}
+	if suite := os.Getenv(KernelSuiteVariable); suite != "" {
+		return FetchKernelOf(ctx, out, cache, suite)
 	}
 	return apt(nil).fetchKernel(ctx, out, cache)
 }

@@ -61,8 +61,7 @@ func (w *Watcher) due(cloud string) []reason.Evidence {
 // none, which costs no request.
 func (w *Watcher) write(ctx context.Context, cloud string) error {
 	due, now := w.due(cloud), w.Clock.Now()
-	settled := !w.writtenAt.IsZero() && slices.EqualFunc(due, w.written, same)
-	if settled && (len(due) == 0 || now.Sub(w.writtenAt) < refresh) || !w.heardAll && len(due) == 0 {
+	if w.settled(due, now) {
 		return nil
 	}
 	for n := range attempts {
@@ -80,6 +79,16 @@ func (w *Watcher) write(ctx context.Context, cloud string) error {
 		}
 	}
 	return nil
+}
+
+// settled reports whether the Node is known to have what is due. Before the service has answered,
+// evidence that an earlier agent left may still stand.
+func (w *Watcher) settled(due []reason.Evidence, now time.Time) bool {
+	if len(due) == 0 && !w.heardAll {
+		return true
+	}
+	return !w.writtenAt.IsZero() && slices.EqualFunc(due, w.written, same) &&
+		(len(due) == 0 || now.Sub(w.writtenAt) < refresh)
 }
 
 func (w *Watcher) attempt(ctx context.Context, due []reason.Evidence) error {

@@ -33,7 +33,7 @@ type agentProcess struct {
 	program string
 }
 
-func (c *cluster) agentProcess(t *testing.T) *agentProcess {
+func (c *cluster) agentProcess(t *testing.T, change ...func(*config.Config)) *agentProcess {
 	t.Helper()
 	dir, node := t.TempDir(), c.node(t).Name
 	address, err := sandbox.FreeAddress()
@@ -50,6 +50,9 @@ func (c *cluster) agentProcess(t *testing.T) *agentProcess {
 	k.Agent.Configfs, k.Agent.LoadModule, k.Agent.MetricsAddress = filepath.Join(dir, "none"),
 		false, a.address
 	k.Agent.LastBoot.Enabled, k.Agent.Shutdown.Enabled = false, false
+	for _, f := range change {
+		f(&k)
+	}
 	settings, err := yaml.Marshal(k)
 	if err != nil {
 		t.Fatal(err)

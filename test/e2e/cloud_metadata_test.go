@@ -3,10 +3,12 @@ package e2e
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,8 +78,13 @@ func (n *cloudNode) announces(t *testing.T, c *cluster, args ...string) {
 // evidence waits until the Node has evidence of these kinds.
 func (n *cloudNode) evidence(t *testing.T, c *cluster, kinds ...string) {
 	t.Helper()
+	c.hasEvidence(t, n.Name, kinds...)
+}
+
+func (c *cluster) hasEvidence(t *testing.T, name string, kinds ...string) {
+	t.Helper()
 	c.eventually(t, "the evidence is as it should be", func(ctx context.Context) (bool, error) {
-		node, err := c.client.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}
@@ -104,9 +111,7 @@ func (n *cloudNode) goes(t *testing.T, c *cluster, code reason.Code, detail, by 
 // leave with when the cloud-controller-manager finds that the instance is gone.
 func TestCloudTellsTheNode(t *testing.T) {
 	t.Parallel()
-	const ec2 = "Amazon EC2"
-	soon := time.Now().UTC().Add(5 * time.Minute).Format(time.RFC3339)
-	far := time.Now().UTC().Add(7 * 24 * time.Hour).Format(time.RFC3339)
+	const ec2, soon, far = "Amazon EC2", "SOON", "FAR"
 	for name, tc := range map[string]struct {
 		plays        []string
 		what, detail string
@@ -137,10 +142,17 @@ func TestCloudTellsTheNode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := shared.cloudNode(t)
-			n.announces(t, shared, tc.plays...)
+			n := shared.cloudNode(t) // which may have to build the service first
+			times := strings.NewReplacer(
+				soon, time.Now().UTC().Add(5*time.Minute).Format(time.RFC3339),
+				far, time.Now().UTC().Add(7*24*time.Hour).Format(time.RFC3339))
+			var plays []string
+			for _, argument := range tc.plays {
+				plays = append(plays, times.Replace(argument))
+			}
+			n.announces(t, shared, plays...)
 			n.evidence(t, shared, tc.what)
-			n.goes(t, shared, tc.code, tc.detail, ec2)
+			n.goes(t, shared, tc.code, times.Replace(tc.detail), ec2)
 		})
 	}
 }
@@ -166,4 +178,27 @@ func TestCloudTakesItBack(t *testing.T) {
 	if d.Reason.Code != reason.CloudInstanceGone {
 		t.Errorf("the node left with %+v", d.Reason)
 	}
+}
+
+// The agent as the chart runs it, with the token of its pod, hears the cloud and says so.
+func TestAgentProcessHearsTheCloud(t *testing.T) {
+	t.Parallel()
+	address, err := sandbox.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shared.StartEC2Metadata(t.Context(), address, "asglifecycle"); err != nil {
+		t.Fatal(err)
+	}
+	a := shared.agentProcess(t, func(k *config.Config) {
+		k.Agent.Cloud.Provider, k.Agent.Cloud.Endpoint = config.AWS, "http://"+address
+		k.Agent.Period.Duration = 2 * time.Second
+	})
+	a.follows(t)
+	shared.hasEvidence(t, a.node, reason.EvidenceScaleIn)
+	want := termination.Cloud{Provider: config.AWS, Announced: []string{reason.EvidenceScaleIn}}
+	shared.eventually(t, "the agent reports it", func(context.Context) (bool, error) {
+		report, _ := shared.report(t, a.node)
+		return cmp.Equal(&want, report.Cloud), nil
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
 )
 
 // A Kind is what a record is of.
@@ -65,6 +66,12 @@ type Record struct {
 	// Owners are the names of what the pod belonged to.
 	Owners []string
 	Labels map[string]string
+	// Fingerprint is that of the panic of a node's kernel: v1alpha1.PanicTrace.
+	Fingerprint string
+	// Held is how long a pod held what it requests, and GPUSeconds that in seconds for each of its
+	// GPUs; nil if the record does not say.
+	Held       *time.Duration
+	GPUSeconds int64
 	// Document is the record as JSON.
 	Document []byte
 }
@@ -96,12 +103,16 @@ func Of(cluster string, epoch int64, o client.Object) (Record, error) {
 		for _, owner := range s.Owners {
 			r.Owners = append(r.Owners, owner.Name)
 		}
+		if held, known := obituary.Held(s); known {
+			r.Held, r.GPUSeconds = &held, int64(held.Seconds())*obituary.GPUs(s)
+		}
 		r.Document, err = document(&v1alpha1.PodObituary{TypeMeta: typeOf("PodObituary"),
 			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})
 	case *v1alpha1.NodeObituary:
 		s := &o.Spec
 		removed, r.Name, r.Subject = s.Removed, s.NodeName, string(s.NodeUID)
 		r.Node, r.Code, r.Class = s.NodeName, s.Code, s.Class
+		r.Fingerprint = fingerprint(s)
 		r.Document, err = document(&v1alpha1.NodeObituary{TypeMeta: typeOf("NodeObituary"),
 			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})
 	case *v1alpha1.OwnerObituary:
@@ -115,6 +126,23 @@ func Of(cluster string, epoch int64, o client.Object) (Record, error) {
 	}
 	r.Removed = removed.Time
 	return r, err
+}
+
+func fingerprint(s *v1alpha1.NodeObituarySpec) string {
+	if trace := obituary.PanicOf(s); trace != nil {
+		return trace.Fingerprint
+	}
+	return ""
+}
+
+// FingerprintOf returns the fingerprint of a node's record that was stored before fingerprints
+// were; empty if it has none.
+func FingerprintOf(document []byte) string {
+	var o v1alpha1.NodeObituary
+	if err := json.Unmarshal(document, &o); err != nil {
+		return "" // not a record of ours
+	}
+	return column(fingerprint(&o.Spec))
 }
 
 // RevisionOf reads a resource version as a number (KEP-5504: they can be compared).
@@ -156,6 +184,15 @@ const (
 // earliest is before Kubernetes 1.0: what left earlier has a wrong time.
 var earliest = time.Date(2015, time.January, 1, 0, 0, 0, 0, time.UTC)
 
+// Seconds returns how long the record's pod held what it requests, for a column; nil if that is not
+// known.
+func (r Record) Seconds() any {
+	if r.Held == nil {
+		return nil
+	}
+	return int64(r.Held.Seconds())
+}
+
 // Storable returns the batch's records as every store can hold them, one of each UID, and checks
 // that they are the batch's. Text has neither NUL nor invalid UTF-8, which PostgreSQL refuses; what
 // is indexed has a bound. A time that cannot be is replaced by the nearest that can: a wrong clock
@@ -195,7 +232,7 @@ func (r Record) clean(now time.Time) Record {
 		r.Removed = earliest
 	}
 	for _, text := range []*string{&r.UID, &r.Namespace, &r.Record, &r.Name, &r.Subject, &r.Node,
-		&r.Code, &r.Class} {
+		&r.Code, &r.Class, &r.Fingerprint} {
 		*text = column(*text)
 	}
 	r.Document = withoutNUL(r.Document)

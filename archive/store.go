@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -39,6 +40,8 @@ type Store interface {
 	List(ctx context.Context, q Query) (Page, error)
 	// Count counts the records of a query by some of their fields, the largest number first.
 	Count(ctx context.Context, q Query, by []Field) ([]Count, error)
+	// Hours sums for how long the pods of a query were there, by some fields or none.
+	Hours(ctx context.Context, q Query, by []Field) ([]Hours, error)
 	// Expire removes the records of the months that were over before a time, and returns how many
 	// it removed, as far as that is known: PostgreSQL drops a month as a whole.
 	Expire(ctx context.Context, before time.Time) (int64, error)
@@ -118,10 +121,25 @@ const (
 	ByClass     Field = "class"
 	ByDay       Field = "day"
 	ByMonth     Field = "month"
+	// ByPool and ByKernel are of the node.
+	ByPool   Field = "pool"
+	ByKernel Field = "kernel"
+	// ByFingerprint is that of a kernel's panic.
+	ByFingerprint Field = "fingerprint"
+
+	// byLabel begins the field of a label.
+	byLabel = "label:"
 )
 
-// Fields are all of them.
-var Fields = []Field{ByMonth, ByDay, ByCode, ByClass, ByNode, ByNamespace, ByCluster}
+// ByLabel is the value of a label that records have.
+func ByLabel(key string) Field { return Field(byLabel + key) }
+
+// Label returns the key of a field that is a label.
+func (f Field) Label() (key string, is bool) { return strings.CutPrefix(string(f), byLabel) }
+
+// Fields are all of them but labels.
+var Fields = []Field{ByMonth, ByDay, ByCode, ByClass, ByNode, ByNamespace, ByCluster, ByPool,
+	ByKernel, ByFingerprint}
 
 // MaxFields is by how many of them records are counted at once.
 const MaxFields = 3
@@ -131,4 +149,15 @@ type Count struct {
 	// Of are the values, in the order of the fields that were asked for.
 	Of []string `json:"of"`
 	N  int64    `json:"n"`
+}
+
+// Hours are for how long pods of the same values were there: those that have left and are recorded.
+type Hours struct {
+	Of []string `json:"of"`
+	// N is how many pods they are, Known of how many of them it is known.
+	N     int64 `json:"n"`
+	Known int64 `json:"known"`
+	// Seconds are those of all of them together, GPUSeconds those of each GPU.
+	Seconds    int64 `json:"seconds"`
+	GPUSeconds int64 `json:"gpuSeconds"`
 }

@@ -22,6 +22,11 @@ type Counts struct {
 	Items []Count `json:"items"`
 }
 
+// AllHours are sums of hours: GET /v1/hours/pods.
+type AllHours struct {
+	Items []Hours `json:"items"`
+}
+
 // A Refusal says why there is no answer.
 type Refusal struct {
 	Error string `json:"error"`

@@ -48,6 +48,8 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 			NodeName:   node.Name,
 			NodeUID:    id(node.UID),
 			BootID:     id(node.Status.NodeInfo.BootID),
+			Pool:       reason.PoolOf(node),
+			Kernel:     id(node.Status.NodeInfo.KernelVersion),
 			Addresses:  addresses(node),
 			ProviderID: reason.CleanTo(node.Spec.ProviderID, maxProviderID),
 			Removed:    metav1.NewTime(left.Truncate(time.Second)),
@@ -65,12 +67,13 @@ func compose(node *corev1.Node, r reason.Reason, deletedBy string,
 // and to answer from it.
 func bare(o *v1alpha1.NodeObituary) *v1alpha1.NodeObituary {
 	b := o.DeepCopy()
-	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog = nil, nil, nil
+	b.Spec.Addresses, b.Spec.Evidence, b.Spec.KernelLog, b.Spec.Panic = nil, nil, nil, nil
+	b.Spec.Pool, b.Spec.Kernel = "", ""
 	b.Spec.ProviderID = ""
 	return b
 }
 
-// id bounds a UID or a boot ID: the latter comes from the node.
+// id bounds a UID, a boot ID or a kernel's release: the latter two come from the node.
 func id[T ~string](s T) T { return T(reason.CleanTo(string(s), maxIDBytes)) }
 
 func addresses(node *corev1.Node) []string {

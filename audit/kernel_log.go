@@ -43,9 +43,14 @@ func (o *NodeObituaries) RecordPanic(ctx context.Context, node *corev1.Node, r r
 		return nil
 	}
 	before := held.DeepCopy()
-	held.Spec.KernelLog = lines
+	setKernelLog(&held.Spec, lines)
 	return wrapNode("add the kernel's log to the obituary of node", node.Name,
 		o.patch(ctx, held, client.MergeFrom(before)))
+}
+
+// setKernelLog sets the lines, which are [printable], and what is read from them.
+func setKernelLog(s *v1alpha1.NodeObituarySpec, lines []string) {
+	s.KernelLog, s.Panic = lines, obituary.TraceOf(lines)
 }
 
 // printable makes lines harmless for whoever reads the obituary on a terminal, and keeps the newest

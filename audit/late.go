@@ -53,7 +53,7 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node,
 		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))),
 			reason.CleanTo(l.Reason.By, reason.MaxByBytes)
 	}
-	held.Spec.KernelLog = lines
+	setKernelLog(&held.Spec, lines)
 	err = o.patch(ctx, held, client.MergeFromWithOptions(before,
 		client.MergeFromWithOptimisticLock{}))
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
@@ -99,8 +99,8 @@ func (o *NodeObituaries) createReturned(ctx context.Context, node *corev1.Node,
 	record.Name = obituary.Name(node.Name, types.UID(l.Evidence.BootID))
 	record.Spec.BootID, record.Spec.Returned, record.Spec.SucceededBy = id(l.Evidence.BootID), true,
 		id(node.UID)
-	record.Spec.Amended, record.Spec.KernelLog = newAmendment(now, l.Evidence.Source, ""),
-		printable(l.KernelLog)
+	record.Spec.Amended = newAmendment(now, l.Evidence.Source, "")
+	setKernelLog(&record.Spec, printable(l.KernelLog))
 	created, err := o.create(ctx, record)
 	if apierrors.IsAlreadyExists(err) {
 		return record, false, nil

@@ -91,7 +91,7 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 	before, deletedBy := held.DeepCopy(), cmp.Or(wanted.Spec.DeletedBy, held.Spec.DeletedBy)
 	switch {
 	case supersedes(wanted.Spec, held.Spec):
-		wanted.Spec.KernelLog = held.Spec.KernelLog
+		wanted.Spec.KernelLog, wanted.Spec.Panic = held.Spec.KernelLog, held.Spec.Panic
 		held.Spec = wanted.Spec
 	case wanted.Spec.Removed.Sub(held.Spec.Removed.Time) > renewAfter:
 		held.Spec.Removed = wanted.Spec.Removed

@@ -53,7 +53,7 @@ func recordings(t testing.TB, node *corev1.Node, r reason.Reason, e reason.Evide
 	if err := o.Record(t.Context(), node, r); err != nil {
 		t.Fatal(err)
 	}
-	api.written[0].Spec.KernelLog = printable(kernelLog)
+	setKernelLog(&api.written[0].Spec, printable(kernelLog))
 	l := Late{Evidence: e, Reason: r, KernelLog: kernelLog}
 	if _, _, err := o.RecordLate(t.Context(), node, l); err != nil {
 		t.Fatal(err)

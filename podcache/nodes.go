@@ -49,6 +49,7 @@ func trimNode(n *corev1.Node, label, annotation func(key string) bool) *corev1.N
 			NodeInfo: corev1.NodeSystemInfo{
 				BootID:    n.Status.NodeInfo.BootID,
 				MachineID: n.Status.NodeInfo.MachineID, SystemUUID: n.Status.NodeInfo.SystemUUID,
+				KernelVersion: shared(n.Status.NodeInfo.KernelVersion),
 			},
 		},
 	}

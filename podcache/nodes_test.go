@@ -40,6 +40,9 @@ func TestTrimmedNodeTellsTheSame(t *testing.T) {
 		Text: "This node went away because bob ran sudo halt on it", By: "bob"}); got != want {
 		t.Errorf("the trimmed node says %+v, want %+v", got, want)
 	}
+	if got := trimmed.Status.NodeInfo.KernelVersion; got != "6.1" {
+		t.Errorf("the trimmed node has the kernel %q, want 6.1", got)
+	}
 	if len(trimmed.Status.Images) != 0 || trimmed.Annotations["example.com/other"] != "" {
 		t.Errorf("kept what nobody reads: %d images, annotations %q", len(trimmed.Status.Images),
 			trimmed.Annotations)

@@ -37,6 +37,14 @@ type NodeObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	BootID string `json:"bootID,omitempty"`
+	// Pool is the pool the Node was of, by the label of its provider or autoscaler.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Pool string `json:"pool,omitempty"`
+	// Kernel is the release of its kernel, as the kubelet said.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Kernel string `json:"kernel,omitempty"`
 	// Addresses are the addresses the Node had.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
@@ -80,6 +88,9 @@ type NodeObituarySpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=1024
 	KernelLog []string `json:"kernelLog,omitempty"`
+	// Panic is where the kernel crashed, as far as KernelLog has a trace.
+	// +optional
+	Panic *PanicTrace `json:"panic,omitempty"`
 	// SucceededBy is the UID of a later Node of this name: from then on this obituary speaks for no
 	// pod.
 	// +optional
@@ -92,6 +103,30 @@ type NodeObituarySpec struct {
 	// Amended is set where the reason was supplied after the fact.
 	// +optional
 	Amended *Amendment `json:"amended,omitempty"`
+}
+
+// A PanicTrace is where a kernel crashed, by which crashes of many nodes are grouped: docs/audit.md
+// says which lines it is read from.
+type PanicTrace struct {
+	// Fingerprint is two words with a hyphen between them: the first is the same for crashes in the
+	// same functions, both are for those of the same kernel and hardware besides. It is empty where
+	// no function is known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Functions are those of the trace, the innermost first, without the machinery of the panic.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=128
+	Functions []string `json:"functions,omitempty"`
+	// Kernel is the release of the kernel, as it says itself.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Kernel string `json:"kernel,omitempty"`
+	// Hardware is the model of the machine, as the kernel says.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Hardware string `json:"hardware,omitempty"`
 }
 
 // An Amendment is how a reason came to be known after the record was written, or should have been.

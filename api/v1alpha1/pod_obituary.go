@@ -45,6 +45,16 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	NodeObituary string `json:"nodeObituary,omitempty"`
+	// NodePool is the pool of that node, by the label of its provider or autoscaler; empty where it
+	// had none, or was gone and had no record of its own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	NodePool string `json:"nodePool,omitempty"`
+	// NodeKernel is the release of the kernel of that node; empty where the node was gone and had no
+	// record of its own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	NodeKernel string `json:"nodeKernel,omitempty"`
 	// Owners are the controllers the Pod belonged to, the nearest first, up to the topmost that
 	// could be read: Job before JobSet before TrainJob, ReplicaSet before Deployment.
 	// +optional
@@ -84,6 +94,10 @@ type PodObituarySpec struct {
 	Phase string `json:"phase,omitempty"`
 	// Created is when the Pod was created.
 	Created metav1.Time `json:"created"`
+	// Began is when the kubelet took the Pod on: from then on it holds what it requests. It is absent
+	// where no kubelet did.
+	// +optional
+	Began *metav1.Time `json:"began,omitempty"`
 	// DeletionRequested is when the deletion was requested; absent where the Pod vanished at once.
 	// +optional
 	DeletionRequested *metav1.Time `json:"deletionRequested,omitempty"`

@@ -71,6 +71,13 @@ func (c *Client) Counts(ctx context.Context, kind archive.Kind, q url.Values) ([
 	return counts.Items, err
 }
 
+// Hours asks for sums of hours of pods.
+func (c *Client) Hours(ctx context.Context, q url.Values) ([]archive.Hours, error) {
+	var hours archive.AllHours
+	err := c.get(ctx, q, &hours, "hours", archive.PodKind.Plural())
+	return hours.Items, err
+}
+
 func (c *Client) get(ctx context.Context, q url.Values, into any, path ...string) error {
 	at := *c.URL.JoinPath(append([]string{"v1"}, path...)...)
 	at.RawQuery = q.Encode()

@@ -37,11 +37,13 @@ const (
 		revision = excluded.revision
 		WHERE (excluded.epoch, excluded.revision) > (positions.epoch, positions.revision)`
 
-	stored = "cluster, kind, uid, epoch, revision, removed, namespace, name, node, code, class, terms, document"
+	stored = `cluster, kind, uid, epoch, revision, removed, namespace, name, node, code, class, terms,
+		document, fingerprint, seconds, gpu_seconds`
 )
 
 var staged = []string{"cluster", "kind", "uid", "epoch", "revision", "removed", "namespace", "name",
-	"node", "code", "class", "terms", "document", "gone", "earliest", "latest"}
+	"node", "code", "class", "terms", "document", "fingerprint", "seconds", "gpu_seconds", "gone",
+	"earliest", "latest"}
 
 // near is how far the times of two revisions of a record may be apart.
 const near = 32 * 24 * time.Hour
@@ -63,6 +65,7 @@ func (s *Store) Put(ctx context.Context, b archive.Batch) error {
 		s.forgetMonths() // somebody may have dropped one
 		return fmt.Errorf("write %d records to the archive: %w", len(records), judged(err))
 	}
+	s.analyse(ctx, s.grow(records))
 	return nil
 }
 
@@ -131,7 +134,8 @@ func row(r archive.Record, now time.Time) []any {
 		latest = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
 	}
 	return []any{r.Cluster, string(r.Kind), r.UID, r.Epoch, r.Revision, r.Removed, r.Namespace,
-		r.Name, r.Node, r.Code, r.Class, r.Terms(), r.Document, r.Gone, earliest, latest}
+		r.Name, r.Node, r.Code, r.Class, r.Terms(), r.Document, r.Fingerprint, r.Seconds(),
+		r.GPUSeconds, r.Gone, earliest, latest}
 }
 
 // longAgo is older than what a cluster still has.

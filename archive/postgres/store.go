@@ -26,6 +26,8 @@ type Store struct {
 	mu sync.Mutex
 	// months are those whose partition is known to exist.
 	months map[time.Time]bool
+	// grown is how many records of a month this process has stored.
+	grown map[time.Time]int64
 }
 
 var _ archive.Store = (*Store)(nil)
@@ -48,7 +50,13 @@ func Open(ctx context.Context, dsn string, clk clock.PassiveClock) (*Store, erro
 	if err != nil {
 		return nil, fmt.Errorf("connect to the archive: %w", err)
 	}
-	return &Store{pool: pool, clock: clk, months: map[time.Time]bool{}}, nil
+	s := &Store{pool: pool, clock: clk, months: map[time.Time]bool{},
+		grown: map[time.Time]int64{}}
+	if err := s.readAnew(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close releases the connections.
@@ -152,6 +160,9 @@ var dialect = sqlquery.Dialect{
 	Time:      func(t time.Time) any { return t },
 	Day:       "to_char(removed AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 	Month:     "to_char(removed AT TIME ZONE 'UTC', 'YYYY-MM')",
+	Label: func(p string) string {
+		return "COALESCE(document->'metadata'->'labels'->>(" + p + "::text), '')"
+	},
 }
 
 // List returns one page.
@@ -195,4 +206,26 @@ func (s *Store) Count(ctx context.Context, q archive.Query,
 		return nil, fmt.Errorf("count records of the archive: %w", err)
 	}
 	return counts, nil
+}
+
+// Hours sums hours.
+func (s *Store) Hours(ctx context.Context, q archive.Query,
+	by []archive.Field) ([]archive.Hours, error) {
+	statement, err := dialect.Hours(q, by)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return nil, fmt.Errorf("sum hours of the archive: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (archive.Hours, error) {
+		h, to := sqlquery.ScanHours(by)
+		err := row.Scan(to...)
+		return *h, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sum hours of the archive: %w", err)
+	}
+	return all, nil
 }

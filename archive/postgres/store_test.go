@@ -76,6 +76,49 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// An archive of before fingerprints is read on, and has those of its nodes.
+func TestArchiveOfBefore(t *testing.T) {
+	t.Parallel()
+	s := server.ForTest(t)
+	store := opened(t, s.DSN())
+	if err := store.Put(t.Context(), archive.Batch{Cluster: "c", Kind: archive.PodKind,
+		Records: []archive.Record{{Cluster: "c", Kind: archive.PodKind, UID: "1", Epoch: 1, Revision: 1,
+			Removed: storetest.Now, Document: []byte("{}")}}}); err != nil {
+		t.Fatal(err) // it makes the month
+	}
+	conn, err := pgx.Connect(t.Context(), s.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	storetest.Before(t, func(statement string) error {
+		_, err := conn.Exec(t.Context(), statement)
+		return err
+	}, "'2026-11-20 11:00:00+00'", "terms", "'{}'")
+	storetest.After(t, opened(t, s.DSN()))
+}
+
+// The planner knows a month that has grown, before the server looks by itself.
+func TestGrownMonthIsAnalysed(t *testing.T) {
+	t.Parallel()
+	s := server.ForTest(t)
+	store := opened(t, s.DSN())
+	for n, want := range []bool{false, true} {
+		b := archive.Batch{Cluster: "c", Kind: archive.PodKind}
+		for i := range 500 {
+			b.Records = append(b.Records, archive.Record{Cluster: "c", Kind: archive.PodKind,
+				UID: fmt.Sprint(n, i), Epoch: 1, Revision: 1, Removed: storetest.Now, Document: []byte("{}")})
+		}
+		if err := store.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		known := query[float32](t, s, "SELECT reltuples FROM pg_class WHERE relname = 'records_2026_11'")
+		if got := known >= 1000; got != want {
+			t.Errorf("after %d records the planner knows of %v", (n+1)*500, known)
+		}
+	}
+}
+
 // The zone of the session does not move the borders of months.
 func TestZoneOfTheSession(t *testing.T) {
 	t.Parallel()

@@ -73,6 +73,7 @@ func New(o Options) (http.Handler, error) {
 		mux.Handle("GET /v1/"+kind.Plural(), h.answering(kind, h.list))
 		mux.Handle("GET /v1/counts/"+kind.Plural(), h.answering(kind, h.count))
 	}
+	mux.Handle("GET /v1/hours/"+archive.PodKind.Plural(), h.answering(archive.PodKind, h.hours))
 	return mux, nil
 }
 
@@ -226,11 +227,7 @@ func (h *handler) count(ctx context.Context, who authenticationv1.UserInfo, kind
 	if err != nil {
 		return nil, err
 	}
-	var by []archive.Field
-	for name := range strings.SplitSeq(r.URL.Query().Get(archive.ParameterBy), ",") {
-		by = append(by, archive.Field(name))
-	}
-	counts, err := store.Count(ctx, q, by)
+	counts, err := store.Count(ctx, q, fieldsOf(r))
 	if err != nil {
 		return nil, fmt.Errorf("count records: %w", err)
 	}
@@ -238,4 +235,32 @@ func (h *handler) count(ctx context.Context, who authenticationv1.UserInfo, kind
 		counts = []archive.Count{}
 	}
 	return archive.Counts{Items: counts}, nil
+}
+
+func (h *handler) hours(ctx context.Context, who authenticationv1.UserInfo, kind archive.Kind,
+	r *http.Request) (any, error) {
+	q, store, err := h.permitted(ctx, who, kind, r, archive.ParameterBy)
+	if err != nil {
+		return nil, err
+	}
+	hours, err := store.Hours(ctx, q, fieldsOf(r))
+	if err != nil {
+		return nil, fmt.Errorf("sum hours: %w", err)
+	}
+	if hours == nil {
+		hours = []archive.Hours{}
+	}
+	return archive.AllHours{Items: hours}, nil
+}
+
+// fieldsOf returns what a request asks to be counted by.
+func fieldsOf(r *http.Request) (by []archive.Field) {
+	names := r.URL.Query().Get(archive.ParameterBy)
+	if names == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		by = append(by, archive.Field(name))
+	}
+	return by
 }

@@ -71,6 +71,11 @@ func (s *asked) Count(_ context.Context, q archive.Query, by []archive.Field) ([
 	return nil, nil
 }
 
+func (s *asked) Hours(_ context.Context, q archive.Query, by []archive.Field) ([]archive.Hours, error) {
+	s.queries, s.by = append(s.queries, q), by
+	return []archive.Hours{{Of: []string{"a"}, N: 2, Known: 1, Seconds: 3600, GPUSeconds: 7200}}, nil
+}
+
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	may := rights{"alice podobituaries batch", "admin podobituaries ", "admin nodeobituaries ",
@@ -103,10 +108,14 @@ func TestAnswers(t *testing.T) {
 		"the fleet has no namespace here": {"fleet", "/v1/pods", 403, denied, nil},
 		"counts": {"admin", "/v1/counts/pods?by=month,code", 200, `{"items":[]}`,
 			&archive.Query{Cluster: "here", Kind: archive.PodKind, Limit: maxPage}},
-		"counts of another cluster": {"admin", "/v1/counts/pods?by=code&cluster=there", 403, denied, nil},
-		"nobody":                    {"", "/v1/pods", 401, unknown, nil},
-		"a token that is not known": {"broken", "/v1/pods", 401, unknown, nil},
-		"a token that is too long":  {strings.Repeat("x", maxAuthorizationBytes), "/v1/pods", 401, unknown, nil},
+		"hours": {"admin", "/v1/hours/pods?by=label:team", 200,
+			`{"items":[{"of":["a"],"n":2,"known":1,"seconds":3600,"gpuSeconds":7200}]}`,
+			&archive.Query{Cluster: "here", Kind: archive.PodKind, Limit: maxPage}},
+		"hours of a namespace that is not one's own": {"alice", "/v1/hours/pods?namespace=web", 403, denied, nil},
+		"counts of another cluster":                  {"admin", "/v1/counts/pods?by=code&cluster=there", 403, denied, nil},
+		"nobody":                                     {"", "/v1/pods", 401, unknown, nil},
+		"a token that is not known":                  {"broken", "/v1/pods", 401, unknown, nil},
+		"a token that is too long":                   {strings.Repeat("x", maxAuthorizationBytes), "/v1/pods", 401, unknown, nil},
 		"a mistyped filter": {"admin", "/v1/pods?title=p", 400,
 			`{"error":"wrong query: a parameter is not known"}`, nil},
 		"a filter twice": {"admin", "/v1/pods?name=p&name=q", 400,

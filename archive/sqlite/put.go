@@ -15,12 +15,15 @@ import (
 
 const (
 	insert = `INSERT INTO records (cluster, kind, uid, epoch, revision, removed, namespace, name,
-		node, code, class, document, change)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (cluster, uid) `
+		node, code, class, document, change, fingerprint, seconds, gpu_seconds)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+		ON CONFLICT (cluster, uid) `
 	whole = insert + `DO UPDATE SET kind = excluded.kind, epoch = excluded.epoch,
 		revision = excluded.revision, removed = excluded.removed, namespace = excluded.namespace,
 		name = excluded.name, node = excluded.node, code = excluded.code, class = excluded.class,
-		document = excluded.document, change = excluded.change
+		document = excluded.document, change = excluded.change,
+		fingerprint = excluded.fingerprint, seconds = excluded.seconds,
+		gpu_seconds = excluded.gpu_seconds
 		WHERE (excluded.epoch, excluded.revision) > (records.epoch, records.revision)
 		RETURNING id`
 	// If it was told by the record's end, nothing is changed.
@@ -114,7 +117,7 @@ func (w *writer) put(ctx context.Context, r archive.Record, change int64) error 
 	var id int64
 	err := statement.QueryRowContext(ctx, r.Cluster, string(r.Kind), r.UID, r.Epoch, r.Revision,
 		r.Removed.UnixMicro(), r.Namespace, r.Name, r.Node, r.Code, r.Class,
-		string(r.Document), change).Scan(&id)
+		string(r.Document), change, r.Fingerprint, r.Seconds(), r.GPUSeconds).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a later revision is there
 	}

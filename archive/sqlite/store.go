@@ -60,6 +60,10 @@ func Open(ctx context.Context, path string, clk clock.PassiveClock) (*Store, err
 		return nil, err
 	}
 	s.readers.SetMaxOpenConns(maxReaders)
+	if err := s.readAnew(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -203,6 +207,9 @@ var dialect = sqlquery.Dialect{
 	Time:  func(t time.Time) any { return t.UnixMicro() },
 	Day:   "strftime('%Y-%m-%d', removed / 1000000, 'unixepoch')",
 	Month: "strftime('%Y-%m', removed / 1000000, 'unixepoch')",
+	Label: func(p string) string {
+		return "COALESCE(document->'metadata'->'labels'->>" + p + ", '')"
+	},
 }
 
 // List returns one page.
@@ -258,4 +265,30 @@ func (s *Store) Count(ctx context.Context, q archive.Query,
 		return nil, fmt.Errorf("count records of the archive: %w", err)
 	}
 	return counts, nil
+}
+
+// Hours sums hours.
+func (s *Store) Hours(ctx context.Context, q archive.Query,
+	by []archive.Field) ([]archive.Hours, error) {
+	statement, err := dialect.Hours(q, by)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.readers.QueryContext(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return nil, fmt.Errorf("sum hours of the archive: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []archive.Hours
+	for rows.Next() {
+		h, to := sqlquery.ScanHours(by)
+		if err := rows.Scan(to...); err != nil {
+			return nil, fmt.Errorf("sum hours of the archive: %w", err)
+		}
+		all = append(all, *h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("sum hours of the archive: %w", err)
+	}
+	return all, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/epitaph-k8s/epitaph/archive"
 )
@@ -22,8 +23,10 @@ type Dialect struct {
 	HasTerm func(parameter string) string
 	// Time is a time as a parameter.
 	Time func(time.Time) any
-	// Format writes the column "removed" as text of UTC, in days or in months.
+	// Day and Month write the column "removed" as text of UTC.
 	Day, Month string
+	// Label writes the value of the label whose key is a parameter.
+	Label func(parameter string) string
 }
 
 // A Statement is SQL with its parameters.
@@ -168,32 +171,80 @@ func (d Dialect) Count(q archive.Query, by []archive.Field) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
+	if len(by) == 0 {
+		return Statement{}, errFields
+	}
+	return w.grouped(by, "count(*)")
+}
+
+// Hours writes the SQL of sums of hours: the values, then the numbers of [archive.Hours].
+func (d Dialect) Hours(q archive.Query, by []archive.Field) (Statement, error) {
+	w, err := d.conditions(q)
+	if err != nil {
+		return Statement{}, err
+	}
+	return w.grouped(by, `count(*), count(seconds), CAST(COALESCE(sum(seconds), 0) AS bigint),
+		CAST(COALESCE(sum(gpu_seconds), 0) AS bigint)`)
+}
+
+// ScanHours returns what a row of Hours is scanned into.
+func ScanHours(by []archive.Field) (h *archive.Hours, to []any) {
+	h = &archive.Hours{Of: make([]string, len(by))}
+	for n := range h.Of {
+		to = append(to, &h.Of[n])
+	}
+	return h, append(to, &h.N, &h.Known, &h.Seconds, &h.GPUSeconds)
+}
+
+var errFields = fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery, archive.MaxFields)
+
+func (w *writer) grouped(by []archive.Field, numbers string) (Statement, error) {
+	if len(by) > archive.MaxFields {
+		return Statement{}, errFields
+	}
+	if len(by) == 0 {
+		return Statement{"SELECT " + numbers + " FROM records" + w.whole(), w.args}, nil
+	}
 	columns := make([]string, 0, len(by))
 	places := make([]string, 0, len(by))
 	for n, field := range by {
-		column, err := d.column(field)
+		column, err := w.column(field)
 		if err != nil {
 			return Statement{}, err
 		}
 		columns, places = append(columns, column), append(places, fmt.Sprint(n+1))
 	}
-	if len(by) == 0 || len(by) > archive.MaxFields {
-		return Statement{}, fmt.Errorf("%w: count by 1 to %d fields", archive.ErrQuery,
-			archive.MaxFields)
-	}
-	return Statement{fmt.Sprintf("SELECT %s, count(*) FROM records%s GROUP BY %s ORDER BY count(*) DESC, %s LIMIT %d",
-		strings.Join(columns, ", "), w.whole(), strings.Join(places, ", "),
+	return Statement{fmt.Sprintf("SELECT %s, %s FROM records%s GROUP BY %s ORDER BY count(*) DESC, %s LIMIT %d",
+		strings.Join(columns, ", "), numbers, w.whole(), strings.Join(places, ", "),
 		strings.Join(places, ", "), archive.MaxCounts), w.args}, nil
 }
 
-func (d Dialect) column(f archive.Field) (string, error) {
+// What a record says of the node, in its document: a pod's of its node, a node's of itself.
+const (
+	pool   = "COALESCE(document->'spec'->>'nodePool', document->'spec'->>'pool', '')"
+	kernel = "COALESCE(document->'spec'->>'nodeKernel', document->'spec'->>'kernel', '')"
+)
+
+func (w *writer) column(f archive.Field) (string, error) {
+	if key, is := f.Label(); is {
+		if len(validation.IsQualifiedName(key)) > 0 {
+			return "", fmt.Errorf("%w: there is no label %q", archive.ErrQuery, key)
+		}
+		return w.d.Label(w.parameter(key)), nil
+	}
 	switch f {
 	case archive.ByCluster, archive.ByNamespace, archive.ByNode, archive.ByCode, archive.ByClass:
 		return string(f), nil
 	case archive.ByDay:
-		return d.Day, nil
+		return w.d.Day, nil
 	case archive.ByMonth:
-		return d.Month, nil
+		return w.d.Month, nil
+	case archive.ByPool:
+		return pool, nil
+	case archive.ByKernel:
+		return kernel, nil
+	case archive.ByFingerprint:
+		return "COALESCE(fingerprint, '')", nil
 	}
 	return "", fmt.Errorf("%w: there is no field %q to count by", archive.ErrQuery, string(f))
 }

@@ -45,6 +45,7 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 			DeletedBy:         deletedBy(pod),
 			Phase:             reason.CleanTo(string(pod.Status.Phase), maxPhaseBytes),
 			Created:           orElse(valid(pod.CreationTimestamp), gone),
+			Began:             began(pod),
 			DeletionRequested: DeletionRequested(pod),
 			DisruptionTarget:  isDisrupted(pod),
 			RefusedAtOnce:     RefusedAtOnce(pod),
@@ -59,6 +60,14 @@ func Of(pod *corev1.Pod, r reason.Reason, left time.Time) *v1alpha1.PodObituary 
 		o.Spec.Owners = []v1alpha1.Owner{OwnerOf(c)}
 	}
 	return o
+}
+
+// began returns when the kubelet took the pod on.
+func began(pod *corev1.Pod) *metav1.Time {
+	if pod.Status.StartTime == nil {
+		return nil
+	}
+	return valid(*pod.Status.StartTime)
 }
 
 // Judge sets the verdict of an obituary that is otherwise complete.

@@ -34,12 +34,13 @@ func trim(p *corev1.Pod, reads reason.Reads, labels map[string]bool) *corev1.Pod
 			Containers:     resourcesOf(p.Spec.Containers)},
 		Status: corev1.PodStatus{
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: short(p.Status.Message),
+			StartTime:             p.Status.StartTime,
 			InitContainerStatuses: states(p.Status.InitContainerStatuses),
 			ContainerStatuses:     states(p.Status.ContainerStatuses),
 		},
 	}
 	if obituary.RefusedAtOnce(p) {
-		t.Status.StartTime, t.ManagedFields = p.Status.StartTime, when(p.ManagedFields)
+		t.ManagedFields = when(p.ManagedFields)
 	}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		t.OwnerReferences = []metav1.OwnerReference{*owner}

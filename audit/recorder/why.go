@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -155,6 +156,31 @@ func (r *Recorder) node(ctx context.Context, name string) (*corev1.Node, error) 
 	}
 	return node, nil
 }
+
+// describeNode adds what the pod's node was: from the Node, or its record if it is gone.
+func (r *Recorder) describeNode(ctx context.Context, s *v1alpha1.PodObituarySpec) error {
+	if s.NodeName == "" {
+		return nil
+	}
+	node, err := r.node(ctx, s.NodeName)
+	if err != nil {
+		return err
+	}
+	if node != nil {
+		s.NodePool = reason.PoolOf(node)
+		s.NodeKernel = reason.CleanTo(node.Status.NodeInfo.KernelVersion, maxKernelBytes)
+		return nil
+	}
+	last, err := r.Nodes.Last(ctx, s.NodeName)
+	if err != nil || last == nil || !audit.SpeaksFor(last, s.Created.Time) {
+		return err
+	}
+	s.NodePool, s.NodeKernel = last.Spec.Pool, last.Spec.Kernel
+	return nil
+}
+
+// maxKernelBytes is the bound of the CRD, and Linux's own (__NEW_UTS_LEN).
+const maxKernelBytes = 64
 
 // nodeObituary returns the name of the record of the node that took the pod with it; empty if there
 // is none: most pods leave a node that stays.

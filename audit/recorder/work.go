@@ -189,10 +189,12 @@ func (r *Recorder) compose(ctx context.Context, d departure,
 	o.Spec.Owners = r.ownersOf(ctx, d.pod)
 	why.Supposed = (d.supposed || why.Supposed) && why.Preemptor() != ""
 	o.Spec.Preemption = obituary.PreemptionOf(d.pod, why)
-	var err error
-	o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why)
 	obituary.Judge(o)
-	return o, err
+	var err error
+	if o.Spec.NodeObituary, err = r.nodeObituary(ctx, d.pod, why); err != nil {
+		return o, err
+	}
+	return o, r.describeNode(ctx, &o.Spec)
 }
 
 // write creates the obituary, and returns its outcome. The error is the API server's.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/epitaph-k8s/epitaph/archive"
@@ -28,7 +29,11 @@ type historyFlags struct {
 	selection
 	by      string
 	atLeast int64
-	output  documentOutput
+	// rate has disruptions counted beside pod-hours.
+	rate bool
+	// root is a node of which all is told that it took down.
+	root   string
+	output documentOutput
 }
 
 func (p *plugin) history() *cobra.Command {
@@ -37,11 +42,15 @@ func (p *plugin) history() *cobra.Command {
 		Use:   "history [pods | nodes]",
 		Short: "Count what left, over years, by the archive",
 		Long: `Count what left, over years, by the archive: by month and cause or, of nodes, by name, so that those that died more than once
-come first. It takes an archive that answers.`,
+come first. It takes an archive that answers. --rate sets disruptions against the hours for which pods were there; --root tells
+what one node took down with it.`,
 		Example: `  kubectl epitaph history -A --since 52w
   kubectl epitaph history --by namespace,code --class disruption -A
   kubectl epitaph history nodes --at-least 2 --code KernelPanic
-  kubectl epitaph history nodes --cluster-name '*' --by cluster,month -o json`,
+  kubectl epitaph history nodes --cluster-name '*' --by cluster,month -o json
+  kubectl epitaph history nodes --cluster-name '*' --by fingerprint --code KernelPanic
+  kubectl epitaph history -A --rate --by label:team,code --since 26w
+  kubectl epitaph history -A --root gpu-17`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"pods", "nodes", "pod", "node"},
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,10 +62,26 @@ come first. It takes an archive that answers.`,
 	c.Flags().StringVar(&f.elsewhere, "cluster-name", "",
 		"what left this `cluster`; \"*\" for all clusters")
 	c.Flags().StringVar(&f.by, "by", "", "count by up to three of these `fields`: "+
-		strings.Join(countedBy(), ", "))
+		strings.Join(countedBy(), ", ")+", or label:KEY")
 	c.Flags().Int64Var(&f.atLeast, "at-least", 1, "only what left at least that `often`")
+	c.Flags().BoolVar(&f.rate, "rate", false,
+		"disruptions of pods for 1,000 pod-hours; of pods that are recorded")
+	c.Flags().StringVar(&f.root, "root", "", "what this `node` took down with it")
 	f.output.bind(c)
 	return c
+}
+
+// check refuses flags that do not go together.
+func (f *historyFlags) check(nodes bool) error {
+	switch {
+	case f.root != "" && (nodes || f.rate || f.by != "" || f.atLeast != 1 || f.filter.Node != "" ||
+		f.filter.Pod != "" || f.labels != "" || f.filter.Code != "" || f.filter.Class != ""):
+		return fmt.Errorf("%w: --root goes with --since, -n, -A, --cluster-name and -o alone",
+			errUsage)
+	case f.rate && (nodes || f.atLeast != 1):
+		return fmt.Errorf("%w: --rate is of pods, and goes with no --at-least", errUsage)
+	}
+	return f.selection.check()
 }
 
 // fields returns what is counted by.
@@ -64,6 +89,8 @@ func (f *historyFlags) fields(nodes bool) ([]string, error) {
 	switch {
 	case f.by == "" && nodes:
 		return []string{string(archive.ByNode)}, nil
+	case f.by == "" && f.rate:
+		return []string{string(archive.ByCode)}, nil
 	case f.by == "":
 		return []string{string(archive.ByMonth), string(archive.ByCode)}, nil
 	}
@@ -73,6 +100,12 @@ func (f *historyFlags) fields(nodes bool) ([]string, error) {
 			archive.MaxFields)
 	}
 	for _, field := range by {
+		if key, is := archive.Field(field).Label(); is {
+			if problems := validation.IsQualifiedName(key); len(problems) > 0 {
+				return nil, fmt.Errorf("%w: --by label:%s: no label has that key", errUsage, key)
+			}
+			continue
+		}
 		if err := isOneOf("--by", field, countedBy()...); err != nil {
 			return nil, err
 		}
@@ -85,7 +118,7 @@ func (p *plugin) count(ctx context.Context, f *historyFlags, nodes bool) error {
 	if err != nil {
 		return err
 	}
-	if err := f.check(); err != nil {
+	if err := f.check(nodes); err != nil {
 		return err
 	}
 	by, err := f.fields(nodes)
@@ -97,12 +130,18 @@ func (p *plugin) count(ctx context.Context, f *historyFlags, nodes bool) error {
 		return err
 	}
 	c.Elsewhere = f.elsewhere
+	if f.root != "" {
+		return p.root(ctx, f, c, printer)
+	}
 	kind, filter := archive.PodKind, f.within(c, p.clock.Now())
 	if nodes {
 		if f.filter.Pod != "" || f.labels != "" {
 			return fmt.Errorf("%w: --pod and --selector choose among pods, not nodes", errUsage)
 		}
 		kind, filter.Namespace = archive.NodeKind, ""
+	}
+	if f.rate {
+		return p.rate(ctx, f, c, filter, by, printer)
 	}
 	counts, err := c.Counts(ctx, kind, filter, by)
 	if err != nil {
@@ -136,20 +175,13 @@ func (p *plugin) printCounts(output documentOutput, printer printers.ResourcePri
 		fmt.Fprintln(p.errOut, "The archive has nothing that matches these flags.")
 		return nil
 	}
-	header := make([]string, 0, len(by)+1)
-	for _, field := range by {
-		header = append(header, strings.ToUpper(field))
-	}
 	rows := make([][]string, 0, len(counts))
 	for _, n := range counts {
 		row := make([]string, 0, len(by)+1)
 		for _, value := range n.Of {
-			if value == "" {
-				value = "-"
-			}
-			row = append(row, terminal.Clean(value))
+			row = append(row, orDash(value))
 		}
 		rows = append(rows, append(row, strconv.FormatInt(n.N, 10)))
 	}
-	return terminal.Table(p.out, append(header, "LEFT"), rows)
+	return terminal.Table(p.out, append(upper(by), "LEFT"), rows)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
@@ -16,8 +17,12 @@ import (
 
 // panicFlags are those of "panics".
 type panicFlags struct {
-	since  span
-	output recordOutput
+	since span
+	// group has those of one fingerprint counted together.
+	group bool
+	// elsewhere is another cluster of the archive.
+	elsewhere string
+	output    recordOutput
 }
 
 func (p *plugin) panics() *cobra.Command {
@@ -26,7 +31,11 @@ func (p *plugin) panics() *cobra.Command {
 		Use:   "panics [NODE]",
 		Short: "Show what the kernels said before they died",
 		Long: `Show what the kernels said before they died, and how that is known: heard from the kernel by netconsole as it died, or found
-after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
+after the restart by the node's agent (pstore, systemd-pstore, kdump). With --group, those that crashed in the same place are
+counted together, by the fingerprint of the kernel's trace.`,
+		Example: `  kubectl epitaph panics gpu-17
+  kubectl epitaph panics --group --since 52w
+  kubectl epitaph panics --group --cluster-name '*' --since 52w -o json`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: p.completeNames("node"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,12 +43,23 @@ after the restart by the node's agent (pstore, systemd-pstore, kdump).`,
 		},
 	}
 	sinceFlag(c, &f.since, "who left")
+	c.Flags().BoolVar(&f.group, "group", false, "count those of one fingerprint together")
+	c.Flags().StringVar(&f.elsewhere, "cluster-name", "",
+		"of this `cluster`, by the archive; \"*\" for all clusters")
 	f.output.bind(c)
 	return c
 }
 
+// printer returns that of records, or of groups, which are no objects of the API.
+func (f *panicFlags) printer() (printers.ResourcePrinter, error) {
+	if f.group {
+		return (&documentOutput{f.output}).printer()
+	}
+	return f.output.printer()
+}
+
 func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error {
-	printer, err := f.output.printer()
+	printer, err := f.printer()
 	if err != nil {
 		return err
 	}
@@ -47,12 +67,15 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	if err != nil {
 		return err
 	}
+	c.Elsewhere = f.elsewhere
 	all, err := c.Nodes(ctx, lookup.Filter{Node: node, Since: f.since.before(p.clock.Now())})
 	if err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(o v1alpha1.NodeObituary) bool { return !panicked(&o) })
 	switch {
+	case f.group && printer != nil:
+		return p.printDocument(printer, documentOutput{f.output}, crashesOf(all))
 	case printer != nil:
 		return p.printRecords(printer, &v1alpha1.NodeObituaryList{Items: all},
 			"NodeObituary", f.output.managedFields)
@@ -62,6 +85,9 @@ func (p *plugin) lastWords(ctx context.Context, node string, f panicFlags) error
 	case len(all) == 0:
 		fmt.Fprintln(p.errOut, "No panic is on record.")
 		return nil
+	}
+	if f.group {
+		return p.printCrashes(crashesOf(all))
 	}
 	for n := range all {
 		if err := p.lastWordsOf(&all[n]); err != nil {
@@ -87,6 +113,9 @@ func (p *plugin) lastWordsOf(o *v1alpha1.NodeObituary) error {
 		terminal.Clean(o.Spec.Reason))
 	known := sourceOf(o)
 	lines := []string{p.colours.Paint(terminal.Bold, title), "  " + known.how}
+	if place := placeOf(o); place != "" {
+		lines = append(lines, "  "+place)
+	}
 	if len(o.Spec.KernelLog) == 0 {
 		lines = append(lines, "  ("+known.without+")")
 	}

@@ -104,9 +104,10 @@ var rules = map[string]rule{
 		"internal/guard"},
 		why: "the audit watches; it must not be able to terminate"},
 	"audit/obituary": {
-		ours: []string{"reason", "api/v1alpha1", "story"},
+		ours: []string{"reason", "reason/kernel/trace", "api/v1alpha1", "story"},
 		others: []string{"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1",
 			"k8s.io/apimachinery/pkg/types", "k8s.io/apimachinery/pkg/util/validation",
+			"k8s.io/apimachinery/pkg/api/resource",
 			"k8s.io/component-helpers/resource", "k8s.io/utils/ptr"},
 		std: noIO,
 		why: "what is written of a pod is a pure function of its last state, and its verdict is the one " +
@@ -172,8 +173,12 @@ var rules = map[string]rule{
 		},
 		why: "the page reads in the name of its visitors; it writes nothing, and knows no edge",
 	},
+	"reason/kernel/trace": {
+		others: []string{"sigs.k8s.io/yaml"}, std: noIO,
+		why: "where a kernel crashed is a pure function of its lines",
+	},
 	"archive": {
-		ours: []string{"api/v1alpha1"},
+		ours: []string{"api/v1alpha1", "audit/obituary"},
 		others: []string{"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/labels",
 			"sigs.k8s.io/controller-runtime/pkg/client"},
 		std: append([]string{"database/sql"}, noIO...),
@@ -185,10 +190,11 @@ var rules = map[string]rule{
 		why: "who asks brings the user's credentials along; what may be known, the archive says",
 	},
 	"archive/sqlquery": {
-		ours:   []string{"archive"},
-		others: []string{"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
-		std:    append([]string{"database/sql"}, noIO...),
-		why:    "the text of a statement is a pure function of a query",
+		ours: []string{"archive"},
+		others: []string{"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection",
+			"k8s.io/apimachinery/pkg/util/validation"},
+		std: append([]string{"database/sql"}, noIO...),
+		why: "the text of a statement is a pure function of a query",
 	},
 	"archive/serve": {
 		ours: []string{"archive", "api/v1alpha1"},

@@ -27,6 +27,7 @@ func Run(t *testing.T, s archive.Store) {
 		"claim": claim, "newest revision wins": newest, "positions": positions,
 		"gone is only a last resort": gone, "the time is amended": amendedTime,
 		"filters": filters, "labels": labelled, "pages": pages, "counts": counts,
+		"counts of documents": countsOfDocuments, "hours": hours,
 		"hostile text": hostile, "clocks that are wrong": clocks, "one megabyte": megabyte,
 		"writers at once": atOnce, "wrong queries": wrong, "what is stored": stored,
 		"all or nothing": allOrNothing, "changes": changes, "receivers": receivers,
@@ -301,6 +302,83 @@ func counts(t *testing.T, s archive.Store) {
 	}
 }
 
+// What has no column is counted from the document; what an older program stored has neither.
+func countsOfDocuments(t *testing.T, s archive.Store) {
+	says := func(document string) func(*archive.Record) {
+		return func(r *archive.Record) { r.Document = []byte(document) }
+	}
+	put(t, s,
+		aRecord("documents", "1", time.Hour, says(`{"metadata": {"labels": {"team": "a"}},
+			"spec": {"nodePool": "gpu", "nodeKernel": "6.12"}}`)),
+		aRecord("documents", "2", time.Hour, says(`{"metadata": {"labels": {"team": "a", "x.y/z": "it's"}}}`)),
+		aRecord("documents", "3", time.Hour, says(`{"metadata": "none", "spec": ["hostile"]}`)))
+	node := func(r *archive.Record) { r.Kind, r.Fingerprint = archive.NodeKind, "0f-1a" }
+	put(t, s, aRecord("documents", "4", time.Hour, node, says(`{"spec": {"pool": "gpu", "kernel": "6.1"}}`)))
+	for field, want := range map[archive.Field][]archive.Count{
+		archive.ByLabel("team"):  {{Of: []string{""}, N: 2}, {Of: []string{"a"}, N: 2}},
+		archive.ByLabel("x.y/z"): {{Of: []string{""}, N: 3}, {Of: []string{"it's"}, N: 1}},
+		archive.ByPool:           {{Of: []string{""}, N: 2}, {Of: []string{"gpu"}, N: 2}},
+		archive.ByKernel: {{Of: []string{""}, N: 2}, {Of: []string{"6.1"}, N: 1},
+			{Of: []string{"6.12"}, N: 1}},
+		archive.ByFingerprint: {{Of: []string{""}, N: 3}, {Of: []string{"0f-1a"}, N: 1}},
+	} {
+		got, err := s.Count(t.Context(), archive.Query{Cluster: "documents"}, []archive.Field{field})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", field, diff)
+		}
+	}
+	for _, key := range []string{"", "a b", "$", "a') --", strings.Repeat("a", 64), "a/b/c"} {
+		if _, err := s.Count(t.Context(), archive.Query{},
+			[]archive.Field{archive.ByLabel(key)}); !errors.Is(err, archive.ErrQuery) {
+			t.Errorf("by the label %q: %v", key, err)
+		}
+	}
+}
+
+func hours(t *testing.T, s archive.Store) {
+	held := func(d time.Duration, gpus int64) func(*archive.Record) {
+		return func(r *archive.Record) { r.Held, r.GPUSeconds = &d, gpus*int64(d.Seconds()) }
+	}
+	put(t, s, aRecord("hours", "1", time.Hour, held(time.Hour, 8)),
+		aRecord("hours", "2", time.Hour, held(30*time.Minute, 0)),
+		aRecord("hours", "3", time.Hour, held(0, 0), func(r *archive.Record) { r.Node = "n2" }),
+		aRecord("hours", "4", time.Hour))
+	for name, tc := range map[string]struct {
+		by   []archive.Field
+		q    archive.Query
+		want []archive.Hours
+	}{
+		"all": {nil, archive.Query{}, []archive.Hours{
+			{Of: []string{}, N: 4, Known: 3, Seconds: 5400, GPUSeconds: 28800}}},
+		"by node": {[]archive.Field{archive.ByNode}, archive.Query{}, []archive.Hours{
+			{Of: []string{"n1"}, N: 3, Known: 2, Seconds: 5400, GPUSeconds: 28800},
+			{Of: []string{"n2"}, N: 1, Known: 1}}},
+		"of none": {nil, archive.Query{Namespace: "nowhere"}, []archive.Hours{{Of: []string{}}}},
+	} {
+		tc.q.Cluster = "hours"
+		got, err := s.Hours(t.Context(), tc.q, tc.by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	// An amended record has the hours of its new revision.
+	put(t, s, aRecord("hours", "1", time.Hour, held(2*time.Hour, 1), func(r *archive.Record) { r.Revision = 11 }))
+	got, err := s.Hours(t.Context(), archive.Query{Cluster: "hours", Name: "pod-1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, got, []archive.Hours{{Of: []string{}, N: 1, Known: 1, Seconds: 7200, GPUSeconds: 7200}})
+	if _, err := s.Hours(t.Context(), archive.Query{}, []archive.Field{"document"}); !errors.Is(err, archive.ErrQuery) {
+		t.Errorf("by what is no field: %v", err)
+	}
+}
+
 // Text is data, whatever it has in it.
 func hostile(t *testing.T, s archive.Store) {
 	for n, text := range []string{
@@ -316,6 +394,7 @@ func hostile(t *testing.T, s archive.Store) {
 		put(t, s, aRecord("hostile", uid, time.Hour, func(r *archive.Record) {
 			r.Namespace, r.Name, r.Subject, r.Node, r.Code, r.Class = text, text, text, text, text, text
 			r.Record, r.Owners, r.Labels = text, []string{text}, map[string]string{"k": text}
+			r.Fingerprint = text
 			r.Document = document
 		}))
 		var kept map[string]string
@@ -343,6 +422,7 @@ func hostile(t *testing.T, s archive.Store) {
 			_, _ = s.List(t.Context(), q)
 			_, _ = s.Count(t.Context(), q, []archive.Field{archive.ByCode})
 			_, _ = s.Count(t.Context(), q, []archive.Field{archive.Field(text)})
+			_, _ = s.Hours(t.Context(), q, []archive.Field{archive.ByLabel(text)})
 		}
 		_, _ = s.Get(t.Context(), text, text)
 		_, _ = s.Position(t.Context(), text, archive.Kind(text))

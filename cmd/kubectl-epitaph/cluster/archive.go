@@ -266,3 +266,25 @@ func (c *Cluster) Counts(ctx context.Context, kind archive.Kind, want lookup.Fil
 	}
 	return counts, err
 }
+
+// Hours sums for how long the pods of the archive that match were there, by some fields or none.
+func (c *Cluster) Hours(ctx context.Context, want lookup.Filter,
+	by []string) ([]archive.Hours, error) {
+	if err := c.find(ctx); err != nil {
+		return nil, err
+	}
+	if c.archive.client == nil {
+		return nil, ErrNoArchive
+	}
+	q := c.questionOf(want)
+	if len(by) > 0 {
+		q.Set(archive.ParameterBy, strings.Join(by, ","))
+	}
+	hours, err := c.archive.client.Hours(ctx, q)
+	for _, h := range hours {
+		if len(h.Of) != len(by) {
+			return nil, errors.New("the archive counts by something else than it was asked")
+		}
+	}
+	return hours, err
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/printers"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/audit/obituary"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
+	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
+	"github.com/epitaph-k8s/epitaph/story/lookup"
+)
+
+// beforeNode is how long before its node a pod may have left because of it: pods go first, and what
+// is recorded of the node is renewed until it is gone.
+const beforeNode = time.Hour
+
+// A toll is what was lost with pods: at most all that they had done since they began.
+type toll struct {
+	Pods     int     `json:"pods"`
+	PodHours float64 `json:"podHours"`
+	GPUHours float64 `json:"gpuHours"`
+	// Unknown is how many of the pods are not in the hours, because their record does not say.
+	Unknown int `json:"podsOfUnknownHours"`
+}
+
+func (t *toll) add(s *v1alpha1.PodObituarySpec) {
+	t.Pods++
+	held, known := obituary.Held(s)
+	if !known {
+		t.Unknown++
+		return
+	}
+	t.PodHours += held.Hours()
+	t.GPUHours += held.Hours() * float64(obituary.GPUs(s))
+}
+
+// A root is the end of a node, with all that it took down.
+type root struct {
+	Node     string      `json:"node"`
+	Record   string      `json:"record"`
+	Code     string      `json:"code"`
+	Reason   string      `json:"reason"`
+	Removed  metav1.Time `json:"removed"`
+	Returned bool        `json:"returned,omitempty"`
+	toll
+	Owners []ownersToll `json:"owners"`
+}
+
+// An ownersToll is what one Job, or another topmost owner, has lost. A pod of its own has none.
+type ownersToll struct {
+	Namespace string `json:"namespace"`
+	Kind      string `json:"kind,omitempty"`
+	Name      string `json:"name"`
+	toll
+}
+
+func (p *plugin) root(ctx context.Context, f *historyFlags, c *cluster.Cluster,
+	printer printers.ResourcePrinter) error {
+	filter := f.within(c, p.clock.Now())
+	nodes, err := c.Nodes(ctx, lookup.Filter{Node: f.root, Since: filter.Since})
+	if err != nil {
+		return err
+	}
+	if len(nodes) == 0 {
+		return fmt.Errorf("%w: no end of node %s is on record", errNotFound, f.root)
+	}
+	of := lookup.Filter{Node: f.root, Namespace: filter.Namespace,
+		Since: nodes[0].Spec.Removed.Add(-beforeNode)}
+	pods, _, err := c.Pods(ctx, of)
+	if err != nil {
+		return err
+	}
+	roots := rootsOf(nodes, pods)
+	if printer != nil {
+		return p.printDocument(printer, f.output, roots)
+	}
+	for n := range roots {
+		if err := p.printRoot(&roots[n], filter.Namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rootsOf finds for each end of a node what it took down: the pods whose record names it.
+func rootsOf(nodes []v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) []root {
+	roots := make([]root, 0, len(nodes))
+	for n := range nodes {
+		s := &nodes[n].Spec
+		r := root{Node: s.NodeName, Record: nodes[n].Name, Code: s.Code, Reason: s.Reason,
+			Removed: s.Removed, Returned: s.Returned, Owners: []ownersToll{}}
+		for i := range pods {
+			if pods[i].Spec.NodeObituary == r.Record {
+				r.take(&pods[i])
+			}
+		}
+		slices.SortStableFunc(r.Owners, func(a, b ownersToll) int {
+			return cmp.Or(cmp.Compare(b.GPUHours, a.GPUHours), cmp.Compare(b.PodHours, a.PodHours),
+				strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
+		})
+		roots = append(roots, r)
+	}
+	return roots
+}
+
+func (r *root) take(o *v1alpha1.PodObituary) {
+	r.add(&o.Spec)
+	of := ownersToll{Namespace: o.Namespace, Name: o.Spec.PodName}
+	if n := len(o.Spec.Owners); n > 0 {
+		top := o.Spec.Owners[n-1]
+		of.Kind, of.Name = top.Kind, top.Name
+	}
+	at := slices.IndexFunc(r.Owners, func(known ownersToll) bool {
+		return known.Namespace == of.Namespace && known.Kind == of.Kind && known.Name == of.Name
+	})
+	if at < 0 {
+		at = len(r.Owners)
+		r.Owners = append(r.Owners, of)
+	}
+	r.Owners[at].add(&o.Spec)
+}
+
+func (p *plugin) printRoot(r *root, namespace string) error {
+	left := "left " + p.ago(r.Removed) + " ago"
+	if r.Returned {
+		left = "went down " + p.ago(r.Removed) + " ago, and came back"
+	}
+	within := ""
+	if namespace != "" {
+		within = " of namespace " + namespace
+	}
+	fmt.Fprintln(p.out, p.colours.Paint(terminal.Bold, fmt.Sprintf("Node %s %s: %s",
+		terminal.Clean(r.Node), left, terminal.Clean(r.Reason))))
+	if r.Pods == 0 {
+		_, err := fmt.Fprintf(p.out, "  No pod%s is on record that it took down.\n\n", within)
+		return err
+	}
+	says := fmt.Sprintf("  It took down %d pods%s, which had run for %s pod-hours and held GPUs for %s GPU-hours: at most that is lost.",
+		r.Pods, within, hours(r.PodHours), hours(r.GPUHours))
+	if r.Unknown > 0 {
+		says += fmt.Sprintf(" Of %d it is not known how long they ran.", r.Unknown)
+	}
+	fmt.Fprintln(p.out, says)
+	rows := make([][]string, 0, len(r.Owners))
+	for _, o := range r.Owners {
+		kind := o.Kind
+		if kind == "" {
+			kind = "Pod"
+		}
+		rows = append(rows, []string{terminal.Clean(o.Namespace),
+			terminal.Clean(kind + "/" + o.Name), strconv.Itoa(o.Pods), hours(o.PodHours),
+			hours(o.GPUHours)})
+	}
+	if err := terminal.Table(p.out, []string{"NAMESPACE", "OWNER", "PODS", "POD-HOURS",
+		"GPU-HOURS"}, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.out)
+	return err
+}
+
+func hours(h float64) string { return strconv.FormatFloat(h, 'f', 1, 64) }

@@ -39,7 +39,8 @@ import (
 func archiveCommand() *cobra.Command {
 	c := resident("archive", "Store what is recorded of pods, nodes and owners, for years",
 		runArchive)
-	c.AddCommand(archiveListCommand(), archiveGetCommand(), archiveCountCommand())
+	c.AddCommand(archiveListCommand(), archiveGetCommand(), archiveCountCommand(),
+		archiveReplayCommand())
 	return c
 }
 

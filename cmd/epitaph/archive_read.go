@@ -193,6 +193,6 @@ func archiveCountCommand() *cobra.Command {
 	}
 	a.bind(c.Flags())
 	c.Flags().StringVar(&by, "by", string(archive.ByCode),
-		"the `fields`: cluster, namespace, node, code, class, day or month")
+		"the `fields`: cluster, namespace, node, code, class, day, month, pool, kernel, fingerprint or label:KEY")
 	return c
 }

@@ -77,3 +77,71 @@ func TestArchiveIsRead(t *testing.T) {
 		}
 	}
 }
+
+// A policy is tried on what is on record: what it would have denied, and what cannot be told.
+func TestPolicyIsReplayed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := config.Default()
+	c.Archive.Store, c.Archive.Path = config.SQLite, filepath.Join(dir, "archive.db")
+	tried := config.Default()
+	tried.Webhook.Rules = []config.Rule{
+		{Name: "sre", Groups: []string{"sre"}, Namespaces: []string{"prod"}, Action: config.Fill},
+		{Name: "people", Actors: []config.RuleActor{config.Person}, Action: config.Require}}
+	files := map[string]string{}
+	for name, of := range map[string]config.Config{"config.yaml": c, "policy.yaml": tried} {
+		text, err := yaml.Marshal(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(files[name], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := sqlite.Open(t.Context(), c.Archive.Path, clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(kind archive.Kind, records ...archive.Record) {
+		b := archive.Batch{Cluster: "a", Kind: kind}
+		for n, r := range records {
+			r.Cluster, r.Kind, r.UID, r.Epoch = "a", kind, fmt.Sprint(kind, n), 1
+			r.Removed = time.Date(2026, 11, 1, n, 0, 0, 0, time.UTC)
+			b.Records = append(b.Records, r)
+		}
+		if err := store.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(namespace, code, document string) archive.Record {
+		return archive.Record{Namespace: namespace, Code: code, Document: []byte(document)}
+	}
+	const alice = `{"spec":{"deletedBy":"alice"}}`
+	put(archive.PodKind, of("batch", "Unexplained", alice), of("batch", "Unexplained", alice),
+		of("batch", "UserRequest", alice), of("prod", "Unexplained", alice),
+		of("batch", "Unexplained", `{}`), of("batch", "Unexplained", `{"spec":"hostile"}`),
+		of("batch", "KernelPanic", `{"spec":{"deletedBy":"alice","amended":{"was":"Unexplained"}}}`))
+	put(archive.NodeKind, of("", "Unexplained", `{"spec":{"deletedBy":"bob\u001b[2J"}}`),
+		of("", "KernelPanic", `{"spec":{"returned":true}}`))
+	put(archive.OwnerKind, of("batch", "", alice))
+	store.Close()
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"archive", "replay", "--config", files["config.yaml"],
+		"--policy", files["policy.yaml"]}, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"became":"denied","rule":"people","user":"alice","namespace":"batch","n":3}
+{"became":"cannot be told","rule":"people","lacks":"who asked for it","n":1}
+{"became":"cannot be told","rule":"sre","lacks":"the groups of the user","n":1}
+{"became":"denied","rule":"people","user":"bob\u001b[2J","n":1}
+{"became":"passed","n":1}
+`
+	if out.String() != want {
+		t.Errorf("it says\n%s, want\n%s", out.String(), want)
+	}
+	err = run(t.Context(), []string{"archive", "replay", "--config", files["config.yaml"]}, &out, &out)
+	if !errors.Is(err, errUsage) {
+		t.Errorf("without a policy: %v", err)
+	}
+}

@@ -196,6 +196,7 @@ generate: ## write deep copies, CRDs, docs/values.md, the chart's README, schema
 	@page=$$($(GO) run ./test/cmd/valuesdoc readme <charts/epitaph/values.yaml) && echo "$$page" >charts/epitaph/README.md
 	@schema=$$($(GO) run ./test/cmd/valuesdoc schema <charts/epitaph/values.yaml) && printf "%s\n" "$$schema" >charts/epitaph/values.schema.json
 	@board=$$(CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) run -C test/dashboard .) && printf "%s\n" "$$board" >charts/epitaph/files/dashboard.json
+	@board=$$(CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) run -C test/dashboard . archive) && printf "%s\n" "$$board" >docs/examples/grafana-archive.json
 	@for page in configuration:config records:records; do text=$$($(GO) run ./test/cmd/fieldsdoc $${page#*:}) && printf "%s\n" "$$text" >docs/$${page%:*}.md || exit; done
 	@page=$$($(GO) run ./test/cmd/reasonsdoc <docs/reasons.md) && echo "$$page" >docs/reasons.md
 	@page=$$($(GO) run ./test/cmd/kernellinesdoc) && printf "%s\n" "$$page" >docs/kernel-lines.md

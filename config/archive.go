@@ -38,6 +38,10 @@ type Archive struct {
 	// Address is the "host:port" at which it does; CertDir has tls.crt and tls.key for it.
 	Address string `json:"address" validate:"required,hostport"`
 	CertDir string `json:"certDir" validate:"required"`
+	// Receivers are told by HTTP what is archived.
+	Receivers []Receiver `json:"receivers,omitempty" validate:"max=16,dive"`
+	// ReceiversDir has a folder for each receiver.
+	ReceiversDir string `json:"receiversDir" validate:"required"`
 	// HealthAddress and MetricsAddress are "host:port".
 	HealthAddress  string `json:"healthAddress" validate:"required,hostport"`
 	MetricsAddress string `json:"metricsAddress" validate:"required,hostport"`
@@ -50,6 +54,7 @@ func defaultArchive() Archive {
 		Path:   "/var/lib/epitaph/archive/archive.db",
 		MaxAge: metav1.Duration{Duration: 3 * year}, HoldFactor: 4,
 		Address: ":8446", CertDir: "/var/run/epitaph/archive-tls",
+		ReceiversDir:  "/var/run/epitaph/receivers",
 		HealthAddress: ":8082", MetricsAddress: ":8083",
 	}
 }

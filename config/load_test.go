@@ -147,6 +147,16 @@ func TestFull(t *testing.T) {
 		Device: "accelerator {dev}", Failure: "{what}",
 		Lasts: metav1.Duration{Duration: 24 * time.Hour}, Source: "acme.c",
 	}}
+	want.Archive.Receivers = []config.Receiver{
+		{Name: "siem", Format: config.CloudEvents,
+			Since: &metav1.Time{Time: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)},
+			Kinds: []string{"Pod", "Node"},
+			Codes: []reason.Code{reason.KernelPanic, reason.HardwareFailure}, Classes: []string{"disruption"},
+			Namespaces: []string{"batch", "training"}, Timeout: metav1.Duration{Duration: 20 * time.Second}},
+		{Name: "chat", Format: config.Template, Template: `{"text": "{{ slack .Namespace }}/` +
+			`{{ slack .Name }}: {{ slack .Reason }}"}` + "\n"},
+		{Name: "collector", Format: config.OTLP, PlainHTTP: true},
+	}
 	want.Webhook.Rules = append([]config.Rule{fullRule()}, want.Webhook.Rules...)
 	if diff := cmp.Diff(want, got,
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -107,6 +107,13 @@ func (s *shape) text(file any, v reflect.Value, path string) (fits, special bool
 		}
 		return true, true
 	}
+	if _, ok := target.(*metav1.Time); ok {
+		if _, err := time.Parse(time.RFC3339, text); !isText || err != nil {
+			return s.wrong(path, "is %s: write a time like 2026-01-31T00:00:00Z",
+				found(file)), true
+		}
+		return true, true
+	}
 	if _, ok := target.(*netip.AddrPort); ok {
 		if _, err := netip.ParseAddrPort(text); err != nil {
 			return s.wrong(path,

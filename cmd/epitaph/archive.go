@@ -29,6 +29,7 @@ import (
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
 	follower "github.com/epitaph-k8s/epitaph/archive/follow"
+	"github.com/epitaph-k8s/epitaph/archive/forward"
 	"github.com/epitaph-k8s/epitaph/archive/postgres"
 	"github.com/epitaph-k8s/epitaph/archive/sqlite"
 	"github.com/epitaph-k8s/epitaph/audit/retention"
@@ -146,6 +147,8 @@ type archivist struct {
 	cache  client.Reader
 	clock  clock.WithTicker
 	log    logr.Logger
+	// receivers are told what is archived.
+	receivers []forward.Receiver
 }
 
 func newArchivist(mgr manager.Manager, c config.Config) (*archivist, error) {
@@ -155,8 +158,12 @@ func newArchivist(mgr manager.Manager, c config.Config) (*archivist, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the archive's client: %w", err)
 	}
+	receivers, err := receiversOf(c.Archive, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
 	return &archivist{config: c, api: api, cache: mgr.GetCache(), clock: clock.RealClock{},
-		log: mgr.GetLogger().WithName("archive")}, nil
+		log: mgr.GetLogger().WithName("archive"), receivers: receivers}, nil
 }
 
 // Start follows the cluster until ctx is done. It ends with an error if the name of the cluster
@@ -183,9 +190,16 @@ func (a *archivist) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	out, err := forward.New(forward.Options{Cluster: a.config.Archive.Cluster, Feed: store,
+		Receivers: a.receivers, Clock: a.clock, Registerer: metrics.Registry,
+		Log: a.log.WithName("forward")})
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return f.Start(ctx) })
 	group.Go(func() error { return r.Start(ctx) })
+	group.Go(func() error { return out.Start(ctx) })
 	group.Go(func() error { a.expire(ctx, store); return nil })
 	return group.Wait()
 }

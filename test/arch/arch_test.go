@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -212,6 +213,36 @@ var rules = map[string]rule{
 			"github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/errgroup"},
 		std: append([]string{"database/sql"}, noIO...),
 		why: "who follows a cluster knows that there is a store, not which",
+	},
+	"archive/forward": {
+		ours: []string{"archive", "archive/forward/endpoint", "internal/guard", "internal/pause"},
+		others: []string{"k8s.io/apimachinery/pkg/util/wait", "k8s.io/utils/clock",
+			"github.com/go-logr/logr", "github.com/prometheus/client_golang/prometheus",
+			"golang.org/x/sync/errgroup"},
+		std: append([]string{"database/sql"}, noIO...),
+		why: "what is sent to whom is decided without a format, and without a store of one kind",
+	},
+	"archive/forward/endpoint": {
+		ours: []string{"reason"}, // how words of others are cleaned
+		others: []string{"golang.org/x/crypto/x509roots/fallback/bundle",
+			"golang.org/x/net/http/httpguts", "k8s.io/utils/clock"},
+		std: []string{"database/sql", "os/exec", "log", "log/slog"},
+		why: "who sends a request does not know what is in it",
+	},
+	"archive/forward/cloudevent": {
+		ours:   []string{"archive", "archive/forward", "archive/forward/endpoint"},
+		others: []string{"github.com/cloudevents/sdk-go/v2/event"},
+		std:    append([]string{"database/sql"}, noIO...), why: "a format is a function of records",
+	},
+	"archive/forward/message": {
+		ours: []string{"archive", "archive/forward", "archive/forward/endpoint"}, others: []string{},
+		std: append([]string{"database/sql"}, noIO...), why: "a format is a function of records",
+	},
+	"archive/forward/otlplog": {
+		ours: []string{"archive", "archive/forward", "archive/forward/endpoint", "reason"},
+		others: []string{"go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/proto",
+			"k8s.io/utils/clock"},
+		std: append([]string{"database/sql"}, noIO...), why: "a format is a function of records",
 	},
 	"archive/postgres": {
 		ours: []string{"archive", "archive/sqlquery"},
@@ -451,14 +482,19 @@ func TestPureCoreNeedsNoClient(t *testing.T) {
 	}
 }
 
-// Databases are the archive's business: nobody else comes to depend on one.
-func TestDatabasesBelongToTheArchive(t *testing.T) {
+// Databases, and the formats of other systems, are the archive's business: nobody else comes to
+// depend on one.
+func TestDatabasesAndFormatsBelongToTheArchive(t *testing.T) {
 	t.Parallel()
 	owners := map[string][]string{
 		"github.com/jackc/pgx/":     {"archive/postgres"},
 		"github.com/pressly/goose/": {"archive/postgres", "archive/sqlite"},
 		"modernc.org/":              {"archive/sqlite"},
 		"database/sql":              {"archive/sqlite"},
+		"github.com/cloudevents/":   {"archive/forward/cloudevent"},
+		"go.opentelemetry.io/":      {"archive/forward/otlplog"},
+		"golang.org/x/crypto/":      {"archive/forward/endpoint"},
+		module + "archive/forward":  {"archive/forward", "cmd/epitaph"},
 		module + "archive/postgres": {"cmd/epitaph"},
 		module + "archive/sqlite":   {"cmd/epitaph"},
 	}
@@ -470,7 +506,7 @@ func TestDatabasesBelongToTheArchive(t *testing.T) {
 		for _, imported := range p.Imports {
 			for prefix, may := range owners {
 				if strings.HasPrefix(imported+"/", strings.TrimSuffix(prefix, "/")+"/") &&
-					!slices.Contains(may, pkg) {
+					!slices.Contains(may, pkg) && !slices.Contains(may, path.Dir(pkg)) {
 					t.Errorf("%s must not import %s: that belongs to %s", pkg, imported,
 						strings.Join(may, " and "))
 				}
@@ -498,6 +534,8 @@ func TestRulesForbid(t *testing.T) {
 		"the core calls the API":       {"reason", "k8s.io/client-go/kubernetes"},
 		"a store knows the cluster":    {"archive/postgres", "sigs.k8s.io/controller-runtime/pkg/client"},
 		"queries know a database":      {"archive/sqlquery", "database/sql"},
+		"a receiver knows a store":     {"archive/forward", "database/sql"},
+		"a format logs":                {"archive/forward/message", "github.com/go-logr/logr"},
 		"the ledger waits":             {"agent/shutdown/ledger", module + "internal/pause"},
 	}
 	for name, tc := range tests {

@@ -55,8 +55,9 @@ func TestChartHasTheProgramsDefaults(t *testing.T) {
 	// The chart knows addresses and folders.
 	knows := map[string][]string{"webhook": {"address", "certDir"},
 		"metrics": {"address", "certDir"},
-		"archive": {"dsnFile", "path", "address", "certDir", "healthAddress", "metricsAddress"},
-		"agent":   {"service", "configfs", "procSys", "metricsAddress"}}
+		"archive": {"dsnFile", "path", "address", "certDir", "receiversDir",
+			"healthAddress", "metricsAddress"},
+		"agent": {"service", "configfs", "procSys", "metricsAddress"}}
 	for name, leftOut := range knows {
 		for key := range known[name].(map[string]any) {
 			if _, there := section[name].(map[string]any)[key]; !there &&

@@ -1,7 +1,9 @@
 // Command dashboard writes the chart's dashboard for Grafana: charts/epitaph/files/dashboard.json.
 //
 //	go run . > ../../charts/epitaph/files/dashboard.json
+//	go run . archive > ../../docs/examples/grafana-archive.json
 //
+// The second is an example, which asks the archive's PostgreSQL; archive/postgres tests what it asks.
 // It is a module of its own, since Grafana's library is none of the product's. What each panel asks
 // is tested by promtool, with the alerts (test/chart).
 package main
@@ -16,7 +18,11 @@ import (
 )
 
 func main() {
-	board, err := fleet().Build()
+	builder := fleet()
+	if len(os.Args) > 1 && os.Args[1] == "archive" {
+		builder = years()
+	}
+	board, err := builder.Build()
 	if err == nil {
 		number(board.Panels)
 		encoder := json.NewEncoder(os.Stdout)

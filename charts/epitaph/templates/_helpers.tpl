@@ -157,6 +157,7 @@ would refuse to take it over. */}}
 {{- $_ := set $c.archive "path" "/var/lib/epitaph/archive/archive.db" }}
 {{- $_ := set $c.archive "address" ":8446" }}
 {{- $_ := set $c.archive "certDir" "/var/run/epitaph/archive-tls" }}
+{{- $_ := set $c.archive "receiversDir" "/var/run/epitaph/receivers" }}
 {{- $_ := set $c.archive "healthAddress" ":8082" }}
 {{- $_ := set $c.archive "metricsAddress" ":8083" }}
 {{- $_ := set $c.agent "service" "epitaph-netconsole" }}

@@ -198,6 +198,8 @@ func kind(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[metav1.Duration]():
 		return "duration"
+	case t == reflect.TypeFor[metav1.Time]():
+		return "time"
 	case isText(t):
 		return "text"
 	case t.Kind() == reflect.Pointer:

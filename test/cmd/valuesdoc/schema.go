@@ -46,6 +46,7 @@ var narrower = map[string]string{
 
 const (
 	durationPattern = "^([0-9.]+(ms|s|m|h))+$"
+	timePattern     = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
 	labelPattern    = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 )
 
@@ -146,6 +147,8 @@ func schemaOf(t reflect.Type, rules []string) *schema {
 	switch {
 	case t == reflect.TypeFor[metav1.Duration]():
 		return &schema{Type: "string", Pattern: durationPattern}
+	case t == reflect.TypeFor[metav1.Time]():
+		return &schema{Type: "string", Pattern: timePattern}
 	case t == reflect.TypeFor[intstr.IntOrString]():
 		return &schema{Type: []string{"integer", "string"}}
 	case isText(t):

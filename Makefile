@@ -75,7 +75,7 @@ in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 
 # Most of these tests wait for a controller: three of them keep two cores busy.
 .PHONY: test-controlplane
-test-controlplane: controlplane karpenter npd kueue testtools ## tests against the real control plane
+test-controlplane: controlplane karpenter npd kueue ec2metadata testtools ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=3 ./test/sandbox ./test/e2e ./test/generated)
 
 .PHONY: test-chart
@@ -220,6 +220,10 @@ promtools: $(SANDBOX) ## build Prometheus' promtool (once; cached)
 .PHONY: karpenter
 karpenter: $(SANDBOX) ## build Karpenter with its kwok provider (once; cached)
 	@$(SANDBOX) build karpenter
+
+.PHONY: ec2metadata
+ec2metadata: $(SANDBOX) ## build amazon-ec2-metadata-mock (once; cached)
+	@$(SANDBOX) build ec2metadata
 
 .PHONY: npd
 npd: $(SANDBOX) ## build the node-problem-detector (once; cached)

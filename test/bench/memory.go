@@ -12,8 +12,11 @@ import (
 type Megabytes struct{ Now, Peak float64 }
 
 // Memory reads the memory of Epitaph.
-func (c *Cluster) Memory() (Megabytes, error) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(c.pid()) + "/status")
+func (c *Cluster) Memory() (Megabytes, error) { return MemoryOf(c.pid()) }
+
+// MemoryOf reads the memory of a process.
+func MemoryOf(pid int) (Megabytes, error) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return Megabytes{}, fmt.Errorf("read the memory of Epitaph: %w", err)
 	}

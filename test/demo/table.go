@@ -26,15 +26,10 @@ type row struct {
 // readRecords waits until everything that was seen to leave is on record, and checks that the
 // record says what was seen.
 func (st *stage) readRecords(ctx context.Context) error {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return fmt.Errorf("register the records: %w", err)
-	}
-	reader, err := client.New(st.sandbox.RESTConfig(), client.Options{Scheme: scheme})
+	finder, err := st.finder()
 	if err != nil {
-		return fmt.Errorf("make a client for the records: %w", err)
+		return err
 	}
-	finder := lookup.Finder{Reader: reader}
 	for n := range st.rows {
 		r := &st.rows[n]
 		if err := st.until(ctx, fmt.Sprintf("%s %s is on record", r.Subject, r.Name),
@@ -47,6 +42,18 @@ func (st *stage) readRecords(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (st *stage) finder() (finder lookup.Finder, err error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return finder, fmt.Errorf("register the records: %w", err)
+	}
+	reader, err := client.New(st.sandbox.RESTConfig(), client.Options{Scheme: scheme})
+	if err != nil {
+		return finder, fmt.Errorf("make a client for the records: %w", err)
+	}
+	return lookup.Finder{Reader: reader}, nil
 }
 
 func (r *row) isOnRecord(finder lookup.Finder) func(context.Context) (bool, error) {

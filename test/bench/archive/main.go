@@ -1,5 +1,6 @@
 // Command archive measures the stores of the archive: how many records a second they take, how long
-// look-ups and reports take among all of them, and how many bytes a record costs. PostgreSQL is the
+// look-ups and reports take among all of them, and how many bytes a record costs; and how much
+// memory `epitaph archive` takes. PostgreSQL is the
 // distribution's, writes to the disk what it confirms, and is otherwise as the tests run it.
 package main
 
@@ -26,26 +27,36 @@ import (
 )
 
 func main() {
-	records := flag.Int("records", 1_000_000, "`records` in PostgreSQL, of two clusters")
+	records := flag.Int("records", 1_000_000, "`records` in PostgreSQL, of two clusters; 0 for none")
 	inFile := flag.Int("sqlite", 100_000, "`records` in SQLite; 0 for none")
 	questions := flag.Int("questions", 1000, "how many `look-ups` of each kind")
+	inCluster := flag.Int("cluster", 20_000, "`records` in a cluster that `epitaph archive` stores; 0 for none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *records, *inFile, *questions); err != nil {
+	if err := run(ctx, os.Stdout, *records, *inFile, *inCluster, *questions); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-archive:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, records, inFile, questions int) error {
-	if err := inPostgreSQL(ctx, out, records, questions); err != nil {
-		return err
+func run(ctx context.Context, out io.Writer, records, inFile, inCluster, questions int) error {
+	for _, part := range []struct {
+		records int
+		measure func() error
+	}{
+		{records, func() error { return inPostgreSQL(ctx, out, records, questions) }},
+		{inFile, func() error { return inSQLite(ctx, out, inFile, questions) }},
+		{inCluster, func() error { return inProcess(ctx, out, inCluster) }},
+	} {
+		if part.records == 0 {
+			continue
+		}
+		if err := part.measure(); err != nil {
+			return err
+		}
 	}
-	if inFile == 0 {
-		return nil
-	}
-	return inSQLite(ctx, out, inFile, questions)
+	return nil
 }
 
 func inPostgreSQL(ctx context.Context, out io.Writer, records, questions int) error {

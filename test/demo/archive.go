@@ -16,7 +16,6 @@ import (
 	"github.com/epitaph-k8s/epitaph/archive/ask"
 	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
-	"github.com/epitaph-k8s/epitaph/test/binaries"
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
@@ -27,10 +26,6 @@ const archiver = "epitaph-archive"
 // in each namespace. It returns when the record of the pod has left the cluster.
 func (st *stage) archive(ctx context.Context, dir, pod string) error {
 	s, ours := st.sandbox, st.sandbox.Epitaph.Config.Namespace
-	program := filepath.Join(dir, "epitaph")
-	if err := binaries.Product(ctx, st.out, "epitaph", program); err != nil {
-		return err
-	}
 	c := config.Default()
 	c.Namespace, c.Metrics.Secure, c.LeaderElection.Enabled = ours, false, false
 	k := &c.Archive
@@ -65,7 +60,7 @@ func (st *stage) archive(ctx context.Context, dir, pod string) error {
 	if err := st.publish(ctx, "https://"+k.Address, string(certificate)); err != nil {
 		return err
 	}
-	if _, err := s.Launch("epitaph-archive", program, "archive", "--config",
+	if _, err := s.Launch("epitaph-archive", s.EpitaphProgram(), "archive", "--config",
 		filepath.Join(dir, "archive.yaml"), "--kubeconfig", kubeconfig); err != nil {
 		return err
 	}

@@ -269,6 +269,9 @@ func (s *Sandbox) register(ctx context.Context, e *Epitaph) error {
 	}
 }
 
+// EpitaphProgram is the program that the sandbox has built, unless it was left out.
+func (s *Sandbox) EpitaphProgram() string { return s.path("bin", "epitaph") }
+
 func (s *Sandbox) buildEpitaph(ctx context.Context) error {
 	program := s.path("bin", "epitaph")
 	if _, err := os.Stat(program); err == nil || s.options.Epitaph.LeaveOut {

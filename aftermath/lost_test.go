@@ -58,6 +58,11 @@ func TestLost(t *testing.T) {
 			pod: v1alpha1.PodObituarySpec{Removed: minute(30),
 				Phase: "Failed", Containers: []v1alpha1.ContainerEnd{done,
 					cut}}, wantLost: true, wantFailed: true},
+		"created and started in the second of the panic": {
+			pod: v1alpha1.PodObituarySpec{Created: minute(10), Removed: minute(30),
+				Phase: "Failed",
+				Containers: []v1alpha1.ContainerEnd{{State: v1alpha1.Exited, Started: at(10),
+					Finished: at(13), Reason: "Unknown"}}}, wantLost: true, wantFailed: true},
 		"failed, and the kubelet lost it": {
 			pod: v1alpha1.PodObituarySpec{Removed: minute(30),
 				Phase:      "Failed",

@@ -78,6 +78,11 @@ in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 test-controlplane: controlplane karpenter npd kueue ec2metadata testtools ## tests against the real control plane
 	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=3 ./test/sandbox ./test/e2e ./test/generated)
 
+# Not part of `make test`, which has a thousand records there.
+.PHONY: test-archive
+test-archive: controlplane testtools ## the archive and its database are killed amid ten thousand records
+	@$(call timed,archive test,$(GO) test -count=1 -timeout=60m -run='^TestArchiveLosesNothing$$' -v ./test/e2e -args -archive-records=10000)
+
 .PHONY: test-chart
 test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
 	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)

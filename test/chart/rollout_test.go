@@ -31,8 +31,9 @@ func rollouts(t *testing.T, c *cluster) {
 		"podAnnotations.a=b":                                                 {"epitaph-manager"},
 		"agent.extraArgs[0]=--v=1":                                           {"epitaph-agent"},
 		"agent.remove=true":                                                  {"epitaph-agent"},
-		"archive.extraEnv[0].name=A":                                         {"epitaph-archive"},
-		"replicas=3":                                                         nil,
+		"config.archive.receivers[0].name=a,config.archive.receivers[0].format=OTLP": {"epitaph-archive"},
+		"archive.extraEnv[0].name=A": {"epitaph-archive"},
+		"replicas=3":                 nil,
 	} {
 		var replaced []string
 		for name, pod := range podTemplates(t, c.template(t,

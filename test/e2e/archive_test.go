@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -109,7 +110,11 @@ func died(namespace, pod string) *v1alpha1.PodObituary {
 		reason.New(reason.Pod, reason.Preempted, "x", "x"), time.Now())
 }
 
-// A thousand records are written, amended and taken away again, their namespace with them, while
+// manyRecords is how many the archive is killed amid.
+var manyRecords = flag.Int("archive-records", 1000,
+	"how many records TestArchiveLosesNothing writes")
+
+// Records are written, amended and taken away again, their namespace with them, while
 // the archive and its database are killed: each is stored, once, as it was last.
 func TestArchiveLosesNothing(t *testing.T) {
 	t.Parallel()
@@ -133,7 +138,8 @@ func TestArchiveLosesNothing(t *testing.T) {
 	api := shared.typed(t, shared.RESTConfig())
 	kept, left := shared.namespace(t), shared.namespace(t)
 
-	const writers, each = 4, 250
+	const writers = 4
+	each := *manyRecords / writers
 	var mu sync.Mutex
 	want := map[string]int64{} // the revision of each record
 	note := func(o client.Object) error {

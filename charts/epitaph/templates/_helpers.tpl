@@ -99,6 +99,7 @@ policy is left out: the manager follows it while it runs (webhook/policyfile). *
 {{- define "epitaph.checksum" -}}
 {{- $c := include "epitaph.config" .root | fromYaml }}
 {{- $_ := set $c "webhook" (omit $c.webhook "mode" "rules" "neverDeniedNamespaces") }}
+{{- if not .receivers }}{{ $_ := set $c "archive" (omit $c.archive "receivers") }}{{ end }}
 {{- $read := dict }}
 {{- range .sections }}{{ $_ := set $read . (index $c .) }}{{ end }}
 {{- toYaml $read | sha256sum }}

@@ -127,12 +127,9 @@ const (
 	// ByFingerprint is that of a kernel's panic.
 	ByFingerprint Field = "fingerprint"
 
-	// byLabel begins the field of a label.
+	// byLabel begins the field that is the value of a label of records: "label:KEY".
 	byLabel = "label:"
 )
-
-// ByLabel is the value of a label that records have.
-func ByLabel(key string) Field { return Field(byLabel + key) }
 
 // Label returns the key of a field that is a label.
 func (f Field) Label() (key string, is bool) { return strings.CutPrefix(string(f), byLabel) }

@@ -19,7 +19,7 @@ func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 	if pod.DeletionRequested != nil {
 		asked = pod.DeletionRequested.Time
 	}
-	if pod.Created.Time.After(o.from) || asked.Before(o.from) {
+	if pod.Created.After(o.from) || asked.Before(o.from) {
 		return false
 	}
 	return !asked.After(o.back) && !endedBefore(o.from, pod) || failedIn(o, pod)
@@ -27,7 +27,7 @@ func lostIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 
 // failedIn reports whether the pod failed because one of its containers was cut off in the outage.
 func failedIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
-	if pod.Phase != "Failed" || pod.Created.Time.After(o.from) {
+	if pod.Phase != "Failed" || pod.Created.After(o.from) {
 		return false
 	}
 	for _, c := range pod.Containers {
@@ -43,7 +43,7 @@ func failedIn(o outage, pod *v1alpha1.PodObituarySpec) bool {
 // that time (containerd's CRI plugin: exit code 255 and reason Unknown); for a container that the
 // runtime does not know, the kubelet writes ContainerStatusUnknown.
 func cutOff(o outage, c v1alpha1.ContainerEnd) bool {
-	if c.Started != nil && c.Started.Time.After(o.from) {
+	if c.Started != nil && c.Started.After(o.from) {
 		return false
 	}
 	switch {

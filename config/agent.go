@@ -149,7 +149,8 @@ func (c Cloud) wrongs() []wrong {
 			"is %q: write http:// and an address, for example http://169.254.169.254", c.Endpoint)}}
 	}
 	address, err := netip.ParseAddr(u.Hostname())
-	near := err == nil && (address.IsLoopback() || address.IsLinkLocalUnicast() || address == ec2IPv6)
+	near := err == nil &&
+		(address.IsLoopback() || address.IsLinkLocalUnicast() || address == ec2IPv6)
 	if near || c.AnyEndpoint {
 		return nil
 	}

@@ -73,7 +73,8 @@ func (c Config) acrossFields() []wrong {
 		}
 		seen[r.Name] = n
 	}
-	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs(), c.Netconsole.wrongs(), c.Archive.wrongs())
+	return slices.Concat(all, c.Agent.wrongs(), c.Audit.wrongs(), c.Netconsole.wrongs(),
+		c.Archive.wrongs())
 }
 
 // marksWrong checks the marks of a signal, whose fields must go together.

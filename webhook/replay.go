@@ -22,11 +22,11 @@ type Past struct {
 type Retrospect string
 
 const (
-	// WouldPass: it would not have been denied.
+	// WouldPass is that it would not have been denied.
 	WouldPass Retrospect = "passed"
-	// WouldBeDenied: it had no reason, and would have needed one.
+	// WouldBeDenied is that it had no reason, and would have needed one.
 	WouldBeDenied Retrospect = "denied"
-	// CannotBeTold: it depends on what is not on record.
+	// CannotBeTold is that it depends on what is not on record.
 	CannotBeTold Retrospect = "cannot be told"
 )
 
@@ -114,8 +114,8 @@ func (r compiledRule) matchesPast(d deletion) (missing string, possible bool) {
 		return UnknownUser, true
 	case len(r.Groups) > 0:
 		return UnknownGroups, true
-	case evictable && len(r.Operations) > 0 && !(slices.Contains(r.Operations, config.Delete) &&
-		slices.Contains(r.Operations, config.Evict)):
+	case evictable && len(r.Operations) > 0 && (!slices.Contains(r.Operations, config.Delete) ||
+		!slices.Contains(r.Operations, config.Evict)):
 		return UnknownOperation, true
 	case r.selector != nil:
 		return UnknownNamespace, true

@@ -50,8 +50,8 @@ type PodObituarySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	NodePool string `json:"nodePool,omitempty"`
-	// NodeKernel is the release of the kernel of that node; empty where the node was gone and had no
-	// record of its own.
+	// NodeKernel is the release of the kernel of that node; empty where the node was gone and had
+	// no record of its own.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	NodeKernel string `json:"nodeKernel,omitempty"`
@@ -94,8 +94,8 @@ type PodObituarySpec struct {
 	Phase string `json:"phase,omitempty"`
 	// Created is when the Pod was created.
 	Created metav1.Time `json:"created"`
-	// Began is when the kubelet took the Pod on: from then on it holds what it requests. It is absent
-	// where no kubelet did.
+	// Began is when the kubelet took the Pod on: from then on it holds what it requests. It is
+	// absent where no kubelet did.
 	// +optional
 	Began *metav1.Time `json:"began,omitempty"`
 	// DeletionRequested is when the deletion was requested; absent where the Pod vanished at once.

@@ -31,7 +31,8 @@ const (
 
 // backoff says how long a receiver that failed is left alone.
 func backoff() wait.Backoff {
-	return wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.2, Steps: 10, Cap: 5 * time.Minute}
+	return wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.2, Steps: 10,
+		Cap: 5 * time.Minute}
 }
 
 // An Outcome is what became of records that were sent in one request.
@@ -266,6 +267,7 @@ func (s *stream) delivered(records []archive.Record, o Outcome) {
 	s.metrics.count(s.Name, filtered, len(records)-o.Sent-o.Refused)
 	if o.Refused > 0 {
 		s.log.Error(errors.New(o.Why), "the receiver refuses what is in records, they are left out",
-			"refused", o.Refused, "of", len(records), "record", name(records[0]), "id", ID(records[0]))
+			"refused", o.Refused, "of", len(records), "record", name(records[0]),
+			"id", ID(records[0]))
 	}
 }

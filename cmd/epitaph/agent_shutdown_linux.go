@@ -11,8 +11,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/config"
 )
 
-// shutdown waits for the machine to be switched off. It is nil where there is no API server to tell,
-// and for an agent that does not stay.
+// shutdown waits for the machine to be switched off. It is nil where there is no API server to
+// tell, and for an agent that does not stay.
 func (f *agentFlags) shutdown(c config.Config, o *agent.Options) *shutdown.Watcher {
 	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {
 		return nil

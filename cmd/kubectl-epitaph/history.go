@@ -41,9 +41,10 @@ func (p *plugin) history() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "history [pods | nodes]",
 		Short: "Count what left, over years, by the archive",
-		Long: `Count what left, over years, by the archive: by month and cause or, of nodes, by name, so that those that died more than once
-come first. It takes an archive that answers. --rate sets disruptions against the hours for which pods were there; --root tells
-what one node took down with it.`,
+		Long: `Count what left, over years, by the archive: by month and cause or, of nodes, by name,
+so that those that died more than once come first. It takes an archive that answers. --rate sets
+disruptions against the hours for which pods were there; --root tells what one node took down with
+it.`,
 		Example: `  kubectl epitaph history -A --since 52w
   kubectl epitaph history --by namespace,code --class disruption -A
   kubectl epitaph history nodes --at-least 2 --code KernelPanic

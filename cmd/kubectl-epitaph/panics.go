@@ -30,9 +30,10 @@ func (p *plugin) panics() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "panics [NODE]",
 		Short: "Show what the kernels said before they died",
-		Long: `Show what the kernels said before they died, and how that is known: heard from the kernel by netconsole as it died, or found
-after the restart by the node's agent (pstore, systemd-pstore, kdump). With --group, those that crashed in the same place are
-counted together, by the fingerprint of the kernel's trace.`,
+		Long: `Show what the kernels said before they died, and how that is known: heard from the
+kernel by netconsole as it died, or found after the restart by the node's agent (pstore,
+systemd-pstore, kdump). With --group, those that crashed in the same place are counted together, by
+the fingerprint of the kernel's trace.`,
 		Example: `  kubectl epitaph panics gpu-17
   kubectl epitaph panics --group --since 52w
   kubectl epitaph panics --group --cluster-name '*' --since 52w -o json`,

@@ -10,11 +10,12 @@ import (
 	"github.com/epitaph-k8s/epitaph/archive"
 )
 
-// after returns the UIDs of what was stored after a mark, and the mark of the last.
-func after(t *testing.T, s archive.Feed, cluster string, m archive.Mark,
+// after returns the UIDs of what was stored of cluster "changes" after a mark, and the mark of the
+// last.
+func after(t *testing.T, s archive.Feed, m archive.Mark,
 	limit int) (uids []string, last archive.Mark) {
 	t.Helper()
-	all, err := s.Changes(context.WithoutCancel(t.Context()), cluster, m, limit)
+	all, err := s.Changes(context.WithoutCancel(t.Context()), "changes", m, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,14 +44,14 @@ func changes(t *testing.T, s archive.Store) {
 	put(t, s, aRecord("changes", "b", time.Hour), aRecord("changes", "a", 2*time.Hour))
 	put(t, s, aRecord("changes-2", "of another cluster", 0))
 	put(t, s, aRecord("changes", "c", 90*24*time.Hour)) // in another month
-	seen, last := after(t, s, "changes", archive.Mark{}, 10)
+	seen, last := after(t, s, archive.Mark{}, 10)
 	equal(t, seen, []string{"b", "a", "c"})
 	equal(t, newest(), last)
 
 	// Page by page.
-	seen, m := after(t, s, "changes", archive.Mark{}, 2)
+	seen, m := after(t, s, archive.Mark{}, 2)
 	equal(t, seen, []string{"b", "a"})
-	seen, m = after(t, s, "changes", m, 2)
+	seen, m = after(t, s, m, 2)
 	equal(t, seen, []string{"c"})
 	equal(t, m, last)
 
@@ -58,7 +59,7 @@ func changes(t *testing.T, s archive.Store) {
 	put(t, s, aRecord("changes", "a", time.Minute, revision(11)), aRecord("changes", "c", 0, revision(9)))
 	put(t, s, aRecord("changes", "b", time.Hour))
 	put(t, s, aRecord("changes", "b", 0, func(r *archive.Record) { r.Gone, r.Revision = true, 12 }))
-	seen, m = after(t, s, "changes", last, 10)
+	seen, m = after(t, s, last, 10)
 	equal(t, seen, []string{"a"})
 	all, err := s.Changes(t.Context(), "changes", last, 10)
 	if err != nil {
@@ -68,7 +69,7 @@ func changes(t *testing.T, s archive.Store) {
 		Removed: Now.Add(-time.Minute), Namespace: "batch", Name: "pod-a", Node: "n1", Code: "KernelPanic",
 		Class: "disruption", Document: []byte(`{"uid": "a"}`)}
 	equal(t, all[0].Record, want)
-	seen, _ = after(t, s, "changes", archive.Mark{}, 10)
+	seen, _ = after(t, s, archive.Mark{}, 10)
 	equal(t, seen, []string{"b", "c", "a"})
 	equal(t, newest(), m)
 }

@@ -57,7 +57,8 @@ func Of(r archive.Record) (cloudevents.Event, error) {
 	e.SetSubject(subject(r))
 	e.SetTime(r.Removed)
 	e.SetDataSchema(schemas + schemaFiles[r.Kind])
-	for name, value := range map[string]string{"cluster": r.Cluster, "code": r.Code, "class": r.Class} {
+	for name, value := range map[string]string{"cluster": r.Cluster, "code": r.Code,
+		"class": r.Class} {
 		if value != "" {
 			e.SetExtension(name, value)
 		}

@@ -118,7 +118,9 @@ func (e *Endpoint) connected(s settings) (*http.Client, error) {
 	e.made = s
 	e.client = &http.Client{
 		// What was meant for one receiver goes to no other: a redirect is an answer.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 		Transport: &http.Transport{
 			Proxy: proxy, TLSClientConfig: secured, ForceAttemptHTTP2: true,
 			MaxResponseHeaderBytes: maxAnswerBytes, MaxIdleConnsPerHost: 1, IdleConnTimeout: idle,

@@ -85,7 +85,8 @@ func (s settings) header() (http.Header, error) {
 		}
 		name, value, found := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
-		if !found || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		if !found || !httpguts.ValidHeaderFieldName(name) ||
+			!httpguts.ValidHeaderFieldValue(value) {
 			return nil, fmt.Errorf("line %d of %s is no header: write Name: value", n+1, headersFile)
 		}
 		h.Add(name, value)

@@ -96,8 +96,8 @@ func escape(node parse.Node) {
 		}
 	case *parse.ActionNode:
 		if len(n.Pipe.Decl) == 0 {
-			n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos,
-				Args: []parse.Node{parse.NewIdentifier(inserted).SetPos(n.Pos)}})
+			n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand,
+				Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(inserted).SetPos(n.Pos)}})
 		}
 	case *parse.IfNode:
 		escape(n.List)
@@ -216,10 +216,10 @@ func samples() (all []Message) {
 	for _, text := range []string{"x", "\"}\\\n\u2028{{<!channel>", ""} {
 		for _, kind := range archive.Kinds() {
 			for _, amended := range []bool{false, true} {
-				all = append(all, Message{Cluster: text, Kind: string(kind), Namespace: text, Name: text,
-					Node: text, Code: text, Class: text, Reason: text, By: text, ID: text,
-					Removed: time.Unix(0, 0).UTC(), Amended: amended, Owners: []string{text, text},
-					Labels: map[string]string{text: text}, Record: `{"spec":{}}`})
+				all = append(all, Message{Cluster: text, Kind: string(kind), Namespace: text,
+					Name: text, Node: text, Code: text, Class: text, Reason: text, By: text,
+					ID: text, Removed: time.Unix(0, 0).UTC(), Amended: amended,
+					Owners: []string{text, text}, Labels: map[string]string{text: text}, Record: `{"spec":{}}`})
 			}
 		}
 	}

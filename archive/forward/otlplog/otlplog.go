@@ -111,7 +111,8 @@ func (s Sender) log(r archive.Record) (*logs.LogRecord, error) {
 	case archive.NodeKind:
 		all = append(all, attributes("k8s.node.uid", told.Subject)...)
 	case archive.OwnerKind:
-		all = append(all, attributes("epitaph.owner.name", r.Name, "epitaph.owner.uid", told.Subject)...)
+		all = append(all,
+			attributes("epitaph.owner.name", r.Name, "epitaph.owner.uid", told.Subject)...)
 	}
 	return &logs.LogRecord{TimeUnixNano: uint64(r.Removed.UnixNano()),
 		ObservedTimeUnixNano: uint64(s.Clock.Now().UnixNano()), SeverityNumber: severity,

@@ -62,7 +62,8 @@ var (
 	// interrupts are the stacks on which the kernel does something else than its current task.
 	interrupts = []string{"<IRQ>", "<SOFTIRQ>", "<NMI>", "<HARDIRQ>"}
 	// ends are where a trace is over, if not another begins.
-	ends = []string{"---[ end ", "Modules linked in:", "Kernel Offset:", "Rebooting in ", announcement}
+	ends = []string{"---[ end ", "Modules linked in:", "Kernel Offset:", "Rebooting in ",
+		announcement}
 )
 
 const (
@@ -94,8 +95,8 @@ type reader struct {
 	trace Trace
 	// announced is set from the announcement of the panic on.
 	announced bool
-	// before and after are the functions of the last trace before the announcement, and of the first
-	// after it that has any.
+	// before and after are the functions of the last trace before the announcement, and of the
+	// first after it that has any.
 	before, after []string
 	// pc is the function that a report names before its trace.
 	pc string
@@ -109,8 +110,8 @@ type stack struct {
 	inInterrupt     bool
 }
 
-// push adds a function, a recursive one once: how deep it was is chance, and a machine that sends in
-// both formats sends each line twice.
+// push adds a function, a recursive one once: how deep it was is chance, and a machine that sends
+// in both formats sends each line twice.
 func (s *stack) push(function string) {
 	to := &s.task
 	if s.inInterrupt {

@@ -28,8 +28,8 @@ type Receiver struct {
 	Name string `json:"name" validate:"required,max=40,dnslabel"`
 	// Format is CloudEvents, OTLP or Template.
 	Format string `json:"format" validate:"required,oneof=CloudEvents OTLP Template"`
-	// Template writes the JSON of a request, as text/template does; empty is one for Slack. Where it
-	// writes nothing, nothing is sent.
+	// Template writes the JSON of a request, as text/template does; empty is one for Slack. Where
+	// it writes nothing, nothing is sent.
 	Template string `json:"template,omitempty" validate:"max=16384"`
 	// Since is a time, as 2026-01-31T00:00:00Z: what left from then on is sent. Without it, a new
 	// receiver is told what is archived from now on.

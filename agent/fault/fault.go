@@ -1,6 +1,6 @@
 // Package fault names what can keep a node's last words from being sent, or the node from saying
-// who switched it off or that the cloud takes it away. Each fault has a code for metrics and alerts,
-// from a fixed list, and a sentence for people that ends with the remedy.
+// who switched it off or that the cloud takes it away. Each fault has a code for metrics and
+// alerts, from a fixed list, and a sentence for people that ends with the remedy.
 package fault
 
 import "errors"

@@ -22,8 +22,8 @@ const (
 	pageSize = 100
 	// lookEvery is how often it is asked what was stored.
 	lookEvery = time.Second
-	// keepEvery is how often it is stored how far a receiver has got: what was sent after that comes
-	// twice if the process is killed.
+	// keepEvery is how often it is stored how far a receiver has got: what was sent after that
+	// comes twice if the process is killed.
 	keepEvery = time.Second
 	// maxRefusals is how often a record is sent to a receiver that refuses it.
 	maxRefusals = 3

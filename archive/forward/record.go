@@ -77,7 +77,9 @@ type Filter struct {
 }
 
 func (f Filter) selects(r archive.Record) bool {
-	one := func(of []string, value string) bool { return len(of) == 0 || slices.Contains(of, value) }
+	one := func(of []string, value string) bool {
+		return len(of) == 0 || slices.Contains(of, value)
+	}
 	return one(f.Kinds, string(r.Kind)) && one(f.Codes, r.Code) && one(f.Classes, r.Class) &&
 		one(f.Namespaces, r.Namespace) && !r.Removed.Before(f.Since)
 }

@@ -171,13 +171,7 @@ func (n *realNode) isDrained(t *testing.T) {
 	want := reason.Reason{Code: reason.NodeDrained, By: administrator,
 		Text: reason.New(reason.Pod, reason.NodeDrained,
 			"node "+machineName+" by "+administrator, "").Text}
-	for _, pod := range pods {
-		n.leavesWith(t, pod, want)
-		n.isOnRecord(t, pod, want)
-	}
-	if said := n.why(t, pods[0].Name); !strings.Contains(said, string(want.Text)) {
-		t.Errorf("why says\n%s", said)
-	}
+	n.leaveWith(t, pods, want)
 	n.removeJob(t, job)
 	n.kubectl(t, "uncordon", machineName)
 }
@@ -230,13 +224,7 @@ func (n *realNode) isHalted(t *testing.T) {
 	}
 	want := reason.Reason{Code: reason.NodeHalted, By: "alice",
 		Text: "This pod had to be terminated because alice ran sudo halt on the node"}
-	for _, pod := range pods {
-		n.leavesWith(t, pod, want)
-		n.isOnRecord(t, pod, want)
-	}
-	if said := n.why(t, pods[0].Name); !strings.Contains(said, string(want.Text)) {
-		t.Errorf("why says\n%s", said)
-	}
+	n.leaveWith(t, pods, want)
 	n.removeJob(t, job)
 }
 
@@ -505,6 +493,18 @@ func (n *realNode) nodeLeaves(t *testing.T, uid any) (d witness.Death) {
 		return ok && any(d.UID) == uid, nil
 	})
 	return d
+}
+
+// leaveWith waits for the pods' end, and looks at what is said of it.
+func (n *realNode) leaveWith(t *testing.T, pods []corev1.Pod, want reason.Reason) {
+	t.Helper()
+	for _, pod := range pods {
+		n.leavesWith(t, pod, want)
+		n.isOnRecord(t, pod, want)
+	}
+	if said := n.why(t, pods[0].Name); !strings.Contains(said, string(want.Text)) {
+		t.Errorf("why says\n%s", said)
+	}
 }
 
 func (n *realNode) leavesWith(t *testing.T, pod corev1.Pod, want reason.Reason) witness.Death {

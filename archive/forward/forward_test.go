@@ -360,9 +360,11 @@ func TestPositions(t *testing.T) {
 		since.as("since", forward.Filter{Since: storetest.Now.Add(-2 * time.Hour)})}
 	told := tell(t, s, "c", both...)
 	arrived(t, since, pods("1")...)
-	eventually(t, "it is up to date", func() bool {
-		return told.value(t, "epitaph_archive_forward_reached_timestamp_seconds", "old") > 0
-	})
+	for _, name := range []string{"old", "since"} {
+		eventually(t, name+" is up to date", func() bool {
+			return told.value(t, "epitaph_archive_forward_reached_timestamp_seconds", name) > 0
+		})
+	}
 	told.stop()
 	store(t, s, "c", "2")
 	told = tell(t, s, "c", both...)

@@ -9,7 +9,7 @@ import (
 // cloud hears what the cloud announces for the machine. It is nil where there is no API server to
 // tell, and for an agent that does not stay.
 func (f *agentFlags) cloud(c config.Config, o *agent.Options) *metadata.Watcher {
-	if !c.Agent.Cloud.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {
+	if !c.Agent.Cloud.Enabled || o.Cluster == nil || !f.follows() {
 		return nil
 	}
 	w := metadata.New(metadata.Options{

@@ -48,7 +48,7 @@ func (f *agentFlags) connect(c config.Config, o *agent.Options) (connection, err
 	}
 	service := agent.Service{Reader: api, Namespace: c.Namespace, Name: c.Agent.Service}
 	var cluster connection
-	if !f.once && !f.dryRun && !f.remove {
+	if f.follows() {
 		if cluster.cache, err = sliceCache(restConfig, scheme, service); err != nil {
 			return connection{}, err
 		}

@@ -129,7 +129,7 @@ func (f *agentFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	switch {
 	case f.remove && f.stay:
-		return removeAndStay(ctx, a, o, o.Log)
+		return removeAndStay(ctx, a, o)
 	case f.remove:
 		return a.Remove(ctx)
 	case f.dryRun:
@@ -158,6 +158,9 @@ func (f *agentFlags) watchers(c config.Config, o *agent.Options) []watcher {
 	}
 	return all
 }
+
+// follows reports whether the agent stays and follows every change.
+func (f *agentFlags) follows() bool { return !f.once && !f.dryRun && !f.remove }
 
 // options are those that need no API server.
 func (f *agentFlags) options(c config.Config) (agent.Options, error) {
@@ -191,7 +194,7 @@ const watchdogs = "/sys/class/watchdog"
 
 // lastBoot finds out how the previous boot ended. It is nil unless the agent stays and may do so.
 func (f *agentFlags) lastBoot(c config.LastBoot) agent.LastBoot {
-	if !c.Enabled || f.once || f.dryRun || f.remove {
+	if !c.Enabled || !f.follows() {
 		return nil
 	}
 	places := crash.Places{Pstore: c.Pstore, Moved: c.SystemdPstore, Kdump: c.Kdump}
@@ -220,13 +223,8 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 	watchers []watcher) error {
 	work, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
-	if address := o.Config.MetricsAddress; address != "" {
-		server, err := metricsserver.NewServer(
-			metricsserver.Options{BindAddress: address, ExtraHandlers: probed(a)}, nil, nil)
-		if err != nil {
-			return fmt.Errorf("serve metrics: %w", err)
-		}
-		work.Go(func() error { return server.Start(ctx) })
+	if err := serveProbes(ctx, work, o.Config.MetricsAddress, a.Alive, a.Ready); err != nil {
+		return err
 	}
 	if err := cluster.watch(ctx, changed); err != nil {
 		return err
@@ -245,10 +243,22 @@ func follow(ctx context.Context, a *agent.Agent, o agent.Options, cluster connec
 	return work.Wait()
 }
 
-// probed are the paths that the kubelet probes, beside the metrics.
-func probed(a *agent.Agent) map[string]http.Handler {
-	return map[string]http.Handler{
-		"/healthz": healthz.CheckHandler{Checker: func(*http.Request) error { return a.Alive() }},
-		"/readyz":  healthz.CheckHandler{Checker: func(*http.Request) error { return a.Ready() }},
+// serveProbes has the metrics, and what the kubelet probes beside them, served until the context
+// ends; nothing is without an address.
+func serveProbes(ctx context.Context, work *errgroup.Group, address string,
+	alive, ready func() error) error {
+	if address == "" {
+		return nil
 	}
+	answers := func(is func() error) http.Handler {
+		return healthz.CheckHandler{Checker: func(*http.Request) error { return is() }}
+	}
+	server, err := metricsserver.NewServer(metricsserver.Options{BindAddress: address,
+		ExtraHandlers: map[string]http.Handler{
+			"/healthz": answers(alive), "/readyz": answers(ready)}}, nil, nil)
+	if err != nil {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
+	work.Go(func() error { return server.Start(ctx) })
+	return nil
 }

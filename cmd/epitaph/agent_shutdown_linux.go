@@ -14,7 +14,7 @@ import (
 // shutdown waits for the machine to be switched off. It is nil where there is no API server to
 // tell, and for an agent that does not stay.
 func (f *agentFlags) shutdown(c config.Config, o *agent.Options) *shutdown.Watcher {
-	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || f.once || f.dryRun || f.remove {
+	if !c.Agent.Shutdown.Enabled || o.Cluster == nil || !f.follows() {
 		return nil
 	}
 	w := shutdown.New(shutdown.Options{

@@ -93,7 +93,7 @@ func TestRealNode(t *testing.T) {
 func switchOn(t *testing.T, c *cluster) *realNode {
 	t.Helper()
 	if why, err := os.ReadFile(filepath.Join(c.dir, noMachine)); err == nil {
-		t.Skipf("SKIPPED: a whole node in QEMU: it misses what a machine is made of: %s", why)
+		t.Skipf("SKIPPED: qemu-system-x86_64 is missing, or debootstrap, or a kernel for it: %s", why)
 	}
 	prepared, err := vm.ReadPrepared(c.dir)
 	must(t, err)

@@ -8,6 +8,7 @@ import (
 // A NodeObituary says what a Node died of, after the Node is gone.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=nodeobit,categories=epitaph
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
 // +kubebuilder:selectablefield:JSONPath=`.spec.code`
@@ -22,6 +23,10 @@ type NodeObituary struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec NodeObituarySpec `json:"spec"`
+	// Status is what others have found out since. Whoever may write it can change nothing else of
+	// the record.
+	// +optional
+	Status NodeObituaryStatus `json:"status,omitzero"`
 }
 
 // NodeObituarySpec is what is known about the end of one Node.
@@ -103,6 +108,54 @@ type NodeObituarySpec struct {
 	// Amended is set where the reason was supplied after the fact.
 	// +optional
 	Amended *Amendment `json:"amended,omitempty"`
+}
+
+// NodeObituaryStatus is what others have found out since.
+type NodeObituaryStatus struct {
+	// Cloud is what the API of the cloud said of the instance that the Node was.
+	// +optional
+	Cloud *CloudAnswer `json:"cloud,omitempty"`
+}
+
+// A CloudAnswer is what the API of a cloud says of the end of an instance.
+type CloudAnswer struct {
+	// Cloud is which one was asked: aws, gcp or azure.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Cloud string `json:"cloud"`
+	// Asked is when it answered.
+	Asked metav1.Time `json:"asked"`
+	// What happened, in a word of evidence: spot-interruption, host-failure, host-maintenance,
+	// scale-in, terminated, shutdown, panic … It is empty where the cloud does not know.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	What string `json:"what,omitempty"`
+	// Who did it, as the cloud authenticated them.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Who string `json:"who,omitempty"`
+	// Detail is the cloud's own words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Detail string `json:"detail,omitempty"`
+	// When it happened, by the clock of the cloud.
+	// +optional
+	When metav1.Time `json:"when,omitzero"`
+	// KernelLog is the end of the instance's console, where the cloud keeps one.
+	// +optional
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=1024
+	KernelLog []string `json:"kernelLog,omitempty"`
+	// Sources are the calls that answered, such as ec2:DescribeInstances.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=128
+	Sources []string `json:"sources,omitempty"`
+	// Unanswered are the calls that did not, and why.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=512
+	Unanswered []string `json:"unanswered,omitempty"`
 }
 
 // A PanicTrace is where a kernel crashed, by which crashes of many nodes are grouped: docs/audit.md

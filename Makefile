@@ -116,6 +116,19 @@ test-upstream: controlplane ## Kubernetes' own end-to-end tests, without Epitaph
 	@$(GO) build -o .cache/bin/conformance ./test/conformance
 	@$(call timed,upstream's tests,.cache/bin/conformance $(UPSTREAM))
 
+# Not part of `make test`: a control plane takes ten minutes to build, and the tests on it as long as those on the newest. TESTS are
+# flags of go test, such as TESTS=-run=TestEviction; with TESTS=none it is the demo alone.
+VERSIONS ?= 1.33 1.34 1.35 1.36
+.PHONY: test-versions
+test-versions: controlplane karpenter npd kueue ec2metadata testtools ## the demo and the end-to-end tests on the older versions of Kubernetes that the chart allows
+	@for version in $(VERSIONS); do \
+	  $(SANDBOX) build "controlplane-$$version" && \
+	  assets="$$(dirname "$$($(SANDBOX) path "controlplane-$$version" kube-apiserver)")" && \
+	  ( $(call timed,demo on $$version,KUBEBUILDER_ASSETS="$$assets" $(SANDBOX) demo) ) && \
+	  { [ "$(TESTS)" = none ] || \
+	    ( $(call timed,control plane tests on $$version,KUBEBUILDER_ASSETS="$$assets" $(GO) test -count=1 -timeout=90m -parallel=3 $(TESTS) ./test/e2e) ); } || exit; \
+	done
+
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m
 .PHONY: fuzz

@@ -77,9 +77,12 @@ func (j buildJob) compile(ctx context.Context, into string, names []string) erro
 		flags: append([]string{"-ldflags", j.group.LDFlags}, buildFlags...),
 		env:   []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="},
 	}
+	// By the environment, since listing the dependencies has to know them too.
 	if j.group.Tags != "" {
-		// By the environment, since listing the dependencies has to know them too.
 		c.env = append(c.env, "GOFLAGS=-tags="+j.group.Tags)
+	}
+	if j.group.ModFile != "" {
+		c.env = append(c.env, "GOFLAGS=-modfile="+j.group.ModFile)
 	}
 	for _, name := range names {
 		c.packages = append(c.packages, j.group.Programs[name])

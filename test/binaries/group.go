@@ -1,6 +1,9 @@
 package binaries
 
-import "path"
+import (
+	"path"
+	"strings"
+)
 
 // A Group is a set of programs that are built together out of one nested module.
 type Group struct {
@@ -8,6 +11,9 @@ type Group struct {
 	Name string
 	// Dir is the nested module's folder, relative to the checkout.
 	Dir string
+	// ModFile takes the place of the module's go.mod (and that of its go.sum, with the ending
+	// .sum); it is mostly empty.
+	ModFile string
 	// Programs maps a program's file name to its package.
 	Programs map[string]string
 	// Sources are folders of the module whose files are built too, and hence are part of the key.
@@ -21,13 +27,23 @@ type Group struct {
 // stripped leaves out symbol table and DWARF: 40 % of the size of programs that nobody debugs here.
 const stripped = "-s -w"
 
-// kubernetesVersion stamps the release into the programs. Unstamped ones call themselves
+// newest is the release that everything is tested with.
+const newest = "1.37.2"
+
+// older are the releases that are tested besides: the newest one of each minor version that the
+// chart may be installed in. test/controlplane/versions/pin.sh writes their module files.
+var older = []string{"1.33.13", "1.34.4", "1.35.4", "1.36.3"}
+
+// stamp puts the release into the programs. Unstamped ones call themselves
 // "v0.0.0-master+$Format:%H$", which charts with a kubeVersion refuse.
-const kubernetesVersion = stripped +
-	" -X k8s.io/component-base/version.gitVersion=v1.37.2" +
-	" -X k8s.io/component-base/version.gitMajor=1" +
-	" -X k8s.io/component-base/version.gitMinor=37" +
-	" -X k8s.io/component-base/version.gitTreeState=clean"
+func stamp(release string) string {
+	version := strings.Split(release, ".")
+	return stripped +
+		" -X k8s.io/component-base/version.gitVersion=v" + release +
+		" -X k8s.io/component-base/version.gitMajor=" + version[0] +
+		" -X k8s.io/component-base/version.gitMinor=" + version[1] +
+		" -X k8s.io/component-base/version.gitTreeState=clean"
+}
 
 // ControlPlane is Kubernetes 1.37.2 with a cloud of our own.
 var ControlPlane = Group{
@@ -42,7 +58,17 @@ var ControlPlane = Group{
 		"cloud-controller-manager": "./cloud-controller-manager",
 	},
 	Sources: []string{"cloud-controller-manager"},
-	LDFlags: kubernetesVersion,
+	LDFlags: stamp(newest),
+}
+
+// controlPlaneOf is the same programs of an older release, such as controlplane-1.33.
+func controlPlaneOf(release string) Group {
+	minor := release[:strings.LastIndex(release, ".")]
+	group := ControlPlane
+	group.Name += "-" + minor
+	group.ModFile = "versions/v" + minor + ".mod"
+	group.LDFlags = stamp(release)
+	return group
 }
 
 // Kubelet is the real one, of the same release. It is a group of its own, with the requirements and
@@ -51,7 +77,7 @@ var Kubelet = Group{
 	Name:     "kubelet",
 	Dir:      "test/kubelet",
 	Programs: map[string]string{"kubelet": "k8s.io/kubernetes/cmd/kubelet"},
-	LDFlags:  kubernetesVersion,
+	LDFlags:  stamp(newest),
 }
 
 // Tools play the kubelets of nodes that have no containers.
@@ -146,7 +172,7 @@ var Upstream = Group{
 	Dir:      "test/upstream",
 	Programs: map[string]string{"upstream-e2e": "./e2e"},
 	Sources:  []string{"e2e"},
-	LDFlags:  kubernetesVersion,
+	LDFlags:  stamp(newest),
 	Tags:     "upstream",
 }
 
@@ -162,8 +188,16 @@ var Lint = Group{
 }
 
 // Groups are all there are, in the order in which they are built.
-var Groups = []Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
-	JobSet, EC2Metadata, Containerd, Upstream, Lint}
+var Groups = append([]Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
+	JobSet, EC2Metadata, Containerd, Upstream, Lint}, controlPlanes()...)
+
+// controlPlanes are those of the older releases, which nothing but `make test-versions` asks for.
+func controlPlanes() (groups []Group) {
+	for _, release := range older {
+		groups = append(groups, controlPlaneOf(release))
+	}
+	return groups
+}
 
 // builtAs is the file name that `go build -o FOLDER/` gives to a package's program: the last
 // element of its path that is not a major version.

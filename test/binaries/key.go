@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // keyLength is how many hexadecimal digits of the hash name a folder: enough not to collide among a
@@ -22,7 +23,7 @@ func key(checkout string, group Group, goVersion string) (string, error) {
 	if group.Tags != "" {
 		fmt.Fprintf(sum, "%s\n", group.Tags)
 	}
-	files, err := keyFiles(filepath.Join(checkout, group.Dir), group.Sources)
+	files, err := keyFiles(checkout, group)
 	if err != nil {
 		return "", err
 	}
@@ -39,9 +40,14 @@ func key(checkout string, group Group, goVersion string) (string, error) {
 
 // keyFiles lists, relative to the module, what is hashed. WalkDir goes in lexical order, so the
 // list is the same everywhere.
-func keyFiles(module string, sources []string) ([]string, error) {
-	files := []string{"go.mod", "go.sum"}
-	for _, source := range sources {
+func keyFiles(checkout string, group Group) ([]string, error) {
+	module := filepath.Join(checkout, group.Dir)
+	mod := group.ModFile
+	if mod == "" {
+		mod = "go.mod"
+	}
+	files := []string{mod, strings.TrimSuffix(mod, ".mod") + ".sum"}
+	for _, source := range group.Sources {
 		err := filepath.WalkDir(filepath.Join(module, source),
 			func(path string, entry fs.DirEntry, err error) error {
 				if err != nil || entry.IsDir() {

@@ -24,7 +24,7 @@ type command struct {
 
 var commands = []command{
 	{"build", "find or build the programs: build [controlplane|tools|charttools|lint ...]", build},
-	{"path", "print the path of a program that build has built: path PROGRAM", path},
+	{"path", "print the path of a program that build has built: path [GROUP] PROGRAM", path},
 	{"up", "start a sandbox in the foreground; up -help lists its flags", up},
 	{"demo", "start a sandbox, let pods and nodes die, and print what each died of", story},
 }

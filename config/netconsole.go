@@ -45,8 +45,12 @@ type ProofOfDeath struct {
 	KubeletPort int `json:"kubeletPort" validate:"min=1,max=65535"`
 	// Attempts is how many probes in a row must stay without an answer.
 	Attempts int `json:"attempts" validate:"min=1,max=20"`
-	// Timeout of one attempt.
+	// Timeout of one attempt, if the node answered in quiet times within a quarter of that.
 	Timeout metav1.Duration `json:"timeout" validate:"mindur=10ms,maxdur=10s"`
+	// Patience is the longest timeout: a node that answered more slowly in quiet times is given
+	// four times as long as it then took. Silence of one that took more than a quarter of Patience
+	// proves nothing. Less than Timeout means Timeout.
+	Patience metav1.Duration `json:"patience" validate:"mindur=10ms,maxdur=30s"`
 	// Interval between the starts of two attempts.
 	Interval metav1.Duration `json:"interval" validate:"mindur=10ms,maxdur=10s"`
 	// Window is how long a panic stays pending while user space still answers.
@@ -80,6 +84,7 @@ func defaultNetconsole() Netconsole {
 			KubeletPort: 10250,
 			Attempts:    3,
 			Timeout:     metav1.Duration{Duration: 300 * time.Millisecond},
+			Patience:    metav1.Duration{Duration: 6 * time.Second},
 			Interval:    metav1.Duration{Duration: 200 * time.Millisecond},
 			Window:      metav1.Duration{Duration: 30 * time.Second},
 			// What a Lease lasts by default (nodeLeaseDurationSeconds), and four renewals: a

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -194,9 +195,9 @@ func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T,
 		terminator: termination.New(c.client, reason.DefaultKeys(), clk), obituary: c,
 		events: events{notes}, clock: clk,
 		metrics: m, brake: newBrake(settings.Brake), leases: newLeases(clk, c.client),
-		answering: newRecent(clk, roundsRemembered*proof().QuietRound.Duration),
+		answering: newHabits(clk, proof()),
 		refuted:   newRecent(clk, mistrust),
-		log:       logr.Discard(), answers: func(context.Context, []netip.Addr) (bool, error) {
+		log:       logr.Discard(), answers: func(context.Context, []netip.Addr, time.Duration) (bool, error) {
 			return c.alive.Load(), nil
 		},
 		guard:         aGuard(t),
@@ -205,7 +206,7 @@ func (c *cluster) aReplicaUntil(ctx context.Context, t *testing.T,
 	p.leases.synced = func() bool { return true }
 	c.tellLeases(t, p)
 	for _, n := range nodes {
-		p.answering.note(n)
+		p.answering.note(n, time.Millisecond)
 	}
 	p.begin()
 	ctx, stop := context.WithCancel(ctx)

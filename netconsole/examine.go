@@ -2,7 +2,6 @@ package netconsole
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ func (p *panicHandler) look(ctx context.Context, c *openCase) (v verdict, wait t
 
 // next asks the case's trial for the next move.
 func (p *panicHandler) next(c *openCase, node *corev1.Node) move {
-	f := facts{lease: p.leases.of(node.Name), habitual: p.answering.has(node.UID),
+	f := facts{lease: p.leases.of(node.Name), habitual: p.answering.speaks(node.UID),
 		leaving: leaves(node)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,9 +99,7 @@ func (p *panicHandler) round(ctx context.Context, c *openCase, node *corev1.Node
 		return
 	}
 	held := ""
-	if answered {
-		p.answering.note(node.UID)
-	} else if confirm {
+	if !answered && confirm {
 		var err error
 		if held, err = p.leases.read(ctx, node.Name); err != nil {
 			p.log.Info("lease not read", "node", node.Name, "error", reason.Clean(err.Error()))
@@ -121,7 +118,7 @@ func (p *panicHandler) round(ctx context.Context, c *openCase, node *corev1.Node
 
 // anyAnswer starts the probes of a round. It returns at the first answer, or when all have failed.
 func (p *panicHandler) anyAnswer(ctx context.Context, node *corev1.Node) bool {
-	proof, hosts := p.config.ProofOfDeath, addressesOf(node)
+	proof, limit := p.config.ProofOfDeath, p.answering.wait(node.UID)
 	ctx, cancel := context.WithCancel(ctx)
 	answers := make(chan bool, proof.Attempts)
 	started, ended := 0, 0
@@ -145,7 +142,7 @@ func (p *panicHandler) anyAnswer(ctx context.Context, node *corev1.Node) bool {
 			if started < proof.Attempts {
 				started++
 				go func() {
-					answered, err := p.ask(ctx, hosts)
+					answered, err := p.ask(ctx, node, limit)
 					// A node that could not be probed does not count as silent: only silence can do
 					// harm.
 					answers <- answered || err != nil
@@ -157,11 +154,16 @@ func (p *panicHandler) anyAnswer(ctx context.Context, node *corev1.Node) bool {
 	return false
 }
 
-// ask probes user space for a sign of life.
-func (p *panicHandler) ask(ctx context.Context, hosts []netip.Addr) (answered bool, err error) {
+// ask probes user space for a sign of life, and notes the habit of a node that gives one.
+func (p *panicHandler) ask(ctx context.Context, node *corev1.Node,
+	limit time.Duration) (answered bool, err error) {
+	began := p.clock.Now()
 	err = p.guard.Do("probe", func() error {
-		answered, err = p.answers(ctx, hosts)
+		answered, err = p.answers(ctx, addressesOf(node), limit)
 		return err
 	})
+	if answered && err == nil {
+		p.answering.note(node.UID, p.clock.Since(began))
+	}
 	return answered, err
 }

@@ -71,14 +71,14 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 		c := aCluster(t, objects...)
 		p, _ := c.aReplica(t)
 		p.config.AcceptPlain = true
-		p.answers = func(_ context.Context, hosts []netip.Addr) (bool, error) {
+		p.answers = func(_ context.Context, hosts []netip.Addr, _ time.Duration) (bool, error) {
 			return slices.ContainsFunc(nodes, func(l *livingNode) bool {
 				return l.from.Addr() == hosts[0] && !l.isDown()
 			}), nil
 		}
 		l := aListener(p)
 		for _, n := range nodes {
-			p.answering.note(n.node.UID)
+			p.answering.note(n.node.UID, time.Millisecond)
 			l.addresses.set(n.node)
 		}
 		var lives sync.WaitGroup
@@ -119,7 +119,7 @@ func TestNothingThatLivesDiesOfForgeries(t *testing.T) {
 				p.judged(verdictKnown))
 		}
 		for _, n := range nodes {
-			p.answering.note(n.node.UID)
+			p.answering.note(n.node.UID, time.Millisecond)
 			n.setDown(true)
 			l.take(t.Context(), n.from,
 				[]byte(strings.Replace(panicDatagram, ",400,", ",40000,", 1)), l.clock.Now())

@@ -87,10 +87,11 @@ func New(o Options) (*Listener, error) {
 			terminator: o.Terminator, obituary: o.Obituary,
 			events: events{o.Recorder}, clock: o.Clock, metrics: m, log: o.Log,
 			brake: newBrake(o.Config.Brake), leases: newLeases(o.Clock, o.Live),
-			answering: newRecent(o.Clock, roundsRemembered*proof.QuietRound.Duration),
+			answering: newHabits(o.Clock, proof),
 			refuted:   newRecent(o.Clock, mistrust),
-			answers: func(ctx context.Context, hosts []netip.Addr) (bool, error) {
-				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, proof.Timeout.Duration, g)
+			answers: func(ctx context.Context, hosts []netip.Addr,
+				limit time.Duration) (bool, error) {
+				return userSpaceAnswers(ctx, hosts, proof.KubeletPort, limit, g)
 			},
 			guard:         g,
 			evidenceSeats: make(chan struct{}, maxTroubleWrites),

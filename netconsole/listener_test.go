@@ -210,7 +210,7 @@ func TestReplayedPanicIsDoubted(t *testing.T) {
 					l.hears(t, from1, tc.before)
 				}
 				time.Sleep(tc.later)
-				p.answering.note(node.UID)
+				p.answering.note(node.UID, time.Millisecond)
 				c.renews(t, p, "n1")
 				start := time.Now()
 				l.hears(t, from1, tc.panic)

@@ -58,11 +58,12 @@ type panicHandler struct {
 	leases     *leases
 	guard      *guard.Guard
 	log        logr.Logger
-	// answering are the nodes that answer while they live, and refuted those of which an untrue
-	// panic was heard.
-	answering, refuted *recent
+	// answering are the nodes that answer while they live.
+	answering *habits
+	// refuted are those of which an untrue panic was heard.
+	refuted *recent
 	// answers probes user space for a sign of life. An error means that it could not be probed.
-	answers func(ctx context.Context, hosts []netip.Addr) (bool, error)
+	answers func(ctx context.Context, hosts []netip.Addr, limit time.Duration) (bool, error)
 
 	mu    sync.Mutex
 	cases cases

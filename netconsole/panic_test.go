@@ -144,7 +144,7 @@ func TestProbeThatPanicsIsNoSilence(t *testing.T) {
 		p, _ := c.aReplica(t, node.UID)
 		registry := p.counting(t)
 		var probes atomic.Int32
-		p.answers = func(context.Context, []netip.Addr) (bool, error) {
+		p.answers = func(context.Context, []netip.Addr, time.Duration) (bool, error) {
 			probes.Add(1)
 			panic("a certificate like no other")
 		}
@@ -161,7 +161,7 @@ func TestProbeThatPanicsIsNoSilence(t *testing.T) {
 		if err := p.quietRound(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if p.answering.has(node.UID) {
+		if p.answering.speaks(node.UID) {
 			t.Error("a node that could not be asked is taken for one that answers")
 		}
 		if all, err := registry.Gather(); err != nil || probes.Load() == 0 ||

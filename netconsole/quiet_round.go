@@ -2,6 +2,7 @@ package netconsole
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,10 +51,20 @@ func (p *panicHandler) quietRound(ctx context.Context) error {
 		seats <- struct{}{}
 		probes.Go(func() {
 			defer func() { <-seats }()
-			if answered, err := p.ask(ctx, addressesOf(node)); answered && err == nil {
-				p.answering.note(node.UID)
+			// What is probed in vain, and probably gone, must not keep the others waiting.
+			limit := p.answering.listen()
+			if heardOfNoMore(node) {
+				limit = p.config.ProofOfDeath.Timeout.Duration
 			}
+			_, _ = p.ask(ctx, node, limit)
 		})
 	}
 	return nil
+}
+
+// heardOfNoMore reports whether the node lifecycle controller has given the node up.
+func heardOfNoMore(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown
+	})
 }

@@ -9,8 +9,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// recent remembers for a while which nodes something was noted of: that they answer, since only
-// then does their silence mean anything; or that a panic of theirs was untrue.
+// recent remembers for a while of which nodes a panic was untrue.
 type recent struct {
 	clock clock.PassiveClock
 	// lasting is how long a note stays valid.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/epitaph-k8s/epitaph/test/forgeries"
 )
@@ -26,7 +27,7 @@ func TestRecordings(t *testing.T) {
 				l := aListener(p, node)
 				tally := map[string]int{}
 				for _, payload := range r.payloads {
-					p.answering.note(node.UID)
+					p.answering.note(node.UID, time.Millisecond)
 					tally[l.take(t.Context(), from1, payload, l.clock.Now()).String()]++
 				}
 				p.work.Wait()

@@ -328,7 +328,7 @@ func TestBrakeLeavesEvidence(t *testing.T) {
 		c := aCluster(t, objects...)
 		p, notes := c.aReplica(t)
 		for _, node := range nodes {
-			p.answering.note(node.UID)
+			p.answering.note(node.UID, time.Millisecond)
 			p.hear(t.Context(), aPanic(node))
 		}
 		p.work.Wait()

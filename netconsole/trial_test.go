@@ -308,6 +308,7 @@ func proof() config.ProofOfDeath {
 	return config.ProofOfDeath{
 		KubeletPort: 10250, Attempts: 3,
 		Timeout:       metav1.Duration{Duration: 300 * time.Millisecond},
+		Patience:      metav1.Duration{Duration: 6 * time.Second},
 		Interval:      metav1.Duration{Duration: 200 * time.Millisecond},
 		Window:        metav1.Duration{Duration: 30 * time.Second},
 		MissedRenewal: metav1.Duration{Duration: 40 * time.Second},

@@ -188,23 +188,31 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 .PHONY: image
 image: ## build the container image without a Docker engine: dist/epitaph.oci.tar
 	@$(GO) build -C image -o ../.cache/bin/image .
-	@$(call timed,image,.cache/bin/image --out dist --version $(VERSION))
+	@$(call timed,image,.cache/bin/image build --version $(VERSION))
 
 REGISTRY ?=
+KEY ?=
 .PHONY: push
-push: ## build the image and push it: make push REGISTRY=registry.example/team (log in there before)
+push: ## build the image, push it and the chart: make push REGISTRY=registry.example/team (log in there before; KEY=FILE signs)
 	@[ -n "$(REGISTRY)" ] || { echo "say where to: make push REGISTRY=HOST[:PORT][/FOLDER]"; exit 2; }
 	@$(GO) build -C image -o ../.cache/bin/image .
-	@$(call timed,push,.cache/bin/image --out dist --version $(VERSION) --push $(REGISTRY))
+	@$(call timed,push,.cache/bin/image push --version $(VERSION) --registry $(REGISTRY) $(if $(KEY),--key $(KEY)))
+
+# IMAGE is the repository in which the image will be, for the chart; KEY signs.
+IMAGE ?=
+.PHONY: release
+release: ## everything that is handed out, in dist/VERSION: make release VERSION=v1.2.3 IMAGE=registry.example/team/epitaph KEY=FILE
+	@$(GO) build -C image -o ../.cache/bin/image .
+	@$(call timed,release,.cache/bin/image release --version $(VERSION) $(if $(IMAGE),--image $(IMAGE)) $(if $(KEY),--key $(KEY)))
 
 # krew takes semantic versions only, so this asks for one.
 .PHONY: plugin
 plugin: ## pack the kubectl plugin for krew, and its manifest: make plugin VERSION=v1.2.3
-	@$(GO) build -C image -o ../.cache/bin/plugin ./plugin
-	@$(call timed,plugin,.cache/bin/plugin --out dist --version $(VERSION))
+	@$(GO) build -C image -o ../.cache/bin/image .
+	@$(call timed,plugin,.cache/bin/image plugin --version $(VERSION))
 
 .PHONY: test-image
-test-image: controlplane ## image and plugin are the same wherever they are built; krew installs the plugin
+test-image: controlplane charttools ## image, plugin and release are the same wherever they are made; Helm, krew and Sigstore take them
 	@$(call timed,image test,$(GO) test -C image -p=1 -count=1 -timeout=30m ./...)
 
 .PHONY: generate

@@ -1,13 +1,13 @@
-// Command image builds Epitaph's container image without a Docker engine, as an OCI archive, with
-// its bill of materials beside it.
+// Command image builds and packs what is handed out of Epitaph, without a container engine:
 //
-//	image --checkout DIR --out DIR --version VERSION [--platform OS/ARCH] [--push REGISTRY]
+//	image build    the container image, as an OCI archive, with bills of materials
+//	image push     the same, and puts image and chart into a registry
+//	image plugin   the kubectl plugin, for krew
+//	image release  all of it under one version, with checksums, provenance and signatures
 //
-// Invariant: who builds the same sources with the same Go gets the same bytes, hence the same
-// digest: no time, no path and no user of the building machine goes into it. The image holds two
-// static programs and their bill of materials, and runs as nobody.
+// docs/image.md tells what each is good for; `image COMMAND -h` lists the flags.
 //
-// With --push it also puts the image into a registry (docs/image.md).
+// Invariant: who builds the same sources with the same Go gets the same bytes.
 package main
 
 import (
@@ -18,77 +18,36 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux
-// programs.
-var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"},
-	{OS: "linux", Architecture: "arm64"}}
+// A command is one of the program's.
+type command struct {
+	about string
+	run   func(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []string) error
+}
+
+var commands = map[string]command{
+	"build":   {"build the container image", runBuild},
+	"push":    {"build it, and push it and the chart to a registry", runPush},
+	"plugin":  {"pack the kubectl plugin for krew", runPlugin},
+	"release": {"make everything that is handed out of a version", runRelease},
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	checkout := flag.String("checkout", ".", "the `folder` of Epitaph's sources")
-	out := flag.String("out", "dist", "the `folder` for the archive and the bills of materials")
-	version := flag.String("version", "devel",
-		"the `version` to stamp into the programs and to tag the image with")
-	only := flag.String("platform", "", "the one `platform` to build for; every one without it")
-	registry := flag.String("push", "",
-		"also push the image, as epitaph, to this `registry`: HOST[:PORT][/FOLDER]")
-	flag.Parse()
-	chosen, err := choose(*only)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "image:", err)
+	if len(os.Args) < 2 || commands[os.Args[1]].run == nil {
+		fmt.Fprintln(os.Stderr, "usage: image build|push|plugin|release [flags]")
 		os.Exit(2)
 	}
-	if err := run(ctx, os.Stdout, recipe{checkout: *checkout, version: *version, platforms: chosen},
-		*out, *registry); err != nil {
+	name := os.Args[1]
+	flags := flag.NewFlagSet("image "+name, flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "image %s: %s\n", name, commands[name].about)
+		flags.PrintDefaults()
+	}
+	if err := commands[name].run(ctx, os.Stdout, flags, os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
-}
-
-// choose is every platform, or the one.
-func choose(only string) ([]v1.Platform, error) {
-	if only == "" {
-		return platforms, nil
-	}
-	for _, p := range platforms {
-		if p.String() == only {
-			return []v1.Platform{p}, nil
-		}
-	}
-	return nil, fmt.Errorf("there is no image for the platform %s: choose one of %v", only,
-		platforms)
-}
-
-func run(ctx context.Context, stdout io.Writer, r recipe, out, registry string) error {
-	made, err := r.make(ctx)
-	if err != nil {
-		return err
-	}
-	archive, err := made.write(out)
-	if err != nil {
-		return err
-	}
-	digest, err := made.index.Digest()
-	if err != nil {
-		return fmt.Errorf("digest the image: %w", err)
-	}
-	fmt.Fprintf(stdout, "%s\n  %s:%s@%s\n", archive, repository, r.version, digest)
-	for _, p := range made.parts {
-		fmt.Fprintf(stdout, "  %-12s %5.1f MB compressed\n", p.platform, float64(p.size)/megabyte)
-	}
-	if registry == "" {
-		return nil
-	}
-	pushed, err := made.push(ctx, registry)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "%s\n  helm install … --set image.repository=%s --set image.digest=%s\n",
-		pushed, pushed.Context(), pushed.DigestStr())
-	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package container
 
 import (
 	"encoding/json"
@@ -20,17 +20,18 @@ const (
 	testVersion = "v0.0.0-test"
 	// largest is what an image may weigh, in compressed megabytes. The plugin, which `helm test`
 	// runs, has kubectl's own drain and reading of objects in it, and the archive two databases.
-	largest = 48
+	largest  = 48
+	megabyte = 1e6
 )
 
 // native is where the tests run: there, the program of the image can be run, and what Go compiles
 // is needed anyway.
 var native = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 
-func build(t *testing.T, checkout string, platforms ...v1.Platform) made {
+func build(t *testing.T, checkout string, platforms ...v1.Platform) Image {
 	t.Helper()
-	m, err := recipe{checkout: checkout, version: testVersion,
-		platforms: platforms}.make(t.Context())
+	m, err := Recipe{Checkout: checkout, Version: testVersion,
+		Platforms: platforms}.Make(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func build(t *testing.T, checkout string, platforms ...v1.Platform) made {
 //
 // Not in parallel with the others: two runs of Go at once would both compile what neither has yet.
 func TestArchive(t *testing.T) {
-	archive, err := build(t, "..", native).write(t.TempDir())
+	archive, err := build(t, "../..", native).Write(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +64,8 @@ func TestArchive(t *testing.T) {
 
 // Neither the folder nor the repository in which it is built shows in the image.
 func TestReproducible(t *testing.T) {
-	here := digestOf(t, build(t, "..", native).index)
-	there := digestOf(t, build(t, copyOfSources(t), native).index)
+	here := digestOf(t, build(t, "../..", native).Index)
+	there := digestOf(t, build(t, copyOfSources(t), native).Index)
 	if here != there {
 		t.Errorf("built in the checkout: %s; in a copy elsewhere: %s", here, there)
 	}
@@ -74,21 +75,21 @@ func TestReproducible(t *testing.T) {
 // Epitaph, which takes minutes to compile for a processor that this machine does not have.
 func TestPlatforms(t *testing.T) {
 	checkout, out := twoPrograms(t), t.TempDir()
-	archive, err := build(t, checkout, platforms...).write(out)
+	archive, err := build(t, checkout, Platforms...).Write(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, image := range imagesOf(t, archive, platforms...) {
-		checkConfig(t, image, platforms[i])
+	for i, image := range imagesOf(t, archive, Platforms...) {
+		checkConfig(t, image, Platforms[i])
 		sbom := checkFiles(t, image)
 		beside, err := os.ReadFile(filepath.Join(out,
-			"epitaph-linux-"+platforms[i].Architecture+".spdx.json"))
+			"epitaph-linux-"+Platforms[i].Architecture+".spdx.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(beside), sbom.DocumentNamespace) {
 			t.Errorf("%s: the bill of materials beside the archive is another program's",
-				platforms[i])
+				Platforms[i])
 		}
 	}
 }
@@ -111,8 +112,8 @@ func TestSourcesThatDoNotCompile(t *testing.T) {
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
 	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"),
 		"package main\n\nfunc main() { oops() }\n")
-	_, err := recipe{checkout: checkout, version: testVersion,
-		platforms: platforms}.make(t.Context())
+	_, err := Recipe{Checkout: checkout, Version: testVersion,
+		Platforms: Platforms}.Make(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(),
 		"build epitaph for linux/amd64: exit status 1\n") ||
 		!strings.Contains(err.Error(), "main.go:3:15: undefined: oops") {
@@ -188,4 +189,13 @@ func checkProgram(t *testing.T, files map[string][]byte, name, ask string) {
 	if !strings.HasSuffix(strings.TrimSpace(string(said)), testVersion) || err != nil {
 		t.Errorf("%s says %q, %v; want %s", name, said, err, testVersion)
 	}
+}
+
+func digestOf(t *testing.T, index v1.ImageIndex) string {
+	t.Helper()
+	d, err := index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.String()
 }

@@ -1,4 +1,4 @@
-package main
+package krew
 
 import (
 	"bytes"
@@ -7,20 +7,20 @@ import (
 	"text/template"
 )
 
-// manifestName is the file that `krew install --manifest` takes; krew wants it called as the
+// ManifestName is the file that `krew install --manifest` takes; krew wants it called as the
 // plugin.
-const manifestName = "epitaph.yaml"
+const ManifestName = "epitaph.yaml"
 
 //go:embed epitaph.yaml.tmpl
 var manifestText string
 
-var manifestTemplate = template.Must(template.New(manifestName).Parse(manifestText))
+var manifestTemplate = template.Must(template.New(ManifestName).Parse(manifestText))
 
-func manifest(version string, archives []archive) ([]byte, error) {
+func manifest(version string, archives []Archive) ([]byte, error) {
 	var made bytes.Buffer
 	err := manifestTemplate.Execute(&made, struct {
 		Version, License string
-		Archives         []archive
+		Archives         []Archive
 	}{version, licenseName, archives})
 	if err != nil {
 		return nil, fmt.Errorf("write the manifest: %w", err)

@@ -1,4 +1,4 @@
-package main
+package krew
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func newKrew(t *testing.T) krew {
 }
 
 // run returns what krew says as if it ran on another platform.
-func (k krew) run(t *testing.T, on platform, args ...string) (string, error) {
+func (k krew) run(t *testing.T, on Platform, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go",
 		append([]string{"-C", "../../test/krew", "tool", "krew"}, args...)...)
@@ -28,9 +28,9 @@ func (k krew) run(t *testing.T, on platform, args ...string) (string, error) {
 	return string(said), err
 }
 
-func (k krew) install(t *testing.T, out string, a archive) {
+func (k krew) install(t *testing.T, out string, a Archive) {
 	t.Helper()
-	said, err := k.run(t, a.platform, "install", "--manifest="+filepath.Join(out, manifestName),
+	said, err := k.run(t, a.Platform, "install", "--manifest="+filepath.Join(out, ManifestName),
 		"--archive="+filepath.Join(out, a.Name))
 	if err != nil || !strings.Contains(said, "Installed plugin: epitaph\n") {
 		t.Fatalf("krew says %v:\n%s", err, said)

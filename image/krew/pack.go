@@ -1,4 +1,4 @@
-package main
+package krew
 
 import (
 	"archive/tar"

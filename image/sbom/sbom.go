@@ -1,4 +1,8 @@
-package main
+// Package sbom writes bills of materials of Go programs in SPDX: what went in according to the
+// linker.
+//
+// Invariant: the same programs give the same bytes.
+package sbom
 
 import (
 	"bytes"
@@ -21,10 +25,16 @@ const (
 // A bill is a bill of materials in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3).
 type bill struct{ spdx.Document }
 
-// billOfMaterials lists what the linker says went into the programs: their modules and the Go
+// A Program is one that is described.
+type Program struct {
+	Name    string
+	Content []byte
+}
+
+// Of lists what the linker says went into the programs: their modules and the Go
 // standard library. Its time is the epoch and its name the programs' hash, for the image must come
 // out the same each time.
-func billOfMaterials(programs []program, version string) ([]byte, error) {
+func Of(programs []Program, version string) ([]byte, error) {
 	d := bill{spdx.Document{
 		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: documentID,
 		DocumentName: "epitaph " + version,
@@ -35,7 +45,7 @@ func billOfMaterials(programs []program, version string) ([]byte, error) {
 	}}
 	all := sha256.New()
 	for _, p := range programs {
-		all.Write(p.content)
+		all.Write(p.Content)
 		if err := d.describe(p, version); err != nil {
 			return nil, err
 		}
@@ -45,13 +55,13 @@ func billOfMaterials(programs []program, version string) ([]byte, error) {
 }
 
 // describe lists a program and what is in it.
-func (d *bill) describe(p program, version string) error {
-	info, err := buildinfo.Read(bytes.NewReader(p.content))
+func (d *bill) describe(p Program, version string) error {
+	info, err := buildinfo.Read(bytes.NewReader(p.Content))
 	if err != nil {
-		return fmt.Errorf("read the build information of %s: %w", p.name, err)
+		return fmt.Errorf("read the build information of %s: %w", p.Name, err)
 	}
-	hash := sha256.Sum256(p.content)
-	id := common.ElementID(p.name)
+	hash := sha256.Sum256(p.Content)
+	id := common.ElementID(p.Name)
 	d.Packages = append(d.Packages, &spdx.Package{
 		PackageSPDXIdentifier: id, PackageName: info.Path, PackageVersion: version,
 		PackageDownloadLocation: noAssertion,

@@ -1,4 +1,4 @@
-package main
+package krew
 
 import (
 	"os"
@@ -11,17 +11,17 @@ import (
 const testVersion = "v0.0.0-test"
 
 // native is where the tests run: there, the program can be run.
-var native = platform{runtime.GOOS, runtime.GOARCH}
+var native = Platform{runtime.GOOS, runtime.GOARCH}
 
-func pack(t *testing.T, checkout string, of ...platform) (m made, out string) {
+func pack(t *testing.T, checkout string, of ...Platform) (m Plugin, out string) {
 	t.Helper()
-	m, err := recipe{checkout: checkout, version: testVersion, url: releases,
-		platforms: of}.make(t.Context())
+	m, err := Recipe{Checkout: checkout, Version: testVersion, URL: Releases,
+		Platforms: of}.Make(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	out = t.TempDir()
-	if err := m.write(out); err != nil {
+	if err := m.Write(out); err != nil {
 		t.Fatal(err)
 	}
 	return m, out
@@ -40,7 +40,7 @@ func TestPluginIsTheSameAnywhereAndInstalls(t *testing.T) {
 			there.manifest)
 	}
 	k := newKrew(t)
-	k.install(t, out, here.archives[0])
+	k.install(t, out, here.Archives[0])
 	if got, want := k.kubectl(t, "epitaph", "--version"),
 		"kubectl epitaph version "+testVersion+"\n"; got != want {
 		t.Errorf("kubectl runs %q, want %q", got, want)
@@ -50,9 +50,9 @@ func TestPluginIsTheSameAnywhereAndInstalls(t *testing.T) {
 // krew finds each platform's archive in the one manifest. A program of one line stands for the
 // plugin, which takes minutes to compile for a machine that this is not.
 func TestPlatforms(t *testing.T) {
-	m, out := pack(t, stub(t, "func main() { print(version) }"), platforms...)
-	validate(t, filepath.Join(out, manifestName))
-	for _, a := range m.archives {
+	m, out := pack(t, stub(t, "func main() { print(version) }"), Platforms...)
+	validate(t, filepath.Join(out, ManifestName))
+	for _, a := range m.Archives {
 		t.Run(a.OS+"-"+a.Arch, func(t *testing.T) {
 			want := []string{"LICENSE", "kubectl-epitaph"}
 			if a.OS == "windows" {
@@ -70,14 +70,14 @@ func TestPlatforms(t *testing.T) {
 // An archive that somebody changed is refused: the manifest has the digest of what was packed.
 func TestChangedArchive(t *testing.T) {
 	m, out := pack(t, stub(t, "func main() {}"), native)
-	name := filepath.Join(out, m.archives[0].Name)
-	if err := os.WriteFile(name, append(m.archives[0].content, 0), 0o644); err != nil {
+	name := filepath.Join(out, m.Archives[0].Name)
+	if err := os.WriteFile(name, append(m.Archives[0].content, 0), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	said, err := newKrew(t).run(t, m.archives[0].platform,
-		"install", "--manifest="+filepath.Join(out, manifestName), "--archive="+name)
+	said, err := newKrew(t).run(t, m.Archives[0].Platform,
+		"install", "--manifest="+filepath.Join(out, ManifestName), "--archive="+name)
 	if err == nil ||
-		!strings.Contains(said, "checksum does not match, want: "+m.archives[0].SHA256) {
+		!strings.Contains(said, "checksum does not match, want: "+m.Archives[0].SHA256) {
 		t.Errorf("krew says %v, %s; want it to refuse", err, said)
 	}
 }
@@ -99,8 +99,8 @@ func TestRefused(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := recipe{version: tc.version, checkout: tc.checkout,
-				platforms: platforms}.make(t.Context())
+			_, err := Recipe{Version: tc.version, Checkout: tc.checkout,
+				Platforms: Platforms}.Make(t.Context())
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("error = %v, want %s", err, tc.want)
 			}

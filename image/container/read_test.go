@@ -1,4 +1,4 @@
-package main
+package container
 
 import (
 	"archive/tar"
@@ -22,14 +22,14 @@ func copyOfSources(t *testing.T) string {
 	to := filepath.Join(t.TempDir(), "elsewhere")
 	list := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others",
 		"--exclude-standard")
-	list.Dir = ".."
+	list.Dir = "../.."
 	files, err := list.Output()
 	if err != nil {
 		t.Fatalf("list the sources: %v", err)
 	}
 	for name := range strings.Lines(string(files)) {
 		name = strings.TrimSpace(name)
-		content, err := os.ReadFile(filepath.Join("..", name))
+		content, err := os.ReadFile(filepath.Join("../..", name))
 		if os.IsNotExist(err) {
 			continue // removed, and not committed yet
 		}

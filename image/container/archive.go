@@ -1,4 +1,4 @@
-package main
+package container
 
 import (
 	"archive/tar"
@@ -20,14 +20,17 @@ const (
 	defaultPrefix  = "docker.io/library/"
 )
 
-// write puts the archive and a bill of materials for each platform into a folder.
-func (m made) write(out string) (archive string, err error) {
+// ArchiveName is what Write calls the archive.
+const ArchiveName = "epitaph.oci.tar"
+
+// Write puts the archive and a bill of materials for each platform into a folder.
+func (m Image) Write(out string) (archive string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return "", fmt.Errorf("make the folder %s: %w", out, err)
 	}
-	for _, p := range m.parts {
-		name := fmt.Sprintf("epitaph-%s-%s.spdx.json", p.platform.OS, p.platform.Architecture)
-		if err := os.WriteFile(filepath.Join(out, name), p.sbom, 0o644); err != nil {
+	for _, p := range m.Parts {
+		name := fmt.Sprintf("epitaph-%s-%s.spdx.json", p.Platform.OS, p.Platform.Architecture)
+		if err := os.WriteFile(filepath.Join(out, name), p.SBOM, 0o644); err != nil {
 			return "", fmt.Errorf("write the bill of materials: %w", err)
 		}
 	}
@@ -40,12 +43,12 @@ func (m made) write(out string) (archive string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("begin the image layout: %w", err)
 	}
-	if err := at.AppendIndex(m.index, layout.WithAnnotations(map[string]string{
-		refName: m.tag, containerdName: defaultPrefix + repository + ":" + m.tag,
+	if err := at.AppendIndex(m.Index, layout.WithAnnotations(map[string]string{
+		refName: m.Tag, containerdName: defaultPrefix + Repository + ":" + m.Tag,
 	})); err != nil {
 		return "", fmt.Errorf("write the image layout: %w", err)
 	}
-	archive = filepath.Join(out, "epitaph.oci.tar")
+	archive = filepath.Join(out, ArchiveName)
 	return archive, pack(dir, archive)
 }
 

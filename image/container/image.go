@@ -1,4 +1,11 @@
-package main
+// Package container builds Epitaph's container image without a container engine: an index of one
+// image for each platform, each of one layer with two static programs and their bill of materials.
+//
+// Invariant: who builds the same sources with the same Go gets the same bytes, hence the same
+// digest: no time, no path and no user of the building machine goes into it.
+//
+// What this package does not do: push, or sign. An Image is handed to those who do.
+package container
 
 import (
 	"archive/tar"
@@ -16,102 +23,107 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/epitaph-k8s/epitaph/image/gobuild"
+	"github.com/epitaph-k8s/epitaph/image/sbom"
 )
 
 const (
-	repository = "epitaph"
+	// Repository is what the image is called, in a registry's folder and in an archive.
+	Repository = "epitaph"
 	// nobody is the user and the group that distroless images run as; no file belongs to them.
 	nobody   = "65532:65532"
 	sbomPath = "usr/share/sbom/epitaph.spdx.json"
-	megabyte = 1e6
 )
 
 // commands are the programs of the image, each at the root under its own name. The first is the
 // entry point; `helm test` runs the second.
 var commands = []string{"epitaph", "kubectl-epitaph"}
 
-// A program is one of them, compiled.
-type program struct {
-	name    string
-	content []byte
+// Platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux
+// programs.
+var Platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"},
+	{OS: "linux", Architecture: "arm64"}}
+
+// A Recipe is everything that decides what the image is, but for the Go toolchain.
+type Recipe struct {
+	// Checkout is the folder of the sources; Version is stamped into the programs, and is the tag.
+	Checkout, Version string
+	Platforms         []v1.Platform
 }
 
-// A recipe is everything that decides what the image is, but for the Go toolchain.
-type recipe struct {
-	checkout, version string
-	platforms         []v1.Platform
+// A Part is the image for one platform.
+type Part struct {
+	Platform v1.Platform
+	// SBOM is the bill of materials in SPDX, which is in the image, too.
+	SBOM []byte
+	// Size is the compressed layer's, in bytes.
+	Size  int64
+	image v1.Image
 }
 
-// A part is the image for one platform.
-type part struct {
-	platform v1.Platform
-	image    v1.Image
-	sbom     []byte
-	size     int64
+// An Image is the one for all platforms.
+type Image struct {
+	Index v1.ImageIndex
+	Parts []Part
+	Tag   string
 }
 
-// made is the image for all platforms.
-type made struct {
-	index v1.ImageIndex
-	parts []part
-	tag   string
-}
-
-func (r recipe) make(ctx context.Context) (made, error) {
-	m := made{index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), tag: r.version}
-	for _, platform := range r.platforms {
+// Make compiles the programs and packs them.
+func (r Recipe) Make(ctx context.Context) (Image, error) {
+	m := Image{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), Tag: r.Version}
+	for _, platform := range r.Platforms {
 		p, err := r.part(ctx, platform)
 		if err != nil {
-			return made{}, err
+			return Image{}, err
 		}
-		m.parts = append(m.parts, p)
-		m.index = mutate.AppendManifests(m.index, mutate.IndexAddendum{
-			Add: p.image, Descriptor: v1.Descriptor{Platform: &p.platform},
+		m.Parts = append(m.Parts, p)
+		m.Index = mutate.AppendManifests(m.Index, mutate.IndexAddendum{
+			Add: p.image, Descriptor: v1.Descriptor{Platform: &p.Platform},
 		})
 	}
 	return m, nil
 }
 
-func (r recipe) part(ctx context.Context, platform v1.Platform) (part, error) {
+func (r Recipe) part(ctx context.Context, platform v1.Platform) (Part, error) {
 	programs, err := r.compile(ctx, platform)
 	if err != nil {
-		return part{}, err
+		return Part{}, err
 	}
-	sbom, err := billOfMaterials(programs, r.version)
+	bill, err := sbom.Of(programs, r.Version)
 	if err != nil {
-		return part{}, err
+		return Part{}, err
 	}
-	layer, err := layerOf(programs, sbom)
+	layer, err := layerOf(programs, bill)
 	if err != nil {
-		return part{}, err
+		return Part{}, err
 	}
 	image, err := r.assemble(layer, platform)
 	if err != nil {
-		return part{}, fmt.Errorf("assemble the image for %s: %w", platform, err)
+		return Part{}, fmt.Errorf("assemble the image for %s: %w", platform, err)
 	}
 	size, err := layer.Size()
 	if err != nil {
-		return part{}, fmt.Errorf("measure the layer for %s: %w", platform, err)
+		return Part{}, fmt.Errorf("measure the layer for %s: %w", platform, err)
 	}
-	return part{platform: platform, image: image, sbom: sbom, size: size}, nil
+	return Part{Platform: platform, image: image, SBOM: bill, Size: size}, nil
 }
 
-func (r recipe) compile(ctx context.Context, platform v1.Platform) (programs []program, err error) {
+func (r Recipe) compile(ctx context.Context, platform v1.Platform) (programs []sbom.Program,
+	err error) {
 	for _, name := range commands {
 		content, err := gobuild.Program{
-			Checkout: r.checkout, Package: "./cmd/" + name, Version: r.version, OS: platform.OS,
+			Checkout: r.Checkout, Package: "./cmd/" + name, Version: r.Version, OS: platform.OS,
 			Arch: platform.Architecture,
 		}.Compile(ctx)
 		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, program{name, content})
+		programs = append(programs, sbom.Program{Name: name, Content: content})
 	}
 	return programs, nil
 }
 
 // assemble puts the layer upon nothing.
-func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error) {
+func (r Recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error) {
 	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
 	image, err := mutate.Append(image, mutate.Addendum{
@@ -133,7 +145,7 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 		Entrypoint: []string{"/" + commands[0]},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "epitaph",
-			"org.opencontainers.image.version":  r.version,
+			"org.opencontainers.image.version":  r.Version,
 			"org.opencontainers.image.licenses": "Apache-2.0",
 		},
 	}
@@ -143,7 +155,7 @@ func (r recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 // epoch is when everything in the image was made, as far as it says.
 var epoch = time.Unix(0, 0).UTC()
 
-func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
+func layerOf(programs []sbom.Program, bill []byte) (v1.Layer, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	for _, dir := range []string{"usr", "usr/share", path.Dir(sbomPath)} {
@@ -152,11 +164,11 @@ func layerOf(programs []program, sbom []byte) (v1.Layer, error) {
 			return nil, fmt.Errorf("write the layer: %w", err)
 		}
 	}
-	if err := addFile(w, sbomPath, 0o444, sbom); err != nil {
+	if err := addFile(w, sbomPath, 0o444, bill); err != nil {
 		return nil, err
 	}
 	for _, p := range programs {
-		if err := addFile(w, p.name, 0o555, p.content); err != nil {
+		if err := addFile(w, p.Name, 0o555, p.Content); err != nil {
 			return nil, err
 		}
 	}

@@ -50,8 +50,9 @@ const (
 type Server struct {
 	dir, bin string
 	// unsafe are the settings that make a test fast and do not survive a crash of the machine.
-	unsafe bool
-	who    *syscall.Credential
+	unsafe   bool
+	settings map[string]string
+	who      *syscall.Credential
 
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -62,6 +63,8 @@ type Options struct {
 	// Durable writes to the disk what it confirms. Without it, a crash of the machine may lose it,
 	// a crash of the server does not.
 	Durable bool
+	// Settings are further ones, as in the server's configuration file.
+	Settings map[string]string
 }
 
 // Start makes a database and serves it. Stop removes it.
@@ -70,7 +73,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, unsafe: !o.Durable}
+	s := &Server{bin: bin, unsafe: !o.Durable, settings: o.Settings}
 	if s.dir, err = os.MkdirTemp("", "epitaph-postgres-"); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
@@ -132,7 +135,7 @@ func (s *Server) LogPath() string { return filepath.Join(s.dir, "log") }
 
 // DSN is the connection string of the database.
 func (s *Server) DSN() string {
-	return "host=" + s.dir + " user=epitaph dbname=postgres connect_timeout=10"
+	return "host=" + s.dir + " user=epitaph dbname=postgres connect_timeout=60"
 }
 
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -182,6 +185,9 @@ func (s *Server) run() error {
 		"max_connections=50", "-c", "shared_buffers=64MB"}
 	if s.unsafe {
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+	for name, value := range s.settings {
+		args = append(args, "-c", name+"="+value)
 	}
 	log, err := os.OpenFile(s.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Command archive measures the stores of the archive: how many records a second they take, how long
-// look-ups and reports take among all of them, and how many bytes a record costs; and how much
-// memory `epitaph archive` takes. PostgreSQL is the
-// distribution's, writes to the disk what it confirms, and is otherwise as the tests run it.
+// look-ups and reports take among all of them, and how many bytes a record costs; what it costs to
+// number what is stored, for receivers; and how much memory `epitaph archive` takes. PostgreSQL is
+// the distribution's, writes to the disk what it confirms, and is otherwise as the tests run it.
 package main
 
 import (
@@ -27,27 +27,36 @@ import (
 )
 
 func main() {
-	records := flag.Int("records", 1_000_000, "`records` in PostgreSQL, of two clusters; 0 for none")
-	inFile := flag.Int("sqlite", 100_000, "`records` in SQLite; 0 for none")
-	questions := flag.Int("questions", 1000, "how many `look-ups` of each kind")
-	inCluster := flag.Int("cluster", 20_000, "`records` in a cluster that `epitaph archive` stores; 0 for none")
+	var o options
+	flag.IntVar(&o.records, "records", 1_000_000, "`records` in PostgreSQL, of two clusters; 0 for none")
+	flag.IntVar(&o.put, "put", 100_000, "how many `records` of them are stored as the archive does; the others are copied before")
+	flag.IntVar(&o.numbered, "numbered", 50_000, "`records` with and without their number in the order of storage; 0 for none")
+	flag.IntVar(&o.inFile, "sqlite", 100_000, "`records` in SQLite; 0 for none")
+	flag.IntVar(&o.inCluster, "cluster", 20_000, "`records` in a cluster that `epitaph archive` stores; 0 for none")
+	flag.IntVar(&o.questions, "questions", 1000, "how many `look-ups` of each kind")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *records, *inFile, *inCluster, *questions); err != nil {
+	if err := run(ctx, os.Stdout, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-archive:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, records, inFile, inCluster, questions int) error {
+// options are how much is measured.
+type options struct {
+	records, put, numbered, inFile, inCluster, questions int
+}
+
+func run(ctx context.Context, out io.Writer, o options) error {
 	for _, part := range []struct {
 		records int
 		measure func() error
 	}{
-		{records, func() error { return inPostgreSQL(ctx, out, records, questions) }},
-		{inFile, func() error { return inSQLite(ctx, out, inFile, questions) }},
-		{inCluster, func() error { return inProcess(ctx, out, inCluster) }},
+		{o.records, func() error { return inPostgreSQL(ctx, out, o) }},
+		{o.numbered, func() error { return numbering(ctx, out, o.numbered) }},
+		{o.inFile, func() error { return inSQLite(ctx, out, o.inFile, o.questions) }},
+		{o.inCluster, func() error { return inProcess(ctx, out, o.inCluster) }},
 	} {
 		if part.records == 0 {
 			continue
@@ -59,8 +68,14 @@ func run(ctx context.Context, out io.Writer, records, inFile, inCluster, questio
 	return nil
 }
 
-func inPostgreSQL(ctx context.Context, out io.Writer, records, questions int) error {
-	db, err := server.Start(ctx, server.Options{Durable: true})
+func inPostgreSQL(ctx context.Context, out io.Writer, o options) error {
+	if err := enoughRoom(o.records); err != nil {
+		return err
+	}
+	// What is copied into tables that were emptied in the same transaction is not logged then.
+	db, err := server.Start(ctx, server.Options{Durable: true,
+		Settings: map[string]string{"wal_level": "minimal", "max_wal_senders": "0",
+			"max_wal_size": "256MB"}})
 	if err != nil {
 		return err
 	}
@@ -70,7 +85,11 @@ func inPostgreSQL(ctx context.Context, out io.Writer, records, questions int) er
 		return err
 	}
 	defer store.Close()
-	perSecond, err := fill(ctx, out, store, records)
+	put := min(o.put, o.records)
+	if err := load(ctx, out, db, store, o.records-put); err != nil {
+		return err
+	}
+	perSecond, err := fill(ctx, out, store, o.records-put, o.records)
 	if err != nil {
 		return err
 	}
@@ -78,17 +97,25 @@ func inPostgreSQL(ctx context.Context, out io.Writer, records, questions int) er
 	if err != nil {
 		return err
 	}
-	lookups, err := ask(ctx, out, "PostgreSQL", store, records, questions)
+	parts, err := sizes(ctx, db.DSN())
 	if err != nil {
 		return err
 	}
-	lost, err := missing(ctx, store, records)
+	fmt.Fprintf(out, "PostgreSQL, %d records: %.2f GB; bytes a record, by part:\n", o.records, gigabytes(bytes))
+	for _, p := range parts {
+		fmt.Fprintf(out, "  %.0f %s\n", float64(p.Bytes)/float64(o.records), p.Name)
+	}
+	lookups, err := ask(ctx, out, "PostgreSQL", store, o.records, o.questions)
+	if err != nil {
+		return err
+	}
+	lost, err := missing(ctx, store, o.records)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "RESULT archive_insert_per_s %.0f\n", perSecond)
 	fmt.Fprintf(out, "RESULT archive_lookup_p99_ms %.2f\n", milliseconds(at(lookups, 99)))
-	fmt.Fprintf(out, "RESULT archive_bytes_per_record %.0f\n", float64(bytes)/float64(records))
+	fmt.Fprintf(out, "RESULT archive_bytes_per_record %.0f\n", float64(bytes)/float64(o.records))
 	fmt.Fprintf(out, "RESULT archive_lost %d\n", lost)
 	return nil
 }
@@ -104,7 +131,7 @@ func inSQLite(ctx context.Context, out io.Writer, records, questions int) error 
 		return err
 	}
 	defer store.Close()
-	perSecond, err := fill(ctx, out, store, records)
+	perSecond, err := fill(ctx, out, store, 0, records)
 	if err != nil {
 		return err
 	}

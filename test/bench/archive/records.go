@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,13 +40,13 @@ func obituary(n int) *v1alpha1.PodObituary {
 	return &v1alpha1.PodObituary{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace(n), Name: podName(n) + "-2b7f6",
 			UID: types.UID(fmt.Sprintf("%08x-7d1f-4c3e-9b2a-%012x", n, n)), ResourceVersion: fmt.Sprint(n + 1),
-			CreationTimestamp: removed, Labels: map[string]string{"app": fmt.Sprintf("train-%d", n/8), "team": fmt.Sprintf("team-%d", n%40)}},
+			CreationTimestamp: removed, Labels: map[string]string{"app": jobName(n), "team": fmt.Sprintf("team-%d", n%40)}},
 		Spec: v1alpha1.PodObituarySpec{
 			PodName: podName(n), PodUID: types.UID(fmt.Sprintf("%08x-0000-4c3e-9b2a-%012x", n, n)),
 			NodeName: fmt.Sprintf("node-%d", n%nodes), Phase: "Running", Created: started, Removed: removed,
 			Code: string(r.Code), Class: r.Code.Class().String(), Reason: string(r.Text), By: r.By,
 			DeletedBy: "system:kube-scheduler",
-			Owners:    []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: fmt.Sprintf("train-%d", n/8)}},
+			Owners:    []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: jobName(n)}},
 			Containers: []v1alpha1.ContainerEnd{{Name: "main", State: v1alpha1.Running, Started: &started,
 				Image: "registry.example/team/train:v1.2.3"}},
 		},
@@ -54,10 +55,13 @@ func obituary(n int) *v1alpha1.PodObituary {
 
 func namespace(n int) string { return fmt.Sprintf("team-%d", n%namespaces) }
 
-func podName(n int) string { return fmt.Sprintf("train-%d-%d", n/8, n%8) }
+func jobName(n int) string { return "train-" + strconv.FormatInt(int64(n/8), 36) }
 
-// fill stores the records, each cluster's by a writer of its own, and returns how many a second.
-func fill(ctx context.Context, out io.Writer, store archive.Store, records int) (float64, error) {
+func podName(n int) string { return fmt.Sprintf("%s-%d", jobName(n), n%8) }
+
+// fill stores records as the archive does, each cluster's by a writer of its own, and returns how
+// many a second.
+func fill(ctx context.Context, out io.Writer, store archive.Store, from, to int) (float64, error) {
 	began := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for c, cluster := range clusters {
@@ -68,7 +72,7 @@ func fill(ctx context.Context, out io.Writer, store archive.Store, records int) 
 				b.Records = b.Records[:0]
 				return err
 			}
-			for n := c; n < records; n += len(clusters) {
+			for n := from + (c+from)%len(clusters); n < to; n += len(clusters) {
 				r, err := archive.Of(cluster, 1, obituary(n))
 				if err != nil {
 					return err
@@ -88,8 +92,8 @@ func fill(ctx context.Context, out io.Writer, store archive.Store, records int) 
 		return 0, err
 	}
 	took := time.Since(began)
-	fmt.Fprintf(out, "%d records stored in %.0f s\n", records, took.Seconds())
-	return float64(records) / took.Seconds(), nil
+	fmt.Fprintf(out, "%d records stored in %.1f s\n", to-from, took.Seconds())
+	return float64(to-from) / took.Seconds(), nil
 }
 
 // scattered is the n-th of some numbers that are not in order.

@@ -3,11 +3,9 @@ package aftermath
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/audit"
@@ -61,68 +59,37 @@ func (a *Aftermath) settle(ctx context.Context, node *corev1.Node, e reason.Evid
 	return errors.Join(a.amend(ctx, node.Name, d), a.explain(ctx, node.Name, d))
 }
 
-// pageSize is the most objects that one request reads.
-const pageSize = 500
-
 // amend adds the reason to the records of the pods that were lost.
 func (a *Aftermath) amend(ctx context.Context, node string, d latePanic) error {
-	var failed []error
-	page := &v1alpha1.PodObituaryList{}
-	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node},
-			client.Limit(pageSize), client.Continue(page.Continue))
-		if err != nil {
-			return fmt.Errorf("list the obituaries of pods: %w", err)
+	return a.eachRecord(ctx, node, func(o *v1alpha1.PodObituary) error {
+		if !lacksReason(&o.Spec) || !lostIn(d.outage, &o.Spec) {
+			return nil
 		}
-		for n := range page.Items {
-			failed = append(failed, a.amendOne(ctx, &page.Items[n], d))
+		if err := a.Pods.Amend(ctx, o, d.pod, d.source, d.record.Name); err != nil {
+			return err
 		}
-		if page.Continue == "" {
-			return errors.Join(failed...)
-		}
-	}
-}
-
-func (a *Aftermath) amendOne(ctx context.Context, o *v1alpha1.PodObituary, d latePanic) error {
-	if !lacksReason(&o.Spec) || !lostIn(d.outage, &o.Spec) {
+		a.metrics.records.Inc()
+		a.Log.Info("reason supplied after the fact", "namespace", o.Namespace,
+			"pod", o.Spec.PodName, "was", o.Spec.Code)
 		return nil
-	}
-	if err := a.Pods.Amend(ctx, o, d.pod, d.source, d.record.Name); err != nil {
-		return err
-	}
-	a.metrics.records.Inc()
-	a.Log.Info("reason supplied after the fact", "namespace", o.Namespace, "pod", o.Spec.PodName,
-		"was", o.Spec.Code)
-	return nil
+	})
 }
 
 // explain adds the reason to pods that still exist and that the restart has failed.
 func (a *Aftermath) explain(ctx context.Context, node string, d latePanic) error {
-	var failed []error
-	page := &corev1.PodList{}
-	for {
-		err := a.Live.List(ctx, page, client.MatchingFields{reason.NodeNameField: node},
-			client.Limit(pageSize), client.Continue(page.Continue))
-		if err != nil {
-			return fmt.Errorf("list the pods of node %s: %w", node, err)
+	return a.eachPod(ctx, node, func(pod *corev1.Pod) error {
+		end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
+		_, held := reason.HeldOn(pod)
+		if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) ||
+			end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
+			return nil
 		}
-		for n := range page.Items {
-			failed = append(failed, a.explainOne(ctx, &page.Items[n], d))
-		}
-		if page.Continue == "" {
-			return errors.Join(failed...)
-		}
-	}
+		return a.annotate(ctx, pod, d.pod)
+	})
 }
 
-func (a *Aftermath) explainOne(ctx context.Context, pod *corev1.Pod, d latePanic) error {
-	end := obituary.Of(pod, reason.Reason{}, a.Clock.Now()).Spec
-	_, held := reason.HeldOn(pod)
-	if held || a.Keys.Pod.Has(pod.Annotations) || !failedIn(d.outage, &end) ||
-		end.DeletionRequested != nil && end.DeletionRequested.Time.Before(d.from) {
-		return nil
-	}
-	err := a.Terminator.AnnotateUnchanged(ctx, pod, d.pod)
+func (a *Aftermath) annotate(ctx context.Context, pod *corev1.Pod, why reason.Reason) error {
+	err := a.Terminator.AnnotateUnchanged(ctx, pod, why)
 	switch {
 	case errors.Is(err, termination.ErrGone), errors.Is(err, termination.ErrChanged),
 		errors.Is(err, termination.ErrVanishing),

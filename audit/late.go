@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,16 +48,49 @@ func (o *NodeObituaries) RecordLate(ctx context.Context, node *corev1.Node,
 	}
 	before := held.DeepCopy()
 	if explain {
-		held.Spec.Amended = newAmendment(o.Clock.Now(), l.Evidence.Source, held.Spec.Code)
-		held.Spec.Code, held.Spec.Class = obituary.CodeOf(l.Reason),
-			reason.Code(obituary.CodeOf(l.Reason)).Class().String()
-		held.Spec.Reason, held.Spec.By = string(reason.Clean(string(l.Reason.Text))),
-			reason.CleanTo(l.Reason.By, reason.MaxByBytes)
+		o.supply(&held.Spec, l.Reason, l.Evidence.Source)
 	}
 	setKernelLog(&held.Spec, lines)
 	err = o.patch(ctx, held, client.MergeFromWithOptions(before,
 		client.MergeFromWithOptimisticLock{}))
 	return held, true, wrapNode("amend the obituary of node", node.Name, err)
+}
+
+// supply puts a reason that became known after the fact in the place of the one on record.
+func (o *NodeObituaries) supply(s *v1alpha1.NodeObituarySpec, r reason.Reason, source string) {
+	s.Amended = newAmendment(o.Clock.Now(), source, wasBefore(s.Amended, source, s.Code))
+	s.Code = obituary.CodeOf(r)
+	s.Class = reason.Code(s.Code).Class().String()
+	s.Reason, s.By = string(reason.Clean(string(r.Text))), reason.CleanTo(r.By, reason.MaxByBytes)
+}
+
+// Told is what somebody found out about a Node's end after it had left.
+type Told struct {
+	// Reason replaces the one on record; none if that stays.
+	Reason reason.Reason
+	// KernelLog holds the lines of a panic. It is added if there is none.
+	KernelLog []string
+	// Source is where it was found.
+	Source string
+}
+
+// Amend adds to a record, which was read from the API server, what was found out later. It returns
+// whether it was written, and a conflict if anybody has changed the record since it was read.
+func (o *NodeObituaries) Amend(ctx context.Context, held *v1alpha1.NodeObituary, t Told) (bool,
+	error) {
+	before := held.DeepCopy()
+	if now := ReasonOf(held); !t.Reason.IsZero() && t.Reason != now {
+		o.supply(&held.Spec, t.Reason, t.Source)
+	}
+	if len(held.Spec.KernelLog) == 0 {
+		setKernelLog(&held.Spec, printable(t.KernelLog))
+	}
+	if equality.Semantic.DeepEqual(before.Spec, held.Spec) {
+		return false, nil
+	}
+	err := o.patch(ctx, held, client.MergeFromWithOptions(before,
+		client.MergeFromWithOptimisticLock{}))
+	return true, wrapNode("amend the obituary of node", held.Spec.NodeName, err)
 }
 
 // saysGoneOrSilent reports whether the record says no more than that the Node is gone, or silent.

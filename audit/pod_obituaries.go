@@ -23,6 +23,15 @@ func newAmendment(at time.Time, source, was string) *v1alpha1.Amendment {
 		From: reason.CleanTo(source, maxCodeBytes), Was: was}
 }
 
+// wasBefore returns the code that a record had before anything was supplied from the source: a
+// source that is asked again may say more.
+func wasBefore(a *v1alpha1.Amendment, source, code string) string {
+	if a != nil && a.From == reason.CleanTo(source, maxCodeBytes) {
+		return a.Was
+	}
+	return code
+}
+
 // PodObituaries amends the records of pods, and by design can do nothing else with them.
 type PodObituaries struct {
 	Writer client.Writer
@@ -34,7 +43,8 @@ type PodObituaries struct {
 func (p PodObituaries) Amend(ctx context.Context, o *v1alpha1.PodObituary, r reason.Reason, source,
 	nodeObituary string) error {
 	amended := o.DeepCopy()
-	amended.Spec.Amended = newAmendment(p.Clock.Now(), source, o.Spec.Code)
+	amended.Spec.Amended = newAmendment(p.Clock.Now(), source,
+		wasBefore(o.Spec.Amended, source, o.Spec.Code))
 	amended.Spec.Code, amended.Spec.Class = obituary.CodeOf(r),
 		reason.Code(obituary.CodeOf(r)).Class().String()
 	amended.Spec.Reason, amended.Spec.By = string(reason.Clean(string(r.Text))),

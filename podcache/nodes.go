@@ -55,10 +55,14 @@ func trimNode(n *corev1.Node, label, annotation func(key string) bool) *corev1.N
 	}
 }
 
-// TrimObituaries makes a cache keep NodeObituaries without their managed fields.
+// TrimObituaries makes a cache keep NodeObituaries without their managed fields, and without the
+// console that a cloud has kept: what matters of it is in the record's own log.
 func TrimObituaries(o any) (any, error) {
 	if obituary, ok := o.(*v1alpha1.NodeObituary); ok {
 		obituary.ManagedFields = nil
+		if said := obituary.Status.Cloud; said != nil {
+			said.KernelLog = nil
+		}
 	}
 	return o, nil
 }

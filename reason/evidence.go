@@ -206,10 +206,10 @@ func (e Evidence) OfShutdown() bool {
 func (e Evidence) Announced() bool { return announcements[e.What] != "" }
 
 // reason returns what the node dies of according to e; false if e alone explains nothing.
-func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
+func (e Evidence) reason(node string) (Reason, bool) {
 	switch e.What {
 	case EvidencePowerButton:
-		return New(Node, NodeHalted, "the power button was pressed", "power button"), true
+		return New(Node, NodeHalted, powerButton, "power button"), true
 	case EvidenceHalt, EvidencePoweroff, EvidenceReboot, EvidenceShutdown, EvidenceKexec,
 		EvidenceSoftReboot:
 		who, command := e.Who, e.Detail
@@ -221,9 +221,9 @@ func (e Evidence) reason(node *corev1.Node) (Reason, bool) {
 		}
 		return New(Node, NodeHalted, who+" ran "+command, who), true
 	case EvidencePanic:
-		return New(Node, KernelPanic, e.Detail, "kernel of node "+node.Name), true
+		return New(Node, KernelPanic, e.Detail, "kernel of node "+node), true
 	case EvidenceHardware:
-		return New(Node, HardwareFailure, e.Detail, "node "+node.Name), true
+		return New(Node, HardwareFailure, e.Detail, "node "+node), true
 	default:
 		return e.announcement()
 	}

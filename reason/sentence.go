@@ -104,7 +104,12 @@ func ForPodsOf(node string, r Reason) Reason {
 	}
 	switch r.Code {
 	case CloudInstanceGone:
-		return New(Pod, CloudInstanceGone, node, r.By)
+		gone := New(Pod, CloudInstanceGone, node, r.By)
+		if more, ok := strings.CutPrefix(string(r.Text),
+			string(nodeSentences[CloudInstanceGone].fill(node))); ok { // who terminated it
+			gone.Text = Clean(string(gone.Text) + more)
+		}
+		return gone
 	case NodeHalted: // Its sentence has a gap for who ran what, not for words.
 		return New(Pod, NodeShutdown, node+": "+string(r.Text), r.By)
 	default:

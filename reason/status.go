@@ -55,7 +55,7 @@ func (n inference) endedByShutdown(shutdown Reason) (Reason, bool) {
 	if c != nil && n.Node != nil && n.NodeReason.IsZero() {
 		if e, ok := weightiest(n.Node,
 			func(e Evidence) bool { return e.explains(c.LastTransitionTime.Time) }); ok {
-			r, _ := e.reason(n.Node)
+			r, _ := e.reason(n.Node.Name)
 			return always(ForPodsOf(n.Node.Name, r))
 		}
 	}

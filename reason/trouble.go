@@ -105,7 +105,7 @@ func (n inference) nodeSaysOfItself() (Reason, bool) {
 		return Reason{}, false
 	}
 	if e, ok := weightiest(n.Node, func(e Evidence) bool { return e.Fresh(n.Node) }); ok {
-		return e.reason(n.Node)
+		return e.reason(n.Node.Name)
 	}
 	wrong, takenAway := byRemoval(n.Signals)
 	if r, ok := n.signalled(wrong); ok {

@@ -62,7 +62,11 @@ func (f Facts) mayStillRun() v1alpha1.Answer {
 }
 
 // machineIsOff reports whether the pod ended because its machine was off or its kernel had stopped.
+// An instance that was gone is so whatever its cloud says later that it was taken for.
 func (f Facts) machineIsOff() bool {
+	if a := f.spec().Amended; a != nil && a.Was == string(reason.CloudInstanceGone) {
+		return true
+	}
 	return slices.Contains([]reason.Code{reason.KernelPanic, reason.NodeHalted,
 		reason.CloudInstanceGone, reason.OutOfService}, f.code())
 }

@@ -11,7 +11,7 @@ import (
 func OfNode(o *v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) Story {
 	s := Story{Title: say("Node " + clean(o.Spec.NodeName)).then(departed(o)...).say(".")}
 	s.add(whatHappened, say(clean(o.Spec.Reason)), say(meaningOfNode(o)), amended(o.Spec.Amended),
-		say(kernel(o)), say(instance(o)), say(back(o)))
+		say(kernel(o)), say(instance(o)), cloudSaid(o), say(back(o)))
 	s.add(before, evidence(o.Spec.Evidence)...)
 	s.add(ItsPods, summaries(pods)...)
 	return s
@@ -56,6 +56,10 @@ func meaningOfNode(o *v1alpha1.NodeObituary) string {
 func kernel(o *v1alpha1.NodeObituary) string {
 	switch n := len(o.Spec.KernelLog); n {
 	case 0:
+		if c := o.Status.Cloud; c != nil && len(c.KernelLog) > 0 {
+			return fmt.Sprintf("The last lines of its console, as the cloud has them, are kept: %d.",
+				len(c.KernelLog))
+		}
 		return ""
 	case 1:
 		return "The last line of its kernel is kept."

@@ -10,7 +10,8 @@ import (
 // OfPod tells the story of a pod.
 func OfPod(f Facts) Story {
 	s := Story{Title: f.title()}
-	s.add(whatHappened, say(f.sentence()), say(f.meaning()), amended(f.spec().Amended), f.node())
+	s.add(whatHappened, say(f.sentence()), say(f.meaning()), amended(f.spec().Amended), f.node(),
+		cloudSaid(f.Node))
 	s.add(howFar, f.containers()...)
 	s.add(whoAgain, lines(f.again()...)...)
 	v := f.verdict()

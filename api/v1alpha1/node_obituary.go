@@ -186,7 +186,7 @@ type PanicTrace struct {
 type Amendment struct {
 	// At is when the reason was supplied.
 	At metav1.Time `json:"at"`
-	// From is where it was found: pstore, systemd-pstore or kdump.
+	// From is where it was found: pstore, systemd-pstore or kdump, or at a cloud: "aws api".
 	// +kubebuilder:validation:MaxLength=64
 	From string `json:"from"`
 	// Was is the code before; empty where there was no record.

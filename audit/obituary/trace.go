@@ -24,3 +24,6 @@ func PanicOf(s *v1alpha1.NodeObituarySpec) *v1alpha1.PanicTrace {
 	}
 	return TraceOf(s.KernelLog)
 }
+
+// PanicIn returns the last words of a kernel whose console it is, if it ended with a panic; or "".
+func PanicIn(console []string) string { return trace.PanicIn(console) }

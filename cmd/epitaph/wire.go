@@ -472,6 +472,8 @@ func (p parts) addAftermath(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.control("late-panics", &corev1.Node{}, a.Concerns(), a,
-		controller.Options{RateLimiter: a.Limiter()})
+	late := controller.Options{RateLimiter: a.Limiter()}
+	told := a.Inquest()
+	return errors.Join(p.control("late-panics", &corev1.Node{}, a.Concerns(), a, late),
+		p.control("cloud-answers", &v1alpha1.NodeObituary{}, told.Concerns(), told, late))
 }

@@ -133,6 +133,13 @@ type source struct{ how, without string }
 func sourceOf(o *v1alpha1.NodeObituary) source {
 	s := &o.Spec
 	switch {
+	case s.Amended != nil && toldByCloud(o):
+		if s.Code == string(reason.KernelPanic) {
+			return source{"Found in the console that the cloud keeps (" +
+				terminal.Clean(s.Amended.From) + "): nobody heard the kernel.",
+				"none of its lines are on record"}
+		}
+		return leftByOther(s)
 	case s.Amended != nil:
 		return source{"Found after the restart, in " + terminal.Clean(s.Amended.From) +
 			": nobody heard the kernel.", terminal.Clean(s.Amended.From) +
@@ -144,7 +151,17 @@ func sourceOf(o *v1alpha1.NodeObituary) source {
 		return source{"Known from what had been noted on the Node before it left.",
 			"none of its lines are on record"}
 	default:
-		return source{"The Node left by something else (" + terminal.Clean(s.Code) +
-			"); the panic had been noted on it before.", "none of its lines are on record"}
+		return leftByOther(s)
 	}
+}
+
+func leftByOther(s *v1alpha1.NodeObituarySpec) source {
+	return source{"The Node left by something else (" + terminal.Clean(s.Code) +
+		"); the panic had been noted on it before.", "none of its lines are on record"}
+}
+
+// toldByCloud reports whether the reason on record is what the API of the cloud said.
+func toldByCloud(o *v1alpha1.NodeObituary) bool {
+	c := o.Status.Cloud
+	return c != nil && o.Spec.Amended.From == reason.CloudSource(c.Cloud)
 }

@@ -35,6 +35,14 @@ func TestLastWords(t *testing.T) {
 				s.Returned = found, "kernel of node n1", true
 		},
 			"Node n1 went down 5m ago, and came back: its kernel panicked\n  Found after the restart, in systemd-pstore: nobody heard the kernel.\n  (systemd-pstore had kept none of its lines)\n\n"},
+		"found in the cloud's console": {func(s *v1alpha1.NodeObituarySpec) {
+			s.Amended, s.KernelLog = &v1alpha1.Amendment{From: "aws api"}, []string{"a"}
+		},
+			"Node n1 left 5m ago: its kernel panicked\n  Found in the console that the cloud keeps (aws api): nobody heard the kernel.\n  | a\n\n"},
+		"the cloud knows better": {func(s *v1alpha1.NodeObituarySpec) {
+			s.Amended, s.Code = &v1alpha1.Amendment{From: "aws api"}, "HardwareFailure"
+		},
+			"Node n1 left 5m ago: its kernel panicked\n  The Node left by something else (HardwareFailure); the panic had been noted on it before.\n  (none of its lines are on record)\n\n"},
 		"noted, and removed by somebody": {func(s *v1alpha1.NodeObituarySpec) {
 			s.By = "kernel of node n1"
 		},
@@ -51,7 +59,8 @@ func TestLastWords(t *testing.T) {
 			p := &plugin{out: &out, clock: clocktesting.NewFakeClock(noon.Add(5 * time.Minute))}
 			o := &v1alpha1.NodeObituary{Spec: v1alpha1.NodeObituarySpec{NodeName: "n1",
 				Removed: metav1.NewTime(noon), Code: "KernelPanic", By: reason.ByNetconsole,
-				Reason: "its kernel panicked"}}
+				Reason: "its kernel panicked"},
+				Status: v1alpha1.NodeObituaryStatus{Cloud: &v1alpha1.CloudAnswer{Cloud: "aws"}}}
 			tc.change(&o.Spec)
 			if err := p.lastWordsOf(o); err != nil {
 				t.Fatal(err)

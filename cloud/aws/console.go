@@ -58,7 +58,8 @@ func decode(output string) string {
 		output = output[(cut+group-1)/group*group:]
 	}
 	text := make([]byte, base64.StdEncoding.DecodedLen(len(output)))
-	n, _ := base64.StdEncoding.Decode(text, []byte(output)) //nolint:errcheck // what was decoded before the error counts
+	// What was decoded before an error counts.
+	n, _ := base64.StdEncoding.Decode(text, []byte(output))
 	return string(text[:n])
 }
 

@@ -28,9 +28,6 @@ const (
 	pageSize = 50
 )
 
-// terminated is the word of evidence for an end that somebody, or some program, asked for.
-const terminated = "terminated"
-
 // endings are the events that end an instance, the most decisive first. BidEvictedEvent is EC2's
 // own (docs.aws.amazon.com/AWSEC2/latest/UserGuide/
 // monitor-spot-instance-interruptions-with-cloudtrail.html).
@@ -58,7 +55,7 @@ func (q *inquiry) lookUp(ctx context.Context) {
 
 // accuse sets who did it.
 func (q *inquiry) accuse(e *event) {
-	what, by := terminated, e.UserIdentity.name()
+	what, by := reason.EvidenceTerminated, e.UserIdentity.name()
 	if s, own := services()[e.UserIdentity.InvokedBy]; own {
 		what, by = s.What, s.Service
 	}
@@ -101,7 +98,8 @@ func (q *inquiry) events(ctx context.Context) ([]event, error) {
 }
 
 // An event is a record of CloudTrail
-// (docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html).
+// (docs.aws.amazon.com/awscloudtrail/latest/userguide/
+// cloudtrail-event-reference-record-contents.html).
 type event struct {
 	EventName    string    `json:"eventName"`
 	EventTime    time.Time `json:"eventTime"`

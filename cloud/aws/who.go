@@ -7,7 +7,8 @@ import (
 )
 
 // An identity is who called the API
-// (docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html).
+// (docs.aws.amazon.com/awscloudtrail/latest/userguide/
+// cloudtrail-event-reference-user-identity.html).
 type identity struct {
 	Type           string `json:"type"`
 	ARN            string `json:"arn"`

@@ -135,6 +135,7 @@ func TestFull(t *testing.T) {
 	want.Webhook.ClientCA = "apiserver-ca.crt"
 	want.Webhook.ClientNames = []string{"kube-apiserver"}
 	want.Webhook.Certificates = []string{"epitaph-webhook", "epitaph-ca"}
+	want.Webhook.RenewedSecret = "epitaph-webhook-helm"
 	want.Agent.Listeners = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:6666"),
 		netip.MustParseAddrPort("[fd00::9]:6666")}
 	want.Agent.Cloud.Provider, want.Agent.Cloud.Endpoint = config.AWS, "http://[fd00:ec2::254]"

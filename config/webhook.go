@@ -41,6 +41,10 @@ type Webhook struct {
 	// in CertDir is made. What cert-manager says of them is told; without any, cert-manager is not
 	// asked.
 	Certificates []string `json:"certificates,omitempty" validate:"max=8,dive,required,dnsname"`
+	// RenewedSecret is the Secret, in Namespace, from which the certificate in CertDir comes, if
+	// nobody else renews it: then the leader does, and has the API server trust the new one before
+	// it is served.
+	RenewedSecret string `json:"renewedSecret,omitempty" validate:"omitempty,dnsname"`
 	// Mode says what becomes of a deletion that policy denies: Enforce denies it, Audit allows it
 	// with a warning.
 	Mode Mode `json:"mode" validate:"oneof=Enforce Audit"`

@@ -67,7 +67,8 @@ func command() *cobra.Command {
 
 Exit codes: 0; 1 an error; 2 wrong usage.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
-	}, managerCommand(), archiveCommand(), agentCommand(), policyCommand(), versionCommand())
+	}, managerCommand(), archiveCommand(), agentCommand(), policyCommand(), crdsCommand(),
+		versionCommand())
 	root.SetFlagErrorFunc(usage)
 	// cobra's own would take -v, which is the log level below
 	root.Flags().Bool("version", false, "print the version")

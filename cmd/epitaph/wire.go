@@ -91,7 +91,7 @@ func wire(ctx context.Context, mgr manager.Manager, file string, c config.Config
 	for _, add := range []func(context.Context) error{
 		p.addWebhook, p.addGC, p.addNetconsole, p.addRetractor, p.addSweepers, p.addOwnerRecords,
 		p.addJobEnds, p.addLookout, p.addRetention, p.addRecorder, p.addReports, p.addAftermath,
-		p.addPage,
+		p.addPage, p.addRenewal,
 	} {
 		if err := add(ctx); err != nil {
 			return err
@@ -117,6 +117,27 @@ func newIssuance(mgr manager.Manager, c config.Config) (*certs.Issuance, error) 
 		Reader: mgr.GetAPIReader(), Namespace: c.Namespace, Names: c.Webhook.Certificates,
 		Clock: clock.RealClock{}, Guard: g, Log: log,
 	}), nil
+}
+
+// addRenewal has the leader renew the certificate that Helm has made.
+func (p parts) addRenewal(context.Context) error {
+	if p.config.Webhook.RenewedSecret == "" {
+		return nil
+	}
+	configuration := ""
+	if p.config.Webhook.Enabled {
+		configuration = webhook.ConfigurationName
+	}
+	log := p.mgr.GetLogger().WithName("renewal")
+	g, err := guard.New(metrics.Registry, "renewal", log)
+	if err != nil {
+		return err
+	}
+	return p.mgr.Add(certs.NewRenewal(certs.RenewalOptions{
+		Reader: p.mgr.GetAPIReader(), Writer: p.mgr.GetClient(), Namespace: p.config.Namespace,
+		Secret: p.config.Webhook.RenewedSecret, Configuration: configuration,
+		Clock: clock.RealClock{}, Guard: g, Log: log,
+	}))
 }
 
 // cached are the kinds that the edges read from the cache. A replica is ready once they are synced.

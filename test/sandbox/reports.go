@@ -62,14 +62,18 @@ func (s *Sandbox) GrantReports(ctx context.Context, c config.Reports) error {
 	if !c.Enabled {
 		return nil
 	}
+	return s.Grant(ctx, "reports-"+strings.ToLower(c.Format)+".yaml")
+}
+
+// Grant gives Epitaph the rights in a file of the chart's.
+func (s *Sandbox) Grant(ctx context.Context, file string) error {
 	checkout, err := binaries.Checkout()
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(filepath.Join(checkout,
-		"charts", "epitaph", "files", "reports-"+strings.ToLower(c.Format)+".yaml"))
+	content, err := os.ReadFile(filepath.Join(checkout, "charts", "epitaph", "files", file))
 	if err != nil {
-		return fmt.Errorf("read the rights to report: %w", err)
+		return fmt.Errorf("read rights of the chart: %w", err)
 	}
 	writer, err := client.New(s.RESTConfig(), client.Options{})
 	if err != nil {

@@ -68,6 +68,13 @@ app.kubernetes.io/component: test
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- define "epitaph.definitionsLabels" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: definitions
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
 {{- define "epitaph.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
@@ -150,7 +157,8 @@ would refuse to take it over. */}}
 {{- end }}
 {{- $mode := include "epitaph.certificateMode" . }}
 {{- if eq $mode "cert-manager" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook" "epitaph-ca") }}
-{{- else if eq $mode "issuer" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook") }}{{ end }}
+{{- else if eq $mode "issuer" }}{{ $_ := set $c.webhook "certificates" (list "epitaph-webhook") }}
+{{- else if eq $mode "helm" }}{{ $_ := set $c.webhook "renewedSecret" (include "epitaph.tlsSecret" .) }}{{ end }}
 {{- $_ := set $c.netconsole "address" (printf ":%d" (int .Values.ports.netconsole)) }}
 {{- $_ := set $c.page "address" (printf ":%d" (int .Values.ports.page)) }}
 {{- $_ := set $c.page "certDir" "/var/run/epitaph/tls" }}

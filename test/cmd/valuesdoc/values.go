@@ -34,6 +34,7 @@ type values struct {
 	WebhookConfiguration webhookConfiguration `json:"webhookConfiguration"`
 	Config               config.Config        `json:"config"`
 	Agent                agent                `json:"agent"`
+	CRDs                 crds                 `json:"crds"`
 	Backstop             backstop             `json:"backstop"`
 	NetworkPolicy        networkPolicy        `json:"networkPolicy"`
 	Page                 pageHost             `json:"page"`
@@ -56,6 +57,10 @@ type workload struct {
 	ExtraEnv             []object `json:"extraEnv"`
 	ExtraVolumes         []object `json:"extraVolumes"`
 	ExtraVolumeMounts    []object `json:"extraVolumeMounts"`
+}
+
+type crds struct {
+	Upgrade bool `json:"upgrade"`
 }
 
 type image struct {

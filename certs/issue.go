@@ -18,7 +18,8 @@ const (
 	lifetime = 90 * 24 * time.Hour
 	// clocksDiffer is how far behind ours the API server's clock may be.
 	clocksDiffer = time.Hour
-	// maxAuthorities bounds how many the API server trusts: a new one and those that are still good.
+	// maxAuthorities bounds how many the API server trusts: a new one and those that are still
+	// good.
 	maxAuthorities = 4
 
 	certificateBlock = "CERTIFICATE"

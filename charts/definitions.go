@@ -3,8 +3,8 @@ package charts
 
 import "embed"
 
-// Definitions are the CustomResourceDefinitions of the records, one a file, as the chart of the same
-// version has them.
+// Definitions are the CustomResourceDefinitions of the records, one a file, as the chart of the
+// same version has them.
 //
 //go:embed epitaph/crds/*.yaml
 var Definitions embed.FS

@@ -59,9 +59,9 @@ func (a Applied) one(ctx context.Context, definition *unstructured.Unstructured)
 	err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(definition.DeepCopy()),
 		client.ForceOwnership, client.FieldOwner(owner))
 	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create") {
-		return fmt.Errorf("apply the definition %s: it is missing, and the right is to change it: "+
-			"kubectl apply --server-side --field-manager=%s -f charts/epitaph/crds: %w", name, owner,
-			err)
+		return fmt.Errorf("apply the definition %s: it is missing, and the right is to change "+
+			"it: kubectl apply --server-side --field-manager=%s -f charts/epitaph/crds: %w", name,
+			owner, err)
 	}
 	if err != nil {
 		return fmt.Errorf("apply the definition %s: %w", name, err)

@@ -28,8 +28,9 @@ func crdsApplyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "apply",
 		Short: "Have the API server know the records as this version does",
-		Long: `Have the API server know the records as this version does: apply its definitions, server-side and in Helm's name,
-and wait until they are served. The chart does so before an upgrade where crds.upgrade is set.`,
+		Long: `Have the API server know the records as this version does: apply its definitions,
+server-side and in Helm's name, and wait until they are served. The chart does so before an upgrade
+where crds.upgrade is set.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := ctrl.GetConfig()

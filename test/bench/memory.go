@@ -9,7 +9,9 @@ import (
 )
 
 // Megabytes are what the kernel says of a process: VmRSS now, and VmHWM, the most it ever was.
-type Megabytes struct{ Now, Peak float64 }
+// Of Now, Files (RssFile) are pages of files, above all of the program itself: the kernel can take
+// them away, and processes of the same program share them.
+type Megabytes struct{ Now, Peak, Files float64 }
 
 // Memory reads the memory of Epitaph.
 func (c *Cluster) Memory() (Megabytes, error) { return MemoryOf(c.pid()) }
@@ -22,7 +24,8 @@ func MemoryOf(pid int) (Megabytes, error) {
 	}
 	now, nowErr := field(string(status), "VmRSS:")
 	peak, peakErr := field(string(status), "VmHWM:")
-	return Megabytes{Now: now, Peak: peak}, errors.Join(nowErr, peakErr)
+	files, filesErr := field(string(status), "RssFile:")
+	return Megabytes{Now: now, Peak: peak, Files: files}, errors.Join(nowErr, peakErr, filesErr)
 }
 
 // pid is the process that Epitaph runs as since its last start.

@@ -105,8 +105,8 @@ func inProcess(ctx context.Context, out io.Writer, records int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "epitaph archive, %d records stored, %d questions answered: %.1f MB, at most %.1f MB\n",
-		records, answered, used.Now, used.Peak)
+	fmt.Fprintf(out, "epitaph archive, %d records stored, %d questions answered: %.1f MB, of which %.1f MB "+
+		"are the program's file; at most %.1f MB\n", records, answered, used.Now, used.Files, used.Peak)
 	fmt.Fprintf(out, "RESULT archive_rss_mb %.1f\n", used.Peak)
 	return nil
 }

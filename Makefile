@@ -83,6 +83,12 @@ test-controlplane: controlplane karpenter npd kueue ec2metadata testtools ## tes
 test-archive: controlplane testtools ## the archive and its database are killed amid ten thousand records
 	@$(call timed,archive test,$(GO) test -count=1 -timeout=60m -run='^TestArchiveLosesNothing$$' -v ./test/e2e -args -archive-records=10000)
 
+# Not part of `make test`: the collector takes some minutes to build.
+.PHONY: test-otel
+test-otel: $(SANDBOX) ## OpenTelemetry's own collector receives the archive's logs
+	@$(SANDBOX) build otelcollector
+	@$(call timed,collector test,$(GO) test -count=1 -v ./test/otel)
+
 .PHONY: test-chart
 test-chart: controlplane charttools promtools ## install, upgrade and uninstall the chart with the real Helm and cert-manager
 	@$(call timed,chart test,$(GO) test -count=1 -timeout=30m -v ./test/chart/...)

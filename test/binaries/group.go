@@ -153,6 +153,18 @@ var EC2Metadata = Group{
 	LDFlags: stripped,
 }
 
+// OTelCollector is OpenTelemetry's collector, with no more than what receives OTLP and what prints
+// it. Only `make test-otel` asks for it: it takes two minutes of one core, once. The tag keeps the
+// checks of every module from that.
+var OTelCollector = Group{
+	Name:     "otelcollector",
+	Dir:      "test/otelcollector",
+	Programs: map[string]string{"collector": "./collector"},
+	Sources:  []string{"collector"},
+	LDFlags:  stripped,
+	Tags:     "otelcollector",
+}
+
 // Containerd is containerd 2, for nodes of test/realnode; what a distribution has is mostly older.
 var Containerd = Group{
 	Name: "containerd",
@@ -189,7 +201,7 @@ var Lint = Group{
 
 // Groups are all there are, in the order in which they are built.
 var Groups = append([]Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
-	JobSet, EC2Metadata, Containerd, Upstream, Lint}, controlPlanes()...)
+	JobSet, EC2Metadata, OTelCollector, Containerd, Upstream, Lint}, controlPlanes()...)
 
 // controlPlanes are those of the older releases, which nothing but `make test-versions` asks for.
 func controlPlanes() (groups []Group) {

@@ -142,7 +142,7 @@ fuzz: ## fuzz every parser for FUZZTIME (1m) each: the long form of the tests
 	@$(call timed,fuzzing,$(fuzz))
 fuzz = git grep -o '^func Fuzz[[:alnum:]]*' -- '*_test.go' | sed -E 's,/[^/]*:func , ,' | while read -r dir target; do \
     echo "$$dir $$target"; \
-    $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x ./$$dir || exit; \
+    $(GO) -C $$dir test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x . || exit; \
   done
 
 # The pictures of the page are what a test sees in headless Chromium, which is installed where apt can.

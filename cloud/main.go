@@ -42,7 +42,9 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/aws"
+	"github.com/epitaph-k8s/epitaph/cloud/azure"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/gcp"
 	"github.com/epitaph-k8s/epitaph/cloud/inquiry"
 )
 
@@ -92,12 +94,18 @@ var clouds = map[string]func(context.Context, settings) (explain.Asker, error){
 	"aws": func(ctx context.Context, s settings) (explain.Asker, error) {
 		return aws.New(ctx, aws.Options{Region: s.awsRegion, Endpoint: s.awsEndpoint})
 	},
+	"azure": func(ctx context.Context, _ settings) (explain.Asker, error) {
+		return azure.New(ctx, azure.Options{})
+	},
+	"gcp": func(ctx context.Context, _ settings) (explain.Asker, error) {
+		return gcp.New(ctx, gcp.Options{})
+	},
 }
 
 func parse(args []string, stderr io.Writer) (s settings, err error) {
 	flags := pflag.NewFlagSet("epitaph-cloud", pflag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringSliceVar(&s.ask, "ask", nil, "the `clouds` to ask: aws (required)")
+	flags.StringSliceVar(&s.ask, "ask", nil, "the `clouds` to ask: aws, azure, gcp (required)")
 	flags.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long a cloud may take to answer")
 	flags.Float32Var(&s.perSecond, "per-second", 1, "how many instances are asked about in a second")
 	flags.StringVar(&s.metrics, "metrics-address", "0", "where metrics are served; 0 for nowhere")

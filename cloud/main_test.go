@@ -9,7 +9,7 @@ func TestWrongFlags(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"":                         "--ask is missing: name the clouds, such as aws",
-		"--ask moon":               `--ask is "moon": the clouds are aws`,
+		"--ask moon":               `--ask is "moon": the clouds are aws, azure, gcp`,
 		"--ask aws --timeout 1ms":  "--timeout is 1ms: it is between 1s and 5m",
 		"--ask aws --per-second 0": "--per-second is 0: it is above 0, up to 100",
 	} {

@@ -40,7 +40,8 @@ func next(o *v1alpha1.NodeObituary, now time.Time) (turn, bool) {
 	// Of the times that have passed since it was asked, one turn is left.
 	for n := len(schedule) - 1; n >= 0; n-- {
 		due := left.Add(schedule[n])
-		if asked.Before(due) && (n == 0 || !due.After(now) || !asked.Before(left.Add(schedule[n-1]))) {
+		if asked.Before(due) &&
+			(n == 0 || !due.After(now) || !asked.Before(left.Add(schedule[n-1]))) {
 			return turn{in: due.Sub(now), last: n == len(schedule)-1}, true
 		}
 	}

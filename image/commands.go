@@ -44,17 +44,33 @@ func key(file string) (*sign.Key, error) {
 func runBuild(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []string) error {
 	var c common
 	c.register(flags)
+	cloud := flags.Bool("cloud", false, aboutCloud)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	_, err := c.build(ctx, stdout)
-	return err
+	for _, of := range images(*cloud) {
+		if _, err := c.build(ctx, stdout, of); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// build makes the image, writes it into the folder, and says what it is.
-func (c common) build(ctx context.Context, stdout io.Writer) (container.Image, error) {
+const aboutCloud = "also the image of the program that asks the clouds"
+
+// images are those that are made; the first is the one that the chart always asks for.
+func images(cloud bool) []container.Contents {
+	if cloud {
+		return []container.Contents{container.Epitaph, container.Cloud}
+	}
+	return []container.Contents{container.Epitaph}
+}
+
+// build makes an image, writes it into the folder, and says what it is.
+func (c common) build(ctx context.Context, stdout io.Writer,
+	of container.Contents) (container.Image, error) {
 	image, err := container.Recipe{Checkout: c.checkout, Version: c.version,
-		Platforms: container.Platforms}.Make(ctx)
+		Platforms: container.Platforms, Contents: of}.Make(ctx)
 	if err != nil {
 		return container.Image{}, err
 	}
@@ -66,7 +82,7 @@ func (c common) build(ctx context.Context, stdout io.Writer) (container.Image, e
 	if err != nil {
 		return container.Image{}, fmt.Errorf("digest the image: %w", err)
 	}
-	fmt.Fprintf(stdout, "%s\n  %s:%s@%s\n", archive, container.Repository, c.version, digest)
+	fmt.Fprintf(stdout, "%s\n  %s:%s@%s\n", archive, image.Repository, c.version, digest)
 	for _, p := range image.Parts {
 		fmt.Fprintf(stdout, "  %-12s %5.1f MB compressed\n", p.Platform,
 			float64(p.Size)/megabyte)
@@ -79,6 +95,7 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 	c.register(flags)
 	to := flags.String("registry", "", "where to: HOST[:PORT][/FOLDER]")
 	keyFile := flags.String("key", "", "sign what is pushed with the private key in this `file`")
+	cloud := flags.Bool("cloud", false, aboutCloud)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -86,24 +103,19 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 	if err != nil {
 		return err
 	}
-	// A name that no registry has is told before minutes go into the programs.
-	imageTag, err := registry.Tag(*to, container.Repository, c.version)
+	var pushed []name.Digest
+	for _, of := range images(*cloud) {
+		digest, err := c.pushImage(ctx, stdout, *to, of)
+		if err != nil {
+			return err
+		}
+		pushed = append(pushed, digest)
+	}
+	chart, asked, err := c.pushChart(ctx, *to, pushed[0])
 	if err != nil {
 		return err
 	}
-	image, err := c.build(ctx, stdout)
-	if err != nil {
-		return err
-	}
-	pushed, err := registry.Push(ctx, imageTag, image.Index)
-	if err != nil {
-		return err
-	}
-	chart, asked, err := c.pushChart(ctx, *to, pushed)
-	if err != nil {
-		return err
-	}
-	for _, what := range []name.Digest{pushed, asked} {
+	for _, what := range append(pushed, asked) {
 		fmt.Fprintln(stdout, what)
 		if k == nil {
 			continue
@@ -119,7 +131,26 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 	}
 	fmt.Fprintf(stdout, "helm install epitaph oci://%s --version %s --namespace epitaph-system "+
 		"--create-namespace --wait\n", asked.Context().Name(), chart.Version)
+	if *cloud {
+		fmt.Fprintf(stdout, "  --set cloud.image.repository=%s --set cloud.image.digest=%s\n",
+			pushed[1].Context().Name(), pushed[1].DigestStr())
+	}
 	return nil
+}
+
+// pushImage makes an image and puts it into the registry. A name that no registry has is told
+// before minutes go into the programs.
+func (c common) pushImage(ctx context.Context, stdout io.Writer, to string,
+	of container.Contents) (name.Digest, error) {
+	tag, err := registry.Tag(to, of.Repository, c.version)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	image, err := c.build(ctx, stdout, of)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	return registry.Push(ctx, tag, image.Index)
 }
 
 // pushChart puts the chart that asks for the image beside it.

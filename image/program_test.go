@@ -37,6 +37,9 @@ func aProgram(t *testing.T) program {
 			"package main\n\nvar version string\n\nfunc main() { print(\""+name+
 				" version \", version, \"\\n\") }\n")
 	}
+	writeFile(t, filepath.Join(p.checkout, "cloud", "go.mod"), "module example.com/cloud\n\ngo 1.26.0\n")
+	writeFile(t, filepath.Join(p.checkout, "cloud", "main.go"),
+		"package main\n\nvar version string\n\nfunc main() { print(version) }\n")
 	if err := os.CopyFS(filepath.Join(p.checkout, "charts", "epitaph"),
 		os.DirFS("../charts/epitaph")); err != nil {
 		t.Fatal(err)

@@ -68,7 +68,8 @@ func TestPush(t *testing.T) {
 	p, keyFile := aProgram(t), newKey(t)
 	run := func(to, dockerConfig string) (string, error) {
 		return p.run(t, []string{"DOCKER_CONFIG=" + dockerConfig, "SSL_CERT_FILE=" + authority},
-			"push", "--version", testVersion, "--registry", to, "--key", keyFile)
+			"push", "--version", testVersion, "--registry", to, "--key", keyFile,
+			"--cloud")
 	}
 	for what, c := range map[string]struct{ to, dockerConfig, says string }{
 		"without a login":     {host + "/team", t.TempDir(), "login " + host},
@@ -94,6 +95,14 @@ func TestPush(t *testing.T) {
 	digest := digestOf(t, pulled)
 	if want := "epitaph:" + testVersion + "@" + digest; !strings.Contains(said, want) {
 		t.Errorf("%s was pulled, and the archive holds another:\n%s", digest, said)
+	}
+	cloud := there.index("team/epitaph-cloud:" + testVersion)
+	if err := validate.Index(cloud); err != nil {
+		t.Errorf("the image of what asks the clouds is no valid one: %v", err)
+	}
+	if want := "--set cloud.image.repository=" + host + "/team/epitaph-cloud --set " +
+		"cloud.image.digest=" + digestOf(t, cloud); !strings.Contains(said, want) {
+		t.Errorf("it does not say %q:\n%s", want, said)
 	}
 	if got := p.archived(t); got != digest {
 		t.Errorf("%s was pulled, and the archive holds %s", digest, got)

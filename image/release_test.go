@@ -62,6 +62,8 @@ func checkComplete(t *testing.T, files map[string]string) {
 	t.Helper()
 	want := []string{"SHA256SUMS", "SHA256SUMS.sig", "epitaph-0.2.0.tgz", "epitaph-crds.yaml",
 		"epitaph-linux-amd64.spdx.json", "epitaph-linux-arm64.spdx.json", "epitaph.intoto.jsonl",
+		"epitaph-cloud.oci.tar", "epitaph-cloud-linux-amd64.spdx.json",
+		"epitaph-cloud-linux-arm64.spdx.json",
 		"epitaph.oci.tar", "epitaph.pub", "epitaph.yaml"}
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64",
 		"windows_amd64", "windows_arm64"} {

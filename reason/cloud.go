@@ -93,7 +93,9 @@ func (r Reason) FollowsNode(node string, heard []Evidence) bool {
 	case CloudInstanceGone:
 		return strings.HasPrefix(string(r.Text), goneUntil(Pod))
 	case NodeDeleted:
-		return detail == node
+		why, because := strings.CutPrefix(detail, node+": ")
+		_, nobodySaid := nodeSentences[Unexplained].detail(Text(why))
+		return detail == node || because && nobodySaid
 	case NodeHalted:
 		return detail == powerButton
 	default:

@@ -20,16 +20,14 @@ const (
 	defaultPrefix  = "docker.io/library/"
 )
 
-// ArchiveName is what Write calls the archive.
-const ArchiveName = "epitaph.oci.tar"
-
-// Write puts the archive and a bill of materials for each platform into a folder.
+// Write puts the archive, REPOSITORY.oci.tar, and a bill of materials for each platform into a folder.
 func (m Image) Write(out string) (archive string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return "", fmt.Errorf("make the folder %s: %w", out, err)
 	}
 	for _, p := range m.Parts {
-		name := fmt.Sprintf("epitaph-%s-%s.spdx.json", p.Platform.OS, p.Platform.Architecture)
+		name := fmt.Sprintf("%s-%s-%s.spdx.json", m.Repository, p.Platform.OS,
+			p.Platform.Architecture)
 		if err := os.WriteFile(filepath.Join(out, name), p.SBOM, 0o644); err != nil {
 			return "", fmt.Errorf("write the bill of materials: %w", err)
 		}
@@ -44,11 +42,11 @@ func (m Image) Write(out string) (archive string, err error) {
 		return "", fmt.Errorf("begin the image layout: %w", err)
 	}
 	if err := at.AppendIndex(m.Index, layout.WithAnnotations(map[string]string{
-		refName: m.Tag, containerdName: defaultPrefix + Repository + ":" + m.Tag,
+		refName: m.Tag, containerdName: defaultPrefix + m.Repository + ":" + m.Tag,
 	})); err != nil {
 		return "", fmt.Errorf("write the image layout: %w", err)
 	}
-	archive = filepath.Join(out, ArchiveName)
+	archive = filepath.Join(out, m.Repository+".oci.tar")
 	return archive, pack(dir, archive)
 }
 

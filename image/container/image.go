@@ -1,5 +1,5 @@
-// Package container builds Epitaph's container image without a container engine: an index of one
-// image for each platform, each of one layer with two static programs and their bill of materials.
+// Package container builds Epitaph's container images without a container engine: an index of one
+// image for each platform, each of one layer with static programs and their bill of materials.
 //
 // Invariant: who builds the same sources with the same Go gets the same bytes, hence the same
 // digest: no time, no path and no user of the building machine goes into it.
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,17 +27,32 @@ import (
 	"github.com/epitaph-k8s/epitaph/image/sbom"
 )
 
-const (
+// nobody is the user and the group that distroless images run as; no file belongs to them.
+const nobody = "65532:65532"
+
+// Contents are what one image is made of.
+type Contents struct {
 	// Repository is what the image is called, in a registry's folder and in an archive.
-	Repository = "epitaph"
-	// nobody is the user and the group that distroless images run as; no file belongs to them.
-	nobody   = "65532:65532"
-	sbomPath = "usr/share/sbom/epitaph.spdx.json"
+	Repository string
+	// module is the folder of the programs' module in the checkout.
+	module   string
+	programs []program
+}
+
+// A program is at the root of the image under its name; pkg is its package in the module.
+type program struct{ name, pkg string }
+
+var (
+	// Epitaph is what runs everywhere. Its first program is the entry point; `helm test` runs the
+	// second.
+	Epitaph = Contents{Repository: "epitaph", module: ".", programs: []program{
+		{"epitaph", "./cmd/epitaph"}, {"kubectl-epitaph", "./cmd/kubectl-epitaph"}}}
+	// Cloud asks the clouds. Their SDKs are nothing that every node has to pull.
+	Cloud = Contents{Repository: "epitaph-cloud", module: "cloud", programs: []program{
+		{"epitaph-cloud", "."}}}
 )
 
-// commands are the programs of the image, each at the root under its own name. The first is the
-// entry point; `helm test` runs the second.
-var commands = []string{"epitaph", "kubectl-epitaph"}
+func (c Contents) sbomPath() string { return "usr/share/sbom/" + c.Repository + ".spdx.json" }
 
 // Platforms are those of the nodes that Epitaph is for; the listener and the agent are Linux
 // programs.
@@ -48,6 +64,8 @@ type Recipe struct {
 	// Checkout is the folder of the sources; Version is stamped into the programs, and is the tag.
 	Checkout, Version string
 	Platforms         []v1.Platform
+	// Contents are what goes in.
+	Contents Contents
 }
 
 // A Part is the image for one platform.
@@ -64,12 +82,14 @@ type Part struct {
 type Image struct {
 	Index v1.ImageIndex
 	Parts []Part
-	Tag   string
+	// Repository and Tag are what it is called.
+	Repository, Tag string
 }
 
 // Make compiles the programs and packs them.
 func (r Recipe) Make(ctx context.Context) (Image, error) {
-	m := Image{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), Tag: r.Version}
+	m := Image{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
+		Repository: r.Contents.Repository, Tag: r.Version}
 	for _, platform := range r.Platforms {
 		p, err := r.part(ctx, platform)
 		if err != nil {
@@ -92,7 +112,7 @@ func (r Recipe) part(ctx context.Context, platform v1.Platform) (Part, error) {
 	if err != nil {
 		return Part{}, err
 	}
-	layer, err := layerOf(programs, bill)
+	layer, err := layerOf(programs, r.Contents.sbomPath(), bill)
 	if err != nil {
 		return Part{}, err
 	}
@@ -109,15 +129,15 @@ func (r Recipe) part(ctx context.Context, platform v1.Platform) (Part, error) {
 
 func (r Recipe) compile(ctx context.Context, platform v1.Platform) (programs []sbom.Program,
 	err error) {
-	for _, name := range commands {
+	for _, p := range r.Contents.programs {
 		content, err := gobuild.Program{
-			Checkout: r.Checkout, Package: "./cmd/" + name, Version: r.Version, OS: platform.OS,
-			Arch: platform.Architecture,
+			Checkout: filepath.Join(r.Checkout, r.Contents.module), Package: p.pkg,
+			Version: r.Version, OS: platform.OS, Arch: platform.Architecture,
 		}.Compile(ctx)
 		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, sbom.Program{Name: name, Content: content})
+		programs = append(programs, sbom.Program{Name: p.name, Content: content})
 	}
 	return programs, nil
 }
@@ -142,9 +162,9 @@ func (r Recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 		v1.Time{Time: epoch}
 	file.Config = v1.Config{
 		User:       nobody,
-		Entrypoint: []string{"/" + commands[0]},
+		Entrypoint: []string{"/" + r.Contents.programs[0].name},
 		Labels: map[string]string{
-			"org.opencontainers.image.title":    "epitaph",
+			"org.opencontainers.image.title":    r.Contents.Repository,
 			"org.opencontainers.image.version":  r.Version,
 			"org.opencontainers.image.licenses": "Apache-2.0",
 		},
@@ -155,7 +175,7 @@ func (r Recipe) assemble(layer v1.Layer, platform v1.Platform) (v1.Image, error)
 // epoch is when everything in the image was made, as far as it says.
 var epoch = time.Unix(0, 0).UTC()
 
-func layerOf(programs []sbom.Program, bill []byte) (v1.Layer, error) {
+func layerOf(programs []sbom.Program, sbomPath string, bill []byte) (v1.Layer, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	for _, dir := range []string{"usr", "usr/share", path.Dir(sbomPath)} {

@@ -99,7 +99,7 @@ func twoPrograms(t *testing.T) (checkout string) {
 	t.Helper()
 	checkout = t.TempDir()
 	writeFile(t, filepath.Join(checkout, "go.mod"), "module example.com/one\n\ngo 1.26.0\n")
-	for _, name := range commands {
+	for _, name := range []string{"epitaph", "kubectl-epitaph"} {
 		writeFile(t, filepath.Join(checkout, "cmd", name, "main.go"),
 			"package main\n\nvar version string\n\nfunc main() { print(\""+name+
 				" version \", version, \"\\n\") }\n")
@@ -113,7 +113,7 @@ func TestSourcesThatDoNotCompile(t *testing.T) {
 	writeFile(t, filepath.Join(checkout, "cmd", "epitaph", "main.go"),
 		"package main\n\nfunc main() { oops() }\n")
 	_, err := Recipe{Checkout: checkout, Version: testVersion,
-		Platforms: Platforms}.Make(t.Context())
+		Platforms: Platforms, Contents: Epitaph}.Make(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(),
 		"build epitaph for linux/amd64: exit status 1\n") ||
 		!strings.Contains(err.Error(), "main.go:3:15: undefined: oops") {
@@ -160,11 +160,12 @@ func checkFiles(t *testing.T, image v1.Image) (sbom spdx.Document) {
 	r := mutate.Extract(image)
 	defer r.Close()
 	files := untar(t, r)
-	if len(files) != 3 || files[commands[0]] == nil || files[commands[1]] == nil ||
-		files[sbomPath] == nil {
-		t.Fatalf("%d files, want %s and %s only", len(files), commands, sbomPath)
+	bill := Epitaph.sbomPath()
+	if len(files) != 3 || files["epitaph"] == nil || files["kubectl-epitaph"] == nil ||
+		files[bill] == nil {
+		t.Fatalf("%d files, want the two programs and %s only", len(files), bill)
 	}
-	if err := json.Unmarshal(files[sbomPath], &sbom); err != nil {
+	if err := json.Unmarshal(files[bill], &sbom); err != nil {
 		t.Fatal(err)
 	}
 	config, err := image.ConfigFile()

@@ -18,8 +18,8 @@ import (
 
 // A Program is everything that decides what is compiled, but for the Go toolchain.
 type Program struct {
-	// Checkout is the folder of the sources, and Package the program's path in it, such as
-	// ./cmd/epitaph.
+	// Checkout is the folder of the sources, or of a nested module in it, and Package the program's
+	// path there, such as ./cmd/epitaph.
 	Checkout, Package string
 	// Version is stamped into the program.
 	Version string
@@ -32,6 +32,9 @@ type Program struct {
 // the version is stamped instead.
 func (p Program) Compile(ctx context.Context) ([]byte, error) {
 	name := path.Base(p.Package)
+	if name == "." {
+		name = filepath.Base(p.Checkout)
+	}
 	dir, err := os.MkdirTemp("", "epitaph-build-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary folder: %w", err)

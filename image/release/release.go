@@ -99,14 +99,25 @@ func (r Recipe) check() error {
 	return nil
 }
 
+// image makes one of the images, and writes it.
+func (r Recipe) image(ctx context.Context, of container.Contents,
+	dir string) (container.Image, error) {
+	image, err := container.Recipe{Checkout: r.Checkout, Version: r.Version,
+		Platforms: container.Platforms, Contents: of}.Make(ctx)
+	if err != nil {
+		return container.Image{}, err
+	}
+	_, err = image.Write(dir)
+	return image, err
+}
+
 // parts writes what is used: images, chart, plugin, definitions, and what they consist of.
 func (r Recipe) parts(ctx context.Context, dir string) error {
-	image, err := container.Recipe{Checkout: r.Checkout, Version: r.Version,
-		Platforms: container.Platforms}.Make(ctx)
+	image, err := r.image(ctx, container.Epitaph, dir)
 	if err != nil {
 		return err
 	}
-	if _, err := image.Write(dir); err != nil {
+	if _, err := r.image(ctx, container.Cloud, dir); err != nil {
 		return err
 	}
 	chart := helmchart.Recipe{Checkout: r.Checkout, Version: r.Version, Image: r.Image}

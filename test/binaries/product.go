@@ -21,6 +21,23 @@ func Product(ctx context.Context, out io.Writer, command, to string) error {
 
 // ProductVersion is Product with a version stamped in, as in a release; "" leaves it out.
 func ProductVersion(ctx context.Context, out io.Writer, command, version, to string) error {
+	c := compilation{name: command, out: out, packages: []string{"./cmd/" + command}}
+	if version != "" {
+		c.flags = []string{"-ldflags", "-X main.version=" + version}
+	}
+	return c.ofCheckout(ctx, ".", command+version, to)
+}
+
+// Cloud is Product for the program that asks the clouds. It is a module of its own, built with the
+// flags with which that is checked.
+func Cloud(ctx context.Context, out io.Writer, to string) error {
+	const name = "epitaph-cloud"
+	return compilation{name: name, out: out, packages: []string{"."},
+		env: []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath"}}.ofCheckout(ctx, "cloud", name, to)
+}
+
+// ofCheckout builds a program of this checkout's module in dir, and copies it.
+func (c compilation) ofCheckout(ctx context.Context, dir, name, to string) error {
 	if err := goOnPath(); err != nil {
 		return err
 	}
@@ -32,21 +49,16 @@ func ProductVersion(ctx context.Context, out io.Writer, command, version, to str
 	if err != nil {
 		return err
 	}
+	c.module = filepath.Join(checkout, dir)
 	// One place for each checkout: there, go finds that nothing has changed, and does not link
 	// again.
-	name := sha256.Sum256([]byte(checkout))
-	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(name[:])[:keyLength],
-		command+version)
-	unlock, err := lock(ctx, built+".lock", out)
+	place := sha256.Sum256([]byte(checkout))
+	built := filepath.Join(cache, "checkout-"+hex.EncodeToString(place[:])[:keyLength], name)
+	unlock, err := lock(ctx, built+".lock", c.out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	c := compilation{name: command, module: checkout, out: out,
-		packages: []string{"./cmd/" + command}}
-	if version != "" {
-		c.flags = []string{"-ldflags", "-X main.version=" + version}
-	}
 	if err := c.run(ctx, built); err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ import (
 // A changed value replaces the pods of the programs that have read it when they started, and of no
 // other: a setting of the collector must not be a rollout of an agent on every node.
 func rollouts(t *testing.T, c *cluster) {
-	all := []string{"--set=agent.enabled=true,config.archive.enabled=true"}
+	all := []string{"--set=agent.enabled=true,config.archive.enabled=true",
+		"--set=cloud.enabled=true,cloud.ask={aws}"}
 	before := podTemplates(t, c.template(t, all...))
 	for value, want := range map[string][]string{
 		"config.gc.workers=8":       {"epitaph-manager"},
@@ -33,6 +34,7 @@ func rollouts(t *testing.T, c *cluster) {
 		"agent.remove=true":                                                  {"epitaph-agent"},
 		"config.archive.receivers[0].name=a,config.archive.receivers[0].format=OTLP": {"epitaph-archive"},
 		"archive.extraEnv[0].name=A": {"epitaph-archive"},
+		"cloud.ask={gcp}":            {"epitaph-cloud"},
 		"replicas=3":                 nil,
 	} {
 		var replaced []string
@@ -54,7 +56,7 @@ func podTemplates(t *testing.T,
 	objects []*unstructured.Unstructured) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	all := map[string]corev1.PodTemplateSpec{}
-	for _, name := range []string{"epitaph-manager", "epitaph-archive"} {
+	for _, name := range []string{"epitaph-manager", "epitaph-archive", "epitaph-cloud"} {
 		var d appsv1.Deployment
 		if into(t, objects, "Deployment", name, &d) {
 			all[name] = d.Spec.Template
@@ -71,12 +73,15 @@ func podTemplates(t *testing.T,
 func ownPods(t *testing.T, c *cluster) {
 	objects := c.template(t, "--values", filepath.Join(c.chart, "ci", "own-pods-values.yaml"))
 	pods := podTemplates(t, objects)
-	if len(pods) != 3 {
-		t.Fatalf("there are %d workloads, want 3", len(pods))
+	// How many arguments and volumes each has.
+	own := map[string][2]int{"epitaph-manager": {4, 3}, "epitaph-agent": {4, 3},
+		"epitaph-archive": {4, 3}, "epitaph-cloud": {6, 1}}
+	if len(pods) != len(own) {
+		t.Fatalf("there are %d workloads, want %d", len(pods), len(own))
 	}
 	for name, pod := range pods {
 		program := pod.Spec.Containers[0]
-		if got := program.Args[len(program.Args)-1]; got != "--v=1" || len(program.Args) != 4 {
+		if got := program.Args[len(program.Args)-1]; got != "--v=1" || len(program.Args) != own[name][0] {
 			t.Errorf("%s is started with %q, want --v=1 at the end", name, program.Args)
 		}
 		if got := program.Env[len(program.Env)-1].Name; got != "HTTPS_PROXY" {
@@ -84,7 +89,7 @@ func ownPods(t *testing.T, c *cluster) {
 		}
 		mount := program.VolumeMounts[len(program.VolumeMounts)-1]
 		volume := pod.Spec.Volumes[len(pod.Spec.Volumes)-1]
-		if mount.Name != "extra" || volume.Name != "extra" || len(pod.Spec.Volumes) < 3 {
+		if mount.Name != "extra" || volume.Name != "extra" || len(pod.Spec.Volumes) < own[name][1] {
 			t.Errorf("%s mounts %v of %v", name, program.VolumeMounts, pod.Spec.Volumes)
 		}
 		var account corev1.ServiceAccount
@@ -105,7 +110,7 @@ func ownPods(t *testing.T, c *cluster) {
 // strategies wants those of own-pods-values.yaml, and the number of revisions there.
 func strategies(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
-	for _, name := range []string{"epitaph-manager", "epitaph-archive"} {
+	for _, name := range []string{"epitaph-manager", "epitaph-archive", "epitaph-cloud"} {
 		var d appsv1.Deployment
 		if !into(t, objects, "Deployment", name, &d) ||
 			d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType ||

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -46,6 +47,9 @@ type NodeSpec struct {
 	CPU, Memory string
 	// Labels are added to those that every node has.
 	Labels map[string]string
+	// ProviderID is the instance in a cloud; one of the sandbox's own if it is empty. Of an instance
+	// of another cloud, the cloud-controller-manager does not say that it is gone.
+	ProviderID string
 	// Address is that of a machine which is the node, and whose own user space answers there; one
 	// of this machine, where the sandbox answers, if it is not set.
 	Address netip.Addr
@@ -337,7 +341,7 @@ func (n *node) object(spec NodeSpec, index int) (*corev1.Node, error) {
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: n.name, Labels: labels},
-		Spec:       corev1.NodeSpec{ProviderID: "folder://" + n.name},
+		Spec:       corev1.NodeSpec{ProviderID: cmp.Or(spec.ProviderID, "folder://"+n.name)},
 		Status: corev1.NodeStatus{
 			Capacity: capacity, Allocatable: capacity,
 			Addresses: []corev1.NodeAddress{

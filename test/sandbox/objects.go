@@ -50,10 +50,10 @@ func (s *Sandbox) DefineRecords() error {
 	return nil
 }
 
-// chartFiles are the objects that the chart takes over as they are: who Epitaph, its agent and its
-// archive are, what they may do and write, and Epitaph's seats in the API server.
+// chartFiles are the objects that the chart takes over as they are: who Epitaph, its agent, its
+// archive and the program that asks clouds are, what they may do and write, and Epitaph's seats in the API server.
 var chartFiles = []string{"rbac.yaml", "manager-policy.yaml", "flowcontrol.yaml", "agent.yaml",
-	"archive.yaml"}
+	"archive.yaml", "cloud.yaml"}
 
 // ownObjects is the file with what the sandbox's own programs may do; the others are Epitaph's.
 const ownObjects = "manifests/cluster.yaml"

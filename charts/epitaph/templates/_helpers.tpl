@@ -61,6 +61,16 @@ app.kubernetes.io/component: archive
 {{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.archiveSelector" "more" (dict)) }}
 {{- end }}
 
+{{- define "epitaph.cloudSelector" -}}
+app.kubernetes.io/name: epitaph
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: cloud
+{{- end }}
+
+{{- define "epitaph.cloudLabels" -}}
+{{ include "epitaph.labelsWith" (dict "root" . "selector" "epitaph.cloudSelector" "more" (dict)) }}
+{{- end }}
+
 {{- define "epitaph.testLabels" -}}
 app.kubernetes.io/name: epitaph
 app.kubernetes.io/instance: {{ .Release.Name }}

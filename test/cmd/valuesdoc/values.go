@@ -39,6 +39,7 @@ type values struct {
 	NetworkPolicy        networkPolicy        `json:"networkPolicy"`
 	Page                 pageHost             `json:"page"`
 	Archive              archive              `json:"archive"`
+	Cloud                cloud                `json:"cloud"`
 	ServiceMonitor       serviceMonitor       `json:"serviceMonitor"`
 	PrometheusRule       labelled             `json:"prometheusRule"`
 	GrafanaDashboard     labelled             `json:"grafanaDashboard"`
@@ -47,7 +48,8 @@ type values struct {
 // An object is one of Kubernetes', which the API server checks.
 type object map[string]any
 
-// A workload is what the values of the manager, the agent and the archive have in common.
+// A workload is what the values of the manager, the agent, the archive and what asks the clouds have
+// in common.
 type workload struct {
 	ServiceAccount struct {
 		Annotations object `json:"annotations"`
@@ -87,6 +89,26 @@ type archive struct {
 		Size             string `json:"size"`
 		StorageClassName string `json:"storageClassName"`
 	} `json:"volume"`
+	Resources                 object   `json:"resources"`
+	NodeSelector              object   `json:"nodeSelector"`
+	Tolerations               []object `json:"tolerations"`
+	Affinity                  object   `json:"affinity"`
+	TopologySpreadConstraints []object `json:"topologySpreadConstraints"`
+	PodLabels                 object   `json:"podLabels"`
+	PodAnnotations            object   `json:"podAnnotations"`
+	Strategy                  object   `json:"strategy"`
+	workload
+}
+
+type cloud struct {
+	Enabled bool     `json:"enabled"`
+	Ask     []string `json:"ask" validate:"dive,oneof=aws azure gcp"`
+	Image   struct {
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+		Digest     string `json:"digest" pattern:"^(sha256:[0-9a-f]{64})?$"`
+	} `json:"image"`
+	Replicas                  int      `json:"replicas" validate:"min=1"`
 	Resources                 object   `json:"resources"`
 	NodeSelector              object   `json:"nodeSelector"`
 	Tolerations               []object `json:"tolerations"`

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	texttemplate "text/template"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/epitaph-k8s/epitaph/reason"
+	"github.com/epitaph-k8s/epitaph/test/binaries"
+	"github.com/epitaph-k8s/epitaph/test/sandbox"
+)
+
+// An ec2 answers as EC2's documentation shows it, after it has refused once.
+type ec2 struct {
+	*httptest.Server
+	instance string
+
+	mu      sync.Mutex
+	refused bool
+	asked   []string
+}
+
+func startEC2(t *testing.T, instance string) *ec2 {
+	t.Helper()
+	e := &ec2{instance: instance}
+	e.Server = httptest.NewServer(e)
+	t.Cleanup(e.Close)
+	return e
+}
+
+func (e *ec2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, r.Form.Get("Action")+" "+r.Form.Get("InstanceId.1"))
+	switch {
+	case !e.refused:
+		e.refused = true
+		w.WriteHeader(http.StatusServiceUnavailable)
+		documented(w, "Error.xml", map[string]string{"Code": "RequestLimitExceeded",
+			"Message": "Request limit exceeded."})
+	case r.Form.Get("Action") == "DescribeInstances":
+		documented(w, "DescribeInstances.xml", map[string]any{"State": "terminated",
+			"Code":    "Server.SpotInstanceTermination",
+			"Message": "Server.SpotInstanceTermination: Instance termination due to capacity",
+			"Reason":  "Server.SpotInstanceTermination", "Spot": true, "Group": ""})
+	default:
+		w.WriteHeader(http.StatusForbidden)
+		documented(w, "Error.xml", map[string]string{"Code": "UnauthorizedOperation",
+			"Message": "You are not authorized to perform this operation."})
+	}
+}
+
+// documented fills in a reply of the tests of cloud/aws.
+func documented(w http.ResponseWriter, name string, with any) {
+	file, err := texttemplate.ParseFiles(filepath.Join("..", "..", "cloud", "aws", "testdata",
+		"documented", name))
+	if err == nil {
+		err = file.Execute(w, with)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// askCloud runs epitaph-cloud with exactly its own rights.
+func (c *cluster) askCloud(t *testing.T, endpoint string) {
+	t.Helper()
+	dir := t.TempDir()
+	program, kubeconfig := filepath.Join(dir, "epitaph-cloud"), filepath.Join(dir, "kubeconfig")
+	if err := binaries.Cloud(t.Context(), os.Stdout, program); err != nil {
+		t.Fatal(err)
+	}
+	token, err := c.client.CoreV1().ServiceAccounts(ourNamespace).CreateToken(t.Context(),
+		"epitaph-cloud", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteKubeconfig(kubeconfig, token.Status.Token); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Launch(unique("epitaph-cloud"), "/usr/bin/env", "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", program, "--ask", "aws",
+		"--aws-endpoint", endpoint, "--kubeconfig", kubeconfig, "--namespace", ourNamespace,
+		"--leader-elect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop()
+		if log, err := os.ReadFile(p.LogPath); err == nil && t.Failed() {
+			t.Logf("the end of its log:\n%s", log[max(0, len(log)-4000):])
+		}
+	})
+}
+
+// The program itself asks EC2 after a Node has gone, and the records of the Node and of its pod
+// say what EC2 says, as does the plugin.
+func TestCloudIsAsked(t *testing.T) {
+	t.Parallel()
+	const instance = "i-0598c7d356eba48d7"
+	cloud := startEC2(t, instance)
+	shared.askCloud(t, cloud.URL)
+	ns := shared.namespace(t)
+	node, err := shared.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n"),
+		ProviderID: "aws:///eu-west-1c/" + instance})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.pod(t, ns, node.Name, "p")
+	if err := shared.TakeInstanceAway(node.Name); err != nil {
+		t.Fatal(err)
+	}
+	// What the cloud-controller-manager of that cloud does then.
+	if err := shared.as(t, nodeController).CoreV1().Nodes().Delete(t.Context(), node.Name,
+		metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// Nobody waits for the cloud.
+	d := shared.leaves(t, reason.Pod, ns+"/p", reason.Reason{})
+	if d.Reason.Code != reason.NodeDeleted {
+		t.Errorf("the pod left with %+v", d.Reason)
+	}
+
+	p := shared.amended(t, ns, "p", reason.SpotInterrupted)
+	record := shared.recordOf(t, node.Name)
+	if record.Spec.Code != string(reason.SpotInterrupted) || record.Spec.Amended == nil ||
+		record.Spec.Amended.Was != string(reason.Unexplained) || p.Amended.From != "aws api" ||
+		p.Amended.Was != string(reason.NodeDeleted) {
+		t.Errorf("the node is on record with %+v, the pod with %+v", record.Spec, p)
+	}
+	shared.eventually(t, "the plugin tells it", func(context.Context) (bool, error) {
+		said := shared.plugin(t, "why", "pod/p", "-n", ns).out
+		return strings.Contains(said, "Server.SpotInstanceTermination"), nil
+	})
+	cloud.mu.Lock()
+	defer cloud.mu.Unlock()
+	if len(cloud.asked) < 2 || cloud.asked[0] != "DescribeInstances "+instance ||
+		cloud.asked[1] != cloud.asked[0] {
+		t.Errorf("EC2 was asked %q", cloud.asked)
+	}
+}

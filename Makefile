@@ -73,10 +73,10 @@ test-unit: testtools racetools ## unit tests, with the race detector
 # A nested module, built with the flags of in_nested; what its tests read is no file of it, so that their results are not cached.
 in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 
-# Most of these tests wait for a controller: three of them keep two cores busy.
+# Most of these tests wait for a controller: four of them keep two cores busy.
 .PHONY: test-controlplane
 test-controlplane: controlplane karpenter npd kueue ec2metadata testtools ## tests against the real control plane
-	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=3 ./test/sandbox ./test/e2e ./test/generated)
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=4 ./test/sandbox ./test/e2e ./test/generated)
 
 # Not part of `make test`, which has a thousand records there.
 .PHONY: test-archive
@@ -132,7 +132,7 @@ test-versions: controlplane karpenter npd kueue ec2metadata testtools ## the dem
 	  assets="$$(dirname "$$($(SANDBOX) path "controlplane-$$version" kube-apiserver)")" && \
 	  ( $(call timed,demo on $$version,KUBEBUILDER_ASSETS="$$assets" $(SANDBOX) demo) ) && \
 	  { [ "$(TESTS)" = none ] || \
-	    ( $(call timed,control plane tests on $$version,KUBEBUILDER_ASSETS="$$assets" $(GO) test -count=1 -timeout=90m -parallel=3 $(TESTS) ./test/e2e) ); } || exit; \
+	    ( $(call timed,control plane tests on $$version,KUBEBUILDER_ASSETS="$$assets" $(GO) test -count=1 -timeout=90m -parallel=4 $(TESTS) ./test/e2e) ); } || exit; \
 	done
 
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.

@@ -95,6 +95,7 @@ func TestAgentPolicyIsTheSecondNet(t *testing.T) {
 				return err
 			}
 			n.Labels["a"] = "b"
+			n.ResourceVersion = "" // its kubelet may be quicker
 			_, err = c.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
 			return err
 		}

@@ -145,6 +145,9 @@ func TestCloudIsAsked(t *testing.T) {
 		said := shared.plugin(t, "why", "pod/p", "-n", ns).out
 		return strings.Contains(said, "Server.SpotInstanceTermination"), nil
 	})
+	if said := shared.plugin(t, "doctor").out; !strings.Contains(said, " API of aws ") {
+		t.Errorf("doctor does not tell what EC2 answers:\n%s", said)
+	}
 	cloud.mu.Lock()
 	defer cloud.mu.Unlock()
 	if len(cloud.asked) < 2 || cloud.asked[0] != "DescribeInstances "+instance ||

@@ -79,7 +79,7 @@ func (p *patient) serverTime() time.Time { return p.now.Add(p.ahead) }
 // nothing to examine.
 var examinations = []func(context.Context, *patient) []Diagnosis{
 	apiServer, definitions, webhookConfiguration, webhookCallers, webhookAnswers, ownerRights,
-	leader, recorder, builtInPodGC, agents, nodeClocks,
+	leader, recorder, builtInPodGC, agents, nodeClocks, cloudAnswers,
 }
 
 // examinationLimit bounds one examination.

@@ -19,7 +19,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	inCode := map[string]bool{}
 	literal := regexp.MustCompile(`"(epitaph_[a-z_]+)"`)
 	for _, dir := range []string{"webhook", "gc", "netconsole", "audit", "agent", "aftermath",
-		"archive", "certs", "termination", "page", "internal", "cmd/epitaph"} {
+		"archive", "certs", "cloud", "termination", "page", "internal", "cmd/epitaph"} {
 		err := filepath.WalkDir(filepath.Join("../..", dir),
 			func(path string, d fs.DirEntry, err error) error {
 				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") ||

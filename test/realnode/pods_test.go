@@ -10,11 +10,13 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/epitaph-k8s/epitaph/audit/obituary"
@@ -158,8 +160,6 @@ func TestPodsThatFail(t *testing.T) {
 	t.Parallel()
 	c := shared
 	overruns := worker("overruns", "-term-exit=0")
-	// It has to listen for SIGTERM by then.
-	overruns.Spec.ActiveDeadlineSeconds = ptr.To(int64(12))
 	for _, tc := range []struct {
 		pod    *corev1.Pod
 		reason string
@@ -171,6 +171,9 @@ func TestPodsThatFail(t *testing.T) {
 		t.Run(tc.pod.Name, func(t *testing.T) {
 			t.Parallel()
 			c.create(t, tc.pod)
+			if tc.reason == "DeadlineExceeded" {
+				c.overruns(t, tc.pod.Name)
+			}
 			pod := c.comes(t, tc.pod.Name, "it has failed and its container has ended",
 				func(p *corev1.Pod) bool {
 					return p.Status.Phase == corev1.PodFailed && allEnded(p)
@@ -188,6 +191,22 @@ func TestPodsThatFail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// overruns gives a pod a deadline once it runs: by then it has to listen for SIGTERM, and a busy
+// machine may take long to start it.
+func (c *cluster) overruns(t *testing.T, name string) {
+	t.Helper()
+	p := c.comes(t, name, "it runs", func(p *corev1.Pod) bool {
+		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Running != nil
+	})
+	ran := int64(time.Since(p.Status.StartTime.Time).Seconds())
+	deadline, err := json.Marshal(map[string]any{"spec": map[string]any{
+		"activeDeadlineSeconds": ran + 6}})
+	must(t, err)
+	_, err = c.client.CoreV1().Pods(metav1.NamespaceDefault).Patch(t.Context(), name,
+		types.MergePatchType, deadline, metav1.PatchOptions{})
+	must(t, err)
 }
 
 // What is mounted within a folder of the host that a container has read-only can be written to,

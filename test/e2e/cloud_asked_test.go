@@ -19,19 +19,24 @@ import (
 	"github.com/epitaph-k8s/epitaph/test/sandbox"
 )
 
+// The instances that an ec2 is asked about: about the one it answers, about the other never.
+const (
+	knownInstance  = "i-0598c7d356eba48d7"
+	silentInstance = "i-0ffffffffffffffff"
+)
+
 // An ec2 answers as EC2's documentation shows it, after it has refused once.
 type ec2 struct {
 	*httptest.Server
-	instance string
 
 	mu      sync.Mutex
 	refused bool
 	asked   []string
 }
 
-func startEC2(t *testing.T, instance string) *ec2 {
+func startEC2(t *testing.T) *ec2 {
 	t.Helper()
-	e := &ec2{instance: instance}
+	e := &ec2{}
 	e.Server = httptest.NewServer(e)
 	t.Cleanup(e.Close)
 	return e
@@ -40,6 +45,10 @@ func startEC2(t *testing.T, instance string) *ec2 {
 func (e *ec2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if r.Form.Get("InstanceId.1") == silentInstance {
+		<-r.Context().Done()
 		return
 	}
 	e.mu.Lock()
@@ -106,36 +115,42 @@ func (c *cluster) askCloud(t *testing.T, endpoint string) {
 	})
 }
 
-// The program itself asks EC2 after a Node has gone, and the records of the Node and of its pod
-// say what EC2 says, as does the plugin.
-func TestCloudIsAsked(t *testing.T) {
-	t.Parallel()
-	const instance = "i-0598c7d356eba48d7"
-	cloud := startEC2(t, instance)
-	shared.askCloud(t, cloud.URL)
-	ns := shared.namespace(t)
-	node, err := shared.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n"),
+// instanceGoes has a Node of EC2 leave with its pod. Nobody waits for the cloud.
+func (c *cluster) instanceGoes(t *testing.T, instance, ns, pod string) (node string) {
+	t.Helper()
+	n, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n"),
 		ProviderID: "aws:///eu-west-1c/" + instance})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.pod(t, ns, node.Name, "p")
-	if err := shared.TakeInstanceAway(node.Name); err != nil {
+	c.pod(t, ns, n.Name, pod)
+	if err := c.TakeInstanceAway(n.Name); err != nil {
 		t.Fatal(err)
 	}
 	// What the cloud-controller-manager of that cloud does then.
-	if err := shared.as(t, nodeController).CoreV1().Nodes().Delete(t.Context(), node.Name,
+	if err := c.as(t, nodeController).CoreV1().Nodes().Delete(t.Context(), n.Name,
 		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// Nobody waits for the cloud.
-	d := shared.leaves(t, reason.Pod, ns+"/p", reason.Reason{})
-	if d.Reason.Code != reason.NodeDeleted {
+	if d := c.leaves(t, reason.Pod, ns+"/"+pod, reason.Reason{}); d.Reason.Code != reason.NodeDeleted {
 		t.Errorf("the pod left with %+v", d.Reason)
 	}
+	return n.Name
+}
+
+// The program itself asks EC2 after a Node has gone, and the records of the Node and of its pod
+// say what EC2 says, as do the plugin and the page. About another Node EC2 never answers: that holds
+// up neither the Node, nor its pod, nor the question about the first.
+func TestCloudIsAsked(t *testing.T) {
+	t.Parallel()
+	cloud := startEC2(t)
+	shared.askCloud(t, cloud.URL)
+	ns := shared.namespace(t)
+	shared.instanceGoes(t, silentInstance, ns, "q")
+	node := shared.instanceGoes(t, knownInstance, ns, "p")
 
 	p := shared.amended(t, ns, "p", reason.SpotInterrupted)
-	record := shared.recordOf(t, node.Name)
+	record := shared.recordOf(t, node)
 	if record.Spec.Code != string(reason.SpotInterrupted) || record.Spec.Amended == nil ||
 		record.Spec.Amended.Was != string(reason.Unexplained) || p.Amended.From != "aws api" ||
 		p.Amended.Was != string(reason.NodeDeleted) {
@@ -145,12 +160,17 @@ func TestCloudIsAsked(t *testing.T) {
 		said := shared.plugin(t, "why", "pod/p", "-n", ns).out
 		return strings.Contains(said, "Server.SpotInstanceTermination"), nil
 	})
+	token := shared.clusterReader(t, ns)
+	shared.eventually(t, "the page tells it", func(context.Context) (bool, error) {
+		page := shared.visit(t, http.MethodGet, "/nodes/"+record.Name, token, nil)
+		return strings.Contains(page.body, "Server.SpotInstanceTermination"), nil
+	})
 	if said := shared.plugin(t, "doctor").out; !strings.Contains(said, " API of aws ") {
 		t.Errorf("doctor does not tell what EC2 answers:\n%s", said)
 	}
 	cloud.mu.Lock()
 	defer cloud.mu.Unlock()
-	if len(cloud.asked) < 2 || cloud.asked[0] != "DescribeInstances "+instance ||
+	if len(cloud.asked) < 2 || cloud.asked[0] != "DescribeInstances "+knownInstance ||
 		cloud.asked[1] != cloud.asked[0] {
 		t.Errorf("EC2 was asked %q", cloud.asked)
 	}

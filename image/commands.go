@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/epitaph-k8s/epitaph/image/container"
 	"github.com/epitaph-k8s/epitaph/image/helmchart"
@@ -45,15 +46,33 @@ func runBuild(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args [
 	var c common
 	c.register(flags)
 	cloud := flags.Bool("cloud", false, aboutCloud)
+	only := flags.String("platform", "", "the one `platform` to build for; every one without it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	platforms, err := choose(*only)
+	if err != nil {
+		return err
+	}
 	for _, of := range images(*cloud) {
-		if _, err := c.build(ctx, stdout, of); err != nil {
+		if _, err := c.build(ctx, stdout, of, platforms); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// choose is every platform, or the one.
+func choose(only string) ([]v1.Platform, error) {
+	if only == "" {
+		return container.Platforms, nil
+	}
+	for _, p := range container.Platforms {
+		if p.String() == only {
+			return []v1.Platform{p}, nil
+		}
+	}
+	return nil, fmt.Errorf("--platform is %q: the platforms are %v", only, container.Platforms)
 }
 
 const aboutCloud = "also the image of the program that asks the clouds"
@@ -68,9 +87,9 @@ func images(cloud bool) []container.Contents {
 
 // build makes an image, writes it into the folder, and says what it is.
 func (c common) build(ctx context.Context, stdout io.Writer,
-	of container.Contents) (container.Image, error) {
+	of container.Contents, platforms []v1.Platform) (container.Image, error) {
 	image, err := container.Recipe{Checkout: c.checkout, Version: c.version,
-		Platforms: container.Platforms, Contents: of}.Make(ctx)
+		Platforms: platforms, Contents: of}.Make(ctx)
 	if err != nil {
 		return container.Image{}, err
 	}
@@ -146,7 +165,7 @@ func (c common) pushImage(ctx context.Context, stdout io.Writer, to string,
 	if err != nil {
 		return name.Digest{}, err
 	}
-	image, err := c.build(ctx, stdout, of)
+	image, err := c.build(ctx, stdout, of, container.Platforms)
 	if err != nil {
 		return name.Digest{}, err
 	}

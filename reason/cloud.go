@@ -103,7 +103,8 @@ func (r Reason) FollowsNode(node string, heard []Evidence) bool {
 			a, ok := e.announcement()
 			said, _ := nodeSentences[a.Code].detail(a.Text)
 			// What drained the node may stand behind it.
-			return ok && a.Code == r.Code && (said == detail || strings.HasPrefix(detail, said+"; "))
+			return ok && a.Code == r.Code &&
+				(said == detail || strings.HasPrefix(detail, said+"; "))
 		})
 	}
 }

@@ -29,7 +29,7 @@ func BuildImage(ctx context.Context, dir string) (string, error) {
 	for _, cmd := range []*exec.Cmd{
 		exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(checkout, "image"),
 			"-o", builder, "."),
-		exec.CommandContext(ctx, builder, "--checkout", checkout, "--out", dir,
+		exec.CommandContext(ctx, builder, "build", "--checkout", checkout, "--out", dir,
 			"--version", version, "--platform", "linux/"+runtime.GOARCH),
 	} {
 		if said, err := cmd.CombinedOutput(); err != nil {

@@ -15,8 +15,8 @@ import (
 // been mended.
 const lately = 24 * time.Hour
 
-// cloudAnswers tells what the APIs of clouds said of the Nodes that left. Where none is asked, there
-// is nothing to tell.
+// cloudAnswers tells what the APIs of clouds said of the Nodes that left. Where none is asked,
+// there is nothing to tell.
 func cloudAnswers(ctx context.Context, p *patient) []Diagnosis {
 	heard, next := map[string]*inquests{}, ""
 	for {

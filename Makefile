@@ -68,6 +68,7 @@ test-unit: testtools racetools ## unit tests, with the race detector
 	@race=-race; { $(tool_c-compiler); } >/dev/null 2>&1 || { race=; echo "no C compiler: unit tests run WITHOUT the race detector"; }; \
 	  $(call timed,unit tests,$(GO) test -short $$race -shuffle=on ./...)
 	@$(call timed,batch tools' recipes,$(call in_module,test/batchtools))
+	@$(call timed,clouds,$(call in_module,cloud))
 	@$(call timed,dashboard and mixin,$(call in_module,test/dashboard))
 
 # A nested module, built with the flags of in_nested; what its tests read is no file of it, so that their results are not cached.

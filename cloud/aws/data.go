@@ -2,10 +2,9 @@ package aws
 
 import (
 	"embed"
-	"fmt"
 	"sync"
 
-	"sigs.k8s.io/yaml"
+	"github.com/epitaph-k8s/epitaph/cloud/explain"
 )
 
 //go:embed reasons.yaml services.yaml
@@ -29,26 +28,10 @@ type service struct {
 }
 
 var (
-	stateReasons = load("reasons.yaml", func(r stateReason) string { return r.Code })
-	services     = load("services.yaml", func(s service) string { return s.Service })
-)
-
-// load reads a list once, by key. The files are part of the program: any test finds an error in
-// them.
-func load[T any](name string, key func(T) string) func() map[string]T {
-	return sync.OnceValue(func() map[string]T {
-		data, err := files.ReadFile(name)
-		if err != nil {
-			panic(fmt.Sprintf("read %s: %v", name, err))
-		}
-		var list []T
-		if err := yaml.UnmarshalStrict(data, &list); err != nil {
-			panic(fmt.Sprintf("read %s: %v", name, err))
-		}
-		all := make(map[string]T, len(list))
-		for _, entry := range list {
-			all[key(entry)] = entry
-		}
-		return all
+	stateReasons = sync.OnceValue(func() map[string]stateReason {
+		return explain.Table(files, "reasons.yaml", func(r stateReason) string { return r.Code })
 	})
-}
+	services = sync.OnceValue(func() map[string]service {
+		return explain.Table(files, "services.yaml", func(s service) string { return s.Service })
+	})
+)

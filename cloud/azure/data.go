@@ -2,12 +2,10 @@ package azure
 
 import (
 	"embed"
-	"fmt"
 	"strings"
 	"sync"
 
-	"sigs.k8s.io/yaml"
-
+	"github.com/epitaph-k8s/epitaph/cloud/explain"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -40,28 +38,16 @@ type caller struct {
 
 var (
 	annotationKinds = sync.OnceValue(func() map[string]annotationKind {
-		all := map[string]annotationKind{}
-		for _, k := range read[annotationKind]("annotations.yaml") {
-			all[k.Annotation] = k
-		}
-		return all
+		return explain.Table(files, "annotations.yaml",
+			func(k annotationKind) string { return k.Annotation })
 	})
-	operations = sync.OnceValue(func() []operation { return read[operation]("operations.yaml") })
-	callers    = sync.OnceValue(func() []caller { return read[caller]("callers.yaml") })
+	operations = sync.OnceValue(func() []operation {
+		return explain.List[operation](files, "operations.yaml")
+	})
+	callers = sync.OnceValue(func() []caller {
+		return explain.List[caller](files, "callers.yaml")
+	})
 )
-
-// read reads a list. The files are part of the program: any test finds an error in them.
-func read[T any](name string) []T {
-	data, err := files.ReadFile(name)
-	if err != nil {
-		panic(fmt.Sprintf("read %s: %v", name, err))
-	}
-	var all []T
-	if err := yaml.UnmarshalStrict(data, &all); err != nil {
-		panic(fmt.Sprintf("read %s: %v", name, err))
-	}
-	return all
-}
 
 // rank returns which of the operations a name is of: Microsoft.Compute/virtualMachines/delete,
 // Microsoft.Compute/virtualMachineScaleSets/delete/action. It is -1 for all others.

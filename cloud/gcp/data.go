@@ -2,12 +2,10 @@ package gcp
 
 import (
 	"embed"
-	"fmt"
 	"path"
 	"sync"
 
-	"sigs.k8s.io/yaml"
-
+	"github.com/epitaph-k8s/epitaph/cloud/explain"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -33,27 +31,10 @@ type user struct {
 
 var (
 	kinds = sync.OnceValue(func() map[string]kind {
-		all := map[string]kind{}
-		for _, k := range read[kind]("operations.yaml") {
-			all[k.Type] = k
-		}
-		return all
+		return explain.Table(files, "operations.yaml", func(k kind) string { return k.Type })
 	})
-	users = sync.OnceValue(func() []user { return read[user]("users.yaml") })
+	users = sync.OnceValue(func() []user { return explain.List[user](files, "users.yaml") })
 )
-
-// read reads a list. The files are part of the program: any test finds an error in them.
-func read[T any](name string) []T {
-	data, err := files.ReadFile(name)
-	if err != nil {
-		panic(fmt.Sprintf("read %s: %v", name, err))
-	}
-	var all []T
-	if err := yaml.UnmarshalStrict(data, &all); err != nil {
-		panic(fmt.Sprintf("read %s: %v", name, err))
-	}
-	return all
-}
 
 // calledBy returns what a call means by its user.
 func calledBy(name string) string {

@@ -31,7 +31,7 @@ var native = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 func build(t *testing.T, checkout string, platforms ...v1.Platform) Image {
 	t.Helper()
 	m, err := Recipe{Checkout: checkout, Version: testVersion,
-		Platforms: platforms}.Make(t.Context())
+		Platforms: platforms, Contents: Epitaph}.Make(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ const (
 	defaultPrefix  = "docker.io/library/"
 )
 
-// Write puts the archive, REPOSITORY.oci.tar, and a bill of materials for each platform into a folder.
+// Write puts the archive, REPOSITORY.oci.tar, and a bill of materials for each platform into a
+// folder.
 func (m Image) Write(out string) (archive string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return "", fmt.Errorf("make the folder %s: %w", out, err)

@@ -166,7 +166,7 @@ func withImage(values []byte, r Recipe) ([]byte, error) {
 	head, rest, found := strings.Cut("\n"+string(values), begin)
 	end := strings.Index(rest, "\n\n")
 	if !found || end < 0 {
-		return nil, fmt.Errorf("write the image into %s: no paragraph begins with image:",
+		return nil, fmt.Errorf("write the image into %s: it has no paragraph image",
 			valuesFile)
 	}
 	section := []byte(rest[:end])

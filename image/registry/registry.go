@@ -1,8 +1,8 @@
 // Package registry puts what was built into a container registry.
 //
 // Who we are there is what `docker login`, `podman login` or `crane auth login` has left in
-// Docker's configuration (DOCKER_CONFIG). A registry that is no loopback address must speak TLS, with a
-// certificate that this machine trusts.
+// Docker's configuration (DOCKER_CONFIG). A registry that is no loopback address must speak TLS,
+// with a certificate that this machine trusts.
 package registry
 
 import (

@@ -17,10 +17,10 @@ import (
 // How cosign keeps signatures of an image (cosign specs/SIGNATURE_SPEC.md): as an image under a tag
 // beside it, of one layer for each signature.
 const (
-	payloadType    types.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	signatureKey                   = "dev.cosignproject.cosign/signature"
-	payloadPurpose                 = "cosign container image signature"
-	tagSuffix                      = ".sig"
+	payloadType    = types.MediaType("application/vnd.dev.cosign.simplesigning.v1+json")
+	signatureKey   = "dev.cosignproject.cosign/signature"
+	payloadPurpose = "cosign container image signature"
+	tagSuffix      = ".sig"
 )
 
 // A claim is what is signed of an image: Red Hat's simple signing.

@@ -76,8 +76,8 @@ in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 
 # Most of these tests wait for a controller: four of them keep two cores busy.
 .PHONY: test-controlplane
-test-controlplane: controlplane karpenter npd kueue ec2metadata testtools ## tests against the real control plane
-	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=4 ./test/sandbox ./test/e2e ./test/generated)
+test-controlplane: controlplane karpenter npd kueue ec2metadata otelcollector testtools ## tests against the real control plane
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=4 ./test/sandbox ./test/e2e ./test/generated ./test/otel)
 
 # Not part of `make test`, which has a thousand records there.
 .PHONY: test-archive
@@ -86,8 +86,7 @@ test-archive: controlplane testtools ## the archive and its database are killed 
 
 # Not part of `make test`: the collector takes some minutes to build.
 .PHONY: test-otel
-test-otel: $(SANDBOX) ## OpenTelemetry's own collector receives the archive's logs
-	@$(SANDBOX) build otelcollector
+test-otel: otelcollector ## of that, OpenTelemetry's own collector, which receives the archive's logs
 	@$(call timed,collector test,$(GO) test -count=1 -v ./test/otel)
 
 .PHONY: test-chart
@@ -258,6 +257,10 @@ karpenter: $(SANDBOX) ## build Karpenter with its kwok provider (once; cached)
 .PHONY: ec2metadata
 ec2metadata: $(SANDBOX) ## build amazon-ec2-metadata-mock (once; cached)
 	@$(SANDBOX) build ec2metadata
+
+.PHONY: otelcollector
+otelcollector: $(SANDBOX) ## build OpenTelemetry's collector (once; cached)
+	@$(SANDBOX) build otelcollector
 
 .PHONY: npd
 npd: $(SANDBOX) ## build the node-problem-detector (once; cached)

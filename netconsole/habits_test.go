@@ -24,6 +24,20 @@ func (c *cluster) answersAfter(took time.Duration) func(context.Context, []netip
 	}
 }
 
+// aNodeThatAnswers has a replica learn in a quiet round how slowly its node answers.
+func aNodeThatAnswers(t *testing.T, took time.Duration) (*corev1.Node, *cluster, *panicHandler) {
+	t.Helper()
+	node := aNode("n1", "10.0.0.1")
+	c := aCluster(t, node, aLease("n1"))
+	p, _ := c.aReplica(t)
+	p.answers = c.answersAfter(took)
+	c.alive.Store(true)
+	if err := p.quietRound(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return node, c, p
+}
+
 // A signed panic of a node that is silent is believed as soon as its silence has lasted four times
 // as long as its answers took; one that answers too slowly for that has to miss its Lease.
 func TestSilenceOfSlowNodes(t *testing.T) {
@@ -41,14 +55,7 @@ func TestSilenceOfSlowNodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				node := aNode("n1", "10.0.0.1")
-				c := aCluster(t, node, aLease("n1"))
-				p, _ := c.aReplica(t)
-				p.answers = c.answersAfter(tc.took)
-				c.alive.Store(true)
-				if err := p.quietRound(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				node, c, p := aNodeThatAnswers(t, tc.took)
 				c.alive.Store(false)
 				began := time.Now()
 				p.hear(t.Context(), aPanic(node))
@@ -67,14 +74,7 @@ func TestSilenceOfSlowNodes(t *testing.T) {
 func TestSlowAnswerVetoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		node := aNode("n1", "10.0.0.1")
-		c := aCluster(t, node, aLease("n1"))
-		p, _ := c.aReplica(t)
-		p.answers = c.answersAfter(time.Second)
-		c.alive.Store(true)
-		if err := p.quietRound(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		node, c, p := aNodeThatAnswers(t, time.Second)
 		p.answers = c.answersAfter(3 * time.Second) // it is in trouble
 		hears(t.Context(), p, aPanic(node))
 		if c.node(t, "n1") == nil {

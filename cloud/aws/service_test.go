@@ -1,19 +1,15 @@
 package aws
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"text/template"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -21,6 +17,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/internal/documented"
 )
 
 // The SDK finds its credentials where it looks first.
@@ -31,6 +28,11 @@ func TestMain(m *testing.M) {
 		"AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	} {
 		if err := os.Setenv(key, value); err != nil {
+			panic(err)
+		}
+	}
+	for _, key := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"} {
+		if err := os.Unsetenv(key); err != nil {
 			panic(err)
 		}
 	}
@@ -136,23 +138,6 @@ func (a *replica) askAt(t *testing.T, ctx context.Context, at time.Time) (v1alph
 		explain.Instance{ProviderID: instance, Node: "worker", Gone: gone})
 }
 
-// documented fills in a reply of testdata.
-func documented(name string, with any) string {
-	path := filepath.Join("testdata", "documented", name)
-	file, err := template.New(name).Funcs(template.FuncMap{"quote": func(s string) (string, error) {
-		b, err := json.Marshal(s)
-		return string(b), err
-	}}).ParseFiles(path)
-	if err != nil {
-		panic(err)
-	}
-	var b bytes.Buffer
-	if err := file.Execute(&b, with); err != nil {
-		panic(err)
-	}
-	return b.String()
-}
-
 type described struct {
 	State, Reason, Code, Message, Group string
 	Spot                                bool
@@ -164,18 +149,18 @@ func ended(code string) described {
 }
 
 func describes(d described) []reply {
-	return []reply{{http.StatusOK, nil, documented("DescribeInstances.xml", d)}}
+	return []reply{{http.StatusOK, nil, documented.Reply("DescribeInstances.xml", d)}}
 }
 
 type refused struct{ Code, Message string }
 
 func refusal(status int, code string) []reply {
-	return []reply{{status, nil, documented("Error.xml", refused{code, "in words"})}}
+	return []reply{{status, nil, documented.Reply("Error.xml", refused{code, "in words"})}}
 }
 
 func refusalOfTrail(status int, code string) []reply {
 	return []reply{{status, map[string]string{"Content-Type": "application/x-amz-json-1.1"},
-		documented("Error.json", refused{code, "in words"})}}
+		documented.Reply("Error.json", refused{code, "in words"})}}
 }
 
 // A call is one that CloudTrail has on record.
@@ -188,18 +173,18 @@ func endedBy(by string) call {
 	return call{Name: "TerminateInstances", Time: "2026-11-30T09:59:58Z", Identity: by}
 }
 
-func (c call) Record() string { return documented("TerminateInstances.json", c) }
+func (c call) Record() string { return documented.Reply("TerminateInstances.json", c) }
 
 func trail(all ...call) []reply { return []reply{trailPage("", all...)} }
 
 func trailPage(token string, all ...call) reply {
 	return reply{http.StatusOK, map[string]string{"Content-Type": "application/x-amz-json-1.1"},
-		documented("LookupEvents.json", map[string]any{"Events": all, "Token": token})}
+		documented.Reply("LookupEvents.json", map[string]any{"Events": all, "Token": token})}
 }
 
 func console(output string) []reply {
 	return []reply{{http.StatusOK, nil,
-		documented("GetConsoleOutput.xml", map[string]string{"Output": output})}}
+		documented.Reply("GetConsoleOutput.xml", map[string]string{"Output": output})}}
 }
 
 const (

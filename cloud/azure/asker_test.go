@@ -13,6 +13,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/internal/documented"
 )
 
 func TestAnswer(t *testing.T) {
@@ -222,7 +223,7 @@ func TestRefused(t *testing.T) {
 	})
 	t.Run("expired credentials", func(t *testing.T) {
 		r := serve(t, nil, nil)
-		r.token = answers(http.StatusUnauthorized, documented("token-error.json", nil))
+		r.token = answers(http.StatusUnauthorized, documented.Reply("token-error.json", nil))
 		if _, err := r.ask(t, machine); err == nil ||
 			!strings.Contains(err.Error(), "AADSTS700024") || errors.Is(err, explain.ErrNotYet) {
 			t.Errorf("%v", err)

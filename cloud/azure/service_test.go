@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,13 +11,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"text/template"
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/internal/documented"
 )
 
 const (
@@ -138,6 +137,7 @@ func (r *replica) asker(t *testing.T, at time.Time) *Asker {
 	for key, value := range map[string]string{
 		"AZURE_TENANT_ID": "tenant", "AZURE_CLIENT_ID": "client",
 		"AZURE_FEDERATED_TOKEN_FILE": file, "AZURE_AUTHORITY_HOST": r.URL,
+		"AZURE_CLIENT_SECRET": "", "AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_TOKEN_CREDENTIALS": "",
 	} {
 		t.Setenv(key, value)
 	}
@@ -162,30 +162,14 @@ func (r *replica) askAt(t *testing.T, ctx context.Context, resource string,
 		explain.Instance{ProviderID: "azure://" + resource, Node: "worker", Gone: gone})
 }
 
-// documented fills in a reply of testdata.
-func documented(name string, with any) string {
-	file, err := template.New(name).Funcs(template.FuncMap{"quote": func(s string) (string, error) {
-		b, err := json.Marshal(s)
-		return string(b), err
-	}}).ParseFiles(filepath.Join("testdata", "documented", name))
-	if err != nil {
-		panic(err)
-	}
-	var b bytes.Buffer
-	if err := file.Execute(&b, with); err != nil {
-		panic(err)
-	}
-	return b.String()
-}
-
 func answers(status int, body string) reply {
 	return reply{status, map[string]string{"Content-Type": "application/json"}, body}
 }
 
-func found(name string, with any) reply { return answers(http.StatusOK, documented(name, with)) }
+func found(name string, with any) reply { return answers(http.StatusOK, documented.Reply(name, with)) }
 
 func refusal(status int, code string) []reply {
-	return []reply{answers(status, documented("error.json", code))}
+	return []reply{answers(status, documented.Reply("error.json", code))}
 }
 
 // An annotated is a health annotation, with the minutes of its time after 10 o'clock.

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -16,13 +15,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"text/template"
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/internal/documented"
 )
 
 const instance = "gce://my-project/europe-west1-b/worker"
@@ -53,7 +52,7 @@ type replica struct {
 func serve(t *testing.T, lists ...reply) *replica {
 	t.Helper()
 	r := &replica{lists: lists, token: reply{http.StatusOK,
-		map[string]string{"Content-Type": "application/json"}, documented("token.json", nil)}}
+		map[string]string{"Content-Type": "application/json"}, documented.Reply("token.json", nil)}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) { r.token.write(w) })
 	mux.HandleFunc("GET /compute/v1/projects/my-project/zones/europe-west1-b/operations", r.list)
@@ -137,22 +136,6 @@ func (r *replica) askAt(t *testing.T, ctx context.Context, at time.Time) (v1alph
 	return r.asker(t, at).Ask(ctx, explain.Instance{ProviderID: instance, Node: "worker", Gone: gone})
 }
 
-// documented fills in a reply of testdata.
-func documented(name string, with any) string {
-	file, err := template.New(name).Funcs(template.FuncMap{"quote": func(s string) (string, error) {
-		b, err := json.Marshal(s)
-		return string(b), err
-	}}).ParseFiles(filepath.Join("testdata", "documented", name))
-	if err != nil {
-		panic(err)
-	}
-	var b bytes.Buffer
-	if err := file.Execute(&b, with); err != nil {
-		panic(err)
-	}
-	return b.String()
-}
-
 // A done is an operation, with the minutes of its time after 10 o'clock.
 type done struct {
 	Type, User, Words string
@@ -180,11 +163,11 @@ func page(token string, all ...done) reply {
 		}
 	}
 	return reply{http.StatusOK, map[string]string{"Content-Type": "application/json"},
-		documented("operations.json", map[string]any{"Items": all, "Token": token})}
+		documented.Reply("operations.json", map[string]any{"Items": all, "Token": token})}
 }
 
 func refusal(status int, reason string) reply {
 	return reply{status, map[string]string{"Content-Type": "application/json"},
-		documented("error.json", map[string]any{"Status": fmt.Sprint(status),
+		documented.Reply("error.json", map[string]any{"Status": fmt.Sprint(status),
 			"Message": "in words", "Reason": reason})}
 }

@@ -154,8 +154,8 @@ var EC2Metadata = Group{
 }
 
 // OTelCollector is OpenTelemetry's collector, with no more than what receives OTLP and what prints
-// it. Only `make test-otel` asks for it: it takes two minutes of one core, once. The tag keeps the
-// checks of every module from that.
+// it: two minutes of one core, once. The tag keeps the checks of every module from compiling it in
+// their own way.
 var OTelCollector = Group{
 	Name:     "otelcollector",
 	Dir:      "test/otelcollector",

@@ -100,7 +100,10 @@ func (c *cluster) askCloud(t *testing.T, endpoint string) {
 	if err := c.WriteKubeconfig(kubeconfig, token.Status.Token); err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.Launch(unique("epitaph-cloud"), "/usr/bin/env", "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+	// Whoever runs this may have an account there.
+	p, err := c.Launch(unique("epitaph-cloud"), "/usr/bin/env", "-u", "AWS_PROFILE", "-u",
+		"AWS_SESSION_TOKEN", "AWS_CONFIG_FILE="+os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
 		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", program, "--ask", "aws",
 		"--aws-endpoint", endpoint, "--kubeconfig", kubeconfig, "--namespace", ourNamespace,
 		"--leader-elect")

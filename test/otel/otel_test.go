@@ -3,6 +3,7 @@ package otel
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -95,10 +96,17 @@ func (c collector) read(t *testing.T, something string) (text string) {
 	return text
 }
 
-func TestCollectorUnderstands(t *testing.T) {
+func TestMain(m *testing.M) {
+	flag.Parse()
 	if testing.Short() {
-		t.Skip("builds OpenTelemetry's collector")
+		fmt.Println(
+			"otel: skipped by -short: it needs OpenTelemetry's collector; run make test-controlplane")
+		return
 	}
+	os.Exit(m.Run())
+}
+
+func TestCollectorUnderstands(t *testing.T) {
 	c := start(t)
 	store, err := sqlite.Open(t.Context(), filepath.Join(c.dir, "archive.db"), clock.RealClock{})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package documented fills in the replies that the tests of the clouds' clients have in testdata, in
-// the form that each cloud documents.
+// Package documented fills in the replies that the tests of the clouds' clients have in testdata,
+// in the form that each cloud documents.
 package documented
 
 import (

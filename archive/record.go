@@ -114,7 +114,7 @@ func Of(cluster string, epoch int64, o client.Object) (Record, error) {
 		r.Node, r.Code, r.Class = s.NodeName, s.Code, s.Class
 		r.Fingerprint = fingerprint(s)
 		r.Document, err = document(&v1alpha1.NodeObituary{TypeMeta: typeOf("NodeObituary"),
-			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec})
+			ObjectMeta: withoutManagers(o.ObjectMeta), Spec: o.Spec, Status: o.Status})
 	case *v1alpha1.OwnerObituary:
 		s := &o.Spec
 		removed, r.Name, r.Subject = s.Removed, s.Name, string(s.UID)

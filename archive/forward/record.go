@@ -22,7 +22,8 @@ type Summary struct {
 	Subject    string
 	Owners     []string
 	Labels     map[string]string
-	// Amended is set if this is not what was written first.
+	// Amended is set if this is not what was written first, or if others have found out more since:
+	// what the API of a cloud said of a node's instance, for example.
 	Amended bool
 }
 
@@ -42,6 +43,7 @@ func Summarize(r archive.Record) (Summary, error) {
 			UID       string                  `json:"uid"`
 			Owners    []struct{ Name string } `json:"owners"`
 		} `json:"spec"`
+		Status map[string]json.RawMessage `json:"status"`
 	}
 	if err := json.Unmarshal(r.Document, &document); err != nil {
 		return Summary{}, fmt.Errorf("read the record %s: %w", r.UID, err)
@@ -55,8 +57,11 @@ func Summarize(r archive.Record) (Summary, error) {
 	for _, owner := range spec.Owners {
 		s.Owners = append(s.Owners, owner.Name)
 	}
-	// The record of an owner is renewed for what is done to it next, which is no amendment.
-	s.Amended = r.Kind != archive.OwnerKind && document.Metadata.Generation > 1
+	// The generation counts changes of the spec alone: none of the status, which is empty when a
+	// record is created. The record of an owner is renewed for what is done to it next, which is no
+	// amendment.
+	s.Amended = r.Kind != archive.OwnerKind &&
+		(document.Metadata.Generation > 1 || len(document.Status) > 0)
 	return s, nil
 }
 

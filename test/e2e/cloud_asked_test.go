@@ -118,7 +118,8 @@ func (c *cluster) askCloud(t *testing.T, endpoint string) {
 	})
 }
 
-// instanceGoes has a Node of EC2 leave with its pod. Nobody waits for the cloud.
+// instanceGoes has a Node of EC2 leave with its pod, when the cloud-controller-manager finds that its
+// instance is gone. Nobody waits for the cloud.
 func (c *cluster) instanceGoes(t *testing.T, instance, ns, pod string) (node string) {
 	t.Helper()
 	n, err := c.AddNode(t.Context(), sandbox.NodeSpec{Name: unique("n"),
@@ -130,12 +131,7 @@ func (c *cluster) instanceGoes(t *testing.T, instance, ns, pod string) (node str
 	if err := c.TakeInstanceAway(n.Name); err != nil {
 		t.Fatal(err)
 	}
-	// What the cloud-controller-manager of that cloud does then.
-	if err := c.as(t, nodeController).CoreV1().Nodes().Delete(t.Context(), n.Name,
-		metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if d := c.leaves(t, reason.Pod, ns+"/"+pod, reason.Reason{}); d.Reason.Code != reason.NodeDeleted {
+	if d := c.leaves(t, reason.Pod, ns+"/"+pod, reason.Reason{}); d.Reason.Code != reason.CloudInstanceGone {
 		t.Errorf("the pod left with %+v", d.Reason)
 	}
 	return n.Name
@@ -155,8 +151,8 @@ func TestCloudIsAsked(t *testing.T) {
 	p := shared.amended(t, ns, "p", reason.SpotInterrupted)
 	record := shared.recordOf(t, node)
 	if record.Spec.Code != string(reason.SpotInterrupted) || record.Spec.Amended == nil ||
-		record.Spec.Amended.Was != string(reason.Unexplained) || p.Amended.From != "aws api" ||
-		p.Amended.Was != string(reason.NodeDeleted) {
+		record.Spec.Amended.Was != string(reason.CloudInstanceGone) || p.Amended.From != "aws api" ||
+		p.Amended.Was != string(reason.CloudInstanceGone) {
 		t.Errorf("the node is on record with %+v, the pod with %+v", record.Spec, p)
 	}
 	shared.eventually(t, "the plugin tells it", func(context.Context) (bool, error) {

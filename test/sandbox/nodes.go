@@ -40,6 +40,10 @@ const (
 // datagrams can be sent from any of them without asking anybody.
 var nodeNetwork = netip.MustParsePrefix("127.0.1.0/24")
 
+// clouds are those whose instances the cloud-controller-manager plays beside its own, as provider
+// IDs begin. What others make, such as Karpenter's kwok provider, is none of its business.
+var clouds = []string{"aws", "azure", "gce"}
+
 // A NodeSpec is a node to be made.
 type NodeSpec struct {
 	Name string
@@ -47,8 +51,8 @@ type NodeSpec struct {
 	CPU, Memory string
 	// Labels are added to those that every node has.
 	Labels map[string]string
-	// ProviderID is the instance in a cloud; one of the sandbox's own if it is empty. Of an instance
-	// of another cloud, the cloud-controller-manager does not say that it is gone.
+	// ProviderID is the instance in a cloud; one of the sandbox's own if it is empty. TakeInstanceAway
+	// takes those of clouds, too.
 	ProviderID string
 	// Address is that of a machine which is the node, and whose own user space answers there; one
 	// of this machine, where the sandbox answers, if it is not set.

@@ -221,7 +221,7 @@ func (s *Sandbox) layOut(context.Context) error {
 	if err := os.MkdirAll(s.Instances, 0o755); err != nil {
 		return fmt.Errorf("make the folder of instances: %w", err)
 	}
-	cloud, err := json.Marshal(map[string]string{"instances": s.Instances})
+	cloud, err := json.Marshal(map[string]any{"instances": s.Instances, "plays": clouds})
 	if err != nil {
 		return fmt.Errorf("encode the cloud's configuration: %w", err)
 	}

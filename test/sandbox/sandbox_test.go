@@ -209,13 +209,19 @@ func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.
 		func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
 	isDeletedLastBy(t, s, node.Name,
 		"system:serviceaccount:kube-system:node-controller")
-	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"})
+	again, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2",
+		ProviderID: "gce://sandbox/sandbox-a/" + node.Name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again.Address != node.Address || again.BootID == node.BootID {
 		t.Errorf("re-created node = %+v, want the address of %+v and another boot ID", again, node)
 	}
+	if err := s.TakeInstanceAway(node.Name); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the cloud to delete a Node of another provider that it plays",
+		func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
 }
 
 func nothingOutlivesStop(t *testing.T, s *sandbox.Sandbox) {

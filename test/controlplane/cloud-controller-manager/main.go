@@ -5,6 +5,7 @@
 // Node is the framework's own doing.
 //
 // The folder is named by the file given as --cloud-config: {"instances": "/path/of/the/folder"}.
+// "plays": ["aws"] has it be the cloud of Nodes whose provider ID begins with aws://, too.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,7 +55,11 @@ func initCloud(c *config.CompletedConfig) cloudprovider.Interface {
 }
 
 // A folderCloud answers for instances that are files of one folder.
-type folderCloud struct{ instances *os.Root }
+type folderCloud struct {
+	instances *os.Root
+	// providers are those whose instances they are: the word before "://" in a provider ID.
+	providers []string
+}
 
 func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
 	if file == nil {
@@ -61,7 +67,8 @@ func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
 			errors.New("--cloud-config is missing: name a file that holds {\"instances\": FOLDER}")
 	}
 	var c struct {
-		Instances string `json:"instances"`
+		Instances string   `json:"instances"`
+		Plays     []string `json:"plays"`
 	}
 	if err := json.NewDecoder(file).Decode(&c); err != nil {
 		return nil, fmt.Errorf("read --cloud-config: %w", err)
@@ -70,18 +77,18 @@ func newFolderCloud(file io.Reader) (cloudprovider.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of instances: %w", err)
 	}
-	return &folderCloud{instances: root}, nil
+	return &folderCloud{instances: root, providers: append(c.Plays, providerName)}, nil
 }
 
 // foreign tells of a Node that another provider made, as Karpenter's kwok provider does: this cloud
 // has no instance for it, and must not say that it is gone.
-func foreign(node *corev1.Node) bool {
-	return node.Spec.ProviderID != "" &&
-		!strings.HasPrefix(node.Spec.ProviderID, providerName+"://")
+func (c *folderCloud) foreign(node *corev1.Node) bool {
+	provider, _, _ := strings.Cut(node.Spec.ProviderID, "://")
+	return provider != "" && !slices.Contains(c.providers, provider)
 }
 
 func (c *folderCloud) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
-	if foreign(node) {
+	if c.foreign(node) {
 		return true, nil
 	}
 	_, err := c.instances.Stat(node.Name)
@@ -92,7 +99,7 @@ func (c *folderCloud) InstanceExists(_ context.Context, node *corev1.Node) (bool
 }
 
 func (c *folderCloud) InstanceShutdown(_ context.Context, node *corev1.Node) (bool, error) {
-	if foreign(node) {
+	if c.foreign(node) {
 		return false, nil
 	}
 	state, err := c.instances.ReadFile(node.Name)

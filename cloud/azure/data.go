@@ -25,6 +25,7 @@ type annotationKind struct {
 type operation struct {
 	Operation string `json:"operation"`
 	What      string `json:"what,omitempty"`
+	Some      bool   `json:"some,omitempty"`
 	Source    string `json:"source"`
 }
 

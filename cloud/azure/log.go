@@ -127,8 +127,12 @@ func (q *inquiry) decisive(all []*armmonitor.EventData) *call {
 // concerns reports whether an event is about the machine. Calls to a scale set list the machines
 // that they are about, or are about all.
 func (q *inquiry) concerns(e *armmonitor.EventData) bool {
-	if e.OperationName == nil || e.EventTimestamp == nil ||
-		rank(text(e.OperationName.Value)) < 0 {
+	if e.OperationName == nil || e.EventTimestamp == nil {
+		return false
+	}
+	name := strings.ToLower(text(e.OperationName.Value))
+	operation := rank(name)
+	if operation < 0 {
 		return false
 	}
 	if resource := strings.ToLower(text(e.ResourceID)); resource != q.set || q.set == "" {
@@ -137,8 +141,9 @@ func (q *inquiry) concerns(e *armmonitor.EventData) bool {
 	var body struct{ InstanceIDs []string }
 	err := json.Unmarshal([]byte(text(e.Properties["requestbody"])), &body)
 	if err != nil || len(body.InstanceIDs) == 0 {
-		// To delete some of a set takes their numbers, so a record without them was cut.
-		return !strings.HasSuffix(strings.ToLower(text(e.OperationName.Value)), "/delete/action")
+		// What ends some of a set ended these, and not the others: of whom such a record does not
+		// name, it says nothing. To delete some takes their numbers, so it was cut then.
+		return !operations()[operation].Some && !strings.HasSuffix(name, "/delete/action")
 	}
 	return slices.Contains(body.InstanceIDs, q.instance) || slices.Contains(body.InstanceIDs, "*")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
@@ -25,7 +27,16 @@ import (
 type whyFlags struct {
 	output documentOutput
 	uid    string
+	wait   time.Duration
 }
+
+const (
+	// recordWait is how long a record may take that is being written: it follows the end of a pod by
+	// about a second.
+	recordWait = 3 * time.Second
+	// untilRecorded is how often it is looked for meanwhile.
+	untilRecorded = time.Second / 2
+)
 
 func (p *plugin) why() *cobra.Command {
 	f := whyFlags{}
@@ -49,6 +60,8 @@ any other kind as KIND.GROUP/NAME. An owner that is gone is told of by what is o
 	f.output.bind(c)
 	c.Flags().StringVar(&f.uid,
 		"uid", "", "of several pods of this name the one with this `UID`, instead of the last")
+	c.Flags().DurationVar(&f.wait, "wait", recordWait,
+		"how long to look again for what is not on record: it may have left just now")
 	return c
 }
 
@@ -65,7 +78,9 @@ func (p *plugin) tell(ctx context.Context, args []string, f whyFlags) error {
 	if err != nil {
 		return err
 	}
-	a, err := p.account(ctx, c, t, types.UID(f.uid))
+	a, err := soonest(ctx, f.wait, func() (account, error) {
+		return p.account(ctx, c, t, types.UID(f.uid))
+	})
 	if err != nil {
 		return err
 	}
@@ -79,6 +94,21 @@ func (p *plugin) tell(ctx context.Context, args []string, f whyFlags) error {
 type account struct {
 	story story.Story
 	data  any
+}
+
+// soonest asks again, for that long, for what is not found.
+func soonest(ctx context.Context, within time.Duration,
+	ask func() (account, error)) (a account, err error) {
+	if a, err = ask(); within <= 0 || !errors.Is(err, errNotFound) {
+		return a, err
+	}
+	// That the time is over is no error of its own: what was found last is.
+	_ = wait.PollUntilContextTimeout(ctx, untilRecorded, within, false,
+		func(context.Context) (bool, error) {
+			a, err = ask()
+			return !errors.Is(err, errNotFound), nil
+		})
+	return a, err
 }
 
 func (p *plugin) account(ctx context.Context, c *cluster.Cluster, t target,

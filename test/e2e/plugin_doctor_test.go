@@ -20,7 +20,7 @@ import (
 )
 
 // healthy names what must be well in every cluster of these tests, in the order of the report.
-var healthy = []string{"API server", "your clock", "CRD PodObituary", "CRD NodeObituary",
+var healthy = []string{"API server", "Kubernetes", "your clock", "CRD PodObituary", "CRD NodeObituary",
 	"CRD OwnerObituary", "fields of the CRDs", "webhook configuration", "webhook caBundle",
 	"webhook certificate", "webhook answers", "rights over owners", "leader", "recorder",
 	"clocks of the nodes"}

@@ -2,11 +2,14 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,14 +19,17 @@ import (
 // maxSkew is by how much clocks may differ before times in records mislead.
 const maxSkew = 10 * time.Second
 
+// maxVersion bounds what is read of the answer to /version, which is some 400 bytes.
+const maxVersion = 64 << 10
+
 // apiServer asks for the version; each answer also has the time.
 func apiServer(ctx context.Context, p *patient) []Diagnosis {
 	began := p.now
-	date, err := serverDate(ctx, p.Config)
+	release, date, err := serverVersion(ctx, p.Config)
 	if err != nil {
 		return []Diagnosis{{Broken, "API server", err.Error() + p.remedy(err)}}
 	}
-	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"}}
+	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"}, features(p.RESTMapper(), release)}
 	if date.IsZero() {
 		return append(all, Diagnosis{Unseen, "your clock",
 			"the API server's answers carry no time"})
@@ -50,27 +56,31 @@ func skew(what string, ahead time.Duration) Diagnosis {
 	}
 }
 
-func serverDate(ctx context.Context, config *rest.Config) (time.Time, error) {
+// serverVersion is the release that the API server says it is, and its time; zero if it tells none.
+func serverVersion(ctx context.Context, config *rest.Config) (string, time.Time, error) {
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("make a client of %s: %w", config.Host, err)
+		return "", time.Time{}, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
 	server, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read the address %s: %w", config.Host, err)
+		return "", time.Time{}, fmt.Errorf("read the address %s: %w", config.Host, err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("/version").String(),
 		nil)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
+		return "", time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
 	}
 	answer, err := httpClient.Do(r)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
+		return "", time.Time{}, fmt.Errorf("ask %s for its version: %w", config.Host, err)
 	}
 	defer answer.Body.Close()
+	// Who may not ask gets an answer, too, with a time and no version.
+	var v version.Info
+	_ = json.NewDecoder(io.LimitReader(answer.Body, maxVersion)).Decode(&v)
 	date, _ := http.ParseTime(answer.Header.Get("Date")) // without one, the zero time says so
-	return date, nil
+	return v.GitVersion, date, nil
 }
 
 // nodeClocks compares the kubelets' clocks with the API server's: a Lease that was renewed in the

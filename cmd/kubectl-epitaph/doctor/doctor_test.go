@@ -15,7 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -55,6 +58,34 @@ func TestRunWithoutAnAPIServer(t *testing.T) {
 	o.Found = func(Diagnosis) { stop() }
 	if all = Run(ctx, o); len(all) != 1 || !strings.HasSuffix(all[0].Found, "connection refused") {
 		t.Errorf("stopped after the first, it found %+v", all)
+	}
+}
+
+// What a release lacks is told, with what cannot be told for it; a kind of another version is not
+// what is made use of.
+func TestFeaturesOfARelease(t *testing.T) {
+	t.Parallel()
+	group := resourcev1.SchemeGroupVersion.Group
+	for name, tc := range map[string]struct {
+		served  []runtimeschema.GroupVersion
+		release string
+		want    string
+	}{
+		"1.37": {[]runtimeschema.GroupVersion{resourcev1.SchemeGroupVersion}, "v1.37.2",
+			"v1.37.2 has all that Epitaph makes use of"},
+		"1.33 with the beta": {[]runtimeschema.GroupVersion{{Group: group, Version: "v1beta1"}}, "v1.33.13",
+			"v1.33.13: it has no ResourceClaim of resource.k8s.io/v1 (Kubernetes 1.34): the record " +
+				"of a pod that is driven off its device does not say which one, nor who tainted it"},
+		"who does not tell": {[]runtimeschema.GroupVersion{resourcev1.SchemeGroupVersion}, "",
+			"of a release that it does not tell has all that Epitaph makes use of"},
+	} {
+		mapper := meta.NewDefaultRESTMapper(tc.served)
+		for _, v := range tc.served {
+			mapper.Add(v.WithKind("ResourceClaim"), meta.RESTScopeNamespace)
+		}
+		if got, want := features(mapper, tc.release), (Diagnosis{Well, "Kubernetes", tc.want}); got != want {
+			t.Errorf("%s:\n  %+v, want\n  %+v", name, got, want)
+		}
 	}
 }
 

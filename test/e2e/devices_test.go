@@ -15,6 +15,23 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
+// devicesAPI is what Kubernetes has by default since 1.34.
+var devicesAPI = resourcev1.SchemeGroupVersion.String()
+
+// has tells whether the API server has a version of a group, and logs it if it does not.
+func (c *cluster) has(t *testing.T, groupVersion string) bool {
+	t.Helper()
+	_, err := c.client.Discovery().ServerResourcesForGroupVersion(groupVersion)
+	if apierrors.IsNotFound(err) {
+		t.Logf("this release of Kubernetes has no %s", groupVersion)
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
 const deviceTaintController = "system:serviceaccount:kube-system:device-taint-eviction-controller"
 
 // aDevice publishes the only device of a driver, on a node of its own, and has a pod use it. It

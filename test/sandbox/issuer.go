@@ -40,8 +40,8 @@ func (s *Sandbox) writeIssuer() error {
 }
 
 // authenticationConfiguration is what "Using Authentication Configuration" in the documentation of
-// Kubernetes has for one issuer.
-const authenticationConfiguration = `apiVersion: apiserver.config.k8s.io/v1
+// Kubernetes has for one issuer. Kubernetes 1.33 does not know its version v1.
+const authenticationConfiguration = `apiVersion: apiserver.config.k8s.io/v1beta1
 kind: AuthenticationConfiguration
 jwt:
 - issuer: {url: %q, certificateAuthority: %q, audiences: [%q]}

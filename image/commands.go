@@ -30,6 +30,41 @@ func (c *common) register(flags *flag.FlagSet) {
 		"the `version` to stamp into programs and chart, and to tag the image with")
 }
 
+// selected are the flags that say which images, for what.
+type selected struct {
+	cloud    bool
+	platform string
+}
+
+func (s *selected) register(flags *flag.FlagSet) {
+	flags.BoolVar(&s.cloud, "cloud", false,
+		"also the image of the program that asks the clouds")
+	flags.StringVar(&s.platform, "platform", "",
+		"the one `platform` to build for; every one without it")
+}
+
+// images are those that are made; the first is the one that the chart always asks for.
+func (s *selected) images() []container.Contents {
+	if s.cloud {
+		return []container.Contents{container.Epitaph, container.Cloud}
+	}
+	return []container.Contents{container.Epitaph}
+}
+
+// platforms are all, or the one.
+func (s *selected) platforms() ([]v1.Platform, error) {
+	if s.platform == "" {
+		return container.Platforms, nil
+	}
+	for _, p := range container.Platforms {
+		if p.String() == s.platform {
+			return []v1.Platform{p}, nil
+		}
+	}
+	return nil, fmt.Errorf("--platform is %q: the platforms are %v", s.platform,
+		container.Platforms)
+}
+
 // key loads the key that signs, if one is given.
 func key(file string) (*sign.Key, error) {
 	if file == "" {
@@ -43,46 +78,25 @@ func key(file string) (*sign.Key, error) {
 }
 
 func runBuild(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []string) error {
-	var c common
+	var (
+		c      common
+		chosen selected
+	)
 	c.register(flags)
-	cloud := flags.Bool("cloud", false, aboutCloud)
-	only := flags.String("platform", "", "the one `platform` to build for; every one without it")
+	chosen.register(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	platforms, err := choose(*only)
+	platforms, err := chosen.platforms()
 	if err != nil {
 		return err
 	}
-	for _, of := range images(*cloud) {
+	for _, of := range chosen.images() {
 		if _, err := c.build(ctx, stdout, of, platforms); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// choose is every platform, or the one.
-func choose(only string) ([]v1.Platform, error) {
-	if only == "" {
-		return container.Platforms, nil
-	}
-	for _, p := range container.Platforms {
-		if p.String() == only {
-			return []v1.Platform{p}, nil
-		}
-	}
-	return nil, fmt.Errorf("--platform is %q: the platforms are %v", only, container.Platforms)
-}
-
-const aboutCloud = "also the image of the program that asks the clouds"
-
-// images are those that are made; the first is the one that the chart always asks for.
-func images(cloud bool) []container.Contents {
-	if cloud {
-		return []container.Contents{container.Epitaph, container.Cloud}
-	}
-	return []container.Contents{container.Epitaph}
 }
 
 // build makes an image, writes it into the folder, and says what it is.
@@ -110,12 +124,19 @@ func (c common) build(ctx context.Context, stdout io.Writer,
 }
 
 func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []string) error {
-	var c common
+	var (
+		c      common
+		chosen selected
+	)
 	c.register(flags)
+	chosen.register(flags)
 	to := flags.String("registry", "", "where to: HOST[:PORT][/FOLDER]")
 	keyFile := flags.String("key", "", "sign what is pushed with the private key in this `file`")
-	cloud := flags.Bool("cloud", false, aboutCloud)
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	platforms, err := chosen.platforms()
+	if err != nil {
 		return err
 	}
 	k, err := key(*keyFile)
@@ -123,8 +144,8 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 		return err
 	}
 	var pushed []name.Digest
-	for _, of := range images(*cloud) {
-		digest, err := c.pushImage(ctx, stdout, *to, of)
+	for _, of := range chosen.images() {
+		digest, err := c.pushImage(ctx, stdout, *to, of, platforms)
 		if err != nil {
 			return err
 		}
@@ -150,7 +171,7 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 	}
 	fmt.Fprintf(stdout, "helm install epitaph oci://%s --version %s --namespace epitaph-system "+
 		"--create-namespace --wait\n", asked.Context().Name(), chart.Version)
-	if *cloud {
+	if chosen.cloud {
 		fmt.Fprintf(stdout, "  --set cloud.image.repository=%s --set cloud.image.digest=%s\n",
 			pushed[1].Context().Name(), pushed[1].DigestStr())
 	}
@@ -160,12 +181,12 @@ func runPush(ctx context.Context, stdout io.Writer, flags *flag.FlagSet, args []
 // pushImage makes an image and puts it into the registry. A name that no registry has is told
 // before minutes go into the programs.
 func (c common) pushImage(ctx context.Context, stdout io.Writer, to string,
-	of container.Contents) (name.Digest, error) {
+	of container.Contents, platforms []v1.Platform) (name.Digest, error) {
 	tag, err := registry.Tag(to, of.Repository, c.version)
 	if err != nil {
 		return name.Digest{}, err
 	}
-	image, err := c.build(ctx, stdout, of, container.Platforms)
+	image, err := c.build(ctx, stdout, of, platforms)
 	if err != nil {
 		return name.Digest{}, err
 	}

@@ -165,6 +165,16 @@ var OTelCollector = Group{
 	Tags:     "otelcollector",
 }
 
+// Registry is a container registry with TLS and a login, to which the image is pushed and from which
+// a node pulls it.
+var Registry = Group{
+	Name:     "registry",
+	Dir:      "test/registry",
+	Programs: map[string]string{"registry": "./server"},
+	Sources:  []string{"server"},
+	LDFlags:  stripped,
+}
+
 // Containerd is containerd 2, for nodes of test/realnode; what a distribution has is mostly older.
 var Containerd = Group{
 	Name: "containerd",
@@ -201,7 +211,7 @@ var Lint = Group{
 
 // Groups are all there are, in the order in which they are built.
 var Groups = append([]Group{ControlPlane, Tools, Kubelet, ChartTools, PromTools, Karpenter, NPD, Kueue,
-	JobSet, EC2Metadata, OTelCollector, Containerd, Upstream, Lint}, controlPlanes()...)
+	JobSet, EC2Metadata, OTelCollector, Registry, Containerd, Upstream, Lint}, controlPlanes()...)
 
 // controlPlanes are those of the older releases, which nothing but `make test-versions` asks for.
 func controlPlanes() (groups []Group) {

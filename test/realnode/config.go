@@ -18,11 +18,15 @@ type Stack struct {
 	Root, CNI string
 	// CgroupDriver is the kubelet's and containerd's: cgroupfs or systemd.
 	CgroupDriver string
+	// Registries is a folder with a folder for each registry that not everybody trusts
+	// (https://github.com/containerd/containerd/blob/main/docs/hosts.md).
+	Registries string
 }
 
 // Containerd is containerd's configuration.
 func (s Stack) Containerd() string {
-	return fmt.Sprintf(containerdConfig, s.Root, s.CNI, s.CgroupDriver == "systemd")
+	return fmt.Sprintf(containerdConfig, s.Root, s.CNI, s.CgroupDriver == "systemd",
+		s.Registries)
 }
 
 // Kubelet is the kubelet's configuration, for a node of that address.
@@ -51,6 +55,8 @@ disabled_plugins = [
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "` + cniPlugins + `"
     conf_dir = %[2]q
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = %[4]q
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
@@ -102,7 +108,11 @@ func (o Options) writeConfigs() error {
 	if err := os.MkdirAll(cni, 0o755); err != nil {
 		return fmt.Errorf("make the folder of node %s: %w", o.Name, err)
 	}
-	s := Stack{Root: plan.ContainerdRoot, CNI: cni, CgroupDriver: "cgroupfs"}
+	s := Stack{Root: plan.ContainerdRoot, CNI: cni, CgroupDriver: "cgroupfs",
+		Registries: filepath.Join(o.Dir, "registries")}
+	if err := o.trustRegistries(s.Registries); err != nil {
+		return err
+	}
 	for path, content := range map[string]string{
 		filepath.Join(o.Dir, plan.ContainerdConfig): s.Containerd(),
 		filepath.Join(cni, "10-pods.conflist"):      Network(o.Pods),
@@ -110,6 +120,26 @@ func (o Options) writeConfigs() error {
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("configure node %s: %w", o.Name, err)
+		}
+	}
+	return nil
+}
+
+// trustRegistries writes which authority each registry's certificate is of.
+func (o Options) trustRegistries(dir string) error {
+	for host, authority := range o.Registries {
+		own := filepath.Join(dir, host)
+		if err := os.MkdirAll(own, 0o755); err != nil {
+			return fmt.Errorf("have node %s trust a registry: %w", o.Name, err)
+		}
+		ca := filepath.Join(own, "ca.crt")
+		if err := os.WriteFile(ca, authority, 0o644); err != nil {
+			return fmt.Errorf("have node %s trust a registry: %w", o.Name, err)
+		}
+		hosts := fmt.Appendf(nil, "server = %q\n[host.%q]\n  ca = %q\n", "https://"+host,
+			"https://"+host, ca)
+		if err := os.WriteFile(filepath.Join(own, "hosts.toml"), hosts, 0o644); err != nil {
+			return fmt.Errorf("have node %s trust a registry: %w", o.Name, err)
 		}
 	}
 	return nil

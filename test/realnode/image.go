@@ -20,6 +20,9 @@ import (
 const (
 	PauseImage  = "node.test/pause:1"
 	WorkerImage = "node.test/worker:1"
+	// documentedImage is what README's commands run: the same program under that name, since nothing
+	// is pulled from there.
+	documentedImage = "registry.k8s.io/pause:3.10"
 	// WorkerPath is the program of both, in the containers.
 	WorkerPath = "/" + workerName
 )
@@ -48,7 +51,8 @@ func writeImages(ctx context.Context, dir string) (archives []string, err error)
 		return nil, err
 	}
 	for name, file := range map[string]string{PauseImage: "pause.oci.tar",
-		WorkerImage: "worker.oci.tar"} {
+		WorkerImage:     "worker.oci.tar",
+		documentedImage: "documented.oci.tar"} {
 		archive, err := pack(name, workerName, content)
 		if err != nil {
 			return nil, err

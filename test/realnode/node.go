@@ -79,6 +79,8 @@ type Options struct {
 	Dir string
 	// Images are further OCI archives.
 	Images []string
+	// Registries are those of an authority of their own: HOST:PORT, and that in PEM.
+	Registries map[string][]byte
 	// Labels are the node's.
 	Labels map[string]string
 }

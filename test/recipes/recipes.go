@@ -1,5 +1,5 @@
-// Package recipes reads the recipes that docs/batch-tools.md offers to users, so that tests run what
-// the page says and not a copy of it.
+// Package recipes reads what pages offer to users, the recipes of docs/batch-tools.md and README's
+// commands, so that tests run what the page says and not a copy of it.
 package recipes
 
 import (
@@ -30,4 +30,25 @@ func Read(file, name string) (string, error) {
 		return "", fmt.Errorf("%s: no code block follows the comment of recipe %q", file, name)
 	}
 	return block + "\n", nil
+}
+
+// Commands returns the indented code blocks of a section of a Markdown file, one after another
+// and without the indentation.
+func Commands(file, heading string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read a page of commands: %w", err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n"+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var commands strings.Builder
+	for line := range strings.Lines(section) {
+		if command, isOne := strings.CutPrefix(line, "    "); isOne {
+			commands.WriteString(command)
+		}
+	}
+	if commands.Len() == 0 {
+		return "", fmt.Errorf("%s has no section %q with commands", file, heading)
+	}
+	return commands.String(), nil
 }

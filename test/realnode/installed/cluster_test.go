@@ -11,10 +11,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -32,6 +34,8 @@ const (
 	release   = "epitaph"
 	namespace = "epitaph-system"
 	nodeName  = "real-1"
+	// playedNode is kwok's: the sandbox has one at least.
+	playedNode = "played"
 )
 
 // A cluster has a real node, and nothing of Epitaph.
@@ -41,8 +45,10 @@ type cluster struct {
 	client  *kubernetes.Clientset
 	objects client.Client
 	witness *witness.Witness
-	chart   string
-	dir     string
+	// registry is one that the real node can pull from.
+	registry *registry
+	chart    string
+	dir      string
 }
 
 func startCluster(ctx context.Context, dir string) (*cluster, error) {
@@ -51,7 +57,7 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 		return nil, err
 	}
 	s, err := sandbox.Start(ctx, sandbox.Options{
-		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: "played"}},
+		Out: os.Stdout, RealNodes: true, Nodes: []sandbox.NodeSpec{{Name: playedNode}},
 		LeaveOutChart: true, Epitaph: sandbox.EpitaphOptions{LeaveOut: true},
 	})
 	if err != nil {
@@ -70,8 +76,11 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return err
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
 	}
 	if c.objects, err = client.New(c.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		return err
@@ -80,6 +89,9 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 		return err
 	}
 	if err := c.ServeInCluster(ctx); err != nil {
+		return err
+	}
+	if c.registry, err = startRegistry(ctx, c.Sandbox, c.dir); err != nil {
 		return err
 	}
 	prepared, err := realnode.Prepare(ctx, os.Stdout, c.dir)
@@ -92,8 +104,9 @@ func (c *cluster) addNode(ctx context.Context) (err error) {
 	}
 	c.node, err = realnode.Start(ctx, c.Sandbox, realnode.Options{
 		Prepared: prepared, Name: nodeName, Address: realnode.Address, Pods: realnode.Pods,
-		Dir:    own,
-		Images: []string{realnode.ImageIn(c.dir)},
+		Dir:        own,
+		Images:     []string{realnode.ImageIn(c.dir)},
+		Registries: map[string][]byte{c.registry.host: c.registry.authority},
 	})
 	return err
 }

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 
 func prepare(ctx context.Context, dir string) error {
 	if _, err := binaries.Ensure(ctx, os.Stdout, binaries.ControlPlane, binaries.Tools,
-		binaries.ChartTools); err != nil {
+		binaries.ChartTools, binaries.Registry); err != nil {
 		return err
 	}
 	node, err := realnode.Prepare(ctx, os.Stdout, dir)

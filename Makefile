@@ -23,8 +23,15 @@ up: $(SANDBOX) ## run the control plane and Epitaph in the foreground, to try th
 	@exec $(SANDBOX) up $(if $(DEMO),-demo)
 
 .PHONY: test
-test: test-unit test-controlplane test-node test-chart test-kernel test-image ## run every test
+test: test-unit test-controlplane ## run every test
+	@$(call timed,machines beside chart and image,$(beside))
 	@echo "all tests passed"
+
+# These wait more than they work, for kubelets, for a kernel to boot, for controllers: in two rows they keep two cores busy. What
+# installs packages is in one of them.
+beside = $(MAKE) --no-print-directory test-node test-kernel & row=$$!; failed=; \
+  $(MAKE) --no-print-directory test-chart test-image || failed=yes; \
+  wait $$row || failed=yes; [ -z "$$failed" ]
 
 # What tests would be skipped without, and the packages that have it: a bus to listen at, a browser to look at the page with, what a
 # real node is made of, a PostgreSQL for the archive; and a C compiler with its headers, which the race detector is linked with. Where
@@ -127,13 +134,22 @@ test-upstream: controlplane ## Kubernetes' own end-to-end tests, without Epitaph
 VERSIONS ?= 1.33 1.34 1.35 1.36
 .PHONY: test-versions
 test-versions: controlplane karpenter npd kueue ec2metadata testtools ## the demo and the end-to-end tests on the older versions of Kubernetes that the chart allows
-	@for version in $(VERSIONS); do \
-	  $(SANDBOX) build "controlplane-$$version" && \
-	  assets="$$(dirname "$$($(SANDBOX) path "controlplane-$$version" kube-apiserver)")" && \
-	  ( $(call timed,demo on $$version,KUBEBUILDER_ASSETS="$$assets" $(SANDBOX) demo) ) && \
-	  { [ "$(TESTS)" = none ] || \
-	    ( $(call timed,control plane tests on $$version,KUBEBUILDER_ASSETS="$$assets" $(GO) test -count=1 -timeout=90m -parallel=4 $(TESTS) ./test/e2e) ); } || exit; \
-	done
+	$(foreach version,$(VERSIONS),$(call on_version,$(version)))
+
+# What a release does not have by default, its tests do not ask for: devices that are tainted (KEP-5055), by rules since 1.37; and a Job
+# controller that counts while it waits to make pods again (kubernetes#139428, in 1.33 for good).
+without_1.33 = ^TestDevice|^TestPodsThatLeaveTogetherAreOneEvent$$
+without_1.34 = ^TestDevice
+without_1.35 = ^TestDevice
+without_1.36 = ^TestDeviceThatAnAdministratorTaints$$
+define on_version
+@$(SANDBOX) build controlplane-$(1)
+@$(call timed,demo on $(1),$(call assets,$(1)) $(SANDBOX) demo)
+@[ "$(TESTS)" = none ] || { $(call timed,control plane tests on $(1),$(call assets,$(1)) \
+  $(GO) test -count=1 -timeout=90m -parallel=4 -skip='$(without_$(1))' $(TESTS) ./test/e2e); }
+
+endef
+assets = KUBEBUILDER_ASSETS="$$(dirname "$$($(SANDBOX) path controlplane-$(1) kube-apiserver)")"
 
 # Each target fuzzes for FUZZTIME: what the network and the API server send, and what people write.
 FUZZTIME ?= 1m
@@ -189,21 +205,24 @@ RECORDS ?= 1000000
 bench-archive: testtools ## what the archive takes in a second, look-ups and reports among a million records
 	@$(GO) run ./test/bench/archive -records $(RECORDS)
 
+# PLATFORM, such as linux/amd64, is the one to build for, where every node has it.
+PLATFORM ?=
+CLOUD ?=
+of_image = $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(CLOUD),--cloud)
 # VERSION is stamped into the program, and is the image's tag.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 .PHONY: image
 image: ## build the container image without a Docker engine: dist/epitaph.oci.tar (CLOUD=1: and that of what asks the clouds)
 	@$(GO) build -C image -o ../.cache/bin/image .
-	@$(call timed,image,.cache/bin/image build --version $(VERSION) $(if $(CLOUD),--cloud))
+	@$(call timed,image,.cache/bin/image build --version $(VERSION) $(of_image))
 
 REGISTRY ?=
 KEY ?=
-CLOUD ?=
 .PHONY: push
 push: ## build the image, push it and the chart: make push REGISTRY=registry.example/team (log in there before; KEY=FILE signs)
 	@[ -n "$(REGISTRY)" ] || { echo "say where to: make push REGISTRY=HOST[:PORT][/FOLDER]"; exit 2; }
 	@$(GO) build -C image -o ../.cache/bin/image .
-	@$(call timed,push,.cache/bin/image push --version $(VERSION) --registry $(REGISTRY) $(if $(KEY),--key $(KEY)) $(if $(CLOUD),--cloud))
+	@$(call timed,push,.cache/bin/image push --version $(VERSION) --registry $(REGISTRY) $(if $(KEY),--key $(KEY)) $(of_image))
 
 # IMAGE is the repository in which the image will be, for the chart; KEY signs.
 IMAGE ?=

@@ -20,14 +20,21 @@ type Change struct {
 }
 
 // A Feed tells what was stored, in order, and keeps how far each receiver of it has got.
+//
+// Marks are those of an incarnation: what another one lacks of it is stored anew, under marks that
+// may be in another order. The error is [ErrReplaced] if the database is no longer the one that is
+// named; how far the receiver has got there, that one knows.
 type Feed interface {
+	// Incarnation returns that of the database.
+	Incarnation(ctx context.Context) (Incarnation, error)
 	// Changes returns the first of a cluster's changes after a mark, in order. A change that is
 	// stored later has a later mark than all that were ever returned.
-	Changes(ctx context.Context, cluster string, after Mark, limit int) ([]Change, error)
+	Changes(ctx context.Context, in Incarnation, cluster string, after Mark,
+		limit int) ([]Change, error)
 	// Newest returns the mark of what was stored last.
 	Newest(ctx context.Context, cluster string) (Mark, error)
 	// Reached returns how far a receiver has got; known is false if it was never told.
 	Reached(ctx context.Context, cluster, receiver string) (at Mark, known bool, err error)
 	// Reach stores how far a receiver has got. One that has got farther stays there.
-	Reach(ctx context.Context, cluster, receiver string, at Mark) error
+	Reach(ctx context.Context, in Incarnation, cluster, receiver string, at Mark) error
 }

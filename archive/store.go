@@ -17,6 +17,9 @@ var (
 	// ErrRefused is the error of a batch with something in it that the store does not take, now or
 	// later: what is refused is data, not the writer.
 	ErrRefused = errors.New("the archive refuses what is in it")
+	// ErrReplaced is the error of whoever goes on from what another incarnation of the database has
+	// said.
+	ErrReplaced = errors.New("the archive's database was replaced or started anew")
 	// ErrForeign is the error of a cluster whose name belongs to another one.
 	ErrForeign = errors.New("the name belongs to another cluster")
 )
@@ -27,7 +30,8 @@ type Store interface {
 	// Claim binds the name of a cluster to its ID, for ever. The error is [ErrForeign] if it is
 	// bound to another: two clusters of one name would overwrite each other's positions.
 	Claim(ctx context.Context, cluster, id string) error
-	// Put stores a batch and the position that is reached with it: all of it or nothing.
+	// Put stores a batch and the position that is reached with it: all of it or nothing. The error
+	// is [ErrReplaced] if the database is no longer the batch's.
 	Put(ctx context.Context, b Batch) error
 	// Position returns the position that was stored last, the zero Position if none was.
 	Position(ctx context.Context, cluster string, kind Kind) (Position, error)
@@ -51,10 +55,18 @@ type Store interface {
 	Close()
 }
 
+// An Incarnation is a run of the database, from its start to its end. What one has confirmed, the
+// next may lack: a standby that was promoted while it was behind, a server that had not written it
+// to its disk. So what one has said of positions holds for no other, and who goes on from there
+// names it. It is asked for before the position is. The empty Incarnation is any.
+type Incarnation string
+
 // A Batch is what is stored at once.
 type Batch struct {
 	Cluster string
 	Kind    Kind
+	// In has said up to where records are stored already: the batch goes on from there.
+	In      Incarnation
 	Records []Record
 	// Reached is stored with the records unless its epoch is 0.
 	Reached Position

@@ -98,13 +98,17 @@ type reader struct {
 	*Follower
 	kind archive.Kind
 	list client.ObjectList // empty: its type alone counts
+	// in is the incarnation of the store that told the position.
+	in archive.Incarnation
 	// stored counts the batches, so that a failure after progress begins its pauses anew.
 	stored int
 }
 
+// backoff says how long a store or an API server that failed is left alone: with the jitter, 30
+// seconds at most.
 func backoff() wait.Backoff {
 	return wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8,
-		Cap: 30 * time.Second}
+		Cap: 25 * time.Second}
 }
 
 func (r *reader) follow(ctx context.Context) {
@@ -125,7 +129,7 @@ func (r *reader) follow(ctx context.Context) {
 
 // run reads from the stored position until something fails.
 func (r *reader) run(ctx context.Context) error {
-	at, err := r.Store.Position(ctx, r.Cluster, r.kind)
+	at, err := r.position(ctx)
 	for err == nil && ctx.Err() == nil {
 		if at, err = r.inThisHistory(ctx, at); err != nil {
 			return err
@@ -139,6 +143,14 @@ func (r *reader) run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// position returns the stored position, from which the batches go on.
+func (r *reader) position(ctx context.Context) (at archive.Position, err error) {
+	if r.in, err = r.Store.Incarnation(ctx); err != nil {
+		return at, err
+	}
+	return r.Store.Position(ctx, r.Cluster, r.kind)
 }
 
 // inThisHistory returns a position to watch from. One that is in the future belongs to a history
@@ -201,7 +213,7 @@ func (r *reader) readAll(ctx context.Context, epoch int64) (archive.Position, er
 }
 
 func (r *reader) batch(reached archive.Position) archive.Batch {
-	return archive.Batch{Cluster: r.Cluster, Kind: r.kind, Reached: reached}
+	return archive.Batch{Cluster: r.Cluster, Kind: r.kind, In: r.in, Reached: reached}
 }
 
 func (r *reader) add(b *archive.Batch, epoch int64, o runtime.Object, gone bool) {

@@ -72,7 +72,7 @@ func (r *reader) take(ctx context.Context, all []v1alpha1.PodObituary, many bool
 	if len(all) == 0 {
 		return nil
 	}
-	at, err := r.Store.Position(ctx, r.Cluster, r.kind)
+	at, err := r.position(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,10 +29,10 @@ const (
 	maxRefusals = 3
 )
 
-// backoff says how long a receiver that failed is left alone.
+// backoff says how long a receiver that failed is left alone: with jitter, five minutes at most.
 func backoff() wait.Backoff {
 	return wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.2, Steps: 10,
-		Cap: 5 * time.Minute}
+		Cap: 250 * time.Second}
 }
 
 // An Outcome is what became of records that were sent in one request.
@@ -107,6 +107,8 @@ type stream struct {
 	*Forwarder
 	Receiver
 	log logr.Logger
+	// in is the incarnation of the store that the marks are of.
+	in archive.Incarnation
 	// at is how far the receiver has got, and kept how far it was when that was stored last.
 	at, kept   archive.Mark
 	keptAt     time.Time
@@ -124,6 +126,9 @@ func (s *stream) follow(ctx context.Context) {
 		if s.progressed {
 			pauses = backoff()
 		}
+		if errors.Is(err, archive.ErrReplaced) {
+			s.begun = false
+		}
 		s.log.Error(err, "the receiver is not told for now, will be retried")
 		pause.For(ctx, s.Clock, pauses.Step())
 	}
@@ -138,7 +143,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	for {
 		asked := s.Clock.Now()
-		changes, err := s.Feed.Changes(ctx, s.Cluster, s.at, pageSize)
+		changes, err := s.Feed.Changes(ctx, s.in, s.Cluster, s.at, pageSize)
 		if err != nil {
 			return err
 		}
@@ -161,7 +166,10 @@ func (s *stream) run(ctx context.Context) error {
 
 // begin finds the stored position. A receiver that is new is told what is stored from now on, or
 // what left from the time on that it was given.
-func (s *stream) begin(ctx context.Context) error {
+func (s *stream) begin(ctx context.Context) (err error) {
+	if s.in, err = s.Feed.Incarnation(ctx); err != nil {
+		return err
+	}
 	at, known, err := s.Feed.Reached(ctx, s.Cluster, s.Name)
 	if err != nil {
 		return err
@@ -172,7 +180,7 @@ func (s *stream) begin(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.Feed.Reach(ctx, s.Cluster, s.Name, at); err != nil {
+		if err := s.Feed.Reach(ctx, s.in, s.Cluster, s.Name, at); err != nil {
 			return err
 		}
 		s.log.Info("a new receiver is told from now on", "since", s.Filter.Since)
@@ -216,7 +224,7 @@ func (s *stream) keep(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
-	if err := s.Feed.Reach(ctx, s.Cluster, s.Name, s.at); err != nil {
+	if err := s.Feed.Reach(ctx, s.in, s.Cluster, s.Name, s.at); err != nil {
 		return err
 	}
 	s.kept, s.keptAt, s.progressed = s.at, s.Clock.Now(), true

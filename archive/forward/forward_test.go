@@ -134,8 +134,13 @@ type telling struct {
 
 func tell(t *testing.T, s archive.Feed, cluster string, to ...forward.Receiver) *telling {
 	t.Helper()
+	return tellBy(t, hurried{}, s, cluster, to...)
+}
+
+func tellBy(t *testing.T, clk clock.Clock, s archive.Feed, cluster string, to ...forward.Receiver) *telling {
+	t.Helper()
 	told := &telling{registry: prometheus.NewRegistry()}
-	f, err := forward.New(forward.Options{Cluster: cluster, Feed: s, Receivers: to, Clock: hurried{},
+	f, err := forward.New(forward.Options{Cluster: cluster, Feed: s, Receivers: to, Clock: clk,
 		Registerer: told.registry, Log: funcr.New(func(prefix, args string) {
 			told.mu.Lock()
 			defer told.mu.Unlock()

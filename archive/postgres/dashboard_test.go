@@ -27,7 +27,7 @@ func TestDashboardAsksWhatIsThere(t *testing.T) {
 	if err := store.Claim(t.Context(), "c", "id"); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Reach(t.Context(), "c", "siem", archive.Mark{}); err != nil {
+	if err := store.Reach(t.Context(), "", "c", "siem", archive.Mark{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range archive.Kinds() {

@@ -57,7 +57,7 @@ func TestOlderVersionWrites(t *testing.T) {
 		"INSERT INTO records ("+stored+") SELECT "+stored+" FROM staged")
 	put(second, "0")
 
-	changes, err := second.Changes(t.Context(), "c", archive.Mark{}, 10)
+	changes, err := second.Changes(t.Context(), "", "c", archive.Mark{}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestOlderVersionWrites(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// A reader that has got into what has no number goes on there.
-	rest, err := second.Changes(t.Context(), "c", archive.Mark{UID: "b"}, 1)
+	rest, err := second.Changes(t.Context(), "", "c", archive.Mark{UID: "b"}, 1)
 	if err != nil || len(rest) != 1 || rest[0].Mark.UID != "c" {
 		t.Errorf("after b comes %+v, %v", rest, err)
 	}

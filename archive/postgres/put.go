@@ -70,10 +70,13 @@ func (s *Store) Put(ctx context.Context, b archive.Batch) error {
 }
 
 // judged marks errors that are about data: classes 22 (data exception), 23 (integrity constraint)
-// and 54 (program limit exceeded) of PostgreSQL's appendix A.
+// and 54 (program limit exceeded) of PostgreSQL's appendix A. That a month has no partition is not:
+// somebody has dropped it, or a standby was promoted that never had it. It has the code of a CHECK,
+// and no constraint's name (ExecFindPartition in PostgreSQL's execPartition.c).
 func judged(err error) error {
 	var said *pgconn.PgError
-	if errors.As(err, &said) && len(said.Code) == 5 {
+	if errors.As(err, &said) && len(said.Code) == 5 &&
+		(said.Code != checkViolation || said.ConstraintName != "") {
 		switch said.Code[:2] {
 		case "22", "23", "54":
 			return fmt.Errorf("%w: %w", archive.ErrRefused, err)
@@ -82,8 +85,13 @@ func judged(err error) error {
 	return err
 }
 
+const checkViolation = "23514"
+
 func put(ctx context.Context, tx pgx.Tx, b archive.Batch, records []archive.Record,
 	now time.Time) error {
+	if err := in(ctx, tx, b.In); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, patience); err != nil {
 		return err
 	}

@@ -1,14 +1,18 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/epitaph-k8s/epitaph/archive"
@@ -46,24 +50,10 @@ func TestStore(t *testing.T) {
 	s := server.ForTest(t)
 
 	// Replicas that start at once on an empty database migrate it once.
-	var wait sync.WaitGroup
-	failures := make(chan error, 3)
-	for range cap(failures) {
-		wait.Go(func() {
-			other, err := postgres.Open(t.Context(), s.DSN(), clocktesting.NewFakePassiveClock(storetest.Now))
-			if err == nil {
-				other.Close()
-			}
-			failures <- err
-		})
-	}
-	wait.Wait()
-	close(failures)
-	for err := range failures {
-		if err != nil {
-			t.Error(err)
-		}
-	}
+	storetest.OpenedAtOnce(t, 3, func() (*postgres.Store, error) {
+		return postgres.Open(t.Context(), s.DSN(), clocktesting.NewFakePassiveClock(storetest.Now))
+	})
+	migratedOnce(t, s)
 
 	storetest.Run(t, opened(t, s.DSN()))
 
@@ -76,25 +66,49 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// An archive of before fingerprints is read on, and has those of its nodes.
-func TestArchiveOfBefore(t *testing.T) {
-	t.Parallel()
-	s := server.ForTest(t)
-	store := opened(t, s.DSN())
-	if err := store.Put(t.Context(), archive.Batch{Cluster: "c", Kind: archive.PodKind,
-		Records: []archive.Record{{Cluster: "c", Kind: archive.PodKind, UID: "1", Epoch: 1, Revision: 1,
-			Removed: storetest.Now, Document: []byte("{}")}}}); err != nil {
-		t.Fatal(err) // it makes the month
-	}
-	conn, err := pgx.Connect(t.Context(), s.DSN())
+// migratedOnce checks that each version was made once: the first is that there are versions.
+func migratedOnce(t *testing.T, s *server.Server) {
+	t.Helper()
+	files, err := filepath.Glob("migrations/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(t.Context()) }()
+	const count = "SELECT count(*) FROM schema_versions"
+	if n := query[int](t, s, count); n != len(files)+1 {
+		t.Errorf("%d versions are noted, want %d", n, len(files)+1)
+	}
+}
+
+// Replicas that start at once on an archive of the oldest schema, with records in it, migrate it
+// once. It is read on, and has the fingerprints of its nodes.
+func TestOldestArchive(t *testing.T) {
+	t.Parallel()
+	s := server.ForTest(t)
+	config, err := pgx.ParseConfig(s.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }()
+	oldest, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"),
+		goose.WithTableName("schema_versions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := oldest.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Execute(t.Context(), `CREATE TABLE records_2026_11 PARTITION OF records
+		FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00')`); err != nil {
+		t.Fatal(err)
+	}
 	storetest.Before(t, func(statement string) error {
-		_, err := conn.Exec(t.Context(), statement)
-		return err
+		return s.Execute(t.Context(), statement)
 	}, "'2026-11-20 11:00:00+00'", "terms", "'{}'")
+	storetest.OpenedAtOnce(t, 3, func() (*postgres.Store, error) {
+		return postgres.Open(t.Context(), s.DSN(), clocktesting.NewFakePassiveClock(storetest.Now))
+	})
+	migratedOnce(t, s)
 	storetest.After(t, opened(t, s.DSN()))
 }
 
@@ -179,6 +193,72 @@ func TestServerIsKilled(t *testing.T) {
 	}
 	if n := query[int](t, s, "SELECT count(*) FROM records"); n != 2 {
 		t.Errorf("there are %d records, want 2", n)
+	}
+}
+
+// A server that was started anew may lack what it has confirmed last: who goes on from there is told.
+func TestServerIsStartedAnew(t *testing.T) {
+	t.Parallel()
+	s := server.ForTest(t)
+	store := opened(t, s.DSN())
+	was, err := store.Incarnation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := opened(t, s.DSN()+" timezone=Pacific/Kiritimati")
+	is, err := again.Incarnation(t.Context())
+	if err != nil || is == was {
+		t.Errorf("it is the same: %q, %v", is, err)
+	}
+	b := archive.Batch{Cluster: "c", Kind: archive.PodKind, In: was, Reached: archive.Position{Epoch: 1, Revision: 9}}
+	if err := again.Put(t.Context(), b); !errors.Is(err, archive.ErrReplaced) {
+		t.Errorf("a batch that goes on from another: %v", err)
+	}
+	b.In = is
+	if err := again.Put(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+	// So is a backup that is restored into a server that runs on.
+	if err := s.Execute(t.Context(), "CREATE TABLE backup (LIKE records) PARTITION BY RANGE (removed)",
+		"DROP TABLE records", "ALTER TABLE backup RENAME TO records"); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Put(t.Context(), b); !errors.Is(err, archive.ErrReplaced) {
+		t.Errorf("a batch that goes on from what was restored over: %v", err)
+	}
+}
+
+// A month that somebody has dropped, or that a promoted standby never had, is no fault of the record.
+func TestMonthIsGone(t *testing.T) {
+	t.Parallel()
+	s := server.ForTest(t)
+	store := opened(t, s.DSN())
+	b := func(uid string) archive.Batch {
+		return archive.Batch{Cluster: "c", Kind: archive.PodKind, Records: []archive.Record{{Cluster: "c",
+			Kind: archive.PodKind, UID: uid, Epoch: 1, Revision: 1, Removed: storetest.Now, Document: []byte("{}")}}}
+	}
+	if err := store.Put(t.Context(), b("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Execute(t.Context(), "DROP TABLE records_2026_11"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Put(t.Context(), b("2")); err == nil || errors.Is(err, archive.ErrRefused) {
+		t.Errorf("the month is gone: %v", err)
+	}
+	if err := store.Put(t.Context(), b("2")); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	// What a constraint forbids, is.
+	if err := s.Execute(t.Context(), "ALTER TABLE records ADD CHECK (uid <> '3')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Put(t.Context(), b("3")); !errors.Is(err, archive.ErrRefused) {
+		t.Errorf("what a constraint forbids: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -35,6 +36,9 @@ func queryOf(kind archive.Kind, own string, from url.Values,
 		}
 		if strings.ContainsRune(values[0], 0) {
 			return q, fmt.Errorf("%w: %s has a NUL", archive.ErrQuery, name)
+		}
+		if !utf8.ValidString(values[0]) {
+			return q, fmt.Errorf("%w: %s is no UTF-8", archive.ErrQuery, name)
 		}
 	}
 	q = archive.Query{

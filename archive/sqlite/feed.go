@@ -10,9 +10,28 @@ import (
 	"github.com/epitaph-k8s/epitaph/archive/sqlquery"
 )
 
+// incarnation is that of every file: what is confirmed is on the disk, and a file that is replaced
+// by another stays open as it is.
+const incarnation archive.Incarnation = "file"
+
+// Incarnation returns that of the file.
+func (s *Store) Incarnation(context.Context) (archive.Incarnation, error) {
+	return incarnation, nil
+}
+
+func in(want archive.Incarnation) error {
+	if want != "" && want != incarnation {
+		return archive.ErrReplaced
+	}
+	return nil
+}
+
 // Changes returns the first of a cluster's changes after a mark.
-func (s *Store) Changes(ctx context.Context, cluster string, after archive.Mark,
-	limit int) ([]archive.Change, error) {
+func (s *Store) Changes(ctx context.Context, of archive.Incarnation, cluster string,
+	after archive.Mark, limit int) ([]archive.Change, error) {
+	if err := in(of); err != nil {
+		return nil, err
+	}
 	rows, err := s.readers.QueryContext(ctx, "SELECT "+sqlquery.Columns+`, change FROM records
 		WHERE cluster = ?1 AND (change, uid) > (?2, ?3) ORDER BY change, uid LIMIT ?4`,
 		cluster, after.Number, after.UID, limit)
@@ -61,7 +80,11 @@ func (s *Store) Reached(ctx context.Context, cluster, receiver string) (m archiv
 }
 
 // Reach stores how far a receiver has got.
-func (s *Store) Reach(ctx context.Context, cluster, receiver string, at archive.Mark) error {
+func (s *Store) Reach(ctx context.Context, of archive.Incarnation, cluster, receiver string,
+	at archive.Mark) error {
+	if err := in(of); err != nil {
+		return err
+	}
 	_, err := s.writer.ExecContext(ctx, `INSERT INTO receivers (cluster, name, change, uid)
 		VALUES (?1, ?2, ?3, ?4)
 		ON CONFLICT (cluster, name) DO UPDATE SET change = excluded.change, uid = excluded.uid

@@ -41,6 +41,9 @@ const (
 
 // Put stores a batch.
 func (s *Store) Put(ctx context.Context, b archive.Batch) error {
+	if err := in(b.In); err != nil {
+		return err
+	}
 	records, err := b.Storable(s.clock.Now())
 	if err != nil {
 		return err

@@ -31,8 +31,6 @@ const (
 	cacheKiB = 8 << 10
 	// versions is the table in which the migrations that were made are noted.
 	versions = "schema_versions"
-	// migrationTries is how often migrating is tried; each failure has made way for the next try.
-	migrationTries = 3
 )
 
 // A Store is an archive in a file.
@@ -89,9 +87,10 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("prepare the migrations: %w", err)
 	}
-	// goose has no lock for SQLite: of two that migrate at once, the later finds that a table is
-	// there. When it looks again, so is the version.
-	for range migrationTries {
+	// goose has no lock for SQLite: of those that migrate at once, the later find that a table is
+	// there. When they look again, so is the version. That can befall them at the table of versions
+	// and at each version, and no more often.
+	for range len(provider.ListSources()) + 2 {
 		if _, err = provider.Up(ctx); err == nil {
 			return nil
 		}

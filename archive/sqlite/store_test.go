@@ -2,7 +2,6 @@ package sqlite_test
 
 import (
 	"path/filepath"
-	"sync"
 	"testing"
 
 	clocktesting "k8s.io/utils/clock/testing"
@@ -23,22 +22,4 @@ func TestStore(t *testing.T) {
 	if found, err := filepath.Glob(filepath.Dir(path) + "/an archive*.db"); err != nil || len(found) != 1 {
 		t.Errorf("the file has another name: %v", found)
 	}
-}
-
-// A process that starts while the old one still runs finds what that one has made.
-func TestOpenedTwice(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "archive.db")
-	var wait sync.WaitGroup
-	for range 2 {
-		wait.Go(func() {
-			s, err := sqlite.Open(t.Context(), path, clocktesting.NewFakePassiveClock(storetest.Now))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			s.Close()
-		})
-	}
-	wait.Wait()
 }

@@ -208,7 +208,7 @@ func (a *archivist) Start(ctx context.Context) error {
 // The store is nil if ctx was done before.
 func (a *archivist) open(ctx context.Context) (archive.Store, error) {
 	pauses := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.2, Steps: 6,
-		Cap: 30 * time.Second}
+		Cap: 25 * time.Second}
 	for {
 		store, err := openStore(ctx, a.config.Archive, a.clock)
 		if err == nil {

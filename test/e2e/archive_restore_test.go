@@ -17,10 +17,12 @@ import (
 )
 
 // After a cluster is restored from a backup, the archive has what the lost history had, and all that
-// is written in the new one, whose revisions have been there before.
+// is written in the new one, whose revisions have been there before. Before that, the database of
+// another archive is away for a day.
 func TestArchiveOfARestoredCluster(t *testing.T) {
 	c := ownCluster(t, sandbox.Options{Epitaph: sandbox.EpitaphOptions{LeaveOut: true}})
 	c.spent = true
+	c.awayForADay(t)
 	file := filepath.Join(t.TempDir(), "archive.db")
 	a := c.archiver(t, func(k *config.Archive) { k.Store, k.Path = config.SQLite, file })
 	a.start(t)

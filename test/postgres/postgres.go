@@ -74,18 +74,24 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{bin: bin, unsafe: !o.Durable, settings: o.Settings}
+	return s, s.begin(ctx, "initdb", "--pgdata=data", "--username=epitaph", "--auth=trust",
+		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
+}
+
+// begin makes the server's files with a program, and serves them.
+func (s *Server) begin(ctx context.Context, program string, args ...string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "epitaph-postgres-"); err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
+		return fmt.Errorf("make a folder: %w", err)
 	}
-	if err := s.init(ctx); err != nil {
+	if err := s.init(ctx, program, args...); err != nil {
 		_ = os.RemoveAll(s.dir)
-		return nil, err
+		return err
 	}
 	if err := s.Restart(ctx); err != nil {
 		s.Stop()
-		return nil, err
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 // programs returns the folder of the newest PostgreSQL.
@@ -101,7 +107,7 @@ func programs() (string, error) {
 	return filepath.Dir(slices.Max(found)), nil
 }
 
-func (s *Server) init(ctx context.Context) error {
+func (s *Server) init(ctx context.Context, program string, args ...string) error {
 	if os.Geteuid() == 0 {
 		nobody, err := user.Lookup("nobody")
 		if err != nil {
@@ -120,10 +126,8 @@ func (s *Server) init(ctx context.Context) error {
 			return fmt.Errorf("hand the folder to PostgreSQL: %w", err)
 		}
 	}
-	cmd := s.command(ctx, "initdb", "--pgdata="+s.data(), "--username=epitaph", "--auth=trust",
-		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+	if out, err := s.command(ctx, program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/epitaph-k8s/epitaph/archive"
 )
 
@@ -40,6 +42,24 @@ func Before(t *testing.T, execute func(statement string) error, at string, besid
 		if err := execute(statement); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// OpenedAtOnce has replicas open one store at the same time: all of them can.
+func OpenedAtOnce[S archive.Store](t *testing.T, replicas int, open func() (S, error)) {
+	t.Helper()
+	var all errgroup.Group
+	for range replicas {
+		all.Go(func() error {
+			s, err := open()
+			if err == nil {
+				s.Close()
+			}
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -15,7 +16,7 @@ import (
 func after(t *testing.T, s archive.Feed, m archive.Mark,
 	limit int) (uids []string, last archive.Mark) {
 	t.Helper()
-	all, err := s.Changes(context.WithoutCancel(t.Context()), "changes", m, limit)
+	all, err := s.Changes(context.WithoutCancel(t.Context()), "", "changes", m, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func changes(t *testing.T, s archive.Store) {
 	put(t, s, aRecord("changes", "b", 0, func(r *archive.Record) { r.Gone, r.Revision = true, 12 }))
 	seen, m = after(t, s, last, 10)
 	equal(t, seen, []string{"a"})
-	all, err := s.Changes(t.Context(), "changes", last, 10)
+	all, err := s.Changes(t.Context(), "", "changes", last, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func receivers(t *testing.T, s archive.Store) {
 		{archive.Mark{Number: 7, UID: "a"}, archive.Mark{Number: 7, UID: "a"}},
 		{archive.Mark{Number: 6, UID: "z"}, archive.Mark{Number: 7, UID: "a"}},
 	} {
-		if err := s.Reach(t.Context(), "receivers", "siem", step.reach); err != nil {
+		if err := s.Reach(t.Context(), "", "receivers", "siem", step.reach); err != nil {
 			t.Fatal(err)
 		}
 		m, known := at("receivers", "siem")
@@ -134,7 +135,7 @@ func behind(t *testing.T, s archive.Store) {
 		all.Go(func() {
 			seen, m := map[string]int{}, archive.Mark{}
 			for ended := false; ; {
-				found, err := s.Changes(ctx, cluster, m, 7)
+				found, err := s.Changes(ctx, "", cluster, m, 7)
 				if err != nil {
 					t.Error(err)
 					break
@@ -159,4 +160,39 @@ func behind(t *testing.T, s archive.Store) {
 		})
 	}
 	all.Wait()
+}
+
+// Who goes on from what another database has said, stores nothing and is told nothing.
+func another(t *testing.T, s archive.Store) {
+	const cluster = "another database"
+	in, err := s.Incarnation(t.Context())
+	if err != nil || in == "" {
+		t.Fatalf("the incarnation is %q: %v", in, err)
+	}
+	for _, step := range []struct {
+		in   archive.Incarnation
+		want error
+	}{{"x" + in, archive.ErrReplaced}, {in, nil}, {"", nil}} {
+		b := archive.Batch{Cluster: cluster, Kind: archive.PodKind, In: step.in,
+			Reached: archive.Position{Epoch: 1, Revision: 5}, Records: []archive.Record{aRecord(cluster, "a", 0)}}
+		if err := s.Put(t.Context(), b); !errors.Is(err, step.want) {
+			t.Errorf("in %q: stored: %v", step.in, err)
+		}
+		found, err := s.Changes(t.Context(), step.in, cluster, archive.Mark{}, 10)
+		if !errors.Is(err, step.want) || step.want == nil && len(found) != 1 {
+			t.Errorf("in %q: told %d changes: %v", step.in, len(found), err)
+		}
+		if err := s.Reach(t.Context(), step.in, cluster, "siem", archive.Mark{Number: 7}); !errors.Is(err, step.want) {
+			t.Errorf("in %q: reached: %v", step.in, err)
+		}
+		at, err := s.Position(t.Context(), cluster, archive.PodKind)
+		_, known, unknown := s.Reached(t.Context(), cluster, "siem")
+		if err := errors.Join(err, unknown); err != nil {
+			t.Fatal(err)
+		}
+		if stored := step.want == nil; known != stored || (at.Epoch == 1) != stored ||
+			(len(uids(t, s, archive.Query{Cluster: cluster})) == 1) != stored {
+			t.Errorf("in %q: the position is %+v, the receiver is known: %v", step.in, at, known)
+		}
+	}
 }

@@ -31,7 +31,7 @@ func Run(t *testing.T, s archive.Store) {
 		"hostile text": hostile, "clocks that are wrong": clocks, "one megabyte": megabyte,
 		"writers at once": atOnce, "wrong queries": wrong, "what is stored": stored,
 		"all or nothing": allOrNothing, "changes": changes, "receivers": receivers,
-		"nothing is stored behind a reader": behind,
+		"nothing is stored behind a reader": behind, "another database": another,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, s) })
 	}

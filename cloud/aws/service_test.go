@@ -39,7 +39,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const instance = "aws:///eu-west-1c/i-0598c7d356eba48d7"
+const (
+	instance = "aws:///eu-west-1c/i-0598c7d356eba48d7"
+	// maxLines are kept of a console.
+	maxLines = 128
+)
 
 // gone is when the Node left, and asked when that is asked about.
 var (

@@ -2,15 +2,13 @@ package aws
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
+	"github.com/epitaph-k8s/epitaph/cloud/aws/records"
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
@@ -28,13 +26,6 @@ const (
 	pageSize = 50
 )
 
-// endings are the events that end an instance, the most decisive first. BidEvictedEvent is EC2's
-// own (docs.aws.amazon.com/AWSEC2/latest/UserGuide/
-// monitor-spot-instance-interruptions-with-cloudtrail.html).
-var endings = []string{evicted, "TerminateInstances", "StopInstances", "RebootInstances"}
-
-const evicted = "BidEvictedEvent"
-
 // lookUp asks CloudTrail who ended the instance.
 func (q *inquiry) lookUp(ctx context.Context) {
 	events, err := q.events(ctx)
@@ -43,7 +34,7 @@ func (q *inquiry) lookUp(ctx context.Context) {
 	} else {
 		q.Answered(lookUpCall)
 	}
-	e := decisive(events)
+	e := records.Decisive(events)
 	if e == nil {
 		if q.clock.Since(q.Gone) < lag {
 			q.Later()
@@ -54,12 +45,12 @@ func (q *inquiry) lookUp(ctx context.Context) {
 }
 
 // accuse sets who did it.
-func (q *inquiry) accuse(e *event) {
-	what, by := reason.EvidenceTerminated, e.UserIdentity.name()
+func (q *inquiry) accuse(e *records.Event) {
+	what, by := reason.EvidenceTerminated, e.UserIdentity.Name()
 	if s, own := services()[e.UserIdentity.InvokedBy]; own {
 		what, by = s.What, s.Service
 	}
-	if e.EventName == evicted {
+	if e.Evicted() {
 		what, by = reason.EvidenceSpot, "Amazon EC2"
 	}
 	q.Happened(what, by)
@@ -69,7 +60,7 @@ func (q *inquiry) accuse(e *event) {
 
 // events returns the events of the instance, as far as maxPages reach. With an error come those
 // that were read before it.
-func (q *inquiry) events(ctx context.Context) ([]event, error) {
+func (q *inquiry) events(ctx context.Context) ([]records.Event, error) {
 	pages := cloudtrail.NewLookupEventsPaginator(q.trail, &cloudtrail.LookupEventsInput{
 		LookupAttributes: []types.LookupAttribute{{
 			AttributeKey:   types.LookupAttributeKeyResourceName,
@@ -79,7 +70,7 @@ func (q *inquiry) events(ctx context.Context) ([]event, error) {
 		EndTime:    aws.Time(q.Gone.Add(after)),
 		MaxResults: aws.Int32(pageSize),
 	}, func(o *cloudtrail.LookupEventsPaginatorOptions) { o.StopOnDuplicateToken = true })
-	var all []event
+	var all []records.Event
 	for n := 0; n < maxPages && pages.HasMorePages(); n++ {
 		if err := q.pace.Wait(ctx); err != nil {
 			return all, err
@@ -89,55 +80,11 @@ func (q *inquiry) events(ctx context.Context) ([]event, error) {
 			return all, err
 		}
 		for _, e := range page.Events {
-			if read, err := eventOf(e); err == nil {
+			if read, err := records.Parse(aws.ToString(e.EventName), aws.ToString(e.Username),
+				aws.ToString(e.CloudTrailEvent)); err == nil {
 				all = append(all, read)
 			}
 		}
 	}
 	return all, nil
-}
-
-// An event is a record of CloudTrail
-// (docs.aws.amazon.com/awscloudtrail/latest/userguide/
-// cloudtrail-event-reference-record-contents.html).
-type event struct {
-	EventName    string    `json:"eventName"`
-	EventTime    time.Time `json:"eventTime"`
-	ErrorCode    string    `json:"errorCode"`
-	UserIdentity identity  `json:"userIdentity"`
-}
-
-// eventOf reads an event. Those of calls that were refused say nothing.
-func eventOf(e types.Event) (event, error) {
-	if !slices.Contains(endings, aws.ToString(e.EventName)) {
-		return event{}, errNoEnding
-	}
-	var read event
-	if err := json.Unmarshal([]byte(aws.ToString(e.CloudTrailEvent)), &read); err != nil {
-		return event{}, err
-	}
-	if read.ErrorCode != "" || read.EventName != aws.ToString(e.EventName) {
-		return event{}, errNoEnding
-	}
-	read.UserIdentity.shown = aws.ToString(e.Username)
-	return read, nil
-}
-
-var errNoEnding = errors.New("the event ended no instance")
-
-// decisive returns the event that ended the instance: the first of endings, the latest of its kind;
-// nil if there is none.
-func decisive(all []event) *event {
-	var best *event
-	for i := range all {
-		if best == nil || weighs(all[i], *best) {
-			best = &all[i]
-		}
-	}
-	return best
-}
-
-func weighs(e, than event) bool {
-	a, b := slices.Index(endings, e.EventName), slices.Index(endings, than.EventName)
-	return a < b || a == b && e.EventTime.After(than.EventTime)
 }

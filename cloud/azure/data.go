@@ -9,17 +9,8 @@ import (
 	"github.com/epitaph-k8s/epitaph/reason"
 )
 
-//go:embed annotations.yaml operations.yaml callers.yaml
+//go:embed operations.yaml callers.yaml
 var files embed.FS
-
-// An annotationKind is what a health annotation means.
-type annotationKind struct {
-	Annotation string `json:"annotation"`
-	What       string `json:"what,omitempty"`
-	Called     bool   `json:"called,omitempty"`
-	Begins     bool   `json:"begins,omitempty"`
-	Restarts   bool   `json:"restarts,omitempty"`
-}
 
 // An operation ends a machine.
 type operation struct {
@@ -38,10 +29,6 @@ type caller struct {
 }
 
 var (
-	annotationKinds = sync.OnceValue(func() map[string]annotationKind {
-		return explain.Table(files, "annotations.yaml",
-			func(k annotationKind) string { return k.Annotation })
-	})
 	operations = sync.OnceValue(func() []operation {
 		return explain.List[operation](files, "operations.yaml")
 	})

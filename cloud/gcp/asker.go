@@ -17,6 +17,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
+	"github.com/epitaph-k8s/epitaph/cloud/gcp/records"
 )
 
 const (
@@ -101,7 +102,7 @@ func (a *Asker) Ask(ctx context.Context, i explain.Instance) (v1alpha1.CloudAnsw
 		}
 	}
 	d.Answered(call)
-	e := endOf(all, i.Gone)
+	e := records.EndOf(all, i.Gone)
 	if e == nil {
 		if a.clock.Since(i.Gone) < settle {
 			d.Later()
@@ -109,30 +110,30 @@ func (a *Asker) Ask(ctx context.Context, i explain.Instance) (v1alpha1.CloudAnsw
 		d.Detail("no operation ended " + id.name)
 		return d.Answer()
 	}
-	e.tell(d)
+	e.Tell(d)
 	return d.Answer()
 }
 
 // list returns the operations about instances of this name around the time, as far as maxPages
 // reach. With an error come those that were read before it.
-func (a *Asker) list(ctx context.Context, id id, gone time.Time) ([]operation, error) {
+func (a *Asker) list(ctx context.Context, id id, gone time.Time) ([]records.Operation, error) {
 	// A filter by pattern allows no second condition
 	// (docs.cloud.google.com/compute/docs/reference/rest/v1/zoneOperations/list). No character of
 	// the zone and the name has a meaning in a pattern.
 	request := a.operations.List(id.project, id.zone).Context(ctx).MaxResults(pageSize).
 		Filter(`targetLink eq ".*/zones/` + id.zone + "/instances/" + id.name + `"`).
 		OrderBy("creationTimestamp desc")
-	var all []operation
+	var all []records.Operation
 	for range maxPages {
 		page, err := request.Do()
 		if err != nil {
 			return all, err
 		}
 		for _, o := range page.Items {
-			read, ok := operationOf(o)
+			read, ok := parseOperation(o)
 			switch {
-			case !ok || read.at.After(gone.Add(after)):
-			case read.at.Before(gone.Add(-before)):
+			case !ok || read.At.After(gone.Add(after)):
+			case read.At.Before(gone.Add(-before)):
 				return all, nil // they come newest first
 			default:
 				all = append(all, read)
@@ -144,6 +145,15 @@ func (a *Asker) list(ctx context.Context, id id, gone time.Time) ([]operation, e
 		request.PageToken(page.NextPageToken)
 	}
 	return all, nil
+}
+
+// parseOperation reads an operation. One that failed did nothing.
+func parseOperation(o *compute.Operation) (records.Operation, bool) {
+	if o == nil || o.Error != nil && len(o.Error.Errors) > 0 || o.HttpErrorStatusCode != 0 {
+		return records.Operation{}, false
+	}
+	return records.Parse(records.Entry{OperationType: o.OperationType, InsertTime: o.InsertTime,
+		User: o.User, StatusMessage: o.StatusMessage, TargetID: o.TargetId})
 }
 
 // failure says why there was no answer: in Google's words, if it replied.

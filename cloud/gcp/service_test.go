@@ -149,6 +149,8 @@ func (d done) At() string {
 }
 
 const (
+	preempted = "compute.instances.preempted"
+
 	system = "system"
 	group  = "123456789012@cloudservices.gserviceaccount.com"
 	ours   = 4711

@@ -416,9 +416,15 @@ type listed struct {
 
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
+	return listIn(t, "../..", args...)
+}
+
+// listIn lists packages of the module in a folder.
+func listIn(t *testing.T, dir string, args ...string) []listed {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go",
 		append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, args...)...)
-	cmd.Dir = "../.."
+	cmd.Dir = dir
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

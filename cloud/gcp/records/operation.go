@@ -1,10 +1,8 @@
-package gcp
+package records
 
 import (
 	"slices"
 	"time"
-
-	compute "google.golang.org/api/compute/v1"
 
 	"github.com/epitaph-k8s/epitaph/cloud/explain"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -13,51 +11,55 @@ import (
 // clockSkew is how far the clock of the cluster may be behind that of the cloud.
 const clockSkew = time.Minute
 
-// An operation was done to an instance.
-type operation struct {
-	kind
-	// target is the number of the instance.
-	target uint64
-	at     time.Time
-	user   string
-	words  string
+// An Entry is an operation as Compute Engine lists it
+// (docs.cloud.google.com/compute/docs/reference/rest/v1/zoneOperations).
+type Entry struct {
+	OperationType, InsertTime, User, StatusMessage string
+	// TargetID is the number of the instance.
+	TargetID uint64
 }
 
-// operationOf reads an operation. One that failed did nothing.
-func operationOf(o *compute.Operation) (operation, bool) {
-	if o == nil || o.Error != nil && len(o.Error.Errors) > 0 || o.HttpErrorStatusCode != 0 {
-		return operation{}, false
-	}
-	k, known := kinds()[o.OperationType]
-	at, err := time.Parse(time.RFC3339, o.InsertTime)
+// An Operation was done to an instance.
+type Operation struct {
+	kind
+	// At is when it was asked for.
+	At          time.Time
+	target      uint64
+	user, words string
+}
+
+// Parse reads an operation, and reports whether it may have ended an instance, or begun one.
+func Parse(e Entry) (Operation, bool) {
+	k, known := kinds()[e.OperationType]
+	at, err := time.Parse(time.RFC3339, e.InsertTime)
 	if !known || err != nil {
-		return operation{}, false
+		return Operation{}, false
 	}
-	return operation{kind: k, target: o.TargetId, at: at, user: o.User, words: o.StatusMessage},
+	return Operation{kind: k, target: e.TargetID, At: at, user: e.User, words: e.StatusMessage},
 		true
 }
 
-// An end is how an instance ended.
-type end struct {
-	operation
+// An End is how an instance ended.
+type End struct {
+	Operation
 	// restarted says that it was then started again by itself.
 	restarted bool
 }
 
-// endOf returns how the instance ended whose Node was gone by then; nil if nothing is known.
-func endOf(all []operation, gone time.Time) *end {
-	slices.SortStableFunc(all, func(a, b operation) int { return a.at.Compare(b.at) })
+// EndOf returns how the instance ended whose Node was gone by then; nil if nothing is known.
+func EndOf(all []Operation, gone time.Time) *End {
+	slices.SortStableFunc(all, func(a, b Operation) int { return a.At.Compare(b.At) })
 	target, ok := targetOf(all, gone)
 	if !ok {
 		return nil
 	}
-	var last *end
+	var last *End
 	runs := true
 	for _, o := range all {
 		switch {
 		case o.target != target:
 		case o.Ends && runs:
-			last, runs = &end{operation: o}, false
+			last, runs = &End{Operation: o}, false
 		case o.Begins:
 			runs = true
 			if last != nil && o.Type == automaticRestart {
@@ -75,17 +77,17 @@ const (
 
 // targetOf returns the number of the instance that the Node was: of the last one that ended before
 // the Node left. Its successor may have ended since.
-func targetOf(all []operation, gone time.Time) (target uint64, ok bool) {
+func targetOf(all []Operation, gone time.Time) (target uint64, ok bool) {
 	for _, o := range all {
-		if o.Ends && !o.at.After(gone.Add(clockSkew)) {
+		if o.Ends && !o.At.After(gone.Add(clockSkew)) {
 			target, ok = o.target, true
 		}
 	}
 	return target, ok
 }
 
-// tell writes how the instance ended.
-func (e *end) tell(d *explain.Draft) {
+// Tell writes how the instance ended.
+func (e *End) Tell(d *explain.Draft) {
 	what, who, words := e.What, "", e.Type
 	if e.Called {
 		what, who = calledBy(e.user), e.user
@@ -101,6 +103,6 @@ func (e *end) tell(d *explain.Draft) {
 		words += "; then restarted, so that it was no Spot VM: its host was maintained"
 	}
 	d.Happened(what, who)
-	d.At(e.at)
+	d.At(e.At)
 	d.Detail(words)
 }

@@ -1,4 +1,4 @@
-package aws
+package records
 
 import (
 	"cmp"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// An identity is who called the API
+// An Identity is who called the API
 // (docs.aws.amazon.com/awscloudtrail/latest/userguide/
 // cloudtrail-event-reference-user-identity.html).
-type identity struct {
+type Identity struct {
 	Type           string `json:"type"`
 	ARN            string `json:"arn"`
 	AccountID      string `json:"accountId"`
@@ -30,9 +30,9 @@ var machine = regexp.MustCompile(`^(?:i-[0-9a-f]+|[0-9]+|botocore-session-.*|aws
 // one.
 const people = "AWSReservedSSO_"
 
-// name returns who it was in a word that a person recognises: alice, alice@example.com, or the role
+// Name returns who it was in a word that a person recognises: alice, alice@example.com, or the role
 // of a program.
-func (i identity) name() string {
+func (i Identity) Name() string {
 	switch i.Type {
 	case "Root":
 		return "root of account " + i.AccountID
@@ -51,7 +51,7 @@ func (i identity) name() string {
 }
 
 // session returns whoever assumed a role: arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION.
-func (i identity) session() string {
+func (i Identity) session() string {
 	_, path, _ := strings.Cut(i.ARN, ":assumed-role/")
 	role, session, _ := strings.Cut(path, "/")
 	switch {

@@ -87,10 +87,10 @@ func (c *cluster) Stop() error {
 }
 
 // ownClusters are the seats of clusters beside the shared one: each keeps a core busy while it
-// starts, and two cores are what we count on. Cleared ones wait in used: to begin again takes a
+// starts, and waits more than it works afterwards; two cores are what we count on. Cleared ones wait in used: to begin again takes a
 // quarter of the time of a start.
 var (
-	ownClusters = make(chan struct{}, 2)
+	ownClusters = make(chan struct{}, 3)
 	used        = make(chan *sandbox.Sandbox, cap(ownClusters))
 )
 

@@ -31,8 +31,8 @@ type whyFlags struct {
 }
 
 const (
-	// recordWait is how long a record may take that is being written: it follows the end of a pod by
-	// about a second.
+	// recordWait is how long a record may take that is being written: it follows the end of a pod
+	// by about a second.
 	recordWait = 3 * time.Second
 	// untilRecorded is how often it is looked for meanwhile.
 	untilRecorded = time.Second / 2

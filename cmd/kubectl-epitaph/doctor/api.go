@@ -29,7 +29,8 @@ func apiServer(ctx context.Context, p *patient) []Diagnosis {
 	if err != nil {
 		return []Diagnosis{{Broken, "API server", err.Error() + p.remedy(err)}}
 	}
-	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"}, features(p.RESTMapper(), release)}
+	all := []Diagnosis{{Well, "API server", p.Config.Host + " answers"},
+		features(p.RESTMapper(), release)}
 	if date.IsZero() {
 		return append(all, Diagnosis{Unseen, "your clock",
 			"the API server's answers carry no time"})

@@ -205,6 +205,11 @@ RECORDS ?= 1000000
 bench-archive: testtools ## what the archive takes in a second, look-ups and reports among a million records
 	@$(GO) run ./test/bench/archive -records $(RECORDS)
 
+# Not part of `make bench`: it takes five minutes.
+.PHONY: bench-without-archive
+bench-without-archive: controlplane ## what the manager takes because the archive's databases are linked into the program
+	@$(GO) run ./test/bench/withoutarchive
+
 # PLATFORM, such as linux/amd64, is the one to build for, where every node has it.
 PLATFORM ?=
 CLOUD ?=

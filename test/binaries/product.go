@@ -28,6 +28,19 @@ func ProductVersion(ctx context.Context, out io.Writer, command, version, to str
 	return c.ofCheckout(ctx, ".", command+version, to)
 }
 
+// Stripped is Product as a release links it: without what debuggers read. overlay is a file of
+// `go build -overlay` that replaces some of its sources; "" replaces none.
+func Stripped(ctx context.Context, out io.Writer, command, overlay, to string) error {
+	c := compilation{name: command, out: out, packages: []string{"./cmd/" + command},
+		flags: []string{"-ldflags", "-s -w"}}
+	name := command + "-stripped"
+	if overlay != "" {
+		c.flags = append(c.flags, "-overlay", overlay)
+		name += "-overlaid"
+	}
+	return c.ofCheckout(ctx, ".", name, to)
+}
+
 // Cloud is Product for the program that asks the clouds. It is a module of its own, built with the
 // flags with which that is checked.
 func Cloud(ctx context.Context, out io.Writer, to string) error {

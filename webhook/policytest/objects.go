@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,13 +35,14 @@ import (
 	"github.com/epitaph-k8s/epitaph/webhook"
 )
 
-// kinds are those whose fields are known, and checked.
-var kinds = func() *runtime.Scheme {
+// kinds are those whose fields are known, and checked. They are made when they are asked for: they
+// take half a megabyte, and this package is part of a program that seldom tests policies.
+var kinds = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(s))
 	utilruntime.Must(v1alpha1.AddToScheme(s))
 	return s
-}()
+})
 
 // Objects are what a cluster has.
 type Objects []*unstructured.Unstructured
@@ -116,7 +118,7 @@ func checked(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	case u.GetName() == "":
 		return nil, fmt.Errorf("metadata.name: of the %s is missing", gvk.Kind)
 	}
-	typed, err := kinds.New(gvk)
+	typed, err := kinds().New(gvk)
 	if err != nil {
 		return u, nil //nolint:nilerr // a kind that is not known is kept as it is
 	}
@@ -211,7 +213,7 @@ type reader struct{ all Objects }
 // Get finds one object.
 func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object,
 	_ ...client.GetOption) error {
-	gvk, err := apiutil.GVKForObject(obj, kinds)
+	gvk, err := apiutil.GVKForObject(obj, kinds())
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
@@ -239,7 +241,7 @@ func bareNamespace(name string) *unstructured.Unstructured {
 // List returns the objects of a kind that an API server would.
 func (r reader) List(_ context.Context, list client.ObjectList,
 	options ...client.ListOption) error {
-	gvk, err := apiutil.GVKForObject(list, kinds)
+	gvk, err := apiutil.GVKForObject(list, kinds())
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
+	"github.com/epitaph-k8s/epitaph/story/toll"
 )
 
 const (
@@ -36,7 +37,13 @@ type record struct {
 	namespace, node, nodeObituary, code, class, by, deletedBy word
 	reason                                                    word
 	owners                                                    []recordOwner
+	// held is for how many seconds the pod held what it requests, or unknownHeld; gpus is how many
+	// of these it requested.
+	held, gpus int32
 }
+
+// unknownHeld stands for a time that the record does not say.
+const unknownHeld = -1
 
 type recordOwner struct{ apiVersion, kind, name, uid word }
 
@@ -47,6 +54,11 @@ func recordOf(o *v1alpha1.PodObituary) *record {
 		node: unique.Make(s.NodeName), nodeObituary: unique.Make(s.NodeObituary),
 		code: unique.Make(s.Code), class: unique.Make(s.Class), by: unique.Make(s.By),
 		deletedBy: unique.Make(s.DeletedBy), reason: unique.Make(s.Reason),
+	}
+	counted := toll.PodOf(o)
+	r.held, r.gpus = unknownHeld, int32(counted.GPUs)
+	if counted.Known {
+		r.held = int32(counted.Held / time.Second) // of at most ten years
 	}
 	// The name of a record begins with the pod's.
 	if strings.HasPrefix(r.name, s.PodName) {
@@ -88,6 +100,16 @@ func (r *record) ownersOnRecord() []v1alpha1.Owner {
 func (o recordOwner) owner() v1alpha1.Owner {
 	return v1alpha1.Owner{APIVersion: o.apiVersion.Value(), Kind: o.kind.Value(),
 		Name: o.name.Value(), UID: types.UID(o.uid.Value())}
+}
+
+// counted is what is counted of the pod where its node took it down.
+func (r *record) counted() toll.Pod {
+	p := toll.Pod{Namespace: r.namespace.Value(), Name: r.pod, GPUs: int64(r.gpus),
+		Known: r.held != unknownHeld, Held: time.Duration(r.held) * time.Second}
+	if n := len(r.owners); n > 0 {
+		p.OwnerKind, p.OwnerName = r.owners[n-1].kind.Value(), r.owners[n-1].name.Value()
+	}
+	return p
 }
 
 func (r *record) place() place {

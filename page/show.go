@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,9 +55,17 @@ type nodeView struct {
 	frame
 	Story *story.Story
 	Node  *v1alpha1.NodeObituary
-	// Pods are those that died with the node, as far as the visitor may list them.
-	Pods []podRow
+	// Down is what it took down, nil if that is nothing or the visitor may not list it.
+	Down *tollView
+	// Lacks says what is not counted.
+	Lacks string
+	// Pods are those that died with the node, as far as the visitor may list them; Of says of which
+	// owner they are, if one is chosen, and All is then the address of the page with all of them.
+	Pods    []podRow
+	Of, All string
 	paging
+	// elsewhere is the cluster that is asked about, empty for this one.
+	elsewhere string
 }
 
 func (p *Page) node(w http.ResponseWriter, v visit) error {
@@ -67,25 +74,54 @@ func (p *Page) node(w http.ResponseWriter, v visit) error {
 		return err
 	}
 	told := story.OfNode(o, nil)
-	view := nodeView{frame: v.frame("Node " + o.Spec.NodeName), Story: &told, Node: o}
-	q := query{After: queryOf(v.URL.Query()).After}
+	view := nodeView{frame: v.frame("Node " + o.Spec.NodeName), Story: &told, Node: o,
+		elsewhere: cut(v.URL.Query().Get(parameterCluster))}
+	asked := queryOf(v.URL.Query())
+	q := query{Namespace: asked.Namespace, Owner: asked.Owner, Pod: asked.Pod, After: asked.After}
 	after, err := parsePlace(q.After)
 	if err != nil {
 		return err
 	}
-	kept, missing, err := v.records(v.Context(), "")
-	if err != nil && !apierrors.IsForbidden(err) {
+	down, err := p.down(v, o)
+	if err != nil {
 		return err
 	}
-	pods := podsOf(query{}, lookup.Filter{Node: o.Spec.NodeName})
-	of := unique.Make(o.Name)
-	onNode := pods.matches
-	pods.matches = func(pod *record) bool { return pod.nodeObituary == of && onNode(pod) }
-	found := pick(kept, pods, after, rowsShown)
+	address := func(q query) string { return view.at(q.address(addressOf("nodes", o.Name))) }
+	view.Down, view.Lacks = tollOf(down.pods, address), down.lacks
+	if q.Owner+q.Pod != "" {
+		view.Of, view.All = q.Namespace+"/"+q.Owner+q.Pod, address(query{})
+	}
+	pods := podsOf(q, lookup.Filter{Namespace: q.Namespace, Pod: q.Pod})
+	found := pick(down.pods, pods, after, rowsShown)
 	view.Pods, view.paging = podRows(found.rows), pagingOf(found, q,
 		addressOf("nodes", o.Name), pods.place)
-	view.Missing(missing)
+	view.Next, view.First = view.at(view.Next), view.at(view.First)
+	if v.isElsewhere() { // what this cluster has of these names is something else
+		for _, row := range view.Pods {
+			for n := range row.Links {
+				row.Links[n].To = ""
+			}
+		}
+	}
+	view.Missing(down.missing)
 	return render(w, http.StatusOK, "node.html", view)
+}
+
+// at adds the cluster that is asked about to an address, if there is one.
+func (v nodeView) at(address string) string {
+	if address == "" || v.elsewhere == "" {
+		return address
+	}
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + url.Values{parameterCluster: {v.elsewhere}}.Encode()
+}
+
+// PodAt is the address of the story of a pod.
+func (v nodeView) PodAt(row podRow) string {
+	return v.at(addressOf("pods", row.Namespace, row.Name))
 }
 
 // NodePods is the address of the list of all pods that left a node of that name.

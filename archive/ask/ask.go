@@ -130,8 +130,11 @@ func (c *Client) All(ctx context.Context, kind archive.Kind, q url.Values, most 
 		}
 		q.Set(archive.ParameterCursor, page.Next)
 	}
-	return fmt.Errorf("the archive has more than %d records: ask for less of them", most)
+	return fmt.Errorf("the archive has more than %d records: %w", most, ErrMany)
 }
+
+// ErrMany is the error of an answer with more records than the caller takes.
+var ErrMany = errors.New("ask for less of them")
 
 // NoRedirect is for the HTTP client: a token goes to the one who is named, and nowhere else.
 func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -1,48 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"k8s.io/cli-runtime/pkg/printers"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
-	"github.com/epitaph-k8s/epitaph/audit/obituary"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/cluster"
 	"github.com/epitaph-k8s/epitaph/cmd/kubectl-epitaph/terminal"
 	"github.com/epitaph-k8s/epitaph/story/lookup"
+	"github.com/epitaph-k8s/epitaph/story/toll"
 )
-
-// beforeNode is how long before its node a pod may have left because of it: pods go first, and what
-// is recorded of the node is renewed until it is gone.
-const beforeNode = time.Hour
-
-// A toll is what was lost with pods: at most all that they had done since they began.
-type toll struct {
-	Pods     int     `json:"pods"`
-	PodHours float64 `json:"podHours"`
-	GPUHours float64 `json:"gpuHours"`
-	// Unknown is how many of the pods are not in the hours, because their record does not say.
-	Unknown int `json:"podsOfUnknownHours"`
-}
-
-func (t *toll) add(s *v1alpha1.PodObituarySpec) {
-	t.Pods++
-	held, known := obituary.Held(s)
-	if !known {
-		t.Unknown++
-		return
-	}
-	t.PodHours += held.Hours()
-	t.GPUHours += held.Hours() * float64(obituary.GPUs(s))
-}
 
 // A root is the end of a node, with all that it took down.
 type root struct {
@@ -52,16 +24,7 @@ type root struct {
 	Reason   string      `json:"reason"`
 	Removed  metav1.Time `json:"removed"`
 	Returned bool        `json:"returned,omitempty"`
-	toll
-	Owners []ownersToll `json:"owners"`
-}
-
-// An ownersToll is what one Job, or another topmost owner, has lost. A pod of its own has none.
-type ownersToll struct {
-	Namespace string `json:"namespace"`
-	Kind      string `json:"kind,omitempty"`
-	Name      string `json:"name"`
-	toll
+	toll.All
 }
 
 func (p *plugin) root(ctx context.Context, f *historyFlags, c *cluster.Cluster,
@@ -75,7 +38,7 @@ func (p *plugin) root(ctx context.Context, f *historyFlags, c *cluster.Cluster,
 		return fmt.Errorf("%w: no end of node %s is on record", errNotFound, f.root)
 	}
 	of := lookup.Filter{Node: f.root, Namespace: filter.Namespace,
-		Since: nodes[0].Spec.Removed.Add(-beforeNode)}
+		Since: nodes[0].Spec.Removed.Add(-toll.BeforeNode)}
 	pods, _, err := c.Pods(ctx, of)
 	if err != nil {
 		return err
@@ -98,36 +61,17 @@ func rootsOf(nodes []v1alpha1.NodeObituary, pods []v1alpha1.PodObituary) []root 
 	for n := range nodes {
 		s := &nodes[n].Spec
 		r := root{Node: s.NodeName, Record: nodes[n].Name, Code: s.Code, Reason: s.Reason,
-			Removed: s.Removed, Returned: s.Returned, Owners: []ownersToll{}}
+			Removed: s.Removed, Returned: s.Returned}
+		var down []toll.Pod
 		for i := range pods {
 			if pods[i].Spec.NodeObituary == r.Record {
-				r.take(&pods[i])
+				down = append(down, toll.PodOf(&pods[i]))
 			}
 		}
-		slices.SortStableFunc(r.Owners, func(a, b ownersToll) int {
-			return cmp.Or(cmp.Compare(b.GPUHours, a.GPUHours), cmp.Compare(b.PodHours, a.PodHours),
-				strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
-		})
+		r.All = toll.Of(down)
 		roots = append(roots, r)
 	}
 	return roots
-}
-
-func (r *root) take(o *v1alpha1.PodObituary) {
-	r.add(&o.Spec)
-	of := ownersToll{Namespace: o.Namespace, Name: o.Spec.PodName}
-	if n := len(o.Spec.Owners); n > 0 {
-		top := o.Spec.Owners[n-1]
-		of.Kind, of.Name = top.Kind, top.Name
-	}
-	at := slices.IndexFunc(r.Owners, func(known ownersToll) bool {
-		return known.Namespace == of.Namespace && known.Kind == of.Kind && known.Name == of.Name
-	})
-	if at < 0 {
-		at = len(r.Owners)
-		r.Owners = append(r.Owners, of)
-	}
-	r.Owners[at].add(&o.Spec)
 }
 
 func (p *plugin) printRoot(r *root, namespace string) error {
@@ -153,12 +97,8 @@ func (p *plugin) printRoot(r *root, namespace string) error {
 	fmt.Fprintln(p.out, says)
 	rows := make([][]string, 0, len(r.Owners))
 	for _, o := range r.Owners {
-		kind := o.Kind
-		if kind == "" {
-			kind = "Pod"
-		}
 		rows = append(rows, []string{terminal.Clean(o.Namespace),
-			terminal.Clean(kind + "/" + o.Name), strconv.Itoa(o.Pods), hours(o.PodHours),
+			terminal.Clean(o.Text()), strconv.Itoa(o.Pods), hours(o.PodHours),
 			hours(o.GPUHours)})
 	}
 	if err := terminal.Table(p.out, []string{"NAMESPACE", "OWNER", "PODS", "POD-HOURS",

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -31,12 +33,18 @@ func TestPageShowsTheArchive(t *testing.T) {
 	mine, theirs := c.namespace(t), c.namespace(t)
 	node := panickedNode()
 	of := func(s *v1alpha1.PodObituarySpec) {
-		s.NodeName, s.NodeObituary = node.Name, node.Name
+		s.NodeName, s.NodeObituary = node.Spec.NodeName, node.Name
+		began := metav1.NewTime(s.Removed.Add(-90 * time.Minute))
+		s.Began, s.Requests = &began, map[string]v1alpha1.Amount{"nvidia.com/gpu": "4"}
 		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly"}}
 	}
 	own, other := obituary(mine, "own", of), obituary(theirs, "other", of)
 	c.listed(t, node, own, other)
 	reader, all := c.reader(t, mine, "ursula"), c.clusterReader(t, mine)
+	nodesOnly, machinist := c.account(t, mine, "machinist")
+	c.grantIn(t, "", machinist, rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group},
+		Resources: []string{"nodeobituaries"}, Verbs: []string{"get", "list"}})
+	c.hasRight(t, machinist, "", v1alpha1.GroupVersion.Group, "nodeobituaries", "list")
 	store, err := sqlite.Open(t.Context(), filepath.Clean(file), clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +101,20 @@ func TestPageShowsTheArchive(t *testing.T) {
 		{all, "/archive/nodes", 200, node.Spec.NodeName + "</a>"},
 		{all, "/nodes/" + node.Name, 200, "The last lines of its kernel"},
 		{all, story, 200, `href="/nodes/` + node.Name},
+		{all, "/nodes/" + node.Name, 200, "It took down 2 pods, which had run for 3.0 pod-hours and held GPUs for 12.0 GPU-hours"},
+		{all, "/nodes/" + node.Name, 200, mine + ": Job/nightly</a></td><td>1</td><td>1.5</td><td>6.0</td>"},
+		{all, "/nodes/" + node.Name + "?namespace=" + mine + "&owner=Job/nightly", 200, `<a href="` + story + `">`},
+		{nodesOnly, "/nodes/" + node.Name, 200, "The last lines of its kernel"},
 	} {
 		got := c.visit(t, http.MethodGet, tc.path, tc.who, nil)
 		if got.status != tc.status || !strings.Contains(got.body, tc.want) ||
 			got.status != 200 && strings.Contains(got.body, "panicked") {
 			t.Errorf("%s is answered %d, want %d with %q:\n%s", tc.path, got.status, tc.status, tc.want, got.body)
 		}
+	}
+
+	if got := c.visit(t, http.MethodGet, "/nodes/"+node.Name, nodesOnly, nil); strings.Contains(got.body, "took down") {
+		t.Errorf("who may not list pods is told of them:\n%s", got.body)
 	}
 
 	// Without the archive, the page says that it cannot know.

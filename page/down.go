@@ -66,7 +66,7 @@ func (p *Page) down(v visit, o *v1alpha1.NodeObituary) (d downfall, err error) {
 	case errors.Is(err, ask.ErrMany):
 		d.lacks = fmt.Sprintf("More than %d pods left a node of this name: some are not counted.",
 			maxDown)
-	case ask.Status(err) == http.StatusForbidden:
+	case ask.Status(err) == http.StatusForbidden: // they see no more than in the cluster
 	case err != nil:
 		p.Log.Error(err, "the archive was not asked about the pods of a node", "node", o.Name)
 		d.lacks = "The archive could not be asked: what it alone has is not counted."

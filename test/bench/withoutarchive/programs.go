@@ -30,7 +30,8 @@ func build(ctx context.Context, out io.Writer) (p programs, err error) {
 	if p.dir, err = os.MkdirTemp("", "epitaph-without-archive-"); err != nil {
 		return p, fmt.Errorf("make a folder for the programs: %w", err)
 	}
-	p.with, p.without = filepath.Join(p.dir, "epitaph"), filepath.Join(p.dir, "epitaph-without-archive")
+	p.with = filepath.Join(p.dir, "epitaph")
+	p.without = filepath.Join(p.dir, "epitaph-without-archive")
 	overlay, err := overlaid(p.dir)
 	if err == nil {
 		err = errors.Join(binaries.Stripped(ctx, out, "epitaph", "", p.with),
@@ -50,7 +51,8 @@ func overlaid(dir string) (string, error) {
 	}
 	all, err := filepath.Glob(filepath.Join(checkout, "cmd", "epitaph", "archive*.go"))
 	if err != nil || len(all) == 0 {
-		return "", fmt.Errorf("find the files of the archive's command: there are %d: %w", len(all), err)
+		return "", fmt.Errorf("find the files of the archive's command: there are %d: %w", len(all),
+			err)
 	}
 	replaced := map[string]string{}
 	for _, file := range all {

@@ -15,6 +15,8 @@ import (
 // Changes returns the first of a cluster's changes after a mark.
 func (s *Store) Changes(ctx context.Context, of archive.Incarnation, cluster string,
 	after archive.Mark, limit int) (all []archive.Change, err error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		if err := in(ctx, c, of); err != nil {
 			return err
@@ -42,6 +44,8 @@ func scanChange(row pgx.CollectableRow) (c archive.Change, err error) {
 
 // Newest returns the mark of what was stored last.
 func (s *Store) Newest(ctx context.Context, cluster string) (m archive.Mark, err error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	err = s.pool.QueryRow(ctx, `SELECT change, uid FROM records WHERE cluster = $1
 		ORDER BY change DESC, uid DESC LIMIT 1`, cluster).Scan(&m.Number, &m.UID)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -53,6 +57,8 @@ func (s *Store) Newest(ctx context.Context, cluster string) (m archive.Mark, err
 // Reached returns how far a receiver has got.
 func (s *Store) Reached(ctx context.Context, cluster, receiver string) (m archive.Mark, known bool,
 	err error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	err = s.pool.QueryRow(ctx, "SELECT change, uid FROM receivers WHERE cluster = $1 AND name = $2",
 		cluster, receiver).Scan(&m.Number, &m.UID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -67,6 +73,8 @@ func (s *Store) Reached(ctx context.Context, cluster, receiver string) (m archiv
 // Reach stores how far a receiver has got.
 func (s *Store) Reach(ctx context.Context, of archive.Incarnation, cluster, receiver string,
 	at archive.Mark) error {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		if err := in(ctx, c, of); err != nil {
 			return err

@@ -17,6 +17,8 @@ const incarnation = `SELECT extract(epoch FROM pg_postmaster_start_time())::text
 
 // Incarnation returns that of the database.
 func (s *Store) Incarnation(ctx context.Context) (archive.Incarnation, error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	return incarnationOf(ctx, s.pool)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,8 +24,10 @@ const (
 	// The planner knows nothing of the session's table; the indexes are right for any number of
 	// rows in it.
 	plan = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
-	// Nothing waits for ever: whoever holds the lock is dead, and the server does not know yet.
-	patience = "SET LOCAL lock_timeout = '30s'"
+	// Nothing waits for ever: whoever holds the lock is dead, and the server does not know yet. If
+	// it is we who vanish, the server gives up our transaction, and its locks, in that time.
+	patience = `SELECT set_config('lock_timeout', '30s', true), set_config('statement_timeout', $1, true),
+		set_config('idle_in_transaction_session_timeout', $1, true)`
 	turn     = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 	samePast = `r.cluster = s.cluster AND r.uid = s.uid
 		AND r.removed BETWEEN s.earliest AND s.latest`
@@ -50,6 +53,8 @@ const near = 32 * 24 * time.Hour
 
 // Put stores a batch.
 func (s *Store) Put(ctx context.Context, b archive.Batch) error {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	now := s.clock.Now()
 	records, err := b.Storable(now)
 	if err != nil {
@@ -60,7 +65,9 @@ func (s *Store) Put(ctx context.Context, b archive.Batch) error {
 			return err
 		}
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return put(ctx, tx, b, records, now) })
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return s.put(ctx, tx, b, records, now)
+	})
 	if err != nil {
 		s.forgetMonths() // somebody may have dropped one
 		return fmt.Errorf("write %d records to the archive: %w", len(records), judged(err))
@@ -87,12 +94,18 @@ func judged(err error) error {
 
 const checkViolation = "23514"
 
-func put(ctx context.Context, tx pgx.Tx, b archive.Batch, records []archive.Record,
+// limit has the server end the transaction by itself.
+func (s *Store) limit(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, patience, strconv.FormatInt(s.within.Milliseconds(), 10))
+	return err
+}
+
+func (s *Store) put(ctx context.Context, tx pgx.Tx, b archive.Batch, records []archive.Record,
 	now time.Time) error {
 	if err := in(ctx, tx, b.In); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, patience); err != nil {
+	if err := s.limit(ctx, tx); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, turn, "epitaph archive "+b.Cluster); err != nil {
@@ -163,7 +176,7 @@ func (s *Store) ensureMonth(ctx context.Context, t time.Time) error {
 		"CREATE TABLE IF NOT EXISTS %s PARTITION OF records FOR VALUES FROM ('%s') TO ('%s')",
 		partition(month), month.Format(bound), month.AddDate(0, 1, 0).Format(bound))
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, patience); err != nil {
+		if err := s.limit(ctx, tx); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, turn, "epitaph archive months"); err != nil {
@@ -219,7 +232,7 @@ func (s *Store) Expire(ctx context.Context, before time.Time) (removed int64, er
 			continue // not ours, or not over
 		}
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, patience); err != nil {
+			if err := s.limit(ctx, tx); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+pgx.Identifier{p.Name}.Sanitize())

@@ -15,13 +15,24 @@ import (
 	"github.com/epitaph-k8s/epitaph/archive/sqlquery"
 )
 
-// maxConnections bounds the connections of one process: one writes, the others read.
-const maxConnections = 8
+const (
+	// maxConnections bounds the connections of one process: one writes, the others read.
+	maxConnections = 8
+	// answerWithin bounds each step of who stores and who forwards: a server whose machine has
+	// vanished closes no connection, so that TCP would wait for a quarter of an hour, and etcd
+	// forgets after five minutes what was not read.
+	answerWithin = time.Minute
+	// connectWithin bounds the connection to each of the hosts, unless connect_timeout says it.
+	connectWithin = 10 * time.Second
+	// pongWithin is how soon a connection has to answer that lay idle, or is given up.
+	pongWithin = 5 * time.Second
+)
 
 // A Store is an archive in PostgreSQL.
 type Store struct {
-	pool  *pgxpool.Pool
-	clock clock.PassiveClock
+	pool   *pgxpool.Pool
+	clock  clock.PassiveClock
+	within time.Duration // answerWithin, but in tests
 
 	mu sync.Mutex
 	// months are those whose partition is known to exist.
@@ -39,7 +50,10 @@ func Open(ctx context.Context, dsn string, clk clock.PassiveClock) (*Store, erro
 	if err != nil {
 		return nil, errors.New("the connection string of the archive is not understood")
 	}
-	config.MaxConns = maxConnections
+	config.MaxConns, config.PingTimeout = maxConnections, pongWithin
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectWithin
+	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "epitaph"
 	}
@@ -50,7 +64,7 @@ func Open(ctx context.Context, dsn string, clk clock.PassiveClock) (*Store, erro
 	if err != nil {
 		return nil, fmt.Errorf("connect to the archive: %w", err)
 	}
-	s := &Store{pool: pool, clock: clk, months: map[time.Time]bool{},
+	s := &Store{pool: pool, clock: clk, within: answerWithin, months: map[time.Time]bool{},
 		grown: map[time.Time]int64{}}
 	if err := s.readAnew(ctx); err != nil {
 		s.Close()
@@ -70,8 +84,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// soon bounds a step.
+func (s *Store) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.within)
+}
+
 // Claim binds the name of a cluster to its ID.
 func (s *Store) Claim(ctx context.Context, cluster, id string) error {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	var bound string
 	err := s.pool.QueryRow(ctx, `WITH new AS (
 		INSERT INTO clusters (name, id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id)
@@ -92,6 +113,8 @@ func (s *Store) Claim(ctx context.Context, cluster, id string) error {
 // Position returns the position that was stored last.
 func (s *Store) Position(ctx context.Context, cluster string,
 	kind archive.Kind) (p archive.Position, err error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	err = s.pool.QueryRow(ctx,
 		"SELECT epoch, revision FROM positions WHERE cluster = $1 AND kind = $2", cluster,
 		string(kind)).Scan(&p.Epoch, &p.Revision)
@@ -104,6 +127,8 @@ func (s *Store) Position(ctx context.Context, cluster string,
 // Stored returns which of the revisions are stored.
 func (s *Store) Stored(ctx context.Context, cluster string, epoch int64,
 	revisions map[string]int64) (map[string]bool, error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	uids, least := make([]string, 0, len(revisions)), make([]int64, 0, len(revisions))
 	for uid, revision := range revisions {
 		uids, least = append(uids, uid), append(least, revision)

@@ -195,6 +195,11 @@ bench-audit: controlplane ## what it costs to record 100 deletions a second, and
 bench-lost: controlplane ## what is lost when a replica is killed again and again, and of 10,000 pods that a crowd removes
 	@$(GO) run ./test/bench/lost
 
+# Not part of `make bench`: it builds the program with the SDKs of the clouds.
+.PHONY: bench-cloud
+bench-cloud: controlplane ## how long nodes and pods take to leave while a cloud is asked, and while it hangs
+	@$(GO) run ./test/bench/cloud
+
 .PHONY: bench-page
 bench-page: controlplane ## how long a visitor waits beside 100,000 records, and the memory for them
 	@$(GO) run ./test/bench/page

@@ -37,6 +37,9 @@ const (
 type Cluster struct {
 	*sandbox.Sandbox
 	Client *kubernetes.Clientset
+	// ProviderID, if set, returns the provider ID of a node that is made; it is otherwise one of the
+	// sandbox's own cloud.
+	ProviderID func(node string) string
 }
 
 // Start starts a sandbox with the namespace of the benchmark.
@@ -113,6 +116,9 @@ func (c *Cluster) addNode(ctx context.Context, name string) error {
 	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.NodeSpec{ProviderID: "folder://" + name}}
+	if c.ProviderID != nil {
+		node.Spec.ProviderID = c.ProviderID(name)
+	}
 	if _, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create node %s: %w", name, err)
 	}

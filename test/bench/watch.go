@@ -66,10 +66,12 @@ func (t *Tally) deleted(o any) {
 	}
 }
 
-// A Course is how long after its beginning the first and the last pod were gone.
+// A Course is how long after its beginning the pods were gone: the first, the last, and all of
+// them, sorted.
 type Course struct {
 	Pods, WithoutReason int
 	First, Last         time.Duration
+	All                 []time.Duration
 }
 
 // Wait returns once n pods have left.
@@ -84,11 +86,13 @@ func (t *Tally) Wait(ctx context.Context, n int, began time.Time,
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Course{
-		Pods: len(t.gone), WithoutReason: t.without,
-		First: slices.MinFunc(t.gone, time.Time.Compare).Sub(began),
-		Last:  slices.MaxFunc(t.gone, time.Time.Compare).Sub(began),
-	}, nil
+	course := Course{Pods: len(t.gone), WithoutReason: t.without}
+	for _, at := range t.gone {
+		course.All = append(course.All, at.Sub(began))
+	}
+	slices.Sort(course.All)
+	course.First, course.Last = course.All[0], course.All[len(course.All)-1]
+	return course, nil
 }
 
 func (t *Tally) count() int {

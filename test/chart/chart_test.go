@@ -111,6 +111,7 @@ func inside(t *testing.T, dir string) {
 		{"critical pods need a quota", criticalPods},
 		{"the certificate is issued and trusted", trusted},
 		{"deletes go through the Service", deletes},
+		{"an archive stores and tells what leaves", archived},
 		{"helm test", examined},
 		{"what cert-manager says is told", issuance},
 		{"upgrade to Fail", upgradeToFail},

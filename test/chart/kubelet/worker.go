@@ -47,9 +47,12 @@ func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
 	w := &worker{kubelet: k, address: k.addressFor(pod),
 		dir: filepath.Join(k.o.Dir, string(pod.UID)), gone: make(chan struct{})}
 	w.pod.Store(pod)
-	w.volumes = mounted(w.dir, pod)
+	w.volumes = mounted(w.root(), pod)
 	return w
 }
+
+// root is the folder that stands for the container's root.
+func (w *worker) root() string { return filepath.Join(w.dir, "root") }
 
 func (w *worker) run(ctx context.Context) {
 	tick := time.NewTicker(syncPeriod)

@@ -86,6 +86,7 @@ func New(o Options) (*Page, error) {
 	mux.Handle("GET /nodes/{name}", p.forVisitors(p.node))
 	mux.Handle("GET /archive", p.forVisitors(p.archiveList(archive.PodKind)))
 	mux.Handle("GET /archive/nodes", p.forVisitors(p.archiveList(archive.NodeKind)))
+	mux.Handle("GET /archive/history", p.forVisitors(p.history))
 	mux.Handle("GET /zone", p.forVisitors(p.zones))
 	mux.Handle("POST /zone", p.forVisitors(p.setZone))
 	mux.Handle("GET /login", p.open(p.form))

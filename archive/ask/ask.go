@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/epitaph-k8s/epitaph/archive"
 	"github.com/epitaph-k8s/epitaph/reason"
@@ -67,15 +68,41 @@ func (c *Client) Page(ctx context.Context, kind archive.Kind, q url.Values) (pag
 func (c *Client) Counts(ctx context.Context, kind archive.Kind, q url.Values) ([]archive.Count,
 	error) {
 	var counts archive.Counts
-	err := c.get(ctx, q, &counts, "counts", kind.Plural())
-	return counts.Items, err
+	if err := c.get(ctx, q, &counts, "counts", kind.Plural()); err != nil {
+		return nil, err
+	}
+	for _, n := range counts.Items {
+		if len(n.Of) != fields(q) {
+			return nil, errOther
+		}
+	}
+	return counts.Items, nil
+}
+
+// errOther is of an archive that knows other fields than this program.
+var errOther = errors.New("the archive counts by something else than it was asked")
+
+// fields is by how many a question has the archive count.
+func fields(q url.Values) int {
+	by := q.Get(archive.ParameterBy)
+	if by == "" {
+		return 0
+	}
+	return strings.Count(by, ",") + 1
 }
 
 // Hours asks for sums of hours of pods.
 func (c *Client) Hours(ctx context.Context, q url.Values) ([]archive.Hours, error) {
 	var hours archive.AllHours
-	err := c.get(ctx, q, &hours, "hours", archive.PodKind.Plural())
-	return hours.Items, err
+	if err := c.get(ctx, q, &hours, "hours", archive.PodKind.Plural()); err != nil {
+		return nil, err
+	}
+	for _, h := range hours.Items {
+		if len(h.Of) != fields(q) {
+			return nil, errOther
+		}
+	}
+	return hours.Items, nil
 }
 
 func (c *Client) get(ctx context.Context, q url.Values, into any, path ...string) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
 	"github.com/epitaph-k8s/epitaph/archive"
+	"github.com/epitaph-k8s/epitaph/archive/rates"
 )
 
 func aPanic(name, node string, ago time.Duration, lines ...string) v1alpha1.NodeObituary {
@@ -101,11 +102,11 @@ func TestRates(t *testing.T) {
 	hours := []archive.Hours{{Of: []string{"a"}, N: 9, Known: 8, Seconds: 3600 * 500},
 		{Of: []string{"b"}, N: 2, Known: 2, Seconds: 3600 * 10}}
 	tests := map[string]struct {
-		by, where []string
-		ends      []archive.Count
-		want      string
+		by   []string
+		ends []archive.Count
+		want string
 	}{
-		"by team and code": {[]string{"label:team", "code"}, []string{"label:team"}, []archive.Count{
+		"by team and code": {[]string{"label:team", "code"}, []archive.Count{
 			{Of: []string{"a", "Evicted"}, N: 3}, {Of: []string{"a", "KernelPanic"}, N: 1},
 			{Of: []string{"", "Evicted"}, N: 1}},
 			`LABEL:TEAM  CODE         DISRUPTIONS  POD-HOURS  PER 1,000 H
@@ -113,7 +114,7 @@ a           Evicted      3            500.0      6.00
 a           KernelPanic  1            500.0      2.00
 -           Evicted      1            0.0        -
 `},
-		"by team": {[]string{"label:team"}, []string{"label:team"}, []archive.Count{{Of: []string{"a"}, N: 4}},
+		"by team": {[]string{"label:team"}, []archive.Count{{Of: []string{"a"}, N: 4}},
 			`LABEL:TEAM  DISRUPTIONS  POD-HOURS  PER 1,000 H
 a           4            500.0      8.00
 b           0            10.0       0.00
@@ -122,7 +123,7 @@ b           0            10.0       0.00
 	for name, tc := range tests {
 		var out strings.Builder
 		p := &plugin{out: &out}
-		if err := p.printRates(tc.by, ratesOf(tc.by, tc.where, tc.ends, hours)); err != nil {
+		if err := p.printRates(tc.by, rates.Of(tc.by, tc.ends, hours)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(tc.want, out.String()); diff != "" {

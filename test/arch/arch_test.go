@@ -168,7 +168,7 @@ var rules = map[string]rule{
 	},
 	"page": {
 		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story/toll", "story",
-			"httpsserver", "internal/access", "archive", "archive/ask"},
+			"httpsserver", "internal/access", "archive", "archive/ask", "archive/rates"},
 		others: []string{
 			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/",
 			"sigs.k8s.io/controller-runtime/pkg/client",
@@ -194,6 +194,10 @@ var rules = map[string]rule{
 		ours: []string{"archive", "reason"}, others: []string{},
 		std: []string{"database/sql", "os", "os/exec"},
 		why: "who asks brings the user's credentials along; what may be known, the archive says",
+	},
+	"archive/rates": {
+		ours: []string{"archive", "reason"}, others: []string{}, std: noIO,
+		why: "a rate is a pure function of what was counted: whoever asks, joins it in one way",
 	},
 	"archive/sqlquery": {
 		ours: []string{"archive"},

@@ -39,7 +39,9 @@ func TestPageShowsTheArchive(t *testing.T) {
 		s.Owners = []v1alpha1.Owner{{APIVersion: "batch/v1", Kind: "Job", Name: "nightly"}}
 	}
 	own, other := obituary(mine, "own", of), obituary(theirs, "other", of)
-	c.listed(t, node, own, other)
+	again := panickedNode()
+	again.Spec.NodeName = node.Spec.NodeName
+	c.listed(t, node, again, own, other)
 	reader, all := c.reader(t, mine, "ursula"), c.clusterReader(t, mine)
 	nodesOnly, machinist := c.account(t, mine, "machinist")
 	c.grantIn(t, "", machinist, rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group},
@@ -52,15 +54,17 @@ func TestPageShowsTheArchive(t *testing.T) {
 	t.Cleanup(store.Close)
 	c.eventually(t, "all are archived", func(ctx context.Context) (bool, error) {
 		page, err := store.List(ctx, archive.Query{Cluster: a.name})
-		return len(page.Records) == 3, err
+		return len(page.Records) == 4, err
 	})
 	for _, o := range []*v1alpha1.PodObituary{own, other} {
 		if err := c.records(t).Delete(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.records(t).Delete(t.Context(), node); err != nil {
-		t.Fatal(err)
+	for _, o := range []*v1alpha1.NodeObituary{node, again} {
+		if err := c.records(t).Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c.eventually(t, "the page has forgotten them", func(context.Context) (bool, error) {
 		got := c.visit(t, http.MethodGet, "/?namespace="+mine, reader, nil)
@@ -72,6 +76,8 @@ func TestPageShowsTheArchive(t *testing.T) {
 	})
 
 	story := "/pods/" + mine + "/" + own.Name
+	// In an hour and a half each, one of one pod and two of two: 667 in 1,000 hours.
+	const history = "/archive/history?since=9000d"
 	for _, tc := range []struct {
 		who, path string
 		status    int
@@ -105,6 +111,18 @@ func TestPageShowsTheArchive(t *testing.T) {
 		{all, "/nodes/" + node.Name, 200, mine + ": Job/nightly</a></td><td>1</td><td>1.5</td><td>6.0</td>"},
 		{all, "/nodes/" + node.Name + "?namespace=" + mine + "&owner=Job/nightly", 200, `<a href="` + story + `">`},
 		{nodesOnly, "/nodes/" + node.Name, 200, "The last lines of its kernel"},
+		{reader, history + "&namespace=" + mine, 200, "<td>KernelPanic</td><td>1</td><td>1.5</td><td>666.67</td>"},
+		{all, history, 200, "<td>KernelPanic</td><td>2</td><td>3.0</td><td>666.67</td>"},
+		{all, history + "&by=namespace", 200, "<td>" + mine + "</td><td>KernelPanic</td><td>1</td>"},
+		{all, history, 200, `&amp;since=9000d">` + node.Spec.NodeName + "</a></td><td>2 times</td>"},
+		{all, history, 200, "<td>no trace is on record</td><td>2</td><td>1</td>"},
+		{all, history + "&cluster=" + a.name, 200, "<td>" + a.name + "</td><td>2 times</td>"},
+		{all, "/archive/history?since=1h", 200, "No pod was disrupted."},
+		{all, history + "&by=nonsense", 400, "The archive does not understand"},
+		{all, "/archive/history?since=nonsense", 400, "What the form says cannot be read"},
+		{all, history + "&cluster=another", 403, "epitaph-archive-fleet"},
+		{reader, history, 403, "You have no right"},
+		{nodesOnly, history, 403, "You have no right"},
 	} {
 		got := c.visit(t, http.MethodGet, tc.path, tc.who, nil)
 		if got.status != tc.status || !strings.Contains(got.body, tc.want) ||
@@ -113,8 +131,13 @@ func TestPageShowsTheArchive(t *testing.T) {
 		}
 	}
 
-	if got := c.visit(t, http.MethodGet, "/nodes/"+node.Name, nodesOnly, nil); strings.Contains(got.body, "took down") {
-		t.Errorf("who may not list pods is told of them:\n%s", got.body)
+	for _, tc := range []struct{ who, path, not string }{
+		{nodesOnly, "/nodes/" + node.Name, "took down"},
+		{reader, history + "&namespace=" + mine, "left more than once"},
+	} {
+		if got := c.visit(t, http.MethodGet, tc.path, tc.who, nil); strings.Contains(got.body, tc.not) {
+			t.Errorf("who may not list it is told of it:\n%s", got.body)
+		}
 	}
 
 	// Without the archive, the page says that it cannot know.

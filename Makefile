@@ -81,10 +81,10 @@ test-unit: testtools racetools ## unit tests, with the race detector
 # A nested module, built with the flags of in_nested; what its tests read is no file of it, so that their results are not cached.
 in_module = CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) test -C $(1) -count=1 ./...
 
-# Most of these tests wait for a controller: six of them keep two cores busy.
+# Most of these tests wait for a controller: four of them keep two cores busy.
 .PHONY: test-controlplane
 test-controlplane: controlplane karpenter npd kueue ec2metadata otelcollector testtools ## tests against the real control plane
-	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=6 ./test/sandbox ./test/e2e ./test/generated ./test/otel)
+	@$(call timed,control plane tests,$(GO) test -count=1 -timeout=60m -parallel=4 ./test/sandbox ./test/e2e ./test/generated ./test/otel)
 
 # Not part of `make test`, which has a thousand records there.
 .PHONY: test-archive
@@ -146,7 +146,7 @@ define on_version
 @$(SANDBOX) build controlplane-$(1)
 @$(call timed,demo on $(1),$(call assets,$(1)) $(SANDBOX) demo)
 @[ "$(TESTS)" = none ] || { $(call timed,control plane tests on $(1),$(call assets,$(1)) \
-  $(GO) test -count=1 -timeout=90m -parallel=6 -skip='$(without_$(1))' $(TESTS) ./test/e2e); }
+  $(GO) test -count=1 -timeout=90m -parallel=4 -skip='$(without_$(1))' $(TESTS) ./test/e2e); }
 
 endef
 assets = KUBEBUILDER_ASSETS="$$(dirname "$$($(SANDBOX) path controlplane-$(1) kube-apiserver)")"

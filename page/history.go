@@ -27,8 +27,8 @@ type historyView struct {
 	Rates []rateRow
 	// Caveats say what the hours leave out.
 	Caveats []string
-	// Often are the nodes that left more than once, and Crashes the places in the kernel where nodes
-	// panicked. Both are of those who may list the records of nodes.
+	// Often are the nodes that left more than once, and Crashes the places in the kernel where
+	// nodes panicked. Both are of those who may list the records of nodes.
 	Often   []oftenRow
 	Crashes []crashRow
 	// More is set where a table has not all rows.

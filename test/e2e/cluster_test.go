@@ -90,7 +90,7 @@ func (c *cluster) Stop() error {
 // starts, and waits more than it works afterwards; two cores are what we count on. Cleared ones wait in used: to begin again takes a
 // quarter of the time of a start.
 var (
-	ownClusters = make(chan struct{}, 3)
+	ownClusters = make(chan struct{}, 2)
 	used        = make(chan *sandbox.Sandbox, cap(ownClusters))
 )
 

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// maxFormBytes bounds the form: it has one field.
-const maxFormBytes = maxTokenBytes + 1024
+// maxFormBytes bounds a form, whose largest field is a token or a policy, of which each character may
+// take three bytes.
+const maxFormBytes = max(maxTokenBytes, 3*maxPolicyBytes) + 1024
 
 // loginView is what the form shows. Its visitor is not known yet.
 type loginView struct {

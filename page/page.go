@@ -87,6 +87,8 @@ func New(o Options) (*Page, error) {
 	mux.Handle("GET /archive", p.forVisitors(p.archiveList(archive.PodKind)))
 	mux.Handle("GET /archive/nodes", p.forVisitors(p.archiveList(archive.NodeKind)))
 	mux.Handle("GET /archive/history", p.forVisitors(p.history))
+	mux.Handle("GET /archive/replay", p.forVisitors(p.replayForm))
+	mux.Handle("POST /archive/replay", p.forVisitors(p.replay))
 	mux.Handle("GET /zone", p.forVisitors(p.zones))
 	mux.Handle("POST /zone", p.forVisitors(p.setZone))
 	mux.Handle("GET /login", p.open(p.form))

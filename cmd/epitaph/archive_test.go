@@ -114,17 +114,18 @@ func TestPolicyIsReplayed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	of := func(namespace, code, document string) archive.Record {
-		return archive.Record{Namespace: namespace, Code: code, Document: []byte(document)}
+	of := func(namespace, spec string) archive.Record {
+		return archive.Record{Document: []byte(`{"metadata":{"namespace":"` + namespace + `"},"spec":` +
+			spec + `}`)}
 	}
-	const alice = `{"spec":{"deletedBy":"alice"}}`
-	put(archive.PodKind, of("batch", "Unexplained", alice), of("batch", "Unexplained", alice),
-		of("batch", "UserRequest", alice), of("prod", "Unexplained", alice),
-		of("batch", "Unexplained", `{}`), of("batch", "Unexplained", `{"spec":"hostile"}`),
-		of("batch", "KernelPanic", `{"spec":{"deletedBy":"alice","amended":{"was":"Unexplained"}}}`))
-	put(archive.NodeKind, of("", "Unexplained", `{"spec":{"deletedBy":"bob\u001b[2J"}}`),
-		of("", "KernelPanic", `{"spec":{"returned":true}}`))
-	put(archive.OwnerKind, of("batch", "", alice))
+	const alice = `{"deletedBy":"alice","code":"Unexplained"}`
+	put(archive.PodKind, of("batch", alice), of("batch", alice),
+		of("batch", `{"deletedBy":"alice","code":"UserRequest"}`), of("prod", alice),
+		of("batch", `{"code":"Unexplained"}`), of("batch", `"hostile"`),
+		of("batch", `{"deletedBy":"alice","code":"KernelPanic","amended":{"was":"Unexplained"}}`))
+	put(archive.NodeKind, of("", `{"deletedBy":"bob\u001b[2J","code":"Unexplained"}`),
+		of("", `{"code":"KernelPanic","returned":true}`))
+	put(archive.OwnerKind, of("batch", alice))
 	store.Close()
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"archive", "replay", "--config", files["config.yaml"],

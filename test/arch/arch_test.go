@@ -168,7 +168,8 @@ var rules = map[string]rule{
 	},
 	"page": {
 		ours: []string{"reason", "config", "api/v1alpha1", "story/lookup", "story/toll", "story",
-			"httpsserver", "internal/access", "archive", "archive/ask", "archive/rates"},
+			"httpsserver", "internal/access", "archive", "archive/ask", "archive/rates",
+			"archive/replay"},
 		others: []string{
 			"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/utils/",
 			"sigs.k8s.io/controller-runtime/pkg/client",
@@ -198,6 +199,11 @@ var rules = map[string]rule{
 	"archive/rates": {
 		ours: []string{"archive", "reason"}, others: []string{}, std: noIO,
 		why: "a rate is a pure function of what was counted: whoever asks, joins it in one way",
+	},
+	"archive/replay": {
+		ours: []string{"archive", "api/v1alpha1", "config", "reason", "webhook"}, others: []string{},
+		std: noIO,
+		why: "what a policy would have done is a pure function of the records: whoever reads them",
 	},
 	"archive/sqlquery": {
 		ours: []string{"archive"},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,6 +129,30 @@ func TestPageShowsTheArchive(t *testing.T) {
 		if got.status != tc.status || !strings.Contains(got.body, tc.want) ||
 			got.status != 200 && strings.Contains(got.body, "panicked") {
 			t.Errorf("%s is answered %d, want %d with %q:\n%s", tc.path, got.status, tc.status, tc.want, got.body)
+		}
+	}
+
+	// A policy is tried on the records that the visitor may read, and on no others.
+	const policy = "webhook: {rules: [{name: people, actors: [Person], action: Require}]}"
+	for _, tc := range []struct {
+		who, namespace, cluster string
+		status                  int
+		want                    string
+	}{
+		{reader, mine, "", 200, "What would have become of 1 deletions"},
+		{all, "", "", 200, "What would have become of 4 deletions"},
+		{all, "", "", 200, "<td>passed</td><td>4</td>"},
+		{reader, "", "", 403, "You have no right"},
+		{reader, theirs, "", 403, "You have no right"},
+		{nodesOnly, "", "", 403, "You have no right"},
+		{all, "", "another", 403, "epitaph-archive-fleet"},
+		{"", mine, "", 401, "What happened to my pod"},
+	} {
+		got := c.visit(t, http.MethodPost, "/archive/replay", tc.who, url.Values{"policy": {policy},
+			"namespace": {tc.namespace}, "cluster": {tc.cluster}, "since": {"9000d"}})
+		if got.status != tc.status || !strings.Contains(got.body, tc.want) {
+			t.Errorf("a policy for %q is answered %d, want %d with %q:\n%s", tc.namespace, got.status,
+				tc.status, tc.want, got.body)
 		}
 	}
 

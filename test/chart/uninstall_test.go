@@ -65,6 +65,7 @@ func withoutCertManager(t *testing.T, c *cluster) {
 	if !c.issued(t, madeSecret).Equal(issued) {
 		t.Errorf("the upgrade has made another certificate")
 	}
+	c.renews(t, issued)
 	c.uninstalls(t)
 }
 

@@ -1,13 +1,11 @@
 package bench
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Megabytes are what the kernel says of a process: VmRSS now, and VmHWM, the most it ever was.
@@ -28,42 +26,6 @@ func MemoryOf(pid int) (Megabytes, error) {
 	peak, peakErr := field(string(status), "VmHWM:")
 	files, filesErr := field(string(status), "RssFile:")
 	return Megabytes{Now: now, Peak: peak, Files: files}, errors.Join(nowErr, peakErr, filesErr)
-}
-
-// Touched is how much of the files that a process has mapped it looks at within a time, in
-// megabytes: the kernel maps a large page as a whole, whoever looks at a part of it, and all of that
-// is resident.
-func Touched(ctx context.Context, pid int, within time.Duration) (float64, error) {
-	of := "/proc/" + strconv.Itoa(pid)
-	// Documentation/filesystems/proc.rst: 1 clears the bits of all pages.
-	if err := os.WriteFile(of+"/clear_refs", []byte("1"), 0); err != nil {
-		return 0, fmt.Errorf("forget what Epitaph has looked at: %w", err)
-	}
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-time.After(within):
-	}
-	maps, err := os.ReadFile(of + "/smaps")
-	if err != nil {
-		return 0, fmt.Errorf("read what Epitaph has looked at: %w", err)
-	}
-	var sum float64
-	ofFile := false
-	for line := range strings.Lines(string(maps)) {
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "Referenced:") && ofFile:
-			kilobytes, err := strconv.ParseFloat(fields[1], 64)
-			if err != nil {
-				return 0, fmt.Errorf("read what Epitaph has looked at: %w", err)
-			}
-			sum += kilobytes / 1024
-		case !strings.HasSuffix(fields[0], ":"): // a mapping begins: address, rights, offset, device, inode, path
-			ofFile = len(fields) > 5 && strings.HasPrefix(fields[5], "/") && !strings.Contains(fields[1], "w")
-		}
-	}
-	return sum, nil
 }
 
 // pid is the process that Epitaph runs as since its last start.

@@ -40,8 +40,6 @@ const (
 	writers = 16
 	// tail is how many bytes of what the archive said an error shows.
 	tail = 1000
-	// touchedWithin is for how long it is looked at what of its file the archive uses.
-	touchedWithin = 30 * time.Second
 	// patience is how long the archive may take to store all records.
 	patience = 10 * time.Minute
 )
@@ -99,10 +97,6 @@ func inProcess(ctx context.Context, out io.Writer, records int) error {
 	if err != nil {
 		return fmt.Errorf("wait until all is archived: %w", err)
 	}
-	touched, err := bench.Touched(ctx, process.PID(), touchedWithin)
-	if err != nil {
-		return err
-	}
 	stop()
 	if <-asked; answered == 0 {
 		return fmt.Errorf("epitaph archive has answered nobody meanwhile: %w", unanswered)
@@ -112,11 +106,9 @@ func inProcess(ctx context.Context, out io.Writer, records int) error {
 		return err
 	}
 	fmt.Fprintf(out, "epitaph archive, %d records stored, %d questions answered: %.1f MB, of which %.1f MB "+
-		"are the program's file, which looks at %.1f MB of it in %v; at most %.1f MB\n", records, answered,
-		used.Now, used.Files, touched, touchedWithin, used.Peak)
+		"are the program's file; at most %.1f MB\n", records, answered, used.Now, used.Files, used.Peak)
 	fmt.Fprintf(out, "RESULT archive_rss_mb %.1f\n", used.Peak)
 	fmt.Fprintf(out, "RESULT archive_anon_mb %.1f\n", used.Now-used.Files)
-	fmt.Fprintf(out, "RESULT archive_file_touched_mb %.1f\n", touched)
 	return nil
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxFormBytes bounds a form, whose largest field is a token or a policy, of which each character may
-// take three bytes.
+// maxFormBytes bounds a form, whose largest field is a token or a policy, each character of which
+// may take three bytes.
 const maxFormBytes = max(maxTokenBytes, 3*maxPolicyBytes) + 1024
 
 // loginView is what the form shows. Its visitor is not known yet.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/epitaph-k8s/epitaph/archive"
@@ -45,14 +46,14 @@ func (p *Page) replayForm(w http.ResponseWriter, v visit) error {
 	if p.Archive == nil {
 		return errMissing
 	}
-	view := newReplayView(v)
-	view.Query = historyQueryOf(v.URL.Query())
-	view.Query.Since = cmp.Or(cut(v.URL.Query().Get("since")), usualReplay)
-	return render(w, http.StatusOK, "replay.html", view)
+	return render(w, http.StatusOK, "replay.html", newReplayView(v, v.URL.Query()))
 }
 
-func newReplayView(v visit) replayView {
-	return replayView{frame: v.frame("The archive: what would a policy have denied?")}
+func newReplayView(v visit, form url.Values) replayView {
+	view := replayView{frame: v.frame("The archive: what would a policy have denied?"),
+		Query: historyQueryOf(form)}
+	view.Query.Since = cmp.Or(cut(form.Get("since")), usualReplay)
+	return view
 }
 
 // replay tries the policy that was sent on the records that the visitor may read.
@@ -64,8 +65,7 @@ func (p *Page) replay(w http.ResponseWriter, v visit) error {
 	if client == nil {
 		return errMissing
 	}
-	view := newReplayView(v)
-	view.Query = historyQueryOf(v.PostForm)
+	view := newReplayView(v, v.PostForm)
 	view.Policy = strings.Map(written, v.PostForm.Get("policy"))
 	tally, err := tallyOf(view.Policy)
 	if err != nil {

@@ -98,7 +98,7 @@ func TestPolicyIsTried(t *testing.T) {
 		"tried": {
 			archive: past{pods: []string{alice, alice, podBy(t, ""), `"hostile"`}}, policy: requires,
 			status: 200, not: "There are more records",
-			want: []string{"become of 4 deletions",
+			want: []string{"become of 4 deletions", `name="since" value="30d"`,
 				"been denied</span></td><td>2</td><td>people</td><td>alice</td><td>batch</td>",
 				"been denied</span></td><td>1</td><td>people</td><td>bob</td><td></td>",
 				"this cannot be told</td><td>1</td><td>people</td><td></td><td></td><td>who asked for it"},

@@ -104,6 +104,10 @@ func (e *OwnerEnds) read(ctx context.Context, d Deed) (s *v1alpha1.OwnerObituary
 				d.Name, p)
 		}
 	}()
+	// Who looked before the last read had found it, and asks after, is answered by that one.
+	if known, ok := e.found.Get(d); ok {
+		return known.(*v1alpha1.OwnerObituarySpec), nil
+	}
 	if s, err = e.Find(ctx, d.Kind, d.Namespace, d.Name); err == nil {
 		e.found.Add(d, s, foundFor)
 	}

@@ -5,9 +5,12 @@ import (
 	"strings"
 )
 
-// maxFormBytes bounds a form, whose largest field is a token or a policy, each character of which
-// may take three bytes.
-const maxFormBytes = max(maxTokenBytes, 3*maxPolicyBytes) + 1024
+const (
+	// maxFormBytes bounds a form, whose largest field is a token.
+	maxFormBytes = maxTokenBytes + 1024
+	// maxReplayBytes bounds that with a policy, each character of which may take three bytes.
+	maxReplayBytes = 3*maxPolicyBytes + 1024
+)
 
 // loginView is what the form shows. Its visitor is not known yet.
 type loginView struct {

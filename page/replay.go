@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	replayPath = "/archive/replay"
 	// usualReplay is on how much of the past a policy is tried by default.
 	usualReplay = "30d"
 	// maxReplayed bounds the records of pods, and those of nodes, that one visit reads.

@@ -33,9 +33,13 @@ func (p *Page) open(h handler) http.Handler {
 	})
 }
 
-// readForm reads the body of a form, which has one field, if the request has one.
+// readForm reads the body of a form, if the request has one.
 func readForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	most := int64(maxFormBytes)
+	if r.URL.Path == replayPath {
+		most = maxReplayBytes
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	if r.Method == http.MethodPost && r.ParseForm() != nil {
 		return errRefused
 	}

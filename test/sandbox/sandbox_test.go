@@ -222,6 +222,10 @@ func instanceGoesAndReturns(t *testing.T, s *sandbox.Sandbox, client kubernetes.
 	}
 	waitFor(t, "the cloud to delete a Node of another provider that it plays",
 		func(ctx context.Context) error { return isGone(ctx, client, node.Name) })
+	// Which node it is, the scheduler decides: those after us want all of them.
+	if _, err := s.AddNode(t.Context(), sandbox.NodeSpec{Name: node.Name, CPU: "2"}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func nothingOutlivesStop(t *testing.T, s *sandbox.Sandbox) {

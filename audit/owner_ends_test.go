@@ -69,6 +69,22 @@ func TestPodsOfAnOwnerShareOneRead(t *testing.T) {
 	}
 }
 
+// Whoever looked before a read had ended, and begins one after, is answered by that one.
+func TestReadThatComesLateIsNone(t *testing.T) {
+	t.Parallel()
+	records := &countedRecords{held: map[string]*v1alpha1.OwnerObituarySpec{"etl": {Name: "etl"}}}
+	e := NewOwnerEnds(records, nil, testingclock.NewFakePassiveClock(three))
+	for range 2 {
+		if s, err := e.read(t.Context(), Deed{Kind: reason.JobKind, Namespace: "batch",
+			Name: "etl"}); err != nil || s == nil {
+			t.Errorf("it is answered %+v (%v)", s, err)
+		}
+	}
+	if n := records.read.Load(); n != 1 {
+		t.Errorf("%d reads of one record", n)
+	}
+}
+
 // Who does not wait for a read leaves it to the next.
 func TestReadOutlivesItsReader(t *testing.T) {
 	t.Parallel()

@@ -34,14 +34,20 @@ func (v visit) asks(ctx context.Context, p *Page) (*ask.Client, error) {
 	return &ask.Client{URL: client.URL, HTTP: client.HTTP, Token: tokenOf(v.Request)}, nil
 }
 
+// mustAsk is asks where there is nothing without an archive.
+func (v visit) mustAsk(p *Page) (*ask.Client, error) {
+	client, err := v.asks(v.Context(), p)
+	if client == nil && err == nil {
+		err = errMissing
+	}
+	return client, err
+}
+
 // archived reads one record from the archive. The error is errMissing if it has none.
 func (p *Page) archived(v visit, kind archive.Kind, q url.Values, into any) error {
-	client, err := v.asks(v.Context(), p)
+	client, err := v.mustAsk(p)
 	if err != nil {
 		return err
-	}
-	if client == nil {
-		return errMissing
 	}
 	if cluster := cut(v.URL.Query().Get(parameterCluster)); cluster != "" {
 		q.Set(archive.ParameterCluster, cluster)
@@ -201,12 +207,9 @@ func (q archiveQuery) question(now time.Time) (url.Values, error) {
 // archiveList shows what the archive has of pods, or of nodes, that the visitor may read.
 func (p *Page) archiveList(kind archive.Kind) func(http.ResponseWriter, visit) error {
 	return func(w http.ResponseWriter, v visit) error {
-		client, err := v.asks(v.Context(), p)
+		client, err := v.mustAsk(p)
 		if err != nil {
 			return err
-		}
-		if client == nil {
-			return errMissing
 		}
 		view := archiveView{frame: v.frame("The archive: " + kind.Plural() + " that left"),
 			Of: kind.Plural(), Query: archiveQuery{queryOf(v.URL.Query()),

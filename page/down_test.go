@@ -39,17 +39,23 @@ func downStage(t *testing.T, answer http.HandlerFunc) *Page {
 			Spec: v1alpha1.NodeObituarySpec{NodeName: "gpu-1", Removed: metav1.NewTime(noon)}}}
 	p := s.page(t)
 	if answer != nil {
-		server := httptest.NewTLSServer(answer)
-		t.Cleanup(server.Close)
-		at, err := url.Parse(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Archive = func(context.Context) (*ask.Client, error) {
-			return &ask.Client{URL: at, HTTP: server.Client()}, nil
-		}
+		p.asks(t, answer)
 	}
 	return p
+}
+
+// asks gives a page an archive that answers.
+func (p *Page) asks(t *testing.T, answer http.Handler) {
+	t.Helper()
+	server := httptest.NewTLSServer(answer)
+	t.Cleanup(server.Close)
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Archive = func(context.Context) (*ask.Client, error) {
+		return &ask.Client{URL: at, HTTP: server.Client()}, nil
+	}
 }
 
 // A node's page says what it took down, of the cluster and of the archive together, each pod once.

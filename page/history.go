@@ -86,12 +86,9 @@ func (q historyQuery) of(kind archive.Kind, now time.Time) (url.Values, error) {
 // history shows how often pods were disrupted and, to those who may list nodes, which died more
 // than once, and which crashed in the same place.
 func (p *Page) history(w http.ResponseWriter, v visit) error {
-	client, err := v.asks(v.Context(), p)
+	client, err := v.mustAsk(p)
 	if err != nil {
 		return err
-	}
-	if client == nil {
-		return errMissing
 	}
 	view := historyView{frame: v.frame("The archive: history"), Query: historyQueryOf(v.URL.Query())}
 	pods, err := view.Query.of(archive.PodKind, p.Clock.Now())

@@ -5,12 +5,8 @@ import (
 	"strings"
 )
 
-const (
-	// maxFormBytes bounds a form, whose largest field is a token.
-	maxFormBytes = maxTokenBytes + 1024
-	// maxReplayBytes bounds that with a policy, each character of which may take three bytes.
-	maxReplayBytes = 3*maxPolicyBytes + 1024
-)
+// maxFormBytes bounds a form, whose largest field is a token.
+const maxFormBytes = maxTokenBytes + 1024
 
 // loginView is what the form shows. Its visitor is not known yet.
 type loginView struct {

@@ -121,15 +121,24 @@ func read[T any](ctx context.Context, p *Page, list lister[T], s selection[T], a
 			return found, nil
 		}
 		if !turn && found.read >= freelyRead {
-			select {
-			case p.longReads <- struct{}{}:
-				defer func() { <-p.longReads }()
-				turn = true
-			default:
-				return found, errBusy
+			leave, err := p.takeTurn()
+			if err != nil {
+				return found, err
 			}
+			defer leave()
+			turn = true
 		}
 		next = following
+	}
+}
+
+// takeTurn begins a long read, unless there are as many as may be.
+func (p *Page) takeTurn() (leave func(), err error) {
+	select {
+	case p.longReads <- struct{}{}:
+		return func() { <-p.longReads }, nil
+	default:
+		return nil, errBusy
 	}
 }
 

@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	replayPath = "/archive/replay"
 	// usualReplay is on how much of the past a policy is tried by default.
 	usualReplay = "30d"
 	// maxReplayed bounds the records of pods, and those of nodes, that one visit reads.
 	maxReplayed = 10_000
 	// maxPolicyBytes bounds the text of a policy.
 	maxPolicyBytes = 16 << 10
+	// maxReplayBytes bounds the form: each character of a policy may take three bytes there.
+	maxReplayBytes = 3*maxPolicyBytes + 1024
 	// maxWrong bounds what is said about a policy that is wrong.
 	maxWrong = 20
 )
@@ -44,8 +45,8 @@ type replayView struct {
 
 // replayForm asks for a policy.
 func (p *Page) replayForm(w http.ResponseWriter, v visit) error {
-	if p.Archive == nil {
-		return errMissing
+	if _, err := v.mustAsk(p); err != nil {
+		return err
 	}
 	return render(w, http.StatusOK, "replay.html", newReplayView(v, v.URL.Query()))
 }
@@ -59,12 +60,9 @@ func newReplayView(v visit, form url.Values) replayView {
 
 // replay tries the policy that was sent on the records that the visitor may read.
 func (p *Page) replay(w http.ResponseWriter, v visit) error {
-	client, err := v.asks(v.Context(), p)
+	client, err := v.mustAsk(p)
 	if err != nil {
 		return err
-	}
-	if client == nil {
-		return errMissing
 	}
 	view := newReplayView(v, v.PostForm)
 	view.Policy = strings.Map(written, v.PostForm.Get("policy"))
@@ -74,12 +72,11 @@ func (p *Page) replay(w http.ResponseWriter, v visit) error {
 		view.Wrong = view.Wrong[:min(len(view.Wrong), maxWrong)]
 		return render(w, http.StatusBadRequest, "replay.html", view)
 	}
-	select {
-	case p.longReads <- struct{}{}:
-		defer func() { <-p.longReads }()
-	default:
-		return errBusy
+	leave, err := p.takeTurn()
+	if err != nil {
+		return err
 	}
+	defer leave()
 	if err := view.try(v.Context(), p, client, tally); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -46,19 +47,9 @@ func (a past) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(page)
 }
 
-// tries sends a form to a page with that archive.
-func tries(t *testing.T, a past, form url.Values) (status int, body string) {
+// tries sends a form to a page.
+func tries(t *testing.T, p *Page, form url.Values) (status int, body string) {
 	t.Helper()
-	server := httptest.NewTLSServer(a)
-	t.Cleanup(server.Close)
-	at, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := hostileStage(1).page(t)
-	p.Archive = func(context.Context) (*ask.Client, error) {
-		return &ask.Client{URL: at, HTTP: server.Client()}, nil
-	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/archive/replay",
 		strings.NewReader(form.Encode()))
 	r.Header.Set("Authorization", "Bearer token")
@@ -112,7 +103,7 @@ func TestPolicyIsTried(t *testing.T) {
 			status: 200, want: []string{"The records of nodes are not among them"}, not: "bob",
 		},
 		"of very many": {
-			archive: past{pods: repeated(alice, 500), pages: 30}, policy: requires,
+			archive: past{pods: slices.Repeat([]string{alice}, 500), pages: 30}, policy: requires,
 			status: 200, want: []string{"become of 10001 deletions", "There are more records"},
 		},
 		"nothing is on record": {
@@ -146,7 +137,9 @@ func TestPolicyIsTried(t *testing.T) {
 			for key, values := range tc.form {
 				form[key] = values
 			}
-			status, body := tries(t, tc.archive, form)
+			p := hostileStage(1).page(t)
+			p.asks(t, tc.archive)
+			status, body := tries(t, p, form)
 			if status != tc.status {
 				t.Errorf("%d, want %d", status, tc.status)
 			}
@@ -169,13 +162,6 @@ func TestPolicyIsTried(t *testing.T) {
 	}
 }
 
-func repeated(s string, times int) (all []string) {
-	for range times {
-		all = append(all, s)
-	}
-	return all
-}
-
 // Without an archive there is nothing to try a policy on; and only so many read much at a time.
 func TestPolicyIsNotTried(t *testing.T) {
 	t.Parallel()
@@ -191,13 +177,7 @@ func TestPolicyIsNotTried(t *testing.T) {
 	for range maxLongReads {
 		p.longReads <- struct{}{}
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/archive/replay",
-		strings.NewReader(url.Values{"policy": {requires}}.Encode()))
-	r.Header.Set("Authorization", "Bearer token")
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	w := httptest.NewRecorder()
-	p.ServeHTTP(w, r)
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("one more than may read much is answered %d", w.Code)
+	if status, _ := tries(t, p, url.Values{"policy": {requires}}); status != http.StatusServiceUnavailable {
+		t.Errorf("one more than may read much is answered %d", status)
 	}
 }

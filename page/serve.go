@@ -13,9 +13,12 @@ type handler func(http.ResponseWriter, *http.Request) error
 
 // open serves everybody. A request counts towards maxVisitors only while we work on it: what a
 // visitor sends is read before, and the answer is sent afterwards, however slow the visitor is.
-func (p *Page) open(h handler) http.Handler {
+func (p *Page) open(h handler) http.Handler { return p.openTo(maxFormBytes, h) }
+
+// openTo is open for a form of so many bytes.
+func (p *Page) openTo(most int64, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := readForm(w, r); err != nil {
+		if err := readForm(w, r, most); err != nil {
 			p.end(w, r, err)
 			return
 		}
@@ -34,11 +37,7 @@ func (p *Page) open(h handler) http.Handler {
 }
 
 // readForm reads the body of a form, if the request has one.
-func readForm(w http.ResponseWriter, r *http.Request) error {
-	most := int64(maxFormBytes)
-	if r.URL.Path == replayPath {
-		most = maxReplayBytes
-	}
+func readForm(w http.ResponseWriter, r *http.Request, most int64) error {
 	r.Body = http.MaxBytesReader(w, r.Body, most)
 	if r.Method == http.MethodPost && r.ParseForm() != nil {
 		return errRefused
@@ -65,7 +64,12 @@ func (a *answer) send(w http.ResponseWriter) {
 
 // forVisitors serves visitors known to the API server, and sends others to the form.
 func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handler {
-	return p.open(func(w http.ResponseWriter, r *http.Request) error {
+	return p.open(p.known(h))
+}
+
+// known answers visitors known to the API server.
+func (p *Page) known(h func(http.ResponseWriter, visit) error) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		user, err := p.desk.visitor(r.Context(), tokenOf(r))
 		if err != nil {
 			return err
@@ -78,7 +82,7 @@ func (p *Page) forVisitors(h func(http.ResponseWriter, visit) error) http.Handle
 		}
 		return h(w, visit{Request: r, name: user.Username, nodes: nodes,
 			archive: p.Archive != nil, guard: g, Finder: lookup.Finder{Reader: g}})
-	})
+	}
 }
 
 // end counts the outcome of a request, and shows it if nothing has been shown.

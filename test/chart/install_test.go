@@ -64,15 +64,20 @@ func trusted(t *testing.T, c *cluster) {
 // issued is the certificate that is kept in the Secret.
 func (c *cluster) issued(t *testing.T, name string) *x509.Certificate {
 	t.Helper()
-	secret, err := c.client.CoreV1().Secrets(namespace).Get(t.Context(), name, metav1.GetOptions{})
-	must(t, err)
-	block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
+	block, _ := pem.Decode(c.secret(t, name).Data[corev1.TLSCertKey])
 	if block == nil {
 		t.Fatalf("the Secret %s holds no certificate", name)
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	must(t, err)
 	return certificate
+}
+
+func (c *cluster) secret(t *testing.T, name string) *corev1.Secret {
+	t.Helper()
+	secret, err := c.client.CoreV1().Secrets(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	must(t, err)
+	return secret
 }
 
 // serves returns the certificate that is shown at the address.
@@ -86,6 +91,20 @@ func serves(t *testing.T, address string) *x509.Certificate {
 	must(t, err)
 	defer conn.Close()
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
+}
+
+// allServe waits until every replica serves the certificate.
+func (c *cluster) allServe(t *testing.T, want *x509.Certificate) {
+	t.Helper()
+	eventually(t, "both replicas serve it", func(ctx context.Context) (bool, error) {
+		ready := c.endpoints(ctx)
+		for _, address := range ready {
+			if !serves(t, address).Equal(want) {
+				return false, nil
+			}
+		}
+		return len(ready) == 2, nil
+	})
 }
 
 // deletes are what Epitaph is for.

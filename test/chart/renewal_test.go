@@ -80,13 +80,6 @@ func (c *cluster) nearsItsEnd(t *testing.T) {
 	must(t, err)
 }
 
-func (c *cluster) secret(t *testing.T, name string) *corev1.Secret {
-	t.Helper()
-	secret, err := c.client.CoreV1().Secrets(namespace).Get(t.Context(), name, metav1.GetOptions{})
-	must(t, err)
-	return secret
-}
-
 // whoSays waits until a replica has logged a message, and returns its name.
 func (c *cluster) whoSays(t *testing.T, message string) (name string) {
 	t.Helper()
@@ -100,18 +93,4 @@ func (c *cluster) whoSays(t *testing.T, message string) (name string) {
 		return name != "", nil
 	})
 	return name
-}
-
-// allServe waits until every replica serves the certificate.
-func (c *cluster) allServe(t *testing.T, want *x509.Certificate) {
-	t.Helper()
-	eventually(t, "both replicas serve it", func(ctx context.Context) (bool, error) {
-		ready := c.endpoints(ctx)
-		for _, address := range ready {
-			if !serves(t, address).Equal(want) {
-				return false, nil
-			}
-		}
-		return len(ready) == 2, nil
-	})
 }

@@ -112,14 +112,7 @@ func renewed(t *testing.T, c *cluster) {
 			for _, k := range c.kubelets {
 				k.Freeze(false)
 			}
-			eventually(t, "both replicas serve it", func(context.Context) (bool, error) {
-				for _, p := range c.replicas(t) {
-					if !serves(t, p.Status.PodIP).Equal(issued) {
-						return false, nil
-					}
-				}
-				return true, nil
-			})
+			c.allServe(t, issued)
 			// New connections are verified against the bundle that is there now.
 			goesOn(t, l)
 			l.stopUnharmed(t, "at the renewal of "+strings.Join(names, " and "), true)

@@ -297,6 +297,7 @@ func TestPreemptionThatDidNotComeAbout(t *testing.T) {
 		t.Errorf("a delete that was refused left %v", marked.Annotations)
 	}
 	shared.remove(t, shared.as(t, cleaner), ns, "important")
+	untilWatched()
 	if err := shared.as(t, cleaner).CoreV1().Pods(ns).Delete(t.Context(),
 		"victim", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -314,11 +315,14 @@ func (c *cluster) nominate(t *testing.T, ns, name, node string) {
 	}
 }
 
+// untilWatched gives Epitaph the time to learn which pods wait, and which do not any more: it is told
+// by its watch, as the scheduler is, and nothing tells when.
+func untilWatched() { time.Sleep(time.Second) }
+
 // deleteAsScheduler does to a pod what the scheduler does to its victims.
 func (c *cluster) deleteAsScheduler(t *testing.T, ns, name string) {
 	t.Helper()
-	// Epitaph learns of the pods that wait from its watch.
-	time.Sleep(time.Second)
+	untilWatched()
 	pods := c.as(t, scheduler).CoreV1().Pods(ns)
 	condition := encode(t,
 		map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{

@@ -68,6 +68,9 @@ func TestKeyHoldsEverythingThatIsBuilt(t *testing.T) {
 		"Go":      func(_ *testing.T, _ string, _ *Group, v *string) { *v = "go1.27" },
 		"ldflags": func(_ *testing.T, _ string, g *Group, _ *string) { g.LDFlags = "" },
 		"tags":    func(_ *testing.T, _ string, g *Group, _ *string) { g.Tags = "small" },
+		"a file that is left out": func(_ *testing.T, _ string, g *Group, _ *string) {
+			g.LeftOut = map[string]string{"example.com/m": "generated.go"}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,6 +163,43 @@ func TestFailedBuildShowsWhatTheCompilerSaid(t *testing.T) {
 	}
 	if isProgram(filepath.Join(job.dir, "greeter")) {
 		t.Error("a program is there after a failed build")
+	}
+}
+
+// comparer is go-cmp, since Go's module cache has it wherever these tests run.
+const comparer = "github.com/google/go-cmp"
+
+func TestFileOfAModuleIsLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ file, complaint string }{
+		"what nobody needs":   {file: "README.md"},
+		"what is needed":      {file: "cmp/path.go", complaint: "undefined: Path"},
+		"what there is not":   {file: "cmp/gone.go", complaint: "correct LeftOut of nested in group.go"},
+		"outside of a module": {file: "../go.mod", complaint: "correct LeftOut of nested in group.go"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkout, group := aModule(t)
+			module := filepath.Join(checkout, "nested")
+			sums, err := os.ReadFile("../../go.sum")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(module, "go.sum"), string(sums))
+			write(t, filepath.Join(module, "go.mod"),
+				"module example.com/nested\n\ngo 1.26.0\n\nrequire "+comparer+" v0.7.0\n")
+			write(t, filepath.Join(module, "hello", "main.go"),
+				"package main\n\nimport \""+comparer+"/cmp\"\n\nfunc main() { println(cmp.Equal(1, 1)) }\n")
+			group.LeftOut = map[string]string{comparer: test.file}
+			job := buildJob{group: group, module: module, dir: t.TempDir(), out: t.Output()}
+			err = job.ensure(t.Context(), []string{"greeter"})
+			switch {
+			case test.complaint == "" && err != nil:
+				t.Error(err)
+			case test.complaint != "" && (err == nil || !strings.Contains(err.Error(), test.complaint)):
+				t.Errorf("error = %v, want %s", err, test.complaint)
+			}
+		})
 	}
 }
 

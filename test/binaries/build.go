@@ -81,8 +81,20 @@ func (j buildJob) compile(ctx context.Context, into string, names []string) erro
 	if j.group.Tags != "" {
 		c.env = append(c.env, "GOFLAGS=-tags="+j.group.Tags)
 	}
-	if j.group.ModFile != "" {
-		c.env = append(c.env, "GOFLAGS=-modfile="+j.group.ModFile)
+	modFile := j.group.ModFile
+	if len(j.group.LeftOut) > 0 {
+		copies, err := os.MkdirTemp("", "epitaph-modules-")
+		if err != nil {
+			return fmt.Errorf("make a folder for copies of modules: %w", err)
+		}
+		defer os.RemoveAll(copies)
+		if modFile, err = j.leaveOut(ctx, copies); err != nil {
+			return err
+		}
+	}
+	if modFile != "" {
+		// The quotes are Go's own (`go help environment`): a path may have a space.
+		c.env = append(c.env, "GOFLAGS='-modfile="+modFile+"'")
 	}
 	for _, name := range names {
 		c.packages = append(c.packages, j.group.Programs[name])

@@ -23,6 +23,9 @@ func key(checkout string, group Group, goVersion string) (string, error) {
 	if group.Tags != "" {
 		fmt.Fprintf(sum, "%s\n", group.Tags)
 	}
+	for _, module := range sortedNames(group.LeftOut) {
+		fmt.Fprintf(sum, "without %s %s\n", module, group.LeftOut[module])
+	}
 	files, err := keyFiles(checkout, group)
 	if err != nil {
 		return "", err

@@ -18,8 +18,13 @@ func Module(ctx context.Context, group Group, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return moduleOf(ctx, filepath.Join(checkout, group.Dir), path)
+}
+
+// moduleOf does that for the go.mod in dir.
+func moduleOf(ctx context.Context, dir, path string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", path)
-	cmd.Dir = filepath.Join(checkout, group.Dir)
+	cmd.Dir = dir
 	said, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("download the module %s: %w\n%s", path, withStderr(err), said)

@@ -62,9 +62,8 @@ func (c *cluster) proxy(t *testing.T, token string,
 	return s.URL
 }
 
-// looks opens an address in the browser, and returns the document as the browser has understood it,
-// and its picture.
-func looks(t *testing.T, address, picture string, flags ...string) (dom string, seen image.Image) {
+// renders opens an address in the browser, and returns the document as the browser has understood it.
+func renders(t *testing.T, address string, flags ...string) (dom string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), chromium(t),
 		// Of two flags of one name, the last counts.
@@ -72,23 +71,30 @@ func looks(t *testing.T, address, picture string, flags ...string) (dom string, 
 			"--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update",
 			"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-			"--user-data-dir=" + t.TempDir(), "--window-size=1280,860", "--screenshot=" + picture,
-			"--dump-dom"}, flags...), address)...)
+			"--user-data-dir=" + t.TempDir(), "--window-size=1280,860", "--dump-dom"}, flags...),
+			address)...)
 	cmd.Dir = t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("look at %s: %v\n%s", address, err, errOut.String())
 	}
+	return out.String()
+}
+
+// looks is renders that also takes a picture of it.
+func looks(t *testing.T, address, picture string, flags ...string) (dom string, seen image.Image) {
+	t.Helper()
+	dom = renders(t, address, append([]string{"--screenshot=" + picture}, flags...)...)
 	file, err := os.Open(picture)
 	if err != nil {
-		t.Fatalf("look at %s: %v\n%s", address, err, errOut.String())
+		t.Fatalf("look at %s: %v", address, err)
 	}
 	defer file.Close()
 	if seen, err = png.Decode(file); err != nil {
 		t.Fatal(err)
 	}
-	return out.String(), seen
+	return dom, seen
 }
 
 // colours counts how many a picture has, up to a few: a page without its style sheet is black,
@@ -191,7 +197,7 @@ func TestPageInABrowserRunsNothing(t *testing.T) {
 	shared.listed(t, o)
 	address := shared.proxy(t, shared.clusterReader(t, namespace))
 	for _, path := range []string{"/?namespace=" + namespace, "/pods/" + namespace + "/" + o.Name} {
-		dom, _ := looks(t, address+path, filepath.Join(t.TempDir(), "p.png"))
+		dom := renders(t, address+path)
 		if !strings.Contains(dom, " · Epitaph</title>") || strings.Contains(dom, "<img") ||
 			!strings.Contains(dom, "&lt;script&gt;") {
 			t.Errorf("%s: the browser obeyed:\n%s", path, dom)

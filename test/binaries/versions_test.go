@@ -47,8 +47,9 @@ func TestModulesShareVersions(t *testing.T) {
 				t.Errorf("%s and %s have no module in common", group.Dir, ControlPlane.Dir)
 			}
 			if slices.Sort(edits); len(edits) > 0 {
-				t.Errorf("%s has other versions than %s:\ngo -C %s mod edit %s && go -C %s mod tidy", group.Dir, ControlPlane.Dir,
-					group.Dir, strings.Join(edits, " "), group.Dir)
+				t.Errorf("%[1]s has other versions than %[2]s:\n"+
+					"go -C %[1]s mod edit %[3]s && go -C %[1]s mod tidy",
+					group.Dir, ControlPlane.Dir, strings.Join(edits, " "))
 			}
 		})
 	}

@@ -142,8 +142,7 @@ func (c *cluster) systemOf(t *testing.T, p prepared, dir string, number int, bro
 	s.Machine, err = machine.Start(machine.Options{
 		QEMU: p.QEMU, Kernel: p.Kernel, Initramfs: p.Initramfs, Tap: tap, Address: s.host.Next(),
 		Memory: "512M", Disks: []string{filepath.Join(dir, "system")}, Discard: true, Reboots: true,
-		Terminals: lines, Monitor: s.monitor,
-		Parameters: parameters,
+		Translations: 256, Terminals: lines, Monitor: s.monitor, Parameters: parameters,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -32,10 +32,6 @@ const (
 	commandPort = 9000
 	// commandLimit bounds how long it may take to obey. It is no measure of speed.
 	commandLimit = 2 * time.Minute
-	// translated is how many MiB of the guest's code QEMU keeps in its translation. A reset keeps all
-	// of it, and each page that the next boot writes to has to be looked for there: with QEMU's
-	// default of up to 1 GiB a second boot took four times as long as the first.
-	translated = "256"
 	// poll is between two attempts to reach the machine.
 	poll = 100 * time.Millisecond
 )
@@ -67,6 +63,10 @@ type Options struct {
 	// Reboots lets a reset begin another boot, instead of ending the machine. Its memory stays as
 	// it was.
 	Reboots bool
+	// Translations are how many MiB QEMU may keep of the guest's code in its translation; by default
+	// up to 1024. A reset keeps all of it, and each page that the next boot writes to is looked for
+	// there: with the default, a second boot took four times as long as the first.
+	Translations int
 }
 
 // A Machine runs.
@@ -115,7 +115,7 @@ func Start(o Options) (*Machine, error) {
 
 func (o Options) arguments() []string {
 	all := []string{
-		"-accel", "tcg,tb-size=" + translated, "-cpu", "max", "-smp", strconv.Itoa(cmp.Or(o.Processors, 1)),
+		"-accel", o.accelerator(), "-cpu", "max", "-smp", strconv.Itoa(cmp.Or(o.Processors, 1)),
 		"-m", cmp.Or(o.Memory, "512M"), "-nodefaults", "-no-user-config",
 		"-display", "none", "-serial", "stdio",
 		"-kernel", o.Kernel, "-initrd", o.Initramfs, "-append", parameters(o.Parameters),
@@ -141,6 +141,13 @@ func (o Options) arguments() []string {
 		all = append(all, "-monitor", "unix:"+o.Monitor+",server=on,wait=off")
 	}
 	return append(all, o.Arguments...)
+}
+
+func (o Options) accelerator() string {
+	if o.Translations == 0 {
+		return "tcg"
+	}
+	return "tcg,tb-size=" + strconv.Itoa(o.Translations)
 }
 
 func parameters(own map[string]string) string {

@@ -75,27 +75,24 @@ func (j buildJob) compile(ctx context.Context, into string, names []string) erro
 	c := compilation{
 		name: j.group.Name, module: j.module, out: j.out,
 		flags: append([]string{"-ldflags", j.group.LDFlags}, buildFlags...),
-		env:   []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="},
 	}
 	// By the environment, since listing the dependencies has to know them too.
+	var goflags []string
 	if j.group.Tags != "" {
-		c.env = append(c.env, "GOFLAGS=-tags="+j.group.Tags)
+		goflags = append(goflags, "-tags="+j.group.Tags)
 	}
 	modFile := j.group.ModFile
 	if len(j.group.LeftOut) > 0 {
-		copies, err := os.MkdirTemp("", "epitaph-modules-")
-		if err != nil {
-			return fmt.Errorf("make a folder for copies of modules: %w", err)
-		}
-		defer os.RemoveAll(copies)
-		if modFile, err = j.leaveOut(ctx, copies); err != nil {
+		var err error
+		if modFile, err = j.leaveOut(ctx, filepath.Join(into, "modules")); err != nil {
 			return err
 		}
 	}
 	if modFile != "" {
 		// The quotes are Go's own (`go help environment`): a path may have a space.
-		c.env = append(c.env, "GOFLAGS='-modfile="+modFile+"'")
+		goflags = append(goflags, "'-modfile="+modFile+"'")
 	}
+	c.env = []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=" + strings.Join(goflags, " ")}
 	for _, name := range names {
 		c.packages = append(c.packages, j.group.Programs[name])
 	}

@@ -1,6 +1,7 @@
 package binaries
 
 import (
+	"cmp"
 	"path"
 	"strings"
 )
@@ -26,6 +27,12 @@ type Group struct {
 	// that nothing here calls, and that does not compile with the newest Kubernetes. There is mostly
 	// none.
 	LeftOut map[string]string
+}
+
+// modFiles are the group's go.mod and go.sum, relative to its module.
+func (g Group) modFiles() (mod, sum string) {
+	mod = cmp.Or(g.ModFile, "go.mod")
+	return mod, strings.TrimSuffix(mod, ".mod") + ".sum"
 }
 
 // stripped leaves out symbol table and DWARF: 40 % of the size of programs that nobody debugs here.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // keyLength is how many hexadecimal digits of the hash name a folder: enough not to collide among a
@@ -45,11 +44,8 @@ func key(checkout string, group Group, goVersion string) (string, error) {
 // list is the same everywhere.
 func keyFiles(checkout string, group Group) ([]string, error) {
 	module := filepath.Join(checkout, group.Dir)
-	mod := group.ModFile
-	if mod == "" {
-		mod = "go.mod"
-	}
-	files := []string{mod, strings.TrimSuffix(mod, ".mod") + ".sum"}
+	mod, sums := group.modFiles()
+	files := []string{mod, sums}
 	for _, source := range group.Sources {
 		err := filepath.WalkDir(filepath.Join(module, source),
 			func(path string, entry fs.DirEntry, err error) error {

@@ -8,22 +8,26 @@ import (
 	"path/filepath"
 )
 
-// leaveOut copies into dir the modules of which the group leaves out files, without those files, and
-// writes a go.mod there that takes the copies, with its go.sum. It returns the path of that go.mod.
+// leaveOut makes dir, copies there the modules of which the group leaves out files, without those
+// files, and writes a go.mod that takes the copies, with its go.sum. It returns that go.mod's path.
 //
 // It is a copy because Go lets nobody replace files of its module cache (`go help build`: -overlay).
 // By -trimpath, what is compiled does not depend on where the copy is.
 func (j buildJob) leaveOut(ctx context.Context, dir string) (string, error) {
-	for _, file := range []string{"go.mod", "go.sum"} {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make a folder for the modules of %s: %w", j.group.Name, err)
+	}
+	mod := filepath.Join(dir, "go.mod")
+	from, sums := j.group.modFiles()
+	for file, to := range map[string]string{from: mod, sums: filepath.Join(dir, "go.sum")} {
 		content, err := os.ReadFile(filepath.Join(j.module, file))
+		if err == nil {
+			err = os.WriteFile(to, content, 0o644)
+		}
 		if err != nil {
 			return "", fmt.Errorf("copy the module file of %s: %w", j.group.Name, err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
-			return "", fmt.Errorf("copy the module file of %s: %w", j.group.Name, err)
-		}
 	}
-	mod := filepath.Join(dir, "go.mod")
 	for n, module := range sortedNames(j.group.LeftOut) {
 		original, err := moduleOf(ctx, j.module, module)
 		if err != nil {

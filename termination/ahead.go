@@ -22,11 +22,12 @@ import (
 // ([reason.WrittenKey]) so that it can be removed if the deletion does not happen. It returns the
 // object's new resource version.
 //
-// The write is bound to the reason that obj carries: if the object has another reason by now, or is
-// another object, nothing is written and the error is [ErrChanged]. The copy that admission gets
-// may be stale, and a reason that somebody has just written must not be overwritten by one that was
-// inferred without it. Other changes do not matter, so an object that is written all the time can
-// still be annotated.
+// The write is bound to the reason that obj carries, and to whether its deletion has begun: if the
+// object has another reason by now, is being deleted, or is another object, nothing is written and
+// the error is [ErrChanged]. The copy that admission gets may be stale, and a reason that somebody
+// has just written must not be overwritten by one that was inferred without it, nor that of the
+// deletion under way by that of a second one. Other changes do not matter, so an object that is
+// written all the time can still be annotated.
 func (t *Terminator) Annotate(ctx context.Context, obj client.Object,
 	r reason.Reason) (resourceVersion string, err error) {
 	return t.AnnotateFor(ctx, obj, r, "")
@@ -108,12 +109,14 @@ func (t *Terminator) writeAhead(ctx context.Context, obj client.Object,
 }
 
 // bound returns the patch that adds annotations if the object has the same UID and the same value
-// under key as obj. A terminating object must also have the same grace period: without any left,
-// the write would be its deletion ([ErrVanishing]).
+// under key as obj. It must also terminate as obj does, or not: without any grace period left, the
+// write would be its deletion ([ErrVanishing]).
 func bound(obj client.Object, key string, annotations map[string]string) []jsonpatch.Operation {
 	patch := []jsonpatch.Operation{jsonpatch.Test("/metadata/uid", obj.GetUID())}
 	if grace := obj.GetDeletionGracePeriodSeconds(); grace != nil {
 		patch = append(patch, jsonpatch.Test("/metadata/deletionGracePeriodSeconds", *grace))
+	} else if obj.GetDeletionTimestamp() == nil {
+		patch = append(patch, jsonpatch.Test("/metadata/deletionTimestamp", nil))
 	}
 	carried := obj.GetAnnotations()
 	if len(carried) == 0 {

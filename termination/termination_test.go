@@ -244,11 +244,13 @@ func TestAnnotate(t *testing.T) {
 	}
 	const key = "/metadata/annotations/node.titus.netflix.com~1node-termination-"
 	want := []string{
-		`PATCH p [{"op":"test","path":"/metadata/uid","value":"u1"},{"op":"test","path":"/metadata/annotations","value":null},` +
+		`PATCH p [{"op":"test","path":"/metadata/uid","value":"u1"},{"op":"test","path":"/metadata/deletionTimestamp","value":null},` +
+			`{"op":"test","path":"/metadata/annotations","value":null},` +
 			`{"op":"add","path":"/metadata/annotations","value":{"epitaph-k8s.io/reason-written":"2026-05-01T12:00:00Z ` +
 			digest("This pod had to be terminated because the underlying hardware failed (sda)") +
 			`",` + strings.TrimPrefix(annotationsOfDisk, `"annotations":{`) + `}]`,
-		`PATCH n1 [{"op":"test","path":"/metadata/uid","value":"u2"},{"op":"test","path":"` + key +
+		`PATCH n1 [{"op":"test","path":"/metadata/uid","value":"u2"},{"op":"test","path":"/metadata/deletionTimestamp","value":null},` +
+			`{"op":"test","path":"` + key +
 			`reason","value":null},` +
 			`{"op":"add","path":"/metadata/annotations/epitaph-k8s.io~1reason-written","value":"2026-05-01T12:00:00Z ` + digest("This node went away because bob ran sudo halt on it") + `"},` +
 			`{"op":"add","path":"` + key + `by-caller","value":"bob"},` +

@@ -92,7 +92,12 @@ func (h *Handler) applyEviction(ctx context.Context, d request, o outcome) outco
 	}
 	h.refusals.Promised(pod, o.reason, true)
 	version, o := h.write(ctx, d, o)
-	if version != "" && d.eviction.preconditions.ResourceVersion != nil {
+	return d.followedBy(o, version)
+}
+
+// followedBy has an eviction that names a resource version name the one of our own write.
+func (d request) followedBy(o outcome, version string) outcome {
+	if version != "" && d.eviction != nil && d.eviction.preconditions.ResourceVersion != nil {
 		o.patch = []jsonpatch.Operation{jsonpatch.Replace(
 			"/deleteOptions/preconditions/resourceVersion",
 			version)}

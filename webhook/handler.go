@@ -146,6 +146,7 @@ func (h *Handler) confirm(ctx context.Context, d request) error {
 
 // remove decides about a removal, and writes the reason.
 func (h *Handler) remove(ctx context.Context, d request) outcome {
+	d = h.refreshed(ctx, d)
 	if o, ok := h.keepPromise(ctx, d); ok {
 		return o
 	}
@@ -275,16 +276,16 @@ func (h *Handler) apply(ctx context.Context, d request, o outcome) outcome {
 			return outcome{action: actionFault, rule: o.rule, reason: o.reason, err: err}
 		}
 	}
-	if d.eviction == nil {
-		h.supersede(d)
-	}
 	switch {
 	case o.action == actionKept && !o.marks:
-		return o
 	case d.eviction != nil:
 		return h.applyEviction(ctx, d, o)
+	default:
+		_, o = h.write(ctx, d, o)
 	}
-	_, o = h.write(ctx, d, o)
+	if d.eviction == nil && o.action != actionStale {
+		h.supersede(d)
+	}
 	return o
 }
 

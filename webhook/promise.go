@@ -42,7 +42,9 @@ type promise struct {
 	pod    types.NamespacedName
 	reason reason.Reason
 	user   string
-	rule   string
+	// remover is that user, as the reason follows from it.
+	remover reason.Remover
+	rule    string
 	// completes and marks are those of the outcome.
 	completes, marks bool
 	// late is what the reason lacks.
@@ -134,8 +136,8 @@ func (h *Handler) promise(d request, o outcome) {
 	pod := d.object.(*corev1.Pod)
 	h.refusals.Promised(pod, o.reason, d.eviction != nil)
 	h.promises.add(pod.UID, promise{at: h.clock.Now(), pod: client.ObjectKeyFromObject(pod),
-		reason: o.reason, user: d.user, rule: o.rule, completes: o.completes, marks: o.marks,
-		late: o.late,
+		reason: o.reason, user: d.user, remover: d.remover, rule: o.rule, completes: o.completes,
+		marks: o.marks, late: o.late,
 		seen: boundTo(pod.Annotations, h.inferrer.Keys.Pod.Reason)})
 }
 
@@ -203,26 +205,59 @@ func graceOf(options []byte) (*int64, error) {
 	return asked.GracePeriodSeconds, nil
 }
 
+// refreshed returns the request about the pod as it is now, if a reason is promised for somebody
+// else's deletion of it. The API server asks about the copy in its watch cache first, which may
+// precede that deletion (k8s.io/apiserver v0.37 pkg/storage/etcd3/store.go, GuaranteedUpdate): it
+// cannot carry a deletion out on such a copy, and the pod goes because of the earlier one.
+func (h *Handler) refreshed(ctx context.Context, d request) request {
+	if d.subject != reason.Pod || d.eviction != nil || d.object.GetDeletionTimestamp() != nil {
+		return d
+	}
+	p, ok := h.promises.of(d.object.GetUID())
+	if !ok || p.user == d.user {
+		return d
+	}
+	pod := &corev1.Pod{}
+	err := h.live.Get(ctx, client.ObjectKeyFromObject(d.object), pod)
+	if err != nil || pod.UID != d.object.GetUID() || pod.DeletionTimestamp == nil {
+		return d // it lives, or the write will tell
+	}
+	d.object = pod
+	d.raw = func() ([]byte, error) { return json.Marshal(pod) }
+	return d
+}
+
 // keepPromise writes what was promised to a terminating pod before it goes: this is its final
-// DELETE, or one that shortens its grace. Whatever the rules say about the user of that request,
-// the pod goes because of the earlier one.
+// DELETE, or one that shortens its grace, or an eviction that does either. Whatever the rules say
+// about the user of that request, the pod goes because of the earlier one.
 func (h *Handler) keepPromise(ctx context.Context, d request) (outcome, bool) {
-	if !h.unsaid(d) || d.dryRun {
+	if d.subject != reason.Pod || d.object.GetDeletionTimestamp() == nil || d.dryRun {
 		return outcome{}, false
 	}
 	p, ok := h.promises.of(d.object.GetUID())
 	if !ok || p.marks {
 		return outcome{}, false
 	}
-	d.user = p.user
-	h.askLate(ctx, d.object.GetUID(), &p)
+	d.user, d.remover = p.user, p.remover
+	o := outcome{action: actionFilled, rule: p.rule, reason: p.reason}
+	if h.inferrer.Keys.Pod.Told(d.object.GetAnnotations()) {
+		if o = h.keep(d, config.Rule{Name: p.rule}); !o.completes {
+			return outcome{}, false
+		}
+	} else if d.eviction != nil && !vanishes(d.object.(*corev1.Pod), d.grace) {
+		o.action = actionPromised
+		return o, true
+	} else {
+		h.askLate(ctx, d.object.GetUID(), &p)
+		o.reason = p.reason
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.writeTimeout)
 	defer cancel()
-	_, o := h.write(ctx, d, outcome{action: actionFilled, rule: p.rule, reason: p.reason})
+	version, o := h.write(ctx, d, o)
 	if o.action == actionFilled {
 		h.kept(d.object.GetUID(), p)
 	}
-	return o, true
+	return d.followedBy(o, version), true
 }
 
 // supersede forgets what was promised to a pod that lives on, since its deletion has not come
@@ -235,8 +270,7 @@ func (h *Handler) supersede(d request) {
 
 // unsaid reports whether the object is a pod that terminates, and nobody has said why.
 func (h *Handler) unsaid(d request) bool {
-	return d.subject == reason.Pod && d.operation == config.Delete &&
-		d.object.GetDeletionTimestamp() != nil &&
+	return d.subject == reason.Pod && d.object.GetDeletionTimestamp() != nil &&
 		!h.inferrer.Keys.Pod.Told(d.object.GetAnnotations())
 }
 
@@ -256,12 +290,11 @@ const (
 	othersPoll = 10 * time.Millisecond
 )
 
-// othersPromise waits for the reason that another replica may have promised to a pod that somebody
-// ends now: that replica knows who asked for the deletion, and we do not. It reports whether the
-// pod has that reason by then.
+// othersPromise reports whether a terminating pod has, or is about to get, the reason that another
+// replica has promised: that replica knows who asked for the deletion, and we do not. If the pod is
+// ended now, it waits for that reason.
 func (h *Handler) othersPromise(ctx context.Context, d request) bool {
-	if !h.unsaid(d) || d.dryRun || h.supposes || h.writesFirst.Load() ||
-		ptr.Deref(d.grace, 1) != 0 {
+	if !h.unsaid(d) || d.dryRun || h.supposes || h.writesFirst.Load() {
 		return false
 	}
 	pod := d.object.(*corev1.Pod)
@@ -269,6 +302,9 @@ func (h *Handler) othersPromise(ctx context.Context, d request) bool {
 		ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 	if reason.Vanishing(pod) || h.clock.Since(began).Abs() > othersWrite {
 		return false
+	}
+	if !vanishes(pod, d.grace) {
+		return true
 	}
 	found := false
 	_ = wait.PollUntilContextTimeout(ctx, othersPoll, othersWait, true,

@@ -313,6 +313,8 @@ func TestPromiseAndWhatWasWrittenSince(t *testing.T) {
 		there *corev1.Pod
 		want  []string
 	}{
+		"words get what they lack": {aTerminating(withReason("rack is moved")),
+			[]string{"trainer-0: rack is moved (completed)"}},
 		"words stay, and the asker is noted": {aTerminating(by("bob")),
 			[]string{"trainer-0: asked for by " + program}},
 		"what was inferred gives way": {aTerminating(byUnknown), []string{nobodySaid}},
@@ -364,5 +366,94 @@ func TestPromisesAreKeptAtTheEnd(t *testing.T) {
 	ask(t, h, deleteOf(t, aPod(withGrace(30)), program))
 	if len(w.written) != 2 {
 		t.Errorf("written %q, want the second one before the answer", w.written)
+	}
+}
+
+// The API server may ask about a copy from before the first deletion, which it cannot delete: what
+// is promised for the first one stays, whoever else deletes or evicts the pod meanwhile.
+func TestPromiseOutlivesLaterRequests(t *testing.T) {
+	t.Parallel()
+	const other = program + "-2"
+	options := func(review *admissionv1.AdmissionReview, raw string) *admissionv1.AdmissionReview {
+		review.Request.Options.Raw = []byte(raw)
+		return review
+	}
+	eviction := func(raw string) *admissionv1.AdmissionReview {
+		review := deleteOf(t, aPod(), other)
+		review.Request.Operation, review.Request.SubResource = admissionv1.Create, "eviction"
+		review.Request.OldObject.Raw, review.Request.Object.Raw = nil, []byte(raw)
+		review.Request.Name = "trainer-0"
+		return review
+	}
+	written, waits := []string{nobodySaid}, []string(nil)
+	tests := map[string]struct {
+		later *admissionv1.AdmissionReview
+		live  *corev1.Pod
+		want  []string
+	}{
+		"a forced delete of an old copy": {
+			options(deleteOf(t, aPod(withGrace(30)), other), `{"gracePeriodSeconds":0}`),
+			aTerminating(withGrace(30)), written},
+		"a delete of an old copy": {deleteOf(t, aPod(withGrace(30)), other),
+			aTerminating(withGrace(30)), written},
+		"an eviction": {eviction(`{}`), aTerminating(withGrace(30)), waits},
+		"a forced eviction": {eviction(`{"deleteOptions":{"gracePeriodSeconds":0}}`),
+			aTerminating(withGrace(30)), written},
+		"a delete of a copy with words that came before": {
+			deleteOf(t, aTerminating(withReason("rack is moved")), other), nil,
+			[]string{"trainer-0: rack is moved (completed)"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clk := testingclock.NewFakePassiveClock(now)
+			w := &terminatingWorld{world: world{node: aNode()}}
+			h, _ := w.promised(t, aPod(withGrace(30)), clk)
+			w.live = tt.live
+			if got := ask(t, h, tt.later); !got.Allowed || got.Warnings != nil {
+				t.Errorf("answered %+v", got)
+			}
+			if diff := cmp.Diff(tt.want, w.written); diff != "" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+			if p, ok := h.promises.of("u-1"); ok != (tt.want == nil) || ok && p.user != program {
+				t.Errorf("promised: %+v, %t", p, ok)
+			}
+		})
+	}
+}
+
+// A write that fails since the pod terminates by now is no other deletion's: the promise is kept.
+func TestStaleWriteDoesNotSupersede(t *testing.T) {
+	t.Parallel()
+	w := &terminatingWorld{world: world{node: aNode()}, fail: []error{termination.ErrChanged}}
+	h, _ := w.promised(t, aPod(withGrace(30)), testingclock.NewFakePassiveClock(now))
+	forced := deleteOf(t, aPod(withGrace(30)), program+"-2")
+	forced.Request.Options.Raw = []byte(`{"gracePeriodSeconds":0}`)
+	ask(t, h, forced)
+	if p, ok := h.promises.of("u-1"); !ok || p.user != program {
+		t.Errorf("promised: %+v, %t", p, ok)
+	}
+}
+
+// Of a deletion that has begun this moment and that this replica was not asked about, another one
+// knows: an eviction of the pod says nothing about it.
+func TestOthersPromiseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[time.Duration]bool{0: false, othersWrite + time.Second: true} {
+		w := &terminatingWorld{world: world{node: aNode()}}
+		clk := testingclock.NewFakePassiveClock(now)
+		h, _ := w.promised(t, aPod(withGrace(30)), clk)
+		h.promises.forget("u-1")
+		clk.SetTime(now.Add(age))
+		w.live = aTerminating(withGrace(30))
+		review := deleteOf(t, aPod(), program+"-2")
+		review.Request.Operation, review.Request.SubResource = admissionv1.Create, "eviction"
+		review.Request.OldObject.Raw, review.Request.Object.Raw = nil, []byte(`{}`)
+		review.Request.Name = "trainer-0"
+		ask(t, h, review)
+		if _, promised := h.promises.of("u-1"); promised != want || w.written != nil {
+			t.Errorf("%v after the deletion: promised %t, written %q", age, promised, w.written)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/epitaph-k8s/epitaph/config"
 	"github.com/epitaph-k8s/epitaph/reason"
 	"github.com/epitaph-k8s/epitaph/termination"
 )
@@ -128,7 +129,13 @@ func (k *PromisedReasons) writeOnto(ctx context.Context, pod *corev1.Pod,
 	case p.marks, k.handler.inferrer.Keys.Pod.Told(now):
 		pod = pod.DeepCopy()
 		pod.Annotations = now
-		_, err = k.handler.writer.Mark(ctx, pod, p.user)
+		d := request{object: pod, remover: p.remover}
+		d.subject, d.user = reason.Pod, p.user
+		if o := k.handler.keep(d, config.Rule{}); o.completes {
+			_, err = k.handler.writer.Complete(ctx, pod, o.reason, p.user)
+		} else {
+			_, err = k.handler.writer.Mark(ctx, pod, p.user)
+		}
 	default:
 		_, err = k.handler.writer.AnnotateFor(ctx, pod, p.reason, p.user)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -290,19 +291,64 @@ func TestForceRightAfterADelete(t *testing.T) {
 func (c *cluster) forcesRightAfterADelete(t *testing.T) {
 	t.Helper()
 	ns, node := c.namespace(t), c.node(t).Name
-	for _, name := range []string{"a", "b", "c"} {
-		c.pod(t, ns, node, name, lasting)
-		for _, step := range []struct {
-			who     string
-			options metav1.DeleteOptions
-		}{{runner, metav1.DeleteOptions{}}, {cleaner, atOnce}} {
-			if err := c.as(t, step.who).CoreV1().Pods(ns).Delete(t.Context(), name,
-				step.options); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c.leaves(t, reason.Pod, ns+"/"+name, unexplained)
+	first, second := c.as(t, runner), c.as(t, cleaner)
+	hurries := map[string]func(pod string) error{
+		"at-once": func(pod string) error {
+			return second.CoreV1().Pods(ns).Delete(t.Context(), pod, atOnce)
+		},
+		"sooner": func(pod string) error {
+			return second.CoreV1().Pods(ns).Delete(t.Context(), pod,
+				metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(2))})
+		},
+		"evicted": func(pod string) error {
+			return second.PolicyV1().Evictions(ns).Evict(t.Context(), &policyv1.Eviction{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: pod}})
+		},
 	}
+	const each = 12
+	for how := range hurries {
+		for n := range each {
+			c.create(t, podSpec(ns, node, fmt.Sprintf("%s-%d", how, n), lasting))
+		}
+	}
+	c.running(t, ns, each*len(hurries), "")
+	var work sync.WaitGroup
+	for how, hurry := range hurries {
+		for n := range each {
+			pod := fmt.Sprintf("%s-%d", how, n)
+			work.Go(func() {
+				err := first.CoreV1().Pods(ns).Delete(t.Context(), pod, metav1.DeleteOptions{})
+				if err == nil {
+					err = hurry(pod)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", pod, err)
+				}
+			})
+		}
+	}
+	work.Wait()
+	for how := range hurries {
+		for n := range each {
+			pod := fmt.Sprintf("%s-%d", how, n)
+			if how == "evicted" { // it lasts
+				c.told(t, ns, pod)
+				if err := second.CoreV1().Pods(ns).Delete(t.Context(), pod, atOnce); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.leaves(t, reason.Pod, ns+"/"+pod, unexplained)
+		}
+	}
+}
+
+// told waits until a pod carries a reason.
+func (c *cluster) told(t *testing.T, ns, pod string) {
+	t.Helper()
+	c.eventually(t, pod+" carries a reason", func(ctx context.Context) (bool, error) {
+		p, err := c.client.CoreV1().Pods(ns).Get(ctx, pod, metav1.GetOptions{})
+		return err == nil && keys.Pod.Has(p.Annotations), err
+	})
 }
 
 func TestNamespaceDeletionIsNotHeldUp(t *testing.T) {

@@ -52,7 +52,8 @@ func (o *NodeObituaries) Record(ctx context.Context, node *corev1.Node, r reason
 }
 
 // RecordDeletion is [NodeObituaries.Record] of a deletion that a user has asked for. Of several
-// users, the last one counts.
+// users, the last one counts, as the deletions before did not come about; but a Node that is held
+// by a finalizer goes because of the one who asked first.
 func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, r reason.Reason,
 	deletedBy string) error {
 	wanted, err := compose(node, r, deletedBy, o.Clock.Now())
@@ -61,7 +62,7 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 	}
 	created, err := o.create(ctx, wanted)
 	if apierrors.IsAlreadyExists(err) {
-		if err := o.revise(ctx, wanted); !apierrors.IsNotFound(err) {
+		if err := o.revise(ctx, wanted, node.DeletionTimestamp != nil); !apierrors.IsNotFound(err) {
 			return err
 		}
 		created, err = o.create(ctx, wanted) // the existing one was taken back meanwhile
@@ -77,8 +78,9 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 // the Node, during which the record must not be taken back.
 const renewAfter = 5 * time.Second
 
-// revise updates the existing obituary if need be.
-func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary) error {
+// revise updates the existing obituary, of a Node that may be terminating, if need be.
+func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary,
+	terminating bool) error {
 	held := &v1alpha1.NodeObituary{}
 	err := o.Live.Get(ctx, client.ObjectKeyFromObject(wanted), held)
 	if err != nil {
@@ -89,6 +91,9 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 			wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
 	}
 	before, deletedBy := held.DeepCopy(), cmp.Or(wanted.Spec.DeletedBy, held.Spec.DeletedBy)
+	if terminating {
+		deletedBy = cmp.Or(held.Spec.DeletedBy, wanted.Spec.DeletedBy)
+	}
 	switch {
 	case supersedes(wanted.Spec, held.Spec):
 		wanted.Spec.KernelLog, wanted.Spec.Panic = held.Spec.KernelLog, held.Spec.Panic

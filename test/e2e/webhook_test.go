@@ -395,6 +395,32 @@ func TestPersonMustSayWhyANodeGoes(t *testing.T) {
 	})
 }
 
+// A finalizer holds a Node, as Karpenter's does, and somebody else deletes it once more meanwhile.
+func TestNodeGoesBecauseOfWhoAskedFirst(t *testing.T) {
+	t.Parallel()
+	node := shared.node(t).Name
+	nodes := shared.client.CoreV1().Nodes()
+	finalizers := func(change string) {
+		t.Helper()
+		if _, err := nodes.Patch(t.Context(), node, types.MergePatchType,
+			[]byte(`{"metadata":{"finalizers":`+change+`}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finalizers(`["example.com/held"]`)
+	for _, who := range []string{runner, cleaner} {
+		if err := shared.as(t, who).CoreV1().Nodes().Delete(t.Context(), node,
+			metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finalizers("null")
+	shared.leaves(t, reason.Node, node, reason.New(reason.Node, reason.Unexplained, runner, runner))
+	if o := shared.recordOf(t, node); o.Spec.By != runner || o.Spec.DeletedBy != runner {
+		t.Errorf("by %q, deleted by %q, want %s twice", o.Spec.By, o.Spec.DeletedBy, runner)
+	}
+}
+
 // Whatever reaches the port, the manager answers and lives on.
 func TestMalformedReviewsAreAnswered(t *testing.T) {
 	t.Parallel()

@@ -26,18 +26,20 @@ const (
 // deviceFacts adds which taints drive the pod off its devices. The controller that evicts it does
 // not say, so they are looked up as it does (K8s v1.37 pkg/controller/devicetainteviction,
 // claimEvictionTime). If a look-up fails, they stay unknown: the sentence then says less, but
-// nothing false.
-func (h *Handler) deviceFacts(ctx context.Context, f *reason.Facts) {
+// nothing false. It reports whether there was time for it.
+func (h *Handler) deviceFacts(ctx context.Context, f *reason.Facts) (known bool) {
 	if !offItsDevice(f) {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
 	d := devices{ctx: ctx, live: h.live, node: f.Pod.Spec.NodeName}
+	f.DeviceTaints = nil
 	for _, claim := range claimsOf(f.Pod) {
 		f.DeviceTaints = append(f.DeviceTaints,
 			d.taintsOf(types.NamespacedName{Namespace: f.Pod.Namespace, Name: claim})...)
 	}
+	return ctx.Err() == nil
 }
 
 // offItsDevice tells whether the pod goes because of a device: by who deletes it, or by the

@@ -14,31 +14,30 @@ import (
 )
 
 // facts gathers what is known about the deletion, and what could not be found out in time, if that
-// can be asked later. All reads are served from the cache: admission runs inside the storage's
-// retry loop, and a live LIST there could keep the delete from ever committing.
-func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, *lateOwner, error) {
+// can be asked later. Pods, nodes and namespaces are read from the cache: admission runs inside the
+// storage's retry loop, and a live LIST there could keep the delete from ever committing.
+func (h *Handler) facts(ctx context.Context, d request) (reason.Facts, *openQuestions, error) {
 	f := d.ownFacts()
 	f.Now = h.clock.Now()
 	if f.Pod == nil {
 		h.claimFacts(ctx, &f)
 		return f, nil, nil
 	}
-	if err := h.nodeFacts(ctx, &f); err != nil {
-		return f, nil, err
+	for _, add := range []func(context.Context, *reason.Facts) error{
+		h.nodeFacts, h.namespaceFacts, h.preemptorFacts} {
+		if err := add(ctx, &f); err != nil {
+			return f, nil, err
+		}
 	}
-	h.claimFacts(ctx, &f)
-	fewer := h.ownerFacts(ctx, &f)
-	h.objectFacts(ctx, &f)
-	h.deviceFacts(ctx, &f)
-	if err := h.namespaceFacts(ctx, &f); err != nil {
-		return f, nil, err
+	limit := ownerEndLastTimeout
+	if h.lingers(d, outcome{action: actionFilled}) {
+		limit = ownerEndTimeout
 	}
-	late := h.ownerEndFacts(ctx, d, &f, fewer)
-	err := h.preemptorFacts(ctx, &f)
-	if late {
-		return f, &lateOwner{facts: f, fewer: fewer}, err
+	q := &openQuestions{facts: f, claim: true, owner: true, devices: true}
+	if h.ask(ctx, q, limit); q.any() {
+		return q.facts, q, nil
 	}
-	return f, nil, err
+	return q.facts, nil, nil
 }
 
 // namespaceFacts adds whether the pod's namespace is being deleted: then everything in it goes for

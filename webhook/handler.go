@@ -194,7 +194,7 @@ func (h *Handler) decide(ctx context.Context, d request, rule config.Rule,
 		return outcome{action: actionFilled, rule: rule.Name, reason: mended(keys, d)}
 	}
 	if rule.Action == config.Fill {
-		return outcome{action: actionFilled, rule: rule.Name, reason: facts.Unknown()}
+		return outcome{action: actionFilled, rule: rule.Name, reason: facts.Unknown(), late: late}
 	}
 	message := denial(d.subject, d.object.GetNamespace(), d.object.GetName(), keys.Reason,
 		rule.Name, problem)

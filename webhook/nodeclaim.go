@@ -37,14 +37,15 @@ const (
 // claimFacts adds what Karpenter has decided about the node, where it is one of Karpenter's and
 // whoever removes it may do so for Karpenter. Most of it is found on the NodeClaim alone; where
 // there are no NodeClaims, nothing is read. If the look-up fails, it stays unknown: the sentence
-// then says less, but nothing false.
-func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
+// then says less, but nothing false. It reports whether there was time for it.
+func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) (known bool) {
 	ref, ok := claimOf(f.Node)
 	if !ok || !h.clearsNodes(f) {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
+	defer func() { known = ctx.Err() == nil }()
 	claim := &unstructured.Unstructured{}
 	claim.SetAPIVersion(ref.APIVersion)
 	claim.SetKind(ref.Kind)
@@ -59,7 +60,7 @@ func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 			"error", err.Error())
 	}
 	if !f.Claim.Deleted || f.Claim.Disruption != "" || f.Claim.Expired {
-		return
+		return known
 	}
 	if h.owners != nil {
 		f.Claim.End = h.claimEnd(ctx, ref)
@@ -67,6 +68,7 @@ func (h *Handler) claimFacts(ctx context.Context, f *reason.Facts) {
 	if f.Claim.End.By == "" {
 		f.Claim.Said = h.claimEvents(ctx, ref)
 	}
+	return known
 }
 
 // claimEvents returns what is said of the NodeClaim in Events. Those about objects without a

@@ -57,11 +57,11 @@ func newObjects(o Options) *objects {
 
 // objectFacts adds what decides about the pod, where its Job was suspended, or where it is deleted
 // by what may be its owner's controller. If a look-up fails, it stays unknown: the sentence then
-// says less, but nothing false.
-func (h *Handler) objectFacts(ctx context.Context, f *reason.Facts) {
+// says less, but nothing false. It reports whether there was time for it.
+func (h *Handler) objectFacts(ctx context.Context, f *reason.Facts) (known bool) {
 	operator := h.mayOperate(f)
 	if h.objects == nil || !f.Owner.Suspended && !operator {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, objectsTimeout)
 	defer cancel()
@@ -69,10 +69,11 @@ func (h *Handler) objectFacts(ctx context.Context, f *reason.Facts) {
 	if operator {
 		f.Operated = h.operated(ctx, f, above)
 		if f.Operated == "" {
-			return
+			return ctx.Err() == nil
 		}
 	}
 	f.Objects = h.objects.read(ctx, f.Pod, above, h.inferrer.Deciders())
+	return ctx.Err() == nil
 }
 
 // mayOperate tells whether the pod has an owner and is deleted by a service account about which

@@ -46,7 +46,7 @@ type outcome struct {
 	// completes is set where the words of the reason are on the object already.
 	completes bool
 	// late is what the reason lacks, if it can be asked before it is written.
-	late *lateOwner
+	late *openQuestions
 	// marks is set where nothing is missing on the object but who asked for its deletion.
 	marks bool
 	patch []jsonpatch.Operation // of the object that is created; a DELETE cannot have one

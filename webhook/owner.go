@@ -33,20 +33,20 @@ var asksForOwner = map[reason.Actor]bool{
 
 // ownerFacts adds the state of the pod's owner, if a controller deletes the pod, and returns what
 // wants fewer pods, if that may be why. If the look-up fails, it stays unknown: the sentence then
-// says less, but nothing false.
-func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) (s *scaled) {
+// says less, but nothing false. It reports whether there was time for it.
+func (h *Handler) ownerFacts(ctx context.Context, f *reason.Facts) (s *scaled, known bool) {
 	if !asksForOwner[f.Remover.Actor] {
-		return nil
+		return nil, true
 	}
 	ref := metav1.GetControllerOf(f.Pod)
 	if ref == nil {
-		return nil
+		return nil, true
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
 	// What was read before the failure is known all the same.
 	f.Owner, s, _ = h.ownerOf(ctx, f.Pod, ref)
-	return s
+	return s, ctx.Err() == nil
 }
 
 // errUnread says that owners of that kind are not read.

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/epitaph-k8s/epitaph/api/v1alpha1"
@@ -209,24 +208,13 @@ func orphans(req *admissionv1.AdmissionRequest, owner *metav1.PartialObjectMetad
 	}
 }
 
-// A lateOwner is a question about a pod that could not be answered in time: who deleted its owner,
-// or had it have fewer pods.
-type lateOwner struct {
-	facts reason.Facts
-	fewer *scaled
-}
-
 // ownerEndFacts adds who deleted the pod's owner, or had it have fewer pods, if the pod goes
 // because of that. It is read from the API server: the record was written a moment ago. If the
-// look-up fails, it stays unknown, and is late.
-func (h *Handler) ownerEndFacts(ctx context.Context, d request, f *reason.Facts,
-	fewer *scaled) (late bool) {
+// look-up fails, it stays unknown; it reports whether asking again is of no use.
+func (h *Handler) ownerEndFacts(ctx context.Context, f *reason.Facts, fewer *scaled,
+	limit time.Duration) (known bool) {
 	if h.owners == nil || !asksForOwner[f.Remover.Actor] && !withItsNamespace(f) {
-		return false
-	}
-	limit := ownerEndLastTimeout
-	if h.lingers(d, outcome{action: actionFilled}) {
-		limit = ownerEndTimeout
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -238,38 +226,7 @@ func (h *Handler) ownerEndFacts(ctx context.Context, d request, f *reason.Facts,
 	if end != nil {
 		f.OwnerEnd = *end
 	}
-	return err != nil && !apierrors.IsForbidden(err)
-}
-
-const (
-	// lateFor is how long after the answer it is asked again who deleted the owner of a pod: the
-	// reason has to be written before the collector gives the pod one, [termination.WriteBehind]
-	// after its deletion. lateAgain is how often.
-	lateFor, lateAgain = 2 * time.Second, 100 * time.Millisecond
-)
-
-// askLate completes the reason of a promise whose question could not be answered in time. It
-// reports whether it is worth asking again before the reason is written.
-func (h *Handler) askLate(ctx context.Context, uid types.UID, p *promise) (again bool) {
-	if p.late == nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, ownerEndTimeout)
-	defer cancel()
-	f := p.late.facts
-	end, err := h.ownerEnd(ctx, &f, p.late.fewer)
-	if err != nil {
-		return h.clock.Since(p.at) < lateFor
-	}
-	if end != nil {
-		f.OwnerEnd = *end
-	}
-	if r, ok := h.inferrer.Infer(f); ok {
-		p.reason = r
-	}
-	p.late = nil
-	h.promises.settle(uid, *p)
-	return false
+	return err == nil || apierrors.IsForbidden(err)
 }
 
 func withItsNamespace(f *reason.Facts) bool {

@@ -48,7 +48,7 @@ type promise struct {
 	// completes and marks are those of the outcome.
 	completes, marks bool
 	// late is what the reason lacks.
-	late *lateOwner
+	late *openQuestions
 	// seen are the annotations that the pod was decided about with, as far as a write is bound to
 	// them.
 	seen map[string]string

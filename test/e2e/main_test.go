@@ -61,10 +61,14 @@ func run(m *testing.M) int {
 		fmt.Println("e2e:", err)
 		return 1
 	}
-	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
+	if code == 0 && everyTestRuns() {
 		return everyRightIsUsed()
 	}
 	return code
+}
+
+func everyTestRuns() bool {
+	return flag.Lookup("test.run").Value.String()+flag.Lookup("test.skip").Value.String() == ""
 }
 
 // everyRightIsUsed is the last test: a right that nothing here has used is one too many.

@@ -15,8 +15,8 @@ type openQuestions struct {
 	facts reason.Facts
 	// fewer is what wants fewer pods, as the owner says.
 	fewer *scaled
-	// What is open: what Karpenter decides about the node, the state of the pod's owner, what decides
-	// about it, its devices, and who deleted the owner or had it have fewer pods.
+	// What is open: what Karpenter decides about the node, the state of the pod's owner, what
+	// decides about it, its devices, and who deleted the owner or had it have fewer pods.
 	claim, owner, objects, devices, end bool
 }
 

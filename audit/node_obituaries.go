@@ -62,7 +62,7 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 	}
 	created, err := o.create(ctx, wanted)
 	if apierrors.IsAlreadyExists(err) {
-		if err := o.revise(ctx, wanted, node.DeletionTimestamp != nil); !apierrors.IsNotFound(err) {
+		if err := o.revise(ctx, wanted); !apierrors.IsNotFound(err) {
 			return err
 		}
 		created, err = o.create(ctx, wanted) // the existing one was taken back meanwhile
@@ -78,9 +78,8 @@ func (o *NodeObituaries) RecordDeletion(ctx context.Context, node *corev1.Node, 
 // the Node, during which the record must not be taken back.
 const renewAfter = 5 * time.Second
 
-// revise updates the existing obituary, of a Node that may be terminating, if need be.
-func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary,
-	terminating bool) error {
+// revise updates the existing obituary if need be.
+func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObituary) error {
 	held := &v1alpha1.NodeObituary{}
 	err := o.Live.Get(ctx, client.ObjectKeyFromObject(wanted), held)
 	if err != nil {
@@ -91,8 +90,14 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 			wanted.Spec.NodeName, wanted.Spec.NodeUID, held.Name, held.Spec.NodeUID)
 	}
 	before, deletedBy := held.DeepCopy(), cmp.Or(wanted.Spec.DeletedBy, held.Spec.DeletedBy)
-	if terminating {
-		deletedBy = cmp.Or(held.Spec.DeletedBy, wanted.Spec.DeletedBy)
+	if first := held.Spec.DeletedBy; first != "" && first != deletedBy {
+		going, err := o.going(ctx, wanted)
+		if err != nil {
+			return err
+		}
+		if going {
+			deletedBy = first
+		}
 	}
 	switch {
 	case supersedes(wanted.Spec, held.Spec):
@@ -107,6 +112,17 @@ func (o *NodeObituaries) revise(ctx context.Context, wanted *v1alpha1.NodeObitua
 	err = o.patch(ctx, held, client.MergeFromWithOptions(before,
 		client.MergeFromWithOptimisticLock{}))
 	return wrapNode("revise the obituary of node", wanted.Spec.NodeName, err)
+}
+
+// going reports whether the Node is being deleted, or gone. The API server says so: the copy that
+// admission gets may precede the deletion.
+func (o *NodeObituaries) going(ctx context.Context, of *v1alpha1.NodeObituary) (bool, error) {
+	node := &corev1.Node{}
+	err := o.Live.Get(ctx, client.ObjectKey{Name: of.Spec.NodeName}, node)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read node %s: %w", of.Spec.NodeName, err)
+	}
+	return err != nil || node.UID != of.Spec.NodeUID || node.DeletionTimestamp != nil, nil
 }
 
 // supersedes reports whether a later reason for a Node replaces the one on record.

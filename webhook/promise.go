@@ -42,9 +42,7 @@ type promise struct {
 	pod    types.NamespacedName
 	reason reason.Reason
 	user   string
-	// remover is that user, as the reason follows from it.
-	remover reason.Remover
-	rule    string
+	rule   string
 	// completes and marks are those of the outcome.
 	completes, marks bool
 	// late is what the reason lacks.
@@ -136,8 +134,8 @@ func (h *Handler) promise(d request, o outcome) {
 	pod := d.object.(*corev1.Pod)
 	h.refusals.Promised(pod, o.reason, d.eviction != nil)
 	h.promises.add(pod.UID, promise{at: h.clock.Now(), pod: client.ObjectKeyFromObject(pod),
-		reason: o.reason, user: d.user, remover: d.remover, rule: o.rule, completes: o.completes,
-		marks: o.marks, late: o.late,
+		reason: o.reason, user: d.user, rule: o.rule, completes: o.completes, marks: o.marks,
+		late: o.late,
 		seen: boundTo(pod.Annotations, h.inferrer.Keys.Pod.Reason)})
 }
 
@@ -238,16 +236,17 @@ func (h *Handler) keepPromise(ctx context.Context, d request) (outcome, bool) {
 	if !ok || p.marks {
 		return outcome{}, false
 	}
-	d.user, d.remover = p.user, p.remover
+	d = d.by(p.user)
 	o := outcome{action: actionFilled, rule: p.rule, reason: p.reason}
-	if h.inferrer.Keys.Pod.Told(d.object.GetAnnotations()) {
+	switch {
+	case !h.unsaid(d):
 		if o = h.keep(d, config.Rule{Name: p.rule}); !o.completes {
 			return outcome{}, false
 		}
-	} else if d.eviction != nil && !vanishes(d.object.(*corev1.Pod), d.grace) {
+	case d.eviction != nil && !vanishes(d.object.(*corev1.Pod), d.grace):
 		o.action = actionPromised
 		return o, true
-	} else {
+	default:
 		h.askLate(ctx, d.object.GetUID(), &p)
 		o.reason = p.reason
 	}
@@ -258,6 +257,13 @@ func (h *Handler) keepPromise(ctx context.Context, d request) (outcome, bool) {
 		h.kept(d.object.GetUID(), p)
 	}
 	return d.followedBy(o, version), true
+}
+
+// by is the request as if that user had made it: words that the pod carries need no more than the
+// name.
+func (d request) by(user string) request {
+	d.user, d.remover = user, reason.Remover{User: user}
+	return d
 }
 
 // supersede forgets what was promised to a pod that lives on, since its deletion has not come

@@ -129,8 +129,7 @@ func (k *PromisedReasons) writeOnto(ctx context.Context, pod *corev1.Pod,
 	case p.marks, k.handler.inferrer.Keys.Pod.Told(now):
 		pod = pod.DeepCopy()
 		pod.Annotations = now
-		d := request{object: pod, remover: p.remover}
-		d.subject, d.user = reason.Pod, p.user
+		d := request{object: pod, deletion: deletion{subject: reason.Pod}}.by(p.user)
 		if o := k.handler.keep(d, config.Rule{}); o.completes {
 			_, err = k.handler.writer.Complete(ctx, pod, o.reason, p.user)
 		} else {
